@@ -1,0 +1,60 @@
+# Every target does its own set-up: virtual environment, locked dependencies, native build.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.txt
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+JOBS ?= auto
+
+.PHONY: help setup demo test test-slow lint format lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: $(LOCK)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"factflow-engine needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.11")'
+	@command -v cargo >/dev/null || { echo "factflow-engine builds a Rust extension; install stable Rust (rustup) so that 'cargo' is on PATH."; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked
+	@touch $@
+
+setup: $(VENV)/.built ## virtual environment, locked dependencies, native build
+
+demo: setup ## index the standard library's docstrings with a real pipeline
+	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml
+
+test: setup ## the test suite (README's command)
+	cargo test --quiet --locked -p factflow-core
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-slow: setup ## long soaks
+	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 1800
+
+lint: setup ## linters, type checkers, layers, stubs, Rust
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/python -m mypy.stubtest factflow_engine._native
+	$(BIN)/lint-imports --no-cache
+	cargo fmt --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+format: setup ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt
+
+lock: $(VENV)/.installed ## resolve dependencies again and rewrite the lock files
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --extra http --group dev pyproject.toml -o $(LOCK)
+	cargo update --workspace --quiet
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) target out dist

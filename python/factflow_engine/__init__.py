@@ -1,0 +1,1 @@
+"""factflow-engine: declarative pipelines on trio."""

@@ -1,0 +1,110 @@
+"""Errors that the engine itself raises, by who must act on them.
+
+What adapters and providers raise is in `factflow_protocols.errors`; configuration errors carry findings and live with
+the loader's findings in `config`.
+"""
+
+from factflow_protocols import FactflowError
+
+
+class AdapterRegistrationError(FactflowError):
+    """The author of an adapter must act: the class cannot be registered as it is."""
+
+
+class AdapterNotFoundError(FactflowError, LookupError):
+    """No adapter of this type is registered."""
+
+
+class ConditionError(FactflowError, ValueError):
+    """The author of a condition must act: it cannot be compiled.
+
+    Attributes:
+        code: Stable code of the finding, E4xx.
+        path: Where in the condition, as keys and indices from its root: `("all_of", 1, "value")`.
+        problem: What was expected and what came.
+        remedy: What to write instead.
+    """
+
+    def __init__(self, code: str, path: tuple[str | int, ...], problem: str, remedy: str = "") -> None:
+        self.code = code
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        where = ".".join(str(part) for part in path)
+        super().__init__(f"{code}{f' at {where}' if where else ''}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+class CodecError(FactflowError, ValueError):
+    """A value cannot be encoded, or bytes are not a value, or not a frame.
+
+    Attributes:
+        offset: Byte at which it went wrong; None when encoding.
+    """
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        self.offset = offset
+        super().__init__(message)
+
+
+class TruncatedError(CodecError):
+    """The bytes end too early: more of them could make it valid."""
+
+
+class CorruptError(CodecError):
+    """The bytes can never become valid, whatever follows."""
+
+
+class TooManyConcurrentExecutionsError(FactflowError):
+    """The operator must act: the manager already runs as many executions as it may.
+
+    Attributes:
+        limit: The manager's `max_concurrent_executions`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} executions are running, which is the limit; wait for one to end, "
+            "or raise OrchestratorManager(max_concurrent_executions=...)"
+        )
+
+
+class UnsupportedFeatureError(FactflowError):
+    """A configuration asks for something that this version of the engine accepts but cannot run.
+
+    Attributes:
+        features: What is asked for, each as `path: what to change`.
+    """
+
+    def __init__(self, features: tuple[str, ...]) -> None:
+        self.features = features
+        listing = "\n".join(f"  - {feature}" for feature in features)
+        super().__init__(f"this version cannot run the configuration as it is written:\n{listing}")
+
+
+class ExecutionStartError(FactflowError):
+    """A route could not start; nothing was processed. The cause is chained.
+
+    Attributes:
+        route: Id of the route.
+        stage: Name of the stage that could not be opened.
+    """
+
+    def __init__(self, route: str, stage: str, cause: BaseException) -> None:
+        self.route = route
+        self.stage = stage
+        super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {type(cause).__name__}: {cause}")
+
+
+class ExecutionClosedError(FactflowError):
+    """The execution takes no more messages.
+
+    Attributes:
+        execution_id: Which one.
+        status: Its status by then.
+    """
+
+    def __init__(self, execution_id: str, status: str) -> None:
+        self.execution_id = execution_id
+        self.status = status
+        super().__init__(f"execution {execution_id} is {status} and takes no more messages")

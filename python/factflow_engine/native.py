@@ -1,0 +1,15 @@
+"""The only importer of the Rust extension, so that a missing build is explained once.
+
+Everything else imports native names from here.
+"""
+
+try:
+    from factflow_engine import _native
+except ImportError as error:
+    raise ImportError(
+        "factflow-engine's Rust extension is not built for this interpreter. In a checkout run `make setup`; "
+        "elsewhere `pip install factflow-engine` needs stable Rust (rustup) on PATH when no wheel fits. "
+        f"The import said: {error}"
+    ) from error
+
+__all__ = ["_native"]

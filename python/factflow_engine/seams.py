@@ -1,0 +1,134 @@
+"""The four things that make a run differ from the next: time, randomness, ids and threads.
+
+An execution is given them as one `Seams` object; lint bans every other source. Real ones here, simulated ones in
+`factflow_engine.testing`. Apart from the runtime because adapters, queues and resilience need them too.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time as an execution sees it."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back; the origin means nothing. Costs tens of nanoseconds."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, for ids and records; may step."""
+        ...
+
+
+class Randomness(Protocol):
+    """Where jitter and ids take their bits from."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between the bounds."""
+        ...
+
+    def token(self, size: int) -> bytes:
+        """That many random bytes."""
+        ...
+
+
+class Ids(Protocol):
+    """Makes identities of root messages and executions."""
+
+    def new(self, wall_ns: int) -> bytes:
+        """16 bytes that begin with the time in milliseconds (48 bits, big-endian), so that they index well."""
+        ...
+
+
+class Threads(Protocol):
+    """Runs blocking code."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call the function where it cannot block the event loop and return what it returns, or raise.
+
+        Cancellation waits for the function to end: no thread outlives its message.
+        """
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    __slots__ = ()
+    monotonic_ns = staticmethod(time.perf_counter_ns)
+    wall_ns = staticmethod(time.time_ns)
+
+
+class SystemRandomness:
+    """The operating system's entropy for tokens, a generator seeded from it for jitter."""
+
+    __slots__ = ("_generator",)
+
+    def __init__(self) -> None:
+        self._generator = random.Random(secrets.randbits(128))
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._generator.uniform(low, high)
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+
+class TimeOrderedIds:
+    """UUIDv7-like ids: 48 bits of milliseconds, then randomness from which a counter goes up within a millisecond.
+
+    80 random bits are drawn once a millisecond; further ids of the same millisecond add one, so that ids of one
+    source are strictly ordered and cost no system call.
+    """
+
+    __slots__ = ("_last_ms", "_random", "_tail")
+
+    def __init__(self, randomness: Randomness) -> None:
+        self._random = randomness
+        self._last_ms = -1
+        self._tail = 0
+
+    def new(self, wall_ns: int) -> bytes:
+        ms = wall_ns // 1_000_000
+        if ms > self._last_ms:
+            self._last_ms = ms
+            self._tail = int.from_bytes(self._random.token(10)) >> 1  # the top bit is room to count in
+        else:
+            self._tail += 1
+        return self._last_ms.to_bytes(6) + self._tail.to_bytes(10)
+
+
+class TrioThreads:
+    """Worker threads of trio's cache, as many at a time as the execution allows."""
+
+    __slots__ = ("_limiter",)
+
+    def __init__(self, limit: int = 40) -> None:
+        self._limiter = trio.CapacityLimiter(limit)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(function, limiter=self._limiter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What one execution takes time, randomness, ids and threads from."""
+
+    clock: Clock
+    randomness: Randomness
+    ids: Ids
+    threads: Threads = field(default_factory=TrioThreads)
+
+    @staticmethod
+    def real() -> "Seams":
+        """The machine's own."""
+        randomness = SystemRandomness()
+        return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness))

@@ -1,0 +1,69 @@
+"""Contracts between the engine and what plugs into it.
+
+An adapter or provider package imports this package and nothing else: it is pure Python and has no dependencies.
+`pipeline` is for adapter authors, `queue`, `storage` and `lineage` are for provider authors, `errors` is for both.
+"""
+
+from factflow_protocols.errors import (
+    EngineInstruction,
+    FactflowError,
+    QueueClosedError,
+    QueueError,
+    QueueFullError,
+    Reject,
+    RetryLater,
+    StorageError,
+    StorageNotFoundError,
+)
+from factflow_protocols.lineage import LineageEntry, LineageSink, StageStatus
+from factflow_protocols.pipeline import (
+    AdapterResult,
+    PipelineAdapter,
+    PipelineContext,
+    StageInfo,
+    StatefulAdapter,
+)
+from factflow_protocols.queue import (
+    BatchResult,
+    Delivery,
+    MessageStatus,
+    Nack,
+    QueueMessage,
+    QueueProtocol,
+    Subscription,
+    SubscriptionStatistics,
+)
+from factflow_protocols.storage import ObjectMetadata, StorageProtocol
+from factflow_protocols.values import Ext, Timestamp
+
+__all__ = [
+    "AdapterResult",
+    "BatchResult",
+    "Delivery",
+    "EngineInstruction",
+    "Ext",
+    "FactflowError",
+    "LineageEntry",
+    "LineageSink",
+    "MessageStatus",
+    "Nack",
+    "ObjectMetadata",
+    "PipelineAdapter",
+    "PipelineContext",
+    "QueueClosedError",
+    "QueueError",
+    "QueueFullError",
+    "QueueMessage",
+    "QueueProtocol",
+    "Reject",
+    "RetryLater",
+    "StageInfo",
+    "StageStatus",
+    "StatefulAdapter",
+    "StorageError",
+    "StorageNotFoundError",
+    "StorageProtocol",
+    "Subscription",
+    "SubscriptionStatistics",
+    "Timestamp",
+]

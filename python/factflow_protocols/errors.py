@@ -1,0 +1,82 @@
+"""Exceptions that cross the border between the engine and its plug-ins.
+
+Instructions (`EngineInstruction`) tell the engine what to do with a message and are not failures; everything else
+that an adapter raises is a failure of that message. One base class, then one class for each party that must act.
+"""
+
+
+class FactflowError(Exception):
+    """Base of every exception that this project defines."""
+
+
+class EngineInstruction(FactflowError):  # noqa: N818 - an instruction is not an error, its name should not say so
+    """Raised by an adapter to tell the engine what to do with the message; it is never counted as a failure."""
+
+
+class RetryLater(EngineInstruction):
+    """Process this message again after a delay, without spending one of its attempts.
+
+    Attributes:
+        delay_seconds: How long the message waits, outside any permit. Zero or more.
+        reason: Why, for the log and the report.
+    """
+
+    def __init__(self, delay_seconds: float, reason: str = "") -> None:
+        if not delay_seconds >= 0:
+            raise ValueError(f"RetryLater needs a delay of zero or more seconds, got {delay_seconds!r}")
+        self.delay_seconds = delay_seconds
+        self.reason = reason
+        super().__init__(f"retry in {delay_seconds} s" + (f": {reason}" if reason else ""))
+
+
+class Reject(EngineInstruction):
+    """This message can never succeed: do not try it again.
+
+    It goes to the dead-letter queue if the route has one, else it ends `failed`.
+
+    Attributes:
+        reason: Why, in words for the operator who reads the report.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class QueueError(FactflowError):
+    """A queue provider could not do what was asked; the message that was being published is not stored.
+
+    Attributes:
+        queue: The queue's name as the configuration has it.
+    """
+
+    def __init__(self, queue: str, problem: str) -> None:
+        self.queue = queue
+        super().__init__(f"queue {queue!r}: {problem}")
+
+
+class QueueFullError(QueueError):
+    """A `*_nowait` publish found no room; `await publish(...)` waits for it instead."""
+
+
+class QueueClosedError(QueueError):
+    """You (or your owner) closed this queue or execution before publishing to it."""
+
+
+class StorageError(FactflowError):
+    """A storage provider could not do what was asked.
+
+    Attributes:
+        key: The object's key.
+    """
+
+    def __init__(self, key: str, problem: str) -> None:
+        self.key = key
+        super().__init__(f"object {key!r}: {problem}")
+
+
+class StorageNotFoundError(StorageError):
+    """No object is stored under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "does not exist")

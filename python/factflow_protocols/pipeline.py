@@ -1,0 +1,229 @@
+"""What an adapter author sees: the adapter, the context of one message, and the result.
+
+Kept apart from the engine so that a package of adapters depends on this module alone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, final
+
+_UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _: "<unset>", "__slots__": ()})()
+
+
+@final
+class AdapterResult:
+    """What a stage made of one message. Give exactly one of `message`, `emitted`, or use `forward()`.
+
+    The engine encodes what is given as soon as `process` returns, so neither may be shared with, or changed by, code
+    that runs later. A value that a message cannot carry fails the message at this stage.
+
+    Attributes:
+        message: What the next stage, or the outbounds, will see. Any message value, None included.
+        emitted: Child messages. Each goes on through the rest of the chain by itself, under the route's limit. An
+            iterator or async iterator is pulled lazily, one element when there is room for it, and closed when the
+            message ends or is cancelled; raising from it fails the parent, the children before it stand.
+        headers: Merged over the message's headers for what this result carries; a value of None removes a header.
+    """
+
+    __slots__ = ("emitted", "headers", "message")
+
+    message: Any
+    emitted: Iterable[Any] | AsyncIterable[Any] | None
+    headers: Mapping[str, Any] | None
+
+    def __init__(
+        self,
+        message: Any = _UNSET,
+        *,
+        emitted: Iterable[Any] | AsyncIterable[Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> None:
+        if (message is _UNSET) is (emitted is None):
+            raise TypeError(
+                "AdapterResult needs exactly one of message= and emitted=; "
+                "use AdapterResult.forward() to pass the message on unchanged, or return None to end it here"
+            )
+        if isinstance(emitted, (str, bytes, Mapping)):
+            raise TypeError(
+                f"AdapterResult(emitted=...) needs a list or iterator of messages, got {type(emitted).__name__}; "
+                "write emitted=[value] to emit one message"
+            )
+        self.message = message
+        self.emitted = emitted
+        self.headers = headers
+
+    @staticmethod
+    def forward() -> "AdapterResult":
+        """Pass the message on as it came: its bytes are not decoded, changed or encoded."""
+        return _FORWARD
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether this result passes the message on unchanged."""
+        return self is _FORWARD
+
+    def __repr__(self) -> str:
+        if self is _FORWARD:
+            return "AdapterResult.forward()"
+        if self.emitted is not None:
+            return f"AdapterResult(emitted={self.emitted!r})"
+        return f"AdapterResult(message={self.message!r})"
+
+
+_FORWARD: Final = AdapterResult.__new__(AdapterResult)
+_FORWARD.message = _UNSET
+_FORWARD.emitted = None
+_FORWARD.headers = None
+
+
+class PipelineContext(ABC):
+    """One message at one stage. Made by the engine for each call of `process`, and of no use after it.
+
+    Safe to read from the thread that a synchronous `process` runs in.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def message(self) -> Any:
+        """The decoded message; decoded on first use and private to this call, so it may be changed freely.
+
+        Changing it does not change what is forwarded: return `AdapterResult(message=...)` for that.
+        """
+
+    @property
+    @abstractmethod
+    def payload(self) -> bytes:
+        """The message as msgpack bytes, as it is stored; never decoded by reading this."""
+
+    @property
+    @abstractmethod
+    def headers(self) -> Mapping[str, Any]:
+        """The message's headers, read-only."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str | None:
+        """The ordering key that the publisher gave, if any."""
+
+    @property
+    @abstractmethod
+    def message_id(self) -> str:
+        """32 hexadecimal digits, time-ordered. A redelivery has the same id: use it to make effects idempotent."""
+
+    @property
+    @abstractmethod
+    def correlation_id(self) -> str:
+        """Id of the root message that this one descends from."""
+
+    @property
+    @abstractmethod
+    def parent_id(self) -> str | None:
+        """Id of the message that this one was emitted from; None for a root."""
+
+    @property
+    @abstractmethod
+    def attempt(self) -> int:
+        """1 for the first try."""
+
+    @property
+    @abstractmethod
+    def execution_id(self) -> str:
+        """The execution that this message runs in."""
+
+    @property
+    @abstractmethod
+    def route(self) -> str:
+        """Id of the route, as the configuration has it."""
+
+    @property
+    @abstractmethod
+    def stage(self) -> str:
+        """Name of the stage, as the configuration has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInfo:
+    """Where an adapter instance stands: given to `StatefulAdapter.open`.
+
+    Attributes:
+        execution_id: The execution that owns the instance.
+        route: Id of the route.
+        stage: Name of the stage.
+        directory: Relative paths in the stage's config are relative to this: the configuration file's folder, or the
+            working directory for a configuration given as text.
+    """
+
+    execution_id: str
+    route: str
+    stage: str
+    directory: Path
+
+
+class PipelineAdapter(ABC):
+    """A domain step: turns one message into a result. Subclass it and write `process`.
+
+    The engine makes one instance a stage and execution: `cls(config)` if `config_model` is set, else `cls()`.
+    `process` is called for many messages at a time on that instance (up to the route's limit), so what it keeps on
+    `self` must stand that; per-message state belongs in local variables.
+
+    Attributes:
+        config_model: A pydantic model class of the stage's `config`, checked when the configuration is loaded; None
+            if the adapter takes no configuration.
+        summary: One line for `factflow adapters list`; the class docstring's first line if empty.
+    """
+
+    config_model: ClassVar[type[Any] | None] = None
+    summary: ClassVar[str] = ""
+
+    @abstractmethod
+    def process(self, context: PipelineContext) -> "AdapterResult | None | Awaitable[AdapterResult | None]":
+        """Handle one message.
+
+        Declare it `async def` for work that waits, on trio; declare it `def` and the engine calls it in a worker
+        thread (and pulls an `emitted` iterator there too).
+
+        Args:
+            context: The message and where it is. May not be kept after the call.
+
+        Returns:
+            The result, or None to end the message here (outcome `filtered`).
+
+        Raises:
+            RetryLater: The engine delays the message, no attempt is spent.
+            Reject: The engine does not try again.
+            Exception: Anything else fails this attempt of this message and nothing else.
+
+        Cancellation: `trio.Cancelled` may be raised at any await inside. Let it pass: the message is not
+            acknowledged and comes back. A thread is never abandoned: cancellation waits for it.
+        """
+
+
+class StatefulAdapter(PipelineAdapter):
+    """An adapter with state that belongs to one execution: opened before its first message, closed after the last."""
+
+    async def open(self, stage: StageInfo) -> None:  # noqa: B027 - optional to override
+        """Acquire what the stage needs. Called once, before any route of the execution gets a message.
+
+        Raising fails the start of the execution; `close` is then called for the stages that were opened, this one not.
+        """
+
+    async def finish(self) -> AdapterResult | None:
+        """Say what remains to be said when nothing is left to process: commit a file, emit a summary.
+
+        Called when the execution is idle and about to complete, upstream stages first. What it returns goes through
+        the rest of the route as messages do. If messages reach this stage afterwards, it is called again. It is not
+        called when the execution is cancelled or failed: whatever was not finished must then be discarded by `close`.
+
+        Raising fails the execution. Cancellation: may be raised at any await; the execution then does not complete.
+        """
+        return None
+
+    async def close(self) -> None:  # noqa: B027 - optional to override
+        """Release what `open` acquired. Always called once after a successful `open`, also on cancellation.
+
+        Shielded from cancellation, for a bounded time (five seconds); errors are reported with the execution.
+        """

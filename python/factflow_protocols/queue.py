@@ -1,0 +1,178 @@
+"""What a queue provider implements: publish, subscribe, settle.
+
+Pull-based and batched. Handlers never acknowledge: what they return decides, and the engine settles.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+
+class MessageStatus(StrEnum):
+    """What became of one published message."""
+
+    ACCEPTED = "accepted"
+    """Stored as durably as the provider promises; it will be delivered at least once."""
+    DUPLICATE = "duplicate"
+    """Its id was accepted before, within the provider's window; nothing was stored again."""
+    REFUSED = "refused"
+    """Not stored. The reason is in `BatchResult.errors`."""
+
+
+@runtime_checkable
+class QueueMessage(Protocol):
+    """A message in its wire form. Immutable: a provider stores or sends `encode()` and changes nothing."""
+
+    @property
+    def message_id(self) -> bytes:
+        """16 bytes, time-ordered; the same on each redelivery. De-duplicating providers key on it."""
+    @property
+    def correlation_id(self) -> bytes:
+        """16 bytes: the id of the root message."""
+    @property
+    def parent_id(self) -> bytes | None:
+        """16 bytes: the id of the message that emitted this one; None for a root."""
+    @property
+    def attempt(self) -> int:
+        """1 on the first delivery."""
+    @property
+    def key(self) -> str | None:
+        """Messages with the same key keep their order where the provider can promise that."""
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """Read-only."""
+    @property
+    def payload(self) -> bytes:
+        """msgpack bytes, opaque to a provider."""
+    def encode(self) -> bytes:
+        """The frame: what goes into a table, a file or a broker's message body."""
+
+
+@runtime_checkable
+class Delivery(Protocol):
+    """A message handed out by a subscription and not yet settled."""
+
+    @property
+    def message(self) -> QueueMessage:
+        """The message; its `attempt` counts this delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """A delivery to be given back.
+
+    Attributes:
+        delivery: As received.
+        delay_seconds: It is not handed out again before this many seconds have passed.
+        counts: Whether this delivery spent an attempt (a failure), or not (a cancelled or interrupted one).
+    """
+
+    delivery: Delivery
+    delay_seconds: float = 0.0
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of a batch, in its order.
+
+    Attributes:
+        statuses: One a message.
+        errors: Index in the batch to the reason, for each message that was refused.
+    """
+
+    statuses: Sequence[MessageStatus]
+    errors: Mapping[int, Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStatistics:
+    """A snapshot of one subscription.
+
+    Attributes:
+        waiting: Messages that could be handed out now; None if the provider cannot tell.
+        unsettled: Deliveries handed out and not yet settled.
+        redelivered: Deliveries that were handed out more than once, since the subscription began.
+    """
+
+    waiting: int | None
+    unsettled: int
+    redelivered: int
+
+
+class Subscription(Protocol):
+    """One consumer's view of one queue; used by one task at a time for `receive`, by any task for `settle`."""
+
+    async def receive(self, max_messages: int) -> Sequence[Delivery]:
+        """Wait for at least one message and hand out at most `max_messages`, in the queue's order.
+
+        Called by the engine's one receiving task. Never more than `prefetch` deliveries are unsettled at a time; it
+        waits while they are.
+
+        Raises:
+            QueueError: The subscription is broken for good; the engine fails the route loudly.
+
+        Cancellation: nothing that was not returned counts as handed out.
+        """
+        ...
+
+    async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
+        """Forget the acked deliveries for good and make the nacked ones available again.
+
+        Settling a delivery twice, or after the subscription closed, does nothing.
+
+        Cancellation: either none or all of the batch is settled; calling it again with the same batch is safe.
+        """
+        ...
+
+    def statistics(self) -> SubscriptionStatistics:
+        """A snapshot; never blocks."""
+        ...
+
+
+class QueueProtocol(Protocol):
+    """A queue provider. All names are the configuration's; the engine scopes them to an execution where needed."""
+
+    def validate_name(self, queue: str) -> str | None:
+        """What is wrong with this queue name for this provider, with what to write instead; None if nothing is.
+
+        Called when a configuration is loaded. Pure.
+        """
+        ...
+
+    async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
+        """Store one message, waiting for room if the queue is full.
+
+        Raises:
+            QueueError: Not stored.
+
+        Cancellation: the message may or may not be stored (`message_id` tells on a repeat).
+        """
+        ...
+
+    async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
+        """Store messages in their order; those refused are named in the result, the others are stored.
+
+        Cancellation: a prefix of the batch may be stored.
+        """
+        ...
+
+    def subscribe(
+        self, queue: str, subscription: str, prefetch: int, capacity: int
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Consume a queue; on entry the subscription exists, on exit what is unsettled becomes available again.
+
+        Args:
+            queue: A point-to-point queue (each message to one consumer) or a topic (to each subscription).
+            subscription: Consumers of one name share the load; on a topic each name gets every message.
+            prefetch: Upper bound of unsettled deliveries.
+            capacity: How many messages the queue holds before publishers wait; a hint for providers that have their
+                own bound.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Stop accepting messages and release what the provider holds. Waits for writes under way; idempotent."""
+        ...

@@ -1,0 +1,54 @@
+"""What an object-store provider implements; apart from queues because a deployment may have one without the other."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMetadata:
+    """What is known of a stored object besides its bytes.
+
+    Attributes:
+        content_type: A media type.
+        size_bytes: Length of the object.
+        custom: Fields of the pipeline's metadata schema. Fields that a reader does not know are kept.
+    """
+
+    content_type: str
+    size_bytes: int
+    custom: Mapping[str, Any]
+
+
+class StorageProtocol(Protocol):
+    """Whole objects under slash-separated keys. A key is hostile input: no `..`, no absolute path, no empty part."""
+
+    async def write(self, key: str, data: bytes, metadata: ObjectMetadata) -> None:
+        """Store the object and its metadata, replacing what was there, so that a reader sees the old or the new.
+
+        Raises:
+            StorageError: Nothing was changed.
+
+        Cancellation: the old or the new object is there, never a part of it.
+        """
+        ...
+
+    async def read(self, key: str) -> tuple[bytes, ObjectMetadata]:
+        """The object and its metadata.
+
+        Raises:
+            StorageNotFoundError: There is none.
+        """
+        ...
+
+    async def exists(self, key: str) -> bool:
+        """Whether an object is stored under the key."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """Keys that begin with `prefix`, in order, lazily."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object and its metadata; removing what is not there does nothing."""
+        ...

@@ -1,0 +1,7 @@
+//! The part of factflow-engine that is paid per message, as pure functions and plain data.
+//!
+//! No Python, no clock, no randomness, no I/O: time and identity are arguments. Each module is one concept; this
+//! file is their index.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
