@@ -53,7 +53,7 @@ format: setup ## rewrite the sources in the house format
 
 lock: $(VENV)/.installed ## resolve dependencies again and rewrite the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra http --group dev pyproject.toml -o $(LOCK)
+	  --no-emit-index-url --no-emit-find-links --extra http --group checks pyproject.toml -o $(LOCK)
 	cargo update --workspace --quiet
 
 clean: ## remove what the other targets made

@@ -205,7 +205,7 @@ class PipelineAdapter(ABC):
 class StatefulAdapter(PipelineAdapter):
     """An adapter with state that belongs to one execution: opened before its first message, closed after the last."""
 
-    async def open(self, stage: StageInfo) -> None:  # noqa: B027 - optional to override
+    async def open(self, stage: StageInfo) -> None:
         """Acquire what the stage needs. Called once, before any route of the execution gets a message.
 
         Raising fails the start of the execution; `close` is then called for the stages that were opened, this one not.
@@ -222,7 +222,7 @@ class StatefulAdapter(PipelineAdapter):
         """
         return None
 
-    async def close(self) -> None:  # noqa: B027 - optional to override
+    async def close(self) -> None:
         """Release what `open` acquired. Always called once after a successful `open`, also on cancellation.
 
         Shielded from cancellation, for a bounded time (five seconds); errors are reported with the execution.

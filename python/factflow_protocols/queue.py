@@ -45,7 +45,7 @@ class QueueMessage(Protocol):
         """Read-only."""
     @property
     def payload(self) -> bytes:
-        """msgpack bytes, opaque to a provider."""
+        """Msgpack bytes, opaque to a provider."""
     def encode(self) -> bytes:
         """The frame: what goes into a table, a file or a broker's message body."""
 

@@ -1,0 +1,1 @@
+"""Rust half of factflow-engine. Import it through `factflow_engine.native`."""
