@@ -1,0 +1,101 @@
+//! Frames out of a stream that comes in pieces of any size.
+
+use super::error::Error;
+use super::wire::{Frame, measure, open, truncated};
+use crate::value::Limits;
+
+/// Takes bytes as they come and gives frames as they are complete.
+///
+/// Memory: what was fed and not yet taken, and nothing by a declared length. A frame costs time linear in its length
+/// however it was cut: an incomplete one is only measured again, never parsed again.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    /// Where the next frame begins in the buffer.
+    start: usize,
+    /// Where the buffer begins in the stream.
+    base: u64,
+    max_frame_bytes: u64,
+    limits: Limits,
+    /// Set once, then answered for ever: after corruption the next frame's beginning is not known.
+    corrupt: Option<Error>,
+}
+
+impl Decoder {
+    /// Frames longer than `max_frame_bytes`, prefix included, are corrupt.
+    #[must_use]
+    pub const fn new(max_frame_bytes: u64, limits: Limits) -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            base: 0,
+            max_frame_bytes,
+            limits,
+            corrupt: None,
+        }
+    }
+
+    /// Adds bytes. After corruption they are dropped: [`Decoder::next_frame`] says what happened.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.corrupt.is_some() {
+            return;
+        }
+        // Moving what remains only when it is the smaller part keeps the cost linear in the bytes fed.
+        if self.start > self.buffer.len() / 2 || self.start == self.buffer.len() {
+            self.buffer.drain(..self.start);
+            self.base += self.start as u64;
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next frame, or None until more is fed. Its offset in errors counts from the beginning of the stream.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        if let Some(error) = self.corrupt {
+            return Err(error);
+        }
+        let from = self.start;
+        let at = self.base + from as u64;
+        let pending = &self.buffer[from..];
+        let opened = match measure(pending, self.max_frame_bytes) {
+            Ok(Some(length)) if length <= pending.len() => {
+                self.start += length;
+                open(&pending[..length], self.limits)
+            }
+            Ok(_) => return Ok(None),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(frame) => Ok(Some(frame)),
+            Err(error) => {
+                let error = error.within(at);
+                self.corrupt = Some(error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The stream has ended: an error if that is within a frame, or was corrupt.
+    pub fn finish(&self) -> Result<(), Error> {
+        if let Some(error) = self.corrupt {
+            return Err(error);
+        }
+        let mut at = self.start;
+        // Whole frames that nobody took are no error of the stream.
+        loop {
+            let pending = &self.buffer[at..];
+            let offset = self.base + at as u64;
+            match measure(pending, self.max_frame_bytes).map_err(|error| error.within(offset))? {
+                Some(length) if length <= pending.len() => at += length,
+                _ if pending.is_empty() => return Ok(()),
+                _ => return Err(truncated(pending).within(offset)),
+            }
+        }
+    }
+
+    /// Bytes that were fed and do not belong to a frame that was given.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+}

@@ -1,0 +1,134 @@
+//! One frame: its prefix, its checksum, and the two values in it.
+
+use super::error::{Error, Kind};
+use super::header::Header;
+use crate::value::{Limits, validate};
+
+/// Bytes before the header.
+pub const PREFIX_BYTES: usize = 10;
+/// What a frame may have unless its reader says otherwise: 64 MiB.
+pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
+
+const FORMAT: u8 = 0xc1;
+/// Where the checksum stands, and where the part of the prefix that it covers ends.
+const CHECKSUM_AT: usize = 6;
+
+/// A frame that was read: borrowed from the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Ids, attempt, time, key, headers.
+    pub header: Header<'a>,
+    /// One valid msgpack value.
+    pub payload: &'a [u8],
+}
+
+/// Appends a frame. `payload` is one valid value: the caller made or validated it.
+///
+/// Fails only if header and payload together are longer than 32 bits can say.
+pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<(), Error> {
+    let start = out.len();
+    out.extend_from_slice(&[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    header.write(out);
+    out.extend_from_slice(payload);
+    let body = out.len() - start - PREFIX_BYTES;
+    let Ok(length) = u32::try_from(body) else {
+        out.truncate(start);
+        return Err(Error::new(
+            Kind::TooLarge {
+                declared: body as u64,
+                limit: u64::from(u32::MAX),
+            },
+            0,
+        ));
+    };
+    let frame = &mut out[start..];
+    frame[2..CHECKSUM_AT].copy_from_slice(&length.to_be_bytes());
+    let checksum = checksum(frame);
+    frame[CHECKSUM_AT..PREFIX_BYTES].copy_from_slice(&checksum.to_be_bytes());
+    Ok(())
+}
+
+/// The one frame that the bytes are. Everything is checked, the payload too.
+pub fn decode<'a>(bytes: &'a [u8], max_bytes: u64, limits: &Limits) -> Result<Frame<'a>, Error> {
+    let Some(length) = measure(bytes, max_bytes)?.filter(|length| *length <= bytes.len()) else {
+        return Err(truncated(bytes));
+    };
+    let frame = open(&bytes[..length], *limits)?;
+    if bytes.len() > length {
+        return Err(Error::new(
+            Kind::TrailingBytes((bytes.len() - length) as u64),
+            length as u64,
+        ));
+    }
+    Ok(frame)
+}
+
+/// How many bytes the frame at the beginning of `bytes` has; None while its prefix is not complete.
+///
+/// Refuses what is no frame, or too large, as early as the bytes show it.
+pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, Error> {
+    match bytes {
+        [] => return Ok(None),
+        [format, ..] if *format != FORMAT => return Err(Error::new(Kind::Format(*format), 0)),
+        [_, flags, ..] if *flags != 0 => return Err(Error::new(Kind::Flags(*flags), 1)),
+        _ => {}
+    }
+    let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
+        return Ok(None);
+    };
+    let [_, _, a, b, c, d, ..] = *prefix;
+    let declared = u64::from(u32::from_be_bytes([a, b, c, d])) + PREFIX_BYTES as u64;
+    match usize::try_from(declared) {
+        Ok(length) if declared <= max_bytes => Ok(Some(length)),
+        _ => Err(Error::new(
+            Kind::TooLarge {
+                declared,
+                limit: max_bytes,
+            },
+            2,
+        )),
+    }
+}
+
+/// The frame that fills `bytes`, whose prefix was measured.
+pub(super) fn open(bytes: &[u8], limits: Limits) -> Result<Frame<'_>, Error> {
+    let Some((prefix, body)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err(truncated(bytes));
+    };
+    let [.., a, b, c, d] = *prefix;
+    let (declared, computed) = (u32::from_be_bytes([a, b, c, d]), checksum(bytes));
+    if declared != computed {
+        return Err(Error::new(
+            Kind::Checksum { declared, computed },
+            CHECKSUM_AT as u64,
+        ));
+    }
+    let (header, end) =
+        Header::read(body, limits).map_err(|error| error.within(PREFIX_BYTES as u64))?;
+    let payload = &body[end..];
+    validate(payload, &limits)
+        .map_err(|error| Error::of_value(error).within((PREFIX_BYTES + end) as u64))?;
+    Ok(Frame { header, payload })
+}
+
+pub(super) fn truncated(bytes: &[u8]) -> Error {
+    let needed = match measure(bytes, u64::MAX) {
+        Ok(Some(length)) => length,
+        _ => PREFIX_BYTES,
+    };
+    Error::new(
+        Kind::Truncated {
+            needed: needed as u64,
+            remaining: bytes.len() as u64,
+        },
+        0,
+    )
+}
+
+/// Of everything but the checksum's own four bytes.
+fn checksum(frame: &[u8]) -> u32 {
+    crc32c::crc32c_append(
+        crc32c::crc32c(&frame[..CHECKSUM_AT]),
+        &frame[PREFIX_BYTES..],
+    )
+}
