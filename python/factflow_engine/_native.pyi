@@ -1,1 +1,210 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
+
+from collections.abc import Iterator, Mapping
+from typing import final
+
+__all__ = ["Frame", "FrameDecoder", "label_of", "pack", "unpack", "validate"]
+
+# Values and their bytes
+
+def pack(value: object, /) -> bytes:
+    """Encode a message value as msgpack.
+
+    Carried are None, bool, int of 64 bits (signed or unsigned), float, str, bytes (also bytearray and memoryview),
+    list and tuple, dict with str keys, `Timestamp`, `Ext`, and aware `datetime`, which becomes a `Timestamp`.
+    Subclasses of these are carried by value: a `StrEnum` member is its text, a named tuple a list.
+
+    Raises:
+        CodecError: The value holds something else, is nested deeper than 128 containers (as one that contains itself
+            is), or has more than a million elements. The text begins with the path: `message.items[3].when: ...`.
+    """
+
+def unpack(data: bytes, /) -> object:
+    """Decode msgpack that may come from anywhere.
+
+    Everything is checked: lengths, UTF-8, unique str keys, timestamps, 128 levels, a million elements, nothing behind
+    the value. Time and memory are linear in the bytes that came, whatever lengths they declare.
+
+    Raises:
+        TruncatedError: The bytes end too early.
+        CorruptError: They can never become valid. Both carry the `offset`.
+    """
+
+def validate(data: bytes, /) -> None:
+    """Check all that `unpack` checks, and build nothing; several times faster.
+
+    Raises:
+        TruncatedError: The bytes end too early.
+        CorruptError: They can never become valid. Both carry the `offset`.
+    """
+
+def label_of(text: str, /) -> int:
+    """A stable 64-bit name of a text, for `Frame.child`: the same in every process, version and machine."""
+
+# Frames
+
+@final
+class Frame:
+    """One message as it moves between queues: ids, attempt, time, key, headers and payload. Never changes.
+
+    Equal are frames that encode to the same bytes. Frames are not pickled: `encode` is their wire form.
+    """
+
+    @staticmethod
+    def create(
+        payload: bytes,
+        *,
+        message_id: bytes,
+        correlation_id: bytes | None = None,
+        parent_id: bytes | None = None,
+        attempt: int = 1,
+        time_ns: int = 0,
+        key: str | None = None,
+        headers: Mapping[str, object] | None = None,
+    ) -> Frame:
+        """Make a frame around a payload that is trusted to be one msgpack value: `pack` made it, or `validate` saw it.
+
+        Args:
+            payload: Kept by reference.
+            message_id: 16 bytes, time-ordered.
+            correlation_id: 16 bytes; the message's own id if None.
+            parent_id: 16 bytes; None for a root.
+            attempt: From 1.
+            time_ns: Nanoseconds since the Unix epoch, 64 bits.
+            key: Ordering key.
+            headers: Any message values under str keys; encoded at once.
+
+        Raises:
+            CodecError: An id is not of 16 bytes, the attempt is below 1, or a header cannot be carried.
+        """
+
+    @staticmethod
+    def decode(data: bytes, *, max_bytes: int = 67108864) -> Frame:
+        """Read one frame that may come from anywhere; header and payload are checked as `unpack` checks.
+
+        Args:
+            data: Exactly one frame.
+            max_bytes: Longest frame accepted; looked at before anything is done with the length that it declares.
+
+        Raises:
+            TruncatedError: The bytes end within the frame.
+            CorruptError: They are no frame, were changed on the way, or are too long.
+        """
+
+    def encode(self) -> bytes:
+        """The wire form: what memory, files and brokers carry."""
+
+    def child(
+        self,
+        label: int,
+        ordinal: int,
+        *,
+        payload: bytes | None = None,
+        headers: Mapping[str, object] | None = None,
+        time_ns: int | None = None,
+    ) -> Frame:
+        """A message emitted from this one; the same arguments make the same id, however often it is done.
+
+        Its id keeps the first six bytes (the time) of this one's, its parent is this message, its correlation id and
+        key are this one's, and its attempt is 1.
+
+        Args:
+            label: Where it is emitted: 64 bits, unsigned; see `label_of`.
+            ordinal: Its number among what this message emits there, from 0.
+            payload: Trusted msgpack; None for this message's own, by reference.
+            headers: All headers of the child; None for this message's own.
+            time_ns: None for this message's own.
+
+        Raises:
+            CodecError: A header cannot be carried.
+        """
+
+    def restamp(
+        self,
+        *,
+        attempt: int | None = None,
+        headers: Mapping[str, object] | None = None,
+        time_ns: int | None = None,
+    ) -> Frame:
+        """The same message with other stamps: ids, key and payload stay.
+
+        Args:
+            attempt: From 1; None keeps it.
+            headers: All headers of the new frame; None keeps them.
+            time_ns: None keeps it.
+
+        Raises:
+            CodecError: The attempt is below 1, or a header cannot be carried.
+        """
+
+    def value(self) -> object:
+        """Decode the payload. A fresh object each call, the caller's own."""
+
+    @property
+    def message_id(self) -> bytes:
+        """16 bytes, time-ordered."""
+
+    @property
+    def correlation_id(self) -> bytes:
+        """16 bytes: the root that this message descends from."""
+
+    @property
+    def parent_id(self) -> bytes | None:
+        """16 bytes: the message that this one was emitted from; None for a root."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try."""
+
+    @property
+    def time_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+
+    @property
+    def key(self) -> str | None:
+        """The ordering key."""
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        """Read-only, decoded anew each time: keep it if it is read twice."""
+
+    @property
+    def payload(self) -> bytes:
+        """The message's msgpack bytes: the same object each time."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class FrameDecoder:
+    """Frames out of a stream that comes in pieces of any size: feed, then iterate until it is exhausted, again.
+
+    Memory is what was fed and not yet taken; nothing is reserved by a length that a frame declares.
+    """
+
+    def __new__(cls, *, max_frame_bytes: int = 67108864) -> FrameDecoder: ...
+    def feed(self, data: bytes, /) -> None:
+        """Add bytes. Once the stream was found corrupt they are dropped: `next` says what happened."""
+
+    def next(self) -> Frame | None:
+        """The next frame, or None until more is fed.
+
+        Raises:
+            CorruptError: The stream is no sequence of frames from here on; raised again by every further call. Its
+                `offset` counts from the beginning of the stream.
+        """
+
+    def finish(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            TruncatedError: Part of a frame remains.
+            CorruptError: The stream was, or its rest is, corrupt.
+        """
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that were fed and do not belong to a frame that was taken."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+    def __next__(self) -> Frame: ...

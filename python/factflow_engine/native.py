@@ -5,6 +5,7 @@ Everything else imports native names from here.
 
 try:
     from factflow_engine import _native
+    from factflow_engine._native import Frame, FrameDecoder, label_of, pack, unpack, validate
 except ImportError as error:
     raise ImportError(
         "factflow-engine's Rust extension is not built for this interpreter. In a checkout run `make setup`; "
@@ -12,4 +13,4 @@ except ImportError as error:
         f"The import said: {error}"
     ) from error
 
-__all__ = ["_native"]
+__all__ = ["Frame", "FrameDecoder", "_native", "label_of", "pack", "unpack", "validate"]

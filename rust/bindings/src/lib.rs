@@ -1,7 +1,21 @@
 //! `factflow_engine._native`: conversions between Python and `factflow-core`, and nothing else.
+//!
+//! This file is the index; `errors` is the one place where Rust errors become Python exceptions.
+
+mod codec;
+mod errors;
+mod frame;
+mod frame_decoder;
 
 use pyo3::prelude::*;
 
 /// Rust half of factflow-engine. Import it through `factflow_engine.native`.
 #[pymodule]
-mod _native {}
+mod _native {
+    #[pymodule_export]
+    use crate::codec::{label_of, pack, unpack, validate};
+    #[pymodule_export]
+    use crate::frame::Frame;
+    #[pymodule_export]
+    use crate::frame_decoder::FrameDecoder;
+}

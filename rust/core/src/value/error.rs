@@ -81,7 +81,7 @@ impl fmt::Display for Error {
             Kind::Truncated { needed, remaining } => {
                 write!(
                     f,
-                    "expected {needed} more bytes or longer, came {remaining}: the input ends too early"
+                    "expected an item of at least {needed} bytes, came {remaining}: the input ends too early"
                 )
             }
             Kind::ReservedByte => write!(f, "expected a value, came the reserved byte 0xc1"),

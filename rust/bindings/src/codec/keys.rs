@@ -1,0 +1,88 @@
+//! Map keys that came before: the string object is used again, with the hash that Python has already computed for it.
+//!
+//! Messages of a pipeline repeat few keys; making each anew was a quarter of the cost of decoding. A slot holds the
+//! last key that fell into it, so hostile keys can only make the cache miss: dictionaries hash with Python's own keyed
+//! function, and the table never grows.
+
+use std::sync::{Mutex, MutexGuard};
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+const SLOTS: usize = 1024;
+const LONGEST: usize = 31;
+
+/// One remembered key: its bytes beside the object, so that a hit needs no look into the object.
+struct Slot {
+    text: [u8; LONGEST],
+    length: u8,
+    object: Py<PyString>,
+}
+
+type Table = Vec<Option<Slot>>;
+
+static TABLE: Mutex<Table> = Mutex::new(Vec::new());
+
+/// The table for the length of one decoding; absent if another decoding, on another thread or inside a finalizer, has it.
+pub struct Keys(Option<MutexGuard<'static, Table>>);
+
+impl Keys {
+    pub fn borrow() -> Self {
+        // Never waits: holding it across a switch of threads must not be able to block anybody.
+        let mut table = TABLE.try_lock().ok();
+        if let Some(table) = table.as_mut().filter(|table| table.is_empty()) {
+            table.resize_with(SLOTS, || None);
+        }
+        Self(table)
+    }
+
+    /// The object of a key of ASCII text, remembered or made; None if it is not cached here.
+    #[inline]
+    pub fn get<'py>(&mut self, py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyString>> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        let slot = self.0.as_mut()?.get_mut(slot_of(text))?;
+        match slot {
+            Some(known)
+                if usize::from(known.length) == text.len() && known.text[..text.len()] == *text =>
+            {
+                Some(known.object.bind(py).clone())
+            }
+            _ => Self::remember(py, slot, text),
+        }
+    }
+
+    #[cold]
+    fn remember<'py>(
+        py: Python<'py>,
+        slot: &mut Option<Slot>,
+        text: &[u8],
+    ) -> Option<Bound<'py, PyString>> {
+        let object = PyString::new(py, core::str::from_utf8(text).ok()?);
+        let mut bytes = [0; LONGEST];
+        bytes[..text.len()].copy_from_slice(text);
+        let length = u8::try_from(text.len()).ok()?;
+        *slot = Some(Slot {
+            text: bytes,
+            length,
+            object: object.clone().unbind(),
+        });
+        Some(object)
+    }
+}
+
+#[inline]
+fn slot_of(text: &[u8]) -> usize {
+    let length = text.len() as u64;
+    let word = if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>())
+    {
+        u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+    } else {
+        text.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    };
+    // The top ten bits of a Fibonacci hash.
+    ((word ^ length).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+}

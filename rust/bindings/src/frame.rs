@@ -1,0 +1,313 @@
+//! `Frame`: a message's header beside a reference to its payload.
+//!
+//! The payload is the `bytes` object that was given or decoded, shared by every frame made from this one, so that
+//! forwarding and retrying copy no payload. Headers stay encoded, shared likewise, and are decoded for each reader
+//! anew: what one reader does to a nested list no other sees.
+
+use core::fmt::Write;
+
+use factflow_core::frames::{self, DEFAULT_MAX_BYTES, Header};
+use factflow_core::ids;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyString};
+
+use crate::{codec, errors};
+
+type Id = [u8; 16];
+
+/// One message as it moves between queues. Never changes.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Frame {
+    message_id: Id,
+    correlation_id: Id,
+    parent_id: Option<Id>,
+    #[pyo3(get)]
+    attempt: u32,
+    #[pyo3(get)]
+    time_ns: i64,
+    key: Option<Py<PyString>>,
+    /// A valid map, not empty.
+    headers: Option<Py<PyBytes>>,
+    payload: Py<PyBytes>,
+}
+
+#[pymethods]
+impl Frame {
+    #[staticmethod]
+    #[pyo3(signature = (payload, *, message_id, correlation_id=None, parent_id=None, attempt=1, time_ns=0, key=None, headers=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keywords of the Python signature"
+    )]
+    fn create(
+        payload: Bound<'_, PyBytes>,
+        message_id: &Bound<'_, PyBytes>,
+        correlation_id: Option<&Bound<'_, PyBytes>>,
+        parent_id: Option<&Bound<'_, PyBytes>>,
+        attempt: i64,
+        time_ns: i64,
+        key: Option<Bound<'_, PyString>>,
+        headers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let message_id = id_of(message_id, "message_id")?;
+        Ok(Self {
+            message_id,
+            correlation_id: correlation_id
+                .map_or(Ok(message_id), |id| id_of(id, "correlation_id"))?,
+            parent_id: parent_id.map(|id| id_of(id, "parent_id")).transpose()?,
+            attempt: attempt_of(payload.py(), attempt)?,
+            time_ns,
+            key: key.map(key_of).transpose()?,
+            headers: headers.map_or(Ok(None), headers_of)?,
+            payload: payload.unbind(),
+        })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (data, *, max_bytes=DEFAULT_MAX_BYTES), text_signature = "(data, *, max_bytes=67108864)")]
+    fn decode(data: &Bound<'_, PyBytes>, max_bytes: u64) -> PyResult<Self> {
+        let py = data.py();
+        let frame = frames::decode(data.as_bytes(), max_bytes, &codec::LIMITS)
+            .map_err(|error| errors::not_a_frame(py, &error))?;
+        Ok(Self::of(py, &frame))
+    }
+
+    fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let header = Header {
+            message_id: self.message_id,
+            correlation_id: self.correlation_id,
+            parent_id: self.parent_id,
+            attempt: self.attempt,
+            time_ns: self.time_ns,
+            key: self.key.as_ref().map(|key| key.to_str(py)).transpose()?,
+            headers: self.headers.as_ref().map(|headers| headers.as_bytes(py)),
+        };
+        codec::with_buffer(|out| {
+            frames::encode(out, &header, self.payload.as_bytes(py))
+                .map_err(|error| errors::refused(py, error.to_string()))?;
+            Ok(PyBytes::new(py, out))
+        })
+    }
+
+    #[pyo3(signature = (label, ordinal, *, payload=None, headers=None, time_ns=None))]
+    fn child(
+        &self,
+        py: Python<'_>,
+        label: u64,
+        ordinal: u64,
+        payload: Option<Bound<'_, PyBytes>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        time_ns: Option<i64>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            message_id: ids::derive(&self.message_id, label, ordinal),
+            correlation_id: self.correlation_id,
+            parent_id: Some(self.message_id),
+            attempt: 1,
+            time_ns: time_ns.unwrap_or(self.time_ns),
+            key: self.key.as_ref().map(|key| key.clone_ref(py)),
+            headers: self.headers_or(py, headers)?,
+            payload: payload.map_or_else(|| self.payload.clone_ref(py), Bound::unbind),
+        })
+    }
+
+    #[pyo3(signature = (*, attempt=None, headers=None, time_ns=None))]
+    fn restamp(
+        &self,
+        py: Python<'_>,
+        attempt: Option<i64>,
+        headers: Option<&Bound<'_, PyAny>>,
+        time_ns: Option<i64>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            message_id: self.message_id,
+            correlation_id: self.correlation_id,
+            parent_id: self.parent_id,
+            attempt: attempt.map_or(Ok(self.attempt), |attempt| attempt_of(py, attempt))?,
+            time_ns: time_ns.unwrap_or(self.time_ns),
+            key: self.key.as_ref().map(|key| key.clone_ref(py)),
+            headers: self.headers_or(py, headers)?,
+            payload: self.payload.clone_ref(py),
+        })
+    }
+
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        codec::build(py, self.payload.as_bytes(py))
+    }
+
+    #[getter]
+    fn message_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.message_id)
+    }
+
+    #[getter]
+    fn correlation_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.correlation_id)
+    }
+
+    #[getter]
+    fn parent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.parent_id.map(|id| PyBytes::new(py, &id))
+    }
+
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyString>> {
+        self.key.as_ref().map(|key| key.bind(py))
+    }
+
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
+        self.payload.bind(py)
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        static EMPTY: PyOnceLock<Py<PyMappingProxy>> = PyOnceLock::new();
+        match &self.headers {
+            Some(headers) => {
+                let map = codec::build(py, headers.as_bytes(py))?.cast_into::<PyDict>()?;
+                Ok(PyMappingProxy::new(py, map.as_mapping()))
+            }
+            None => Ok(EMPTY
+                .get_or_init(py, || {
+                    PyMappingProxy::new(py, PyDict::new(py).as_mapping()).unbind()
+                })
+                .bind(py)
+                .clone()),
+        }
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
+        let bytes =
+            |field: &Option<Py<PyBytes>>| field.as_ref().map(|bytes| bytes.as_bytes(py).to_vec());
+        let text = |field: &Option<Py<PyString>>| {
+            field
+                .as_ref()
+                .map(|text| text.to_str(py).map(str::to_owned))
+                .transpose()
+        };
+        Ok(self.message_id == other.message_id
+            && self.correlation_id == other.correlation_id
+            && self.parent_id == other.parent_id
+            && self.attempt == other.attempt
+            && self.time_ns == other.time_ns
+            && self.payload.as_bytes(py) == other.payload.as_bytes(py)
+            && bytes(&self.headers) == bytes(&other.headers)
+            && text(&self.key)? == text(&other.key)?)
+    }
+
+    fn __hash__(&self) -> u64 {
+        // Equal frames have equal ids, and the later half of an id is random or a hash.
+        let [left, right] = [0, 8].map(|from| {
+            self.message_id[from..]
+                .first_chunk()
+                .map_or(0, |half| u64::from_le_bytes(*half))
+        });
+        left ^ right ^ u64::from(self.attempt)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let mut text = format!("<Frame {}", hex(&self.message_id));
+        if self.correlation_id != self.message_id {
+            text.push_str(" of ");
+            text.push_str(&hex(&self.correlation_id));
+        }
+        if let Some(parent) = &self.parent_id {
+            text.push_str(" from ");
+            text.push_str(&hex(parent));
+        }
+        let headers = self
+            .headers
+            .as_ref()
+            .map_or(0, |headers| headers.as_bytes(py).len());
+        let payload = self.payload.as_bytes(py).len();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            " attempt={} headers={headers}B payload={payload}B>",
+            self.attempt
+        );
+        text
+    }
+}
+
+impl Frame {
+    /// The frame that was read, with a copy of its payload.
+    pub fn of(py: Python<'_>, frame: &frames::Frame<'_>) -> Self {
+        Self {
+            message_id: frame.header.message_id,
+            correlation_id: frame.header.correlation_id,
+            parent_id: frame.header.parent_id,
+            attempt: frame.header.attempt,
+            time_ns: frame.header.time_ns,
+            key: frame.header.key.map(|key| PyString::new(py, key).unbind()),
+            headers: frame
+                .header
+                .headers
+                .map(|headers| PyBytes::new(py, headers).unbind()),
+            payload: PyBytes::new(py, frame.payload).unbind(),
+        }
+    }
+
+    fn headers_or(
+        &self,
+        py: Python<'_>,
+        headers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyBytes>>> {
+        match headers {
+            Some(headers) => headers_of(headers),
+            None => Ok(self.headers.as_ref().map(|headers| headers.clone_ref(py))),
+        }
+    }
+}
+
+fn id_of(id: &Bound<'_, PyBytes>, name: &str) -> PyResult<Id> {
+    id.as_bytes().try_into().map_err(|_| {
+        errors::refused(
+            id.py(),
+            format!("{name}: expected 16 bytes, came {}", id.as_bytes().len()),
+        )
+    })
+}
+
+fn attempt_of(py: Python<'_>, attempt: i64) -> PyResult<u32> {
+    match u32::try_from(attempt) {
+        Ok(attempt @ 1..) => Ok(attempt),
+        _ => Err(errors::refused(
+            py,
+            format!("attempt: expected 1 for the first try, or more, came {attempt}"),
+        )),
+    }
+}
+
+/// A key that can be encoded, so that `encode` cannot fail for it.
+fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
+    if key.to_str().is_err() {
+        return Err(errors::refused(
+            key.py(),
+            "key: cannot carry a str with a lone surrogate".to_owned(),
+        ));
+    }
+    Ok(key.unbind())
+}
+
+/// The headers encoded; None if there are none.
+fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
+    let py = headers.py();
+    if headers.is_empty()? {
+        return Ok(None);
+    }
+    codec::with_buffer(|out| {
+        codec::pack_mapping(out, headers).map_err(|refusal| refusal.into_error(py, "headers"))?;
+        Ok(Some(PyBytes::new(py, out).unbind()))
+    })
+}
+
+fn hex(id: &Id) -> String {
+    id.iter().fold(String::with_capacity(32), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
