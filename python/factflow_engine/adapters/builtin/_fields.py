@@ -1,0 +1,159 @@
+"""Paths to fields inside a message, written as conditions write them, for adapters that read and change fields.
+
+A condition only asks; these also set and remove, which is why they are not the compiled paths of conditions. Written
+forms: `a.b`, `items[0].name`, `items[-1]`, and quotes around a name with a dot or bracket in it: `headers."x.y"`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field
+
+from factflow_protocols import Reject
+
+MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda _: "<missing>", "__slots__": ()})()
+
+_SEGMENT: Final = re.compile(r'"((?:[^"\\]|\\.)+)"|((?:[^.\[\]"\\]|\\.)+)')
+_INDEX: Final = re.compile(r"\[(-?\d{1,9})\]")
+
+
+class FieldPath:
+    """Where a field is: map keys (str) and list indices (int), from the root of the message.
+
+    Attributes:
+        text: The path as it was written.
+        segments: At least one.
+    """
+
+    __slots__ = ("segments", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.segments = _parse(text)
+
+    def get(self, message: Any) -> Any:
+        """The field's value, or `MISSING`."""
+        value = message
+        for segment in self.segments:
+            value = _step(value, segment)
+            if value is MISSING:
+                return MISSING
+        return value
+
+    def require(self, message: Any) -> Any:
+        """The field's value.
+
+        Raises:
+            Reject: There is no such field; trying again would not bring it.
+        """
+        value = self.get(message)
+        if value is MISSING:
+            raise Reject(f"the message has no field {self.text!r}; {_described(message)}")
+        return value
+
+    def set(self, message: Any, value: Any) -> None:
+        """Put a value there, making the maps on the way.
+
+        Raises:
+            Reject: Something on the way is not a map, or not a list that is long enough.
+        """
+        holder = message
+        for segment, following in zip(self.segments, self.segments[1:], strict=False):
+            child = _step(holder, segment)
+            if child is MISSING and isinstance(following, str):
+                child = {}
+                self._assign(holder, segment, child)
+            holder = child
+        self._assign(holder, self.segments[-1], value)
+
+    def pop(self, message: Any) -> Any:
+        """Take the field out and return its value; `MISSING` if there was none. Emptied maps stay.
+
+        Raises:
+            Reject: The path ends in a list index: removing it would move the others.
+        """
+        holder = message
+        for segment in self.segments[:-1]:
+            holder = _step(holder, segment)
+        last = self.segments[-1]
+        if isinstance(last, str) and isinstance(holder, dict):
+            return holder.pop(last, MISSING)
+        if _step(holder, last) is MISSING:
+            return MISSING
+        raise Reject(f"field {self.text!r} is an element of a list and cannot be removed")
+
+    def _assign(self, holder: Any, segment: str | int, value: Any) -> None:
+        container: Any = holder  # a dict or a list, by the kind of the segment
+        if isinstance(segment, str):
+            fits = isinstance(holder, dict)
+        else:
+            fits = isinstance(holder, list) and -len(holder) <= segment < len(holder)
+        if not fits:
+            kind = "missing" if holder is MISSING else f"a {type(holder).__name__}"
+            wanted = "a map" if isinstance(segment, str) else "a list that is long enough"
+            raise Reject(f"field {self.text!r} cannot be set: what should hold {segment!r} is {kind}, not {wanted}")
+        container[segment] = value
+
+
+def require_map(message: Any, adapter: str) -> dict[str, Any]:
+    """The message, if it is a map.
+
+    Raises:
+        Reject: It is something else.
+    """
+    if not isinstance(message, dict):
+        raise Reject(f"{adapter} needs a message that is a map, {_described(message)}")
+    return message
+
+
+def _checked(text: str) -> str:
+    _parse(text)
+    return text
+
+
+FieldName = Annotated[
+    str, AfterValidator(_checked), Field(min_length=1, max_length=1000, json_schema_extra={"format": "field-path"})
+]
+"""A pydantic field that holds the text of a `FieldPath`."""
+
+
+def _parse(text: str) -> tuple[str | int, ...]:
+    segments: list[str | int] = []
+    position = 0
+    while True:
+        name = _SEGMENT.match(text, position)
+        if name is None:
+            raise ValueError(
+                f"{text!r} is not a field path: a name was expected at character {position + 1}; "
+                'write it like a.b, items[0].name or headers."x.y"'
+            )
+        segments.append(re.sub(r"\\(.)", r"\1", name[1] if name[1] is not None else name[2]))
+        position = name.end()
+        while index := _INDEX.match(text, position):
+            segments.append(int(index[1]))
+            position = index.end()
+        if position == len(text):
+            return tuple(segments)
+        if text[position] != ".":
+            raise ValueError(
+                f"{text!r} is not a field path: a dot was expected at character {position + 1}, "
+                f'{text[position]!r} came; write it like a.b, items[0].name or headers."x.y"'
+            )
+        position += 1
+
+
+def _step(value: Any, segment: str | int) -> Any:
+    if isinstance(segment, str):
+        return value.get(segment, MISSING) if isinstance(value, Mapping) else MISSING
+    if isinstance(value, list) and -len(value) <= segment < len(value):
+        return value[segment]
+    return MISSING
+
+
+def _described(message: Any) -> str:
+    if not isinstance(message, Mapping):
+        return f"it is a {type(message).__name__}"
+    names = sorted(str(name) for name in message)
+    listing = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"it has {listing}" if names else "it is an empty map"

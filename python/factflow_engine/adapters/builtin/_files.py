@@ -1,0 +1,147 @@
+"""Files that adapters read: where a path may lead, and opening it without a surprise.
+
+A path in a configuration is the operator's and is followed anywhere. A path in a message is hostile: it is resolved,
+links and all, and refused unless it ends inside the configured root. Somebody who can swap links under the root while
+the pipeline runs is not defended against.
+"""
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TextIO
+
+from pydantic import AfterValidator, Field
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
+from factflow_protocols import Reject, StageInfo, StatefulAdapter
+
+# A named pipe must not block the open, and the last component was resolved, so it can be no link.
+_OPEN_FLAGS: Final = (
+    os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+)
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f"unknown text encoding {name!r}; write a name that Python knows, such as utf-8") from None
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+class FileSource(BuiltinConfig):
+    """Which file a stage reads."""
+
+    path: str | None = Field(default=None, min_length=1)
+    """The file, relative to the pipeline's folder. Without it each message names its own file."""
+    path_field: FieldName = "path"
+    """Field of the message that names the file, where `path` is not given."""
+    root: str = Field(default=".", min_length=1)
+    """Folder that a path from a message must lie in, relative to the pipeline's folder. Links that lead out of it are
+    refused."""
+    encoding: Encoding = "utf-8"
+    """Encoding of the text."""
+    encoding_errors: Literal["strict", "replace"] = "strict"
+    """What becomes of bytes that are no text: `strict` rejects the message, `replace` reads U+FFFD."""
+    max_line_length: int = Field(default=1_048_576, ge=1, le=1_073_741_824)
+    """Longest line, in characters; a longer one rejects the message, so that memory stays bounded."""
+
+
+class FileReader(StatefulAdapter):
+    """Base of adapters that read the file which their `FileSource` names."""
+
+    def __init__(self, source: FileSource) -> None:
+        self._source = source
+        self._field = FieldPath(source.path_field)
+        self._directory = Path()
+
+    async def open(self, stage: StageInfo) -> None:
+        """Remember what relative paths are relative to."""
+        self._directory = stage.directory
+
+    def locate(self, message: Any) -> Path:
+        """The file to read for this message.
+
+        Raises:
+            Reject: The message names no file, or one outside the root.
+        """
+        if self._source.path is not None:
+            return (self._directory / self._source.path).resolve()
+        return confined(self._directory / self._source.root, self._field.require(message), self._source.path_field)
+
+    def open_text(self, path: Path) -> TextIO:
+        """The file as text; a line feed, a carriage return or both end a line.
+
+        Raises:
+            OSError: It cannot be opened.
+            Reject: It is not a regular file.
+        """
+        return io.TextIOWrapper(open_regular(path), encoding=self._source.encoding, errors=self._source.encoding_errors)
+
+    def read_line(self, file: TextIO, path: Path, number: int) -> str | None:
+        """The next line without its end; None after the last.
+
+        Raises:
+            Reject: It is too long, or no text in the encoding.
+        """
+        limit = self._source.max_line_length
+        try:
+            line = file.readline(limit + 1)
+        except UnicodeDecodeError as error:
+            raise Reject(
+                f"{path}:{number}: not {self._source.encoding} text ({error.reason}); "
+                "set encoding, or encoding_errors: replace"
+            ) from error
+        if not line:
+            return None
+        text = line.removesuffix("\n")
+        if len(text) > limit:
+            raise Reject(f"{path}:{number}: the line is longer than max_line_length ({limit} characters)")
+        return text
+
+
+def confined(root: Path, given: Any, name: str) -> Path:
+    """The resolved path, if it lies in the root.
+
+    Args:
+        root: The folder; resolved here.
+        given: What the message says; absolute, or relative to the root.
+        name: The message's field, for the error.
+
+    Raises:
+        Reject: It is no path, or it leads out of the root.
+    """
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise Reject(f"field {name!r} must hold a file path, got {given!r:.200}")
+    inside = root.resolve()
+    try:
+        path = (inside / given).resolve()
+    except (OSError, RuntimeError) as error:  # too long, or a loop of links
+        raise Reject(f"field {name!r}: {given!r:.200} is not a path that can be followed: {error}") from error
+    if not path.is_relative_to(inside):
+        raise Reject(f"field {name!r}: {given!r:.200} leads out of root {str(inside)!r}; only files in it are read")
+    return path
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A regular file for reading bytes. The path must be resolved.
+
+    Raises:
+        OSError: It cannot be opened.
+        Reject: It is a folder, device, pipe or socket.
+    """
+    descriptor = os.open(path, _OPEN_FLAGS)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not regular:
+        os.close(descriptor)
+        raise Reject(f"{path} is not a regular file")
+    return os.fdopen(descriptor, "rb")

@@ -1,0 +1,214 @@
+"""`http_request`: one HTTP request for each message, the response into the message.
+
+The client is httpx, an optional dependency: it is imported when a stage opens, and its absence is a finding of the
+configuration that asks for it.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+import trio
+from pydantic import Field, SecretStr, model_validator
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
+from factflow_engine.adapters.builtin._http import BoundedBody, UrlTemplate, check_origin, judge
+from factflow_engine.adapters.builtin._json import json_text
+from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
+
+EXTRA: Final = "http"
+MAX_REDIRECTS: Final = 10
+INSTALL: Final = f"pip install factflow-engine[{EXTRA}]"
+
+
+class HttpRequestConfig(BuiltinConfig):
+    """What is asked, and how much of an answer is taken."""
+
+    url: str = Field(min_length=1, max_length=8192)
+    """Where to. `{field}` is replaced by a field of the message, percent-encoded: `https://api.example/items/{id}`.
+    `"{url}"` alone takes the whole URL from the message; `allowed_hosts` must then be given."""
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    """The request's method."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Headers of the request. Their values never appear in an error or a log."""
+    body: Literal["none", "message"] = "none"
+    """`message` sends the message as JSON; `none` sends no body."""
+    body_field: FieldName | None = None
+    """With `body: message`: the field to send in place of the whole message."""
+    response_to: FieldName = "response"
+    """Field of the message that receives `{status, url, headers, body}`; header names are in lower case."""
+    parse: Literal["text", "json", "bytes"] = "text"
+    """What the response's body is read as. Text is decoded by the charset that the response names, else UTF-8."""
+    answers: tuple[Annotated[int, Field(ge=300, le=599)], ...] = ()
+    """Statuses besides 2xx that are answers to pass on, such as 404, not errors."""
+    allowed_hosts: tuple[str, ...] | None = None
+    """Hosts that may be called. Needed where a message decides the host; `"*"` allows any. Redirects to another host
+    are followed only to a host named here."""
+    redirects: Literal["refuse", "follow"] = "refuse"
+    """Whether redirects are followed, at most 10 of them. `headers` go along only to the host that was asked."""
+    timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long the whole exchange may take, in seconds; then the attempt fails."""
+    max_response_bytes: int = Field(default=10_485_760, ge=1, le=1_073_741_824)
+    """Longest body, in bytes after decompression; a longer one rejects the message."""
+    max_retry_after_seconds: float = Field(default=3600.0, ge=0, le=86_400)
+    """Longest wait that a server's Retry-After is granted, in seconds."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if importlib.util.find_spec("httpx") is None:
+            raise ValueError(f"http_request needs httpx, which is not installed: {INSTALL}")
+        if UrlTemplate(self.url).message_decides_host and self.allowed_hosts is None:
+            raise ValueError(
+                "messages decide which host this url leads to; name the hosts that may be called in allowed_hosts, "
+                'or allow any with allowed_hosts: ["*"]'
+            )
+        if self.body_field is not None and self.body == "none":
+            raise ValueError("body_field names what to send, but body is none; write body: message")
+        return self
+
+
+class HttpRequest(StatefulAdapter):
+    """Sends a request for each message and puts the response into it.
+
+    2xx is an answer. 429 and 503 with Retry-After wait that long without spending an attempt; other 5xx, 408, 425 and
+    429 fail the attempt, as do broken connections and time-outs; every other status rejects the message. Proxies are
+    taken from the environment. A request may be sent more than once: make it idempotent, by the message's id if need be.
+    """
+
+    config_model: ClassVar[type[Any] | None] = HttpRequestConfig
+    summary: ClassVar[str] = "Send an HTTP request for each message and put the response into it."
+    requires_extra: ClassVar[str] = EXTRA
+
+    def __init__(self, config: HttpRequestConfig) -> None:
+        self._config = config
+        self._url = UrlTemplate(config.url)
+        self._hosts = None if config.allowed_hosts is None else tuple(host.lower() for host in config.allowed_hosts)
+        self._body_field = FieldPath(config.body_field) if config.body_field is not None else None
+        self._response_to = FieldPath(config.response_to)
+        self._httpx: Any = None
+        self._client: Any = None
+
+    async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - a client is the same wherever it stands
+        """Make the client; connections are made by the first requests, and reused."""
+        self._httpx = importlib.import_module("httpx")
+        headers = {name: value.get_secret_value() for name, value in self._config.headers.items()}
+        names = {name.lower() for name in headers}
+        if "accept-encoding" not in names:
+            headers["accept-encoding"] = "gzip"
+        self._client = self._httpx.AsyncClient(
+            headers=headers,
+            timeout=None,  # one deadline holds for the whole exchange, see process
+            follow_redirects=False,  # each hop is checked first, see _next_hop
+            limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=100),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        """Send the request and read the response.
+
+        Raises:
+            Reject: The message is no map or lacks what the request needs, the host is not allowed, or the answer can
+                never be used: most 4xx, redirects that are not followed, a body too long or not of its kind.
+            RetryLater: The server asks to come back later.
+            ConnectionError: No answer came.
+            TimeoutError: It did not come in time.
+            HttpStatusError: 5xx, 408, 425 or 429.
+
+        Cancellation: closes the request's connection; the server may have acted on it.
+        """
+        message = require_map(context.message, "http_request")
+        request = self._request(message)
+        # Neither query nor user name: either may be a secret.
+        where = f"{request.method} {request.url.copy_with(query=None, fragment=None, userinfo=b'')}"
+        try:
+            with trio.fail_after(self._config.timeout_seconds):
+                response = await self._exchange(where, request)
+        except trio.TooSlowError:
+            raise TimeoutError(f"{where} took longer than timeout_seconds ({self._config.timeout_seconds:g})") from None
+        except self._httpx.HTTPError as error:
+            # The client's own text may hold the whole URL, or a header that it could not send.
+            raise ConnectionError(f"{where} got no answer: {type(error).__name__}") from None
+        self._response_to.set(message, response)
+        return AdapterResult(message=message)
+
+    def _request(self, message: dict[str, Any]) -> Any:
+        try:
+            url = self._httpx.URL(self._url.fill(message))
+        except self._httpx.InvalidURL as error:
+            raise Reject(f"the message makes a URL that is none: {error}") from error
+        check_origin(url.scheme, url.host, self._hosts)
+        if self._config.body == "none":
+            return self._client.build_request(self._config.method, url)
+        value = message if self._body_field is None else self._body_field.require(message)
+        request = self._client.build_request(self._config.method, url, content=json_text(value).encode())
+        request.headers.setdefault("content-type", "application/json")
+        return request
+
+    async def _exchange(self, where: str, request: Any) -> dict[str, Any]:
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._client.send(request, stream=True)
+            if response.next_request is None or self._config.redirects == "refuse":
+                return await self._answer(where, response)
+            await response.aclose()
+            request = self._next_hop(request, response.next_request)
+        raise Reject(f"{where} redirects more than {MAX_REDIRECTS} times")
+
+    def _next_hop(self, request: Any, following: Any) -> Any:
+        same_host = following.url.host == request.url.host
+        if not (same_host and following.url.scheme in {request.url.scheme, "https"}):
+            check_origin(following.url.scheme, following.url.host, self._hosts or ())
+        if not same_host:
+            for name in self._config.headers:
+                following.headers.pop(name, None)
+        return following
+
+    async def _answer(self, where: str, response: Any) -> dict[str, Any]:
+        config = self._config
+        try:
+            status: int = response.status_code
+            if status not in config.answers:
+                judge(where, status, response.headers, max_delay_seconds=config.max_retry_after_seconds)
+            body = BoundedBody(where, response.headers.get("content-encoding", "").lower(), config.max_response_bytes)
+            await _read(response, body)
+            return {
+                "status": status,
+                "url": str(response.url),
+                "headers": dict(response.headers.items()),
+                "body": self._parsed(where, body.finish(), response.charset_encoding or "utf-8"),
+            }
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await response.aclose()
+
+    def _parsed(self, where: str, body: bytes, charset: str) -> Any:
+        if self._config.parse == "bytes":
+            return body
+        try:
+            return json.loads(body) if self._config.parse == "json" else body.decode(charset, "replace")
+        except (ValueError, RecursionError, LookupError) as error:
+            raise Reject(
+                f"{where} answered with a body that cannot be read as {self._config.parse}: {error}"
+            ) from error
+
+
+async def _read(response: Any, body: BoundedBody) -> None:
+    chunks = response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            body.feed(chunk)
+    except Reject:
+        # The client's nested generators end only by being pulled to their end: with the connection closed, that is
+        # what was read ahead and then an error.
+        await response.aclose()
+        with contextlib.suppress(importlib.import_module("httpx").HTTPError):
+            async for _ in chunks:
+                pass
+        raise

@@ -1,0 +1,65 @@
+"""`log`: write a line about each message to Python's logging."""
+
+import logging
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
+
+logger = logging.getLogger("factflow.pipeline")
+
+
+class LogConfig(BuiltinConfig):
+    """What is said, and how loudly."""
+
+    text: str = Field(default="message", min_length=1, max_length=1000)
+    """What the line begins with. Taken as it is: nothing in it is replaced."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Level of the line."""
+    fields: Annotated[tuple[FieldName, ...], Field()] = ()
+    """Fields of the message to name with their values. None by default: a payload may hold what no log should."""
+    max_value_length: int = Field(default=200, ge=1, le=100_000)
+    """Longest text of one value, in characters; the rest is cut."""
+
+
+class Log(PipelineAdapter):
+    """Writes a line to the logger `factflow.pipeline` and passes the message on."""
+
+    config_model: ClassVar[type[Any] | None] = LogConfig
+    summary: ClassVar[str] = "Write a line about each message to Python's logging and pass it on."
+
+    def __init__(self, config: LogConfig) -> None:
+        self._text = config.text
+        self._level = logging.getLevelNamesMapping()[config.level.upper()]
+        self._fields = tuple(FieldPath(text) for text in config.fields)
+        self._max_value_length = config.max_value_length
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        """Log; the message is decoded only if fields are asked for and the level is on."""
+        if logger.isEnabledFor(self._level):
+            values = self._values(context.message) if self._fields else ""
+            logger.log(
+                self._level,
+                "%s [%s/%s %s attempt %d]%s",
+                self._text,
+                context.route,
+                context.stage,
+                context.message_id,
+                context.attempt,
+                values,
+            )
+        return AdapterResult.forward()
+
+    def _values(self, message: Any) -> str:
+        parts = []
+        for path in self._fields:
+            value = path.get(message)
+            # repr keeps line breaks of the message from forging lines of the log
+            text = "<missing>" if value is MISSING else repr(value)
+            if len(text) > self._max_value_length:
+                text = text[: self._max_value_length] + "..."
+            parts.append(f" {path.text}={text}")
+        return "".join(parts)

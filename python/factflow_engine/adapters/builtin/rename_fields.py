@@ -1,0 +1,45 @@
+"""`rename_fields`: move fields of a message to other names."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath, require_map
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
+
+
+class RenameFieldsConfig(BuiltinConfig):
+    """Which fields move where."""
+
+    fields: Annotated[dict[FieldName, FieldName], Field(min_length=1)]
+    """New path by old path. All are taken out before any is put back, so two fields may swap their names."""
+    missing: Literal["skip", "reject"] = "skip"
+    """A field that the message lacks: `skip` goes on without it, `reject` rejects the message."""
+
+
+class RenameFields(PipelineAdapter):
+    """Moves fields of a message to other names; what stood there is replaced."""
+
+    config_model: ClassVar[type[Any] | None] = RenameFieldsConfig
+    summary: ClassVar[str] = "Move fields of a message to other names."
+
+    def __init__(self, config: RenameFieldsConfig) -> None:
+        self._moves = tuple((FieldPath(old), FieldPath(new)) for old, new in config.fields.items())
+        self._reject_missing = config.missing == "reject"
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        """Move the fields.
+
+        Raises:
+            Reject: The message is not a map, or a field is missing, or cannot be put where it should go.
+        """
+        message = require_map(context.message, "rename_fields")
+        if self._reject_missing:
+            for old, _ in self._moves:
+                old.require(message)
+        taken = [(new, old.pop(message)) for old, new in self._moves]
+        for new, value in taken:
+            if value is not MISSING:
+                new.set(message, value)
+        return AdapterResult(message=message)

@@ -1,0 +1,51 @@
+"""`set_fields`: put constant values into a message."""
+
+from copy import deepcopy
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath, require_map
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
+
+
+class SetFieldsConfig(BuiltinConfig):
+    """Which values go where."""
+
+    fields: dict[FieldName, JsonValue] = Field(default_factory=dict)
+    """Value by path; replaces what stands there."""
+    defaults: dict[FieldName, JsonValue] = Field(default_factory=dict)
+    """Value by path, only where the message has nothing; null counts as something."""
+
+    @model_validator(mode="after")
+    def _one_value_a_field(self) -> Self:
+        both = sorted(self.fields.keys() & self.defaults.keys())
+        if both:
+            raise ValueError(f"{both[0]!r} stands in fields and in defaults; its default would never be used")
+        return self
+
+
+class SetFields(PipelineAdapter):
+    """Puts constant values into a message."""
+
+    config_model: ClassVar[type[Any] | None] = SetFieldsConfig
+    summary: ClassVar[str] = "Put constant values into a message, always or where they are missing."
+
+    def __init__(self, config: SetFieldsConfig) -> None:
+        self._fields = tuple((FieldPath(text), value) for text, value in config.fields.items())
+        self._defaults = tuple((FieldPath(text), value) for text, value in config.defaults.items())
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        """Set the fields, then the defaults.
+
+        Raises:
+            Reject: The message is not a map, or something on a path is not.
+        """
+        message = require_map(context.message, "set_fields")
+        for path, value in self._fields:
+            path.set(message, deepcopy(value))  # a later field may be set inside it
+        for path, value in self._defaults:
+            if path.get(message) is MISSING:
+                path.set(message, deepcopy(value))
+        return AdapterResult(message=message)

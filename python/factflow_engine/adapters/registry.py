@@ -1,0 +1,205 @@
+"""Adapter types by name, each checked when it is registered rather than when its first message comes.
+
+The one place that knows how the engine constructs adapters; the loader and the runtime ask it.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, cast, overload
+
+from pydantic import BaseModel
+
+from factflow_engine.adapters.builtin import BUILTIN_ADAPTERS
+from factflow_engine.adapters.class_checks import check_class, check_constructor, check_type_name, is_sync
+from factflow_engine.adapters.config_checks import check_config_model, json_schema, refuse_config, strict_variant
+from factflow_engine.errors import AdapterNotFoundError, AdapterRegistrationError
+from factflow_protocols import PipelineAdapter, StatefulAdapter
+
+AnyAdapterClass = type[PipelineAdapter]
+AnyConfigModel = type[BaseModel]
+AdapterClass = TypeVar("AdapterClass", bound=type[PipelineAdapter])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSpec:
+    """What is known of one adapter type.
+
+    Attributes:
+        type: The name that configurations use.
+        adapter_class: Constructed once a stage and execution.
+        config_model: Model of the stage's `config`; None if the adapter takes none.
+        is_sync: `process` is a plain function: the engine calls it in a worker thread.
+        is_stateful: It is opened, finished and closed with the execution.
+        summary: One line on what it does.
+        requires_extra: The installation extra that it needs (`http` for `factflow-engine[http]`), if any.
+    """
+
+    type: str
+    adapter_class: AnyAdapterClass
+    config_model: AnyConfigModel | None
+    is_sync: bool
+    is_stateful: bool
+    summary: str
+    requires_extra: str | None = None
+
+
+class ValidatingAdapterRegistry:
+    """The adapter types that one engine knows; a new one knows the built-in types.
+
+    Not a global: make one, register on it, and hand it to the loader and the manager. Register everything before the
+    first configuration is loaded; a type, once registered, cannot be replaced.
+
+    Example:
+        registry = ValidatingAdapterRegistry()
+
+        @registry.register("shout")
+        class Shout(PipelineAdapter):
+            async def process(self, context: PipelineContext) -> AdapterResult: ...
+    """
+
+    def __init__(self, *, builtins: Iterable[tuple[str, type[PipelineAdapter]]] = BUILTIN_ADAPTERS) -> None:
+        self._specs: dict[str, AdapterSpec] = {}
+        # Of each type with a config model, the variant that refuses unknown fields.
+        self._strict: dict[str, type[BaseModel]] = {}
+        for type_name, cls in builtins:
+            self.register(type_name, cls)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A registry without the built-in types."""
+        return cls(builtins=())
+
+    @overload
+    def register(
+        self, type_name: str, cls: None = None, *, config_model: type[BaseModel] | None = None
+    ) -> Callable[[AdapterClass], AdapterClass]: ...
+
+    @overload
+    def register(
+        self, type_name: str, cls: AdapterClass, *, config_model: type[BaseModel] | None = None
+    ) -> AdapterClass: ...
+
+    def register(
+        self, type_name: str, cls: AdapterClass | None = None, *, config_model: type[BaseModel] | None = None
+    ) -> AdapterClass | Callable[[AdapterClass], AdapterClass]:
+        """Make an adapter class known under a name, as a decorator or as a call.
+
+        Args:
+            type_name: Lower snake case, dots between namespaces (`acme.html_to_text`), at most 64 characters.
+            cls: The class; without it a class decorator is returned.
+            config_model: Model of the stage's config, in place of the class's own `config_model`.
+
+        Returns:
+            The class, unchanged.
+
+        Raises:
+            AdapterRegistrationError: The name is malformed or taken, or the class cannot be used as the engine will
+                use it. The text names the line to write instead. Nothing is registered then.
+        """
+        check_type_name(type_name)
+        if cls is None:
+            return lambda decorated: self._add(type_name, decorated, config_model)
+        return self._add(type_name, cls, config_model)
+
+    def types(self) -> tuple[str, ...]:
+        """The names, sorted."""
+        return tuple(sorted(self._specs))
+
+    def get(self, type_name: str) -> AdapterSpec:
+        """What is known of a type.
+
+        Raises:
+            AdapterNotFoundError: It is not registered; the text names the nearest types that are.
+        """
+        try:
+            return self._specs[type_name]
+        except KeyError:
+            raise AdapterNotFoundError(self._not_found(type_name)) from None
+
+    def __contains__(self, type_name: object) -> bool:
+        return type_name in self._specs
+
+    def schema(self, type_name: str) -> dict[str, Any]:
+        """JSON Schema (draft 2020-12) of the type's `config`, as `validate_config` applies it.
+
+        Raises:
+            AdapterNotFoundError: The type is not registered.
+        """
+        self.get(type_name)
+        strict = self._strict.get(type_name)
+        if strict is None:
+            return {"type": "object", "properties": {}, "additionalProperties": False}
+        return json_schema(strict)
+
+    def validate_config(self, type_name: str, config: Mapping[str, Any] | None) -> BaseModel | None:
+        """The config as the adapter will be given it; None for an adapter that takes none.
+
+        Unknown fields are refused, unless the model itself says `extra="allow"` or `extra="ignore"`.
+
+        Raises:
+            AdapterNotFoundError: The type is not registered.
+            pydantic.ValidationError: All that is wrong with the config. An adapter that takes no config refuses every
+                key as `extra_forbidden`.
+        """
+        spec = self.get(type_name)
+        values = {} if config is None else config
+        if spec.config_model is None:
+            refuse_config(type_name, values)
+            return None
+        strict = self._strict[type_name]
+        if strict is not spec.config_model:
+            strict.model_validate(values)
+        return spec.config_model.model_validate(values)
+
+    def create(self, type_name: str, config: Mapping[str, Any] | None = None) -> PipelineAdapter:
+        """A new adapter, for one stage of one execution.
+
+        Raises:
+            AdapterNotFoundError: The type is not registered.
+            pydantic.ValidationError: The config is wrong.
+        """
+        validated = self.validate_config(type_name, config)
+        construct = cast("Callable[..., PipelineAdapter]", self._specs[type_name].adapter_class)
+        return construct() if validated is None else construct(validated)
+
+    def _add(self, type_name: str, cls: AdapterClass, config_model: type[BaseModel] | None) -> AdapterClass:
+        if type_name in self._specs:
+            holder = self._specs[type_name].adapter_class
+            raise AdapterRegistrationError(
+                f"adapter type {type_name!r} is already {holder.__module__}.{holder.__qualname__}; "
+                f"choose another name, such as 'my.{type_name}'"
+            )
+        checked = check_class(type_name, cls)
+        owner = f"adapter type {type_name!r} ({checked.__qualname__})"
+        model = config_model if config_model is not None else checked.config_model
+        if model is not None:
+            model = check_config_model(owner, model)
+        check_constructor(checked, takes_config=model is not None)
+        self._specs[type_name] = AdapterSpec(
+            type=type_name,
+            adapter_class=checked,
+            config_model=model,
+            is_sync=is_sync(checked),
+            is_stateful=issubclass(checked, StatefulAdapter),
+            summary=_summary(checked),
+            requires_extra=getattr(checked, "requires_extra", None),
+        )
+        if model is not None:
+            self._strict[type_name] = strict_variant(model)
+        return cls
+
+    def _not_found(self, type_name: str) -> str:
+        near = difflib.get_close_matches(str(type_name), self._specs, n=3)
+        if near:
+            return f"no adapter type {type_name!r} is registered; did you mean {' or '.join(map(repr, near))}?"
+        known = ", ".join(self.types()) or "none at all"
+        return f"no adapter type {type_name!r} is registered; known types: {known}"
+
+
+def _summary(cls: type[PipelineAdapter]) -> str:
+    if cls.summary:
+        return cls.summary
+    own = cls.__dict__.get("__doc__")  # an inherited docstring describes the base class
+    return inspect.cleandoc(own).splitlines()[0] if own and own.strip() else ""

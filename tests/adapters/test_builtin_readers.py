@@ -1,0 +1,203 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from pydantic import ValidationError
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
+from factflow_protocols import Reject
+
+REGISTRY = ValidatingAdapterRegistry()
+LINES: SearchStrategy[list[str]] = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=20), max_size=20
+)
+
+
+async def read(type_name, directory, config, message=None):
+    adapter = REGISTRY.create(type_name, config)
+    await open_stage(adapter, directory)
+    return await outputs(adapter, FakeContext(message))
+
+
+@settings(max_examples=30)
+@given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["utf-8", "utf-16", "utf-32-be"]))
+def test_read_lines_emits_what_was_written(tmp_path_factory, lines, end, encoding):
+    folder = tmp_path_factory.mktemp("lines")
+    (folder / "in.txt").write_bytes("".join(line + end for line in lines).encode(encoding))
+    emitted = trio.run(read, "read_lines", folder, {"path": "in.txt", "encoding": encoding})
+    assert emitted == [
+        {"path": str(folder / "in.txt"), "line_number": number, "text": line}
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+async def test_read_lines_keeps_a_last_line_without_end(tmp_path):
+    (tmp_path / "in.txt").write_text("a\nb")
+    emitted = await read("read_lines", tmp_path, {"path": "in.txt", "path_to": None, "line_number_to": None})
+    assert emitted == [{"text": "a"}, {"text": "b"}]
+
+
+async def test_read_lines_names_its_fields_as_asked_and_skips_blanks(tmp_path):
+    (tmp_path / "in.txt").write_text("a\n \n\nb\n")
+    config = {"path": "in.txt", "path_to": None, "line_number_to": "at.line", "text_to": "body", "skip_blank": True}
+    assert await read("read_lines", tmp_path, config) == [
+        {"at": {"line": 1}, "body": "a"},
+        {"at": {"line": 4}, "body": "b"},
+    ]
+
+
+def is_open(path):
+    return any(link.is_symlink() and link.readlink() == path for link in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which files are open")
+async def test_read_lines_is_lazy_and_closes_its_file_with_the_iterator(tmp_path):
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    adapter = REGISTRY.create("read_lines", {"path": "in.txt"})
+    await open_stage(adapter, tmp_path)
+    emitted = adapter.process(FakeContext()).emitted
+    assert not is_open(tmp_path / "in.txt")
+    assert next(emitted)["text"] == "a"
+    assert is_open(tmp_path / "in.txt")
+    emitted.close()
+    assert not is_open(tmp_path / "in.txt")
+
+
+async def test_lines_of_the_longest_length_are_read_and_longer_ones_rejected(tmp_path):
+    (tmp_path / "in.txt").write_text("abc\nabcd\n")
+    config = {"path": "in.txt", "max_line_length": 4}
+    assert [line["text"] for line in await read("read_lines", tmp_path, config)] == ["abc", "abcd"]
+    with pytest.raises(Reject, match=r"in\.txt:2: the line is longer than max_line_length \(3 characters\)"):
+        await read("read_lines", tmp_path, config | {"max_line_length": 3})
+
+
+async def test_bytes_that_are_no_text_are_named_with_file_and_line(tmp_path):
+    (tmp_path / "in.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(Reject, match=r"in\.txt:1: not utf-8 text.*encoding_errors: replace"):
+        await read("read_lines", tmp_path, {"path": "in.txt"})
+    replaced = await read("read_lines", tmp_path, {"path": "in.txt", "encoding_errors": "replace"})
+    assert replaced[0]["text"] == "caf\ufffd"
+    assert (await read("read_lines", tmp_path, {"path": "in.txt", "encoding": "latin-1"}))[0]["text"] == "café"
+
+
+def test_an_unknown_encoding_is_found_when_the_configuration_is():
+    with pytest.raises(ValidationError, match="unknown text encoding 'utf-9'"):
+        REGISTRY.validate_config("read_lines", {"path": "x", "encoding": "utf-9"})
+
+
+async def test_a_path_in_the_configuration_leads_anywhere(tmp_path):
+    (tmp_path / "outside.txt").write_text("x\n")
+    (tmp_path / "pipeline").mkdir()
+    emitted = await read("read_lines", tmp_path / "pipeline", {"path": "../outside.txt"})
+    assert emitted[0]["path"] == str(tmp_path / "outside.txt")
+
+
+async def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        await read("read_lines", tmp_path, {"path": "gone.txt"})
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "in.txt").write_text("inside\n")
+    (folder / "link.txt").symlink_to("in.txt")
+    (folder / "escape.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "up").symlink_to("..")
+    (folder / "loop").symlink_to("loop")
+    (tmp_path / "secret.txt").write_text("secret\n")
+    (tmp_path / "root-but-longer").mkdir()
+    (tmp_path / "root-but-longer" / "in.txt").write_text("secret\n")
+    return folder
+
+
+@pytest.mark.parametrize("given_path", ["in.txt", "sub/../in.txt", "link.txt", "up/root/in.txt", "{root}/in.txt"])
+async def test_a_message_may_name_a_file_in_the_root(root, given_path):
+    message = {"file": given_path.format(root=root)}
+    config = {"root": "root", "path_field": "file"}
+    assert [line["text"] for line in await read("read_lines", root.parent, config, message)] == ["inside"]
+
+
+@pytest.mark.parametrize(
+    "given_path",
+    [
+        "../secret.txt",
+        "escape.txt",
+        "up/secret.txt",
+        "{root}/../secret.txt",
+        "/etc/passwd",
+        "../root-but-longer/in.txt",
+    ],
+)
+async def test_a_message_that_names_a_file_outside_the_root_is_rejected(root, given_path):
+    with pytest.raises(Reject, match="leads out of root"):
+        await read("read_lines", root.parent, {"root": "root"}, {"path": given_path.format(root=root)})
+
+
+@pytest.mark.parametrize("value", [None, 3, "", "a\0b", ["in.txt"], {"a": 1}])
+async def test_a_message_whose_path_is_none_is_rejected(root, value):
+    with pytest.raises(Reject, match="must hold a file path"):
+        await read("read_lines", root.parent, {"root": "root"}, {"path": value})
+
+
+async def test_a_path_that_cannot_be_followed_is_rejected_or_not_found(root):
+    for given_path in ("loop", "x" * 5000):
+        with pytest.raises((Reject, OSError)):
+            await read("read_lines", root.parent, {"root": "root"}, {"path": given_path})
+
+
+async def test_what_is_no_regular_file_is_rejected_without_blocking(root):
+    os.mkfifo(root / "pipe")
+    for given_path in ("pipe", "sub"):
+        with pytest.raises(Reject, match="is not a regular file"):
+            await read("read_lines", root.parent, {"root": "root"}, {"path": given_path})
+
+
+async def test_the_root_is_the_pipelines_folder_unless_given(root):
+    assert [line["text"] for line in await read("read_lines", root, {}, {"path": "in.txt"})] == ["inside"]
+    with pytest.raises(Reject, match="leads out of root"):
+        await read("read_lines", root, {}, {"path": "../secret.txt"})
+
+
+JSONL = '{"a": 1}\n\n  \nnonsense\n[1, "x", null]\n'
+
+
+async def test_read_jsonl_emits_values_and_passes_over_blank_lines(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"a": 1}\n\n3\r\n"x"')
+    assert await read("read_jsonl", tmp_path, {"path": "in.jsonl"}) == [{"a": 1}, 3, "x"]
+
+
+async def test_read_jsonl_names_the_bad_line_and_what_came_before_it_stands(tmp_path):
+    (tmp_path / "in.jsonl").write_text(JSONL)
+    adapter = REGISTRY.create("read_jsonl", {"path": "in.jsonl"})
+    await open_stage(adapter, tmp_path)
+    emitted = adapter.process(FakeContext()).emitted
+    assert next(emitted) == {"a": 1}
+    with pytest.raises(Reject, match=r"in\.jsonl:4: not a JSON value"):
+        next(emitted)
+
+
+async def test_read_jsonl_skips_bad_lines_with_a_warning(tmp_path, caplog):
+    (tmp_path / "in.jsonl").write_text(JSONL)
+    assert await read("read_jsonl", tmp_path, {"path": "in.jsonl", "on_error": "skip"}) == [{"a": 1}, [1, "x", None]]
+    assert "in.jsonl:4: not a JSON value" in caplog.messages[0]
+
+
+async def test_read_jsonl_emits_bad_lines_as_what_they_are(tmp_path):
+    (tmp_path / "in.jsonl").write_text(JSONL)
+    bad = (await read("read_jsonl", tmp_path, {"path": "in.jsonl", "on_error": "emit"}))[1]
+    assert (bad["line_number"], bad["text"], bad["path"]) == (4, "nonsense", str(tmp_path / "in.jsonl"))
+
+
+@pytest.mark.parametrize("line", ["NaN", "-Infinity", '{"a": 1, "a": 2}', "[" * 100_000, "1" * 5000, '{"a": }'])
+async def test_what_only_looks_like_json_is_a_bad_line(tmp_path, line):
+    (tmp_path / "in.jsonl").write_text(line + "\n")
+    with pytest.raises(Reject, match=r"in\.jsonl:1: not a JSON value"):
+        await read("read_jsonl", tmp_path, {"path": "in.jsonl"})

@@ -1,0 +1,227 @@
+import errno
+import json
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.builtin import write_jsonl
+from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_protocols import Ext, Reject, Timestamp
+
+REGISTRY = ValidatingAdapterRegistry()
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+async def opened(directory, path="out.jsonl", **config):
+    adapter = REGISTRY.create("write_jsonl", {"path": path, **config})
+    await open_stage(adapter, directory)
+    return adapter
+
+
+async def write(adapter, *messages):
+    for message in messages:
+        assert await outputs(adapter, FakeContext(message)) == [message]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@settings(max_examples=30)
+@given(st.lists(VALUES, max_size=6))
+def test_what_is_written_is_read_again(tmp_path_factory, messages):
+    folder = tmp_path_factory.mktemp("write")
+
+    async def run():
+        adapter = await opened(folder)
+        await write(adapter, *messages)
+        await adapter.finish()
+        await adapter.close()
+
+    trio.run(run)
+    assert [json.loads(line) for line in (folder / "out.jsonl").read_text().split("\n")[:-1]] == messages
+
+
+async def test_nothing_is_there_before_it_is_finished_and_nothing_beside_it_after(tmp_path):
+    adapter = await opened(tmp_path)
+    await write(adapter, 1, 2)
+    assert not (tmp_path / "out.jsonl").exists()
+    assert await finished(adapter) == []
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == [1, 2]
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+async def test_closing_unfinished_discards_and_leaves_the_old_file(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await adapter.close()
+    assert names(tmp_path) == ["out.jsonl"]
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+
+
+async def test_the_old_file_is_replaced(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    adapter = await opened(tmp_path)
+    await adapter.finish()
+    await adapter.close()
+    assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("old", ['"old"\n', '"old"', ""])
+async def test_the_old_file_is_appended_to_line_by_line(tmp_path, old):
+    (tmp_path / "out.jsonl").write_text(old)
+    adapter = await opened(tmp_path, existing="append")
+    await write(adapter, 1)
+    assert (tmp_path / "out.jsonl").read_text() == old
+    await adapter.finish()
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == (["old", 1] if old else [1])
+
+
+async def test_appending_to_nothing_begins_a_file(tmp_path):
+    adapter = await opened(tmp_path, existing="append")
+    await write(adapter, 1)
+    await adapter.finish()
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == [1]
+
+
+async def test_messages_after_finish_join_the_file_at_the_next_finish(tmp_path):
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await adapter.finish()
+    await write(adapter, 2)
+    assert lines(tmp_path / "out.jsonl") == [1]
+    await adapter.finish()
+    await write(adapter, 3)
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == [1, 2]
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+async def test_folders_on_the_way_are_made_relative_to_the_pipeline(tmp_path):
+    adapter = await opened(tmp_path, "a/b/out.jsonl")
+    await adapter.finish()
+    await adapter.close()
+    assert (tmp_path / "a" / "b" / "out.jsonl").exists()
+
+
+async def test_a_path_that_is_a_folder_fails_the_start(tmp_path):
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        await opened(tmp_path, ".")
+    assert names(tmp_path) == []
+
+
+async def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out.jsonl").symlink_to("real/file.jsonl")
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await adapter.finish()
+    await adapter.close()
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert lines(tmp_path / "real" / "file.jsonl") == [1]
+
+
+async def test_many_messages_at_a_time_each_leave_one_whole_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_jsonl, "BUFFER_BYTES", 64)
+    adapter = await opened(tmp_path)
+    async with trio.open_nursery() as nursery:
+        for number in range(200):
+            nursery.start_soon(write, adapter, {"number": number, "padding": "x" * (number % 50)})
+    await adapter.finish()
+    await adapter.close()
+    assert sorted(line["number"] for line in lines(tmp_path / "out.jsonl")) == list(range(200))
+
+
+async def test_a_cancelled_message_leaves_no_line_and_loses_nobody_elses(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_jsonl, "BUFFER_BYTES", 4)
+    adapter = await opened(tmp_path)
+    await write(adapter, "first")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await write(adapter, "cancelled")
+    assert scope.cancelled_caught
+    await write(adapter, "last")
+    await adapter.finish()
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == ["first", "last"]
+
+
+async def test_a_disk_that_refuses_lines_loses_the_file_loudly(tmp_path, monkeypatch):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    monkeypatch.setattr(write_jsonl, "BUFFER_BYTES", 4)
+    adapter = await opened(tmp_path)
+    await write(adapter, "first")
+
+    class Full:
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self): ...
+
+    adapter._file.close()
+    adapter._file = Full()
+    with pytest.raises(OSError, match="No space left"):
+        await write(adapter, "second")
+    with pytest.raises(OSError, match="earlier lines could not be written"):
+        await write(adapter, "third")
+    with pytest.raises(OSError, match="earlier lines could not be written"):
+        await adapter.finish()
+    await adapter.close()
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+async def test_two_stages_may_write_beside_each_other(tmp_path):
+    one = REGISTRY.create("write_jsonl", {"path": "out.jsonl"})
+    two = REGISTRY.create("write_jsonl", {"path": "out.jsonl"})
+    await open_stage(one, tmp_path, stage="one")
+    await open_stage(two, tmp_path, stage="two")
+    await write(one, 1)
+    await write(two, 2)
+    await one.finish()
+    await one.close()
+    await two.close()
+    assert lines(tmp_path / "out.jsonl") == [1]
+
+
+def test_what_json_cannot_say_is_written_as_conditions_write_it():
+    value = {
+        "bin": b"\x00\xff",
+        "time": Timestamp(0, 5),
+        "before": Timestamp(-1),
+        "ext": Ext(7, b"x"),
+        "list": [b""],
+    }
+    assert json.loads(json_text(value)) == {
+        "bin": {"$bin": "AP8="},
+        "time": {"$timestamp": "1970-01-01T00:00:00.000000005Z"},
+        "before": {"$timestamp": "1969-12-31T23:59:59Z"},
+        "ext": {"$ext": [7, "eA=="]},
+        "list": [{"$bin": ""}],
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], Timestamp(10**15)])
+def test_what_json_can_say_in_no_way_rejects_the_message(value):
+    with pytest.raises(Reject, match="cannot be written as JSON"):
+        json_text(value)
+
+
+def test_a_line_holds_no_line_break():
+    assert "\n" not in json_text({"text": "a\nb\r\nc"})
