@@ -1,0 +1,93 @@
+"""Fills a document in: what routes inherit, and the names that follow from other names.
+
+Apart from the models because it works on the tree, before any model sees it: an inherited field keeps the place where
+it is written, and a route that is wrong elsewhere is still completed and checked.
+"""
+
+from typing import Final
+
+from factflow_engine.config.nodes import MappingNode, Mark, Node, ScalarNode, SequenceNode, literal, string
+
+INHERITED: Final = ("error_handling", "backpressure", "circuit_breaker")
+PREFETCH_FACTOR: Final = 4
+"""Messages fetched ahead for each that may be in flight, unless `inbound.prefetch` says otherwise."""
+
+
+def complete(root: MappingNode) -> MappingNode:
+    """A copy of the document with every default that depends on another value."""
+    entries = dict(root.entries)
+    above = {name: _pop_section(entries, name) for name in INHERITED}
+    _put_back(entries, above)
+    if "routes" in entries:
+        mark, routes = entries["routes"]
+        if isinstance(routes, MappingNode):
+            completed = {
+                route_id: (key, _route(route_id, key, route, above) if isinstance(route, MappingNode) else route)
+                for route_id, (key, route) in routes.entries.items()
+            }
+            entries["routes"] = mark, MappingNode(routes.mark, completed)
+    if "init_message" in entries:
+        mark, init = entries["init_message"]
+        if isinstance(init, MappingNode):
+            entries["init_message"] = mark, SequenceNode(init.mark, [init])
+    return MappingNode(root.mark, entries)
+
+
+Section = tuple[Mark, Node] | None
+
+
+def _pop_section(entries: dict[str, tuple[Mark, Node]], name: str) -> Section:
+    """The section of that name, taken out; None if it is absent or null."""
+    section = entries.pop(name, None)
+    if section is None or (isinstance(section[1], ScalarNode) and section[1].value is None):
+        return None
+    return section
+
+
+def _put_back(entries: dict[str, tuple[Mark, Node]], sections: dict[str, Section]) -> None:
+    entries.update({name: section for name, section in sections.items() if section is not None})
+
+
+def _inherit(entries: dict[str, tuple[Mark, Node]], name: str, above: Section) -> Section:
+    """A section with what it does not say taken from above; an explicit null takes nothing."""
+    was_written = name in entries
+    own = _pop_section(entries, name)
+    if own is None:
+        return None if was_written else above
+    if above is not None and isinstance(own[1], MappingNode) and isinstance(above[1], MappingNode):
+        return own[0], MappingNode(own[1].mark, {**above[1].entries, **own[1].entries})
+    return own
+
+
+def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Section]) -> MappingNode:
+    entries = dict(route.entries)
+    sections = {name: _inherit(entries, name, above[name]) for name in INHERITED}
+    _put_back(entries, sections)
+    entries.setdefault("name", (mark, literal(route_id, mark)))
+    inbound_mark, inbound = entries.get("inbound", (mark, MappingNode(mark, {})))
+    if isinstance(inbound, MappingNode):
+        if "concurrency" in inbound.entries and "prefetch" not in inbound.entries:
+            concurrency = inbound.get("concurrency")
+            if isinstance(concurrency, ScalarNode) and type(concurrency.value) is int and concurrency.value > 0:
+                prefetch = literal(PREFETCH_FACTOR * concurrency.value, inbound_mark)
+                inbound = MappingNode(inbound.mark, {**inbound.entries, "prefetch": (inbound_mark, prefetch)})
+        names = {"queue": f"/queue/{route_id}", "subscription": route_id}
+        filled = {name: (inbound_mark, literal(value, inbound_mark)) for name, value in names.items()}
+        entries["inbound"] = inbound_mark, MappingNode(inbound.mark, {**filled, **inbound.entries})
+    if "adapters" in entries:
+        adapters_mark, adapters = entries["adapters"]
+        if isinstance(adapters, SequenceNode):
+            breaker = sections["circuit_breaker"]
+            stages = [_stage(stage, breaker) if isinstance(stage, MappingNode) else stage for stage in adapters.items]
+            entries["adapters"] = adapters_mark, SequenceNode(adapters.mark, stages)
+    return MappingNode(route.mark, entries)
+
+
+def _stage(stage: MappingNode, breaker: Section) -> MappingNode:
+    entries = dict(stage.entries)
+    _put_back(entries, {"circuit_breaker": _inherit(entries, "circuit_breaker", breaker)})
+    kind = string(stage.get("type"))
+    if "name" not in entries and kind is not None:
+        mark, _ = stage.entries["type"]
+        entries["name"] = mark, literal(kind, mark)
+    return MappingNode(stage.mark, entries)

@@ -1,0 +1,208 @@
+"""Text to configuration: the only way in, for running and for validating alike.
+
+Reads, parses, resolves the environment, completes, builds models, and asks the registry, the condition compiler and
+the queue provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config.canonical import to_yaml
+from factflow_engine.config.codes import Severity
+from factflow_engine.config.completion import complete
+from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
+from factflow_engine.config.interpolation import interpolate
+from factflow_engine.config.models import PipelineGlobalConfig
+from factflow_engine.config.nodes import START, MappingNode
+from factflow_engine.config.report import Report
+from factflow_engine.config.stages import check_stages
+from factflow_engine.config.strictness import validation_is_strict
+from factflow_engine.config.structure import build_config
+from factflow_engine.config.text import (
+    DEFAULT_MAX_BYTES,
+    Source,
+    TextProblem,
+    check_text,
+    decode,
+    is_text,
+    read_file,
+)
+from factflow_engine.config.warnings import check_meaning
+from factflow_engine.config.wiring import QueueNameCheck, check_wiring
+from factflow_engine.config.yaml import parse
+from factflow_engine.queues.naming import memory_queue_name_problem
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadResult:
+    """What became of a text.
+
+    Attributes:
+        config: The configuration; None if none could be built. With errors among the findings it may be there, and
+            must not be run.
+        findings: All of them, in file order.
+        text: The text, as it was written; empty if it could not be read.
+    """
+
+    config: PipelineGlobalConfig | None
+    findings: tuple[Finding, ...]
+    text: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the configuration can be run."""
+        return self.config is not None and not any(found.severity is Severity.ERROR for found in self.findings)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid running it."""
+        return tuple(found for found in self.findings if found.severity is Severity.ERROR)
+
+    def render(self) -> str:
+        """The findings as plain text, each with its line underlined. Shows no value of the environment."""
+        return render_findings(self.findings, self.text)
+
+
+class PipelineConfigLoader:
+    """Loads configurations against one registry. Holds nothing of what it loads; safe to use again and again.
+
+    Args:
+        registry: The adapter types that a configuration may use.
+        operators: Operators of conditions besides the built-in ones.
+        validate_queue_name: The queue provider's naming rule; by default the memory queue's.
+        environ: Where `${NAME}` is looked up; by default the process's environment, as it is at each load.
+        strict: Overrides `configure_validation` for this loader.
+        max_bytes: Bound of a text, in bytes of UTF-8; checked before all of a file is read.
+    """
+
+    def __init__(
+        self,
+        registry: ValidatingAdapterRegistry,
+        *,
+        operators: OperatorRegistry | None = None,
+        validate_queue_name: QueueNameCheck = memory_queue_name_problem,
+        environ: Mapping[str, str] | None = None,
+        strict: bool | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
+        self._registry = registry
+        self._operators = operators
+        self._validate_queue_name = validate_queue_name
+        self._environ = environ
+        self._strict = strict
+        self._max_bytes = max_bytes
+
+    def load(self, source: Path | str | bytes) -> PipelineGlobalConfig:
+        """The configuration of a file or a text.
+
+        A string is a text if it holds a line end or `: `, begins with `{` or `[`, or is longer than 1,024 characters;
+        else it is a path. Bytes are a text. `load_file` and `load_text` leave nothing to guess.
+
+        Raises:
+            ConfigurationError: It has errors; all findings are in it. Not strict: only if nothing could be built.
+        """
+        return self._accept(self.check(source))
+
+    def load_file(self, path: Path | str) -> PipelineGlobalConfig:
+        """The configuration of a file.
+
+        Raises:
+            ConfigurationError: As for `load`; a file that cannot be read is a finding, too.
+        """
+        return self._accept(self.check_file(path))
+
+    def load_text(self, text: str | bytes, name: str = "<text>") -> PipelineGlobalConfig:
+        """The configuration of a text; findings call it by `name`.
+
+        Raises:
+            ConfigurationError: As for `load`.
+        """
+        return self._accept(self.check_text(text, name))
+
+    def load_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> PipelineGlobalConfig:
+        """The configuration of plain data in written form (`to_mapping`); findings have the lines of its YAML.
+
+        Raises:
+            ConfigurationError: As for `load`.
+        """
+        return self._accept(self.check_mapping(mapping, name))
+
+    def check(self, source: Path | str | bytes) -> LoadResult:
+        """What `load` finds, as a value: the configuration, if one could be built, and every finding. Never raises."""
+        if isinstance(source, bytes) or (isinstance(source, str) and is_text(source)):
+            return self.check_text(source)
+        return self.check_file(source)
+
+    def check_file(self, path: Path | str) -> LoadResult:
+        """`check` of a file."""
+        report = Report(str(path))
+        try:
+            text = decode(read_file(Path(path), self._max_bytes), self._max_bytes)
+            directory = Path(path).resolve().parent
+        except TextProblem as problem:
+            return _unreadable(problem, report)
+        return self._check(Source(name=str(path), directory=directory, text=text), report)
+
+    def check_text(self, text: str | bytes, name: str = "<text>") -> LoadResult:
+        """`check` of a text."""
+        report = Report(name)
+        try:
+            text = decode(text, self._max_bytes) if isinstance(text, bytes) else check_text(text, self._max_bytes)
+        except TextProblem as problem:
+            return _unreadable(problem, report)
+        return self._check(Source(name=name, directory=Path.cwd(), text=text), report)
+
+    def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
+        """`check` of plain data."""
+        try:
+            text = to_yaml(mapping)
+        except (TypeError, RecursionError) as error:
+            report = Report(name)
+            report.add("E104", START, f"this cannot be written as YAML: {error}")
+            return LoadResult(config=None, findings=report.findings(), text="")
+        return self.check_text(text, name)
+
+    def _check(self, source: Source, report: Report) -> LoadResult:
+        config = self._build(source, report)
+        return LoadResult(config=config, findings=report.findings(), text=source.text)
+
+    def _build(self, source: Source, report: Report) -> PipelineGlobalConfig | None:
+        tree = parse(source.text, report)
+        if tree is None:
+            return None
+        if not isinstance(tree, MappingNode):
+            report.add("E104", START, 'expected a mapping of fields, such as version: "1.0" and routes:')
+            return None
+        interpolate(tree, os.environ if self._environ is None else self._environ, report)
+        root = complete(tree)
+        # Adapters first: a value's reading that suits its adapter is then what the models get.
+        check_stages(root, registry=self._registry, operators=self._operators, report=report)
+        config = build_config(root, report)
+        check_wiring(root, validate_queue_name=self._validate_queue_name, report=report)
+        if config is None:
+            return None
+        if not report.has_errors:
+            check_meaning(config, root, report)
+        return config.located(source.text, source.directory)
+
+    def _accept(self, result: LoadResult) -> PipelineGlobalConfig:
+        strict = validation_is_strict() if self._strict is None else self._strict
+        if result.config is None or (result.errors and strict):
+            raise ConfigurationError(result.findings)
+        for finding in result.findings:
+            level = logging.ERROR if finding.severity is Severity.ERROR else logging.WARNING
+            _LOG.log(level, "%s", finding)
+        return result.config
+
+
+def _unreadable(problem: TextProblem, report: Report) -> LoadResult:
+    report.add(problem.code, problem.mark, problem.message, remedy=problem.remedy)
+    return LoadResult(config=None, findings=report.findings(), text="")

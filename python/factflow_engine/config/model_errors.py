@@ -1,0 +1,267 @@
+"""Pydantic's errors as findings: its locations become lines and columns, its types our codes.
+
+Apart because both the document's models and the adapters' pass through here.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from factflow_engine.config.nodes import MappingNode, Mark, Node, Path, ScalarNode, has_variables, key_mark, locate
+from factflow_engine.config.report import Report
+
+_EXPECTED: Final[Mapping[str, str]] = {
+    "string_type": "a string",
+    "string_sub_type": "a string",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+}
+_MISSING: Final = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
+_UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_LONGEST_VALUE: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codes:
+    """Which codes a model's errors become."""
+
+    unknown: str
+    missing: str
+    kind: str
+    value: str
+
+
+STRUCTURE: Final = Codes(unknown="E101", missing="E102", kind="E104", value="E105")
+ADAPTER: Final = Codes(unknown="E301", missing="E302", kind="E303", value="E303")
+_RANGES: Final = Codes(unknown="E101", missing="E102", kind="E104", value="E501")
+_LIMITING: Final = frozenset(
+    {"error_handling", "backpressure", "circuit_breaker", "inbound", "orchestrator", "processor", "timeout_seconds",
+     "lineage"}
+)  # fmt: skip
+
+
+def flip_readings(error: ValidationError, root: Node) -> bool:
+    """Give values that are one reference to the environment their other reading, where this one was refused.
+
+    Returns:
+        Whether anything changed, so that it is worth validating again.
+    """
+    changed = False
+    for details in error.errors(include_url=False, include_input=False, include_context=False):
+        node = locate(root, details["loc"])[1]
+        if isinstance(node, ScalarNode) and node.flip():
+            changed = True
+    return changed
+
+
+def report_model_errors(
+    error: ValidationError,
+    *,
+    root: Node,
+    at: Mark,
+    prefix: Path,
+    model: type[BaseModel] | None,
+    codes: Codes,
+    report: Report,
+) -> None:
+    """Add a finding for every error of a model.
+
+    Args:
+        error: What pydantic raised.
+        root: What was validated.
+        at: Where what is wrong with all of `root` is shown: its key.
+        prefix: Path of `root` in the document.
+        model: The model, for the names of its fields.
+        codes: What the errors become.
+        report: Gets the findings.
+    """
+    # The input is left out: an error's own text must not bring values of the environment along.
+    for details in error.errors(include_url=False, include_input=False):
+        _report_one(details, root, at, prefix, model, codes, report)
+
+
+def _report_one(
+    details: ErrorDetails,
+    root: Node,
+    at: Mark,
+    prefix: Path,
+    model: type[BaseModel] | None,
+    codes: Codes,
+    report: Report,
+) -> None:
+    location: Path = details["loc"]
+    kind = details["type"]
+    context: Mapping[str, Any] = details.get("ctx", {})
+    if codes is STRUCTURE and _LIMITING.intersection(location):
+        codes = _RANGES
+    if kind in _UNKNOWN:
+        _report_unknown(location, root, prefix, model, codes, report, details["msg"])
+        return
+    if kind in _MISSING:
+        _, node, depth = locate(root, location)
+        name = location[-1] if location else ""
+        report.add(
+            codes.missing,
+            key_mark(root, location[:depth]) if depth else at,
+            f"the field {name!r} is missing",
+            path=(*prefix, *location),
+            remedy=f"add {name}:" if isinstance(node, MappingNode) else "",
+        )
+        return
+    if kind == "contradiction":
+        written = [field for field in context["fields"] if locate(root, (*location, field))[2] > len(location)]
+        location = (*location, *written[:1])
+        code = "E203" if "outbound" in location else "E502"
+        hides = any(has_variables(locate(root, (*details["loc"], field))[1]) for field in written)
+        message = "the values do not go together" if hides else context["problem"]
+        place = locate(root, location)[0] if location else at
+        report.add(code, place, message, path=(*prefix, *location))
+        return
+    mark, node, depth = locate(root, location)
+    if not depth:
+        mark = at
+    expected = _EXPECTED.get(kind)
+    code = codes.kind if expected is not None else codes.value
+    if codes is STRUCTURE:
+        code = _special_code(location, kind, code)
+    report.add(code, mark, _message(details, expected, node), path=(*prefix, *location[:depth]))
+
+
+def _special_code(location: Path, kind: str, code: str) -> str:
+    """The code of what has one of its own."""
+    if location == ("version",):
+        return "E006"
+    if location == ("routes",) and kind == "too_short":
+        return "E109"
+    if location[-1:] == ("name",) and kind == "string_pattern_mismatch":
+        return "E106"
+    return code
+
+
+def _message(details: ErrorDetails, expected: str | None, node: Node) -> str:
+    got = describe(node)
+    if expected is not None:
+        return f"expected {expected}, got {got}"
+    text = details["msg"]
+    if isinstance(node, ScalarNode):
+        if text.startswith("Input should be "):
+            return f"expected {text.removeprefix('Input should be ')}, got {got}"
+        if not node.variables:
+            return f"{_lower(text)}; got {got}"
+    if has_variables(node):
+        # The author of a model decides what its errors say, so none of it may be shown.
+        return f"{got} is refused (why is not shown: it holds values of the environment)"
+    return _lower(text)
+
+
+def _lower(text: str) -> str:
+    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def describe(node: Node) -> str:
+    """What came, for a message; a value of the environment as it is written."""
+    if isinstance(node, ScalarNode):
+        if node.variables:
+            return f"{node.text!r} from the environment"
+        match node.value:
+            case None:
+                return "null"
+            case bool():
+                return "true" if node.value else "false"
+            case str() as text if len(text) > _LONGEST_VALUE:
+                return f"a string of {len(text)} characters"
+            case value:
+                return repr(value)[:_LONGEST_VALUE]
+    return "a mapping" if isinstance(node, MappingNode) else "a list"
+
+
+def _report_unknown(
+    location: Path,
+    root: Node,
+    prefix: Path,
+    model: type[BaseModel] | None,
+    codes: Codes,
+    report: Report,
+    problem: str,
+) -> None:
+    name = str(location[-1])
+    known = sorted(fields_at(model, location[:-1])) if model is not None else []
+    if not known:
+        takes_none = codes is ADAPTER and model is None
+        report.add(
+            codes.unknown,
+            key_mark(root, location),
+            problem if takes_none else f"there is no field {name!r} here",
+            path=(*prefix, *location),
+            remedy="remove it" if takes_none else "",
+        )
+        return
+    report.add(
+        codes.unknown,
+        key_mark(root, location),
+        f"there is no field {name!r} here",
+        path=(*prefix, *location),
+        remedy=suggestion(name, known),
+    )
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """What to write in place of a name that is not known."""
+    near = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6)
+    if near:
+        return f"write {near[0]!r}"
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"remove it, or write one of: {shown}" if known else "remove it"
+
+
+def fields_at(model: type[BaseModel], location: Path) -> set[str]:
+    """Names of the fields that models take at a place inside a model."""
+    kinds: list[Any] = [model]
+    for part in location:
+        kinds = [inner for kind in kinds for inner in _below(kind, part)]
+    return {name for kind in kinds for cls in _models(kind) for name in _names(cls)}
+
+
+def _below(kind: Any, part: str | int) -> Iterator[Any]:
+    for cls in _models(kind, through_containers=False):
+        for name, field in cls.model_fields.items():
+            if part in {name, field.alias}:
+                yield field.annotation
+    is_container = get_origin(kind) not in {Union, UnionType}
+    for argument in get_args(kind):
+        if is_container:
+            yield argument
+        else:
+            yield from _below(argument, part)
+
+
+def _models(kind: Any, *, through_containers: bool = True) -> Iterator[type[BaseModel]]:
+    if isinstance(kind, type) and not get_args(kind) and issubclass(kind, BaseModel):
+        yield kind
+    elif through_containers:
+        for argument in get_args(kind):
+            yield from _models(argument)
+
+
+def _names(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield field.alias or name

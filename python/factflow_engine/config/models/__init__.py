@@ -1,0 +1,35 @@
+"""The configuration models, one file a concept."""
+
+from factflow_engine.config.models.document import (
+    InitMessageConfig,
+    LineageConfig,
+    OrchestratorConfig,
+    PipelineGlobalConfig,
+    ProcessorConfig,
+    StorageConfig,
+)
+from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
+from factflow_engine.config.models.route import (
+    AdapterConfig,
+    ConditionConfig,
+    InboundConfig,
+    OutboundConfig,
+    RouteConfig,
+)
+
+__all__ = [
+    "AdapterConfig",
+    "BackpressureConfig",
+    "CircuitBreakerConfig",
+    "ConditionConfig",
+    "ErrorHandlingConfig",
+    "InboundConfig",
+    "InitMessageConfig",
+    "LineageConfig",
+    "OrchestratorConfig",
+    "OutboundConfig",
+    "PipelineGlobalConfig",
+    "ProcessorConfig",
+    "RouteConfig",
+    "StorageConfig",
+]

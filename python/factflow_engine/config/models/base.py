@@ -1,0 +1,78 @@
+"""What all configuration models share: frozen, strict, no unknown fields, and a repr that shows no secret.
+
+Apart so that each model's file holds its fields and nothing else.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from factflow_engine.config.frozen import FrozenDict
+
+Item = TypeVar("Item")
+
+Path = tuple[str | int, ...]
+
+Sequence_ = Annotated[tuple[Item, ...], Field(strict=False)]
+"""A tuple that a YAML list may fill; its items are checked strictly."""
+
+
+class ConfigModel(BaseModel):
+    """Base of the models. Two are equal if their fields are; where they were read from does not count.
+
+    A field whose value came from the environment is shown by `repr` as it was written, `${NAME}`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    # Path inside this model -> the text that was written there; only what holds a reference to the environment.
+    _references: Mapping[Path, str] = PrivateAttr(default_factory=FrozenDict)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in self.__dict__.items():
+            hidden = {path[1:]: text for path, text in self._references.items() if path[0] == name}
+            yield name, substitute(value, hidden) if hidden else value
+
+
+def substitute(value: Any, texts: Mapping[Path, str]) -> Any:
+    """A plain copy of the value with the given texts in place of what stands at their paths; models are left alone."""
+    if () in texts:
+        return texts[()]
+    if isinstance(value, BaseModel) or not texts:
+        return value
+
+    def below(part: str | int) -> dict[Path, str]:
+        return {path[1:]: text for path, text in texts.items() if path[0] == part}
+
+    if isinstance(value, Mapping):
+        return {key: substitute(item, below(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [substitute(item, below(index)) for index, item in enumerate(value)]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
+
+
+def attach_references(value: Any, texts: Mapping[Path, str]) -> None:
+    """Tell every model in the tree which of its values came from the environment."""
+    if not texts:
+        return
+    if isinstance(value, BaseModel):
+        private = value.__pydantic_private__
+        assert private is not None, "every model of a configuration has this attribute"
+        private["_references"] = FrozenDict(texts)
+        children: Iterator[tuple[str | int, Any]] = iter(value.__dict__.items())
+    elif isinstance(value, Mapping):
+        children = iter(value.items())
+    elif isinstance(value, (list, tuple)):
+        children = iter(enumerate(value))
+    else:
+        return
+    for part, child in children:
+        attach_references(child, {path[1:]: text for path, text in texts.items() if path and path[0] == part})

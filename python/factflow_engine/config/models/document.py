@@ -1,0 +1,149 @@
+"""The whole document, and the sections that belong to an execution rather than to a route.
+
+Apart from the routes because this is the snapshot that an execution runs: canonical, hashed, never changed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, PrivateAttr
+
+from factflow_engine.config.canonical import canonical_hash, to_mapping, to_yaml
+from factflow_engine.config.frozen import FrozenDict, deep_freeze
+from factflow_engine.config.models.base import ConfigModel, Sequence_
+from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
+from factflow_engine.config.models.route import RouteConfig
+
+
+class InitMessageConfig(ConfigModel):
+    """A message that is published once every route of an execution has subscribed."""
+
+    route: str = Field(description="Id of the route that gets it.")
+    payload: Any = Field(description="The message: any value that YAML can say.")
+    headers: FrozenDict[str, Any] = Field(default_factory=FrozenDict, description="The message's headers.")
+    key: str | None = Field(default=None, description="The message's ordering key.")
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Freeze the payload."""
+        # A value of any type has no schema to freeze it.
+        object.__setattr__(self, "__dict__", {**self.__dict__, "payload": deep_freeze(self.payload)})
+
+
+class OrchestratorConfig(ConfigModel):
+    """When an execution as a whole fails, and how much it remembers."""
+
+    max_failed_messages: int | None = Field(
+        default=None, ge=0, description="More failed messages than this fail the execution; none: no bound."
+    )
+    max_recorded_failures: int = Field(
+        default=1_000, ge=0, le=1_000_000, description="Failures kept in the report; further ones are counted."
+    )
+
+
+class ProcessorConfig(ConfigModel):
+    """How the loop that carries messages shares its time."""
+
+    workers: int = Field(default=64, ge=1, le=4_096, description="Tasks that carry messages, for all routes together.")
+    quantum_microseconds: int = Field(
+        default=200, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
+    )
+    stall_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds without progress after which the execution says who holds what.",
+    )
+
+
+class StorageConfig(ConfigModel):
+    """Where stages store what they make."""
+
+    url: str = Field(min_length=1, description="The object store, as file:///directory or memory://.")
+    metadata: FrozenDict[str, Any] = Field(
+        default_factory=FrozenDict, description="Fields added to the metadata of every stored object."
+    )
+
+
+class LineageConfig(ConfigModel):
+    """What is recorded of each message's way."""
+
+    enabled: bool = Field(default=True, description="Whether anything is recorded.")
+    url: str | None = Field(default=None, min_length=1, description="The store, as sqlite:///file; none: the host's.")
+    sample_rate: float = Field(default=1.0, ge=0, le=1, description="Share of root messages followed, 0 to 1.")
+
+
+class PipelineGlobalConfig(ConfigModel):
+    """A pipeline as an execution runs it: complete, frozen, hashed. Made by `PipelineConfigLoader`.
+
+    Every default is filled in, and each route holds the sections it inherits. Values from the environment are in
+    place, but neither `repr`, `to_mapping`, `to_yaml` nor `hash` show them.
+    """
+
+    version: Literal["1.0"] = Field(description="Version of the configuration language.")
+    name: str = Field(default="pipeline", min_length=1, description="For people.")
+    description: str = Field(default="", description="For people.")
+    routes: FrozenDict[str, RouteConfig] = Field(min_length=1, description="The routes by id.")
+    init_message: Sequence_[InitMessageConfig] = Field(
+        default=(), description="What starts the work: one message or a list of them."
+    )
+    error_handling: ErrorHandlingConfig = Field(
+        default_factory=ErrorHandlingConfig, description="What routes take where they do not say otherwise."
+    )
+    backpressure: BackpressureConfig | None = Field(
+        default=None, description="What routes take where they do not say otherwise."
+    )
+    circuit_breaker: CircuitBreakerConfig | None = Field(
+        default=None, description="What routes, and so their stages, take where they do not say otherwise."
+    )
+    orchestrator: OrchestratorConfig = Field(
+        default_factory=OrchestratorConfig, description="The execution as a whole."
+    )
+    processor: ProcessorConfig = Field(default_factory=ProcessorConfig, description="The loop that carries messages.")
+    storage: StorageConfig | None = Field(default=None, description="Where stages store what they make.")
+    lineage: LineageConfig | None = Field(default=None, description="What is recorded of each message's way.")
+
+    _source: str = PrivateAttr(default="")
+    _directory: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def source(self) -> str:
+        """The text that was loaded, as it was written; empty if there was none."""
+        return self._source
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the configuration are relative to: the file's folder, or the working directory."""
+        return self._directory
+
+    @property
+    def hash(self) -> str:
+        """64 hexadecimal digits: SHA-256 of the canonical form.
+
+        The order of keys does not change it, that of list items does. References to the environment enter it as they
+        are written (`${NAME}`), not with their values: the hash can be shown and stored, and a rotated password does
+        not make another configuration.
+        """
+        return canonical_hash(self.to_mapping())
+
+    def located(self, source: str, directory: Path) -> Self:
+        """The same configuration, saying where it was read from."""
+        located = self.model_copy()
+        located._source = source
+        located._directory = directory
+        return located
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The complete configuration as plain data; loading it again gives an equal configuration.
+
+        Strings are in the language's written form: `${NAME}` is a reference, a literal `${` is `$${`.
+        """
+        return to_mapping(self)
+
+    def to_yaml(self) -> str:
+        """The complete configuration as YAML text; loading it again gives an equal configuration."""
+        return to_yaml(self.to_mapping())
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield from super().__repr_args__()
+        yield "hash", self.hash

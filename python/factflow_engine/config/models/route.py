@@ -1,0 +1,126 @@
+"""One route: where it reads, its stages, where it writes.
+
+Apart from the document because a route can be checked by itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, PrivateAttr, RootModel, model_validator
+
+from factflow_engine.config.frozen import FrozenDict
+from factflow_engine.config.models.base import ConfigModel, Path, Sequence_, substitute
+from factflow_engine.config.models.resilience import (
+    BackpressureConfig,
+    CircuitBreakerConfig,
+    ErrorHandlingConfig,
+    contradiction,
+)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+"""What a route or stage may be called: it becomes part of queue names, storage keys and metric labels."""
+
+
+class ConditionConfig(RootModel[FrozenDict[str, Any]]):
+    """A condition as it was written; `factflow_engine.conditions` knows what it means and checks it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    _references: Mapping[Path, str] = PrivateAttr(default_factory=FrozenDict)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    @property
+    def mapping(self) -> Mapping[str, Any]:
+        """What `compile_condition` takes."""
+        return self.root
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield None, substitute(self.root, self._references)
+
+
+class AdapterConfig(ConfigModel):
+    """One stage of a route."""
+
+    type: str = Field(description="Registered name of the adapter.")
+    name: str = Field(
+        pattern=NAME_PATTERN, description="Name of the stage, unique in its route; by default the adapter's type."
+    )
+    config: FrozenDict[str, Any] = Field(
+        default_factory=FrozenDict, description="The adapter's own configuration, checked by the adapter's model."
+    )
+    condition: ConditionConfig | None = Field(
+        default=None, description="The stage is skipped for messages that do not satisfy it."
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, le=86_400, description="Seconds that one call may take before it counts as failed."
+    )
+    circuit_breaker: CircuitBreakerConfig | None = Field(
+        default=None, description="The stage's breaker; takes from the route's what it does not say; null: none."
+    )
+
+
+class InboundConfig(ConfigModel):
+    """What a route reads, and how fast."""
+
+    queue: str = Field(description="Queue or topic to read; by default /queue/ and the route's id.")
+    subscription: str = Field(
+        min_length=1,
+        description="Consumers of one name share the messages; on a topic each name gets all. Default: the route's id.",
+    )
+    concurrency: int = Field(
+        default=8, ge=1, le=100_000, description="Messages in flight; with backpressure, the limit's upper bound."
+    )
+    prefetch: int = Field(
+        default=32,
+        ge=1,
+        le=1_000_000,
+        description="Messages taken from the queue and not yet settled, at most; by default four times concurrency.",
+    )
+    capacity: int = Field(
+        default=1_000, ge=1, le=100_000_000, description="Messages that wait in the queue before publishers wait."
+    )
+
+
+class OutboundConfig(ConfigModel):
+    """Where messages go that came through all stages; exactly one of `route` and `queue`."""
+
+    route: str | None = Field(default=None, description="Id of the route whose inbound queue gets the message.")
+    queue: str | None = Field(default=None, description="Queue or topic that gets the message.")
+    condition: ConditionConfig | None = Field(default=None, description="Only messages that satisfy it; none: all.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.route is None) is (self.queue is None):
+            got = "both" if self.route is not None else "neither"
+            raise contradiction(f"expected exactly one of route and queue, got {got}", "queue", "route")
+        return self
+
+
+class RouteConfig(ConfigModel):
+    """One lane of a pipeline: an inbound queue, ordered stages, outbounds."""
+
+    name: str = Field(min_length=1, description="For people; by default the route's id.")
+    description: str = Field(default="", description="For people.")
+    inbound: InboundConfig = Field(description="What the route reads.")
+    adapters: Sequence_[AdapterConfig] = Field(default=(), description="The stages, in order.")
+    outbound: Sequence_[OutboundConfig] = Field(default=(), description="Where messages go; none: the route is a sink.")
+    outbound_mode: Literal["all", "first"] = Field(
+        default="all", description="Whether every outbound whose condition holds gets the message, or the first."
+    )
+    unrouted: Literal["filter", "dead_letter", "fail"] = Field(
+        default="filter", description="What becomes of a message for which no outbound's condition holds."
+    )
+    error_handling: ErrorHandlingConfig = Field(
+        default_factory=ErrorHandlingConfig, description="Takes from the document's what it does not say."
+    )
+    backpressure: BackpressureConfig | None = Field(
+        default=None, description="Takes from the document's what it does not say; none: inbound.concurrency, fixed."
+    )
+    circuit_breaker: CircuitBreakerConfig | None = Field(
+        default=None, description="For every stage; takes from the document's what it does not say; none: no breakers."
+    )

@@ -1,0 +1,164 @@
+"""A YAML document as a tree in which every key, value and item knows where it stands.
+
+Apart from the parser because everything that checks a configuration walks this tree.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from factflow_engine.config.canonical import Reference, escape
+from factflow_engine.config.scalars import Scalar
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the text; line and column from 1."""
+
+    line: int
+    column: int
+
+
+START: Final = Mark(1, 1)
+
+
+class ScalarNode:
+    """A scalar: its text, and the value that the text is read as."""
+
+    __slots__ = ("alternative", "mark", "plain", "text", "value", "variables", "whole")
+
+    def __init__(self, mark: Mark, text: str, value: Scalar, *, plain: bool = False) -> None:
+        self.mark = mark
+        self.text = text
+        self.value = value
+        # Written without quotes and tag.
+        self.plain = plain
+        # Names of the environment's variables in it.
+        self.variables: tuple[str, ...] = ()
+        # It is one reference and nothing else.
+        self.whole = False
+        # The other reading of a value that is one reference and nothing else; () if there is none.
+        self.alternative: tuple[Scalar] | tuple[()] = ()
+
+    def flip(self) -> bool:
+        """Take the other reading, once; whether there was one."""
+        if not self.alternative:
+            return False
+        (self.value,) = self.alternative
+        self.alternative = ()
+        return True
+
+
+@dataclass(slots=True)
+class MappingNode:
+    """A mapping: for each key where it stands, and its value."""
+
+    mark: Mark
+    entries: "dict[str, tuple[Mark, Node]]"
+
+    def get(self, key: str) -> "Node | None":
+        """The value under a key."""
+        entry = self.entries.get(key)
+        return None if entry is None else entry[1]
+
+    def text(self, key: str) -> str | None:
+        """The value under a key if it is a string."""
+        return string(self.get(key))
+
+    def mapping(self, key: str) -> "MappingNode | None":
+        """The value under a key if it is a mapping."""
+        value = self.get(key)
+        return value if isinstance(value, MappingNode) else None
+
+    def items(self, key: str) -> "list[Node]":
+        """The items under a key if it is a sequence, else none."""
+        value = self.get(key)
+        return value.items if isinstance(value, SequenceNode) else []
+
+
+@dataclass(slots=True)
+class SequenceNode:
+    """A sequence; each item knows its place."""
+
+    mark: Mark
+    items: "list[Node]"
+
+
+Node = ScalarNode | MappingNode | SequenceNode
+
+
+def string(node: Node | None) -> str | None:
+    """The value of a node that is a string."""
+    return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
+
+
+def plain_value(node: Node) -> Any:
+    """The data that a node stands for, the environment's values in place."""
+    match node:
+        case ScalarNode():
+            return node.value
+        case MappingNode():
+            return {key: plain_value(value) for key, (_, value) in node.entries.items()}
+        case SequenceNode():
+            return [plain_value(item) for item in node.items]
+
+
+def written_references(node: Node, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Where the environment's values stand, and the text that was written there."""
+    match node:
+        case ScalarNode():
+            if node.variables:
+                yield path, Reference(node.text) if node.plain and node.whole else node.text
+        case MappingNode():
+            for key, (_, value) in node.entries.items():
+                yield from written_references(value, (*path, key))
+        case SequenceNode():
+            for index, item in enumerate(node.items):
+                yield from written_references(item, (*path, index))
+
+
+def has_variables(node: Node) -> bool:
+    """Whether a value from the environment is in it."""
+    return next(written_references(node), None) is not None
+
+
+def locate(root: Node, path: Path) -> tuple[Mark, Node, int]:
+    """The node at a path, or the last one on the way to it.
+
+    Returns:
+        Where it is written (a value's own place), the node, and how many parts of the path were followed.
+    """
+    node: Node = root
+    for depth, part in enumerate(path):
+        if isinstance(node, MappingNode) and isinstance(part, str) and part in node.entries:
+            node = node.entries[part][1]
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and -1 < part < len(node.items):
+            node = node.items[part]
+        else:
+            return node.mark, node, depth
+    return node.mark, node, len(path)
+
+
+def key_mark(root: Node, path: Path) -> Mark:
+    """Where the key at the end of a path stands; an item's own place; the start for the document."""
+    if not path:
+        return root.mark if isinstance(root, ScalarNode) else START
+    parent = locate(root, path[:-1])[1]
+    if isinstance(parent, MappingNode) and isinstance(path[-1], str) and path[-1] in parent.entries:
+        return parent.entries[path[-1]][0]
+    return locate(root, path)[0]
+
+
+def dotted(path: Path) -> str:
+    """A path as findings show it: `routes.parse.adapters[0].type`."""
+    parts: list[str] = []
+    for part in path:
+        parts.append(f"[{part}]" if isinstance(part, int) else f".{part}" if parts else part)
+    return "".join(parts)
+
+
+def literal(value: Scalar, mark: Mark) -> ScalarNode:
+    """A scalar that was not written, standing where the reason for it is."""
+    return ScalarNode(mark, escape(value) if isinstance(value, str) else "", value)

@@ -1,0 +1,116 @@
+"""Adapters and conditions: asked of the registry and the compiler that an execution will use.
+
+Apart because validating by building is the rule that keeps the validator and the engine of one mind.
+"""
+
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry, compile_condition
+from factflow_engine.config.catalogue import code_of
+from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors, suggestion
+from factflow_engine.config.nodes import (
+    MappingNode,
+    Mark,
+    Node,
+    Path,
+    has_variables,
+    key_mark,
+    locate,
+    plain_value,
+)
+from factflow_engine.config.report import Report
+from factflow_engine.errors import ConditionError, ConditionErrors
+
+_LONGEST_TYPE: Final = 80
+_UNKNOWN_KEY: Final = "E405"
+
+
+def check_stages(
+    root: MappingNode,
+    *,
+    registry: ValidatingAdapterRegistry,
+    operators: OperatorRegistry | None,
+    report: Report,
+) -> None:
+    """Add findings on adapter types, their configurations, and every condition of a completed document."""
+    routes = root.mapping("routes")
+    for route_id, (_, route) in routes.entries.items() if routes is not None else ():
+        if not isinstance(route, MappingNode):
+            continue
+        for name in ("adapters", "outbound"):
+            for index, item in enumerate(route.items(name)):
+                if not isinstance(item, MappingNode):
+                    continue
+                path: Path = ("routes", route_id, name, index)
+                if name == "adapters":
+                    _check_adapter(item, path, registry, report)
+                _check_condition(item.get("condition"), (*path, "condition"), operators, report)
+
+
+def _check_adapter(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
+    kind = stage.text("type")
+    if kind is None:
+        return
+    node = locate(stage, ("type",))[1]
+    if kind not in registry:
+        known = list(registry.types())
+        what = "of that name" if has_variables(node) else repr(kind[:_LONGEST_TYPE])
+        remedy = suggestion(kind, known) if not has_variables(node) else ""
+        report.add("E103", node.mark, f"no adapter type {what} is registered", path=(*path, "type"), remedy=remedy)
+        return
+    config = stage.get("config")
+    at = stage.mark if config is None else key_mark(stage, ("config",))
+    if config is None:
+        config = MappingNode(stage.mark, {})
+    if isinstance(config, MappingNode):
+        _check_adapter_config(kind, config, at, (*path, "config"), registry, report)
+
+
+def _check_adapter_config(
+    kind: str, config: MappingNode, at: Mark, path: Path, registry: ValidatingAdapterRegistry, report: Report
+) -> None:
+    model: type[BaseModel] | None = registry.get(kind).config_model
+    for attempt in (1, 2):
+        try:
+            registry.validate_config(kind, plain_value(config))
+        except ValidationError as error:
+            if attempt == 1 and flip_readings(error, config):
+                continue
+            report_model_errors(error, root=config, at=at, prefix=path, model=model, codes=ADAPTER, report=report)
+        except Exception as error:  # noqa: BLE001 - a validator of the adapter's author may raise anything
+            shown = "" if has_variables(config) else f": {error}"
+            text = f"adapter type {kind!r} failed on this configuration with {type(error).__name__}{shown}"
+            report.add("E303", at, text[:300], path=path)
+        return
+
+
+def _check_condition(node: Node | None, path: Path, operators: OperatorRegistry | None, report: Report) -> None:
+    if not isinstance(node, MappingNode):
+        return
+    try:
+        compile_condition(plain_value(node), operators=operators)
+    except ConditionErrors as errors:
+        problems = errors.findings
+    except ConditionError as error:
+        problems = (error,)
+    else:
+        return
+    for problem in problems:
+        _report_condition(problem, node, path, report)
+
+
+def _report_condition(problem: ConditionError, node: MappingNode, path: Path, report: Report) -> None:
+    mark, found, depth = locate(node, problem.path)
+    if problem.code == _UNKNOWN_KEY or not depth or depth < len(problem.path):
+        mark = key_mark(node, problem.path[:depth]) if depth else node.mark
+    hides = has_variables(found)
+    report.add(
+        problem.code,
+        mark,
+        code_of(problem.code).title if hides else problem.problem,
+        path=(*path, *problem.path),
+        remedy="" if hides else problem.remedy,
+    )

@@ -1,0 +1,131 @@
+"""Where a configuration's text comes from: a file, a string, bytes; bounded and decoded.
+
+Apart from the parser because nothing here knows YAML: what is found here is wrong with the bytes.
+"""
+
+import bisect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from factflow_engine.config.nodes import START, Mark
+
+DEFAULT_MAX_BYTES: Final = 1024 * 1024
+_LONGEST_PATH: Final = 1_024
+_LINE_END: Final = re.compile(r"\r\n|\n|\r")
+# YAML 1.2, production c-printable, and what it leaves out.
+_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class TextProblem(Exception):  # noqa: N818 - becomes a finding, never leaves the package
+    """The text cannot be read on; one finding."""
+
+    def __init__(self, code: str, mark: Mark, message: str, remedy: str = "") -> None:
+        self.code = code
+        self.mark = mark
+        self.message = message
+        self.remedy = remedy
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Text that was read, with what it is called in findings and where its relative paths begin."""
+
+    name: str
+    directory: Path
+    text: str
+
+
+class Lines:
+    """Turns offsets into a text into marks."""
+
+    def __init__(self, text: str) -> None:
+        self._length = len(text)
+        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+
+    def mark(self, offset: int) -> Mark:
+        """Line and column of an offset; the end of the text for one beyond it."""
+        offset = max(0, min(offset, self._length))
+        line = bisect.bisect_right(self._starts, offset)
+        return Mark(line, offset - self._starts[line - 1] + 1)
+
+
+def is_text(given: str) -> bool:
+    """Whether a string is a configuration rather than the path of one.
+
+    It is if it is empty, holds a line end or `: `, begins (after space) with a bracket, or is too long for a path.
+    """
+    start = given[:_LONGEST_PATH].lstrip(f"{_BYTE_ORDER_MARK} \t")
+    return (
+        not start
+        or "\n" in given
+        or "\r" in given
+        or start[:1] in {"{", "["}
+        or ": " in given
+        or len(given) > _LONGEST_PATH
+    )
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        TextProblem: It cannot be read, or is larger than that; nothing beyond the bound is read.
+    """
+    try:
+        if path.is_dir():
+            raise TextProblem("E016", START, "expected a file, got a directory", "name the file in it")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError as error:
+        raise TextProblem("E016", START, "the file does not exist") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TextProblem("E016", START, f"the file cannot be read: {reason}") from error
+    return data
+
+
+def decode(data: bytes, max_bytes: int) -> str:
+    """The text of the bytes.
+
+    Raises:
+        TextProblem: Larger than that, not UTF-8, or not text that YAML allows.
+    """
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        good = data[: error.start].decode("utf-8")
+        remedy = "save the file as UTF-8; it looks like UTF-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else ""
+        raise TextProblem(
+            "E008", Lines(good).mark(len(good)), f"byte 0x{data[error.start]:02x} is not UTF-8 text", remedy
+        ) from error
+    return check_text(text, max_bytes)
+
+
+def check_text(text: str, max_bytes: int) -> str:
+    """The text, if YAML allows all of it.
+
+    Raises:
+        TextProblem: Too large, begins with a byte order mark, or holds a character that YAML does not allow.
+    """
+    if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise _too_large(max_bytes)
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise TextProblem("E009", START, "the text begins with a byte order mark")
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        raise TextProblem(
+            "E018",
+            Lines(text).mark(unprintable.start()),
+            f"the character U+{ord(unprintable.group()):04X} is not allowed in YAML text",
+        )
+    return text
+
+
+def _too_large(max_bytes: int) -> TextProblem:
+    return TextProblem("E003", START, f"the document is larger than {max_bytes:,} bytes")
