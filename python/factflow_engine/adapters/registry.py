@@ -5,7 +5,7 @@ The one place that knows how the engine constructs adapters; the loader and the 
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast, overload
 
@@ -59,17 +59,21 @@ class ValidatingAdapterRegistry:
             async def process(self, context: PipelineContext) -> AdapterResult: ...
     """
 
-    def __init__(self, *, builtins: Iterable[tuple[str, type[PipelineAdapter]]] = BUILTIN_ADAPTERS) -> None:
+    def __init__(self) -> None:
         self._specs: dict[str, AdapterSpec] = {}
         # Of each type with a config model, the variant that refuses unknown fields.
         self._strict: dict[str, type[BaseModel]] = {}
-        for type_name, cls in builtins:
-            self.register(type_name, cls)
+        for type_name, cls in BUILTIN_ADAPTERS:
+            # Unchecked: checking takes milliseconds a type, and a test registers each as anybody's is.
+            self._store(type_name, cls, cls.config_model)
 
     @classmethod
     def empty(cls) -> Self:
         """A registry without the built-in types."""
-        return cls(builtins=())
+        registry = cls()
+        registry._specs.clear()
+        registry._strict.clear()
+        return registry
 
     @overload
     def register(
@@ -177,18 +181,21 @@ class ValidatingAdapterRegistry:
         if model is not None:
             model = check_config_model(owner, model)
         check_constructor(checked, takes_config=model is not None)
+        self._store(type_name, checked, model)
+        return cls
+
+    def _store(self, type_name: str, cls: type[PipelineAdapter], model: type[BaseModel] | None) -> None:
         self._specs[type_name] = AdapterSpec(
             type=type_name,
-            adapter_class=checked,
+            adapter_class=cls,
             config_model=model,
-            is_sync=is_sync(checked),
-            is_stateful=issubclass(checked, StatefulAdapter),
-            summary=_summary(checked),
-            requires_extra=getattr(checked, "requires_extra", None),
+            is_sync=is_sync(cls),
+            is_stateful=issubclass(cls, StatefulAdapter),
+            summary=_summary(cls),
+            requires_extra=getattr(cls, "requires_extra", None),
         )
         if model is not None:
             self._strict[type_name] = strict_variant(model)
-        return cls
 
     def _not_found(self, type_name: str) -> str:
         near = difflib.get_close_matches(str(type_name), self._specs, n=3)
