@@ -1,0 +1,89 @@
+"""The composition root: makes the objects that work together, and hands them out as one.
+
+The only place that chooses implementations; everything below is given what it needs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from factflow_engine.adapters import (
+    AdapterDiscovery,
+    DiscoveryProblem,
+    DiscoveryReport,
+    ValidatingAdapterRegistry,
+    auto_discover_and_register,
+)
+from factflow_engine.config import PipelineConfigLoader
+from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_protocols import FactflowError
+
+
+class AdapterModuleError(FactflowError):
+    """The operator must act: a module that was named for its adapters has none that can be used.
+
+    Attributes:
+        module: The module or file, as it was named.
+    """
+
+    def __init__(self, module: str, problem: str) -> None:
+        self.module = module
+        super().__init__(f"adapters of {module!r}: {problem}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One engine, ready to load and to run configurations.
+
+    Attributes:
+        registry: The adapter types that it knows.
+        loader: Reads configurations against these types.
+        problems: Installed plug-ins that could not be used; to be told, not fatal.
+    """
+
+    registry: ValidatingAdapterRegistry
+    loader: PipelineConfigLoader
+    problems: tuple[DiscoveryProblem, ...]
+
+    def manager(self) -> OrchestratorManager:
+        """A manager of executions, to be entered with `async with`."""
+        return OrchestratorManager(registry=self.registry)
+
+
+def build_app(*, adapters: Iterable[str] = ()) -> App:
+    """Put an engine together: built-in adapters, installed plug-ins, and the modules named.
+
+    Args:
+        adapters: Dotted module names, or paths of Python files, whose marked classes are registered. Importing them
+            runs their code.
+
+    Raises:
+        AdapterModuleError: A module named cannot be imported, or holds no adapter that can be registered.
+    """
+    registry = ValidatingAdapterRegistry()
+    problems = auto_discover_and_register(registry).problems
+    for module in dict.fromkeys(adapters):
+        _register_named(registry, module)
+    return App(registry=registry, loader=PipelineConfigLoader(registry), problems=problems)
+
+
+def _register_named(registry: ValidatingAdapterRegistry, module: str) -> None:
+    """Register what someone asked for by name: here, other than for plug-ins at large, every problem is an error."""
+    report = _search(AdapterDiscovery(registry), module)
+    if report.problems:
+        raise AdapterModuleError(module, "; ".join(f"{problem.source}: {problem.error}" for problem in report.problems))
+    if not report.registered:
+        raise AdapterModuleError(
+            module,
+            "no adapter found; mark each adapter class of the module with "
+            '`adapter_type: ClassVar[str] = "its_name"` in the class body',
+        )
+
+
+def _search(discovery: AdapterDiscovery, module: str) -> DiscoveryReport:
+    path = Path(module)
+    if path.suffix != ".py" and not path.is_file():
+        return discovery.scan(module)
+    if not path.is_file():
+        raise AdapterModuleError(module, "there is no such file; give the path of a Python file, or a module's name")
+    return discovery.from_file(path)

@@ -1,0 +1,31 @@
+"""`factflow config schema`: what editors need to complete and check configurations."""
+
+import click
+
+from factflow_engine.cli.building import app_for
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import adapters_option, debug_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.config import config_schema
+
+
+@click.command(
+    "schema",
+    short_help="Print the JSON Schema of configurations.",
+    epilog="""\b
+Examples:
+  factflow config schema > factflow.schema.json
+  factflow config schema --adapters my_adapters.py > factflow.schema.json
+
+\b
+Then, as the first line of a configuration, for editors with the YAML language server:
+  # yaml-language-server: $schema=factflow.schema.json""",
+)
+@adapters_option
+@debug_option
+@click.pass_obj
+def schema_command(settings: Settings, *, adapter_modules: tuple[str, ...]) -> int:
+    """Print the JSON Schema (draft 2020-12) of configurations, with the config of every adapter type that is known."""
+    print_document(config_schema(app_for(adapter_modules).registry), settings)
+    return ExitStatus.OK

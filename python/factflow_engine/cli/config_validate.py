@@ -1,0 +1,92 @@
+"""`factflow config validate`: one file, or every YAML file below a folder."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.text import Text
+
+from factflow_engine.cli.building import app_for
+from factflow_engine.cli.console import output
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.findings import findings_document, print_findings, summary
+from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.config import LoadResult
+
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+@click.command(
+    "validate",
+    short_help="Check a configuration, or all in a folder.",
+    epilog="""\b
+Examples:
+  factflow config validate pipeline.yaml
+  factflow config validate pipelines/ --adapters my_adapters.py --output json
+
+Exit status: 0 all can be run (warnings do not count), 2 some cannot.""",
+)
+@click.argument("path", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@adapters_option
+@output_option
+@debug_option
+@click.pass_obj
+def validate_command(settings: Settings, *, path: Path, adapter_modules: tuple[str, ...]) -> int:
+    """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
+
+    Uses the loader that `run` uses: what is found here is all that `run` would find.
+    """
+    files = files_below(path) if path.is_dir() else [path]
+    if not files:
+        raise InvalidInputError(
+            f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
+        )
+    loader = app_for(adapter_modules).loader
+    results = [(file, loader.check_file(file)) for file in files]
+    valid = sum(result.is_valid for _, result in results)
+    if settings.as_json:
+        print_document(_document(results), settings)
+    else:
+        _print(results, valid)
+    return ExitStatus.OK if valid == len(results) else ExitStatus.INVALID
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The YAML files below a folder, sorted by path."""
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root, name) for name in names if name.endswith(_SUFFIXES)]
+    return sorted(found)
+
+
+def _document(results: Sequence[tuple[Path, LoadResult]]) -> dict[str, object]:
+    return {
+        "valid": all(result.is_valid for _, result in results),
+        "files": [
+            {
+                "file": str(file),
+                "valid": result.is_valid,
+                "name": result.config.name if result.config is not None else None,
+                "config_hash": result.config.hash if result.is_valid and result.config is not None else None,
+                "findings": findings_document(result.findings),
+            }
+            for file, result in results
+        ],
+    }
+
+
+def _print(results: Sequence[tuple[Path, LoadResult]], valid: int) -> None:
+    console = output()
+    for file, result in results:
+        print_findings(result, console)
+        word, style = ("ok", "green") if result.is_valid else ("invalid", "bold red")
+        console.print(Text.assemble((word, style), f"  {clean(str(file))}: {summary(result.findings)}"), soft_wrap=True)
+    if len(results) > 1:
+        console.print(f"{plural(len(results), 'file')}: {valid:,} ok, {len(results) - valid:,} invalid")

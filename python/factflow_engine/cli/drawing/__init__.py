@@ -1,0 +1,10 @@
+"""A pipeline as a graph, and the languages it can be drawn in.
+
+Drawn from the configuration's written form, so that a value from the environment appears as `${NAME}`.
+"""
+
+from factflow_engine.cli.drawing.dot import to_dot
+from factflow_engine.cli.drawing.mermaid import to_mermaid
+from factflow_engine.cli.drawing.model import Edge, Graph, Kind, Node, graph_of
+
+__all__ = ["Edge", "Graph", "Kind", "Node", "graph_of", "to_dot", "to_mermaid"]

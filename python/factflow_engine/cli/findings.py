@@ -1,0 +1,97 @@
+"""Findings of configurations, for people with the line underlined, and for programs.
+
+One place, because `run`, `graph` and `config validate` must say the same of the same file.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from factflow_engine.app import App
+from factflow_engine.cli.console import messages
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.config import Finding, LoadResult, PipelineGlobalConfig, Severity
+from factflow_engine.config.findings import split_lines
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
+
+
+def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalConfig | None:
+    """Load a configuration to work with; say what is wrong with it, warnings too.
+
+    Returns:
+        The configuration; None if it has errors: they are printed then, to standard error, and to standard output as
+        JSON if that was asked for.
+
+    Raises:
+        OutputClosedError: The reader went away.
+    """
+    result = app.loader.check_file(file)
+    console = messages()
+    print_findings(result, console)
+    if result.is_valid:
+        return result.config
+    console.print(Text(f"factflow: {clean(str(file))} cannot be run: {summary(result.findings)}"), soft_wrap=True)
+    if settings.as_json:
+        print_document({"status": "invalid", "findings": findings_document(result.findings)}, settings)
+    return None
+
+
+def print_findings(result: LoadResult, console: Console) -> None:
+    """Write each finding with its line underlined."""
+    lines = split_lines(result.text)
+    for finding in result.findings:
+        source_line = lines[finding.line - 1] if result.text and finding.line <= len(lines) else None
+        head, *rest = _cleaned(finding).render(source_line).split("\n")
+        place, code, message = head.partition(finding.code)
+        console.print(
+            Text.assemble((clean(place), "bold"), (code, _STYLES[finding.severity]), clean(message)), soft_wrap=True
+        )
+        for line in rest:
+            # Tabs of the source line and of the mark's margin agree, and must reach the terminal as they are.
+            shown = "\t".join(clean(part) for part in line.split("\t"))
+            console.print(Text(shown, style=_STYLES[finding.severity] if _is_mark(line) else ""), soft_wrap=True)
+
+
+def _cleaned(finding: Finding) -> Finding:
+    return replace(
+        finding,
+        file=clean(finding.file),
+        path=clean(finding.path),
+        message=clean(finding.message),
+        remedy=clean(finding.remedy),
+    )
+
+
+def _is_mark(line: str) -> bool:
+    return line.lstrip().startswith("|") and line.endswith("^")
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """`2 errors, 1 warning`."""
+    counts = {Severity.ERROR: 0, Severity.WARNING: 0}
+    for finding in findings:
+        counts[finding.severity] += 1
+    return ", ".join(plural(count, severity.value) for severity, count in counts.items() if count) or "no problems"
+
+
+def findings_document(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """Findings for programs."""
+    return [
+        {
+            "code": finding.code,
+            "severity": str(finding.severity),
+            "file": finding.file,
+            "line": finding.line,
+            "column": finding.column,
+            "path": finding.path,
+            "message": finding.message,
+            "remedy": finding.remedy,
+        }
+        for finding in findings
+    ]

@@ -1,0 +1,47 @@
+"""`factflow graph`: a pipeline's routes and queues, for Mermaid or Graphviz."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from factflow_engine.cli.building import app_for
+from factflow_engine.cli.drawing import graph_of, to_dot, to_mermaid
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.findings import load_or_report
+from factflow_engine.cli.options import adapters_option, debug_option
+from factflow_engine.cli.settings import Settings
+
+_FORMATS: Final = {"mermaid": to_mermaid, "dot": to_dot}
+
+
+@click.command(
+    "graph",
+    short_help="Draw a pipeline's routes and queues.",
+    epilog="""\b
+Examples:
+  factflow graph pipeline.yaml
+  factflow graph pipeline.yaml --format dot | dot -Tsvg > pipeline.svg""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "language",
+    type=click.Choice(list(_FORMATS)),
+    default="mermaid",
+    show_default=True,
+    help="Mermaid for Markdown, DOT for Graphviz.",
+)
+@adapters_option
+@debug_option
+@click.pass_obj
+def graph_command(settings: Settings, *, file: Path, language: str, adapter_modules: tuple[str, ...]) -> int:
+    """Draw the pipeline of FILE: routes with their stages, queues, topics, the init message.
+
+    Edges bear the conditions of outbounds; dashed ones carry dead letters.
+    """
+    config = load_or_report(app_for(adapter_modules), file, settings)
+    if config is None:
+        return ExitStatus.INVALID
+    click.echo(_FORMATS[language](graph_of(config.to_mapping())), nl=False)
+    return ExitStatus.OK

@@ -1,0 +1,102 @@
+"""The last net under every command: an error becomes one line and an exit status, never a traceback unasked.
+
+Apart from the commands so that each failure is phrased in one place, in text and in JSON.
+"""
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+import click
+
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import OutputClosedError, clean
+from factflow_engine.errors import UnsupportedFeatureError
+from factflow_protocols import FactflowError
+
+
+class InvalidInputError(FactflowError):
+    """Whoever typed the command must act: what it names has to be changed first."""
+
+
+def guarded(call: Callable[[], object], settings: Settings) -> int:
+    """Run a command and give its exit status.
+
+    Args:
+        call: Runs the command; what it returns is the exit status if it is a number, else the status is 0.
+        settings: What the options asked for.
+    """
+    _tolerate_any_text()
+    try:
+        status = _reported(call, settings)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OutputClosedError, BrokenPipeError):
+        _silence_closed_streams()
+        return ExitStatus.OUTPUT_CLOSED
+    return status
+
+
+def _reported(call: Callable[[], object], settings: Settings) -> int:
+    try:
+        result = call()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("factflow: interrupted", err=True)
+        return ExitStatus.INTERRUPTED
+    except (OutputClosedError, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: it is reported, here and once
+        return _report_error(sole_cause(error), settings)
+    return result if isinstance(result, int) else ExitStatus.OK
+
+
+def sole_cause(error: Exception) -> Exception:
+    """What a nursery wrapped, if it wrapped one exception only; else the error itself."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _report_error(error: Exception, settings: Settings) -> int:
+    """Say one line (the traceback too if asked for) and choose the status."""
+    if isinstance(error, ExceptionGroup) and error.subgroup(OutputClosedError) is not None:
+        raise OutputClosedError from error
+    if isinstance(error, OutputClosedError):
+        raise error
+    invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError))
+    expected = isinstance(error, FactflowError)
+    if settings.debug:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            click.echo(clean(line), err=True)
+    said = str(error) or type(error).__name__
+    hint = "" if settings.debug or invalid else "  (--debug shows where)"
+    lines = (said if expected else f"{type(error).__name__}: {said}").splitlines()
+    click.echo("\n".join([f"factflow: {clean(lines[0])}{hint}", *map(clean, lines[1:])]), err=True)
+    if settings.as_json and not settings.document_printed:
+        print_document({"status": "error", "error": said, "error_type": type(error).__name__}, settings)
+    return ExitStatus.INVALID if invalid else ExitStatus.FAILED
+
+
+def _tolerate_any_text() -> None:
+    """Escape what the terminal's encoding lacks instead of failing in the middle of a report."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence_closed_streams() -> None:
+    """Point streams that nobody reads at nothing, or the interpreter complains about them while it exits."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with suppress(OSError):  # a replaced stream without a descriptor has nothing to redirect
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

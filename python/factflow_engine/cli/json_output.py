@@ -1,0 +1,25 @@
+r"""The one JSON document that a command prints with `--output json`.
+
+ASCII only: whatever a message holds, its characters arrive as `\u....` escapes and no terminal acts on them.
+"""
+
+import json
+import sys
+
+import click
+
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import OutputClosedError
+
+
+def print_document(document: object, settings: Settings) -> None:
+    """Write the document to standard output and remember that it is there.
+
+    Raises:
+        OutputClosedError: The reader went away.
+    """
+    settings.document_printed = True
+    try:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=True), file=sys.stdout)
+    except BrokenPipeError as error:
+        raise OutputClosedError from error

@@ -1,0 +1,62 @@
+"""Options that several commands share, so that they are called and explained alike.
+
+Callbacks fill in the invocation's `Settings`; commands get only what is theirs as parameters.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from factflow_engine.cli.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OUTPUTS: Final = ("text", "json")
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    settings = ctx.ensure_object(Settings)
+    settings.debug = settings.debug or value
+
+
+def _set_output(ctx: click.Context, _: click.Parameter, value: str) -> None:
+    ctx.ensure_object(Settings).as_json = value == "json"
+
+
+def debug_option(command: F) -> F:
+    """`--debug`."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback of an error.",
+    )(command)
+
+
+def output_option(command: F) -> F:
+    """`--output text|json`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(_OUTPUTS),
+        default="text",
+        show_default=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_output,
+        help="What standard output gets: text for people, or one JSON document.",
+    )(command)
+
+
+def adapters_option(command: F) -> F:
+    """`--adapters MODULE|FILE.py`, repeatable."""
+    return click.option(
+        "-a",
+        "--adapters",
+        "adapter_modules",
+        multiple=True,
+        metavar="MODULE|FILE.py",
+        help="Also load the adapters of this module or Python file; may be repeated.",
+    )(command)

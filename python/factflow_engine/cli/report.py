@@ -1,0 +1,163 @@
+"""The report of a run, for people and for programs.
+
+Apart from the command because both forms are looked at from tests and must say the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from factflow_engine.cli.console import table_for
+from factflow_engine.cli.session import SessionEnd
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, FailureRecord, HeldMessage, RouteStatistics
+
+_MOST_SHOWN: Final = 20
+_ERROR_LIMIT: Final = 500
+_PREVIEW_LIMIT: Final = 200
+_STATUS_STYLE: Final = {ExecutionStatus.COMPLETED: "bold green", ExecutionStatus.FAILED: "bold red"}
+_COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed", "emitted")
+
+
+def print_report(end: SessionEnd, console: Console) -> None:
+    """Write the report for people: status, routes, failures by name, and what was still held."""
+    report = end.report
+    if report is None:
+        console.print(Text("cancelled before it had started", style="bold yellow"))
+        return
+    console.print(
+        Text.assemble(
+            (str(report.status), _STATUS_STYLE.get(report.status, "bold yellow")),
+            f"  {clean(report.name)} in {report.duration_seconds:.2f} s",
+            (f"  execution {clean(report.execution_id)}", "dim"),
+        )
+    )
+    if report.error:
+        console.print(Text(f"  {clean(report.error)}", style="red"))
+    console.print(_routes_table(report.routes, console))
+    for line in (*_failure_lines(report), *_held_lines(report), *_close_lines(report)):
+        console.print(line, soft_wrap=True)
+
+
+def _routes_table(routes: Mapping[str, RouteStatistics], console: Console) -> Table:
+    table = table_for(console)
+    table.add_column("route", overflow="fold")
+    for count in _COUNTS:
+        table.add_column(count.replace("_", "-"), justify="right", no_wrap=True)
+    left = any(route.waiting for route in routes.values())
+    if left:
+        table.add_column("left", justify="right", no_wrap=True)
+    for name, route in routes.items():
+        counts = [_count(count, getattr(route, count)) for count in _COUNTS]
+        table.add_row(Text(clean(name)), *counts, *([Text(f"{route.waiting:,}", style="yellow")] if left else []))
+    return table
+
+
+def _count(name: str, number: int) -> Text:
+    loud = number and name in {"failed", "dead_lettered"}
+    return Text(f"{number:,}", style="bold red" if loud else "" if number else "dim")
+
+
+def _failure_lines(report: ExecutionReport) -> Iterator[Text]:
+    total = len(report.failures) + report.failures_omitted
+    if not total:
+        return
+    yield Text(f"{plural(total, 'message')} failed", style="bold red")
+    for failure in report.failures[:_MOST_SHOWN]:
+        yield Text.assemble(
+            f"  {clean(_place(failure))}  ",
+            (clean(f"{failure.error_type}: {failure.error}", limit=_ERROR_LIMIT), "red"),
+        )
+        attempts = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
+        yield Text(
+            f"    message {clean(failure.message_id)}{attempts}: {clean(failure.payload_preview, limit=_PREVIEW_LIMIT)}",
+            style="dim",
+        )
+    if total > _MOST_SHOWN:
+        yield Text(f"  ... and {total - _MOST_SHOWN:,} more (--output json has {_recorded(report)})")
+
+
+def _recorded(report: ExecutionReport) -> str:
+    return f"the first {len(report.failures):,}" if report.failures_omitted else "all"
+
+
+def _place(failure: FailureRecord) -> str:
+    return failure.route if failure.stage is None else f"{failure.route}/{failure.stage}"
+
+
+def _held_lines(report: ExecutionReport) -> Iterator[Text]:
+    if not report.held:
+        return
+    yield Text(f"{plural(len(report.held), 'message')} still held, and given back", style="bold yellow")
+    longest = sorted(report.held, key=lambda held: -held.seconds)
+    for held in longest[:_MOST_SHOWN]:
+        yield Text(
+            f"  {clean(held.route)}/{clean(held.stage)}  message {clean(held.message_id)} for {held.seconds:.1f} s"
+        )
+    if len(longest) > _MOST_SHOWN:
+        yield Text(f"  ... and {len(longest) - _MOST_SHOWN:,} more (--output json has all)")
+
+
+def _close_lines(report: ExecutionReport) -> Iterator[Text]:
+    for error in report.close_errors:
+        yield Text(f"while closing: {clean(error, limit=_ERROR_LIMIT)}", style="yellow")
+
+
+def report_document(end: SessionEnd) -> dict[str, object]:
+    """The report for programs. Keys are only ever added."""
+    interrupted_by = end.interrupted_by.name if end.interrupted_by else None
+    report = end.report
+    if report is None:
+        return {
+            "status": str(ExecutionStatus.CANCELLED),
+            "error": "interrupted before it had started",
+            "interrupted_by": interrupted_by,
+        }
+    return {
+        "status": str(report.status),
+        "error": report.error,
+        "interrupted_by": interrupted_by,
+        "execution_id": report.execution_id,
+        "name": report.name,
+        "config_hash": report.config_hash,
+        "duration_seconds": report.duration_seconds,
+        "outcomes": {str(outcome): count for outcome, count in report.outcomes.items()},
+        "routes": {name: _route_document(route) for name, route in report.routes.items()},
+        "failures": [_failure_document(failure) for failure in report.failures],
+        "failures_omitted": report.failures_omitted,
+        "held": [_held_document(held) for held in report.held],
+        "close_errors": list(report.close_errors),
+    }
+
+
+def _route_document(route: RouteStatistics) -> dict[str, object]:
+    return {
+        "name": route.name,
+        "outcomes": {str(outcome): count for outcome, count in route.outcomes.items()},
+        "received": route.received,
+        "emitted": route.emitted,
+        "skipped": route.skipped,
+        "redelivered": route.redelivered,
+        "waiting": route.waiting,
+        "limit": route.limit,
+    }
+
+
+def _failure_document(failure: FailureRecord) -> dict[str, object]:
+    return {
+        "route": failure.route,
+        "stage": failure.stage,
+        "error_type": failure.error_type,
+        "error": failure.error,
+        "message_id": failure.message_id,
+        "correlation_id": failure.correlation_id,
+        "attempts": failure.attempts,
+        "payload_preview": failure.payload_preview,
+    }
+
+
+def _held_document(held: HeldMessage) -> dict[str, object]:
+    return {"route": held.route, "stage": held.stage, "message_id": held.message_id, "seconds": held.seconds}

@@ -1,0 +1,111 @@
+"""The root of the command line: the table of commands, and the version.
+
+Imports click and nothing of the engine; see `lazy`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
+
+import click
+
+from factflow_engine.cli.guard import guarded
+from factflow_engine.cli.lazy import LazyCommand, LazyGroup
+from factflow_engine.cli.options import debug_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import OutputClosedError
+
+_COMMANDS: Final = {
+    "run": LazyCommand(
+        target="factflow_engine.cli.run:run_command",
+        summary="Run a pipeline to its end, in this process.",
+    ),
+    "config": LazyCommand(
+        target="factflow_engine.cli.config:config_group",
+        summary="Check configurations and print their schema.",
+    ),
+    "graph": LazyCommand(
+        target="factflow_engine.cli.graph:graph_command",
+        summary="Draw a pipeline's routes and queues.",
+    ),
+    "adapters": LazyCommand(
+        target="factflow_engine.cli.adapters:adapters_group",
+        summary="List and describe the adapters that are installed.",
+    ),
+}
+
+
+class RootGroup(LazyGroup):
+    """The group that ends the process: every error below it passes through the guard once."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        **extra: Any,
+    ) -> Any:
+        """See click; exits with one of `ExitStatus`, or returns it if not in standalone mode."""
+        settings = Settings()
+        call = partial(
+            super().main,
+            args,
+            prog_name,
+            complete_var,
+            standalone_mode=False,
+            windows_expand_args=windows_expand_args,
+            **{**extra, "obj": settings},
+        )
+        status = guarded(call, settings)
+        if standalone_mode:
+            raise SystemExit(int(status))
+        return status
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click's, but a closed pipe (help is printed in here) is ours to answer, not an exit status of 1."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, but a closed pipe is ours to answer."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
+
+
+@click.group(
+    cls=RootGroup,
+    commands_by_name=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Examples:
+  factflow run pipeline.yaml
+  factflow run pipeline.yaml --adapters my_adapters.py --output json > report.json
+  factflow config validate pipelines/
+  factflow graph pipeline.yaml --format dot | dot -Tsvg > pipeline.svg
+  factflow adapters show filter
+
+Exit status: 0 done, 1 failed, 2 something to change in the input, 130 Ctrl-C, 143 SIGTERM.""",
+)
+@debug_option
+@click.version_option(version("factflow-engine"), "-V", "--version", prog_name="factflow")
+def root() -> None:
+    """Run declarative pipelines: YAML routes of adapters, connected by queues."""
+
+
+def main() -> NoReturn:
+    """Entry point of the `factflow` script.
+
+    Raises:
+        SystemExit: Always, with one of `ExitStatus`.
+    """
+    root.main(prog_name="factflow")
+    raise AssertionError("click returned in standalone mode")  # pragma: no cover

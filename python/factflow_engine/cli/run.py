@@ -1,0 +1,177 @@
+"""`factflow run`: a pipeline, to its end, in this process."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+
+from factflow_engine.app import App
+from factflow_engine.cli.building import app_for
+from factflow_engine.cli.console import output
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.findings import load_or_report
+from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.logs import logs_through
+from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.progress import Progress, ProgressMode, open_progress
+from factflow_engine.cli.report import print_report, report_document
+from factflow_engine.cli.session import FirstMessage, Session, SessionEnd
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.signals import interruptions
+from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.runtime.report import ExecutionStatus
+
+_NONE_GIVEN: Final = object()
+"""Stands for an option that was left out where null is a value."""
+
+
+@click.command(
+    "run",
+    short_help="Run a pipeline to its end, in this process.",
+    epilog="""\b
+Examples:
+  factflow run pipeline.yaml
+  factflow run pipeline.yaml --set-payload '{"root": "docs"}'
+  factflow run pipeline.yaml --adapters my_adapters.py --output json > report.json
+
+Ctrl-C (or SIGTERM) drains: nothing new is taken, what is in the pipeline may finish within --drain-timeout. A second
+one cancels at once; a third ends the process without clean-up.
+
+\b
+Exit status:
+  0    it ran to its end; failed messages are counted and named, and do not change the status
+  1    the execution failed: a route died, a stage could not open, more messages failed than
+       orchestrator.max_failed_messages allows
+  2    the configuration or an option has to be changed
+  130  Ctrl-C
+  143  SIGTERM""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@adapters_option
+@output_option
+@click.option(
+    "--progress",
+    "progress_mode",
+    type=click.Choice([mode.value for mode in ProgressMode]),
+    default=ProgressMode.AUTO.value,
+    show_default=True,
+    help="What standard error shows meanwhile; auto is live on a terminal and plain elsewhere.",
+)
+@click.option("--set-payload", metavar="JSON", help="Replace the payload of the pipeline's init message.")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0, max=86_400),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the first Ctrl-C lets work finish; 0 cancels at once.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Least level of the pipeline's own log lines.",
+)
+@debug_option
+@click.pass_obj
+def run_command(
+    settings: Settings,
+    *,
+    file: Path,
+    adapter_modules: tuple[str, ...],
+    progress_mode: str,
+    set_payload: str | None,
+    drain_timeout: float,
+    log_level: str,
+) -> int:
+    """Run the pipeline of FILE to its end, in this process.
+
+    Progress goes to standard error, the report to standard output.
+    """
+    payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
+    app = app_for(adapter_modules)
+    config = load_or_report(app, file, settings)
+    if config is None:
+        return ExitStatus.INVALID
+    first = None if payload is _NONE_GIVEN else _first_message(config, payload)
+    mode = ProgressMode(progress_mode)
+    with ExitStack() as stack:
+        stack.enter_context(_standard_output_kept_clean(settings))
+        progress = stack.enter_context(open_progress(mode, title=config.name))
+        stack.enter_context(logs_through(progress, level=log_level))
+        end = _run(app, config, progress, drain_timeout, first)
+    if settings.as_json:
+        print_document(report_document(end), settings)
+    else:
+        print_report(end, output())
+    return _status_of(end)
+
+
+def _run(
+    app: App, config: PipelineGlobalConfig, progress: Progress, drain_seconds: float, first: FirstMessage | None
+) -> SessionEnd:
+    session = Session(
+        open_manager=app.manager,
+        config=config,
+        progress=progress,
+        drain_seconds=drain_seconds,
+        instead_of_init=first,
+    )
+    return trio.run(_interruptible, session)
+
+
+async def _interruptible(session: Session) -> SessionEnd:
+    with interruptions() as signals:
+        return await session.run(signals)
+
+
+@contextmanager
+def _standard_output_kept_clean(settings: Settings) -> Iterator[None]:
+    """What adapters print goes to standard error while standard output is promised to one JSON document."""
+    if not settings.as_json:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def _parse_payload(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(
+            f'--set-payload is not JSON: {error}; quote it for the shell, as in --set-payload \'{{"path": "docs"}}\''
+        ) from error
+
+
+def _first_message(config: PipelineGlobalConfig, payload: Any) -> FirstMessage:
+    """The init message with another payload.
+
+    Raises:
+        InvalidInputError: There is not exactly one to replace the payload of.
+    """
+    if len(config.init_message) != 1:
+        remedy = (
+            "edit their payloads in the file"
+            if config.init_message
+            else "add `init_message: {route: ..., payload: ...}` to it"
+        )
+        raise InvalidInputError(
+            "--set-payload replaces the payload of the one init message, the configuration has "
+            f"{len(config.init_message) or 'none'}; {remedy}"
+        )
+    message = config.init_message[0]
+    return FirstMessage(route=message.route, payload=payload, headers=message.headers, key=message.key)
+
+
+def _status_of(end: SessionEnd) -> ExitStatus:
+    if end.interrupted_by is not None:
+        return ExitStatus(128 + end.interrupted_by)
+    return ExitStatus.OK if end.report and end.report.status is ExecutionStatus.COMPLETED else ExitStatus.FAILED

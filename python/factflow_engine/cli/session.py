@@ -1,0 +1,171 @@
+"""One run of a pipeline under an operator's eyes: start it, show it, obey Ctrl-C, bring back its report.
+
+Apart from the command so that it can be driven in tests without a terminal or a process.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import trio
+
+from factflow_engine.cli.progress import Progress
+from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstMessage:
+    """A message to publish once the execution has started.
+
+    Attributes:
+        route: Id of the route that gets it.
+        payload: Any message value.
+        headers: The message's headers.
+        key: Its ordering key.
+    """
+
+    route: str
+    payload: Any
+    headers: Mapping[str, Any]
+    key: str | None
+
+
+class RunningExecution(Protocol):
+    """What a session needs of an execution."""
+
+    async def publish(self, route: str, payload: Any, *, headers: Mapping[str, Any] | None, key: str | None) -> str:
+        """Give a route a message."""
+        ...
+
+    def statistics(self) -> ExecutionStatistics:
+        """The execution at this instant."""
+        ...
+
+    async def wait(self) -> ExecutionReport:
+        """Its end."""
+        ...
+
+    async def drain(self, seconds: float, /) -> ExecutionReport:
+        """Take nothing new, finish what is there within so many seconds, then cancel."""
+        ...
+
+    async def cancel(self, seconds: float, /) -> ExecutionReport:
+        """End it after so many seconds."""
+        ...
+
+
+class Starter(Protocol):
+    """What a session needs of a manager."""
+
+    async def start(self, config: PipelineGlobalConfig, *, publish_init: bool) -> RunningExecution:
+        """Start an execution, with the configuration's init messages or without."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnd:
+    """How a session ended.
+
+    Attributes:
+        report: The execution's; None if it was interrupted before it had started.
+        interrupted_by: The first signal that came, if one came before the execution's own end.
+    """
+
+    report: ExecutionReport | None
+    interrupted_by: signal.Signals | None
+
+
+class Session:
+    """Runs one execution to its end.
+
+    The first interruption drains the execution with a budget, or cancels it if it is still starting; the second
+    cancels it at once. Cancellation of `run` itself cancels the execution.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_manager: Callable[[], AbstractAsyncContextManager[Starter]],
+        config: PipelineGlobalConfig,
+        progress: Progress,
+        drain_seconds: float,
+        instead_of_init: FirstMessage | None = None,
+    ) -> None:
+        self._open_manager = open_manager
+        self._config = config
+        self._progress = progress
+        self._drain_seconds = drain_seconds
+        self._first = instead_of_init
+        self._execution: RunningExecution | None = None
+        self._start = trio.CancelScope()
+        self._signals: list[signal.Signals] = []
+
+    async def run(self, interruptions: AsyncIterator[int]) -> SessionEnd:
+        """Run the execution.
+
+        Args:
+            interruptions: Signal numbers, as they come.
+
+        Raises:
+            FactflowError: The execution could not start; wrapped in an ExceptionGroup as nurseries do.
+        """
+        report: ExecutionReport | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey, interruptions, nursery)
+            async with self._open_manager() as manager:
+                with self._start:
+                    self._execution = await manager.start(self._config, publish_init=self._first is None)
+                if self._execution is not None:
+                    nursery.start_soon(self._show, self._execution)
+                    await self._publish_first(self._execution)
+                    report = await self._execution.wait()
+                    self._progress.end(self._execution.statistics())
+            nursery.cancel_scope.cancel()
+        return SessionEnd(report=report, interrupted_by=self._signals[0] if self._signals else None)
+
+    async def _publish_first(self, execution: RunningExecution) -> None:
+        """The execution waits for it: it does not complete before somebody waits for its end."""
+        if self._first is None:
+            return
+        with suppress(ExecutionClosedError):  # interrupted meanwhile; its report says so
+            await execution.publish(
+                self._first.route, self._first.payload, headers=self._first.headers, key=self._first.key
+            )
+
+    async def _show(self, execution: RunningExecution) -> None:
+        while True:
+            self._progress.show(execution.statistics())
+            await trio.sleep(self._progress.interval_seconds)
+
+    async def _obey(self, interruptions: AsyncIterator[int], nursery: trio.Nursery) -> None:
+        async for number in interruptions:
+            self._signals.append(signal.Signals(number))
+            if self._execution is None:
+                self._progress.say("interrupted while starting; nothing was processed")
+                self._start.cancel()
+            elif len(self._signals) == 1 and self._drain_seconds > 0:
+                self._progress.say(
+                    f"draining: {self._held()} may take {self._drain_seconds:g} s to finish; "
+                    "interrupt again to cancel at once"
+                )
+                nursery.start_soon(self._drain, self._execution)
+            else:
+                self._progress.say(f"cancelling: {self._held()} will be given back")
+                nursery.start_soon(self._cancel, self._execution)
+
+    async def _drain(self, execution: RunningExecution) -> None:
+        await execution.drain(self._drain_seconds)
+
+    async def _cancel(self, execution: RunningExecution) -> None:
+        await execution.cancel(0)
+
+    def _held(self) -> str:
+        if self._execution is None:
+            return "nothing"
+        routes = self._execution.statistics().routes.values()
+        in_flight, waiting = sum(route.in_flight for route in routes), sum(route.waiting for route in routes)
+        return f"{in_flight:,} in flight and {waiting:,} waiting"

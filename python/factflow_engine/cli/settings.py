@@ -1,0 +1,18 @@
+"""What one invocation of the command line has been asked for; click carries it as the context's object."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Settings:
+    """Filled in by options while click parses, read by the commands and by the guard around them.
+
+    Attributes:
+        debug: Whether an error prints its traceback.
+        as_json: Whether standard output is to hold exactly one JSON document, errors included.
+        document_printed: Whether that document is out already.
+    """
+
+    debug: bool = False
+    as_json: bool = False
+    document_printed: bool = False

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM as something to read, with a way out when nothing reads them any more.
+
+Apart from the session because this is the one place that touches the process's signal handlers.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import trio
+
+_WATCHED: Final = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE: Final = 2
+"""Signals that are politely handed over; the next one ends the process whatever it is doing."""
+
+_SHOW_CURSOR: Final = b"\x1b[?25h\n"
+
+
+@contextmanager
+def interruptions() -> Iterator[AsyncIterator[int]]:
+    """Receive SIGINT and SIGTERM as an async iterator of signal numbers, in the main thread, inside `trio.run`.
+
+    The first two are delivered. A third ends the process as the signal does by default, without clean-up: an adapter
+    that blocks the event loop also blocks whoever reads the iterator, and the operator must not need `kill -9`.
+    """
+    with trio.open_signal_receiver(*_WATCHED) as received:
+        deliver = {number: signal.getsignal(number) for number in _WATCHED}
+        count = 0
+
+        def hand_over(number: int, frame: FrameType | None) -> None:
+            nonlocal count
+            count += 1
+            if count > _PATIENCE:
+                _die_of(number)
+            handler = deliver[signal.Signals(number)]
+            if callable(handler):
+                handler(number, frame)
+
+        for number in _WATCHED:
+            signal.signal(number, hand_over)
+        # Leaving the receiver puts the handlers of before it back, these included.
+        yield received
+
+
+def _die_of(number: int) -> None:
+    """End the process by this very signal, so that the shell sees why; a live view's cursor is given back first."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

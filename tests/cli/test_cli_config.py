@@ -1,0 +1,159 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from factflow_engine.cli.config_validate import files_below
+from factflow_engine.config import CATALOGUE
+
+GOOD = """\
+version: "1.0"
+routes:
+  a:
+    adapters:
+      - {type: delay, config: {seconds: 0}}
+init_message: {route: a, payload: {n: 1}}
+"""
+BAD = """\
+version: "1.0"
+routes:
+  a:
+    adapters:
+      - {type: dealy, config: {seconds: 0}}
+"""
+
+
+def test_a_good_file_is_ok(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    file = pipeline(GOOD)
+    said = factflow("config", "validate", file)
+    assert (said.status, said.out, said.err) == (0, f"ok  {file}: no problems\n", "")
+
+
+def test_a_finding_has_place_code_underlined_line_and_remedy(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path]
+) -> None:
+    file = pipeline(BAD)
+    said = factflow("config", "validate", file)
+    assert said.status == 2
+    lines = said.out.splitlines()
+    assert lines[0].startswith(f"{file}:5:16: E103 ")
+    assert lines[1] == "    5 |       - {type: dealy, config: {seconds: 0}}"
+    assert lines[2] == "      |                ^^^^^"
+    assert "delay" in lines[3]
+    assert f"invalid  {file}: 1 error" in lines
+
+
+def test_the_document_has_every_finding_with_its_place(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path]
+) -> None:
+    file = pipeline(BAD)
+    said = factflow("config", "validate", file, "--output", "json")
+    assert said.status == 2
+    assert said.document["valid"] is False
+    (entry,) = said.document["files"]
+    first = entry["findings"][0]
+    assert (entry["file"], entry["config_hash"]) == (str(file), None)
+    assert (first["code"], first["severity"], first["line"], first["column"]) == ("E103", "error", 5, 16)
+    assert first["path"] == "routes.a.adapters[0].type"
+
+
+def test_a_folder_is_checked_whole_in_order(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    folder = pipeline(GOOD, "all/b.yaml").parent
+    pipeline(BAD, "all/a/x.yml")
+    pipeline(GOOD, "all/c.yaml")
+    pipeline("not: looked at", "all/.git/hidden.yaml")
+    pipeline("not: looked at", "all/notes.txt")
+    said = factflow("config", "validate", folder, "--output", "json")
+    assert said.status == 2
+    names = [Path(entry["file"]).relative_to(folder).as_posix() for entry in said.document["files"]]
+    assert names == ["a/x.yml", "b.yaml", "c.yaml"]
+    text = factflow("config", "validate", folder)
+    assert text.status == 2
+    assert text.out.splitlines()[-1] == "3 files: 2 ok, 1 invalid"
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "pipelines" / "a.yaml").touch()
+    assert files_below(tmp_path) == [tmp_path / "pipelines" / "a.yaml"]
+
+
+def test_a_folder_without_configurations_is_an_error(factflow: Callable[..., Any], tmp_path: Path) -> None:
+    said = factflow("config", "validate", tmp_path)
+    assert said.status == 2
+    assert "no .yaml or .yml file" in said.err
+
+
+def test_a_missing_file_is_a_finding(factflow: Callable[..., Any], tmp_path: Path) -> None:
+    said = factflow("config", "validate", tmp_path / "nowhere.yaml", "--output", "json")
+    assert said.status == 2
+    assert said.document["files"][0]["findings"][0]["code"].startswith("E0")
+
+
+def test_warnings_are_told_and_do_not_count(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    warned = pipeline(GOOD + "  # the other route is reached by nothing\n")
+    text = GOOD.replace("routes:\n", "routes:\n  lonely:\n    adapters: [{type: delay, config: {seconds: 0}}]\n")
+    warned = pipeline(text)
+    said = factflow("config", "validate", warned, "--output", "json")
+    assert said.status == 0
+    severities = {finding["severity"] for finding in said.document["files"][0]["findings"]}
+    assert severities == {"warning"}
+
+
+@pytest.mark.parametrize("command", [["config", "validate"], ["run"], ["graph"]])
+def test_hostile_files_cannot_drive_the_terminal(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], command: list[str]
+) -> None:
+    file = pipeline('version: "1.0"\nroutes:\n  a:\n    "[red]\\e[31m\\n\\u202e": "\\a[/x]"\n', "[bold]x.yaml")
+    said = factflow(*command, file)
+    assert said.status == 2
+    for line in (said.out + said.err).split("\n"):
+        assert line.isprintable(), repr(line)
+    assert "[bold]x.yaml" in said.out + said.err
+
+
+def test_a_value_of_the_environment_is_not_printed(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    file = pipeline(GOOD.replace("seconds: 0", 'seconds: "${SECRET_DELAY}"'))
+    said = factflow("config", "validate", file, env={"SECRET_DELAY": "hunter2-is-no-number"})
+    assert said.status == 2
+    assert "hunter2" not in said.out + said.err
+    assert "SECRET_DELAY" in said.out
+
+
+def test_the_schema_accepts_what_the_loader_accepts(factflow: Callable[..., Any]) -> None:
+    schema = factflow("config", "schema").document
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    stage = {"type": "delay", "config": {"seconds": 0}}
+    assert validator.is_valid({"version": "1.0", "routes": {"a": {"adapters": [stage]}}})
+    assert not validator.is_valid({"version": "1.0", "routes": {"a": {"adapters": [{"type": "dealy"}]}}})
+
+
+def test_the_schema_knows_the_adapters_of_a_named_module(factflow: Callable[..., Any], shout_module: Path) -> None:
+    schema = factflow("config", "schema", "--adapters", shout_module).out
+    assert '"shout"' in schema
+
+
+def test_the_catalogue_is_printed_whole(factflow: Callable[..., Any]) -> None:
+    rows = factflow("config", "codes", "--output", "json").document["codes"]
+    assert [row["code"] for row in rows] == list(CATALOGUE)
+    assert {row["severity"] for row in rows if row["code"].startswith("W")} == {"warning"}
+    text = factflow("config", "codes").out
+    assert all(code in text for code in CATALOGUE)
+
+
+def test_one_code_is_explained(factflow: Callable[..., Any]) -> None:
+    said = factflow("config", "codes", "e103")
+    assert said.status == 0
+    assert CATALOGUE["E103"].explanation in said.out
+    assert factflow("config", "codes", "E999").status == 2
+
+
+def test_json_output_is_ascii(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    out = factflow("config", "validate", pipeline(GOOD.replace("version", "vérsion")), "-o", "json").out
+    assert out.isascii()
+    assert "vérsion" in json.dumps(json.loads(out), ensure_ascii=False)

@@ -1,0 +1,102 @@
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from factflow_engine.cli.console import console_for
+from factflow_engine.cli.progress.base import Progress
+from factflow_engine.cli.progress.live import live_table
+from factflow_engine.cli.progress.plain import PlainProgress, progress_line
+from factflow_engine.cli.text import OutputClosedError
+from factflow_engine.runtime.report import ExecutionStatus
+
+
+def _plain_console() -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    return console_for(stream), stream
+
+
+def test_a_line_has_totals_and_the_routes_that_have_work(samples: Any) -> None:
+    line = progress_line(
+        samples.statistics(
+            busy=samples.route(received=1200, emitted=7, in_flight=8, waiting=30, completed=1190, failed=2),
+            idle=samples.route(received=3, completed=3),
+        )
+    )
+    assert line == ("factflow: 1.2 s, running, ended 1,195, failed 2; busy: in 1,200, out 7, in flight 8/8, waiting 30")
+
+
+def test_of_many_routes_the_busiest_are_named(samples: Any) -> None:
+    routes = {f"r{number}": samples.route(waiting=number) for number in range(1, 8)}
+    line = progress_line(samples.statistics(**routes))
+    assert [name for name in routes if f"{name}:" in line] == ["r4", "r5", "r6", "r7"]
+    assert line.endswith("and 3 more routes")
+
+
+def test_a_paused_route_says_why(samples: Any) -> None:
+    assert "paused: operator" in progress_line(samples.statistics(a=samples.route(waiting=1, pauses=("operator",))))
+
+
+def test_plain_progress_writes_plain_lines(samples: Any) -> None:
+    console, stream = _plain_console()
+    progress = PlainProgress(console)
+    progress.show(samples.statistics(**{samples.HOSTILE: samples.route(waiting=1)}))
+    progress.say(samples.HOSTILE)
+    progress.end(samples.statistics(ExecutionStatus.COMPLETED))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+def test_no_progress_still_says_what_must_be_said(samples: Any) -> None:
+    console, stream = _plain_console()
+    progress = Progress(console)
+    progress.show(samples.statistics())
+    progress.end(samples.statistics())
+    progress.say("draining")
+    assert stream.getvalue() == "factflow: draining\n"
+
+
+def test_the_live_table_has_a_row_a_route(samples: Any) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, color_system=None)
+    routes = {
+        "fetch": samples.route(received=12, emitted=10, in_flight=2, waiting=5, failed=1),
+        "store": samples.route(pauses=("operator",)),
+        samples.HOSTILE: samples.route(),
+    }
+    console.print(live_table(samples.statistics(**routes), title=samples.HOSTILE))
+    text = stream.getvalue()
+    assert text.splitlines()[0].startswith("[bold]\\x1b[31mred")
+    fetch, store = (
+        next(line for line in text.splitlines() if line.strip().startswith(name)) for name in ("fetch", "store")
+    )
+    assert fetch.split() == ["fetch", "12", "10", "2", "8", "5", "1", "running"]
+    assert store.split()[-2:] == ["paused:", "operator"]
+    assert "\x1b" not in text
+
+
+def test_a_closed_pipe_is_told_apart_from_an_exit() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(OutputClosedError):
+        console_for(Closed()).print("x")
+
+
+def test_no_color_means_no_escape_sequences_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for variable in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(variable, raising=False)
+    coloured, bare = Terminal(), Terminal()
+    console_for(coloured).print("x", style="bold red")
+    monkeypatch.setenv("NO_COLOR", "1")
+    console_for(bare).print("x", style="bold red")
+    assert "\x1b" in coloured.getvalue()
+    assert bare.getvalue() == "x\n"

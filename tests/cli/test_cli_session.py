@@ -1,0 +1,185 @@
+"""The session against a fake execution: what each interruption asks of it, and when."""
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from factflow_engine.cli.progress.base import Progress
+from factflow_engine.cli.session import FirstMessage, Session, SessionEnd
+from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics
+
+
+class SilentProgress(Progress):
+    """Keeps what it was told."""
+
+    interval_seconds = 1.0
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.shown = 0
+        self.ended = 0
+
+    def show(self, statistics: ExecutionStatistics) -> None:
+        self.shown += 1
+
+    def end(self, statistics: ExecutionStatistics) -> None:
+        self.ended += 1
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+class FakeExecution:
+    """Ends when it is told to."""
+
+    def __init__(self, samples: Any) -> None:
+        self.samples = samples
+        self.asked: list[tuple[str, float]] = []
+        self.published: list[tuple[str, Any]] = []
+        self.closed = False
+        self.over = trio.Event()
+
+    def statistics(self) -> ExecutionStatistics:
+        result: ExecutionStatistics = self.samples.statistics(a=self.samples.route(in_flight=3, waiting=1200))
+        return result
+
+    async def publish(self, route: str, payload: Any, *, headers: Any, key: str | None) -> str:
+        if self.closed:
+            raise ExecutionClosedError("e", "draining")
+        self.published.append((route, payload))
+        return "0" * 32
+
+    async def wait(self) -> ExecutionReport:
+        await self.over.wait()
+        result: ExecutionReport = self.samples.report()
+        return result
+
+    async def drain(self, timeout: float) -> ExecutionReport:
+        self.asked.append(("drain", timeout))
+        return await self.wait()
+
+    async def cancel(self, grace: float) -> ExecutionReport:
+        self.asked.append(("cancel", grace))
+        self.over.set()
+        return await self.wait()
+
+
+class FakeManager:
+    """Starts the fake execution after a while."""
+
+    def __init__(self, execution: FakeExecution, start_seconds: float = 0.0) -> None:
+        self.execution = execution
+        self.start_seconds = start_seconds
+        self.publish_init: bool | None = None
+
+    async def start(self, config: Any, *, publish_init: bool) -> FakeExecution:
+        self.publish_init = publish_init
+        await trio.sleep(self.start_seconds)
+        return self.execution
+
+
+class Stage:
+    """A session with fakes around it."""
+
+    def __init__(self, samples: Any, *, start_seconds: float = 0.0, **options: Any) -> None:
+        self.execution = FakeExecution(samples)
+        self.manager = FakeManager(self.execution, start_seconds)
+        self.progress = SilentProgress()
+        self.options = {"drain_seconds": 10.0, **options}
+
+    @asynccontextmanager
+    async def open_manager(self) -> AsyncIterator[FakeManager]:
+        yield self.manager
+
+    async def play(self, *script: tuple[float, signal.Signals | Callable[[], None]]) -> SessionEnd:
+        """Run the session; at each time do what the script says."""
+        send, receive = trio.open_memory_channel[int](10)
+        session = Session(
+            open_manager=self.open_manager,
+            config=None,  # type: ignore[arg-type]  # the fake does not look at it
+            progress=self.progress,
+            **self.options,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._script, send, script)
+            end = await session.run(receive)
+        return end
+
+    async def _script(self, send: trio.MemorySendChannel[int], script: tuple[Any, ...]) -> None:
+        for at, action in script:
+            await trio.sleep_until(at)  # the virtual clock begins at zero
+            if isinstance(action, signal.Signals):
+                await send.send(action)
+            else:
+                action()
+
+
+async def test_an_undisturbed_run_ends_with_its_report(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples)
+    end = await stage.play((2.5, stage.execution.over.set))
+    assert end.report is not None
+    assert end.interrupted_by is None
+    assert stage.manager.publish_init is True
+    assert (stage.progress.shown, stage.progress.ended) == (3, 1)
+    assert stage.execution.asked == []
+
+
+async def test_the_first_interruption_drains_and_says_so(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples)
+    end = await stage.play((1, signal.SIGINT), (2, stage.execution.over.set))
+    assert stage.execution.asked == [("drain", 10.0)]
+    assert end.interrupted_by is signal.SIGINT
+    (said,) = stage.progress.said
+    assert "3 in flight and 1,200 waiting may take 10 s" in said
+
+
+async def test_the_second_interruption_cancels_at_once(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples)
+    end = await stage.play((1, signal.SIGTERM), (2, signal.SIGINT))
+    assert stage.execution.asked == [("drain", 10.0), ("cancel", 0)]
+    assert end.interrupted_by is signal.SIGTERM, "the first signal decides the exit status"
+
+
+async def test_without_a_drain_budget_the_first_interruption_cancels(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples, drain_seconds=0)
+    await stage.play((1, signal.SIGINT))
+    assert stage.execution.asked == [("cancel", 0)]
+
+
+async def test_an_interruption_while_starting_cancels_the_start(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples, start_seconds=60)
+    end = await stage.play((1, signal.SIGINT))
+    assert end == SessionEnd(report=None, interrupted_by=signal.SIGINT)
+    assert trio.current_time() < 60
+    assert "while starting" in stage.progress.said[0]
+
+
+async def test_another_first_message_takes_the_place_of_the_init_message(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples, instead_of_init=FirstMessage(route="a", payload={"n": 1}, headers={}, key=None))
+    await stage.play((1, stage.execution.over.set))
+    assert stage.manager.publish_init is False
+    assert stage.execution.published == [("a", {"n": 1})]
+
+
+async def test_a_first_message_that_comes_too_late_is_no_error(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples, instead_of_init=FirstMessage(route="a", payload=1, headers={}, key=None))
+    stage.execution.closed = True
+    end = await stage.play((1, stage.execution.over.set))
+    assert end.report is not None
+
+
+async def test_what_the_progress_raises_ends_the_run(samples: Any, autojump_clock: Any) -> None:
+    stage = Stage(samples)
+
+    def refuse(_: ExecutionStatistics) -> None:
+        raise BrokenPipeError
+
+    stage.progress.show = refuse  # type: ignore[method-assign]  # as a closed pipe would
+    with pytest.raises(ExceptionGroup) as caught:
+        await stage.play()
+    assert caught.group_contains(BrokenPipeError)
