@@ -1,9 +1,20 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import Iterator, Mapping
-from typing import final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, final
 
-__all__ = ["Frame", "FrameDecoder", "label_of", "pack", "unpack", "validate"]
+__all__ = [
+    "BUILT_IN_OPERATORS",
+    "CONDITION_CODES",
+    "Condition",
+    "Frame",
+    "FrameDecoder",
+    "compile_condition",
+    "label_of",
+    "pack",
+    "unpack",
+    "validate",
+]
 
 # Values and their bytes
 
@@ -208,3 +219,58 @@ class FrameDecoder:
 
     def __iter__(self) -> Iterator[Frame]: ...
     def __next__(self) -> Frame: ...
+
+BUILT_IN_OPERATORS: Final[tuple[str, ...]]
+CONDITION_CODES: Final[tuple[str, ...]]
+
+@final
+class Condition:
+    """A compiled condition. It never changes and may be used from any thread.
+
+    Made by `factflow_engine.conditions.compile_condition`.
+    """
+
+    @property
+    def source(self) -> dict[str, object]:
+        """What it was compiled from: a copy, made when it was compiled. Do not change it: it is not read again."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The top-level fields of a message that it reads, in the order in which it is written.
+
+        A path that begins with an index, or is `@`, reads the message as a whole and is not among them.
+        """
+
+    def matches(self, payload: bytes, /) -> bool:
+        """Whether it holds for a message.
+
+        Takes time linear in the message at most, and decodes nothing but fields that a user's operator asks for.
+
+        Args:
+            payload: The message's msgpack bytes, validated where they came in.
+
+        Raises:
+            CodecError: The bytes are malformed where the condition looks; elsewhere that is not noticed.
+            ConditionOperatorError: A user's operator raised, or did not answer.
+        """
+
+    def matches_value(self, value: object, /) -> bool:
+        """Whether it holds for a message given as a value, which is packed first.
+
+        Raises:
+            CodecError: No message can carry the value.
+            ConditionOperatorError: A user's operator raised, or did not answer.
+        """
+
+def compile_condition(
+    source: object, operators: object, snapshot: Callable[[Any], Any], /
+) -> Condition | tuple[tuple[str, tuple[str | int, ...], str, str], ...]:
+    """Compile a condition, or list what is wrong with it: code, path, problem and remedy of each finding.
+
+    `factflow_engine.conditions.compile_condition` is what to call; this leaves the exceptions to it.
+
+    Args:
+        source: The condition as its author wrote it.
+        operators: An `OperatorRegistry`, or None.
+        snapshot: Makes the copy that the condition keeps as its `source`.
+    """

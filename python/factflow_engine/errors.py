@@ -34,6 +34,36 @@ class ConditionError(FactflowError, ValueError):
         super().__init__(f"{code}{f' at {where}' if where else ''}: {problem}" + (f"; {remedy}" if remedy else ""))
 
 
+class ConditionErrors(FactflowError, ValueError):  # noqa: N818 - it is a group of errors, and says so
+    """All that is wrong with one condition, so that its author corrects it once.
+
+    Attributes:
+        findings: Each problem, in the order in which the condition is written; at least one.
+    """
+
+    def __init__(self, findings: tuple[ConditionError, ...]) -> None:
+        self.findings = findings
+        count = f"{len(findings)} problems" if len(findings) > 1 else "a problem"
+        listing = "\n".join(f"  - {finding}" for finding in findings)
+        super().__init__(f"the condition has {count}:\n{listing}")
+
+
+class ConditionOperatorError(FactflowError):
+    """The author of a condition operator must act: it raised, or did not answer, on a message.
+
+    The message fails at the stage whose condition was asked. The operator's exception is chained.
+
+    Attributes:
+        operator: Name of the operator.
+        field: The field's path, as the condition has it.
+    """
+
+    def __init__(self, operator: str, field: str, problem: str) -> None:
+        self.operator = operator
+        self.field = field
+        super().__init__(f"condition operator {operator!r} on field {field!r} {problem}")
+
+
 class CodecError(FactflowError, ValueError):
     """A value cannot be encoded, or bytes are not a value, or not a frame.
 

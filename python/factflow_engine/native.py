@@ -5,7 +5,18 @@ Everything else imports native names from here.
 
 try:
     from factflow_engine import _native
-    from factflow_engine._native import Frame, FrameDecoder, label_of, pack, unpack, validate
+    from factflow_engine._native import (
+        BUILT_IN_OPERATORS,
+        CONDITION_CODES,
+        Condition,
+        Frame,
+        FrameDecoder,
+        compile_condition,
+        label_of,
+        pack,
+        unpack,
+        validate,
+    )
 except ImportError as error:
     raise ImportError(
         "factflow-engine's Rust extension is not built for this interpreter. In a checkout run `make setup`; "
@@ -13,4 +24,16 @@ except ImportError as error:
         f"The import said: {error}"
     ) from error
 
-__all__ = ["Frame", "FrameDecoder", "_native", "label_of", "pack", "unpack", "validate"]
+__all__ = [
+    "BUILT_IN_OPERATORS",
+    "CONDITION_CODES",
+    "Condition",
+    "Frame",
+    "FrameDecoder",
+    "_native",
+    "compile_condition",
+    "label_of",
+    "pack",
+    "unpack",
+    "validate",
+]

@@ -3,6 +3,7 @@
 //! This file is the index; `errors` is the one place where Rust errors become Python exceptions.
 
 mod codec;
+mod conditions;
 mod errors;
 mod frame;
 mod frame_decoder;
@@ -12,10 +13,19 @@ use pyo3::prelude::*;
 /// Rust half of factflow-engine. Import it through `factflow_engine.native`.
 #[pymodule]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::codec::{label_of, pack, unpack, validate};
+    #[pymodule_export]
+    use crate::conditions::{Condition, compile_condition};
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
     use crate::frame_decoder::FrameDecoder;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::conditions::add_constants(module)
+    }
 }

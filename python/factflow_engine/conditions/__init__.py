@@ -1,0 +1,18 @@
+"""Conditions on messages: compiled once to Rust, asked about a message's bytes.
+
+`compilation` is the way in, `operators` is for who adds operators of their own, `codes` explains every load-time error.
+"""
+
+from factflow_engine.conditions.codes import CODES, ConditionCode
+from factflow_engine.conditions.compilation import compile_condition
+from factflow_engine.conditions.operators import ConditionOperator, OperatorRegistry
+from factflow_engine.native import Condition
+
+__all__ = [
+    "CODES",
+    "Condition",
+    "ConditionCode",
+    "ConditionOperator",
+    "OperatorRegistry",
+    "compile_condition",
+]

@@ -1,0 +1,157 @@
+//! Operators that Python brings along: bound when a condition is compiled, called with a decoded value.
+
+use factflow_core::conditions::{Host, Operators, Step};
+use factflow_core::value;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::{codec, errors};
+
+/// Why a condition has no answer for these bytes.
+pub enum Fault {
+    /// They are not a value.
+    Bytes(value::Error),
+    /// A user's operator raised.
+    Python(PyErr),
+}
+
+impl Fault {
+    /// The exception to raise.
+    #[cold]
+    pub fn into_error(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Bytes(error) => errors::not_a_value(py, &error),
+            Self::Python(error) => error,
+        }
+    }
+}
+
+impl From<value::Error> for Fault {
+    fn from(error: value::Error) -> Self {
+        Self::Bytes(error)
+    }
+}
+
+/// What was bound: callables that take a value and return a bool.
+#[derive(Default)]
+pub struct Callables(Vec<Py<PyAny>>);
+
+impl Callables {
+    /// These callables, for one evaluation.
+    pub fn host<'a, 'py>(&'a self, py: Python<'py>) -> PythonHost<'a, 'py> {
+        PythonHost {
+            py,
+            callables: &self.0,
+        }
+    }
+
+    /// Shows the garbage collector what is held.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.iter().try_for_each(|callable| visit.call(callable))
+    }
+}
+
+/// Calls what was bound.
+pub struct PythonHost<'a, 'py> {
+    py: Python<'py>,
+    callables: &'a [Py<PyAny>],
+}
+
+impl Host for PythonHost<'_, '_> {
+    type Error = Fault;
+
+    fn holds(&self, operator: usize, bytes: &[u8]) -> Result<bool, Fault> {
+        let call = || -> PyResult<bool> {
+            let value = codec::build(self.py, bytes)?;
+            self.callables[operator]
+                .bind(self.py)
+                .call1((value,))?
+                .extract()
+        };
+        call().map_err(Fault::Python)
+    }
+}
+
+/// Binds operators while a condition is compiled.
+pub struct Binder<'py> {
+    operators: &'py Bound<'py, PyAny>,
+    /// Names of the registry's own operators, and whether each needs a value.
+    names: Vec<(String, bool)>,
+    /// The condition as the author wrote it.
+    source: &'py Bound<'py, PyAny>,
+    callables: Vec<Py<PyAny>>,
+    /// What Python raised while it was asked; the compiler itself goes on.
+    raised: Option<PyErr>,
+}
+
+impl<'py> Binder<'py> {
+    /// Binds operators of this registry.
+    pub fn new(
+        operators: &'py Bound<'py, PyAny>,
+        source: &'py Bound<'py, PyAny>,
+    ) -> PyResult<Self> {
+        let names = operators.call_method0("custom_names")?.extract()?;
+        Ok(Self {
+            operators,
+            names,
+            source,
+            callables: Vec::new(),
+            raised: None,
+        })
+    }
+
+    /// What was bound, or what Python raised meanwhile.
+    pub fn finish(self) -> PyResult<Callables> {
+        match self.raised {
+            Some(error) => Err(error),
+            None => Ok(Callables(self.callables)),
+        }
+    }
+
+    /// The callable of an operator, or why it refuses its value.
+    fn ask(&self, name: &str, path: &[Step]) -> PyResult<Result<Py<PyAny>, String>> {
+        let mut condition = self.source.clone();
+        // The path's last step is the value itself.
+        for step in &path[..path.len() - 1] {
+            condition = match step {
+                Step::Key(key) => condition.get_item(key)?,
+                Step::Index(index) => condition.get_item(index)?,
+            };
+        }
+        let answer = self.operators.call_method1("bind", (name, condition))?;
+        Ok(match answer.cast::<PyString>() {
+            Ok(reason) => Err(reason.to_string()),
+            Err(_) => Ok(answer.unbind()),
+        })
+    }
+}
+
+impl Operators for Binder<'_> {
+    fn names(&self) -> Vec<String> {
+        self.names.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn needs_value(&self, name: &str) -> Option<bool> {
+        self.names
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|&(_, needs)| needs)
+    }
+
+    fn bind(&mut self, name: &str, path: &[Step]) -> Result<usize, String> {
+        match self.ask(name, path) {
+            Ok(Ok(callable)) => {
+                self.callables.push(callable);
+                Ok(self.callables.len() - 1)
+            }
+            Ok(Err(reason)) => Err(reason),
+            Err(error) => {
+                let reason = error.to_string();
+                self.raised.get_or_insert(error);
+                Err(reason)
+            }
+        }
+    }
+}

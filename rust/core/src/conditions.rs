@@ -1,0 +1,50 @@
+//! Conditions on messages: read from what an author wrote, evaluated on the messages' bytes without decoding them.
+//!
+//! The language in five rules. A condition never fails on a message: every operator is total, and what cannot be right
+//! is refused when the condition is compiled. There are two truth values, and `not`, `neq`, `not_in` are exact
+//! complements, for a field that is not there too. Types are compared and never coerced, except that all numbers lie
+//! on one line and are compared exactly. A missing field is not nil. An array is searched only where `[*]`,
+//! `contains` or `any_element` says so.
+//!
+//! Evaluating is linear in the message: places are found in one walk ([`Scope`]), each leaf then looks at its own
+//! value, patterns are linear-time. Compiling is bounded in depth, size and the memory of patterns.
+//!
+//! Evaluation takes bytes that were validated where they came in. Others cannot make it panic, hang or read past the
+//! end: it answers with an error if it meets malformed bytes, and takes no notice of those that it does not look at.
+
+mod base64;
+mod choices;
+mod compile;
+mod equality;
+mod finding;
+mod instant;
+mod interval;
+mod kind;
+mod length;
+mod literal;
+mod network;
+mod node;
+mod number;
+mod operator;
+mod path;
+mod pattern;
+mod predicate;
+mod scope;
+mod shape;
+mod source;
+mod suggest;
+mod text;
+
+pub use compile::{
+    Compiler, MAX_DEPTH, MAX_NODES, MAX_PATTERNS_BYTES, NoOperators, Operators, compile,
+};
+pub use finding::{Code, Finding};
+pub use node::{AnyElement, Body, Leaf, Node};
+pub use operator::BUILT_IN;
+pub use path::Segment;
+pub use predicate::{BuiltInOnly, Host, Predicate};
+pub use scope::{MISSING, Place, Scope};
+pub use source::{Integer, Source, Step};
+
+#[cfg(test)]
+mod tests;

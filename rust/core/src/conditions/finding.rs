@@ -1,0 +1,140 @@
+//! What can be wrong with a condition, as data: every problem has a stable code and a place.
+
+use super::source::Step;
+
+/// Stable codes of load-time problems. Their titles and explanations are the embedding language's to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Code {
+    /// No operator has this name.
+    UnknownOperator,
+    /// The operator cannot be given a value of this type.
+    WrongType,
+    /// A regular expression that cannot be compiled within its bounds.
+    InvalidPattern,
+    /// A path that names no place.
+    InvalidPath,
+    /// A key that conditions do not have.
+    UnknownKey,
+    /// `field`, `operator` or `value` is not there.
+    MissingKey,
+    /// A list that must hold something is empty.
+    Empty,
+    /// Nested too deeply, or too large.
+    TooLarge,
+    /// Not a mapping, or two conditions in one.
+    NotACondition,
+    /// A tagged literal that says nothing.
+    InvalidTag,
+    /// Bounds that admit nothing, or cannot be compared with each other.
+    InvalidBounds,
+    /// Not an IP network.
+    InvalidNetwork,
+    /// A user's operator refuses the value.
+    Refused,
+}
+
+impl Code {
+    /// Every code, in order.
+    pub const ALL: [Self; 13] = [
+        Self::UnknownOperator,
+        Self::WrongType,
+        Self::InvalidPattern,
+        Self::InvalidPath,
+        Self::UnknownKey,
+        Self::MissingKey,
+        Self::Empty,
+        Self::TooLarge,
+        Self::NotACondition,
+        Self::InvalidTag,
+        Self::InvalidBounds,
+        Self::InvalidNetwork,
+        Self::Refused,
+    ];
+
+    /// The code as it is printed; it never changes its meaning.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownOperator => "E401",
+            Self::WrongType => "E402",
+            Self::InvalidPattern => "E403",
+            Self::InvalidPath => "E404",
+            Self::UnknownKey => "E405",
+            Self::MissingKey => "E406",
+            Self::Empty => "E407",
+            Self::TooLarge => "E408",
+            Self::NotACondition => "E409",
+            Self::InvalidTag => "E410",
+            Self::InvalidBounds => "E411",
+            Self::InvalidNetwork => "E412",
+            Self::Refused => "E413",
+        }
+    }
+}
+
+/// One problem of one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of problem.
+    pub code: Code,
+    /// Where, from the condition's root.
+    pub path: Vec<Step>,
+    /// What was expected and what came.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+/// Where the compiler stands while it reads, and what it found so far.
+#[derive(Debug, Default)]
+pub struct Findings {
+    path: Vec<Step>,
+    found: Vec<Finding>,
+}
+
+impl Findings {
+    /// Notes a problem of the part that is being read.
+    pub fn report(&mut self, code: Code, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.found.push(Finding {
+            code,
+            path: self.path.clone(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Reads the part under a key.
+    pub fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Step::Key(key.to_owned()), read)
+    }
+
+    /// Reads the part at an index.
+    pub fn at<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Step::Index(index), read)
+    }
+
+    fn within<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let result = read(self);
+        self.path.pop();
+        result
+    }
+
+    /// Where the compiler stands.
+    #[must_use]
+    pub fn path(&self) -> &[Step] {
+        &self.path
+    }
+
+    /// All problems, in the order in which the condition was read.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Finding> {
+        self.found
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}

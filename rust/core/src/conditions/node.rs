@@ -1,0 +1,134 @@
+//! A compiled condition as a tree, and its evaluation.
+//!
+//! Two-valued: `not` is the exact complement, a place that is not there answers no. So De Morgan's laws hold, and
+//! whoever indexes conditions may rewrite them freely.
+
+use smallvec::SmallVec;
+
+use super::predicate::{Host, Predicate};
+use super::scope::{MISSING, Place, Scope};
+use crate::value::{Error, Token, read, skip};
+
+/// A part of a condition. Its slots belong to the scope that it was compiled in.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Every one of these; at least one.
+    All(Box<[Node]>),
+    /// One of these; at least one.
+    Any(Box<[Node]>),
+    /// Not this.
+    Not(Box<Node>),
+    /// One question about one place.
+    Leaf(Box<Leaf>),
+    /// Some element of an array is a root for which a condition holds.
+    AnyElement(Box<AnyElement>),
+}
+
+/// One question about one place.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Where.
+    pub place: Place,
+    /// The question.
+    pub predicate: Predicate,
+    /// The answer is turned around, after all places of a wildcard were asked.
+    pub negated: bool,
+}
+
+/// `any_element`
+#[derive(Clone, Debug)]
+pub struct AnyElement {
+    /// Where the array is.
+    pub place: Place,
+    /// What is asked of its elements.
+    pub body: Body,
+}
+
+/// A condition with the scope that finds its places.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Finds the places.
+    pub scope: Scope,
+    /// The condition.
+    pub node: Node,
+}
+
+impl Body {
+    /// Whether the condition holds for the value at `at`, as a root.
+    #[inline]
+    pub fn holds<H: Host>(&self, bytes: &[u8], at: usize, host: &H) -> Result<bool, H::Error> {
+        // Enough for nearly every condition; more of them cost an allocation.
+        let mut slots: SmallVec<[usize; 12]> = SmallVec::from_elem(MISSING, self.scope.slots());
+        self.scope.walk(bytes, at, &mut slots)?;
+        self.node.holds(bytes, &slots, host)
+    }
+}
+
+impl Node {
+    /// Whether it holds, given where the walk found its places. Recurses as deeply as the condition is nested.
+    pub fn holds<H: Host>(
+        &self,
+        bytes: &[u8],
+        slots: &[usize],
+        host: &H,
+    ) -> Result<bool, H::Error> {
+        match self {
+            Self::Leaf(leaf) => leaf.holds(bytes, slots, host),
+            Self::All(nodes) => {
+                for node in nodes {
+                    if !node.holds(bytes, slots, host)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Any(nodes) => {
+                for node in nodes {
+                    if node.holds(bytes, slots, host)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Self::Not(node) => Ok(!node.holds(bytes, slots, host)?),
+            Self::AnyElement(any) => any.holds(bytes, slots, host),
+        }
+    }
+}
+
+impl Leaf {
+    /// Whether it holds, given where the walk found its place.
+    #[inline]
+    pub fn holds<H: Host>(
+        &self,
+        bytes: &[u8],
+        slots: &[usize],
+        host: &H,
+    ) -> Result<bool, H::Error> {
+        let found = self
+            .place
+            .any(bytes, slots, |at| self.predicate.holds(bytes, at, host))?;
+        Ok(found != self.negated)
+    }
+}
+
+impl AnyElement {
+    fn holds<H: Host>(&self, bytes: &[u8], slots: &[usize], host: &H) -> Result<bool, H::Error> {
+        self.place.any(bytes, slots, |at| {
+            let (Token::Array(count), mut at) = read(bytes, at).map_err(wrap::<H>)? else {
+                return Ok(false);
+            };
+            for _ in 0..count {
+                if self.body.holds(bytes, at, host)? {
+                    return Ok(true);
+                }
+                at = skip(bytes, at).map_err(wrap::<H>)?;
+            }
+            Ok(false)
+        })
+    }
+}
+
+fn wrap<H: Host>(error: Error) -> H::Error {
+    error.into()
+}

@@ -1,0 +1,86 @@
+//! What a condition asks of one value: one variant an operator family, each total.
+
+use super::choices::Choices;
+use super::equality::equals;
+use super::interval::Interval;
+use super::kind::Kinds;
+use super::length::Length;
+use super::literal::Literal;
+use super::network::Networks;
+use super::pattern::Pattern;
+use super::text::{Affixes, Contains};
+use crate::value::{Error, Token, read, skip};
+
+/// Runs the operators that the embedding program brought along.
+pub trait Host {
+    /// What can go wrong: malformed bytes, or whatever the embedding program's operators do.
+    type Error: From<Error>;
+
+    /// Whether the operator that was bound under this number holds for a value, given as its bytes.
+    fn holds(&self, operator: usize, value: &[u8]) -> Result<bool, Self::Error>;
+}
+
+/// No operators but the built-in ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuiltInOnly;
+
+impl Host for BuiltInOnly {
+    type Error = Error;
+
+    fn holds(&self, _operator: usize, _value: &[u8]) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
+
+/// A question about one value that is there. What is not there is asked nothing: the answer is no.
+#[derive(Clone, Debug)]
+pub enum Predicate {
+    /// It is there.
+    Exists,
+    /// It is nil.
+    Nil,
+    /// It equals a literal.
+    Equal(Literal),
+    /// It equals one of some literals.
+    OneOf(Box<Choices>),
+    /// It lies in an interval.
+    Within(Interval),
+    /// It holds a literal.
+    Contains(Box<Contains>),
+    /// It starts or ends with one of some texts.
+    Affixes(Affixes),
+    /// It is a text with a match.
+    Matches(Box<Pattern>),
+    /// It is of one of some types.
+    Kind(Kinds),
+    /// It is that long.
+    Length(Length),
+    /// It is an address in one of some networks.
+    Network(Networks),
+    /// The embedding program decides.
+    Custom(usize),
+}
+
+impl Predicate {
+    /// Whether it holds for the value at `at`.
+    #[inline]
+    pub fn holds<H: Host>(&self, bytes: &[u8], at: usize, host: &H) -> Result<bool, H::Error> {
+        Ok(match self {
+            Self::Exists => true,
+            Self::Nil => matches!(read(bytes, at)?.0, Token::Nil),
+            Self::Equal(literal) => equals(literal, bytes, at)?,
+            Self::OneOf(choices) => choices.contains(bytes, at)?,
+            Self::Within(interval) => interval.contains(bytes, at)?,
+            Self::Contains(contains) => contains.holds(bytes, at)?,
+            Self::Affixes(affixes) => affixes.holds(bytes, at)?,
+            Self::Matches(pattern) => pattern.holds(bytes, at)?,
+            Self::Kind(kinds) => kinds.holds(bytes, at)?,
+            Self::Length(length) => length.holds(bytes, at)?,
+            Self::Network(networks) => networks.holds(bytes, at)?,
+            Self::Custom(operator) => {
+                let end = skip(bytes, at)?;
+                return host.holds(*operator, &bytes[at..end]);
+            }
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! The keys of a condition: which form it has, which are missing, and which one was meant by a misspelt one.
+
+use super::finding::{Code, Findings};
+use super::source::{Source, quote};
+use super::suggest::nearest;
+
+/// The forms of a condition that hold other conditions.
+const COMBINATORS: [&str; 4] = ["all_of", "any_of", "not", "any_element"];
+/// The keys of a leaf; all but the last are always required.
+pub const LEAF_KEYS: [&str; 3] = ["field", "operator", "value"];
+/// The keys of an `any_element`; both are required.
+pub const ELEMENT_KEYS: [&str; 2] = ["field", "condition"];
+
+/// A form of a condition.
+pub enum Shape<'s> {
+    /// A question about a field.
+    Leaf,
+    /// A combinator's name and what it holds.
+    Combinator(&'static str, &'s Source),
+}
+
+/// Which of the forms of a condition this is.
+pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Option<Shape<'s>> {
+    let keys = keys(entries, findings);
+    let mut combinators = entries.iter().filter_map(|(key, value)| match key {
+        Source::Str(key) => COMBINATORS
+            .iter()
+            .find(|name| **name == key.as_str())
+            .map(|name| (*name, value)),
+        _ => None,
+    });
+    if let Some((name, value)) = combinators.next() {
+        let others: Vec<&str> = keys.iter().copied().filter(|key| *key != name).collect();
+        let mut sound = true;
+        for other in others {
+            sound = false;
+            if COMBINATORS.contains(&other) || LEAF_KEYS.contains(&other) {
+                findings.under(other, |findings| {
+                    findings.report(
+                        Code::NotACondition,
+                        format!("{name} and {other} stand in one mapping: it is one condition or the other"),
+                        "make each a condition of its own and join them with all_of",
+                    );
+                });
+            } else {
+                unknown_key(other, &[], findings);
+            }
+        }
+        return sound.then_some(Shape::Combinator(name, value));
+    }
+    if keys.iter().any(|key| LEAF_KEYS.contains(key)) {
+        return Some(Shape::Leaf);
+    }
+    if keys.is_empty() && entries.is_empty() {
+        findings.report(
+            Code::NotACondition,
+            "the condition is empty",
+            "write {field, operator, value}, or remove it: without a condition everything passes",
+        );
+    }
+    let known: Vec<&str> = COMBINATORS.iter().chain(&LEAF_KEYS).copied().collect();
+    for key in keys {
+        unknown_key(key, &known, findings);
+    }
+    None
+}
+
+/// Whether the mapping has every required key and no unknown one.
+pub fn check_keys(
+    entries: &[(Source, Source)],
+    known: &[&str],
+    required: &[&str],
+    what: &str,
+    findings: &mut Findings,
+) -> bool {
+    let present = keys(entries, findings);
+    let mut missing: Vec<&str> = required
+        .iter()
+        .copied()
+        .filter(|key| !present.contains(key))
+        .collect();
+    let mut sound = present.len() == entries.len();
+    for key in present.iter().copied().filter(|key| !known.contains(key)) {
+        sound = false;
+        // One slip is one finding: the key that was meant is not reported as missing too.
+        let meant = nearest(key, missing.iter().copied());
+        unknown_key(
+            key,
+            if meant.is_some() { &missing } else { known },
+            findings,
+        );
+        missing.retain(|name| Some(*name) != meant);
+    }
+    for key in missing {
+        sound = false;
+        findings.report(
+            Code::MissingKey,
+            format!("{what} needs {key}"),
+            match key {
+                "field" => {
+                    r#"write the path of the field, as "a.b"; "@" is the whole message or element"#
+                }
+                "operator" => "write one, as eq, gt, in, contains, matches or exists",
+                "value" => "write what to compare with; null is a value too",
+                _ => "write the condition that an element must satisfy",
+            },
+        );
+    }
+    sound
+}
+
+/// What stands under a key.
+pub fn get<'s>(entries: &'s [(Source, Source)], name: &str) -> Option<&'s Source> {
+    entries
+        .iter()
+        .find(|(key, _)| matches!(key, Source::Str(key) if key == name))
+        .map(|(_, value)| value)
+}
+
+/// The keys that are strings; others are reported.
+fn keys<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Vec<&'s str> {
+    entries
+        .iter()
+        .filter_map(|(key, _)| match key {
+            Source::Str(key) => Some(key.as_str()),
+            other => {
+                findings.report(
+                    Code::UnknownKey,
+                    format!("the keys of a condition are strings, not {}", other.describe()),
+                    "the keys are field, operator and value, or one of all_of, any_of, not and any_element",
+                );
+                None
+            }
+        })
+        .collect()
+}
+
+fn unknown_key(key: &str, candidates: &[&str], findings: &mut Findings) {
+    let remedy = match nearest(key, candidates.iter().copied()) {
+        Some(known) => format!("did you mean {known}?"),
+        None if candidates.is_empty() => "remove it".to_owned(),
+        None => format!("the keys here are {}", candidates.join(", ")),
+    };
+    findings.under(key, |findings| {
+        findings.report(
+            Code::UnknownKey,
+            format!("{} is not a key of a condition", quote(key)),
+            remedy,
+        );
+    });
+}
