@@ -13,6 +13,8 @@ use super::token::{Token, read};
 
 /// Maps up to this many entries compare keys pairwise.
 const SMALL_MAP: u32 = 24;
+/// Bytes behind the markers 0xca to 0xd3: floats, unsigned and signed integers.
+const NUMBER_BYTES: [u8; 10] = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8];
 
 /// Bounds on what a value may ask of those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +52,9 @@ struct Level {
 
 /// A key of an open map.
 #[derive(Clone, Copy)]
-struct Key<'a> {
+struct Key {
     digest: u64,
-    text: &'a [u8],
-    /// Where its marker is.
+    /// Where its marker is: the text is read again if another key has the same digest.
     offset: usize,
 }
 
@@ -73,7 +74,7 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
 pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize, Error> {
     let mut at = offset;
     let mut elements: u64 = 0;
-    let mut keys: SmallVec<[Key<'_>; 24]> = SmallVec::new();
+    let mut keys: SmallVec<[Key; 24]> = SmallVec::new();
     let mut open: SmallVec<[Level; 12]> = SmallVec::new();
     // The innermost open container. The outermost "container" is a list of the one value.
     let mut level = Level {
@@ -86,7 +87,7 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
         while level.remaining == 0 {
             if level.is_map {
                 if !level.is_small {
-                    check_sorted(&mut keys[level.keys_from..])?;
+                    check_sorted(bytes, &keys[level.keys_from..])?;
                 }
                 keys.truncate(level.keys_from);
             }
@@ -98,6 +99,29 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
         level.remaining -= 1;
         if level.is_map {
             at = check_key(bytes, at, level, &mut keys)?;
+        }
+        // The items that fill most messages, without the detour through a token.
+        match bytes.get(at) {
+            Some(0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff) => {
+                at += 1;
+                continue;
+            }
+            Some(marker @ 0xa0..=0xbf) => {
+                let end = at + 1 + usize::from(marker & 0x1f);
+                if let Some(text) = bytes.get(at + 1..end) {
+                    check_text(text, at)?;
+                    at = end;
+                    continue;
+                }
+            }
+            Some(marker @ 0xca..=0xd3) => {
+                let end = at + 1 + usize::from(NUMBER_BYTES[usize::from(marker - 0xca)]);
+                if end <= bytes.len() {
+                    at = end;
+                    continue;
+                }
+            }
+            _ => {}
         }
         let (token, next) = read(bytes, at)?;
         let (count, is_map) = match token {
@@ -133,39 +157,68 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
 
 /// Reads a key, checks it and files it; the offset after it.
 #[inline]
-fn check_key<'a>(
-    bytes: &'a [u8],
+fn check_key(
+    bytes: &[u8],
     at: usize,
     level: Level,
-    keys: &mut SmallVec<[Key<'a>; 24]>,
+    keys: &mut SmallVec<[Key; 24]>,
 ) -> Result<usize, Error> {
-    let (token, next) = read(bytes, at)?;
-    let Token::Str(text) = token else {
-        return Err(Error::new(Kind::KeyNotString(bytes[at]), at));
-    };
+    let (text, next) = key_text(bytes, at)?;
     check_text(text, at)?;
     let digest = digest(text);
-    if level.is_small
-        && keys[level.keys_from..]
-            .iter()
-            .any(|earlier| earlier.digest == digest && earlier.text == text)
-    {
-        return Err(Error::new(Kind::DuplicateKey, at));
+    if level.is_small {
+        for earlier in &keys[level.keys_from..] {
+            if earlier.digest == digest && key_text(bytes, earlier.offset)?.0 == text {
+                return Err(Error::new(Kind::DuplicateKey, at));
+            }
+        }
     }
-    keys.push(Key {
-        digest,
-        text,
-        offset: at,
-    });
+    keys.push(Key { digest, offset: at });
     Ok(next)
 }
 
 #[inline]
+fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), Error> {
+    if let Some(marker @ 0xa0..=0xbf) = bytes.get(at) {
+        let end = at + 1 + usize::from(marker & 0x1f);
+        if let Some(text) = bytes.get(at + 1..end) {
+            return Ok((text, end));
+        }
+    }
+    match read(bytes, at)? {
+        (Token::Str(text), next) => Ok((text, next)),
+        _ => Err(Error::new(Kind::KeyNotString(bytes[at]), at)),
+    }
+}
+
+#[inline]
 fn check_text(text: &[u8], at: usize) -> Result<(), Error> {
-    if text.is_ascii() || core::str::from_utf8(text).is_ok() {
+    if is_ascii(text) || core::str::from_utf8(text).is_ok() {
         return Ok(());
     }
     Err(Error::new(Kind::InvalidUtf8, at))
+}
+
+/// As the library's, but without a call for the short strings that messages are made of: two overlapping words.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    match text.len() {
+        0..=3 => text.iter().fold(0, |sum, byte| sum | byte) < 0x80,
+        4..=7 => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & 0x8080_8080 == 0
+            }
+            _ => false,
+        },
+        8..=16 => match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH == 0
+            }
+            _ => false,
+        },
+        _ => text.is_ascii(),
+    }
 }
 
 /// Length, first and last bytes of a key: different for nearly all keys of a real map, never relied on to be.
@@ -187,12 +240,16 @@ fn digest(text: &[u8]) -> u64 {
 
 /// Refuses the first key, in the order of the bytes, that stands here twice.
 #[cold]
-fn check_sorted(keys: &mut [Key<'_>]) -> Result<(), Error> {
-    keys.sort_unstable_by(|a, b| a.text.cmp(b.text).then(a.offset.cmp(&b.offset)));
-    let repeated = keys
+fn check_sorted(bytes: &[u8], keys: &[Key]) -> Result<(), Error> {
+    let mut texts = Vec::with_capacity(keys.len());
+    for key in keys {
+        texts.push((key_text(bytes, key.offset)?.0, key.offset));
+    }
+    texts.sort_unstable();
+    let repeated = texts
         .windows(2)
-        .filter(|pair| pair[0].text == pair[1].text)
-        .map(|pair| pair[1].offset)
+        .filter(|pair| pair[0].0 == pair[1].0)
+        .map(|pair| pair[1].1)
         .min();
     match repeated {
         Some(offset) => Err(Error::new(Kind::DuplicateKey, offset)),
