@@ -86,8 +86,7 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
 def _stage(stage: MappingNode, breaker: Section) -> MappingNode:
     entries = dict(stage.entries)
     _put_back(entries, {"circuit_breaker": _inherit(entries, "circuit_breaker", breaker)})
-    kind = string(stage.get("type"))
-    if "name" not in entries and kind is not None:
-        mark, _ = stage.entries["type"]
-        entries["name"] = mark, literal(kind, mark)
+    if "name" not in entries and string(stage.get("type")) is not None:
+        # The same node: where the type came from the environment, so did the name.
+        entries["name"] = stage.entries["type"]
     return MappingNode(stage.mark, entries)

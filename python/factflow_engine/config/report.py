@@ -12,7 +12,9 @@ from factflow_engine.config.findings import Finding
 from factflow_engine.config.nodes import Mark, Path, dotted
 
 _SHORTEST_SECRET: Final = 4
-_HIDES_OTHERS: Final = frozenset({"E007", "E019"})
+_CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
+"""Findings from which others follow at the same place, most telling first."""
+_LAST: Final = 2
 
 
 class Report:
@@ -48,12 +50,15 @@ class Report:
         return any(finding.severity is Severity.ERROR for finding in self._findings.values())
 
     def findings(self) -> tuple[Finding, ...]:
-        """All of them in file order. Where a reference could not be resolved, what follows from that is left out."""
-        unresolved = {(found.line, found.column) for found in self._findings.values() if found.code in _HIDES_OTHERS}
+        """All of them in file order. What follows from another one at its place is left out."""
+        causes: dict[tuple[int, int], int] = {}
+        for found in self._findings.values():
+            place = (found.line, found.column)
+            causes[place] = min(causes.get(place, _LAST), _CAUSES.get(found.code, _LAST))
         kept = [
             found
             for found in self._findings.values()
-            if found.code in _HIDES_OTHERS or (found.line, found.column) not in unresolved
+            if _CAUSES.get(found.code, _LAST) == causes[found.line, found.column]
         ]
         return tuple(sorted(kept, key=lambda found: (found.line, found.column, found.code, found.path)))
 

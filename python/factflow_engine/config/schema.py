@@ -43,6 +43,8 @@ def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
         for name in _NULLABLE:
             if name in definition["properties"]:
                 definition["properties"][name] = _or_null(definition["properties"][name])
+    routes = schema["properties"]["routes"]
+    routes["minProperties"] = routes.pop("minLength")  # pydantic's word for any container that it does not know
     init = schema["properties"]["init_message"]
     init["anyOf"] = [init["items"], {"type": "array", "items": init.pop("items")}]
     del init["type"]
@@ -53,6 +55,7 @@ def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **references,
         "title": "factflow pipeline",
+        "description": "Routes that carry messages through adapters, and what starts the work.",
     }
 
 
