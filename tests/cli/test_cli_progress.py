@@ -66,7 +66,7 @@ def test_the_live_table_has_a_row_a_route(samples: Any) -> None:
         "store": samples.route(pauses=("operator",)),
         samples.HOSTILE: samples.route(),
     }
-    console.print(live_table(samples.statistics(**routes), title=samples.HOSTILE))
+    console.print(live_table(samples.statistics(**routes), title=samples.HOSTILE, width=100))
     text = stream.getvalue()
     assert text.splitlines()[0].startswith("[bold]\\x1b[31mred")
     fetch, store = (
@@ -75,6 +75,15 @@ def test_the_live_table_has_a_row_a_route(samples: Any) -> None:
     assert fetch.split() == ["fetch", "12", "10", "2", "8", "5", "1", "running"]
     assert store.split()[-2:] == ["paused:", "operator"]
     assert "\x1b" not in text
+
+
+def test_a_narrow_live_table_keeps_the_numbers(samples: Any) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=60, color_system=None)
+    routes = {"a_route_with_a_long_name": samples.route(received=2451, emitted=1762, in_flight=8, waiting=1000)}
+    console.print(live_table(samples.statistics(**routes), title="p", width=60))
+    assert all(len(line) <= 60 for line in stream.getvalue().splitlines())
+    assert stream.getvalue().splitlines()[-2].split()[1:] == ["2,451", "1,762", "8", "1,000", "0"]
 
 
 def test_a_closed_pipe_is_told_apart_from_an_exit() -> None:

@@ -49,7 +49,7 @@ def example_stanza(registry: ValidatingAdapterRegistry, type_name: str) -> str |
         return None
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel annotates it by its default, None
     text = StringIO()
     yaml.dump([{"type": type_name, **({"config": config} if config else {})}], text)
     return text.getvalue()

@@ -54,8 +54,8 @@ def _document(registry: ValidatingAdapterRegistry, spec: AdapterSpec) -> dict[st
 
 def _print(registry: ValidatingAdapterRegistry, spec: AdapterSpec) -> None:
     console = output()
-    for line in _text_lines(spec):
-        console.print(line, soft_wrap=True)
+    for paragraph in _text_lines(spec):
+        console.print(paragraph, soft_wrap=True)
     fields = fields_of(registry.schema(spec.type))
     if not fields:
         console.print("It takes no config.")

@@ -5,7 +5,7 @@ Redrawn by the session's own task. Rich's refresh thread stays off: nothing here
 
 import sys
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.text import Text
 from factflow_engine.cli.progress.base import Progress
 from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
+
+_WIDE: Final = 72
+"""Columns that the whole table needs, numbers of five digits and all."""
 
 
 class LiveProgress(Progress):
@@ -48,31 +51,33 @@ class LiveProgress(Progress):
 
     def show(self, statistics: ExecutionStatistics) -> None:
         """Redraw the table."""
-        self._live.update(live_table(statistics, title=self._title), refresh=True)
+        self._live.update(live_table(statistics, title=self._title, width=self._console.width), refresh=True)
 
 
-def live_table(statistics: ExecutionStatistics, *, title: str) -> Table:
-    """The routes of an execution at one instant."""
+def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Table:
+    """The routes of an execution at one instant; below 72 columns without their limits and states."""
+    wide = width >= _WIDE
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    table.add_column("route")  # this and the last give way where the terminal is narrow, numbers do not
-    for heading in ("in", "out", "in flight", "limit", "waiting", "failed"):
+    table.add_column("route", min_width=6)  # names and states give way, numbers do not
+    for heading in ("in", "out", "in flight", *(("limit",) if wide else ()), "waiting", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state")
+    if wide:
+        table.add_column("state")
     for name, route in statistics.routes.items():
         table.add_row(
             _flexible(name),
             f"{route.received:,}",
             f"{route.emitted:,}",
             f"{route.in_flight:,}",
-            f"{route.limit:,}",
+            *((f"{route.limit:,}",) if wide else ()),
             f"{route.waiting:,}",
             Text(f"{route.failed:,}", style="bold red" if route.failed else ""),
-            _state(route),
+            *((_state(route),) if wide else ()),
         )
     return table
 
