@@ -55,9 +55,9 @@ fn one_header(name: &str, value: &str) -> Vec<u8> {
 fn payload(numbers: &[i64]) -> Vec<u8> {
     let mut out = Vec::new();
     write_array_len(&mut out, u32::try_from(numbers.len()).unwrap());
-    numbers
-        .iter()
-        .for_each(|number| write_int(&mut out, *number));
+    for number in numbers {
+        write_int(&mut out, *number);
+    }
     out
 }
 

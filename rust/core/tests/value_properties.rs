@@ -69,7 +69,9 @@ fn write(out: &mut Vec<u8>, tree: &Tree) {
         Tree::Bin(data) => write_bin(out, data),
         Tree::Array(items) => {
             write_array_len(out, u32::try_from(items.len()).unwrap());
-            items.iter().for_each(|item| write(out, item));
+            for item in items {
+                write(out, item);
+            }
         }
         Tree::Map(entries) => {
             write_map_len(out, u32::try_from(entries.len()).unwrap());
