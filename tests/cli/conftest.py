@@ -35,7 +35,8 @@ class Said:
 @pytest.fixture
 def factflow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     """Call the command line here: `factflow("run", path)`."""
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for variable in ("FORCE_COLOR", "COLUMNS"):  # a test runner may set them; they change what is printed
+        monkeypatch.delenv(variable, raising=False)
 
     def call(*arguments: object, env: dict[str, str] | None = None) -> Said:
         result = CliRunner().invoke(root, [str(argument) for argument in arguments], env=env)
