@@ -12,7 +12,7 @@ from factflow_engine.config import PipelineConfigLoader
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
-class Limits(BaseModel):
+class Limits(BaseModel, extra="forbid"):
     low: int = 0
     high: int = 10
 

@@ -6,6 +6,7 @@ it is written, and a route that is wrong elsewhere is still completed and checke
 
 from typing import Final
 
+from factflow_engine.config.models.route import MAX_PREFETCH
 from factflow_engine.config.nodes import MappingNode, Mark, Node, ScalarNode, SequenceNode, literal, string
 
 INHERITED: Final = ("error_handling", "backpressure", "circuit_breaker")
@@ -69,7 +70,7 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
         if "concurrency" in inbound.entries and "prefetch" not in inbound.entries:
             concurrency = inbound.get("concurrency")
             if isinstance(concurrency, ScalarNode) and type(concurrency.value) is int and concurrency.value > 0:
-                prefetch = literal(PREFETCH_FACTOR * concurrency.value, inbound_mark)
+                prefetch = literal(min(PREFETCH_FACTOR * concurrency.value, MAX_PREFETCH), inbound_mark)
                 inbound = MappingNode(inbound.mark, {**inbound.entries, "prefetch": (inbound_mark, prefetch)})
         names = {"queue": f"/queue/{route_id}", "subscription": route_id}
         filled = {name: (inbound_mark, literal(value, inbound_mark)) for name, value in names.items()}
@@ -78,15 +79,22 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
         adapters_mark, adapters = entries["adapters"]
         if isinstance(adapters, SequenceNode):
             breaker = sections["circuit_breaker"]
-            stages = [_stage(stage, breaker) if isinstance(stage, MappingNode) else stage for stage in adapters.items]
+            stages = [
+                _stage(index, stage, breaker) if isinstance(stage, MappingNode) else stage
+                for index, stage in enumerate(adapters.items)
+            ]
             entries["adapters"] = adapters_mark, SequenceNode(adapters.mark, stages)
     return MappingNode(route.mark, entries)
 
 
-def _stage(stage: MappingNode, breaker: Section) -> MappingNode:
+def _stage(index: int, stage: MappingNode, breaker: Section) -> MappingNode:
     entries = dict(stage.entries)
     _put_back(entries, {"circuit_breaker": _inherit(entries, "circuit_breaker", breaker)})
-    if "name" not in entries and string(stage.get("type")) is not None:
-        # The same node: where the type came from the environment, so did the name.
-        entries["name"] = stage.entries["type"]
+    if "name" not in entries:
+        if string(stage.get("type")) is not None:
+            # The same node: where the type came from the environment, so did the name.
+            entries["name"] = stage.entries["type"]
+        else:
+            # What is missing is the type; that alone is worth a finding.
+            entries["name"] = stage.mark, literal(f"stage-{index}", stage.mark)
     return MappingNode(stage.mark, entries)

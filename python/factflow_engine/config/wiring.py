@@ -5,7 +5,7 @@ provider must take.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from factflow_engine.config.model_errors import describe, suggestion
@@ -33,7 +33,8 @@ QueueNameCheck = Callable[[str], str | None]
 def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, report: Report) -> None:
     """Add findings on ids, stage names, targets, queue names and init messages of a completed document."""
     routes = root.mapping("routes")
-    ids = list(routes.entries) if routes is not None else []
+    # Without routes nothing can be said of ids that name one.
+    ids = routes.entries.keys() if routes is not None else None
     for route_id, (mark, route) in routes.entries.items() if routes is not None else ():
         path: Path = ("routes", route_id)
         if not _NAME.match(route_id) or route_id.endswith("\n"):
@@ -49,7 +50,7 @@ def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, repo
 
 
 def _check_route(
-    route: MappingNode, path: Path, ids: list[str], validate_queue_name: QueueNameCheck, report: Report
+    route: MappingNode, path: Path, ids: Collection[str] | None, validate_queue_name: QueueNameCheck, report: Report
 ) -> None:
     inbound = route.mapping("inbound")
     # A queue that is called after a route's invalid id has its finding there.
@@ -100,9 +101,9 @@ def _check_stage_names(route: MappingNode, path: Path, report: Report) -> None:
             report.add("E107", mark, f"{name!r} is the name of stage {first[0]} already", path=where)
 
 
-def _check_route_id(code: str, node: Node | None, path: Path, ids: list[str], report: Report) -> None:
+def _check_route_id(code: str, node: Node | None, path: Path, ids: Collection[str] | None, report: Report) -> None:
     name = string(node)
-    if node is None or name is None or name in ids:
+    if node is None or name is None or ids is None or name in ids:
         return
     hint = suggestion(name, sorted(ids)) if ids and not has_variables(node) else ""
     report.add(code, node.mark, f"there is no route {describe(node)}", path=path, remedy=hint)
@@ -128,7 +129,7 @@ def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCh
     )
 
 
-def _check_init_message(message: MappingNode, path: Path, ids: list[str], report: Report) -> None:
+def _check_init_message(message: MappingNode, path: Path, ids: Collection[str] | None, report: Report) -> None:
     _check_route_id("E201", message.get("route"), (*path, "route"), ids, report)
     for field in ("payload", "headers"):
         node = message.get(field)

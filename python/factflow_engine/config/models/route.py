@@ -4,7 +4,7 @@ Apart from the document because a route can be checked by itself.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, RootModel, model_validator
 
@@ -19,6 +19,8 @@ from factflow_engine.config.models.resilience import (
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 """What a route or stage may be called: it becomes part of queue names, storage keys and metric labels."""
+
+MAX_PREFETCH: Final = 1_000_000
 
 
 class ConditionConfig(RootModel[FrozenDict[str, Any]]):
@@ -78,7 +80,7 @@ class InboundConfig(ConfigModel):
     prefetch: int = Field(
         default=32,
         ge=1,
-        le=1_000_000,
+        le=MAX_PREFETCH,
         description="Messages taken from the queue and not yet settled, at most; by default four times concurrency.",
     )
     capacity: int = Field(
