@@ -79,9 +79,10 @@ class OperatorRegistry:
             TypeError: It is not a `ConditionOperator` (an instance, not the class).
             ValueError: Its name is malformed, a built-in operator's, or already taken.
         """
-        if not isinstance(operator, ConditionOperator):
-            hint = " (register an instance: write its name with parentheses)" if isinstance(operator, type) else ""
-            raise TypeError(f"expected a ConditionOperator, got {operator!r}{hint}")
+        given: object = operator
+        if not isinstance(given, ConditionOperator):
+            hint = " (register an instance: write its name with parentheses)" if isinstance(given, type) else ""
+            raise TypeError(f"expected a ConditionOperator, got {given!r}{hint}")
         name: object = getattr(operator, "name", None)
         if not isinstance(name, str) or _NAME.fullmatch(name) is None:
             raise ValueError(

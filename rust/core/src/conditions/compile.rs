@@ -13,7 +13,7 @@ use super::operator::{BUILT_IN, Question, built_in, meant};
 use super::path::{self, Segment};
 use super::predicate::Predicate;
 use super::scope::{Place, Scope};
-use super::shape::{ELEMENT_KEYS, LEAF_KEYS, Shape, check_keys, get, shape};
+use super::shape::{ELEMENT_KEYS, LEAF_KEYS, Shape, check_keys, get, refuse_other_keys, shape};
 use super::source::{Source, Step, quote};
 
 /// Conditions may be nested this deeply.
@@ -147,6 +147,7 @@ impl<'a> Compiler<'a> {
             );
             return None;
         };
+        refuse_other_keys(entries, findings);
         match shape(entries, findings)? {
             Shape::Leaf => self.leaf(entries, scope, at_root, findings),
             Shape::Combinator(name, value) => findings.under(name, |findings| match name {
@@ -231,6 +232,7 @@ impl<'a> Compiler<'a> {
             );
             return None;
         };
+        refuse_other_keys(entries, findings);
         let sound = check_keys(
             entries,
             &ELEMENT_KEYS,

@@ -207,20 +207,18 @@ mod tests {
     #[test]
     fn integers_and_floats_compare_without_rounding() {
         let two_53 = 1_i128 << 53;
+        let two_53_float = 9_007_199_254_740_992.0;
         let int = |n| NumberLiteral::Int(n);
         assert_eq!(
-            compare(Number::Float(two_53 as f64), &int(two_53)),
+            compare(Number::Float(two_53_float), &int(two_53)),
             Some(Equal)
         );
         assert_eq!(
-            compare(Number::Float(two_53 as f64), &int(two_53 + 1)),
+            compare(Number::Float(two_53_float), &int(two_53 + 1)),
             Some(Less)
         );
         assert_eq!(
-            compare(
-                Number::Int(two_53 + 1),
-                &NumberLiteral::Float(two_53 as f64)
-            ),
+            compare(Number::Int(two_53 + 1), &NumberLiteral::Float(two_53_float)),
             Some(Greater)
         );
         assert_eq!(

@@ -21,7 +21,7 @@ pub enum Shape<'s> {
 
 /// Which of the forms of a condition this is.
 pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Option<Shape<'s>> {
-    let keys = keys(entries, findings);
+    let keys = keys(entries);
     let mut combinators = entries.iter().filter_map(|(key, value)| match key {
         Source::Str(key) => COMBINATORS
             .iter()
@@ -73,7 +73,7 @@ pub fn check_keys(
     what: &str,
     findings: &mut Findings,
 ) -> bool {
-    let present = keys(entries, findings);
+    let present = keys(entries);
     let mut missing: Vec<&str> = required
         .iter()
         .copied()
@@ -117,22 +117,28 @@ pub fn get<'s>(entries: &'s [(Source, Source)], name: &str) -> Option<&'s Source
         .map(|(_, value)| value)
 }
 
-/// The keys that are strings; others are reported.
-fn keys<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Vec<&'s str> {
+/// The keys that are strings.
+fn keys(entries: &[(Source, Source)]) -> Vec<&str> {
     entries
         .iter()
         .filter_map(|(key, _)| match key {
             Source::Str(key) => Some(key.as_str()),
-            other => {
-                findings.report(
-                    Code::UnknownKey,
-                    format!("the keys of a condition are strings, not {}", other.describe()),
-                    "the keys are field, operator and value, or one of all_of, any_of, not and any_element",
-                );
-                None
-            }
+            _ => None,
         })
         .collect()
+}
+
+/// Reports the keys that are not strings.
+pub fn refuse_other_keys(entries: &[(Source, Source)], findings: &mut Findings) {
+    for (key, _) in entries {
+        if !matches!(key, Source::Str(_)) {
+            findings.report(
+                Code::UnknownKey,
+                format!("the keys of a condition are strings, not {}", key.describe()),
+                "the keys are field, operator and value, or one of all_of, any_of, not and any_element",
+            );
+        }
+    }
 }
 
 fn unknown_key(key: &str, candidates: &[&str], findings: &mut Findings) {
