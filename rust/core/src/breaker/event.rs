@@ -1,0 +1,94 @@
+//! What a breaker reports: data for whoever called it to pass on.
+
+use super::state::State;
+
+/// One thing that happened to a breaker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event {
+    /// When, by the time that the breaker was given.
+    pub time_ns: u64,
+    /// What.
+    pub kind: Kind,
+    /// The failure rate then; of a transition, before it. None below the minimum of calls.
+    pub failure_rate: Option<f32>,
+    /// The slow call rate then; of a transition, before it.
+    pub slow_call_rate: Option<f32>,
+    /// Number of the state afterwards: each state that is entered, or entered anew, has the next.
+    pub generation: u64,
+}
+
+/// Kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The failure rate reached its threshold (while closed or metrics only).
+    FailureRateExceeded,
+    /// The slow call rate reached its threshold (while closed or metrics only).
+    SlowCallRateExceeded,
+    /// So many trial calls did not report within their lease; their places are free again.
+    LeasesExpired(u32),
+    /// The state changed.
+    Transition {
+        /// From this state,
+        from: State,
+        /// to that one,
+        to: State,
+        /// because of this.
+        reason: Reason,
+        /// How long it will stay open, if it opened.
+        wait_ns: Option<u64>,
+    },
+    /// The breaker was made as new; only its lifetime counters remain.
+    Reset,
+}
+
+impl Kind {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureRateExceeded => "failure_rate_exceeded",
+            Self::SlowCallRateExceeded => "slow_call_rate_exceeded",
+            Self::LeasesExpired(_) => "leases_expired",
+            Self::Transition { .. } => "transition",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// Why a state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The failure rate reached its threshold, of calls or of trial calls. Where both rates did, this is named.
+    FailureRate,
+    /// The slow call rate reached its threshold.
+    SlowCallRate,
+    /// A failure said for how long to stay away.
+    RetryAfter,
+    /// The wait in open was over.
+    WaitElapsed,
+    /// The trial calls stayed below both thresholds.
+    TrialsPassed,
+    /// Half open had lasted as long as it may.
+    HalfOpenTimeout,
+    /// Somebody moved it.
+    Manual,
+    /// Somebody reset it.
+    Reset,
+}
+
+impl Reason {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureRate => "failure_rate",
+            Self::SlowCallRate => "slow_call_rate",
+            Self::RetryAfter => "retry_after",
+            Self::WaitElapsed => "wait_elapsed",
+            Self::TrialsPassed => "trials_passed",
+            Self::HalfOpenTimeout => "half_open_timeout",
+            Self::Manual => "manual",
+            Self::Reset => "reset",
+        }
+    }
+}

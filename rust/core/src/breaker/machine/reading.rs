@@ -1,0 +1,96 @@
+//! What can be read of the machine, none of which changes it.
+
+use super::super::event::{Event, Kind};
+use super::super::state::State;
+use super::super::stats::Stats;
+use super::super::tally::Tally;
+use super::{Breaker, Source};
+
+impl Breaker {
+    /// Its state, by what it was last told.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// All that can be read, at that time if it is later than what it was told; changes nothing.
+    #[must_use]
+    pub fn stats(&self, now_ns: Option<u64>) -> Stats {
+        let now_ns = now_ns.map_or(self.now_ns, |now| now.max(self.now_ns));
+        let (window, failure_rate, slow_call_rate) = self.rates(now_ns);
+        Stats {
+            state: self.state,
+            since_ns: self.since_ns,
+            generation: self.generation,
+            window,
+            failure_rate,
+            slow_call_rate,
+            rejected: self.rejected,
+            attempt: self.backoff.attempt(),
+            trial_places: self.trial_places(),
+            retry_after_ns: self.retry_after(now_ns),
+            totals: self.totals,
+        }
+    }
+
+    /// When `advance` or a new call may next find something to do; None if time alone changes nothing.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        match self.state {
+            // Without a timer the wait must be over, not just elapsed.
+            State::Open if self.settings.automatic_half_open => Some(self.open_until_ns),
+            State::Open => Some(self.open_until_ns.saturating_add(1)),
+            State::HalfOpen => [self.half_open_until_ns, self.leases.next_deadline()]
+                .into_iter()
+                .flatten()
+                .min(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn rates(&self, now_ns: u64) -> (Tally, Option<f32>, Option<f32>) {
+        let (tally, minimum) = match self.source {
+            Source::Window => (self.window.tally(now_ns), self.settings.minimum()),
+            Source::Trials => (self.trials, self.settings.trial_minimum()),
+        };
+        (
+            tally,
+            tally.failure_rate(minimum),
+            tally.slow_call_rate(minimum),
+        )
+    }
+
+    pub(super) fn event(&self, kind: Kind) -> Event {
+        let (_, failure_rate, slow_call_rate) = self.rates(self.now_ns);
+        Event {
+            time_ns: self.now_ns,
+            kind,
+            failure_rate,
+            slow_call_rate,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) fn trial_places(&self) -> u32 {
+        if self.state != State::HalfOpen {
+            return 0;
+        }
+        let taken = self.trials.calls + u64::from(self.leases.len());
+        u32::try_from(u64::from(self.settings.trial_calls).saturating_sub(taken)).unwrap_or(0)
+    }
+
+    pub(super) fn retry_after(&self, now_ns: u64) -> Option<u64> {
+        match self.state {
+            State::Closed | State::Disabled | State::MetricsOnly => Some(0),
+            State::ForcedOpen => None,
+            State::HalfOpen if self.trial_places() > 0 => Some(0),
+            // The trial calls decide long before their leases end, if all is well.
+            State::HalfOpen => Some(
+                self.next_deadline()
+                    .map_or(u64::MAX, |deadline| deadline.saturating_sub(now_ns))
+                    .min(self.settings.wait_ns),
+            ),
+            State::Open => Some(self.next_deadline().unwrap_or(0).saturating_sub(now_ns)),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A breaker's parameters, their defaults and their bounds.
+
+use core::fmt;
+
+const SECOND_NS: u64 = 1_000_000_000;
+const MAX_CALLS: u32 = 1_000_000;
+
+/// Which calls the rates are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sliding {
+    /// The last so many calls.
+    Calls(u32),
+    /// The calls that ended in the last so many seconds.
+    Seconds(u32),
+}
+
+/// Where a breaker goes that was half open for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterHalfOpen {
+    /// Back to open.
+    Open,
+    /// On to closed.
+    Closed,
+}
+
+/// What becomes of a failure's own word on how long to stay away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// When the breaker opens, it stays open that long at least.
+    Extend,
+    /// The breaker opens at once, for that long.
+    Open,
+    /// Nothing.
+    Ignore,
+}
+
+/// A breaker's parameters. The defaults are for messages: quick to notice, slow to insist.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Per cent of failed calls at which it opens: above 0, up to 100.
+    pub failure_rate_threshold: f64,
+    /// Per cent of slow calls at which it opens: above 0, up to 100.
+    pub slow_call_rate_threshold: f64,
+    /// A call that takes longer is slow: 1 at least.
+    pub slow_call_duration_ns: u64,
+    /// Which calls the rates are about: 1 to a million calls or seconds.
+    pub window: Sliding,
+    /// Calls before a rate means anything: 1 at least. No more than a window of calls or of trial calls holds.
+    pub minimum_calls: u32,
+    /// First wait in open: a millisecond at least.
+    pub wait_ns: u64,
+    /// What the wait is multiplied by each time: 1 at least.
+    pub wait_multiplier: f64,
+    /// No wait is longer. Not below the first.
+    pub max_wait_ns: u64,
+    /// Up to which part a wait is shortened by chance: 0 to 1.
+    pub wait_jitter: f64,
+    /// Whether the end of the wait makes it half open without a call.
+    pub automatic_half_open: bool,
+    /// How many trial calls half open permits: 1 to a million.
+    pub trial_calls: u32,
+    /// How long it may be half open; None is for ever.
+    pub max_half_open_ns: Option<u64>,
+    /// Where it goes then.
+    pub after_half_open: AfterHalfOpen,
+    /// How long a trial call holds its place: 1 at least.
+    pub lease_ns: u64,
+    /// What a failure's own wait does.
+    pub retry_after: RetryAfter,
+    /// No wait that a failure asks for is longer.
+    pub max_retry_after_ns: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            failure_rate_threshold: 50.0,
+            slow_call_rate_threshold: 100.0,
+            slow_call_duration_ns: 60 * SECOND_NS,
+            window: Sliding::Calls(100),
+            minimum_calls: 20,
+            wait_ns: 5 * SECOND_NS,
+            wait_multiplier: 2.0,
+            max_wait_ns: 60 * SECOND_NS,
+            wait_jitter: 0.1,
+            automatic_half_open: false,
+            trial_calls: 3,
+            max_half_open_ns: None,
+            after_half_open: AfterHalfOpen::Open,
+            lease_ns: 120 * SECOND_NS,
+            retry_after: RetryAfter::Extend,
+            max_retry_after_ns: 3600 * SECOND_NS,
+        }
+    }
+}
+
+/// A parameter outside its bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingsError {
+    /// Which one, by the name of its field.
+    pub field: &'static str,
+    /// What was expected, and what came.
+    pub problem: String,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl core::error::Error for SettingsError {}
+
+impl Settings {
+    /// Checks every bound.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        // What rounds to zero in the rates' precision would be reached by a breaker without failures.
+        let rate = |rate: f64| rate <= 100.0 && single(rate) > 0.0;
+        let size = match self.window {
+            Sliding::Calls(size) | Sliding::Seconds(size) => size,
+        };
+        let (failure, slow) = (self.failure_rate_threshold, self.slow_call_rate_threshold);
+        require(
+            rate(failure),
+            "failure_rate_threshold",
+            "per cent, above 0 and up to 100",
+            failure,
+        )?;
+        require(
+            rate(slow),
+            "slow_call_rate_threshold",
+            "per cent, above 0 and up to 100",
+            slow,
+        )?;
+        require(
+            self.slow_call_duration_ns >= 1,
+            "slow_call_duration",
+            "a nanosecond or more",
+            "0",
+        )?;
+        require(
+            (1..=MAX_CALLS).contains(&size),
+            "sliding_window_size",
+            "1 to 1000000",
+            size,
+        )?;
+        require(
+            self.minimum_calls >= 1,
+            "minimum_calls",
+            "1 or more",
+            self.minimum_calls,
+        )?;
+        require(
+            self.wait_ns >= 1_000_000,
+            "wait_duration",
+            "a millisecond or more",
+            Seconds(self.wait_ns),
+        )?;
+        require(
+            self.wait_multiplier >= 1.0 && self.wait_multiplier.is_finite(),
+            "wait_multiplier",
+            "1 or more",
+            self.wait_multiplier,
+        )?;
+        require(
+            self.max_wait_ns >= self.wait_ns,
+            "max_wait_duration",
+            "no less than wait_duration",
+            Seconds(self.max_wait_ns),
+        )?;
+        require(
+            (0.0..=1.0).contains(&self.wait_jitter),
+            "wait_jitter",
+            "0 to 1",
+            self.wait_jitter,
+        )?;
+        require(
+            (1..=MAX_CALLS).contains(&self.trial_calls),
+            "permitted_calls_in_half_open",
+            "1 to 1000000",
+            self.trial_calls,
+        )?;
+        require(
+            self.max_half_open_ns != Some(0),
+            "max_half_open",
+            "more than 0, or none for ever",
+            "0",
+        )?;
+        require(
+            self.lease_ns >= 1,
+            "half_open_lease",
+            "a nanosecond or more",
+            "0",
+        )
+    }
+
+    /// Calls before the rates of the window mean anything.
+    pub(super) fn minimum(&self) -> u64 {
+        u64::from(match self.window {
+            Sliding::Calls(size) => self.minimum_calls.min(size),
+            Sliding::Seconds(_) => self.minimum_calls,
+        })
+    }
+
+    /// Results of trial calls that decide.
+    pub(super) fn trial_minimum(&self) -> u64 {
+        u64::from(self.minimum_calls.min(self.trial_calls))
+    }
+
+    pub(super) fn is_failing(&self, rate: Option<f32>) -> bool {
+        rate.is_some_and(|rate| rate >= single(self.failure_rate_threshold))
+    }
+
+    pub(super) fn is_slow(&self, rate: Option<f32>) -> bool {
+        rate.is_some_and(|rate| rate >= single(self.slow_call_rate_threshold))
+    }
+}
+
+/// A threshold in the precision of the rates that it is compared with.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "thresholds are compared in single precision"
+)]
+fn single(rate: f64) -> f32 {
+    rate as f32
+}
+
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    #[expect(clippy::cast_precision_loss, reason = "for a reader")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0 as f64 / 1e9)
+    }
+}
+
+fn require(
+    holds: bool,
+    field: &'static str,
+    expected: &str,
+    came: impl fmt::Display,
+) -> Result<(), SettingsError> {
+    if holds {
+        return Ok(());
+    }
+    Err(SettingsError {
+        field,
+        problem: format!("expected {expected}, came {came}"),
+    })
+}

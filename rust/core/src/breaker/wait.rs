@@ -1,0 +1,90 @@
+//! How long a breaker stays open: exponential in the number of times that it opened, capped, jittered.
+
+use super::settings::Settings;
+
+/// How often in a row the breaker opened, and what that means for the wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    /// Openings since it was last closed.
+    attempt: u32,
+    /// Wait of this attempt before jitter, in nanoseconds; multiplied step by step, so that a step costs the same
+    /// however many there were.
+    level_ns: f64,
+}
+
+impl Backoff {
+    pub(super) const fn new() -> Self {
+        Self {
+            attempt: 0,
+            level_ns: 0.0,
+        }
+    }
+
+    pub(super) const fn attempt(self) -> u32 {
+        self.attempt
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "waits are far below 2^53 ns, and need not be exact beyond"
+    )]
+    pub(super) fn increase(&mut self, settings: &Settings) {
+        self.level_ns = if self.attempt == 0 {
+            settings.wait_ns as f64
+        } else {
+            (self.level_ns * settings.wait_multiplier).min(settings.max_wait_ns as f64)
+        };
+        self.attempt = self.attempt.saturating_add(1);
+    }
+
+    /// The wait of this attempt. Jitter only shortens it, so that it never exceeds the cap, and breakers that stand at
+    /// the cap spread too. `draw` is from 0 up to 1.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "both are positive, finite and capped by a wait of 64 bits"
+    )]
+    pub(super) fn wait_ns(self, jitter: f64, draw: f64) -> u64 {
+        let level = self.level_ns as u64;
+        let shortened = (self.level_ns * jitter * draw) as u64;
+        level.saturating_sub(shortened).max(1)
+    }
+}
+
+/// The n-th draw of a seed, from 0 up to 1: splitmix64 (Steele, Lea, Flood 2014), of which 53 bits are taken.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+pub(super) fn draw(seed: u64, ordinal: u64) -> f64 {
+    let mut bits = seed.wrapping_add(ordinal.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn draws_are_those_of_splitmix64() {
+        // First output of the published generator for seed 0: e220a8397b1dcdaf.
+        assert!((draw(0, 0) - 0.883_310_808_213_642_6).abs() < 1e-15);
+    }
+
+    proptest! {
+        #[test]
+        #[expect(clippy::cast_precision_loss, reason = "bounds need not be exact")]
+        fn a_wait_lies_between_its_jittered_bounds(attempts in 1_u32..200, jitter in 0.0..=1.0, seed: u64) {
+            let settings = Settings { wait_jitter: jitter, ..Settings::default() };
+            let mut backoff = Backoff::new();
+            for _ in 0..attempts {
+                backoff.increase(&settings);
+            }
+            let full = 5_000_000_000_u64.saturating_mul(1_u64 << (attempts - 1).min(30)).min(60_000_000_000);
+            let wait = backoff.wait_ns(jitter, draw(seed, u64::from(attempts)));
+            prop_assert!(wait <= full);
+            prop_assert!(wait as f64 >= full as f64 * (1.0 - jitter) - 2.0);
+            prop_assert!(wait >= 1);
+        }
+    }
+}
