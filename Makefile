@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.txt
+BENCH_LOCK := requirements/bench.txt
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
-.PHONY: help setup demo test test-slow lint format lock clean
+.PHONY: help setup demo test test-slow bench lint format lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +28,7 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST_SOURCES)
 setup: $(VENV)/.built ## virtual environment, locked dependencies, native build
 
 demo: setup ## index the standard library's docstrings with a real pipeline
-	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml
+	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py
 
 test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core
@@ -35,6 +36,13 @@ test: setup ## the test suite (README's command)
 
 test-slow: setup ## long soaks
 	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 1800
+
+$(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)
+	@touch $@
+
+bench: setup $(VENV)/.bench-installed ## measure the engine beside what else its users could run
+	$(BIN)/python -m bench all
 
 lint: setup ## linters, type checkers, layers, stubs, Rust
 	$(BIN)/ruff check .
@@ -54,6 +62,8 @@ format: setup ## rewrite the sources in the house format
 lock: $(VENV)/.installed ## resolve dependencies again and rewrite the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --extra http --group checks pyproject.toml -o $(LOCK)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --constraint $(LOCK) --group bench -o $(BENCH_LOCK)
 	cargo update --workspace --quiet
 
 clean: ## remove what the other targets made

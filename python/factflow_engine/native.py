@@ -4,7 +4,6 @@ Everything else imports native names from here.
 """
 
 try:
-    from factflow_engine import _native
     from factflow_engine._native import (
         BUILT_IN_OPERATORS,
         CONDITION_CODES,
@@ -30,7 +29,6 @@ __all__ = [
     "Condition",
     "Frame",
     "FrameDecoder",
-    "_native",
     "compile_condition",
     "label_of",
     "pack",

@@ -180,7 +180,7 @@ class PipelineAdapter(ABC):
     summary: ClassVar[str] = ""
 
     @abstractmethod
-    def process(self, context: PipelineContext) -> "AdapterResult | None | Awaitable[AdapterResult | None]":
+    def process(self, context: PipelineContext) -> "AdapterResult | Awaitable[AdapterResult | None] | None":
         """Handle one message.
 
         Declare it `async def` for work that waits, on trio; declare it `def` and the engine calls it in a worker

@@ -44,15 +44,8 @@ class OrchestratorConfig(ConfigModel):
 class ProcessorConfig(ConfigModel):
     """How the loop that carries messages shares its time."""
 
-    workers: int = Field(default=64, ge=1, le=4_096, description="Tasks that carry messages, for all routes together.")
     quantum_microseconds: int = Field(
-        default=200, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
-    )
-    stall_seconds: float = Field(
-        default=30.0,
-        gt=0,
-        le=86_400,
-        description="Seconds without progress after which the execution says who holds what.",
+        default=150, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
     )
 
 

@@ -1,0 +1,300 @@
+"""The in-process provider, and the only one that the runtime knows by name.
+
+A queue is one `MemoryChannel`; a topic has a channel for each subscription. The runtime's loop takes from and appends
+to channels directly, without an await (`Channel.ready` is its inbox); everybody else goes through the protocol.
+Nothing survives the process.
+"""
+
+import math
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+
+import trio
+
+from factflow_engine.frames import Frame
+from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
+from factflow_protocols import (
+    BatchResult,
+    Delivery,
+    MessageStatus,
+    Nack,
+    QueueClosedError,
+    QueueFullError,
+    QueueMessage,
+    SubscriptionStatistics,
+)
+
+DEFAULT_CAPACITY = 1000
+
+
+class MemoryChannel:
+    """One bounded first-in-first-out line of frames.
+
+    `ready` may hold more than `capacity` for a moment: the loop appends what was in flight before it looked, and a
+    message that is given back returns to the front. Those who publish wait (or are parked by the loop) while it is
+    full.
+
+    Attributes:
+        owner: Name of the queue, or of the subscription if it is a topic's.
+        capacity: How many ready frames make it full.
+        ready: What can be taken; oldest at the left.
+        unsettled: Taken and not yet settled.
+        listeners: Called, without arguments, after frames became ready.
+        watchers: Called once each, without arguments, when a full channel has room again.
+    """
+
+    __slots__ = ("_room", "capacity", "listeners", "owner", "ready", "redelivered", "unsettled", "watchers")
+
+    def __init__(self, owner: str, capacity: int) -> None:
+        self.owner = owner
+        self.capacity = capacity
+        self.ready: deque[Frame] = deque()
+        self.unsettled = 0
+        self.redelivered = 0
+        self.listeners: list[Callable[[], None]] = []
+        self.watchers: list[Callable[[], None]] = []
+        self._room = trio.lowlevel.ParkingLot()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether publishers must wait."""
+        return len(self.ready) >= self.capacity
+
+    def append(self, frame: Frame) -> None:
+        """Make a frame ready, whatever the capacity says, and tell the listeners."""
+        self.ready.append(frame)
+        for listener in self.listeners:
+            listener()
+
+    def take(self) -> Frame:
+        """Hand out the oldest frame; it counts as unsettled from here."""
+        frame = self.ready.popleft()
+        self.unsettled += 1
+        if self.watchers or self._room:
+            self._tell_of_room()
+        return frame
+
+    def give_back(self, frame: Frame) -> None:
+        """Settle a taken frame by making it the next to be taken."""
+        self.unsettled -= 1
+        self.redelivered += 1
+        self.ready.appendleft(frame)
+        for listener in self.listeners:
+            listener()
+
+    def close(self) -> None:
+        """Forget everything and hold nobody up any more."""
+        self.ready.clear()
+        self.listeners.clear()
+        self.capacity = sys.maxsize
+        self._tell_of_room()
+
+    def settled(self) -> None:
+        """Forget a taken frame for good; the listeners may have waited for that."""
+        self.unsettled -= 1
+        for listener in self.listeners:
+            listener()
+
+    async def wait_for_room(self) -> None:
+        """Return when there may be room; another publisher may be faster, so look again."""
+        await self._room.park()
+
+    def wake_publishers(self) -> None:
+        """Let those who wait for room look again at whether they still want it."""
+        self._room.unpark_all()
+
+    def _tell_of_room(self) -> None:
+        if not self.is_full:
+            watchers, self.watchers = self.watchers, []
+            for watcher in watchers:
+                watcher()
+            self._room.unpark(count=self.capacity - len(self.ready))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryDelivery:
+    """A frame handed out by a memory subscription."""
+
+    message: Frame
+
+
+class MemorySubscription:
+    """A consumer of one channel through the protocol."""
+
+    def __init__(self, channel: MemoryChannel, prefetch: int) -> None:
+        self._channel = channel
+        self._prefetch = prefetch
+        self._unsettled: set[MemoryDelivery] = set()
+        self._delayed: list[tuple[float, int, Frame]] = []  # heap by due time; still unsettled for the channel
+        self._serial = count()
+        self._arrival = trio.lowlevel.ParkingLot()
+
+    async def receive(self, max_messages: int) -> Sequence[MemoryDelivery]:
+        """See `Subscription.receive`."""
+        if max_messages < 1:
+            raise ValueError(f"receive() needs room for at least one message, got max_messages={max_messages}")
+        await trio.lowlevel.checkpoint()
+        while True:
+            self._release_due()
+            if self._channel.ready and len(self._unsettled) < self._prefetch:
+                break
+            with trio.move_on_at(self._delayed[0][0] if self._delayed else math.inf):
+                await self._arrival.park()
+        room = min(max_messages, len(self._channel.ready), self._prefetch - len(self._unsettled))
+        deliveries = [MemoryDelivery(self._channel.take()) for _ in range(room)]
+        self._unsettled.update(deliveries)
+        return deliveries
+
+    async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
+        """See `Subscription.settle`."""
+        await trio.lowlevel.checkpoint()
+        for delivery in acks:
+            if isinstance(delivery, MemoryDelivery) and delivery in self._unsettled:
+                self._unsettled.discard(delivery)
+                self._channel.settled()
+        for nack in reversed(nacks):
+            if isinstance(nack.delivery, MemoryDelivery) and nack.delivery in self._unsettled:
+                self._give_back(nack.delivery, nack)
+        self._arrival.unpark_all()
+
+    def statistics(self) -> SubscriptionStatistics:
+        """See `Subscription.statistics`."""
+        return SubscriptionStatistics(
+            waiting=len(self._channel.ready),
+            unsettled=len(self._unsettled) + len(self._delayed),
+            redelivered=self._channel.redelivered,
+        )
+
+    def _give_back(self, delivery: MemoryDelivery, nack: Nack) -> None:
+        self._unsettled.discard(delivery)
+        frame = delivery.message.restamp(attempt=delivery.message.attempt + 1) if nack.counts else delivery.message
+        if nack.delay_seconds > 0:
+            heappush(self._delayed, (trio.current_time() + nack.delay_seconds, next(self._serial), frame))
+        else:
+            self._channel.give_back(frame)
+
+    def _release_due(self) -> None:
+        now = trio.current_time()
+        while self._delayed and self._delayed[0][0] <= now:
+            self._channel.give_back(heappop(self._delayed)[2])
+
+    @contextmanager
+    def attached(self) -> Iterator["MemorySubscription"]:
+        """Listen to the channel; on exit everything unsettled is ready again, oldest first."""
+        def listener() -> None:
+            self._arrival.unpark_all()
+
+        self._channel.listeners.append(listener)
+        try:
+            yield self
+        finally:
+            self._channel.listeners.remove(listener)
+            frames = [delivery.message for delivery in self._unsettled] + [frame for _, _, frame in self._delayed]
+            for frame in sorted(frames, key=lambda frame: frame.message_id, reverse=True):
+                self._channel.give_back(frame)
+            self._unsettled.clear()
+            self._delayed.clear()
+
+
+class MemoryQueue:
+    """`memory://`: queues and topics of this process. See `factflow_protocols.QueueProtocol` for the contract."""
+
+    def __init__(self) -> None:
+        # Name to the lines that a message published to it is appended to: one for a queue, one a subscription for a
+        # topic. The lists live as long as the provider, so that whoever publishes often may keep one.
+        self._lines: dict[str, list[MemoryChannel]] = {}
+        self._stopped = False
+
+    def validate_name(self, queue: str) -> str | None:
+        """See `QueueProtocol.validate_name`."""
+        return memory_queue_name_problem(queue)
+
+    def targets(self, queue: str) -> Sequence[MemoryChannel]:
+        """The lines that a message published to this name goes to; a live view, empty for a topic nobody reads."""
+        if queue not in self._lines:
+            self._lines[queue] = [] if is_topic(queue) else [MemoryChannel(queue, DEFAULT_CAPACITY)]
+        return self._lines[queue]
+
+    def channel(self, queue: str, subscription: str, capacity: int = DEFAULT_CAPACITY) -> MemoryChannel:
+        """The line that a consumer reads, made on first use; of a queue's consumers the last sets the capacity."""
+        lines = self._lines.setdefault(queue, [])
+        owner = subscription if is_topic(queue) else queue
+        for line in lines:
+            if line.owner == owner:
+                line.capacity = capacity
+                return line
+        lines.append(MemoryChannel(owner, capacity))
+        return lines[-1]
+
+    def discard(self, prefix: str) -> None:
+        """Forget the queues and topic subscriptions whose names begin so, and what they hold.
+
+        Publishers that wait for one of them go on.
+        """
+        for queue, lines in list(self._lines.items()):
+            for line in list(lines):
+                if line.owner.startswith(prefix):
+                    lines.remove(line)
+                    line.close()
+            if not lines and not is_topic(queue):
+                del self._lines[queue]
+
+    async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
+        """See `QueueProtocol.publish`."""
+        await trio.lowlevel.checkpoint()
+        frame = as_frame(message)
+        while full := [channel for channel in self._targets_for_publish(queue) if channel.is_full]:
+            await full[0].wait_for_room()
+        for channel in self._targets_for_publish(queue):
+            channel.append(frame)
+        return MessageStatus.ACCEPTED
+
+    def publish_nowait(self, queue: str, message: QueueMessage) -> None:
+        """Store one message, or raise `QueueFullError` if there is no room."""
+        frame = as_frame(message)
+        targets = self._targets_for_publish(queue)
+        for channel in targets:
+            if channel.is_full:
+                raise QueueFullError(queue, f"holds {len(channel.ready)} messages, which is its capacity")
+        for channel in targets:
+            channel.append(frame)
+
+    async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
+        """See `QueueProtocol.publish_batch`."""
+        statuses = [await self.publish(queue, message) for message in messages]
+        return BatchResult(statuses=statuses, errors={})
+
+    @asynccontextmanager
+    async def subscribe(
+        self, queue: str, subscription: str, prefetch: int, capacity: int = DEFAULT_CAPACITY
+    ) -> AsyncIterator[MemorySubscription]:
+        """See `QueueProtocol.subscribe`."""
+        if prefetch < 1:
+            raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")
+        self._refuse_if_stopped(queue)
+        consumer = MemorySubscription(self.channel(queue, subscription, capacity), prefetch)
+        with consumer.attached():
+            yield consumer
+
+    async def stop(self) -> None:
+        """See `QueueProtocol.stop`."""
+        await trio.lowlevel.checkpoint()
+        self._stopped = True
+
+    def _targets_for_publish(self, queue: str) -> Sequence[MemoryChannel]:
+        self._refuse_if_stopped(queue)
+        return self.targets(queue)
+
+    def _refuse_if_stopped(self, queue: str) -> None:
+        if self._stopped:
+            raise QueueClosedError(queue, "the memory provider was stopped")
+
+
+def as_frame(message: QueueMessage) -> Frame:
+    """The native frame of a message that may be another implementation's."""
+    return message if isinstance(message, Frame) else Frame.decode(message.encode())

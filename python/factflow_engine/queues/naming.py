@@ -1,0 +1,34 @@
+"""What a queue may be called; pure, so that the loader can check names without a provider."""
+
+import re
+from typing import Final
+
+MAX_NAME_LENGTH: Final = 255
+
+_NAME: Final = re.compile(r"/(queue|topic)/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+def is_topic(queue: str) -> bool:
+    """Whether messages go to every subscription (a topic) rather than to one consumer (a queue)."""
+    return queue.startswith("/topic/")
+
+
+def memory_queue_name_problem(name: str) -> str | None:
+    """What is wrong with a queue name, and what to write instead; None if nothing is.
+
+    Names are `/queue/...` (each message to one consumer, private to an execution) or `/topic/...` (each message to
+    every subscription, shared by executions), then one or more segments of letters, digits, `.`, `_` and `-`.
+    """
+    if len(name) > MAX_NAME_LENGTH:
+        return f"is {len(name)} characters long; use at most {MAX_NAME_LENGTH}"
+    if _NAME.fullmatch(name):
+        return None
+    bare = re.sub(r"[^A-Za-z0-9._/-]+", "-", name).strip("/-")
+    if bare.startswith(("queue/", "topic/")):
+        suggestion = "/" + re.sub(r"/+", "/", bare)
+    else:
+        suggestion = "/queue/" + re.sub(r"/+", "/", bare or "name")
+    return (
+        "is not a queue name: expected /queue/NAME or /topic/NAME with segments of letters, digits, '.', '_' and '-'; "
+        f"write {suggestion!r}"
+    )

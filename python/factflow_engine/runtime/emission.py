@@ -1,0 +1,127 @@
+"""Pulling the children that a stage emitted, one at a time, from whatever it gave.
+
+Apart from the loop because the three kinds of source (iterable, async iterable, iterable of a synchronous adapter)
+differ only here.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import trio
+
+from factflow_engine.runtime.stage import Stage
+from factflow_engine.seams import Threads
+
+EXHAUSTED: Final[Any] = object()
+"""What `pull` returns when there is nothing more."""
+
+THREAD_BATCH: Final = 64
+"""Elements that one visit to a worker thread brings: a visit costs some 100 microseconds, an element must not."""
+
+
+class Emission(Protocol):
+    """A source of children."""
+
+    async def pull(self) -> Any:
+        """The next element, or `EXHAUSTED`; raises what the source raises."""
+        ...
+
+    async def close(self) -> None:
+        """Let the source clean up, also when it was not exhausted."""
+        ...
+
+
+class _Inline:
+    """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self._iterator = iter(iterable)
+
+    async def pull(self) -> Any:
+        return next(self._iterator, EXHAUSTED)
+
+    async def close(self) -> None:
+        _close(self._iterator)
+
+
+class _Async:
+    """An async iterable: pulled with an await, which may suspend."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self._iterator: AsyncIterator[Any] = aiter(iterable)
+
+    async def pull(self) -> Any:
+        return await anext(self._iterator, EXHAUSTED)
+
+    async def close(self) -> None:
+        aclose = getattr(self._iterator, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+class _Threaded:
+    """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories)."""
+
+    __slots__ = ("_batch", "_done", "_error", "_iterator", "_position", "_threads")
+
+    def __init__(self, iterable: Iterable[Any], threads: Threads) -> None:
+        self._iterator = iter(iterable)
+        self._threads = threads
+        self._batch: list[Any] = []
+        self._position = 0
+        self._done = False
+        self._error: Exception | None = None
+
+    async def pull(self) -> Any:
+        while self._position == len(self._batch):
+            if self._error is not None:
+                raise self._error
+            if self._done:
+                return EXHAUSTED
+            self._batch, self._position = await self._threads.run(self._pull_batch), 0
+        value = self._batch[self._position]
+        self._position += 1
+        return value
+
+    async def close(self) -> None:
+        with trio.CancelScope(shield=True):  # the generator's own clean-up, and threads are never abandoned
+            await self._threads.run(lambda: _close(self._iterator))
+
+    def _pull_batch(self) -> list[Any]:
+        batch: list[Any] = []
+        try:
+            for value in self._iterator:
+                batch.append(value)
+                if len(batch) == THREAD_BATCH:
+                    return batch
+        except Exception as error:  # noqa: BLE001 - raised by pull(), after the elements that came before it
+            self._error = error
+        self._done = True
+        return batch
+
+
+def emission_of(emitted: Any, stage: Stage) -> Emission:
+    """Choose how to pull what a stage emitted.
+
+    Raises:
+        TypeError: It is neither iterable nor async iterable.
+    """
+    if isinstance(emitted, AsyncIterable):
+        return _Async(emitted)
+    if not isinstance(emitted, Iterable):
+        raise TypeError(
+            f"AdapterResult(emitted=...) needs an iterable or async iterable of messages, got {type(emitted).__name__}"
+        )
+    if stage.in_thread and isinstance(emitted, Iterator):
+        return _Threaded(emitted, stage.threads)
+    return _Inline(emitted)
+
+
+def _close(iterator: Iterator[Any]) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()

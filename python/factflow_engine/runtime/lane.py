@@ -1,0 +1,269 @@
+"""The loop's view of one route: what waits, who may run, where messages go, and what was counted.
+
+Plain state with the questions that the loop asks of it; nothing here awaits. Apart from the loop so that each rule
+about running ("has work", "has a permit", "has room") stands in one place.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from factflow_engine.conditions import Condition
+from factflow_engine.frames import Frame
+from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.runtime.report import Outcome, RouteStatistics
+from factflow_engine.runtime.stage import Stage
+from factflow_protocols import AdapterResult
+
+
+class Family:
+    """A message whose stage emitted children: it ends when the source is exhausted and all children have ended.
+
+    Attributes:
+        frame: The parent.
+        above: The family that the parent itself is a child of; None if it came from the queue.
+        open: Children that have not ended.
+        exhausted: Nothing more will be pulled.
+        error: What the source raised, and the stage it belongs to.
+        interrupted: The parent or a child was cancelled: the parent goes back, whatever else happened.
+    """
+
+    __slots__ = ("above", "error", "exhausted", "frame", "interrupted", "open")
+
+    def __init__(self, frame: Frame, above: "Family | None") -> None:
+        self.frame = frame
+        self.above = above
+        self.open = 0
+        self.exhausted = False
+        self.error: tuple[Exception, Stage] | None = None
+        self.interrupted = False
+
+
+class Child:
+    """A message that begins inside a route, at a stage other than the first.
+
+    Attributes:
+        frame: Its frame.
+        headers: Overrides of the frame's headers; None for the frame's own.
+        index: The stage to begin at; of `result` if that is given.
+        family: Whose child it is.
+        result: What the stage at `index` already returned for it (what a stateful stage said at the end).
+    """
+
+    __slots__ = ("family", "frame", "headers", "index", "result")
+
+    def __init__(
+        self,
+        frame: Frame,
+        headers: Mapping[str, Any] | None,
+        index: int,
+        family: Family,
+        result: AdapterResult | None = None,
+    ) -> None:
+        self.frame = frame
+        self.headers = headers
+        self.index = index
+        self.family = family
+        self.result = result
+
+
+class Outlet:
+    """One outbound of a route: where its messages go, and which.
+
+    Attributes:
+        queue: Name for people.
+        condition: Messages for which it is false do not go here; None for all.
+        label: Tells the ids of messages that leave here from those that leave elsewhere.
+        channels: The lines that a message is appended to; a live view.
+    """
+
+    __slots__ = ("channels", "condition", "label", "queue")
+
+    def __init__(self, queue: str, condition: Condition | None, label: int, channels: Sequence[MemoryChannel]) -> None:
+        self.queue = queue
+        self.condition = condition
+        self.label = label
+        self.channels = channels
+
+
+class Lane:
+    """One route of one execution, as the loop carries it.
+
+    Attributes:
+        id: Route id.
+        name: Route name for people.
+        inbox: Where its messages wait.
+        children: Messages begun inside the route that wait for a worker; they go before the inbox.
+        stages: In order.
+        outlets: In order.
+        first_only: Only the first outlet that takes a message gets it.
+        unrouted_fails: A message that no outlet takes fails, rather than being filtered.
+        limit: How many permits there are. Never below 1.
+        busy: Permits in use. 0 <= busy, and busy <= limit except after the limit was lowered.
+        pauses: Reasons not to run.
+        listed: Whether it stands in the loop's ready list; at most once.
+        drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
+        cycle: The cycle of queues that it is part of, if any.
+    """
+
+    __slots__ = (
+        "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "failed", "filtered",
+        "first_only", "id", "inbox", "limit", "listed", "name", "notify", "outlets", "pauses", "received", "skipped",
+        "stages", "unrouted_fails",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the word of the configuration
+        name: str,
+        inbox: MemoryChannel,
+        stages: Sequence[Stage],
+        outlets: Sequence[Outlet],
+        limit: int,
+        first_only: bool,
+        unrouted_fails: bool,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.inbox = inbox
+        self.children: deque[Child] = deque()
+        self.stages = tuple(stages)
+        self.outlets = tuple(outlets)
+        self.first_only = first_only
+        self.unrouted_fails = unrouted_fails
+        self.limit = limit
+        self.busy = 0
+        self.pauses: set[str] = set()
+        self.listed = False
+        self.drivers: deque[trio.lowlevel.Task] = deque()
+        self.cycle: Cycle | None = None
+        self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
+        self.received = 0
+        self.emitted = 0
+        self.skipped = 0
+        self.completed = 0
+        self.filtered = 0
+        self.dead_lettered = 0
+        self.failed = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Messages begun and not ended; derived, so that the books always balance."""
+        return self.received - self.completed - self.filtered - self.dead_lettered - self.failed
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something waits to be taken."""
+        return bool(self.children or self.inbox.ready)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return not self.inbox.ready and self.in_flight == 0
+
+    def runnable(self) -> bool:
+        """Whether a message may be taken now: work, a permit, no pause, and room wherever it may lead."""
+        if self.pauses or self.busy >= self.limit or not (self.children or self.inbox.ready):
+            return False
+        return self.has_room(self.busy - len(self.drivers)) or (self.cycle is not None and self.cycle.is_stuck())
+
+    def has_room(self, reserved: int) -> bool:
+        """Whether every outlet has room for `reserved` messages that are on their way and one more.
+
+        What is reserved is in adapters: when it ends, the lane is asked again. Drivers that wait reserve nothing.
+        An outlet that nobody reads never holds a lane up: publishing to it when full fails the message, loudly. If
+        there is no room, `notify` will be called when there is.
+        """
+        for outlet in self.outlets:
+            for channel in outlet.channels:
+                if len(channel.ready) + reserved >= channel.capacity and channel.listeners:
+                    self.watch_full()
+                    return False
+        return True
+
+    def watch_full(self) -> None:
+        """Have `notify` called when an outlet that is full now has room."""
+        # All of them, not only the first: in a cycle, the first may get room only after another one did.
+        for outlet in self.outlets:
+            for channel in outlet.channels:
+                if channel.is_full and channel.listeners and self.notify not in channel.watchers:
+                    channel.watchers.append(self.notify)
+
+    def count(self, outcome: Outcome) -> None:
+        """Book the end of a message."""
+        if outcome is Outcome.COMPLETED:
+            self.completed += 1
+        elif outcome is Outcome.FILTERED:
+            self.filtered += 1
+        elif outcome is Outcome.FAILED:
+            self.failed += 1
+        else:
+            self.dead_lettered += 1
+
+    def statistics(self) -> RouteStatistics:
+        """A snapshot."""
+        return RouteStatistics(
+            name=self.name,
+            waiting=len(self.inbox.ready),
+            in_flight=self.in_flight,
+            limit=self.limit,
+            received=self.received,
+            emitted=self.emitted,
+            skipped=self.skipped,
+            completed=self.completed,
+            filtered=self.filtered,
+            dead_lettered=self.dead_lettered,
+            failed=self.failed,
+            redelivered=self.inbox.redelivered,
+            pauses=tuple(sorted(self.pauses)),
+        )
+
+
+class Cycle:
+    """Routes that can reach each other through queues (a strongly connected component of the graph).
+
+    Backpressure inside a cycle could wait for itself. A cycle is stuck when nobody in it works, nobody is paused or
+    waits for a queue outside, and whoever has work waits for room inside. Then one message may exceed a capacity, and
+    the question is asked again. Publishers from outside still wait, so what a cycle holds beyond its capacities is
+    only what its own messages multiply into. (The idea is that of a bubble in deadlock-free ring networks, found when
+    needed rather than kept in reserve.)
+    """
+
+    __slots__ = ("_inside", "lanes")
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.lanes = tuple(lanes)
+        self._inside = {id(lane.inbox) for lane in lanes}
+        for lane in lanes:
+            lane.cycle = self
+
+    def is_stuck(self) -> bool:
+        """Whether nothing in the cycle will ever move by itself.
+
+        Whenever the answer is no, somebody will ask again: who works asks when it ends, who is paused when it is
+        resumed, and who waits for a queue outside is told of its room.
+        """
+        return all(self._waits_inside(lane) for lane in self.lanes)
+
+    def has_taker(self) -> bool:
+        """Whether some route could take a message if it did not wait for room."""
+        return any(lane.has_work and lane.busy < lane.limit for lane in self.lanes)
+
+    def _waits_inside(self, lane: Lane) -> bool:
+        if lane.pauses or lane.busy > len(lane.drivers):
+            return False
+        if not lane.drivers and not (lane.has_work and lane.busy < lane.limit):
+            return True  # nothing to do
+        full = [
+            channel
+            for outlet in lane.outlets
+            for channel in outlet.channels
+            if len(channel.ready) >= channel.capacity and channel.listeners
+        ]
+        if all(id(channel) in self._inside for channel in full):
+            return bool(full)
+        lane.watch_full()
+        return False

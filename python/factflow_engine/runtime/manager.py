@@ -1,0 +1,120 @@
+"""Owns the executions of a process: their number, the provider they share, and the nursery they live in."""
+
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+import trio
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.errors import TooManyConcurrentExecutionsError
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.orchestrator import PipelineOrchestrator
+from factflow_engine.seams import Seams
+
+
+class OrchestratorManager:
+    """Starts executions and owns them: `async with OrchestratorManager(registry=registry) as manager: ...`.
+
+    Leaving the block waits, as a nursery does, until every execution has completed; leaving it by an exception or a
+    cancellation cancels them. Either way none is left behind. An exception leaves the block as it was raised, not in
+    a group.
+
+    Args:
+        registry: Where stages find their adapters.
+        operators: The condition operators that the configurations were loaded with, if not the built-in ones alone.
+        max_concurrent_executions: How many may run at a time.
+        queue: The provider that executions share; an in-memory one by default.
+        seams: Time, randomness, ids and threads; the machine's own by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ValidatingAdapterRegistry,
+        operators: OperatorRegistry | None = None,
+        max_concurrent_executions: int = 64,
+        queue: MemoryQueue | None = None,
+        seams: Seams | None = None,
+    ) -> None:
+        if max_concurrent_executions < 1:
+            raise ValueError(f"max_concurrent_executions must be at least 1, got {max_concurrent_executions}")
+        self._registry = registry
+        self._operators = operators
+        self._limit = max_concurrent_executions
+        self._provider = queue or MemoryQueue()
+        self._seams = seams or Seams.real()
+        self._executions: dict[str, PipelineOrchestrator] = {}
+        self._nursery_manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._nursery_manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._nursery is None:
+            raise AssertionError("left without being entered")  # pragma: no cover - `async with` cannot do it
+        if error is not None:
+            self._nursery.cancel_scope.cancel()
+        else:
+            for execution in self._executions.values():
+                execution.let_complete()
+        # The body's own exception is not handed to the nursery, which would wrap it: it goes on from here as it was.
+        try:
+            await self._nursery_manager.__aexit__(None, None, None)
+        finally:
+            self._nursery = None
+
+    @property
+    def executions(self) -> Mapping[str, PipelineOrchestrator]:
+        """Those that have not ended, by id."""
+        return MappingProxyType(self._executions)
+
+    async def start(self, config: PipelineGlobalConfig, *, publish_init: bool = True) -> PipelineOrchestrator:
+        """Start an execution and return it once every route is subscribed and the init message is published.
+
+        Args:
+            config: What `PipelineConfigLoader.load` returned. The execution keeps this very snapshot.
+            publish_init: Whether to publish the configuration's init messages.
+
+        Raises:
+            TooManyConcurrentExecutionsError: As many as allowed are running.
+            UnsupportedFeatureError: The configuration needs something that this version cannot do.
+            ExecutionStartError: A stateful stage could not be opened.
+
+        Cancellation: the execution is cancelled with it.
+        """
+        if self._nursery is None:
+            raise RuntimeError(
+                "start() needs the manager to be entered: async with OrchestratorManager(...) as manager"
+            )
+        if len(self._executions) >= self._limit:
+            raise TooManyConcurrentExecutionsError(self._limit)
+        execution = PipelineOrchestrator(
+            config,
+            execution_id=self._seams.ids.new(self._seams.clock.wall_ns()).hex(),
+            registry=self._registry,
+            operators=self._operators,
+            provider=self._provider,
+            seams=self._seams,
+        )
+        self._executions[execution.id] = execution
+        await self._nursery.start(self._run, execution, publish_init)
+        return execution
+
+    async def _run(
+        self,
+        execution: PipelineOrchestrator,
+        publish_init: bool,  # noqa: FBT001 - nursery.start passes arguments by position
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            await execution.run(publish_init=publish_init, task_status=task_status)
+        finally:
+            del self._executions[execution.id]

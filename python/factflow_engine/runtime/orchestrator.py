@@ -1,0 +1,476 @@
+"""One execution of one configuration: routes started together, messages carried, an end that is exact.
+
+Apart from the loop, which knows messages, and the manager, which knows executions.
+"""
+
+import difflib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import trio
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config import PipelineGlobalConfig, build_graph
+from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
+from factflow_engine.frames import Frame, pack, unpack
+from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryQueue
+from factflow_engine.runtime.lane import Cycle, Lane
+from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.report import (
+    ExecutionReport,
+    ExecutionStatistics,
+    ExecutionStatus,
+    FailureRecord,
+    HeldMessage,
+)
+from factflow_engine.runtime.route import ReactiveRouteProcessor
+from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+from factflow_engine.runtime.stage import Stage
+from factflow_engine.runtime.support import refuse_unsupported
+from factflow_engine.seams import Seams
+from factflow_protocols import AdapterResult, QueueFullError, Subscription
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+PREVIEW_CHARACTERS: Final = 200
+PREVIEW_MAX_BYTES: Final = 65_536
+
+
+class PipelineOrchestrator:
+    """One running execution. Made by `OrchestratorManager.start`.
+
+    It runs until somebody asks for its end: `wait` and `drain` let it complete as soon as nothing is left to do,
+    `cancel` does not. Until then messages may be published to its routes at any time.
+
+    Naming: methods without `async` never block; `*_nowait` raises rather than wait.
+    """
+
+    def __init__(
+        self,
+        config: PipelineGlobalConfig,
+        *,
+        execution_id: str,
+        registry: ValidatingAdapterRegistry,
+        operators: OperatorRegistry | None,
+        provider: MemoryQueue,
+        seams: Seams,
+    ) -> None:
+        refuse_unsupported(config)
+        self.id: Final = execution_id
+        self.config: Final = config
+        self._seams = seams
+        self._started_ns = seams.clock.monotonic_ns()
+        self._provider = provider
+        self._scope = ExecutionScopedQueue(provider, execution_id)
+        self._status = ExecutionStatus.STARTING
+        self._error: str | None = None
+        self._closed = False
+        self._failures: list[FailureRecord] = []
+        self._failures_omitted = 0
+        self._held: tuple[HeldMessage, ...] = ()
+        self._report: ExecutionReport | None = None
+        self._asked_to_end = trio.Event()
+        self._ended = trio.Event()
+        # Cancelled, or past its deadline, when completion is no longer waited for.
+        self._completing = trio.CancelScope()
+        # What is in flight may go on in here after that; ended at once unless cancel() gives it time.
+        self._grace_seconds = 0.0
+        self._stopping = trio.CancelScope()
+        self._processors = {
+            route_id: ReactiveRouteProcessor(
+                route_id,
+                config,
+                execution_id=execution_id,
+                provider=provider,
+                registry=registry,
+                operators=operators,
+                threads=seams.threads,
+            )
+            for route_id in config.routes
+        }
+        graph = build_graph(config)
+        self._upstream_first = tuple(self._processors[route_id] for route_id in graph.order)
+        for members in graph.cycles:
+            Cycle([self._processors[route_id].lane for route_id in members])
+        self._loop = Loop(
+            [processor.lane for processor in self._processors.values()],
+            clock=seams.clock,
+            quantum_ns=config.processor.quantum_microseconds * 1000,
+            on_failure=self._record_failure,
+            on_death=self._route_died,
+        )
+
+    # -- publishing ------------------------------------------------------------------------------------------------
+
+    async def publish(
+        self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> str:
+        """Give a route a message, waiting while its queue is full.
+
+        Args:
+            route: Route id.
+            payload: Any message value.
+            headers: Carried along with the message and everything it leads to.
+            key: Ordering key.
+
+        Returns:
+            The message's id, 32 hexadecimal digits.
+
+        Raises:
+            ExecutionClosedError: The execution has ended, or is draining.
+            CodecError: The payload is nothing that a message can carry.
+            LookupError: There is no such route.
+
+        Cancellation: the message was not published.
+        """
+        lane = self._lane(route)
+        frame = self._root_frame(payload, headers, key)
+        await trio.lowlevel.checkpoint()
+        while lane.inbox.is_full:
+            self._refuse_if_closed()
+            await lane.inbox.wait_for_room()
+        self._refuse_if_closed()
+        self._append(route, frame)
+        return frame.message_id.hex()
+
+    def publish_nowait(
+        self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> str:
+        """Give a route a message, or raise `QueueFullError`; otherwise as `publish`."""
+        lane = self._lane(route)
+        self._refuse_if_closed()
+        if lane.inbox.is_full:
+            raise QueueFullError(
+                self.config.routes[route].inbound.queue,
+                f"holds {len(lane.inbox.ready)} messages, which is its capacity; `await publish(...)` waits for room",
+            )
+        frame = self._root_frame(payload, headers, key)
+        self._append(route, frame)
+        return frame.message_id.hex()
+
+    async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
+        """Give a route messages in their order, waiting for room where needed; otherwise as `publish`.
+
+        All payloads are encoded before the first is published. A batch costs one checkpoint, and one more each time
+        the queue was full.
+
+        Cancellation: the first messages of the batch may have been published; their ids are not returned.
+        """
+        lane = self._lane(route)
+        frames = [self._root_frame(payload, None, None) for payload in payloads]
+        await trio.lowlevel.checkpoint()
+        for frame in frames:
+            while lane.inbox.is_full:
+                self._refuse_if_closed()
+                await lane.inbox.wait_for_room()
+            self._refuse_if_closed()
+            self._append(route, frame)
+        return tuple(frame.message_id.hex() for frame in frames)
+
+    def subscribe(
+        self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int = DEFAULT_CAPACITY
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Consume one of the execution's queues from the embedding program; see `QueueProtocol.subscribe`.
+
+        Messages that leave the pipeline through an outbound `{queue: ...}` are read this way.
+        """
+        return self._scope.subscribe(queue, subscription, prefetch, capacity)
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    async def wait(self) -> ExecutionReport:
+        """Let the execution complete once nothing is left to do, and return its report.
+
+        Complete means: every queue that its routes read is empty, nothing is in flight, and the stateful stages have
+        finished. Until that instant messages may still be published. A paused route that holds messages keeps the
+        execution from completing.
+
+        Cancellation: the execution goes on and will still complete.
+        """
+        self.let_complete()
+        return await self._ended_report()
+
+    def let_complete(self) -> None:
+        """Ask for what `wait` waits for, without waiting."""
+        self._asked_to_end.set()
+
+    async def drain(self, timeout: float = math.inf) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
+        """Take no more from outside, complete, and return the report; give up after `timeout` seconds.
+
+        What is still in flight then is cancelled, given back to its queue and named in the report's `held`; the
+        status is `cancelled`.
+
+        Cancellation: the drain goes on.
+        """
+        self._closed = True
+        self._wake_publishers()
+        self._asked_to_end.set()
+        self._completing.deadline = min(self._completing.deadline, trio.current_time() + timeout)
+        return await self._ended_report()
+
+    async def cancel(self, grace: float = 0.0) -> ExecutionReport:
+        """Take no more messages; cancel what is still in flight after `grace` seconds; return the report.
+
+        A second call may shorten the first one's grace, not lengthen it.
+
+        Cancellation: the execution ends all the same.
+        """
+        self._request_stop(grace)
+        return await self._ended_report()
+
+    # -- operating -------------------------------------------------------------------------------------------------
+
+    def pause(self, route: str | None = None, reason: str = "operator") -> None:
+        """Take no more messages on a route, or on all of them, for a reason; what is in flight goes on.
+
+        Reasons are a set: the route runs again when each of them was resumed.
+        """
+        for lane in self._lanes(route):
+            self._loop.pause(lane, reason)
+
+    def resume(self, route: str | None = None, reason: str = "operator") -> None:
+        """Withdraw a reason for pausing; one that was never given does nothing."""
+        for lane in self._lanes(route):
+            self._loop.resume(lane, reason)
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """Where the execution is in its life."""
+        return self._status
+
+    @property
+    def report(self) -> ExecutionReport | None:
+        """The report, once the execution has ended."""
+        return self._report
+
+    def statistics(self) -> ExecutionStatistics:
+        """A snapshot of every route."""
+        return ExecutionStatistics(
+            execution_id=self.id,
+            status=self._status,
+            elapsed_seconds=self._elapsed(),
+            routes={route_id: processor.lane.statistics() for route_id, processor in self._processors.items()},
+        )
+
+    def held(self) -> tuple[HeldMessage, ...]:
+        """The messages that are in adapters now: route, stage, and for how long."""
+        return self._loop.held()
+
+    # -- life, run by the manager ----------------------------------------------------------------------------------
+
+    async def run(
+        self, *, publish_init: bool = True, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Live from the first subscription to the report; the manager's task for this execution.
+
+        Reports started when every route is subscribed and open and the init messages are published.
+
+        Raises:
+            ExecutionStartError: A route could not be started; nothing was processed.
+
+        Cancellation: the execution ends `cancelled`; what was in flight is given back.
+        """
+        start_error: ExecutionStartError | None = None
+        try:
+            async with trio.open_nursery() as routes:
+                try:
+                    for processor in self._processors.values():
+                        await routes.start(processor.run)
+                except ExecutionStartError as error:
+                    start_error = error
+                else:
+                    await self._live(publish_init=publish_init, task_status=task_status)
+                routes.cancel_scope.cancel()
+        finally:
+            self._finalise()
+        if start_error is not None:
+            raise start_error
+
+    async def _live(self, *, publish_init: bool, task_status: trio.TaskStatus[None]) -> None:
+        started = False
+        try:
+            async with trio.open_nursery() as workers:
+                self._status = ExecutionStatus.RUNNING
+                self._loop.start(workers)
+                with self._completing:
+                    if publish_init:
+                        await self._publish_init()
+                    started = True
+                    task_status.started()
+                    await self._asked_to_end.wait()
+                    await self._complete()
+                if self._status is not ExecutionStatus.COMPLETED:
+                    if not started:
+                        task_status.started()
+                    await self._stop()
+                workers.cancel_scope.cancel()
+        finally:
+            self._loop.stop()
+
+    async def _publish_init(self) -> None:
+        for message in self.config.init_message:
+            await self.publish(message.route, message.payload, headers=message.headers, key=message.key)
+
+    async def _complete(self) -> None:
+        """Return when nothing is left to do; from then on nothing more is accepted."""
+        while True:
+            await self._loop.wait_idle()
+            unfinished = self._unfinished()
+            if unfinished is None:
+                self._closed = True  # no await since the loop was seen idle: completion is exact
+                self._status = ExecutionStatus.COMPLETED
+                return
+            processor, index, stage = unfinished
+            stage.touched = False
+            try:
+                result = await stage.stateful.finish() if stage.stateful is not None else None
+                if result is not None:
+                    self._loop.inject(processor.lane, self._root_frame(None, None, None), index, _said(result))
+            except Exception as error:
+                where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
+                logger.debug("%s", where, exc_info=error)
+                self._fail(f"{where}: {type(error).__name__}: {error}")
+                await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
+
+    def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
+        for processor in self._upstream_first:
+            for index, stage in enumerate(processor.stages):
+                if stage.stateful is not None and stage.touched:
+                    return processor, index, stage
+        return None
+
+    async def _stop(self) -> None:
+        """Let what is in flight end for as long as the grace lasts; note what is still held."""
+        self._closed = True
+        self._wake_publishers()
+        for processor in self._processors.values():
+            self._loop.pause(processor.lane, "stopping")
+        self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + self._grace_seconds)
+        with self._stopping:
+            await self._loop.wait_quiet()
+        self._held = self._loop.held()
+        self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
+
+    def _finalise(self) -> None:
+        self._closed = True
+        if self._status in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING):  # cancelled from outside
+            self._status = ExecutionStatus.CANCELLED
+        error = self._error
+        if error is None and self._status is ExecutionStatus.CANCELLED:
+            error = "cancelled before it was drained"
+        self._report = ExecutionReport(
+            execution_id=self.id,
+            name=self.config.name,
+            config_hash=self.config.hash,
+            status=self._status,
+            error=error,
+            routes=self.statistics().routes,
+            failures=tuple(self._failures),
+            failures_omitted=self._failures_omitted,
+            held=self._held,
+            close_errors=tuple(text for processor in self._processors.values() for text in processor.close_errors),
+            duration_seconds=self._elapsed(),
+        )
+        self._provider.discard(self._scope.prefix)
+        self._ended.set()
+
+    # -- what the loop tells ---------------------------------------------------------------------------------------
+
+    def _record_failure(self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, error: Exception) -> None:
+        name = None if stage is None else stage.info.stage
+        logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
+        bounds = self.config.orchestrator
+        if len(self._failures) < bounds.max_recorded_failures:
+            self._failures.append(
+                FailureRecord(
+                    route=lane.id,
+                    stage=name,
+                    error_type=type(error).__name__,
+                    error=str(error),
+                    message_id=frame.message_id.hex(),
+                    correlation_id=frame.correlation_id.hex(),
+                    attempts=frame.attempt,
+                    payload_preview=_preview(payload),
+                )
+            )
+        else:
+            self._failures_omitted += 1
+        failed = len(self._failures) + self._failures_omitted
+        if bounds.max_failed_messages is not None and failed > bounds.max_failed_messages:
+            self._fail(f"{failed} messages failed; orchestrator.max_failed_messages is {bounds.max_failed_messages}")
+
+    def _route_died(self, lane: Lane | None, error: BaseException) -> None:
+        where = "the engine" if lane is None else f"route {lane.id!r}"
+        logger.error("%s died", where, exc_info=error)
+        self._fail(f"{where} died: {type(error).__name__}: {error}")
+
+    def _fail(self, error: str) -> None:
+        if self._error is None:
+            self._error = error
+        self._request_stop(0.0)
+
+    # -- helpers ---------------------------------------------------------------------------------------------------
+
+    def _request_stop(self, grace: float) -> None:
+        if self._completing.cancel_called:
+            self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + grace)
+        else:
+            self._grace_seconds = grace
+            self._completing.cancel()
+
+    async def _ended_report(self) -> ExecutionReport:
+        await self._ended.wait()
+        if self._report is None:
+            raise AssertionError("an execution ends with a report")  # pragma: no cover - _finalise sets both
+        return self._report
+
+    def _lane(self, route: str) -> Lane:
+        try:
+            return self._processors[route].lane
+        except KeyError:
+            near = difflib.get_close_matches(route, self._processors, 1)
+            known = ", ".join(repr(name) for name in self._processors)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
+            raise LookupError(f"this pipeline has no route {route!r}; {hint}") from None
+
+    def _lanes(self, route: str | None) -> Sequence[Lane]:
+        return [processor.lane for processor in self._processors.values()] if route is None else [self._lane(route)]
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            status = "draining" if self._status is ExecutionStatus.RUNNING else self._status.value
+            raise ExecutionClosedError(self.id, status)
+
+    def _wake_publishers(self) -> None:
+        for processor in self._processors.values():
+            processor.lane.inbox.wake_publishers()
+
+    def _root_frame(self, payload: Any, headers: Mapping[str, Any] | None, key: str | None) -> Frame:
+        wall_ns = self._seams.clock.wall_ns()
+        return Frame.create(
+            pack(payload), message_id=self._seams.ids.new(wall_ns), time_ns=wall_ns, key=key, headers=headers
+        )
+
+    def _append(self, route: str, frame: Frame) -> None:
+        for channel in self._provider.targets(self._scope.scope_queue(self.config.routes[route].inbound.queue)):
+            channel.append(frame)
+
+    def _elapsed(self) -> float:
+        return (self._seams.clock.monotonic_ns() - self._started_ns) / 1e9
+
+
+def _said(result: object) -> AdapterResult:
+    if not isinstance(result, AdapterResult) or result.is_forward:
+        raise TypeError(f"finish() returned {result!r}; expected AdapterResult(message=...), (emitted=...) or None")
+    return result
+
+
+def _preview(payload: bytes) -> str:
+    if len(payload) > PREVIEW_MAX_BYTES:
+        return f"<{len(payload)} bytes>"
+    text = repr(unpack(payload))
+    return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"

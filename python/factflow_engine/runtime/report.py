@@ -1,0 +1,182 @@
+"""What a run looks like from outside: outcomes, live statistics, and the report at its end.
+
+Frozen values only, so that a snapshot can be kept, printed or compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a message ended; exactly one each."""
+
+    COMPLETED = "completed"
+    """Every stage was done with it and what it led to is accepted by the next queues."""
+    FILTERED = "filtered"
+    """A stage returned None, or no outbound's condition held."""
+    DEAD_LETTERED = "dead_lettered"
+    """It failed and is in the dead-letter queue."""
+    FAILED = "failed"
+    """It failed and is only in the report."""
+
+
+class ExecutionStatus(StrEnum):
+    """The state of an execution; the last four are final."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    """Drained, whatever its messages' outcomes were."""
+    FAILED = "failed"
+    """A route died, a stateful stage could not finish, or more messages failed than the configuration allows."""
+    CANCELLED = "cancelled"
+    """Ended on request before it was drained."""
+    INTERRUPTED = "interrupted"
+    """Its process died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRecord:
+    """One message that ended `failed`.
+
+    Attributes:
+        route: Route id.
+        stage: Stage that failed; None when it failed between stages (no outbound took it).
+        error_type: Class of the error.
+        error: Its text.
+        message_id: 32 hexadecimal digits.
+        correlation_id: Id of its root message.
+        attempts: How often it was tried.
+        payload_preview: The beginning of the payload, for the reader; never used by the engine.
+    """
+
+    route: str
+    stage: str | None
+    error_type: str
+    error: str
+    message_id: str
+    correlation_id: str
+    attempts: int
+    payload_preview: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMessage:
+    """A message that was in flight when an execution was made to stop, and was given back.
+
+    Attributes:
+        route: Route id.
+        stage: The stage it was in.
+        message_id: 32 hexadecimal digits.
+        seconds: How long the message had been in the chain.
+    """
+
+    route: str
+    stage: str
+    message_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteStatistics:
+    """A route at one instant. `received == completed + filtered + dead_lettered + failed + in_flight`, always.
+
+    Attributes:
+        name: The route's name for people.
+        waiting: Ready in the inbound queue.
+        in_flight: Begun and not ended, children of a fan-out included.
+        limit: How many may be in adapters at a time.
+        received: Begun: taken from the queue, or emitted as a child by a stage of this route.
+        emitted: Accepted by outbound queues.
+        skipped: Visits to a stage that its condition prevented.
+        redelivered: Given back and waiting again, or taken again.
+        pauses: Reasons why the route does not run; empty when it runs.
+    """
+
+    name: str
+    waiting: int
+    in_flight: int
+    limit: int
+    received: int
+    emitted: int
+    skipped: int
+    completed: int
+    filtered: int
+    dead_lettered: int
+    failed: int
+    redelivered: int
+    pauses: tuple[str, ...]
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """The four outcomes' counts."""
+        return {
+            Outcome.COMPLETED: self.completed,
+            Outcome.FILTERED: self.filtered,
+            Outcome.DEAD_LETTERED: self.dead_lettered,
+            Outcome.FAILED: self.failed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionStatistics:
+    """An execution at one instant.
+
+    Attributes:
+        execution_id: Which.
+        status: Its state.
+        elapsed_seconds: Since it began to start.
+        routes: By route id, in the configuration's order.
+    """
+
+    execution_id: str
+    status: ExecutionStatus
+    elapsed_seconds: float
+    routes: Mapping[str, RouteStatistics]
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """The four outcomes' counts over all routes."""
+        return total_outcomes(self.routes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionReport:
+    """How an execution ended.
+
+    Attributes:
+        execution_id: Which.
+        name: The pipeline's name.
+        config_hash: SHA-256 of the configuration that it ran.
+        status: One of the four final states.
+        error: Why it failed or was cancelled, in one line; None for `completed`.
+        routes: Last statistics by route id; `waiting` is what was left in the queue.
+        failures: Messages that ended `failed`, oldest first, as many as the configuration keeps.
+        failures_omitted: Failed messages beyond those.
+        held: Messages in flight when it was made to stop.
+        close_errors: What went wrong while stateful stages were closed, each as `route/stage: error`.
+        duration_seconds: From the beginning of its start to its end.
+    """
+
+    execution_id: str
+    name: str
+    config_hash: str
+    status: ExecutionStatus
+    error: str | None
+    routes: Mapping[str, RouteStatistics]
+    failures: tuple[FailureRecord, ...]
+    failures_omitted: int
+    held: tuple[HeldMessage, ...]
+    close_errors: tuple[str, ...]
+    duration_seconds: float
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """The four outcomes' counts over all routes."""
+        return total_outcomes(self.routes)
+
+
+def total_outcomes(routes: Mapping[str, RouteStatistics]) -> Mapping[Outcome, int]:
+    """Add up the outcomes of routes."""
+    return {outcome: sum(route.outcomes[outcome] for route in routes.values()) for outcome in Outcome}

@@ -1,0 +1,139 @@
+"""One route's lifecycle: build its stages, subscribe, open what is stateful, close it at the end.
+
+The messages themselves are carried by the loop; this is what must exist before the first and after the last of them.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition
+from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
+from factflow_engine.errors import ExecutionStartError
+from factflow_engine.frames import label_of
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.lane import Lane, Outlet
+from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+from factflow_engine.runtime.stage import Stage
+from factflow_engine.seams import Threads
+from factflow_protocols import StageInfo
+
+CLOSE_SECONDS: Final = 5.0
+"""How long a stateful stage may take to close before it is given up."""
+
+
+class ReactiveRouteProcessor:
+    """One route of one execution, from its subscription to its end.
+
+    Building it subscribes: the inbound line exists from then on and keeps what is published to it.
+
+    Attributes:
+        lane: What the loop carries.
+        close_errors: What went wrong while closing, as `route/stage: error`.
+    """
+
+    def __init__(
+        self,
+        route_id: str,
+        config: PipelineGlobalConfig,
+        *,
+        execution_id: str,
+        provider: MemoryQueue,
+        registry: ValidatingAdapterRegistry,
+        operators: OperatorRegistry | None,
+        threads: Threads,
+    ) -> None:
+        route = config.routes[route_id]
+        scope = ExecutionScopedQueue(provider, execution_id)
+        inbound = route.inbound
+        self.id = route_id
+        self.close_errors: list[str] = []
+        self._opened: list[Stage] = []
+        self._provider = provider
+        limit = inbound.concurrency
+        if route.backpressure is not None and route.backpressure.max_concurrency is not None:
+            limit = min(limit, route.backpressure.max_concurrency)
+
+        def compiled(condition: ConditionConfig | None) -> Condition | None:
+            return None if condition is None else compile_condition(condition.mapping, operators=operators)
+
+        stages = [
+            Stage(
+                info=StageInfo(execution_id=execution_id, route=route_id, stage=stage.name, directory=config.directory),
+                adapter=registry.create(stage.type, stage.config),
+                condition=compiled(stage.condition),
+                timeout_seconds=stage.timeout_seconds,
+                threads=threads,
+            )
+            for stage in route.adapters
+        ]
+        outlets = []
+        for position, outbound in enumerate(route.outbound):
+            queue = _target(outbound, config)
+            outlets.append(
+                Outlet(
+                    queue,
+                    compiled(outbound.condition),
+                    label_of(f"{route_id}\0{position}\0{queue}"),
+                    provider.targets(scope.scope_queue(queue)),
+                )
+            )
+        self.lane = Lane(
+            id=route_id,
+            name=route.name,
+            inbox=provider.channel(
+                scope.scope_queue(inbound.queue),
+                scope.scope_subscription(inbound.queue, inbound.subscription),
+                inbound.capacity,
+            ),
+            stages=stages,
+            outlets=outlets,
+            limit=limit,
+            first_only=route.outbound_mode == "first",
+            unrouted_fails=route.unrouted == "fail",
+        )
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The route's stages, in order."""
+        return self.lane.stages
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open the stateful stages, report ready, and close them when cancelled.
+
+        Raises:
+            ExecutionStartError: A stage could not be opened; those before it are closed.
+        """
+        try:
+            for stage in self.stages:
+                if stage.stateful is not None:
+                    try:
+                        await stage.stateful.open(stage.info)
+                    except Exception as error:
+                        raise ExecutionStartError(self.id, stage.info.stage, error) from error
+                    self._opened.append(stage)
+            task_status.started()
+            await trio.sleep_forever()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        for stage in reversed(self._opened):
+            where = f"{self.id}/{stage.info.stage}"
+            if stage.stateful is None:
+                continue
+            with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
+                try:
+                    await stage.stateful.close()
+                except Exception as error:  # noqa: BLE001 - reported with the execution; the others must close too
+                    self.close_errors.append(f"{where}: {type(error).__name__}: {error}")
+            if scope.cancelled_caught:
+                self.close_errors.append(f"{where}: close() did not return within {CLOSE_SECONDS:g} s")
+
+
+def _target(outbound: OutboundConfig, config: PipelineGlobalConfig) -> str:
+    if outbound.queue is not None:
+        return outbound.queue
+    return config.routes[str(outbound.route)].inbound.queue  # the model holds exactly one of the two

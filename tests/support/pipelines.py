@@ -1,0 +1,101 @@
+"""Small pipelines for tests: adapters from functions, configurations from text, runs under a time limit."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
+from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.report import ExecutionReport, RouteStatistics
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
+
+
+def adapter(function: Callable[[PipelineContext], Any]) -> type[PipelineAdapter]:
+    """An adapter class whose `process` is this function: asynchronous if the function is."""
+    if inspect.iscoroutinefunction(function):
+
+        async def process(self: PipelineAdapter, context: PipelineContext) -> AdapterResult | None:
+            return await function(context)
+    else:
+
+        def process(self: PipelineAdapter, context: PipelineContext) -> AdapterResult | None:  # type: ignore[misc]
+            return function(context)
+
+    return type("FunctionAdapter", (PipelineAdapter,), {"process": process})
+
+
+async def forward(context: PipelineContext) -> AdapterResult:
+    return AdapterResult.forward()
+
+
+def registry_of(**adapters: Any) -> ValidatingAdapterRegistry:
+    """A registry with `forward` and these: adapter classes, or functions to make them of."""
+    registry = ValidatingAdapterRegistry()
+    for name, given in {"forward": forward, **adapters}.items():
+        registry.register(name, given if inspect.isclass(given) else adapter(given))
+    return registry
+
+
+def load(registry: ValidatingAdapterRegistry, text: str) -> PipelineGlobalConfig:
+    return PipelineConfigLoader(registry).load_text('version: "1.0"\n' + text)
+
+
+@asynccontextmanager
+async def running(text: str, *, adapters: Mapping[str, Any] = {}, seconds: float = 30, **manager_options: Any):
+    """A started execution of this configuration, under a time limit."""
+    registry = registry_of(**adapters)
+    config = load(registry, text)
+    with trio.fail_after(seconds):
+        async with OrchestratorManager(registry=registry, **manager_options) as manager:
+            yield await manager.start(config)
+
+
+async def run(text: str, *, adapters: Mapping[str, Any] = {}, publish: Any = (), **options: Any) -> ExecutionReport:
+    """Start, publish `(route, payload)` pairs, wait, and return the report."""
+    async with running(text, adapters=adapters, **options) as execution:
+        for route, payload in publish:
+            await execution.publish(route, payload)
+        return await execution.wait()
+
+
+def assert_books_balance(report_or_statistics: Any) -> None:
+    """The conservation law, for every route."""
+    for route in report_or_statistics.routes.values():
+        assert isinstance(route, RouteStatistics)
+        ended = route.completed + route.filtered + route.dead_lettered + route.failed
+        assert route.received == ended + route.in_flight
+        assert min(route.received, route.completed, route.filtered, route.failed, route.in_flight, route.waiting) >= 0
+
+
+class Recorder:
+    """An adapter's memory: what messages reached it, in order, and how many at a time."""
+
+    def __init__(self, *, seconds: float = 0.0, result: Any = None) -> None:
+        self.seen: list[Any] = []
+        self.now = 0
+        self.most = 0
+        self._seconds = seconds
+        self._result = result
+
+    async def process(self, context: PipelineContext) -> AdapterResult | None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            if self._seconds:
+                await trio.sleep(self._seconds)
+            self.seen.append(context.message)
+            return AdapterResult.forward() if self._result is None else self._result(context)
+        finally:
+            self.now -= 1
+
+    def adapter(self) -> type[PipelineAdapter]:
+        """A class for the registry; all its instances share this memory."""
+
+        async def call(context: PipelineContext) -> AdapterResult | None:
+            return await self.process(context)
+
+        return adapter(call)
