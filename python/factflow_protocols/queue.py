@@ -28,33 +28,41 @@ class QueueMessage(Protocol):
     @property
     def message_id(self) -> bytes:
         """16 bytes, time-ordered; the same on each redelivery. De-duplicating providers key on it."""
+        ...
 
     @property
     def correlation_id(self) -> bytes:
         """16 bytes: the id of the root message."""
+        ...
 
     @property
     def parent_id(self) -> bytes | None:
         """16 bytes: the id of the message that emitted this one; None for a root."""
+        ...
 
     @property
     def attempt(self) -> int:
         """1 on the first delivery."""
+        ...
 
     @property
     def key(self) -> str | None:
         """Messages with the same key keep their order where the provider can promise that."""
+        ...
 
     @property
     def headers(self) -> Mapping[str, Any]:
         """Read-only."""
+        ...
 
     @property
     def payload(self) -> bytes:
         """Msgpack bytes, opaque to a provider."""
+        ...
 
     def encode(self) -> bytes:
         """The frame: what goes into a table, a file or a broker's message body."""
+        ...
 
 
 @runtime_checkable
@@ -64,6 +72,7 @@ class Delivery(Protocol):
     @property
     def message(self) -> QueueMessage:
         """The message; its `attempt` counts this delivery."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 import trio
-from factflow_engine.queues.memory import MemoryQueue
 
+from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, StatefulAdapter
@@ -122,8 +122,7 @@ def run_cancelled_at(step, how):
             with scope if how == "scope" else nullcontext():
                 async with OrchestratorManager(registry=REGISTRY, seams=simulation.seams, queue=queue) as manager:
                     execution = await manager.start(CONFIG)
-                    for number in range(INPUTS):
-                        roots.append(bytes.fromhex(execution.publish_nowait("a", number)))
+                    roots += [bytes.fromhex(execution.publish_nowait("a", number)) for number in range(INPUTS)]
                     if how == "cancel":
                         nursery.start_soon(cancel_when_told, execution)
                     trio.lowlevel.add_instrument(instrument)

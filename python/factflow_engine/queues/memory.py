@@ -186,6 +186,7 @@ class MemorySubscription:
     @contextmanager
     def attached(self) -> Iterator["MemorySubscription"]:
         """Listen to the channel; on exit everything unsettled is ready again, oldest first."""
+
         def listener() -> None:
             self._arrival.unpark_all()
 
