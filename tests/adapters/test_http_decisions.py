@@ -121,7 +121,7 @@ def test_no_retry_after_breaks_anything(value, date):
 
 @given(st.binary(max_size=200), st.integers(1, 50), st.integers(0, 200), st.booleans())
 def test_a_body_is_whole_or_refused(data, step, limit, zipped):
-    wire = gzip.compress(data) if zipped else data
+    wire = gzip.compress(data, mtime=0) if zipped else data
     body = BoundedBody("GET x", "gzip" if zipped else "", limit)
     try:
         for start in range(0, len(wire), step):
@@ -139,7 +139,7 @@ def test_a_bomb_is_refused_before_it_is_inflated():
     assert len(body._body) == 1001
 
 
-@pytest.mark.parametrize("wire", [b"not gzip at all", gzip.compress(b"x" * 1000)[:-20]])
+@pytest.mark.parametrize("wire", [b"not gzip at all", gzip.compress(b"x" * 1000, mtime=0)[:-20]])
 def test_a_damaged_body_is_rejected(wire):
     body = BoundedBody("GET x", "gzip", 10_000)
 
