@@ -1,0 +1,81 @@
+"""`python -m bench SUITE [--quick]`: run, show, record, draw. Progress goes to standard error, tables to standard output."""
+
+import argparse
+import datetime as dt
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.model import FULL, OURS, QUICK, Case, Scale
+from bench.record import ROOT, as_record, write
+from bench.run import CaseResult, run_case
+from bench.table import render
+
+SUITES = ("hop", "latency", "routing", "frames", "scale", "profile")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites that were asked for; 0 even if a target is missed, because a machine's mood is no defect."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of factflow-engine.")
+    parser.add_argument("suite", nargs="+", choices=(*SUITES, "all"))
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and smaller rounds; goes to out/bench, not to the records"
+    )
+    parser.add_argument(
+        "--case", default="", metavar="TEXT", help="only cases whose name contains this; nothing is recorded"
+    )
+    options = parser.parse_args(arguments)
+    names = SUITES if "all" in options.suite else tuple(dict.fromkeys(options.suite))
+    scale = QUICK if options.quick else FULL
+    verdicts = []
+    for name in names:
+        results = run_suite(name, scale, options.case)
+        verdicts += [verdict for result in results for verdict in result.verdicts()]
+        if not options.case:
+            folder = ROOT / "out" / "bench" if options.quick else ROOT / "bench" / "record"
+            keep(name, results, folder, quick=options.quick)
+    print(f"\n{sum(verdict.met for verdict in verdicts)} of {len(verdicts)} targets met")
+    return 0
+
+
+def run_suite(name: str, scale: Scale, only: str = "") -> list[CaseResult]:
+    """Run a suite's cases and print each table as soon as it is there."""
+    started = time.perf_counter()
+    module = importlib.import_module(f"bench.suites.{name}")  # a suite's libraries are needed for that suite alone
+    cases: list[Case] = [case for case in module.cases(scale) if only in case.name]
+    results = []
+    for position, case in enumerate(cases, 1):
+        prefix = f"{name} {position}/{len(cases)} "
+        results.append(run_case(case, scale.rounds_of(case), partial(_telling, prefix)))
+        _tell("")
+        print(f"\n{render(results[-1])}", flush=True)
+    print(f"\n{name}: {time.perf_counter() - started:.0f} s", flush=True)
+    return results
+
+
+def keep(name: str, results: Sequence[CaseResult], folder: Path, *, quick: bool) -> None:
+    """Write the record and the chart."""
+    record = as_record(name, results, quick=quick, taken=dt.datetime.now(dt.UTC))
+    path = write(record, folder)
+    importlib.import_module("bench.chart").draw(
+        record, path.with_suffix(".svg")
+    )  # the harness runs without the drawing library
+    print(f"{path.relative_to(ROOT)} and .svg written", flush=True)
+
+
+def _telling(prefix: str, text: str) -> None:
+    _tell(prefix + text)
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif text.endswith(f"warm-up: {OURS}"):  # a log needs no more than where it is
+        print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

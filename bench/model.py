@@ -1,0 +1,119 @@
+"""What a suite is made of: cases, each with subjects that are measured and targets that are judged.
+
+Apart from the running and the showing, so that a suite is a list of values. Every metric is a cost: less is better.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+OURS = "ours"
+"""Name of the subject that targets are about; a case without it only describes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One figure that a round of a subject yields.
+
+    Attributes:
+        name: Key in what `Subject.measure` returns.
+        unit: Of the figure, for people.
+    """
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Something that is measured: ours, a baseline, or a variant of either.
+
+    Attributes:
+        name: `OURS` for the one that the targets are about.
+        note: What it is, in a line.
+        measure: One round: does the work once and says what it cost, by metric; a metric may be missing.
+    """
+
+    name: str
+    measure: Callable[[], Mapping[str, float]]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What our figure has to reach; make one with `at_most`, `better_than` or `within`.
+
+    Attributes:
+        metric: Which figure.
+        limit: Bound of the absolute figure, if nothing is named in `against`; else of the ratio theirs / ours.
+        against: Baselines; of several, the best at that metric counts.
+        text: The target as it is shown.
+    """
+
+    metric: str
+    limit: float
+    against: tuple[str, ...]
+    text: str
+
+
+def at_most(metric: str, limit: float, unit: str) -> Target:
+    """Our figure itself is bounded."""
+    return Target(metric=metric, limit=limit, against=(), text=f"<= {limit:,g} {unit}")
+
+
+def better_than(metric: str, against: str | Sequence[str], factor: float) -> Target:
+    """The baseline, or the best of several, costs at least `factor` times what we cost."""
+    names = (against,) if isinstance(against, str) else tuple(against)
+    return Target(metric=metric, limit=factor, against=names, text=f">= {factor:,g}x better than {' / '.join(names)}")
+
+
+def within(metric: str, against: Sequence[str], factor: float) -> Target:
+    """We cost at most `factor` times what the best of the baselines costs."""
+    names = " / ".join(against)
+    return Target(metric=metric, limit=1 / factor, against=tuple(against), text=f"within {factor:g}x of {names}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One question.
+
+    Attributes:
+        name: Unique in its suite.
+        answers: The question, as somebody would ask it.
+        metrics: What is shown, the most telling first.
+        subjects: Measured in turns, round by round.
+        targets: Judged on the medians.
+        rounds: Of a full run, in place of the scale's: fewer where a round starts processes, more where it is short.
+    """
+
+    name: str
+    answers: str
+    metrics: Sequence[Metric]
+    subjects: Sequence[Subject]
+    targets: Sequence[Target] = ()
+    rounds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of everything.
+
+    Attributes:
+        rounds: Measured rounds of each subject; one more is run first and thrown away.
+        share: Of the full amount of work in a round, between 0 and 1.
+    """
+
+    rounds: int
+    share: float
+
+    def rounds_of(self, case: Case) -> int:
+        """How many rounds a case gets: its own number, or this one's; fewer of both in a short run."""
+        return self.rounds if case.rounds is None else max(2, round(case.rounds * self.rounds / FULL_ROUNDS))
+
+    def of(self, amount: int, *, least: int = 1) -> int:
+        """That share of a full amount."""
+        return max(least, round(amount * self.share))
+
+
+FULL_ROUNDS = 15
+FULL = Scale(rounds=FULL_ROUNDS, share=1.0)
+QUICK = Scale(rounds=5, share=0.2)

@@ -1,0 +1,119 @@
+"""Our side of the comparisons: pipelines as users write them, through the public names only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from bench.timing import Stopwatch
+from factflow_engine import (
+    AdapterResult,
+    OrchestratorManager,
+    Outcome,
+    PipelineAdapter,
+    PipelineConfigLoader,
+    PipelineContext,
+    PipelineGlobalConfig,
+    ValidatingAdapterRegistry,
+)
+
+BATCH = 500
+"""How many messages a publisher hands over at a time where it publishes in batches."""
+
+
+class Pass(PipelineAdapter):
+    """Looks at nothing, changes nothing."""
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        return AdapterResult.forward()
+
+
+class Rewrite(PipelineAdapter):
+    """Reads the message and says a changed one."""
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        message = context.message
+        message["id"] += 1
+        return AdapterResult(message=message)
+
+
+class Suspend(PipelineAdapter):
+    """Waits once, as one that talks to a socket does."""
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        await trio.lowlevel.checkpoint()
+        return AdapterResult.forward()
+
+
+def linear(adapter: str, *, capacity: int, conditions: bool = True, routes: int = 3) -> str:
+    """The text of a pipeline of routes in a row, one adapter each."""
+    condition = ", condition: {field: kind, operator: eq, value: order}" if conditions else ""
+    lines = ['version: "1.0"', "routes:"]
+    for number in range(routes):
+        lines += [
+            f"  r{number}:",
+            f"    inbound: {{capacity: {capacity}}}",
+            f"    adapters: [{{type: {adapter}{condition}}}]",
+        ]
+        if number + 1 < routes:
+            lines.append(f"    outbound: [{{route: r{number + 1}}}]")
+    return "\n".join(lines) + "\n"
+
+
+def fan_out(kinds: Sequence[str], *, capacity: int) -> str:
+    """The text of a pipeline whose first route chooses one of several by a field."""
+    lines = [
+        'version: "1.0"',
+        "routes:",
+        "  r0:",
+        f"    inbound: {{capacity: {capacity}}}",
+        "    adapters: [{type: pass}]",
+        "    outbound:",
+        *(f"      - {{route: {kind}, condition: {{field: kind, operator: eq, value: {kind}}}}}" for kind in kinds),
+    ]
+    for kind in kinds:
+        lines += [f"  {kind}:", f"    inbound: {{capacity: {capacity}}}", "    adapters: [{type: pass}]"]
+    return "\n".join(lines) + "\n"
+
+
+def registry(**more: type[PipelineAdapter]) -> ValidatingAdapterRegistry:
+    """The adapters above, and more."""
+    known = ValidatingAdapterRegistry()
+    adapters: dict[str, type[PipelineAdapter]] = {"pass": Pass, "rewrite": Rewrite, "suspend": Suspend, **more}
+    for name, adapter in adapters.items():
+        known.register(name, adapter)
+    return known
+
+
+def load(text: str, known: ValidatingAdapterRegistry) -> PipelineGlobalConfig:
+    """The configuration of a text."""
+    return PipelineConfigLoader(known).load_text(text)
+
+
+def carrying(
+    text: str, payloads: Sequence[Mapping[str, Any]], *, hops: int, one_by_one: bool = False
+) -> Callable[[], Mapping[str, float]]:
+    """A `Subject.measure`: publish all payloads to `r0` and wait until the last has ended; cost of one hop.
+
+    The publisher's share (encoding each payload, making its frame) is part of it.
+    """
+    known = registry()
+    config = load(text, known)
+
+    async def run() -> Mapping[str, float]:
+        async with OrchestratorManager(registry=known) as manager:
+            execution = await manager.start(config)
+            with Stopwatch() as watch:
+                if one_by_one:
+                    for payload in payloads:
+                        await execution.publish("r0", payload)
+                else:
+                    for start in range(0, len(payloads), BATCH):
+                        await execution.publish_batch("r0", payloads[start : start + BATCH])
+                report = await execution.wait()
+            ended = sum(route.outcomes[Outcome.COMPLETED] for route in report.routes.values())
+            if ended != len(payloads) * hops:
+                raise RuntimeError(f"{len(payloads)} messages over {hops} hops ended {ended} times: {report}")
+            return watch.per(ended)
+
+    return lambda: trio.run(run)

@@ -1,0 +1,87 @@
+"""Runs a case: its subjects alternate round by round, so that what the machine does meanwhile falls on all alike."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.model import OURS, Case, Target
+from bench.stats import Summary, paired_ratio, summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A target, judged.
+
+    Attributes:
+        target: What was asked.
+        value: Our figure, or how many times what we cost the baseline costs.
+        against: The baseline that counted; None for an absolute target.
+        met: Whether it was reached.
+    """
+
+    target: Target
+    value: float
+    against: str | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """What a case yielded.
+
+    Attributes:
+        case: The question.
+        samples: Subject to metric to the figure of each round.
+    """
+
+    case: Case
+    samples: Mapping[str, Mapping[str, Sequence[float]]]
+
+    def summary(self, subject: str, metric: str) -> Summary | None:
+        """A subject's figure; None if it does not yield this metric."""
+        samples = self.samples[subject].get(metric)
+        return None if not samples else summarise(samples)
+
+    def ratio(self, subject: str, metric: str) -> float | None:
+        """How many times what we cost a subject costs; None where one of both has no figure."""
+        theirs = self.samples[subject].get(metric)
+        ours = self.samples.get(OURS, {}).get(metric)
+        return None if not theirs or not ours or len(theirs) != len(ours) else paired_ratio(theirs, ours)
+
+    def verdicts(self) -> list[Verdict]:
+        """Every target, judged.
+
+        Raises:
+            LookupError: A target names a subject or a metric that the case does not have.
+        """
+        return [self._judge(target) for target in self.case.targets]
+
+    def _judge(self, target: Target) -> Verdict:
+        if not target.against:
+            ours = self.summary(OURS, target.metric)
+            if ours is None:
+                raise LookupError(f"case {self.case.name!r}: {OURS!r} yields no {target.metric!r}")
+            return Verdict(target=target, value=ours.median, against=None, met=ours.median <= target.limit)
+        ratios = {name: ratio for name in target.against if (ratio := self.ratio(name, target.metric)) is not None}
+        if not ratios:
+            raise LookupError(f"case {self.case.name!r}: none of {target.against} yields {target.metric!r}")
+        best = min(ratios, key=ratios.__getitem__)
+        return Verdict(target=target, value=ratios[best], against=best, met=ratios[best] >= target.limit)
+
+
+def run_case(case: Case, rounds: int, tell: Callable[[str], None]) -> CaseResult:
+    """Measure a case: one round of each subject that is thrown away, then the rounds that count.
+
+    Who begins changes from round to round. Garbage of one subject is collected before the next begins.
+    """
+    samples: dict[str, dict[str, list[float]]] = {subject.name: {} for subject in case.subjects}
+    for turn in range(-1, rounds):
+        shift = max(turn, 0) % len(case.subjects)
+        for subject in (*case.subjects[shift:], *case.subjects[:shift]):
+            tell(f"{case.name}: {'warm-up' if turn < 0 else f'round {turn + 1}/{rounds}'}: {subject.name}")
+            gc.collect()
+            figures = subject.measure()
+            if turn >= 0:
+                for metric, figure in figures.items():
+                    samples[subject.name].setdefault(metric, []).append(figure)
+    return CaseResult(case=case, samples=samples)

@@ -1,0 +1,169 @@
+"""What a hop from route to route costs, beside the ways to write it without an engine.
+
+A hop is: taken from an inbox, condition evaluated, adapter called, published to the next inbox, settled, counted. The
+cost is that of the whole run, source included, divided by messages times hops.
+"""
+
+import asyncio
+from typing import Any
+
+import msgpack
+import ormsgpack
+import trio
+
+from bench import pipelines
+from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, trio_channels
+from bench.model import OURS, Case, Scale, Subject, at_most, better_than, within
+from bench.timing import CPU, WALL
+from bench.workloads.messages import KINDS, orders
+
+A = "trio channels"
+A3 = "trio channels, nowait"
+AIO = "asyncio.Queue"
+
+
+async def _pass(message: dict[str, Any]) -> dict[str, Any] | None:
+    return message if message["kind"] == "order" else None
+
+
+def _step(message: dict[str, Any]) -> dict[str, Any]:
+    return message if message["kind"] == "order" else {}
+
+
+def _changed(message: dict[str, Any]) -> dict[str, Any]:
+    if message["kind"] == "order":
+        message["id"] += 1
+    return message
+
+
+async def _rewrite_ormsgpack(data: bytes) -> bytes:
+    return ormsgpack.packb(_changed(ormsgpack.unpackb(data)))
+
+
+async def _rewrite_msgpack(data: bytes) -> bytes:
+    return msgpack.packb(_changed(msgpack.unpackb(data)))
+
+
+def _step_ormsgpack(data: bytes) -> bytes:
+    return ormsgpack.packb(_changed(ormsgpack.unpackb(data)))
+
+
+async def _suspend_trio(message: dict[str, Any]) -> dict[str, Any] | None:
+    if message["kind"] != "order":
+        return None
+    await trio.lowlevel.checkpoint()
+    return message
+
+
+async def _suspend_asyncio(message: dict[str, Any]) -> dict[str, Any] | None:
+    if message["kind"] != "order":
+        return None
+    await asyncio.sleep(0)
+    return message
+
+
+def cases(scale: Scale) -> list[Case]:
+    """Pass-through, rewriting, suspending, and one to three by content."""
+    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale)]
+
+
+def _linear(scale: Scale) -> Case:
+    slow, fast = orders(scale.of(5_000)), orders(scale.of(30_000))
+    few = orders(scale.of(100, least=50))
+    text = pipelines.linear("pass", capacity=100)
+    return Case(
+        name="linear",
+        answers="Three routes in a row, a trivial adapter and a condition each: what does a hop cost?",
+        metrics=(CPU, WALL),
+        subjects=(
+            Subject(name=OURS, measure=pipelines.carrying(text, fast, hops=3), note="publish_batch, capacity 100"),
+            Subject(
+                name="ours, capacity 1000",
+                measure=pipelines.carrying(pipelines.linear("pass", capacity=1000), fast, hops=3),
+                note="the default capacity",
+            ),
+            Subject(
+                name="ours, publish()",
+                measure=pipelines.carrying(text, slow, hops=3, one_by_one=True),
+                note="one awaited publish a message",
+            ),
+            Subject(name=A, measure=trio_channels.carrying(_pass, slow, hops=3, fast=False), note="one task a stage"),
+            Subject(
+                name=A3, measure=trio_channels.carrying(_pass, fast, hops=3, fast=True), note="by hand; no fairness"
+            ),
+            Subject(name=AIO, measure=asyncio_queues.carrying(_pass, fast, hops=3), note="one task a stage"),
+            Subject(name="FastStream", measure=faststream_broker.carrying(few), note="its in-memory test broker"),
+            Subject(name="Bytewax", measure=bytewax_flow.carrying(_step, fast), note="one worker, batches of 100"),
+        ),
+        targets=(better_than("cpu", A, 10), within("cpu", [A3], 1.3), at_most("cpu", 0.7, "us")),
+    )
+
+
+def _rewriting(scale: Scale) -> Case:
+    fast = orders(scale.of(20_000))
+    packed = [ormsgpack.packb(message) for message in fast]
+    some = packed[: scale.of(5_000)]
+    return Case(
+        name="rewriting",
+        answers="The same, with the payload decoded, changed and encoded at every hop.",
+        metrics=(CPU, WALL),
+        subjects=(
+            Subject(name=OURS, measure=pipelines.carrying(pipelines.linear("rewrite", capacity=100), fast, hops=3)),
+            Subject(
+                name=A, measure=trio_channels.carrying(_rewrite_ormsgpack, some, hops=3, fast=False), note="ormsgpack"
+            ),
+            Subject(
+                name="trio channels, msgpack",
+                measure=trio_channels.carrying(_rewrite_msgpack, some, hops=3, fast=False),
+            ),
+            Subject(
+                name=A3, measure=trio_channels.carrying(_rewrite_ormsgpack, packed, hops=3, fast=True), note="ormsgpack"
+            ),
+            Subject(name=AIO, measure=asyncio_queues.carrying(_rewrite_ormsgpack, packed, hops=3), note="ormsgpack"),
+            Subject(name="Bytewax", measure=bytewax_flow.carrying(_step_ormsgpack, packed), note="ormsgpack"),
+        ),
+        targets=(better_than("cpu", A, 4),),
+    )
+
+
+def _suspending(scale: Scale) -> Case:
+    fast, slow = orders(scale.of(10_000)), orders(scale.of(4_000))
+    return Case(
+        name="suspending",
+        answers="The same, with each adapter giving up its turn once, as one that talks to a socket does.",
+        metrics=(CPU, WALL),
+        subjects=(
+            Subject(name=OURS, measure=pipelines.carrying(pipelines.linear("suspend", capacity=100), fast, hops=3)),
+            Subject(name=A, measure=trio_channels.carrying(_suspend_trio, slow, hops=3, fast=False)),
+            Subject(name=A3, measure=trio_channels.carrying(_suspend_trio, slow, hops=3, fast=True)),
+            Subject(name=AIO, measure=asyncio_queues.carrying(_suspend_asyncio, fast, hops=3), note="asyncio.sleep(0)"),
+        ),
+        targets=(better_than("cpu", A, 3),),
+    )
+
+
+def _fan_out(scale: Scale) -> Case:
+    fast, slow = orders(scale.of(30_000), KINDS), orders(scale.of(6_000), KINDS)
+
+    async def same(message: dict[str, Any]) -> dict[str, Any]:
+        return message
+
+    def choose(message: dict[str, Any]) -> str:
+        return str(message["kind"])
+
+    return Case(
+        name="fan-out",
+        answers="One route to three, each message to the one whose condition holds: what does a hop cost?",
+        metrics=(CPU, WALL),
+        subjects=(
+            Subject(
+                name=OURS,
+                measure=pipelines.carrying(pipelines.fan_out(KINDS, capacity=100), fast, hops=2),
+                note="three conditions evaluated",
+            ),
+            Subject(name=A, measure=trio_channels.routing(same, choose, KINDS, slow, fast=False), note="a dict lookup"),
+            Subject(name=A3, measure=trio_channels.routing(same, choose, KINDS, fast, fast=True), note="a dict lookup"),
+            Subject(name=AIO, measure=asyncio_queues.routing(same, choose, KINDS, fast), note="a dict lookup"),
+        ),
+        targets=(better_than("cpu", A, 10),),
+    )

@@ -1,0 +1,113 @@
+"""Memory, many executions at a time, and start-up: each measured in a process of its own, which is thrown away."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from bench.model import OURS, Case, Metric, Scale, Subject, Target, at_most
+from bench.record import ROOT
+
+PEAK = Metric(name="growth", unit="MB")
+RSS = Metric(name="each", unit="MB")
+BURST = Metric(name="burst", unit="x")
+START = Metric(name="wall", unit="ms")
+START_CPU = Metric(name="cpu", unit="ms")
+
+
+def cases(scale: Scale) -> list[Case]:
+    """Lazy emission, two hundred executions, import and first message."""
+    many = scale.of(1_000_000)
+    executions = 200
+    burst = scale.of(100_000)
+    return [
+        Case(
+            name="lazy emission",
+            answers=f"One stage emits {many:,} messages through three routes: how much more memory than for 10,000?",
+            metrics=(PEAK, Metric(name="peak", unit="MB"), Metric(name="hop", unit="us")),
+            subjects=(Subject(name=OURS, measure=_emission(many)),),
+            targets=(at_most("growth", 30, "MB"),),
+            rounds=3,
+        ),
+        Case(
+            name="many executions",
+            answers=(
+                f"{executions} executions of five routes: memory of each while idle; then {burst:,} messages through "
+                "all of them, compared with the same number through one?"
+            ),
+            metrics=(RSS, BURST, Metric(name="all", unit="us a hop"), Metric(name="one", unit="us a hop")),
+            subjects=(Subject(name=OURS, measure=_many(executions, burst)),),
+            targets=(at_most("each", 1.0, "MB"), at_most("burst", 1.5, "times the cost of one")),
+            rounds=5,
+        ),
+        _start(
+            "import",
+            "How long does `import factflow_engine` take in a process that has imported nothing?",
+            "imports",
+            150,
+            floor=("import trio, pydantic", "imports_dependencies", "what it cannot be faster than"),
+        ),
+        _start(
+            "first message",
+            "From process start to the first message through a pipeline of one route?",
+            "first_message",
+            300,
+            floor=("bare interpreter", "nothing", "what no program can avoid"),
+        ),
+    ]
+
+
+def _start(name: str, answers: str, program: str, limit: float, *, floor: tuple[str, str, str]) -> Case:
+    floor_name, floor_program, note = floor
+    target: Target = at_most("wall", limit, "ms")
+    return Case(
+        name=name,
+        answers=answers,
+        metrics=(START, START_CPU),
+        subjects=(
+            Subject(name=OURS, measure=_from_start(program)),
+            Subject(name=floor_name, measure=_from_start(floor_program), note=note),
+        ),
+        targets=(target,),
+        rounds=15,
+    )
+
+
+def _emission(count: int) -> Callable[[], Mapping[str, float]]:
+    def measure() -> Mapping[str, float]:
+        small, large = _run("emission", "10000"), _run("emission", str(count))
+        return {"growth": large["peak"] - small["peak"], "peak": large["peak"], "hop": large["hop"]}
+
+    return measure
+
+
+def _many(executions: int, burst: int) -> Callable[[], Mapping[str, float]]:
+    def measure() -> Mapping[str, float]:
+        figures = _run("executions", str(executions), str(burst))
+        return {**figures, "burst": figures["all"] / figures["one"]}
+
+    return measure
+
+
+def _from_start(program: str) -> Callable[[], Mapping[str, float]]:
+    def measure() -> Mapping[str, float]:
+        started = time.monotonic()
+        figures = _run(program)
+        wall = figures["took_ms"] if "took_ms" in figures else (figures["at"] - started) * 1e3
+        return {"wall": wall, "cpu": figures["cpu_ms"]}
+
+    return measure
+
+
+def _run(program: str, *arguments: str) -> Mapping[str, float]:
+    """What a program of `bench.programs` prints: its figures as JSON."""
+    run = subprocess.run(
+        [sys.executable, "-m", f"bench.programs.{program}", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    figures: dict[str, float] = json.loads(run.stdout)
+    return figures
