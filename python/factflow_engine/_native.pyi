@@ -1,11 +1,16 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
+
+from typing_extensions import disjoint_base
 
 __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
+    "Breaker",
+    "BreakerPermit",
+    "BreakerSettings",
     "Condition",
     "Frame",
     "FrameDecoder",
@@ -274,3 +279,138 @@ def compile_condition(
         operators: An `OperatorRegistry`, or None.
         snapshot: Makes the copy that the condition keeps as its `source`.
     """
+
+# Circuit breakers
+
+@final
+class BreakerSettings:
+    """Checked parameters of a circuit breaker; durations are nanoseconds.
+
+    `factflow_engine.resilience.CircuitBreakerSettings` is what to make, and says what each means.
+    """
+
+    def __new__(
+        cls,
+        *,
+        failure_rate_threshold: float,
+        slow_call_rate_threshold: float,
+        slow_call_duration_ns: int,
+        sliding_window_type: str,
+        sliding_window_size: int,
+        minimum_calls: int,
+        wait_ns: int,
+        wait_multiplier: float,
+        max_wait_ns: int,
+        wait_jitter: float,
+        automatic_half_open: bool,
+        trial_calls: int,
+        max_half_open_ns: int | None,
+        after_half_open: str,
+        lease_ns: int,
+        retry_after: str,
+        max_retry_after_ns: int,
+    ) -> BreakerSettings:
+        """Check every bound.
+
+        Raises:
+            ValueError: One is not kept; the text begins with the parameter's name.
+        """
+
+@disjoint_base
+class Breaker:
+    """The state machine of a circuit breaker, behind a lock; all times are arguments, in nanoseconds.
+
+    `factflow_engine.resilience.CircuitBreaker` is the class to make: a subclass that defines `_classify` and
+    `_deliver`, which are called here.
+    """
+
+    def __new__(cls, settings: BreakerSettings, seed: int, /) -> Self: ...
+    def try_acquire(self, now_ns: int, /) -> BreakerPermit | None:
+        """Ask for a call; None if it is refused. An open breaker whose wait is over gives its first trial call.
+
+        Args:
+            now_ns: Now. An earlier time than one it was told before counts as that one, here and everywhere.
+        """
+
+    def advance(self, now_ns: int, /) -> None:
+        """Do what is due without a call, as a timer would.
+
+        That is the end of trial calls' leases, of a half open that lasted too long, and of the wait in open if the
+        settings make it automatic. `try_acquire` and `record` do this first.
+        """
+
+    def reset(self, now_ns: int, /) -> None:
+        """Make it closed and as new, wherever it is; only the lifetime counters stay."""
+
+    def move_to(self, state: str, now_ns: int, /) -> bool:
+        """Move it by hand; False if that move is not allowed, and then nothing changed.
+
+        Raises:
+            ValueError: There is no state of this name.
+        """
+
+    def move_to_open_for(self, wait_ns: int, now_ns: int, /) -> bool:
+        """Open it by hand for that long; False if that move is not allowed, and then nothing changed."""
+
+    @property
+    def state(self) -> str:
+        """Name of its state, by what it was last told."""
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
+
+    def retry_after_ns(self, now_ns: int, /) -> int | None:
+        """How long until a refused call may be permitted; 0 if one may be now, None if only an operator can say."""
+
+    def stats_at(self, now_ns: int | None, /) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What it is now, and its counts over life, as keywords of `CircuitStats` and `CircuitTotals`.
+
+        Args:
+            now_ns: Now, or None for the latest time it was told. Changes nothing.
+        """
+
+@final
+class BreakerPermit:
+    """The right to make one call, to be given back once: recorded or released.
+
+    One that is dropped is released, whoever dropped it. Made by `Breaker.try_acquire`.
+    """
+
+    def record(self, now_ns: int, duration_ns: int, error: BaseException | None = None, /) -> bool:
+        """Give it back with what came of the call; whether that counts in the breaker's rates.
+
+        It does not if the breaker has changed state since the permit was given, if the trial call's lease is over, or
+        if the error is one that counts as nothing (`CircuitBreaker` says which).
+
+        Args:
+            now_ns: Now.
+            duration_ns: How long the call took.
+            error: What it raised; None is a success. Its `retry_after_seconds`, if it has one, is heard.
+
+        Raises:
+            RuntimeError: It was given back before.
+        """
+
+    def record_failure(self, now_ns: int, duration_ns: int, retry_after_ns: int | None = None, /) -> bool:
+        """Give it back with a result that counts as a failure though nothing was raised.
+
+        Args:
+            now_ns: Now.
+            duration_ns: How long the call took.
+            retry_after_ns: For how long the result asks to stay away.
+
+        Raises:
+            RuntimeError: It was given back before.
+        """
+
+    def release(self) -> None:
+        """Give it back without a result, as if the call had not been; nothing if it was given back before."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was given back."""
+
+    @property
+    def acquired_ns(self) -> int:
+        """When it was given, by the caller's time."""

@@ -138,3 +138,22 @@ class ExecutionClosedError(FactflowError):
         self.execution_id = execution_id
         self.status = status
         super().__init__(f"execution {execution_id} is {status} and takes no more messages")
+
+
+class CircuitTransitionError(FactflowError, ValueError):
+    """The operator must act: a circuit breaker was to be moved where it may not go. It is as it was.
+
+    Attributes:
+        name: What the breaker protects.
+        from_state: Its state.
+        to_state: Where it was to go.
+    """
+
+    def __init__(self, name: str, from_state: str, to_state: str) -> None:
+        self.name = name
+        self.from_state = from_state
+        self.to_state = to_state
+        super().__init__(
+            f"circuit {name!r} is {from_state} and cannot be moved to {to_state}; move it to disabled first, "
+            "from where every move is allowed"
+        )

@@ -7,6 +7,9 @@ try:
     from factflow_engine._native import (
         BUILT_IN_OPERATORS,
         CONDITION_CODES,
+        Breaker,
+        BreakerPermit,
+        BreakerSettings,
         Condition,
         Frame,
         FrameDecoder,
@@ -26,6 +29,9 @@ except ImportError as error:
 __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
+    "Breaker",
+    "BreakerPermit",
+    "BreakerSettings",
     "Condition",
     "Frame",
     "FrameDecoder",

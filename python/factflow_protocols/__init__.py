@@ -5,6 +5,7 @@ An adapter or provider package imports this package and nothing else: it is pure
 """
 
 from factflow_protocols.errors import (
+    CircuitOpenError,
     EngineInstruction,
     FactflowError,
     QueueClosedError,
@@ -39,6 +40,7 @@ from factflow_protocols.values import Ext, Timestamp
 __all__ = [
     "AdapterResult",
     "BatchResult",
+    "CircuitOpenError",
     "Delivery",
     "EngineInstruction",
     "Ext",

@@ -43,6 +43,23 @@ class Reject(EngineInstruction):
         super().__init__(reason)
 
 
+class CircuitOpenError(EngineInstruction):
+    """A circuit breaker refused a call: what it protects is failing, and this message did not reach it.
+
+    The message waits and is processed again, without spending one of its attempts.
+
+    Attributes:
+        name: What the breaker protects.
+        retry_after_seconds: When to ask again; None if only an operator can change the answer.
+    """
+
+    def __init__(self, name: str, retry_after_seconds: float | None) -> None:
+        self.name = name
+        self.retry_after_seconds = retry_after_seconds
+        when = "until somebody moves it" if retry_after_seconds is None else f"for another {retry_after_seconds:g} s"
+        super().__init__(f"circuit {name!r} refuses calls {when}")
+
+
 class QueueError(FactflowError):
     """A queue provider could not do what was asked; the message that was being published is not stored.
 

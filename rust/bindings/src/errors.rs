@@ -3,9 +3,11 @@
 //! The classes are Python's, so that they can be documented, subclassed and raised there too; each is imported once,
 //! when it is first needed, because the package imports this module before it defines them.
 
+use factflow_core::breaker;
 use factflow_core::frames;
 use factflow_core::value;
 use pyo3::PyErrArguments;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -36,6 +38,12 @@ where
 #[cold]
 pub fn refused(py: Python<'_>, message: String) -> PyErr {
     raise(py, &CODEC, "CodecError", (message,))
+}
+
+/// A parameter of a circuit breaker outside its bounds.
+#[cold]
+pub fn invalid_settings(error: &breaker::SettingsError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// Bytes that are not a value.

@@ -2,6 +2,7 @@
 //!
 //! This file is the index; `errors` is the one place where Rust errors become Python exceptions.
 
+mod breaker;
 mod codec;
 mod conditions;
 mod errors;
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::breaker::{Breaker, BreakerPermit, BreakerSettings};
     #[pymodule_export]
     use crate::codec::{label_of, pack, unpack, validate};
     #[pymodule_export]

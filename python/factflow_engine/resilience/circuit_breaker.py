@@ -1,0 +1,187 @@
+"""A circuit breaker: calls go through it, and it refuses them while what they call keeps failing.
+
+The machine is Rust's; here it meets what Rust does not know: trio's tasks and cancellation, exceptions, listeners and
+the seams. The methods that take a time are free of all of it.
+"""
+
+from types import TracebackType
+from typing import Any
+
+import trio
+
+from factflow_engine.errors import CircuitTransitionError
+from factflow_engine.native import Breaker, BreakerPermit
+from factflow_engine.resilience.circuit_events import CircuitEvent, CircuitEvents
+from factflow_engine.resilience.circuit_settings import CircuitBreakerSection, CircuitBreakerSettings
+from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitReason, CircuitState
+from factflow_engine.resilience.circuit_stats import AdapterCircuitMetrics, CircuitStats, CircuitTotals
+from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
+from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomness
+from factflow_protocols import CircuitOpenError
+
+
+class CircuitBreaker(Breaker):
+    """Refuses calls while the rate of failed or slow ones is too high, then tries a few, then goes on.
+
+    Around a call, from any number of tasks::
+
+        async with breaker:  # CircuitOpenError if it is refused
+            await client.get(url)
+
+    or by hand, with a time of the caller's own in nanoseconds that never goes back::
+
+        permit = breaker.try_acquire(now_ns)  # None if it is refused
+        ...
+        permit.record(now_ns, duration_ns, error)  # or permit.release()
+
+    Do not mix times of different clocks on one breaker. A call that is cancelled records nothing and gives its permit
+    back, and so does a permit that is dropped. A result counts only in the state that permitted the call.
+
+    Timers are deadlines: each call does first what is due. Where no calls come, call `advance` at `next_deadline_ns`.
+
+    Args:
+        config: When it opens, and for how long: settings, or a configuration's `circuit_breaker` section.
+        name: What it protects, for errors, events and reports.
+        clock: What `async with` and `acquire_nowait` read; the machine's by default.
+        randomness: What seeds the jitter of its waits; the machine's by default.
+
+    Attributes:
+        events: Where to subscribe to what happens to it.
+
+    Raises:
+        ValueError: A parameter of the configuration is outside its bounds.
+    """
+
+    __slots__ = ("_clock", "_entered", "_errors", "_name", "events")
+
+    events: CircuitEvents
+    _name: str
+    _clock: Clock
+    _errors: ErrorClasses
+    # Each task's permits of the `async with` blocks that it is in, innermost last; no task has an empty list.
+    _entered: dict[trio.lowlevel.Task, list[BreakerPermit]]
+
+    def __new__(
+        cls,
+        config: CircuitBreakerSettings | CircuitBreakerSection,
+        *,
+        name: str = "circuit",
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> "CircuitBreaker":
+        """See the class."""
+        settings = CircuitBreakerSettings.of(config)
+        seed = int.from_bytes((SystemRandomness() if randomness is None else randomness).token(8))
+        self = super().__new__(cls, settings.native, seed)
+        self._name = name
+        self._clock = SystemClock() if clock is None else clock
+        self._errors = settings.errors
+        self._entered = {}
+        self.events = CircuitEvents()
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it protects."""
+        return self._name
+
+    @property
+    def state(self) -> CircuitState:
+        """Its state, by what it was last told: time that passed since has not been looked at."""
+        return CircuitState(super().state)
+
+    def stats(self, now_ns: int | None = None) -> CircuitStats:
+        """What it is and has counted; reading changes nothing.
+
+        Args:
+            now_ns: Now, for what passes with time; by default the latest time that it was told.
+        """
+        now, totals = self.stats_at(now_ns)
+        state = CircuitState(now.pop("state"))
+        return CircuitStats(name=self._name, state=state, totals=CircuitTotals(**totals), **now)
+
+    def metrics(self, now_ns: int | None = None) -> AdapterCircuitMetrics:
+        """The same as of a stage that has no other breaker, under the key `""`."""
+        stats = self.stats(now_ns)
+        return AdapterCircuitMetrics(
+            name=self._name, states={stats.state: 1}, totals=stats.totals, circuits={"": stats}
+        )
+
+    def acquire_nowait(self) -> BreakerPermit:
+        """A permit, by the breaker's own clock.
+
+        Raises:
+            CircuitOpenError: The call is refused.
+        """
+        now_ns = self._clock.monotonic_ns()
+        permit = self.try_acquire(now_ns)
+        if permit is None:
+            wait_ns = self.retry_after_ns(now_ns)
+            raise CircuitOpenError(self._name, None if wait_ns is None else wait_ns / 1e9)
+        return permit
+
+    def transition_to(self, state: CircuitState, now_ns: int) -> None:
+        """Move it by hand. The state is entered anew even if it is the same, which is not an event.
+
+        From closed, anything but half open; from metrics only: closed, forced open, disabled; from others, anything.
+        Permits that are out no longer count, and what was due by then is forgotten.
+
+        Raises:
+            CircuitTransitionError: That move is not allowed; the breaker is as it was.
+        """
+        if not self.move_to(state, now_ns):
+            raise CircuitTransitionError(self._name, self.state, state)
+
+    def transition_to_open_for(self, seconds: float, now_ns: int) -> None:
+        """Open it by hand for a time that is neither capped nor jittered and does not lengthen later ones.
+
+        Raises:
+            CircuitTransitionError: It is metrics only; the breaker is as it was.
+        """
+        if not self.move_to_open_for(round(seconds * 1e9), now_ns):
+            raise CircuitTransitionError(self._name, self.state, CircuitState.OPEN)
+
+    async def __aenter__(self) -> BreakerPermit:
+        """A checkpoint, then a permit; it may be given back within the block to say what came of the call.
+
+        Raises:
+            CircuitOpenError: The call is refused.
+        """
+        # Before the permit, so that a cancellation here finds nothing to give back.
+        await trio.lowlevel.checkpoint()
+        permit = self.acquire_nowait()
+        self._entered.setdefault(trio.lowlevel.current_task(), []).append(permit)
+        return permit
+
+    async def __aexit__(
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Record how the block ended, unless it was cancelled, or gave its permit back itself. No checkpoint."""
+        task = trio.lowlevel.current_task()
+        permits = self._entered[task]
+        permit = permits.pop()
+        if not permits:
+            del self._entered[task]
+        if not permit.is_settled:
+            now_ns = self._clock.monotonic_ns()
+            permit.record(now_ns, max(now_ns - permit.acquired_ns, 0), error)
+
+    def _classify(self, error: BaseException) -> tuple[Verdict, int | None]:
+        """Called by the machine for an error that is recorded."""
+        return self._errors.judge(error)
+
+    def _deliver(self, rows: tuple[dict[str, Any], ...]) -> None:
+        """Called by the machine with what happened, in order."""
+        self.events.publish([_event(self._name, row) for row in rows])
+
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self._name!r} {super().state}>"
+
+
+def _event(name: str, row: dict[str, Any]) -> CircuitEvent:
+    row["kind"] = CircuitEventKind(row["kind"])
+    if row["kind"] is CircuitEventKind.TRANSITION:
+        row["from_state"] = CircuitState(row["from_state"])
+        row["to_state"] = CircuitState(row["to_state"])
+        row["reason"] = CircuitReason(row["reason"])
+    return CircuitEvent(name=name, **row)

@@ -1,0 +1,131 @@
+"""One circuit breaker for each key of a stage: a host, say, so that one that is down does not stop the others.
+
+Keys come from messages, so their number has no bound of its own; here it has one.
+"""
+
+from collections import Counter, OrderedDict
+from itertools import chain
+from typing import Final
+
+from factflow_engine.resilience.circuit_breaker import CircuitBreaker
+from factflow_engine.resilience.circuit_events import CircuitEvent, CircuitEvents
+from factflow_engine.resilience.circuit_settings import CircuitBreakerSection, CircuitBreakerSettings
+from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitState
+from factflow_engine.resilience.circuit_stats import AdapterCircuitMetrics, CircuitStats, CircuitTotals
+from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomness
+
+_REFUSING: Final = frozenset({CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.FORCED_OPEN})
+
+
+class DomainMetrics:
+    """Breakers by key, made when a key is first asked for, and what they counted.
+
+    When there are too many, the one that was used least recently goes; first among those that permit every call,
+    because forgetting that a host is down means to call it again. Its counts stay in the totals. A permit of a breaker
+    that went is given back to that breaker, where it changes nothing here.
+
+    Args:
+        config: Parameters of each breaker.
+        name: What they protect; a breaker's own name is `name[key]`.
+        max_keys: How many breakers there are at most, 1 or more.
+        clock: See `CircuitBreaker`.
+        randomness: See `CircuitBreaker`.
+
+    Attributes:
+        events: Where to subscribe to what happens to any of them.
+
+    Raises:
+        ValueError: `max_keys` is below 1, or a parameter is outside its bounds.
+    """
+
+    __slots__ = (
+        "_calm", "_clock", "_evicted", "_evicted_totals", "_max_keys", "_name", "_randomness", "_settings",
+        "_troubled", "events",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        config: CircuitBreakerSettings | CircuitBreakerSection,
+        *,
+        name: str = "circuit",
+        max_keys: int = 1000,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
+        if max_keys < 1:
+            raise ValueError(f"max_keys: expected 1 or more, came {max_keys}")
+        self._settings = CircuitBreakerSettings.of(config)
+        self._name = name
+        self._max_keys = max_keys
+        self._clock = SystemClock() if clock is None else clock
+        self._randomness = SystemRandomness() if randomness is None else randomness
+        # Every breaker is in one of these, by whether it may refuse calls; each in order of use, the latest last.
+        self._calm: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._troubled: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._evicted = 0
+        self._evicted_totals = CircuitTotals()
+        self.events = CircuitEvents()
+
+    def breaker(self, key: str) -> CircuitBreaker:
+        """The breaker of this key, which is now the one used most recently. Constant time."""
+        for group in (self._calm, self._troubled):
+            found = group.get(key)
+            if found is not None:
+                group.move_to_end(key)
+                return found
+        if len(self) >= self._max_keys:
+            self._evict()
+        made = CircuitBreaker(
+            self._settings, name=f"{self._name}[{key}]", clock=self._clock, randomness=self._randomness
+        )
+        made.events.subscribe(lambda event: self._heard(key, made, event))
+        self._calm[key] = made
+        return made
+
+    def advance(self, now_ns: int) -> None:
+        """Do for every breaker what is due without a call; see `CircuitBreaker.advance`."""
+        # Only these have timers. A copy, because what happens moves them.
+        for breaker in tuple(self._troubled.values()):
+            breaker.advance(now_ns)
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
+        deadlines = (breaker.next_deadline_ns for breaker in self._troubled.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def stats(self, now_ns: int | None = None) -> dict[str, CircuitStats]:
+        """Each breaker's statistics by its key; see `CircuitBreaker.stats`."""
+        every = chain(self._calm.items(), self._troubled.items())
+        return {key: breaker.stats(now_ns) for key, breaker in every}
+
+    def metrics(self, now_ns: int | None = None) -> AdapterCircuitMetrics:
+        """All of them together, and by key."""
+        circuits = self.stats(now_ns)
+        return AdapterCircuitMetrics(
+            name=self._name,
+            states=dict(Counter(stats.state for stats in circuits.values())),
+            totals=sum((stats.totals for stats in circuits.values()), self._evicted_totals),
+            circuits=circuits,
+            evicted=self._evicted,
+        )
+
+    def __len__(self) -> int:
+        return len(self._calm) + len(self._troubled)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._calm or key in self._troubled
+
+    def _evict(self) -> None:
+        _, breaker = (self._calm or self._troubled).popitem(last=False)
+        self._evicted += 1
+        self._evicted_totals += breaker.stats().totals
+
+    def _heard(self, key: str, breaker: CircuitBreaker, event: CircuitEvent) -> None:
+        group = self._calm if key in self._calm else self._troubled
+        if group.get(key) is not breaker:
+            return  # it was evicted, and reports the end of a call that it permitted before
+        if event.kind is CircuitEventKind.TRANSITION:
+            del group[key]
+            (self._troubled if event.to_state in _REFUSING else self._calm)[key] = breaker
+        self.events.publish([event])

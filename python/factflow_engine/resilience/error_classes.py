@@ -1,0 +1,101 @@
+"""What an exception means to a circuit breaker.
+
+Apart because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from factflow_protocols import EngineInstruction, RetryLater
+
+_MAX_SECONDS: Final = 1e9
+
+
+class Verdict(StrEnum):
+    """What one ended call counts as."""
+
+    FAILURE = "failure"
+    SUCCESS = "success"
+    IGNORED = "ignored"
+    """It counts as nothing."""
+    RELEASE = "release"
+    """It did not end by itself: it was cancelled or interrupted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorClasses:
+    """Which exceptions count, by names of their classes; a name also means the subclasses.
+
+    In this order: cancellation and interrupts record nothing. What is to be ignored counts as nothing. An instruction
+    to the engine (`RetryLater`, `Reject`, a refusal of another breaker) counts as nothing unless it is named. What is
+    to be recorded, everything by default, is a failure. Anything else is a success: the dependency answered.
+
+    A group counts by what it holds: a failure if one of its exceptions is.
+
+    Attributes:
+        record: Names that count as failures; empty: all.
+        ignore: Names that count as nothing; wins.
+    """
+
+    record: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+
+    def judge(self, error: BaseException) -> tuple[Verdict, int | None]:
+        """What a call counts as that ended so, and for how many nanoseconds it asked to stay away.
+
+        That is the attribute `retry_after_seconds` of a failure, or the delay of a `RetryLater`, if it is a number of
+        zero or more; of a group, the longest.
+        """
+        if not isinstance(error, BaseExceptionGroup):
+            verdict = self._verdict(error)
+            return verdict, _asked_ns(error) if verdict is Verdict.FAILURE else None
+        if not self.ignore.isdisjoint(_names(type(error))):
+            return Verdict.IGNORED, None
+        verdicts: set[Verdict] = set()
+        asked_ns: list[int] = []
+        for leaf in _leaves(error):
+            verdict, asked = self.judge(leaf)
+            verdicts.add(verdict)
+            if asked is not None:
+                asked_ns.append(asked)
+        # In the order of the enumeration: a failure outweighs the rest, a cancellation beside anything says nothing.
+        return next(verdict for verdict in Verdict if verdict in verdicts), max(asked_ns, default=None)
+
+    def _verdict(self, error: BaseException) -> Verdict:
+        if not isinstance(error, Exception):
+            return Verdict.RELEASE
+        names = _names(type(error))
+        if not self.ignore.isdisjoint(names):
+            return Verdict.IGNORED
+        if isinstance(error, EngineInstruction):
+            named = any(
+                cls.__name__ in self.record for cls in type(error).__mro__ if issubclass(cls, EngineInstruction)
+            )
+            return Verdict.FAILURE if named else Verdict.IGNORED
+        return Verdict.FAILURE if not self.record or not self.record.isdisjoint(names) else Verdict.SUCCESS
+
+
+def _names(error_class: type) -> tuple[str, ...]:
+    return tuple(cls.__name__ for cls in error_class.__mro__)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions in a group and in the groups within, without recursion: groups may be nested deeply."""
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        else:
+            yield error
+
+
+def _asked_ns(error: BaseException) -> int | None:
+    seconds = error.delay_seconds if isinstance(error, RetryLater) else getattr(error, "retry_after_seconds", None)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    if not seconds >= 0:  # nor is it a NaN
+        return None
+    return round(min(seconds, _MAX_SECONDS) * 1e9)

@@ -1,0 +1,103 @@
+"""What exceptions mean to a breaker."""
+
+import pytest
+import trio
+
+from factflow_engine.resilience import ErrorClasses, Verdict
+from factflow_protocols import CircuitOpenError, Reject, RetryLater
+
+EVERYTHING = ErrorClasses()
+CHOSEN = ErrorClasses(record=frozenset({"OSError", "RetryLater"}), ignore=frozenset({"TimeoutError", "KeyError"}))
+
+
+async def cancelled() -> trio.Cancelled:
+    caught: list[trio.Cancelled] = []
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as error:
+            caught.append(error)
+            raise
+    return caught[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "verdict"),
+    [
+        (EVERYTHING, ValueError(), Verdict.FAILURE),
+        (EVERYTHING, KeyboardInterrupt(), Verdict.RELEASE),
+        (EVERYTHING, SystemExit(), Verdict.RELEASE),
+        (EVERYTHING, GeneratorExit(), Verdict.RELEASE),
+        (EVERYTHING, Reject("no"), Verdict.IGNORED),
+        (EVERYTHING, RetryLater(1), Verdict.IGNORED),
+        (EVERYTHING, CircuitOpenError("other", 1.0), Verdict.IGNORED),
+        (CHOSEN, OSError(), Verdict.FAILURE),
+        (CHOSEN, ConnectionResetError(), Verdict.FAILURE),  # a subclass of what is recorded
+        (CHOSEN, TimeoutError(), Verdict.IGNORED),  # a subclass of OSError; ignoring wins
+        (CHOSEN, ValueError(), Verdict.SUCCESS),
+        (CHOSEN, RetryLater(1), Verdict.FAILURE),  # named
+        (CHOSEN, Reject("no"), Verdict.IGNORED),  # not named
+        (ErrorClasses(record=frozenset({"Exception"})), Reject("no"), Verdict.IGNORED),  # not named either
+        (ErrorClasses(record=frozenset({"EngineInstruction"})), Reject("no"), Verdict.FAILURE),
+        (CHOSEN, ExceptionGroup("", [ValueError(), OSError()]), Verdict.FAILURE),
+        (CHOSEN, ExceptionGroup("", [ValueError(), KeyError()]), Verdict.SUCCESS),
+        (CHOSEN, ExceptionGroup("", [KeyError(), ExceptionGroup("", [TimeoutError()])]), Verdict.IGNORED),
+        (CHOSEN, BaseExceptionGroup("", [KeyboardInterrupt()]), Verdict.RELEASE),
+        (CHOSEN, BaseExceptionGroup("", [KeyboardInterrupt(), OSError()]), Verdict.FAILURE),
+        (ErrorClasses(ignore=frozenset({"ExceptionGroup"})), ExceptionGroup("", [OSError()]), Verdict.IGNORED),
+    ],
+    ids=repr,
+)
+def test_an_exception_counts_by_its_classes(classes, error, verdict):
+    assert classes.judge(error) == (
+        verdict,
+        1_000_000_000 if isinstance(error, RetryLater) and verdict is Verdict.FAILURE else None,
+    )
+
+
+async def test_cancellation_counts_as_nothing_alone_and_in_groups():
+    error = await cancelled()
+    assert EVERYTHING.judge(error) == (Verdict.RELEASE, None)
+    assert EVERYTHING.judge(BaseExceptionGroup("", [error, error])) == (Verdict.RELEASE, None)
+    assert EVERYTHING.judge(BaseExceptionGroup("", [error, OSError()])) == (Verdict.FAILURE, None)
+
+
+def asking(value: object, *, error: Exception | None = None) -> Exception:
+    error = OSError() if error is None else error
+    error.retry_after_seconds = value
+    return error
+
+
+@pytest.mark.parametrize(
+    ("asked", "heard"),
+    [
+        (30, 30_000_000_000),
+        (0.5, 500_000_000),
+        (0, 0),
+        (1e300, 10**18),
+        (float("inf"), 10**18),
+        (10**400, 10**18),
+        (-1, None),
+        (float("nan"), None),
+        (True, None),
+        ("30", None),
+        (None, None),
+    ],
+)
+def test_a_wait_is_heard_if_it_is_a_number_of_seconds(asked, heard):
+    assert EVERYTHING.judge(asking(asked)) == (Verdict.FAILURE, heard)
+
+
+def test_only_a_failures_wait_is_heard_and_of_a_group_the_longest():
+    assert CHOSEN.judge(asking(30, error=ValueError())) == (Verdict.SUCCESS, None)
+    assert CHOSEN.judge(asking(30, error=KeyError())) == (Verdict.IGNORED, None)
+    group = ExceptionGroup("", [asking(3), asking(9), asking(99, error=ValueError())])
+    assert CHOSEN.judge(group) == (Verdict.FAILURE, 9_000_000_000)
+
+
+def test_groups_may_be_nested_deeper_than_the_stack():
+    group = ExceptionGroup("", [OSError()])
+    for _ in range(5_000):
+        group = ExceptionGroup("", [group])
+    assert EVERYTHING.judge(group) == (Verdict.FAILURE, None)
