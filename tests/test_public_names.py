@@ -14,7 +14,7 @@ ENGINE = {
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "Delivery", "EngineInstruction", "Ext", "FactflowError",
+    "AdapterResult", "BatchResult", "CircuitOpenError", "Delivery", "EngineInstruction", "Ext", "FactflowError",
     "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata", "PipelineAdapter", "PipelineContext",
     "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage", "QueueProtocol", "Reject", "RetryLater",
     "StageInfo", "StageStatus", "StatefulAdapter", "StorageError", "StorageNotFoundError", "StorageProtocol",
