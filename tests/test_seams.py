@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 import trio
-from factflow_engine.seams import Seams, TimeOrderedIds, TrioThreads
-from factflow_engine.testing import Simulation, simulate
 from hypothesis import given
 from hypothesis import strategies as st
+
+from factflow_engine.seams import Seams, TimeOrderedIds, TrioThreads
+from factflow_engine.testing import Simulation, simulate
 
 
 class FixedRandomness:

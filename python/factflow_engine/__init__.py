@@ -6,8 +6,6 @@ form of a message; `seams` is where time, randomness, ids and threads come from;
 What plugs in from outside depends on `factflow_protocols` alone. This file holds the public names and no logic.
 """
 
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject, RetryLater, StatefulAdapter
-
 from factflow_engine.adapters import AdapterDiscovery, ValidatingAdapterRegistry, auto_discover_and_register
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry
 from factflow_engine.config import (
@@ -33,6 +31,7 @@ from factflow_engine.runtime.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
 from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject, RetryLater, StatefulAdapter
 
 __all__ = [
     "AdapterConfig",
@@ -51,8 +50,8 @@ __all__ = [
     "OperatorRegistry",
     "OrchestratorConfig",
     "OrchestratorManager",
-    "Outcome",
     "OutboundConfig",
+    "Outcome",
     "PipelineAdapter",
     "PipelineConfigLoader",
     "PipelineContext",
