@@ -89,21 +89,22 @@ class TimeOrderedIds:
     source are strictly ordered and cost no system call.
     """
 
-    __slots__ = ("_last_ms", "_random", "_tail")
+    __slots__ = ("_next_ms_ns", "_random", "_value")
 
     def __init__(self, randomness: Randomness) -> None:
         self._random = randomness
-        self._last_ms = -1
-        self._tail = 0
+        self._value = 0  # the last id, as a number
+        self._next_ms_ns = 0  # wall time from which another millisecond counts
 
     def new(self, wall_ns: int) -> bytes:
-        ms = wall_ns // 1_000_000
-        if ms > self._last_ms:
-            self._last_ms = ms
-            self._tail = int.from_bytes(self._random.token(10)) >> 1  # the top bit is room to count in
+        if wall_ns < self._next_ms_ns:
+            self._value += 1
         else:
-            self._tail += 1
-        return self._last_ms.to_bytes(6) + self._tail.to_bytes(10)
+            ms = wall_ns // 1_000_000
+            self._next_ms_ns = (ms + 1) * 1_000_000
+            # The top bit of the randomness stays clear: room to count in.
+            self._value = ms << 80 | int.from_bytes(self._random.token(10)) >> 1
+        return self._value.to_bytes(16)
 
 
 class TrioThreads:

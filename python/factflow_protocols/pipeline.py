@@ -45,7 +45,7 @@ class AdapterResult:
                 "AdapterResult needs exactly one of message= and emitted=; "
                 "use AdapterResult.forward() to pass the message on unchanged, or return None to end it here"
             )
-        if isinstance(emitted, (str, bytes, Mapping)):
+        if emitted is not None and isinstance(emitted, (str, bytes, Mapping)):
             raise TypeError(
                 f"AdapterResult(emitted=...) needs a list or iterator of messages, got {type(emitted).__name__}; "
                 "write emitted=[value] to emit one message"

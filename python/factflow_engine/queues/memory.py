@@ -43,21 +43,24 @@ class MemoryChannel:
         owner: Name of the queue, or of the subscription if it is a topic's.
         capacity: How many ready frames make it full.
         ready: What can be taken; oldest at the left.
-        unsettled: Taken and not yet settled.
-        listeners: Called, without arguments, after frames became ready.
-        watchers: Called once each, without arguments, when a full channel has room again.
+        redelivered: How many frames were given back.
+        armed: Whether `tell` must be called after a frame became ready. A single listener may switch it off while it
+            knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
+        awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
+        listeners: Who reads: called, without arguments, by `tell`.
     """
 
-    __slots__ = ("_room", "capacity", "listeners", "owner", "ready", "redelivered", "unsettled", "watchers")
+    __slots__ = ("_room", "_watchers", "armed", "awaited", "capacity", "listeners", "owner", "ready", "redelivered")
 
     def __init__(self, owner: str, capacity: int) -> None:
         self.owner = owner
         self.capacity = capacity
         self.ready: deque[Frame] = deque()
-        self.unsettled = 0
         self.redelivered = 0
+        self.armed = True
+        self.awaited = False
         self.listeners: list[Callable[[], None]] = []
-        self.watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[], None]] = []  # told once each when there is room
         self._room = trio.lowlevel.ParkingLot()
 
     @property
@@ -65,55 +68,83 @@ class MemoryChannel:
         """Whether publishers must wait."""
         return len(self.ready) >= self.capacity
 
+    @property
+    def shared(self) -> bool:
+        """Whether several consumers read it, so that `armed` must stay on."""
+        return len(self.listeners) > 1
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Add a consumer."""
+        self.listeners.append(listener)
+        self.armed = True
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Remove a consumer; the others hear of what it leaves."""
+        if listener in self.listeners:
+            self.listeners.remove(listener)
+            self.armed = True
+            self.tell()
+
     def append(self, frame: Frame) -> None:
-        """Make a frame ready, whatever the capacity says, and tell the listeners."""
+        """Make a frame ready, whatever the capacity says, and tell the consumers."""
         self.ready.append(frame)
-        for listener in self.listeners:
-            listener()
+        if self.armed:
+            self.tell()
 
     def take(self) -> Frame:
-        """Hand out the oldest frame; it counts as unsettled from here."""
+        """Hand out the oldest frame."""
         frame = self.ready.popleft()
-        self.unsettled += 1
-        if self.watchers or self._room:
-            self._tell_of_room()
+        if self.awaited:
+            self.tell_of_room()
         return frame
 
     def give_back(self, frame: Frame) -> None:
-        """Settle a taken frame by making it the next to be taken."""
-        self.unsettled -= 1
+        """Make a taken frame the next to be taken."""
         self.redelivered += 1
         self.ready.appendleft(frame)
-        for listener in self.listeners:
-            listener()
+        self.tell()
 
     def close(self) -> None:
         """Forget everything and hold nobody up any more."""
         self.ready.clear()
         self.listeners.clear()
         self.capacity = sys.maxsize
-        self._tell_of_room()
+        self.tell_of_room()
 
-    def settled(self) -> None:
-        """Forget a taken frame for good; the listeners may have waited for that."""
-        self.unsettled -= 1
-        for listener in self.listeners:
+    def tell(self) -> None:
+        """Tell the consumers that something is ready, or settled."""
+        for listener in tuple(self.listeners):
             listener()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have this called once when there is room."""
+        if watcher not in self._watchers:
+            self._watchers.append(watcher)
+            self.awaited = True
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Withdraw a `watch`."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     async def wait_for_room(self) -> None:
         """Return when there may be room; another publisher may be faster, so look again."""
+        self.awaited = True
         await self._room.park()
 
     def wake_publishers(self) -> None:
         """Let those who wait for room look again at whether they still want it."""
         self._room.unpark_all()
 
-    def _tell_of_room(self) -> None:
-        if not self.is_full:
-            watchers, self.watchers = self.watchers, []
+    def tell_of_room(self) -> None:
+        """If there is room, tell those who wait for it: as many publishers as fit, and every watcher."""
+        room = self.capacity - len(self.ready)
+        if room > 0:
+            watchers, self._watchers = self._watchers, []
+            self._room.unpark(count=room)
+            self.awaited = bool(self._room)
             for watcher in watchers:
                 watcher()
-            self._room.unpark(count=self.capacity - len(self.ready))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +187,7 @@ class MemorySubscription:
         for delivery in acks:
             if isinstance(delivery, MemoryDelivery) and delivery in self._unsettled:
                 self._unsettled.discard(delivery)
-                self._channel.settled()
+                self._channel.tell()
         for nack in reversed(nacks):
             if isinstance(nack.delivery, MemoryDelivery) and nack.delivery in self._unsettled:
                 self._give_back(nack.delivery, nack)
@@ -190,11 +221,11 @@ class MemorySubscription:
         def listener() -> None:
             self._arrival.unpark_all()
 
-        self._channel.listeners.append(listener)
+        self._channel.listen(listener)
         try:
             yield self
         finally:
-            self._channel.listeners.remove(listener)
+            self._channel.unlisten(listener)
             frames = [delivery.message for delivery in self._unsettled] + [frame for _, _, frame in self._delayed]
             for frame in sorted(frames, key=lambda frame: frame.message_id, reverse=True):
                 self._channel.give_back(frame)

@@ -17,28 +17,26 @@ _UNDECODED: Any = object()
 class MessageContext(PipelineContext):
     """See `PipelineContext`."""
 
-    __slots__ = ("_headers", "_message", "_payload", "frame", "stage_of")
+    __slots__ = ("_message", "frame", "stage_of")
 
-    def __init__(self, frame: Frame, payload: bytes, headers: Mapping[str, Any] | None, stage: Stage) -> None:
+    def __init__(self, frame: Frame, stage: Stage) -> None:
         self.frame = frame
         self.stage_of = stage
-        self._payload = payload
-        self._headers = headers
         self._message = _UNDECODED
 
     @property
     def message(self) -> Any:
         if self._message is _UNDECODED:
-            self._message = unpack(self._payload)
+            self._message = unpack(self.payload)
         return self._message
 
     @property
     def payload(self) -> bytes:
-        return self._payload
+        return self.frame.payload
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        return self.frame.headers if self._headers is None else MappingProxyType(dict(self._headers))
+        return self.frame.headers
 
     @property
     def key(self) -> str | None:
@@ -75,3 +73,22 @@ class MessageContext(PipelineContext):
 
     def __repr__(self) -> str:
         return f"<message {self.message_id} at {self.route}/{self.stage}>"
+
+
+class ChangedContext(MessageContext):
+    """The context of a message whose payload or headers an earlier stage has replaced; None: the frame's own."""
+
+    __slots__ = ("_headers", "_payload")
+
+    def __init__(self, frame: Frame, stage: Stage, payload: bytes | None, headers: Mapping[str, Any] | None) -> None:
+        super().__init__(frame, stage)
+        self._payload = frame.payload if payload is None else payload
+        self._headers = frame.headers if headers is None else MappingProxyType(dict(headers))
+
+    @property
+    def payload(self) -> bytes:
+        return self._payload
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        return self._headers

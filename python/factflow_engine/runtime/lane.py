@@ -4,9 +4,10 @@ Plain state with the questions that the loop asks of it; nothing here awaits. Ap
 about running ("has work", "has a permit", "has room") stands in one place.
 """
 
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 
@@ -16,6 +17,9 @@ from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
 from factflow_protocols import AdapterResult
+
+TURN: Final = 16
+"""How many messages a lane may have taken before it is the next lane's turn."""
 
 
 class Family:
@@ -46,24 +50,21 @@ class Child:
 
     Attributes:
         frame: Its frame.
-        headers: Overrides of the frame's headers; None for the frame's own.
         index: The stage to begin at; of `result` if that is given.
         family: Whose child it is.
         result: What the stage at `index` already returned for it (what a stateful stage said at the end).
     """
 
-    __slots__ = ("family", "frame", "headers", "index", "result")
+    __slots__ = ("family", "frame", "index", "result")
 
     def __init__(
         self,
         frame: Frame,
-        headers: Mapping[str, Any] | None,
         index: int,
         family: Family,
         result: AdapterResult | None = None,
     ) -> None:
         self.frame = frame
-        self.headers = headers
         self.index = index
         self.family = family
         self.result = result
@@ -104,14 +105,18 @@ class Lane:
         busy: Permits in use. 0 <= busy, and busy <= limit except after the limit was lowered.
         pauses: Reasons not to run.
         listed: Whether it stands in the loop's ready list; at most once.
+        first: The first stage; None if there is none.
+        single: The one line that every message of this lane ends up in, if that is so: then the loop appends to it
+            without asking which. Its label is `single_label`.
+        ends_after_first: Whether a message that has passed the first stage goes to `single`, or ends.
         drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
         cycle: The cycle of queues that it is part of, if any.
     """
 
     __slots__ = (
-        "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "failed", "filtered",
-        "first_only", "id", "inbox", "limit", "listed", "name", "notify", "outlets", "pauses", "received", "skipped",
-        "stages", "unrouted_fails",
+        "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "ends_after_first", "failed",
+        "filtered", "first", "first_only", "id", "inbox", "limit", "listed", "name", "notify", "outlets", "pauses", "received", "single",
+        "single_label", "skipped", "stages", "unrouted_fails",
     )  # fmt: skip
 
     def __init__(
@@ -140,6 +145,10 @@ class Lane:
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
         self.cycle: Cycle | None = None
+        self.first = self.stages[0] if self.stages else None
+        self.ends_after_first = False
+        self.single: MemoryChannel | None = None
+        self.single_label = 0
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
         self.received = 0
         self.emitted = 0
@@ -164,33 +173,39 @@ class Lane:
         """Whether nothing waits and nothing is in flight."""
         return not self.inbox.ready and self.in_flight == 0
 
-    def runnable(self) -> bool:
-        """Whether a message may be taken now: work, a permit, no pause, and room wherever it may lead."""
-        if self.pauses or self.busy >= self.limit or not (self.children or self.inbox.ready):
-            return False
-        return self.has_room(self.busy - len(self.drivers)) or (self.cycle is not None and self.cycle.is_stuck())
+    def takable(self) -> int:
+        """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
+        work = len(self.inbox.ready)
+        if self.pauses or self.busy >= self.limit or not (work or self.children):
+            return 0
+        room = self.room(self.busy - len(self.drivers))
+        if room <= 0:
+            return 1 if self.cycle is not None and self.cycle.is_stuck() else 0
+        return 1 if self.children else min(work, room, TURN)
 
-    def has_room(self, reserved: int) -> bool:
-        """Whether every outlet has room for `reserved` messages that are on their way and one more.
+    def room(self, reserved: int) -> int:
+        """How many more messages every outlet can take, `reserved` ones being on their way.
 
-        What is reserved is in adapters: when it ends, the lane is asked again. Drivers that wait reserve nothing.
-        An outlet that nobody reads never holds a lane up: publishing to it when full fails the message, loudly. If
-        there is no room, `notify` will be called when there is.
+        What is reserved is in adapters: when it ends, the lane is asked again. Drivers that wait reserve nothing. An
+        outlet that nobody reads never holds a lane up: publishing to it when full fails the message, loudly. If there
+        is no room, `notify` will be called when there is.
         """
+        room = sys.maxsize
         for outlet in self.outlets:
             for channel in outlet.channels:
-                if len(channel.ready) + reserved >= channel.capacity and channel.listeners:
-                    self.watch_full()
-                    return False
-        return True
+                if channel.listeners:
+                    room = min(room, channel.capacity - len(channel.ready) - reserved)
+        if room <= 0:
+            self.watch_full()
+        return room
 
     def watch_full(self) -> None:
         """Have `notify` called when an outlet that is full now has room."""
         # All of them, not only the first: in a cycle, the first may get room only after another one did.
         for outlet in self.outlets:
             for channel in outlet.channels:
-                if channel.is_full and channel.listeners and self.notify not in channel.watchers:
-                    channel.watchers.append(self.notify)
+                if channel.is_full and channel.listeners:
+                    channel.watch(self.notify)
 
     def count(self, outcome: Outcome) -> None:
         """Book the end of a message."""

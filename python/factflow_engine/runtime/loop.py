@@ -34,7 +34,8 @@ from typing import Any, Final
 import trio
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.runtime.context import MessageContext
+from factflow_engine.queues.naming import is_topic
+from factflow_engine.runtime.context import ChangedContext, MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import Child, Cycle, Family, Lane, Outlet
 from factflow_engine.runtime.report import HeldMessage, Outcome
@@ -61,12 +62,14 @@ class UnroutedError(Exception):
 class Worker:
     """What one worker is doing, for those who ask who holds what."""
 
-    __slots__ = ("context", "lane", "since_ns")
+    __slots__ = ("context", "lane", "since_ns", "turns", "until_ns")
 
     def __init__(self) -> None:
         self.lane: Lane | None = None
         self.context: MessageContext | None = None
         self.since_ns = 0
+        self.until_ns = 0  # when the others of the program get their turn
+        self.turns = 0
 
 
 class Loop:
@@ -78,7 +81,7 @@ class Loop:
         *,
         clock: Clock,
         quantum_ns: int,
-        on_failure: Callable[[Lane, Stage | None, Frame, bytes, Exception], None],
+        on_failure: Callable[[Lane, Stage | None, Frame, bytes | None, Exception], None],
         on_death: Callable[[Lane | None, BaseException], None],
     ) -> None:
         self._lanes = tuple(lanes)
@@ -91,14 +94,21 @@ class Loop:
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
         self._max_workers = sum(lane.limit for lane in lanes)
-        self._at_work = False  # a worker's own code is running now and will look at the ready list after it
+        self._current: Worker | None = None  # who began a turn last: another one means that this one was suspended
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
         self._idle = trio.lowlevel.ParkingLot()
         for lane in lanes:
             lane.notify = self._notifier(lane)
-            lane.inbox.listeners.append(lane.notify)
+            lane.inbox.listen(lane.notify)
+        inboxes = {id(lane.inbox) for lane in lanes}
+        for lane in lanes:
+            if len(lane.outlets) == 1:
+                [outlet] = lane.outlets
+                if outlet.condition is None and not is_topic(outlet.queue) and id(outlet.channels[0]) in inboxes:
+                    lane.single, lane.single_label = outlet.channels[0], outlet.label
+            lane.ends_after_first = len(lane.stages) == 1 and (lane.single is not None or not lane.outlets)
 
     # -- what the orchestrator and routes call ---------------------------------------------------------------------
 
@@ -112,12 +122,10 @@ class Loop:
         """Take and wake no more; what children still waited are given up with their parents."""
         self._stopped = True
         for lane in self._lanes:
-            if lane.notify in lane.inbox.listeners:
-                lane.inbox.listeners.remove(lane.notify)
+            lane.inbox.unlisten(lane.notify)
             for outlet in lane.outlets:
                 for channel in outlet.channels:
-                    if lane.notify in channel.watchers:
-                        channel.watchers.remove(lane.notify)
+                    channel.unwatch(lane.notify)
             while lane.children:
                 child = lane.children.popleft()
                 self._interrupt(lane, child.frame, child.family)
@@ -135,7 +143,7 @@ class Loop:
     def inject(self, lane: Lane, frame: Frame, index: int, result: AdapterResult) -> None:
         """Go on with what the stage at `index` said at the end, as if it had said it of a message."""
         lane.received += 1
-        lane.children.append(Child(frame, None, index, DETACHED, result))
+        lane.children.append(Child(frame, index, DETACHED, result))
         lane.notify()
 
     @property
@@ -176,7 +184,7 @@ class Loop:
             self._list(lane)
             if lane.drivers:
                 self._wake_drivers(lane)
-            if not self._at_work and not self._waking:
+            if not self._waking:
                 self._wake()
 
         return notify
@@ -184,6 +192,7 @@ class Loop:
     def _list(self, lane: Lane) -> None:
         if not lane.listed:
             lane.listed = True
+            lane.inbox.armed = lane.inbox.shared
             self._ready.append(lane)
 
     def _wake(self) -> None:
@@ -218,56 +227,59 @@ class Loop:
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
-            self._at_work = False
 
     async def _work(self, worker: Worker) -> None:
-        now = self._now
+        now, ready = self._now, self._ready
         self._waking = False
         # A worker that is started while everything is being cancelled must not take what others have just given back.
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._at_work = True
-        turns, time = MAX_TURNS, now()
-        until = time + self._quantum_ns
+        self._begin_quantum(worker)
         while True:
-            lane = self._next_lane()
-            if lane is None:
+            if not ready:
                 await self._park()
-                turns, time = MAX_TURNS, now()
-                until = time + self._quantum_ns
+                self._begin_quantum(worker)
                 continue
-            worker.lane = lane
-            worker.since_ns = time
-            if lane.children:
-                child = lane.children.popleft()
-                frame, headers, index = child.frame, child.headers, child.index
-                family, result = child.family, child.result
+            lane = ready.popleft()
+            lane.listed = False
+            turns = lane.takable()
+            if not turns:
+                lane.inbox.armed = not lane.inbox.ready or lane.inbox.shared  # what waits is asked for by events
+                continue
+            child = lane.children.popleft() if lane.children else None
+            if lane.children or len(lane.inbox.ready) > (child is None):
+                self._list(lane)  # others may take from it while this worker is suspended in an adapter
             else:
-                frame, headers, index, family, result = lane.inbox.take(), None, 0, None, None
-                lane.received += 1
+                lane.inbox.armed = True
+            if ready and not self._waking:
+                self._wake()
+            worker.lane = lane
+            worker.turns -= turns
+            self._current = worker
             lane.busy += 1
-            if lane.children or lane.inbox.ready:
-                self._list(lane)
             try:
-                await self._run(worker, lane, frame, headers, index, family, result)
+                if child is not None:
+                    await self._run(worker, lane, child.frame, child.index, child.family, child.result)
+                    worker.since_ns = now()
+                elif lane.first is not None:
+                    await self._turn(worker, lane, lane.first, turns)
+                else:
+                    lane.received += 1
+                    await self._run(worker, lane, lane.inbox.take(), 0, None, None)
+                    worker.since_ns = now()
             finally:
                 worker.context = None
                 lane.busy -= 1
                 self._after(lane)
-            turns -= 1
-            time = now()
-            if time > until or not turns:
+            if self._current is not worker:
+                self._begin_quantum(worker)  # it was suspended: trio has given everybody a turn
+            elif worker.turns <= 0 or worker.since_ns > worker.until_ns:
                 await self._yield()
-                turns, time = MAX_TURNS, now()
-                until = time + self._quantum_ns
+                self._begin_quantum(worker)
 
-    def _next_lane(self) -> Lane | None:
-        ready = self._ready
-        while ready:
-            lane = ready.popleft()
-            lane.listed = False
-            if lane.runnable():
-                return lane
-        return None
+    def _begin_quantum(self, worker: Worker) -> None:
+        worker.since_ns = self._now()
+        worker.until_ns = worker.since_ns + self._quantum_ns
+        worker.turns = MAX_TURNS
 
     def _after(self, lane: Lane) -> None:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
@@ -279,17 +291,11 @@ class Loop:
             self._relieve(lane.cycle)
 
     def _relieve(self, cycle: Cycle) -> None:
-        """If the cycle is stuck, let those who wait in it look again; `runnable` then says yes to one of them."""
+        """If the cycle is stuck, let those who wait in it look again; `takable` then says yes to one of them."""
         if cycle.is_stuck():
             for member in cycle.lanes:
                 if member.has_work or member.drivers:
                     member.notify()
-
-    def _wake_backup(self) -> None:
-        """Called before anything that may suspend: somebody else takes what remains."""
-        if self._ready and not self._waking:
-            self._wake()
-        self._at_work = False
 
     async def _park(self) -> None:
         """Wait, holding nothing, until there is work."""
@@ -302,40 +308,101 @@ class Loop:
             return trio.lowlevel.Abort.SUCCEEDED
 
         while True:
-            self._at_work = False
             parked.append(task)
             if self._idle and not any(lane.in_flight for lane in self._lanes):
                 self._idle.unpark_all()
             await trio.lowlevel.wait_task_rescheduled(abort)
-            self._waking, self._at_work = False, True
+            self._waking = False
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
             if self._ready and not self._yielding:
                 return
 
     async def _yield(self) -> None:
-        self._at_work = False
         self._yielding += 1
         try:
             await trio.lowlevel.checkpoint()
         finally:
             self._yielding -= 1
-        self._at_work = True
 
     # -- one message -----------------------------------------------------------------------------------------------
 
+    async def _turn(self, worker: Worker, lane: Lane, stage: Stage, turns: int) -> None:
+        """Carry up to so many messages from the inbox; return early when time or room is used up.
+
+        Every line of the loop is paid per message. The usual message, which the first stage forwards or rewrites and
+        which then leaves for one queue or ends, is done with here; all others go on in `_run`.
+        """
+        call, matches = stage.call, stage.matches
+        single, label, last = lane.single, lane.single_label, lane.ends_after_first
+        inbox, now, until = lane.inbox, self._now, worker.until_ns
+        waiting = inbox.ready
+        stage.touched = True
+        while True:
+            frame = waiting.popleft()
+            if inbox.awaited:
+                inbox.tell_of_room()
+            lane.received += 1
+            general = False
+            try:
+                if matches is None or matches(frame.payload):
+                    worker.context = context = MessageContext(frame, stage)
+                    result = await call(context)
+                else:
+                    lane.skipped += 1
+                    result = FORWARD
+                if result is FORWARD and last:
+                    if single is not None:
+                        single.ready.append(frame.child(label, 0))
+                        if single.armed:
+                            single.tell()
+                        lane.emitted += 1
+                    lane.completed += 1
+                elif result is None:
+                    lane.filtered += 1
+                elif last and type(result) is AdapterResult and result.emitted is None and result.headers is None:
+                    payload = pack(result.message)
+                    if single is not None:
+                        single.ready.append(frame.child(label, 0, payload=payload))
+                        if single.armed:
+                            single.tell()
+                        lane.emitted += 1
+                    lane.completed += 1
+                else:
+                    general = True
+            except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
+                self._on_failure(lane, stage, frame, None, error)
+                lane.failed += 1
+            except BaseException:
+                self._interrupt(lane, frame, None)
+                raise
+            if general:
+                await self._run(worker, lane, frame, 0, None, result)
+            turns -= 1
+            worker.since_ns = time = now()
+            if not turns or not waiting or lane.pauses:
+                return
+            if self._current is not worker:
+                # It was suspended: trio has given everybody a turn, and others may have taken the room.
+                if lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
+                    return
+                self._current = worker
+                worker.until_ns = until = time + self._quantum_ns
+                if self._ready and not self._waking:
+                    self._wake()
+            elif time > until:
+                return
+
     async def _run(
-        self,
-        worker: Worker,
-        lane: Lane,
-        frame: Frame,
-        headers: Mapping[str, Any] | None,
-        index: int,
-        family: Family | None,
-        result: AdapterResult | None,
+        self, worker: Worker, lane: Lane, frame: Frame, index: int, family: Family | None, result: AdapterResult | None
     ) -> None:
-        """Carry one message from a stage to its end. Raises only what interrupts it, after giving it back."""
-        stages, payload = lane.stages, frame.payload
+        """Carry one message to its end, from the stage at `index`, or from what that stage already returned.
+
+        Raises only what interrupts the message, after giving it back.
+        """
+        stages = lane.stages
         stage: Stage | None = stages[index] if result is not None else None
+        headers: Mapping[str, Any] | None = None
+        payload: bytes | None = None  # None: the frame's own
         outcome: Outcome | None = None  # stays None for a message that emits
         try:
             while True:
@@ -345,16 +412,16 @@ class Loop:
                         outcome = self._publish(lane, frame, payload, headers)
                         break
                     stage = stages[index]
-                    if stage.condition is not None and not stage.condition.matches(payload):
+                    if stage.matches is not None and not stage.matches(frame.payload if payload is None else payload):
                         lane.skipped += 1
                         index += 1
                         continue
-                    if stage.stateful is not None:
-                        stage.touched = True
-                    worker.context = context = MessageContext(frame, payload, headers, stage)
-                    self._wake_backup()
+                    stage.touched = True
+                    if payload is None and headers is None:
+                        worker.context = context = MessageContext(frame, stage)
+                    else:
+                        worker.context = context = ChangedContext(frame, stage, payload, headers)
                     result = await stage.call(context)
-                    self._at_work = True
                     if result is None:
                         outcome = Outcome.FILTERED
                         break
@@ -368,12 +435,10 @@ class Loop:
                     payload = pack(result.message)
                 index += 1
                 result = None
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
-            self._at_work = True
+        except Exception as error:  # noqa: BLE001 - as above
             self._on_failure(lane, stage, frame, payload, error)
             outcome = Outcome.FAILED
         except BaseException:
-            self._at_work = True
             self._interrupt(lane, frame, family)
             raise
         if outcome is not None:
@@ -381,17 +446,18 @@ class Loop:
         elif stage is not None and result is not None:
             await self._fan_out(worker, lane, frame, headers, index, family, stage, result)
 
-    def _publish(self, lane: Lane, frame: Frame, payload: bytes, headers: Mapping[str, Any] | None) -> Outcome:
+    def _publish(self, lane: Lane, frame: Frame, payload: bytes | None, headers: Mapping[str, Any] | None) -> Outcome:
         """Append the message to every outlet that takes it: all of them, or none and an exception."""
+        if not lane.outlets:
+            return Outcome.COMPLETED
         chosen: list[tuple[Outlet, Frame]] = []
+        content = frame.payload if payload is None else payload
         for outlet in lane.outlets:
-            if outlet.condition is None or outlet.condition.matches(payload):
+            if outlet.condition is None or outlet.condition.matches(content):
                 chosen.append((outlet, frame.child(outlet.label, 0, payload=payload, headers=headers)))
                 if lane.first_only:
                     break
         if not chosen:
-            if not lane.outlets:
-                return Outcome.COMPLETED
             if lane.unrouted_fails:
                 raise UnroutedError
             return Outcome.FILTERED
@@ -410,11 +476,9 @@ class Loop:
     # -- endings ---------------------------------------------------------------------------------------------------
 
     def _end(self, lane: Lane, family: Family | None, outcome: Outcome) -> None:
-        """Book an outcome and settle: the queue's message is acknowledged, a child's parent is told."""
+        """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
         lane.count(outcome)
-        if family is None:
-            lane.inbox.unsettled -= 1
-        elif family is not DETACHED:
+        if family is not None and family is not DETACHED:
             family.open -= 1
             self._end_family(lane, family)
 
@@ -436,7 +500,7 @@ class Loop:
             self._interrupt(lane, family.frame, family.above)
         elif family.error is not None:
             error, stage = family.error
-            self._on_failure(lane, stage, family.frame, family.frame.payload, error)
+            self._on_failure(lane, stage, family.frame, None, error)
             self._end(lane, family.above, Outcome.FAILED)
         else:
             self._end(lane, family.above, Outcome.COMPLETED)
@@ -463,31 +527,32 @@ class Loop:
         ordinal = 0
         parent = worker.context
         try:
-            until = self._now() + self._quantum_ns
             emission = emission_of(result.emitted, stage)
             while True:
-                if lane.pauses or not lane.has_room(lane.busy - len(lane.drivers) - 1):
+                if lane.pauses or lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
                     await self._wait_for_room(lane)
-                self._wake_backup()
+                if self._ready and not self._waking:
+                    self._wake()  # the source, or the child, may suspend
                 value = await emission.pull()
-                self._at_work = True
                 if value is EXHAUSTED:
                     break
-                child = frame.child(stage.label, ordinal, payload=pack(value), headers=headers)
+                child = Child(
+                    frame.child(stage.label, ordinal, payload=pack(value), headers=headers), index + 1, family
+                )
                 ordinal += 1
                 family.open += 1
                 lane.received += 1
                 if lane.busy + len(lane.children) < lane.limit and not lane.pauses:
-                    lane.children.append(Child(child, None, index + 1, family))
-                    self._list(lane)
+                    lane.children.append(child)
+                    lane.notify()
                 else:
-                    await self._run(worker, lane, child, None, index + 1, family, None)
+                    await self._run(worker, lane, child.frame, child.index, family, None)
                     worker.context = parent
-                if self._now() > until:
+                worker.turns -= 1
+                if worker.turns <= 0 or self._now() > worker.until_ns:
                     await self._yield()
-                    until = self._now() + self._quantum_ns
+                    self._begin_quantum(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
-            self._at_work = True
             family.error = (error, stage)
         except BaseException:
             family.interrupted = True
@@ -498,7 +563,8 @@ class Loop:
     async def _end_emission(self, lane: Lane, family: Family, stage: Stage, emission: Emission | None) -> None:
         try:
             if emission is not None:
-                self._wake_backup()
+                if self._ready and not self._waking:
+                    self._wake()
                 await emission.close()
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
             family.error = family.error or (error, stage)
@@ -506,7 +572,6 @@ class Loop:
             family.interrupted = True
             raise
         finally:
-            self._at_work = True
             family.exhausted = True
             self._end_family(lane, family)
 
@@ -519,7 +584,7 @@ class Loop:
                 lane.drivers.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        while lane.pauses or not lane.has_room(lane.busy - len(lane.drivers) - 1):
+        while lane.pauses or lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
             lane.drivers.append(task)
             if lane.cycle is not None and lane.cycle.is_stuck():
                 if not lane.cycle.has_taker():
@@ -528,9 +593,9 @@ class Loop:
                 for member in lane.cycle.lanes:
                     if member.has_work:
                         self._list(member)
-            self._wake_backup()
+            if self._ready and not self._waking:
+                self._wake()
             await trio.lowlevel.wait_task_rescheduled(abort)
-            self._at_work = True
 
 
 def _merged(headers: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

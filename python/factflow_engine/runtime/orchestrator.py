@@ -92,6 +92,11 @@ class PipelineOrchestrator:
             )
             for route_id in config.routes
         }
+        # Where a message published to a route goes: its inbox, or all subscriptions of the topic that it reads.
+        self._entries = {
+            route_id: provider.targets(self._scope.scope_queue(route.inbound.queue))
+            for route_id, route in config.routes.items()
+        }
         graph = build_graph(config)
         self._upstream_first = tuple(self._processors[route_id] for route_id in graph.order)
         for members in graph.cycles:
@@ -161,14 +166,16 @@ class PipelineOrchestrator:
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
         lane = self._lane(route)
-        frames = [self._root_frame(payload, None, None) for payload in payloads]
+        wall_ns, new_id = self._seams.clock.wall_ns(), self._seams.ids.new
+        frames = [Frame.create(pack(payload), message_id=new_id(wall_ns), time_ns=wall_ns) for payload in payloads]
         await trio.lowlevel.checkpoint()
         for frame in frames:
             while lane.inbox.is_full:
                 self._refuse_if_closed()
                 await lane.inbox.wait_for_room()
             self._refuse_if_closed()
-            self._append(route, frame)
+            for channel in self._entries[route]:
+                channel.append(frame)
         return tuple(frame.message_id.hex() for frame in frames)
 
     def subscribe(
@@ -380,7 +387,9 @@ class PipelineOrchestrator:
 
     # -- what the loop tells ---------------------------------------------------------------------------------------
 
-    def _record_failure(self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, error: Exception) -> None:
+    def _record_failure(
+        self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
+    ) -> None:
         name = None if stage is None else stage.info.stage
         logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
         bounds = self.config.orchestrator
@@ -394,7 +403,7 @@ class PipelineOrchestrator:
                     message_id=frame.message_id.hex(),
                     correlation_id=frame.correlation_id.hex(),
                     attempts=frame.attempt,
-                    payload_preview=_preview(payload),
+                    payload_preview=_preview(frame.payload if payload is None else payload),
                 )
             )
         else:
@@ -456,7 +465,7 @@ class PipelineOrchestrator:
         )
 
     def _append(self, route: str, frame: Frame) -> None:
-        for channel in self._provider.targets(self._scope.scope_queue(self.config.routes[route].inbound.queue)):
+        for channel in self._entries[route]:
             channel.append(frame)
 
     def _elapsed(self) -> float:

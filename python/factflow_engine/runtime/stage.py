@@ -26,7 +26,7 @@ class Stage:
 
     Attributes:
         info: Where it stands.
-        condition: Messages for which it is false skip the stage; None for all messages.
+        matches: Messages for whose payload it is false skip the stage; None for all messages.
         call: Awaitable form of the adapter's `process`, time-out included.
         in_thread: Whether `process` is synchronous: then an iterator that it emits is pulled in a thread too.
         threads: Where such an iterator is pulled.
@@ -35,7 +35,7 @@ class Stage:
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
 
-    __slots__ = ("call", "condition", "in_thread", "info", "label", "stateful", "threads", "touched")
+    __slots__ = ("call", "in_thread", "info", "label", "matches", "stateful", "threads", "touched")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Stage:
         threads: Threads,
     ) -> None:
         self.info = info
-        self.condition = condition
+        self.matches = None if condition is None else condition.matches
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
         self.touched = True
