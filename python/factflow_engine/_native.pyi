@@ -1,7 +1,8 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Self, final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import GenericAlias
+from typing import Any, Final, Generic, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -14,6 +15,8 @@ __all__ = [
     "Condition",
     "Frame",
     "FrameDecoder",
+    "RouteTable",
+    "RouteTableStatistics",
     "compile_condition",
     "label_of",
     "pack",
@@ -267,18 +270,103 @@ class Condition:
             ConditionOperatorError: A user's operator raised, or did not answer.
         """
 
-def compile_condition(
-    source: object, operators: object, snapshot: Callable[[Any], Any], /
-) -> Condition | tuple[tuple[str, tuple[str | int, ...], str, str], ...]:
-    """Compile a condition, or list what is wrong with it: code, path, problem and remedy of each finding.
-
-    `factflow_engine.conditions.compile_condition` is what to call; this leaves the exceptions to it.
+def compile_condition(source: object, operators: object, snapshot: Callable[[Any], Any], /) -> Condition:
+    """Compile a condition. `factflow_engine.conditions.compile_condition` is what to call.
 
     Args:
         source: The condition as its author wrote it.
         operators: An `OperatorRegistry`, or None.
         snapshot: Makes the copy that the condition keeps as its `source`.
+
+    Raises:
+        ConditionErrors: The condition cannot be right.
     """
+
+# Tables of conditions
+
+_Id = TypeVar("_Id")
+
+@final
+class RouteTable(Generic[_Id]):
+    """Many conditions, asked together: which of them hold for a message.
+
+    Each rule is filed under the part of it that the fewest rules share, so that matching takes about the same time
+    for ten rules as for ten thousand, as long as few of them hold. Rules that have nothing to be filed under, because
+    all their parts are negative, are asked for every message: `statistics()` counts them.
+
+    It never changes and may be used from any thread. To change the rules, build another table.
+
+    Args:
+        rules: Pairs of an id, which may be anything, and a condition as `compile_condition` takes it.
+        operators: An `OperatorRegistry` with operators besides the built-in ones, or None.
+
+    Raises:
+        ConditionErrors: Some rules cannot be right; it holds every problem of all of them. A finding's path begins
+            with the place of its rule.
+        TypeError: A rule is not a pair.
+    """
+
+    def __new__(cls, rules: Iterable[tuple[_Id, Mapping[str, object]]], operators: object = None) -> RouteTable[_Id]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def match(self, payload: bytes, /) -> list[_Id]:
+        """Ids of all rules that hold for a message, in the table's order.
+
+        Args:
+            payload: The message's msgpack bytes, validated where they came in.
+
+        Raises:
+            CodecError: The bytes are malformed where a rule looks; elsewhere that is not noticed.
+            ConditionOperatorError: A user's operator raised, or did not answer.
+        """
+
+    def match_first(self, payload: bytes, /) -> _Id | None:
+        """Id of the first rule, in the table's order, that holds for a message; None if none does.
+
+        Raises:
+            CodecError: As `match`.
+            ConditionOperatorError: As `match`.
+        """
+
+    def match_indices(self, payload: bytes, /) -> tuple[int, ...]:
+        """Places in the table of all rules that hold for a message, in order.
+
+        Raises:
+            CodecError: As `match`.
+            ConditionOperatorError: As `match`.
+        """
+
+    def statistics(self) -> RouteTableStatistics:
+        """What the table is made of."""
+
+    def __len__(self) -> int: ...
+
+@final
+class RouteTableStatistics:
+    """What a table is made of."""
+
+    @property
+    def rules(self) -> int:
+        """Rules in all: `indexed_rules`, `always_asked_rules` and `impossible_rules` together."""
+
+    @property
+    def indexed_rules(self) -> int:
+        """Rules that are only asked when the index names them."""
+
+    @property
+    def always_asked_rules(self) -> int:
+        """Rules that every message is asked about: the part of the time that grows with the table."""
+
+    @property
+    def impossible_rules(self) -> int:
+        """Rules that hold for no message, as `in` of an empty list."""
+
+    @property
+    def indexed_fields(self) -> int:
+        """Fields that have an index."""
+
+    @property
+    def automata(self) -> int:
+        """Fields whose texts are searched for all texts of `contains` and `matches` at once."""
 
 # Circuit breakers
 

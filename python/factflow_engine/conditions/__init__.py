@@ -6,7 +6,7 @@
 from factflow_engine.conditions.codes import CODES, ConditionCode
 from factflow_engine.conditions.compilation import compile_condition
 from factflow_engine.conditions.operators import ConditionOperator, OperatorRegistry
-from factflow_engine.native import Condition
+from factflow_engine.native import Condition, RouteTable, RouteTableStatistics
 
 __all__ = [
     "CODES",
@@ -14,5 +14,7 @@ __all__ = [
     "ConditionCode",
     "ConditionOperator",
     "OperatorRegistry",
+    "RouteTable",
+    "RouteTableStatistics",
     "compile_condition",
 ]

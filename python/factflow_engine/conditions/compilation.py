@@ -1,13 +1,12 @@
 """From a mapping, as a configuration has it, to a compiled condition or everything that is wrong with it.
 
-The compiler is Rust; this turns its findings into exceptions and keeps what the author wrote.
+The compiler is Rust; this keeps what the author wrote.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from factflow_engine.conditions.operators import OperatorRegistry
-from factflow_engine.errors import ConditionError, ConditionErrors
 from factflow_engine.native import Condition
 from factflow_engine.native import compile_condition as _compile
 
@@ -28,10 +27,7 @@ def compile_condition(mapping: Mapping[str, object], operators: OperatorRegistry
     Raises:
         ConditionErrors: The condition cannot be right; it holds every problem, each with its place.
     """
-    compiled = _compile(mapping, operators, plain_copy)
-    if isinstance(compiled, Condition):
-        return compiled
-    raise ConditionErrors(tuple(ConditionError(*finding) for finding in compiled))
+    return _compile(mapping, operators, plain_copy)
 
 
 def plain_copy(value: Any) -> Any:

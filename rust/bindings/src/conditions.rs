@@ -3,16 +3,16 @@
 mod host;
 mod source;
 
-use factflow_core::conditions::{BUILT_IN, Body, Code, Finding, NoOperators, Step, compile};
+use factflow_core::conditions::{BUILT_IN, Body, Code, NoOperators, compile};
+use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use pyo3::{IntoPyObjectExt, PyTraverseError};
 
-use crate::codec;
-use host::{Binder, Callables};
+use crate::{codec, errors};
 
-use source::read;
+pub use host::{Binder, Callables};
+pub use source::read;
 
 /// A compiled condition.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -61,17 +61,17 @@ impl Condition {
     }
 }
 
-/// Compiles a condition; if it cannot be, answers with all that is wrong with it, each as code, path, problem, remedy.
+/// Compiles a condition.
 ///
-/// `operators` has `custom_names()`, pairs of a name and whether it needs a value, and `bind(name, condition)`; `snapshot` makes the source to keep.
+/// `operators` has `custom_names()`, pairs of a name and whether it needs a value, and `bind(name, condition)`;
+/// `snapshot` makes the source to keep.
 #[pyfunction]
 #[pyo3(signature = (source, operators, snapshot, /))]
-pub fn compile_condition<'py>(
-    source: &Bound<'py, PyAny>,
-    operators: Option<&Bound<'py, PyAny>>,
-    snapshot: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = source.py();
+pub fn compile_condition(
+    source: &Bound<'_, PyAny>,
+    operators: Option<&Bound<'_, PyAny>>,
+    snapshot: &Bound<'_, PyAny>,
+) -> PyResult<Condition> {
     let tree = read(source)?;
     let mut binder = operators
         .map(|operators| Binder::new(operators, source))
@@ -81,44 +81,13 @@ pub fn compile_condition<'py>(
         None => compile(&tree, &mut NoOperators),
     };
     let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
-    match compiled {
-        Ok((body, fields)) => {
-            let source = snapshot.call1((source,))?.unbind();
-            Condition {
-                body,
-                fields,
-                callables,
-                source,
-            }
-            .into_bound_py_any(py)
-        }
-        Err(findings) => report(py, &findings)?.into_bound_py_any(py),
-    }
-}
-
-/// Findings as tuples of code, path, problem and remedy.
-pub fn report<'py>(py: Python<'py>, findings: &[Finding]) -> PyResult<Bound<'py, PyTuple>> {
-    let rows = findings
-        .iter()
-        .map(|finding| {
-            let path = finding
-                .path
-                .iter()
-                .map(|step| match step {
-                    Step::Key(key) => key.into_bound_py_any(py),
-                    Step::Index(index) => index.into_bound_py_any(py),
-                })
-                .collect::<PyResult<Vec<_>>>()?;
-            (
-                finding.code.as_str(),
-                PyTuple::new(py, path)?,
-                &finding.problem,
-                &finding.remedy,
-            )
-                .into_bound_py_any(py)
-        })
-        .collect::<PyResult<Vec<_>>>()?;
-    PyTuple::new(py, rows)
+    let (body, fields) = compiled.map_err(|findings| errors::conditions(source.py(), &findings))?;
+    Ok(Condition {
+        body,
+        fields,
+        callables,
+        source: snapshot.call1((source,))?.unbind(),
+    })
 }
 
 /// Adds the names that Python shares with the compiler: one list each, written down once.

@@ -4,16 +4,20 @@
 //! when it is first needed, because the package imports this module before it defines them.
 
 use factflow_core::breaker;
+use factflow_core::conditions::{Finding, Step};
 use factflow_core::frames;
 use factflow_core::value;
+use pyo3::IntoPyObjectExt;
 use pyo3::PyErrArguments;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 
 const MODULE: &str = "factflow_engine.errors";
 
+static CONDITION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static CONDITIONS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CODEC: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static TRUNCATED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CORRUPT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -68,5 +72,31 @@ fn bytes_error(py: Python<'_>, is_truncated: bool, message: String, offset: u64)
         raise(py, &TRUNCATED, "TruncatedError", (message, offset))
     } else {
         raise(py, &CORRUPT, "CorruptError", (message, offset))
+    }
+}
+
+/// All that is wrong with one condition, or with the conditions of one table.
+#[cold]
+pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
+    let errors = || -> PyResult<Py<PyTuple>> {
+        let class = CONDITION.import(py, MODULE, "ConditionError")?;
+        let errors = findings.iter().map(|finding| {
+            let path = finding.path.iter().map(|step| match step {
+                Step::Key(key) => key.into_bound_py_any(py),
+                Step::Index(index) => index.into_bound_py_any(py),
+            });
+            let path = PyTuple::new(py, path.collect::<PyResult<Vec<_>>>()?)?;
+            class.call1((
+                finding.code.as_str(),
+                path,
+                &finding.problem,
+                &finding.remedy,
+            ))
+        });
+        Ok(PyTuple::new(py, errors.collect::<PyResult<Vec<_>>>()?)?.unbind())
+    };
+    match errors() {
+        Ok(errors) => raise(py, &CONDITIONS, "ConditionErrors", (errors,)),
+        Err(error) => error,
     }
 }

@@ -8,6 +8,7 @@ mod conditions;
 mod errors;
 mod frame;
 mod frame_decoder;
+mod routing;
 
 use pyo3::prelude::*;
 
@@ -26,6 +27,8 @@ mod _native {
     use crate::frame::Frame;
     #[pymodule_export]
     use crate::frame_decoder::FrameDecoder;
+    #[pymodule_export]
+    use crate::routing::{RouteTable, RouteTableStatistics};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

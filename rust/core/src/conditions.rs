@@ -13,27 +13,30 @@
 //! end: it answers with an error if it meets malformed bytes, and takes no notice of those that it does not look at.
 
 mod base64;
-mod choices;
+pub(crate) mod choices;
 mod compile;
-mod equality;
+pub(crate) mod equality;
 mod finding;
 mod instant;
-mod interval;
+pub(crate) mod interval;
 mod kind;
 mod length;
-mod literal;
+pub(crate) mod literal;
 mod network;
 mod node;
-mod number;
+pub(crate) mod number;
 mod operator;
 mod path;
-mod pattern;
-mod predicate;
+pub(crate) mod pattern;
+mod place;
+pub(crate) mod predicate;
+pub(crate) mod scalar;
 mod scope;
 mod shape;
 mod source;
+pub(crate) mod stride;
 mod suggest;
-mod text;
+pub(crate) mod text;
 
 pub use compile::{
     Compiler, MAX_DEPTH, MAX_NODES, MAX_PATTERNS_BYTES, NoOperators, Operators, compile,
@@ -42,8 +45,9 @@ pub use finding::{Code, Finding};
 pub use node::{AnyElement, Body, Leaf, Node};
 pub use operator::BUILT_IN;
 pub use path::Segment;
+pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};
-pub use scope::{MISSING, Place, Scope};
+pub use scope::{MISSING, Scope, Slots};
 pub use source::{Integer, Source, Step};
 
 #[cfg(test)]

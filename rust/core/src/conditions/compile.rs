@@ -11,8 +11,9 @@ use super::finding::{Code, Finding, Findings};
 use super::node::{AnyElement, Body, Leaf, Node};
 use super::operator::{BUILT_IN, Question, built_in, meant};
 use super::path::{self, Segment};
+use super::place::Place;
 use super::predicate::Predicate;
-use super::scope::{Place, Scope};
+use super::scope::Scope;
 use super::shape::{ELEMENT_KEYS, LEAF_KEYS, Shape, check_keys, get, refuse_other_keys, shape};
 use super::source::{Source, Step, quote};
 
@@ -94,7 +95,16 @@ impl<'a> Compiler<'a> {
 
     /// Compiles one more condition, or says all that is wrong with it.
     pub fn compile(&mut self, source: &Source) -> Result<Node, Vec<Finding>> {
-        let mut findings = Findings::default();
+        self.compile_under(source, Vec::new())
+    }
+
+    /// Compiles the condition at this index of a list; its findings' paths begin there.
+    pub fn compile_at(&mut self, index: usize, source: &Source) -> Result<Node, Vec<Finding>> {
+        self.compile_under(source, vec![Step::Index(index)])
+    }
+
+    fn compile_under(&mut self, source: &Source, path: Vec<Step>) -> Result<Node, Vec<Finding>> {
+        let mut findings = Findings::under_path(path);
         self.nodes = MAX_NODES;
         let mut scope = core::mem::take(&mut self.scope);
         let node = self.node(source, 1, &mut scope, true, &mut findings);

@@ -86,13 +86,22 @@ pub struct Finding {
 }
 
 /// Where the compiler stands while it reads, and what it found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Findings {
     path: Vec<Step>,
     found: Vec<Finding>,
 }
 
 impl Findings {
+    /// No problems yet; the compiler stands at this path.
+    #[must_use]
+    pub fn under_path(path: Vec<Step>) -> Self {
+        Self {
+            path,
+            found: Vec::new(),
+        }
+    }
+
     /// Notes a problem of the part that is being read.
     pub fn report(&mut self, code: Code, problem: impl Into<String>, remedy: impl Into<String>) {
         self.found.push(Finding {

@@ -50,7 +50,8 @@ pub enum Side {
 }
 
 impl<T> Bounds<T> {
-    fn admits(&self, order: impl Fn(&T) -> Option<Ordering>) -> bool {
+    /// Whether a value is inside, given how it stands to an end; no order is outside.
+    pub fn admits(&self, order: impl Fn(&T) -> Option<Ordering>) -> bool {
         let above = self
             .lower
             .as_ref()
@@ -72,6 +73,29 @@ impl<T> Bounds<T> {
 }
 
 impl Interval {
+    /// The one interval that a lower and an upper bound of the same kind make together; `None` for other pairs.
+    #[must_use]
+    pub fn fused(&self, other: &Self) -> Option<Self> {
+        fn fuse<T: Clone>(one: &Bounds<T>, two: &Bounds<T>) -> Option<Bounds<T>> {
+            match (&one.lower, &one.upper, &two.lower, &two.upper) {
+                (Some(lower), None, None, Some(upper)) | (None, Some(upper), Some(lower), None) => {
+                    Some(Bounds {
+                        lower: Some(lower.clone()),
+                        upper: Some(upper.clone()),
+                    })
+                }
+                _ => None,
+            }
+        }
+        match (self, other) {
+            (Self::Number(one), Self::Number(two)) => fuse(one, two).map(Self::Number),
+            (Self::Str(one), Self::Str(two)) => fuse(one, two).map(Self::Str),
+            (Self::Bin(one), Self::Bin(two)) => fuse(one, two).map(Self::Bin),
+            (Self::Timestamp(one), Self::Timestamp(two)) => fuse(one, two).map(Self::Timestamp),
+            _ => None,
+        }
+    }
+
     /// Whether the value at `at` is inside.
     #[inline]
     pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {

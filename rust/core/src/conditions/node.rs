@@ -5,9 +5,11 @@
 
 use smallvec::SmallVec;
 
+use super::place::Place;
 use super::predicate::{Host, Predicate};
-use super::scope::{MISSING, Place, Scope};
-use crate::value::{Error, Token, read, skip};
+use super::scope::{MISSING, Scope};
+use super::stride::past;
+use crate::value::{Error, Token, read};
 
 /// A part of a condition. Its slots belong to the scope that it was compiled in.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Body {
     pub fn holds<H: Host>(&self, bytes: &[u8], at: usize, host: &H) -> Result<bool, H::Error> {
         // Enough for nearly every condition; more of them cost an allocation.
         let mut slots: SmallVec<[usize; 12]> = SmallVec::from_elem(MISSING, self.scope.slots());
-        self.scope.walk(bytes, at, &mut slots)?;
+        self.scope.walk(bytes, at, slots.as_mut_slice())?;
         self.node.holds(bytes, &slots, host)
     }
 }
@@ -122,7 +124,7 @@ impl AnyElement {
                 if self.body.holds(bytes, at, host)? {
                     return Ok(true);
                 }
-                at = skip(bytes, at).map_err(wrap::<H>)?;
+                at = past(bytes, at).map_err(wrap::<H>)?;
             }
             Ok(false)
         })

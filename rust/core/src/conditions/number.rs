@@ -62,6 +62,31 @@ pub fn compare(number: Number, literal: &NumberLiteral) -> Option<Ordering> {
     }
 }
 
+/// How two literals stand to each other, as far as a message's numbers can tell them apart.
+#[must_use]
+pub fn compare_literals(one: &NumberLiteral, two: &NumberLiteral) -> Ordering {
+    let order = match (*one, *two) {
+        (NumberLiteral::Int(number), _) => compare(Number::Int(number), two),
+        (NumberLiteral::Float(number), _) => compare(Number::Float(number), two),
+        (_, NumberLiteral::Int(number)) => compare(Number::Int(number), one).map(Ordering::reverse),
+        (_, NumberLiteral::Float(number)) => {
+            compare(Number::Float(number), one).map(Ordering::reverse)
+        }
+        (
+            NumberLiteral::Huge { below, exact, .. },
+            NumberLiteral::Huge {
+                below: other,
+                exact: other_exact,
+                ..
+            },
+        ) => below
+            .partial_cmp(&other)
+            .map(|order| order.then(other_exact.cmp(&exact))),
+    };
+    // No literal is NaN.
+    order.unwrap_or(Ordering::Equal)
+}
+
 /// How a float stands to an integer within [`i64::MIN`] and [`u64::MAX`].
 #[expect(
     clippy::cast_possible_truncation,
@@ -86,7 +111,31 @@ fn compare_float(float: f64, int: i128) -> Option<Ordering> {
     }))
 }
 
+impl Number {
+    /// About where the number is: rounded, so that of two numbers the greater's place is not below the other's.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "it is meant")]
+    pub const fn rough(self) -> f64 {
+        match self {
+            Self::Int(number) => number as f64,
+            Self::Float(number) => number,
+        }
+    }
+}
+
 impl NumberLiteral {
+    /// About where the number is, as [`Number::rough`] has it.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "it is meant")]
+    pub const fn rough(&self) -> f64 {
+        match *self {
+            Self::Int(number) => number as f64,
+            Self::Float(number) => number,
+            Self::Huge { below, .. } => below,
+        }
+    }
+
     /// The literal for an integer of any size.
     #[must_use]
     pub fn from_integer(integer: &Integer) -> Self {
@@ -174,18 +223,24 @@ impl NumberKey {
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
         clippy::cast_sign_loss,
-        reason = "whole and in range where it is cast; the sign is kept beside"
+        clippy::float_cmp,
+        reason = "whole and in range where it is used; the sign is kept beside"
     )]
     pub fn of(number: Number) -> Option<Self> {
         match number {
             Number::Int(number) => Some(Self::Int(number as u64, number < 0)),
-            Number::Float(number) if number.is_nan() => None,
-            Number::Float(number)
-                if (-TWO_63..TWO_64).contains(&number) && number.fract() == 0.0 =>
-            {
-                Some(Self::Int(number as i128 as u64, number < 0.0))
+            // The cast is exact for whole numbers of 64 signed bits, and for no other gives the same number back.
+            Number::Float(number) if number.abs() < TWO_63 && number as i64 as f64 == number => {
+                Some(Self::Int(number as i64 as u64, number < 0.0))
             }
+            Number::Float(number) if number == -TWO_63 => Some(Self::Int(1 << 63, true)),
+            // Every float of this size is whole.
+            Number::Float(number) if (TWO_63..TWO_64).contains(&number) => {
+                Some(Self::Int(number as u64, false))
+            }
+            Number::Float(number) if number.is_nan() => None,
             Number::Float(number) => Some(Self::Float(number.to_bits())),
         }
     }

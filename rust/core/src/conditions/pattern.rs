@@ -39,7 +39,13 @@ impl Pattern {
             }
         };
         let limit = MAX_PATTERN_BYTES.min(*budget);
-        let config = Regex::config().nfa_size_limit(Some(limit));
+        // Only whether there is a match is asked: the lazy DFA answers that as fast as those built ahead, which would
+        // take several times longer to compile. Its cache is kept small, because there may be thousands of patterns.
+        let config = Regex::config()
+            .nfa_size_limit(Some(limit))
+            .hybrid_cache_capacity(256 << 10)
+            .onepass(false)
+            .dfa(false);
         match Regex::builder().configure(config).build_from_hir(&hir) {
             Ok(regex) => {
                 *budget = budget.saturating_sub(regex.memory_usage());

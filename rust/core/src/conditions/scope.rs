@@ -15,7 +15,9 @@ use std::collections::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::path::Segment;
-use crate::value::{Error, Token, read, skip};
+use super::place::Place;
+use super::stride::{key, past};
+use crate::value::{Error, Token, read};
 
 /// A slot whose value is not in the message.
 pub const MISSING: usize = usize::MAX;
@@ -23,13 +25,25 @@ pub const MISSING: usize = usize::MAX;
 /// Up to this many keys of one map are compared one by one.
 const FEW_KEYS: usize = 6;
 
-/// A place in a message: a slot of the walk, and what remains of the path from there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Where the part before the first wildcard is found.
-    pub slot: usize,
-    /// From the first wildcard on; empty for most paths.
-    pub rest: Box<[Segment]>,
+/// Where a walk writes what it finds.
+pub trait Slots {
+    /// What is in a slot; [`MISSING`] before anything was written.
+    fn get(&self, slot: usize) -> usize;
+
+    /// Writes a slot. A walk writes each at most once.
+    fn set(&mut self, slot: usize, at: usize);
+}
+
+impl Slots for [usize] {
+    #[inline]
+    fn get(&self, slot: usize) -> usize {
+        self[slot]
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, at: usize) {
+        self[slot] = at;
+    }
 }
 
 /// The trie of all paths from one root.
@@ -41,21 +55,50 @@ pub struct Scope {
 /// A node's slot is its place in [`Scope::nodes`]; the root is 0.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    keys: Vec<(Box<[u8]>, usize)>,
+    /// The [`bit`] of every key: most keys that nobody asks for are told by their length.
+    lengths: u64,
+    /// Each with its [`word`], so that different keys are told apart without a call.
+    keys: Vec<(u64, Box<[u8]>, usize)>,
     /// The same, once there are more than [`FEW_KEYS`].
     by_key: HashMap<Box<[u8]>, usize, FxBuildHasher>,
     elements: Vec<(i64, usize)>,
 }
 
+/// A bit for the length of a key.
+#[inline]
+const fn bit(key: &[u8]) -> u64 {
+    1 << (key.len() & 63)
+}
+
+/// The first and last bytes of a key.
+#[inline]
+fn word(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk() {
+        return u64::from_le_bytes(*first);
+    }
+    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    key.iter()
+        .fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
 impl Node {
     #[inline]
     fn child(&self, key: &[u8]) -> Option<usize> {
+        if self.lengths & bit(key) == 0 {
+            return None;
+        }
         if self.by_key.is_empty() {
+            let word = word(key);
             return self
                 .keys
                 .iter()
-                .find(|(name, _)| **name == *key)
-                .map(|&(_, child)| child);
+                .find(|(known, name, _)| {
+                    // Up to eight bytes the word is the whole key.
+                    *known == word && name.len() == key.len() && (key.len() <= 8 || **name == *key)
+                })
+                .map(|&(_, _, child)| child);
         }
         self.by_key.get(key).copied()
     }
@@ -108,9 +151,18 @@ impl Scope {
         let child = self.nodes.len();
         self.nodes.push(Node::default());
         let node = &mut self.nodes[parent];
-        node.keys.push((key.into(), child));
-        if node.keys.len() > FEW_KEYS {
-            node.by_key.extend(node.keys.iter().cloned());
+        node.lengths |= bit(key);
+        node.keys.push((word(key), key.into(), child));
+        if node.by_key.is_empty() {
+            if node.keys.len() > FEW_KEYS {
+                node.by_key = node
+                    .keys
+                    .iter()
+                    .map(|(_, name, child)| (name.clone(), *child))
+                    .collect();
+            }
+        } else {
+            node.by_key.insert(key.into(), child);
         }
         child
     }
@@ -131,8 +183,13 @@ impl Scope {
 
     /// Writes the offset of every place into its slot. All slots are [`MISSING`] before.
     #[inline]
-    pub fn walk(&self, bytes: &[u8], at: usize, slots: &mut [usize]) -> Result<(), Error> {
-        slots[0] = at;
+    pub fn walk<S: Slots + ?Sized>(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        slots: &mut S,
+    ) -> Result<(), Error> {
+        slots.set(0, at);
         if !self.nodes[0].is_leaf() {
             self.visit(0, bytes, at, slots, false)?;
         }
@@ -140,12 +197,12 @@ impl Scope {
     }
 
     /// Visits a node's value. The offset after it is returned, and only then right, if `to_end` asks for it.
-    fn visit(
+    fn visit<S: Slots + ?Sized>(
         &self,
         slot: usize,
         bytes: &[u8],
         at: usize,
-        slots: &mut [usize],
+        slots: &mut S,
         to_end: bool,
     ) -> Result<usize, Error> {
         let node = &self.nodes[slot];
@@ -157,44 +214,40 @@ impl Scope {
             Token::Array(count) if !node.elements.is_empty() => {
                 self.visit_array(node, bytes, (next, count), slots, to_end)
             }
-            _ if to_end => skip(bytes, at),
+            _ if to_end => past(bytes, at),
             _ => Ok(next),
         }
     }
 
-    fn visit_map(
+    fn visit_map<S: Slots + ?Sized>(
         &self,
         node: &Node,
         bytes: &[u8],
         (mut at, count): (usize, u32),
-        slots: &mut [usize],
+        slots: &mut S,
         to_end: bool,
     ) -> Result<usize, Error> {
         let mut wanted = node.keys.len();
         for _ in 0..count {
-            let (key, value) = read(bytes, at)?;
+            let (key, value) = key(bytes, at)?;
             let child = match key {
-                Token::Str(key) if wanted > 0 => {
-                    node.child(key).filter(|&child| slots[child] == MISSING)
-                }
-                Token::Array(_) | Token::Map(_) => {
-                    at = skip(bytes, skip(bytes, at)?)?;
-                    continue;
+                Some(key) if wanted > 0 => {
+                    node.child(key).filter(|&child| slots.get(child) == MISSING)
                 }
                 _ => None,
             };
             let Some(child) = child else {
-                at = skip(bytes, value)?;
+                at = past(bytes, value)?;
                 continue;
             };
-            slots[child] = value;
+            slots.set(child, value);
             wanted -= 1;
             let goes_on = to_end || wanted > 0;
             if self.nodes[child].is_leaf() {
                 if !goes_on {
                     return Ok(value);
                 }
-                at = skip(bytes, value)?;
+                at = past(bytes, value)?;
             } else {
                 at = self.visit(child, bytes, value, slots, goes_on)?;
                 if !goes_on {
@@ -205,12 +258,12 @@ impl Scope {
         Ok(at)
     }
 
-    fn visit_array(
+    fn visit_array<S: Slots + ?Sized>(
         &self,
         node: &Node,
         bytes: &[u8],
         (mut at, count): (usize, u32),
-        slots: &mut [usize],
+        slots: &mut S,
         to_end: bool,
     ) -> Result<usize, Error> {
         let length = i64::from(count);
@@ -227,13 +280,13 @@ impl Scope {
                 if !to_end {
                     return Ok(at);
                 }
-                at = skip(bytes, at)?;
+                at = past(bytes, at)?;
                 continue;
             }
             let mut end = None;
             for &(wanted, child) in &node.elements {
                 if place(wanted) == index {
-                    slots[child] = at;
+                    slots.set(child, at);
                     if !self.nodes[child].is_leaf() {
                         end = Some(self.visit(child, bytes, at, slots, true)?);
                     }
@@ -241,104 +294,9 @@ impl Scope {
             }
             at = match end {
                 Some(end) => end,
-                None => skip(bytes, at)?,
+                None => past(bytes, at)?,
             };
         }
         Ok(at)
     }
-}
-
-impl Place {
-    /// Whether the place is in the message and `test` holds there; if the path has wildcards, for one of its places.
-    #[inline]
-    pub fn any<E: From<Error>>(
-        &self,
-        bytes: &[u8],
-        slots: &[usize],
-        mut test: impl FnMut(usize) -> Result<bool, E>,
-    ) -> Result<bool, E> {
-        let at = slots[self.slot];
-        if at == MISSING {
-            return Ok(false);
-        }
-        if self.rest.is_empty() {
-            return test(at);
-        }
-        resolve(&self.rest, bytes, at, &mut test)
-    }
-}
-
-/// Follows the segments from `at`, to every element where one says so, until `test` holds.
-///
-/// Recurses once a segment. A byte is looked at once more for each wildcard of the path.
-fn resolve<E: From<Error>>(
-    segments: &[Segment],
-    bytes: &[u8],
-    at: usize,
-    test: &mut dyn FnMut(usize) -> Result<bool, E>,
-) -> Result<bool, E> {
-    let Some((segment, rest)) = segments.split_first() else {
-        return test(at);
-    };
-    let (token, next) = read(bytes, at)?;
-    let found = match (segment, token) {
-        (Segment::Key(key) | Segment::KeyOrIndex(key, _), Token::Map(count)) => {
-            find_key(bytes, next, count, key.as_bytes())?
-        }
-        (Segment::Index(index) | Segment::KeyOrIndex(_, index), Token::Array(count)) => {
-            find_element(bytes, next, count, *index)?
-        }
-        (Segment::Each, Token::Array(count)) => {
-            let mut at = next;
-            for _ in 0..count {
-                if resolve(rest, bytes, at, test)? {
-                    return Ok(true);
-                }
-                at = skip(bytes, at)?;
-            }
-            None
-        }
-        _ => None,
-    };
-    match found {
-        Some(at) => resolve(rest, bytes, at, test),
-        None => Ok(false),
-    }
-}
-
-fn find_key(
-    bytes: &[u8],
-    mut at: usize,
-    count: u32,
-    wanted: &[u8],
-) -> Result<Option<usize>, Error> {
-    for _ in 0..count {
-        let (key, _) = read(bytes, at)?;
-        let value = skip(bytes, at)?;
-        if matches!(key, Token::Str(key) if key == wanted) {
-            return Ok(Some(value));
-        }
-        at = skip(bytes, value)?;
-    }
-    Ok(None)
-}
-
-fn find_element(
-    bytes: &[u8],
-    mut at: usize,
-    count: u32,
-    index: i64,
-) -> Result<Option<usize>, Error> {
-    let index = if index < 0 {
-        index + i64::from(count)
-    } else {
-        index
-    };
-    if !(0..i64::from(count)).contains(&index) {
-        return Ok(None);
-    }
-    for _ in 0..index {
-        at = skip(bytes, at)?;
-    }
-    Ok(Some(at))
 }

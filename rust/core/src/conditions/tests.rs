@@ -132,7 +132,7 @@ fn one_walk_finds_every_place_and_stops_early() {
     let none = scope.add(&path(&[Segment::Key("a".into()), Segment::Index(2)]));
     let mut slots = vec![MISSING; scope.slots()];
     // What follows the last place is never read: here it is cut off.
-    scope.walk(&message[..7], 0, &mut slots).unwrap();
+    scope.walk(&message[..7], 0, slots.as_mut_slice()).unwrap();
     assert_eq!(
         [a.slot, first.slot, last.slot, none.slot].map(|slot| slots[slot]),
         [3, 4, 5, MISSING]

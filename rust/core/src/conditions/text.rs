@@ -4,7 +4,8 @@ use memchr::memmem::Finder;
 
 use super::equality::equals;
 use super::literal::Literal;
-use crate::value::{Error, Token, read, skip};
+use super::stride::past;
+use crate::value::{Error, Token, read};
 
 /// `contains`: a part of a text or of bytes, or an element of an array. Never a key or a value of a map: libraries
 /// disagree which, so neither is guessed.
@@ -45,7 +46,7 @@ impl Contains {
                     if equals(literal, bytes, at)? {
                         return Ok(true);
                     }
-                    at = skip(bytes, at)?;
+                    at = past(bytes, at)?;
                 }
                 false
             }

@@ -1,0 +1,124 @@
+//! Scalars as keys of a map: what an `in` and an index of many `eq` look values up in, at the price of one comparison.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
+use super::equality::number;
+use super::literal::Literal;
+use super::number::NumberKey;
+use crate::value::Token;
+
+type Map<K, T> = HashMap<K, T, FxBuildHasher>;
+
+/// A value without parts. Numbers that are equal are the same scalar, whatever their types.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scalar {
+    /// Nil.
+    Nil,
+    /// True or false.
+    Bool(bool),
+    /// A number that a message can carry.
+    Number(NumberKey),
+    /// Text.
+    Str(Box<[u8]>),
+    /// Bytes.
+    Bin(Box<[u8]>),
+    /// An instant.
+    Timestamp(i64, u32),
+}
+
+/// Why a literal is not a scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoScalar {
+    /// It has parts, or is an extension.
+    Composite,
+    /// It is a number that no message can carry, so that nothing equals it.
+    Unreachable,
+}
+
+impl Scalar {
+    /// The scalar that a literal is.
+    pub fn of(literal: &Literal) -> Result<Self, NoScalar> {
+        Ok(match literal {
+            Literal::Nil => Self::Nil,
+            Literal::Bool(value) => Self::Bool(*value),
+            Literal::Number(number) => Self::Number(number.key().ok_or(NoScalar::Unreachable)?),
+            Literal::Str(text) => Self::Str(text.as_bytes().into()),
+            Literal::Bin(data) => Self::Bin(data.clone()),
+            Literal::Timestamp(seconds, nanoseconds) => Self::Timestamp(*seconds, *nanoseconds),
+            Literal::Array(_) | Literal::Map(_) | Literal::Ext(..) => {
+                return Err(NoScalar::Composite);
+            }
+        })
+    }
+}
+
+/// A map from scalars, asked with a message's tokens. The hash needs no key of its own: a message's values are looked
+/// up, never stored.
+#[derive(Clone, Debug)]
+pub struct ScalarMap<T> {
+    nil: Option<T>,
+    no: Option<T>,
+    yes: Option<T>,
+    numbers: Map<NumberKey, T>,
+    texts: Map<Box<[u8]>, T>,
+    data: Map<Box<[u8]>, T>,
+    instants: Map<(i64, u32), T>,
+}
+
+impl<T> Default for ScalarMap<T> {
+    fn default() -> Self {
+        Self {
+            nil: None,
+            no: None,
+            yes: None,
+            numbers: Map::default(),
+            texts: Map::default(),
+            data: Map::default(),
+            instants: Map::default(),
+        }
+    }
+}
+
+impl<T> ScalarMap<T> {
+    /// What a value maps to; nothing if it has parts.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, token: Token<'_>) -> Option<&T> {
+        match token {
+            Token::Str(text) => self.texts.get(text),
+            Token::Nil => self.nil.as_ref(),
+            Token::Bool(false) => self.no.as_ref(),
+            Token::Bool(true) => self.yes.as_ref(),
+            Token::Bin(data) => self.data.get(data),
+            Token::Timestamp {
+                seconds,
+                nanoseconds,
+            } => self.instants.get(&(seconds, nanoseconds)),
+            Token::Array(_) | Token::Map(_) | Token::Ext(..) => None,
+            token => self.numbers.get(&number(token).and_then(NumberKey::of)?),
+        }
+    }
+
+    /// Maps a scalar to a value, over what it mapped to.
+    pub fn insert(&mut self, scalar: Scalar, value: T) {
+        match scalar {
+            Scalar::Nil => self.nil = Some(value),
+            Scalar::Bool(false) => self.no = Some(value),
+            Scalar::Bool(true) => self.yes = Some(value),
+            Scalar::Number(number) => {
+                self.numbers.insert(number, value);
+            }
+            Scalar::Str(text) => {
+                self.texts.insert(text, value);
+            }
+            Scalar::Bin(data) => {
+                self.data.insert(data, value);
+            }
+            Scalar::Timestamp(seconds, nanoseconds) => {
+                self.instants.insert((seconds, nanoseconds), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! From conditions to a table: normal form, a census of what could be filed where, a choice for each conjunction.
+
+use aho_corasick::BuildError;
+
+use crate::conditions::predicate::Predicate;
+use crate::conditions::{Node, Scope};
+
+use super::access::{Cover, cover};
+use super::cost::{Census, Ticket, numbered};
+use super::field::{FieldIndex, Hit};
+use super::normal::normalise;
+use super::table::{Conjunction, Statistics, Table};
+
+/// A conjunction before it is filed.
+struct Draft {
+    rule: u32,
+    parts: Vec<Part>,
+}
+
+/// A part of a conjunction, and what it can be filed under.
+struct Part {
+    node: Node,
+    tickets: Option<(Vec<Ticket>, bool)>,
+}
+
+/// Conjunctions, and where each of them is filed.
+struct Files {
+    conjunctions: Vec<Conjunction>,
+    /// By question: the conjunctions that are filed under it.
+    keys: Vec<Vec<u32>>,
+    /// An interval, and the conjunction that is filed under it.
+    intervals: Vec<(u32, u32)>,
+    /// Conjunctions that are filed under nothing.
+    always: Vec<u32>,
+    /// By rule: whether a conjunction of it is kept.
+    is_kept: Vec<bool>,
+}
+
+/// Builds the table of these conditions, which were compiled in this scope. Fails if there is more text in them than
+/// an automaton can count.
+pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
+    let count = rules.len();
+    let mut census = Census::default();
+    let mut drafts = Vec::with_capacity(count);
+    for (rule, node) in rules.into_iter().enumerate() {
+        for branch in branches(normalise(node)) {
+            drafts.push(draft(numbered(rule), branch, &mut census));
+        }
+    }
+    census.close();
+
+    let mut files = Files {
+        conjunctions: Vec::with_capacity(drafts.len()),
+        keys: vec![Vec::new(); census.keys()],
+        intervals: Vec::new(),
+        always: Vec::new(),
+        is_kept: vec![false; count],
+    };
+    for draft in drafts {
+        files.add(draft, &census);
+    }
+    let statistics = files.statistics();
+    let mut table = Table {
+        field_of_slot: Vec::with_capacity(scope.slots()),
+        scope,
+        lists: vec![0],
+        members: Vec::new(),
+        conjunctions: files.conjunctions,
+        always: files.always,
+        statistics,
+    };
+    index(&mut table, census, &files.keys, &files.intervals)?;
+    Ok(table)
+}
+
+impl Files {
+    /// Files a conjunction under its cheapest part; drops it if it can hold for no message.
+    fn add(&mut self, Draft { rule, mut parts }: Draft, census: &Census) {
+        let number = numbered(self.conjunctions.len());
+        let cost = |part: &Part| {
+            let (tickets, exact) = part.tickets.as_ref()?;
+            let sum: u64 = tickets.iter().map(|&ticket| census.cost(ticket)).sum();
+            Some((sum, !exact))
+        };
+        let best = (0..parts.len())
+            .filter_map(|at| Some((cost(&parts[at])?, at)))
+            .min();
+        let filed = best.and_then(|(_, at)| Some((at, parts[at].tickets.take()?)));
+        match filed {
+            None => self.always.push(number),
+            // A part that holds for no message: nor does the conjunction.
+            Some((_, (tickets, _))) if tickets.is_empty() => return,
+            Some((at, (tickets, exact))) => {
+                for ticket in tickets {
+                    match ticket {
+                        Ticket::Key(key) => self.keys[key as usize].push(number),
+                        Ticket::Interval(interval) => self.intervals.push((interval, number)),
+                    }
+                }
+                if exact {
+                    parts.swap_remove(at);
+                }
+            }
+        }
+        self.is_kept[rule as usize] = true;
+        let mut remaining: Vec<Node> = parts.into_iter().map(|part| part.node).collect();
+        remaining.sort_by_key(effort);
+        self.conjunctions.push(Conjunction {
+            rule,
+            remaining: remaining.into(),
+        });
+    }
+
+    /// All but what is said of the fields.
+    fn statistics(&self) -> Statistics {
+        let rules = self.is_kept.len();
+        let mut asked: Vec<u32> = self
+            .always
+            .iter()
+            .map(|&number| self.conjunctions[number as usize].rule)
+            .collect();
+        asked.dedup();
+        let never = self.is_kept.iter().filter(|kept| !**kept).count();
+        Statistics {
+            rules,
+            indexed: rules - asked.len() - never,
+            always_asked: asked.len(),
+            never,
+            ..Statistics::default()
+        }
+    }
+}
+
+/// Makes the indices of the table's fields.
+fn index(
+    table: &mut Table,
+    census: Census,
+    filed_keys: &[Vec<u32>],
+    filed_intervals: &[(u32, u32)],
+) -> Result<(), BuildError> {
+    let slots = table.scope.slots();
+    let (keys, intervals) = census.into_parts();
+    let mut keys_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
+    for ((slot, key), number) in keys {
+        let hit = match *filed_keys[number as usize] {
+            [] => continue,
+            // Nearly every question is asked by one rule only: that saves two looks into memory.
+            [one] => Hit::One(one),
+            ref filed => {
+                table.members.extend_from_slice(filed);
+                table.lists.push(numbered(table.members.len()));
+                Hit::List(numbered(table.lists.len() - 2))
+            }
+        };
+        keys_of_slot[slot].push((key, hit));
+    }
+    let mut intervals_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
+    for &(interval, number) in filed_intervals {
+        let (slot, interval) = &intervals[interval as usize];
+        intervals_of_slot[*slot].push((interval, number));
+    }
+    for (keys, intervals) in keys_of_slot.into_iter().zip(intervals_of_slot) {
+        table
+            .field_of_slot
+            .push(if keys.is_empty() && intervals.is_empty() {
+                None
+            } else {
+                let field = FieldIndex::new(keys, &intervals)?;
+                table.statistics.fields += 1;
+                table.statistics.automata += usize::from(field.has_automaton());
+                Some(Box::new(field))
+            });
+    }
+    Ok(())
+}
+
+/// Each of which suffices for the rule.
+fn branches(node: Node) -> Vec<Node> {
+    match node {
+        Node::Any(branches) => branches.into_vec(),
+        other => vec![other],
+    }
+}
+
+fn draft(rule: u32, branch: Node, census: &mut Census) -> Draft {
+    let nodes = match branch {
+        Node::All(parts) => parts.into_vec(),
+        other => vec![other],
+    };
+    let parts = nodes
+        .into_iter()
+        .map(|node| {
+            let tickets = cover(&node).map(|Cover { entries, exact }| {
+                (
+                    entries
+                        .into_iter()
+                        .map(|entry| census.file(entry))
+                        .collect(),
+                    exact,
+                )
+            });
+            Part { node, tickets }
+        })
+        .collect();
+    Draft { rule, parts }
+}
+
+/// How long it takes to ask a part, roughly.
+fn effort(node: &Node) -> u32 {
+    match node {
+        Node::Leaf(leaf) => {
+            let one = match &leaf.predicate {
+                Predicate::Exists => 0,
+                Predicate::Nil | Predicate::Equal(_) | Predicate::Kind(_) => 1,
+                Predicate::Within(_) | Predicate::OneOf(_) | Predicate::Affixes(_) => 2,
+                Predicate::Length(_) => 3,
+                Predicate::Network(_) => 5,
+                Predicate::Contains(_) => 6,
+                Predicate::Matches(_) => 10,
+                Predicate::Custom(_) => 100,
+            };
+            one + if leaf.place.rest.is_empty() { 0 } else { 20 }
+        }
+        Node::Not(inner) => effort(inner),
+        Node::All(parts) | Node::Any(parts) => parts.iter().map(effort).sum::<u32>() + 1,
+        Node::AnyElement(_) => 50,
+    }
+}

@@ -1,0 +1,167 @@
+//! How many rules share what a part can be filed under: the fewer, the fewer candidates a message names in vain.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
+use crate::conditions::interval::{Bounds, Interval};
+use crate::conditions::number::{NumberLiteral, compare_literals};
+
+use super::access::{Entry, Key};
+use super::stab::Stab;
+
+/// An entry that was counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Ticket {
+    /// A question, by its number.
+    Key(u32),
+    /// An interval, by its number.
+    Interval(u32),
+}
+
+/// Questions about slots, each with its number.
+pub type Numbers = HashMap<(usize, Key), u32, FxBuildHasher>;
+
+/// All entries that conjunctions could have.
+#[derive(Debug, Default)]
+pub struct Census {
+    numbers: Numbers,
+    counts: Vec<u32>,
+    /// By question, as the counts are.
+    weights: Vec<u64>,
+    intervals: Vec<(usize, Interval)>,
+    /// Of each interval, how many of its slot it overlaps; filled by [`Census::close`].
+    overlaps: Vec<u32>,
+}
+
+impl Census {
+    /// Counts an entry.
+    pub fn file(&mut self, entry: Entry) -> Ticket {
+        match entry {
+            Entry::Key(slot, key) => {
+                let next = numbered(self.counts.len());
+                let weight = weight(&key);
+                let number = *self.numbers.entry((slot, key)).or_insert(next);
+                if number == next {
+                    self.counts.push(0);
+                    self.weights.push(weight);
+                }
+                self.counts[number as usize] += 1;
+                Ticket::Key(number)
+            }
+            Entry::Within(slot, interval) => {
+                self.intervals.push((slot, interval));
+                Ticket::Interval(numbered(self.intervals.len() - 1))
+            }
+        }
+    }
+
+    /// Ends the counting: costs may be asked from now on.
+    pub fn close(&mut self) {
+        let mut slots: HashMap<usize, Vec<usize>, FxBuildHasher> = HashMap::default();
+        for (at, (slot, _)) in self.intervals.iter().enumerate() {
+            slots.entry(*slot).or_default().push(at);
+        }
+        self.overlaps = vec![0; self.intervals.len()];
+        for members in slots.into_values() {
+            let intervals = || {
+                members
+                    .iter()
+                    .map(|&at| (&self.intervals[at].1, numbered(at)))
+            };
+            let sorted = ByKind::new(intervals());
+            overlaps(&sorted.numbers, compare_literals, &mut self.overlaps);
+            overlaps(&sorted.texts, Ord::cmp, &mut self.overlaps);
+            overlaps(&sorted.data, Ord::cmp, &mut self.overlaps);
+            overlaps(&sorted.instants, Ord::cmp, &mut self.overlaps);
+        }
+    }
+
+    /// Number of distinct questions.
+    pub fn keys(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// How many candidates an entry is expected to name in vain, in units of no meaning.
+    pub fn cost(&self, ticket: Ticket) -> u64 {
+        match ticket {
+            Ticket::Key(number) => {
+                u64::from(self.counts[number as usize]) * self.weights[number as usize]
+            }
+            Ticket::Interval(number) => u64::from(self.overlaps[number as usize]) * 3,
+        }
+    }
+
+    /// Every question with its number, and every interval in the order of their numbers.
+    pub fn into_parts(self) -> (Numbers, Vec<(usize, Interval)>) {
+        (self.numbers, self.intervals)
+    }
+}
+
+/// How much likelier than an equality a question is to be answered with yes.
+fn weight(key: &Key) -> u64 {
+    match key {
+        Key::Equal(_) => 1,
+        Key::Element(_) => 2,
+        Key::Prefix(text) | Key::Suffix(text) if text.len() > 2 => 2,
+        Key::Prefix(_) | Key::Suffix(_) => 8,
+        Key::Search(text) if text.len() > 3 => 4,
+        Key::Search(_) => 16,
+        Key::Present => 64,
+    }
+}
+
+/// Bounds of one kind of value, each with its interval's number.
+type Sorted<'a, T> = Vec<(&'a Bounds<T>, u32)>;
+
+/// Intervals of one slot by their kind.
+#[derive(Debug, Default)]
+pub struct ByKind<'a> {
+    pub numbers: Sorted<'a, NumberLiteral>,
+    pub texts: Sorted<'a, Box<str>>,
+    pub data: Sorted<'a, Box<[u8]>>,
+    pub instants: Sorted<'a, (i64, u32)>,
+}
+
+impl<'a> ByKind<'a> {
+    /// Sorts intervals, given with their numbers.
+    pub fn new(intervals: impl Iterator<Item = (&'a Interval, u32)>) -> Self {
+        let mut sorted = Self::default();
+        for (interval, number) in intervals {
+            match interval {
+                Interval::Number(bounds) => sorted.numbers.push((bounds, number)),
+                Interval::Str(bounds) => sorted.texts.push((bounds, number)),
+                Interval::Bin(bounds) => sorted.data.push((bounds, number)),
+                Interval::Timestamp(bounds) => sorted.instants.push((bounds, number)),
+            }
+        }
+        sorted
+    }
+}
+
+/// Writes how many of the intervals each of them overlaps, itself included.
+fn overlaps<T: Clone>(
+    intervals: &[(&Bounds<T>, u32)],
+    order: impl Fn(&T, &T) -> core::cmp::Ordering,
+    overlaps: &mut [u32],
+) {
+    let stab = Stab::new(intervals, &order);
+    let ranks: Vec<(u32, u32)> = intervals
+        .iter()
+        .map(|(bounds, _)| stab.ranks(bounds, &order))
+        .collect();
+    let mut lows: Vec<u32> = ranks.iter().map(|&(low, _)| low).collect();
+    let mut highs: Vec<u32> = ranks.iter().map(|&(_, high)| high).collect();
+    lows.sort_unstable();
+    highs.sort_unstable();
+    for (&(low, high), (_, number)) in ranks.iter().zip(intervals) {
+        let below = highs.partition_point(|&other| other < low);
+        let above = lows.len() - lows.partition_point(|&other| other <= high);
+        overlaps[*number as usize] = numbered(lows.len().saturating_sub(below + above));
+    }
+}
+
+/// An index as a number of 32 bits: tables have fewer entries than that, for want of memory.
+pub fn numbered(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

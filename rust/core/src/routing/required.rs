@@ -1,0 +1,183 @@
+//! Texts one of which every match of a pattern holds, read off the pattern's syntax tree.
+//!
+//! The `regex` crates extract prefixes and suffixes for their own search; a rule is better filed under the longest text
+//! anywhere in its pattern, so this looks at the middle too.
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// More alternatives than this are not worth following.
+const MOST_TEXTS: usize = 32;
+/// Longer texts find no fewer messages.
+const LONGEST: usize = 64;
+
+/// Texts, one of which is part of every match; none of them is empty. `None` if there is no such set.
+pub fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    best(hir).map(|mut texts| {
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    })
+}
+
+fn best(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    if let Some(texts) = exactly(hir) {
+        return useful(texts);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => best(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => best(&repetition.sub),
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(best(branch)?);
+            }
+            (all.len() <= MOST_TEXTS).then_some(all)
+        }
+        HirKind::Concat(parts) => concatenation(parts),
+        _ => None,
+    }
+}
+
+/// The best of what each stretch of exactly known parts requires, and of what the other parts require.
+fn concatenation(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    let mut found: Option<Vec<Vec<u8>>> = None;
+    let mut offer = |texts: Option<Vec<Vec<u8>>>| {
+        let Some(texts) = texts else { return };
+        if found
+            .as_ref()
+            .is_none_or(|best| worth(&texts) > worth(best))
+        {
+            found = Some(texts);
+        }
+    };
+    let mut stretch = vec![Vec::new()];
+    for part in parts {
+        if matches!(part.kind(), HirKind::Look(_)) {
+            continue; // it takes no text: what is before and behind it is adjacent
+        }
+        let Some(texts) = exactly(part) else {
+            offer(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));
+            offer(best(part));
+            continue;
+        };
+        match crossed(&stretch, &texts) {
+            Some(longer) => stretch = longer,
+            None => offer(useful(core::mem::replace(&mut stretch, texts))),
+        }
+    }
+    offer(useful(stretch));
+    found
+}
+
+/// How rare these texts are: the shortest decides, then their number.
+fn worth(texts: &[Vec<u8>]) -> (usize, core::cmp::Reverse<usize>) {
+    let shortest = texts.iter().map(Vec::len).min().unwrap_or(0);
+    (shortest, core::cmp::Reverse(texts.len()))
+}
+
+fn useful(texts: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
+    (!texts.is_empty() && texts.iter().all(|text| !text.is_empty())).then_some(texts)
+}
+
+/// Every text of one followed by every text of the other, if they are few and short.
+fn crossed(first: &[Vec<u8>], second: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    if first.len() * second.len() > MOST_TEXTS {
+        return None;
+    }
+    let longest = |texts: &[Vec<u8>]| texts.iter().map(Vec::len).max().unwrap_or(0);
+    if longest(first) + longest(second) > LONGEST && longest(first) > 0 {
+        return None;
+    }
+    let pairs = first.iter().flat_map(|head| {
+        second
+            .iter()
+            .map(move |tail| [head.as_slice(), tail].concat())
+    });
+    Some(pairs.collect())
+}
+
+/// All texts that this part can match, if they are few.
+fn exactly(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => Some(vec![literal.0.to_vec()]),
+        HirKind::Class(class) => characters(class),
+        HirKind::Capture(capture) => exactly(&capture.sub),
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(exactly(branch)?);
+                if all.len() > MOST_TEXTS {
+                    return None;
+                }
+            }
+            Some(all)
+        }
+        HirKind::Concat(parts) => {
+            let mut all = vec![Vec::new()];
+            for part in parts {
+                all = crossed(&all, &exactly(part)?)?;
+            }
+            Some(all)
+        }
+        _ => None,
+    }
+}
+
+/// The characters of a small class, as the cases of a letter are.
+fn characters(class: &Class) -> Option<Vec<Vec<u8>>> {
+    const MOST: usize = 4;
+    let Class::Unicode(class) = class else {
+        return None;
+    };
+    let mut all = Vec::new();
+    for range in class.ranges() {
+        if range.len() > MOST || all.len() + range.len() > MOST {
+            return None;
+        }
+        all.extend(
+            (range.start()..=range.end()).map(|character| character.to_string().into_bytes()),
+        );
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::required;
+
+    fn texts(pattern: &str) -> Option<Vec<String>> {
+        let texts = required(&regex_syntax::parse(pattern).unwrap())?;
+        Some(
+            texts
+                .into_iter()
+                .map(|text| String::from_utf8(text).unwrap())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_longest_text_is_found_wherever_it_stands() {
+        let one = |text: &str| Some(vec![text.to_owned()]);
+        assert_eq!(texts("abc"), one("abc"));
+        assert_eq!(texts(r"^.*ab.*cdef.*g$"), one("cdef"));
+        assert_eq!(texts(r".*\.site7\.example/x/.*"), one(".site7.example/x/"));
+        assert_eq!(texts("(abc)+x?"), one("abc"));
+        assert_eq!(texts(r"a\bbc"), one("abc"));
+        assert_eq!(texts("[0-9]+ab[0-9]+"), one("ab"));
+        assert_eq!(texts("ab|cd"), Some(vec!["ab".into(), "cd".into()]));
+        assert_eq!(texts("x(ab|cd)y"), Some(vec!["xaby".into(), "xcdy".into()]));
+        assert_eq!(
+            texts("(?i)ab"),
+            Some(vec!["AB".into(), "Ab".into(), "aB".into(), "ab".into()])
+        );
+    }
+
+    #[test]
+    fn a_pattern_that_matches_without_any_text_requires_none() {
+        for pattern in [
+            "", ".*", "a*", "a?", "(abc)?", "ab|", r"\d+", "^$", "[a-z]", "(a|b*)", "[^a]",
+        ] {
+            assert_eq!(texts(pattern), None, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! All of many texts that a text holds, in one pass over it: Aho-Corasick.
+
+use aho_corasick::{AhoCorasick, BuildError};
+
+use super::field::Hit;
+
+/// Texts, each with what it names.
+#[derive(Clone, Debug)]
+pub struct SearchIndex {
+    automaton: AhoCorasick,
+    /// By the automaton's number of the text.
+    hits: Vec<Hit>,
+}
+
+impl SearchIndex {
+    /// An index of texts, none of them empty. Fails for more text than 32 bits count.
+    pub fn new(texts: &[(&[u8], Hit)]) -> Result<Self, BuildError> {
+        Ok(Self {
+            automaton: AhoCorasick::new(texts.iter().map(|(text, _)| text))?,
+            hits: texts.iter().map(|&(_, hit)| hit).collect(),
+        })
+    }
+
+    /// Calls `found` with what every text names that this one holds, once for each time that it holds it.
+    pub fn find<E>(
+        &self,
+        text: &[u8],
+        found: &mut impl FnMut(Hit) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for hit in self.automaton.find_overlapping_iter(text) {
+            found(self.hits[hit.pattern().as_usize()])?;
+        }
+        Ok(())
+    }
+}

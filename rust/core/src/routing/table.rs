@@ -1,0 +1,254 @@
+//! A built table, and matching: one walk, one look into the indices of each field, what remains of each candidate.
+
+use crate::conditions::{Host, MISSING, Node, Scope, Slots};
+use crate::value::Error;
+
+use super::field::{FieldIndex, Hit};
+
+/// A part of a rule that suffices for it: rules are split at their outermost `any_of`.
+#[derive(Clone, Debug)]
+pub struct Conjunction {
+    /// The rule's place in the table.
+    pub rule: u32,
+    /// What remains to be asked of a candidate, the cheapest first; nothing if being named suffices.
+    pub remaining: Box<[Node]>,
+}
+
+/// What a table is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Rules in all.
+    pub rules: usize,
+    /// Rules that are only asked when the index names them.
+    pub indexed: usize,
+    /// Rules that every message is asked about, in whole or in part: the linear part.
+    pub always_asked: usize,
+    /// Rules that can hold for no message.
+    pub never: usize,
+    /// Fields that have an index.
+    pub fields: usize,
+    /// Fields whose texts an automaton searches.
+    pub automata: usize,
+}
+
+/// Conditions that are asked together. Rules are known by their place.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(super) scope: Scope,
+    /// The index of a slot's field, if it has one.
+    pub(super) field_of_slot: Vec<Option<Box<FieldIndex>>>,
+    /// Where each list begins in `members`, and one end more.
+    pub(super) lists: Vec<u32>,
+    pub(super) members: Vec<u32>,
+    pub(super) conjunctions: Vec<Conjunction>,
+    /// Conjunctions without an entry, in the order of their rules.
+    pub(super) always: Vec<u32>,
+    pub(super) statistics: Statistics,
+}
+
+/// Room that matching works in, kept between messages so that it is not allocated for each.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    places: Places,
+    /// By conjunction: the message, counted, that it was last named for.
+    named: Vec<u32>,
+    /// Counts messages.
+    message: u32,
+    /// Candidates in the order of their rules, for [`Table::first`].
+    candidates: Vec<(u32, u32)>,
+}
+
+/// Slots of a walk, and which of them were written.
+#[derive(Debug, Default)]
+struct Places {
+    offsets: Vec<usize>,
+    written: Vec<usize>,
+}
+
+impl Slots for Places {
+    #[inline]
+    fn get(&self, slot: usize) -> usize {
+        self.offsets[slot]
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, at: usize) {
+        self.offsets[slot] = at;
+        self.written.push(slot);
+    }
+}
+
+impl Scratch {
+    /// Ready for another message of this table.
+    fn prepare(&mut self, table: &Table) {
+        for slot in self.places.written.drain(..) {
+            self.places.offsets[slot] = MISSING;
+        }
+        // Grows once: a scratch serves one table.
+        self.places.offsets.resize(table.scope.slots(), MISSING);
+        self.named.resize(table.conjunctions.len(), 0);
+        self.message = self.message.wrapping_add(1);
+        if self.message == 0 {
+            self.named.fill(0);
+            self.message = 1;
+        }
+    }
+}
+
+impl Table {
+    /// What the table is made of.
+    #[must_use]
+    pub const fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Appends the place of every rule that holds for the message, in the table's order.
+    pub fn all<H: Host>(
+        &self,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        host: &H,
+        rules: &mut Vec<u32>,
+    ) -> Result<(), H::Error> {
+        let begin = rules.len();
+        self.candidates(bytes, scratch, |conjunction, slots| {
+            let conjunction = &self.conjunctions[conjunction as usize];
+            if holds(&conjunction.remaining, bytes, slots, host)? {
+                rules.push(conjunction.rule);
+            }
+            Ok::<(), H::Error>(())
+        })?;
+        for &conjunction in &self.always {
+            let conjunction = &self.conjunctions[conjunction as usize];
+            if holds(&conjunction.remaining, bytes, &scratch.places.offsets, host)? {
+                rules.push(conjunction.rule);
+            }
+        }
+        let found = &mut rules[begin..];
+        if found.len() > 1 {
+            found.sort_unstable();
+            let distinct = distinct(found);
+            rules.truncate(begin + distinct);
+        }
+        Ok(())
+    }
+
+    /// The place of the first rule that holds for the message.
+    pub fn first<H: Host>(
+        &self,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        host: &H,
+    ) -> Result<Option<u32>, H::Error> {
+        let mut candidates = core::mem::take(&mut scratch.candidates);
+        candidates.clear();
+        let named = self.candidates(bytes, scratch, |conjunction, _| {
+            candidates.push((self.conjunctions[conjunction as usize].rule, conjunction));
+            Ok::<(), H::Error>(())
+        });
+        candidates.sort_unstable();
+        let first =
+            named.and_then(|()| self.first_of(&candidates, bytes, &scratch.places.offsets, host));
+        scratch.candidates = candidates;
+        first
+    }
+
+    /// The first rule that holds, of candidates and of those that are always asked, both in the order of the rules.
+    fn first_of<H: Host>(
+        &self,
+        candidates: &[(u32, u32)],
+        bytes: &[u8],
+        slots: &[usize],
+        host: &H,
+    ) -> Result<Option<u32>, H::Error> {
+        let mut named = candidates
+            .iter()
+            .map(|&(_, conjunction)| conjunction)
+            .peekable();
+        let mut always = self.always.iter().copied().peekable();
+        loop {
+            let rule = |number: &u32| self.conjunctions[*number as usize].rule;
+            let next = match (named.peek().map(rule), always.peek().map(rule)) {
+                (Some(one), Some(other)) if one <= other => named.next(),
+                (Some(_), None) => named.next(),
+                _ => always.next(),
+            };
+            let Some(number) = next else {
+                return Ok(None);
+            };
+            let conjunction = &self.conjunctions[number as usize];
+            if holds(&conjunction.remaining, bytes, slots, host)? {
+                return Ok(Some(conjunction.rule));
+            }
+        }
+    }
+
+    /// Calls `candidate` once with each conjunction that the index names, and where the walk found its places.
+    #[inline]
+    fn candidates<E: From<Error>>(
+        &self,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        mut candidate: impl FnMut(u32, &[usize]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        scratch.prepare(self);
+        let Scratch {
+            places,
+            named,
+            message,
+            ..
+        } = scratch;
+        self.scope.walk(bytes, 0, places)?;
+        for &slot in &places.written {
+            let Some(field) = &self.field_of_slot[slot] else {
+                continue;
+            };
+            let mut name = |conjunction: u32| {
+                let last = &mut named[conjunction as usize];
+                if *last == *message {
+                    return Ok(());
+                }
+                *last = *message;
+                candidate(conjunction, &places.offsets)
+            };
+            field.find(bytes, places.offsets[slot], &mut |hit| match hit {
+                Hit::One(conjunction) => name(conjunction),
+                Hit::List(list) => {
+                    let list = list as usize;
+                    let (begin, end) = (self.lists[list] as usize, self.lists[list + 1] as usize);
+                    self.members[begin..end]
+                        .iter()
+                        .try_for_each(|&conjunction| name(conjunction))
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn holds<H: Host>(
+    parts: &[Node],
+    bytes: &[u8],
+    slots: &[usize],
+    host: &H,
+) -> Result<bool, H::Error> {
+    for part in parts {
+        if !part.holds(bytes, slots, host)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Moves the distinct ones of sorted numbers to the front, and says how many they are.
+fn distinct(sorted: &mut [u32]) -> usize {
+    let mut kept = 1;
+    for at in 1..sorted.len() {
+        if sorted[at] != sorted[kept - 1] {
+            sorted[kept] = sorted[at];
+            kept += 1;
+        }
+    }
+    kept
+}
