@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import gc
 import importlib
 import sys
 import time
@@ -46,12 +47,15 @@ def run_suite(name: str, scale: Scale, only: str = "") -> list[CaseResult]:
     started = time.perf_counter()
     module = importlib.import_module(f"bench.suites.{name}")  # a suite's libraries are needed for that suite alone
     cases: list[Case] = [case for case in module.cases(scale) if only in case.name]
+    gc.collect()
+    gc.freeze()  # tables of ten thousand rules are there all along: no collection during a round should walk them
     results = []
     for position, case in enumerate(cases, 1):
         prefix = f"{name} {position}/{len(cases)} "
         results.append(run_case(case, scale.rounds_of(case), partial(_telling, prefix)))
         _tell("")
         print(f"\n{render(results[-1])}", flush=True)
+    gc.unfreeze()
     print(f"\n{name}: {time.perf_counter() - started:.0f} s", flush=True)
     return results
 

@@ -149,7 +149,7 @@ def _fan_out(scale: Scale) -> Case:
         return message
 
     def choose(message: dict[str, Any]) -> str:
-        return str(message["kind"])
+        return message["kind"]
 
     return Case(
         name="fan-out",

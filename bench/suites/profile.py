@@ -17,9 +17,10 @@ from bench import pipelines
 from bench.model import Case, Scale, Subject
 from bench.timing import NS, Stopwatch
 from bench.workloads.messages import orders
-from factflow_engine import OrchestratorManager, Outcome
+from factflow_engine import OrchestratorManager
 from factflow_engine.frames import Frame, pack
 from factflow_engine.runtime.context import MessageContext
+from factflow_engine.runtime.lane import TURN
 from factflow_engine.seams import Seams
 
 
@@ -41,26 +42,22 @@ class Part:
 PUBLISHER = 1 / 3
 """A message is published once and makes three hops."""
 
+PER_TURN = 1 / TURN
+"""A flooded route is served in turns of several messages."""
+
 PARTS = (
+    Part(name="take", code="ready.append(frame); ready.popleft()", share=1),
+    Part(name="payload", code="frame.payload", share=1),
+    Part(name="condition", code="matches(payload)", share=1),
+    Part(name="context", code="context = MessageContext(frame, stage)", share=1),
+    Part(name="call and await the adapter", code="await call(context)", share=1),
+    Part(name="child frame", code="frame.child(label, 0)", share=2 / 3),
+    Part(name="append", code="append(frame)", share=2 / 3),
+    Part(name="books", code="lane.received += 1; lane.emitted += 1; lane.completed += 1", share=1),
     Part(name="clock", code="now()", share=1),
-    Part(name="choose the route", code="loop._list(lane); loop._next_lane()", share=1),
-    Part(name="  of it: may it run?", code="lane.runnable()", share=0),
-    Part(name="  of it: is there room?", code="lane.has_room(0)", share=0),
-    Part(name="take", code="ready.append(frame); lane.inbox.take()", share=1),
-    Part(
-        name="call and await the message's coroutine",
-        code="await seven(loop, lane, frame, None, 0, None, None)",
-        share=1,
-    ),
-    Part(name="condition", code="condition.matches(payload)", share=1),
-    Part(name="context", code="MessageContext(frame, payload, None, stage)", share=1),
-    Part(name="wake a backup?", code="loop._wake_backup()", share=1),
-    Part(name="await the adapter", code="await stage.call(context)", share=1),
-    Part(name="publish", code="loop._publish(lane, frame, payload, None); target.ready.clear()", share=2 / 3),
-    Part(name="  of it: child frame", code="frame.child(label, 0, payload=payload, headers=None)", share=0),
-    Part(name="  of it: append and notify", code="target.append(frame)", share=0),
-    Part(name="end: count and settle", code="loop._end(lane, None, completed)", share=1),
-    Part(name="after: permit back", code="loop._after(lane)", share=1),
+    Part(name="turn: what may be taken", code="lane.takable()", share=PER_TURN),
+    Part(name="turn: list, and after", code="loop._list(lane); loop._after(lane)", share=PER_TURN),
+    Part(name="turn: call and await its coroutine", code="await four(loop, lane, stage, 1)", share=PER_TURN),
     Part(name="publisher: pack", code="pack(message)", share=PUBLISHER),
     Part(name="publisher: id", code="ids.new(1_700_000_000_000_000_000)", share=PUBLISHER),
     Part(name="publisher: frame", code="Frame.create(payload, message_id=identity, time_ns=1)", share=PUBLISHER),
@@ -160,11 +157,10 @@ def _names(execution: Any) -> dict[str, Any]:
     message = orders(1)[0]
     frame = Frame.create(pack(message), message_id=bytes(range(16)))
     stage, outlet = lane.stages[0], lane.outlets[0]
-    loop._at_work = True  # nobody is woken: what is timed is the work, not a worker that looks at what we did
-    context = MessageContext(frame, frame.payload, None, stage)
+    lane.inbox.ready.append(frame)
 
-    async def seven(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> None:
-        """As many arguments as the loop's own coroutine of a message."""
+    async def four(a: Any, b: Any, c: Any, d: Any) -> None:
+        """As many arguments as the loop's own coroutine of a turn."""
 
     return {
         "now": Seams.real().clock.monotonic_ns,
@@ -174,17 +170,17 @@ def _names(execution: Any) -> dict[str, Any]:
         "frame": frame,
         "payload": frame.payload,
         "stage": stage,
-        "condition": stage.condition,
+        "matches": stage.matches,
+        "call": stage.call,
         "MessageContext": MessageContext,
         "label": outlet.label,
-        "target": outlet.channels[0],
-        "completed": Outcome.COMPLETED,
+        "append": outlet.channels[0].ready.append,
         "pack": pack,
         "message": message,
         "ids": Seams.real().ids,
         "Frame": Frame,
         "identity": bytes(range(16)),
         "execution": execution,
-        "seven": seven,
-        "context": context,
+        "four": four,
+        "context": MessageContext(frame, stage),
     }

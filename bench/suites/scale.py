@@ -43,7 +43,7 @@ def cases(scale: Scale) -> list[Case]:
         ),
         _start(
             "import",
-            "How long does `import factflow_engine` take in a process that has imported nothing?",
+            "How long does it take to import what an embedding program needs, in a process that has imported nothing?",
             "imports",
             150,
             floor=("import trio, pydantic", "imports_dependencies", "what it cannot be faster than"),
