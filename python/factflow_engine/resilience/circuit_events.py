@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitReason, CircuitState
 
@@ -64,7 +65,7 @@ class CircuitEvents:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell this listener of every further event, until the function that is returned is called."""
         # Wrapped so that one function subscribed twice is two listeners.
-        entry: Listener = lambda event: listener(event)  # noqa: E731, PLW0108 - an identity of its own
+        entry = partial(listener)
         self._listeners = (*self._listeners, entry)
 
         def unsubscribe() -> None:

@@ -17,6 +17,33 @@ fn it_permits_so_many_calls_and_refuses_the_others() {
 }
 
 #[test]
+fn a_recorded_call_keeps_its_place_until_the_decision() {
+    let mut bench = Bench::new(Settings {
+        minimum_calls: 3,
+        trial_calls: 3,
+        ..small()
+    });
+    bench.half_open();
+    bench.succeed();
+    let _permits = [bench.permit(), bench.permit()];
+    assert!(bench.acquire().is_none());
+}
+
+#[test]
+fn half_open_entered_anew_has_all_its_places() {
+    let mut bench = Bench::new(small());
+    bench.half_open();
+    let early = [bench.permit(), bench.permit()];
+    bench.go(State::HalfOpen);
+    assert_eq!(bench.breaker.next_deadline(), None);
+    let _permits = [bench.permit(), bench.permit()];
+    for permit in early {
+        bench.breaker.release(permit);
+    }
+    assert!(bench.acquire().is_none());
+}
+
+#[test]
 fn the_results_decide_at_the_smaller_of_minimum_and_permitted_calls() {
     let mut bench = Bench::new(Settings {
         minimum_calls: 2,

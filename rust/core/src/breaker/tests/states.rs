@@ -94,7 +94,7 @@ fn metrics_only_records_never_trips_and_reports_each_rate_once_an_entry() {
     for _ in 0..3 {
         bench.fail();
     }
-    for _ in 0..4 {
+    for _ in 0..6 {
         let permit = bench.permit();
         bench.end(
             permit,

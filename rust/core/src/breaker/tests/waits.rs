@@ -76,12 +76,23 @@ fn a_failures_own_wait_extends_the_wait_of_the_opening_that_it_leads_to() {
     bench.pass(10 * SECOND);
     bench.fail();
     assert_eq!(waits_of(&bench), [20 * SECOND]);
-    // What was asked in an earlier state is forgotten, and more than an hour is not believed.
+    // More than an hour is not believed.
     bench.breaker.reset(bench.now);
     let permit = bench.permit();
     bench.end(permit, failure_asking(1_000_000), 0);
     bench.fail();
     assert_eq!(waits_of(&bench)[1..], [3600 * SECOND]);
+}
+
+#[test]
+fn what_was_asked_in_an_earlier_state_is_forgotten() {
+    let mut bench = Bench::new(small());
+    let permit = bench.permit();
+    bench.end(permit, failure_asking(30), 0);
+    bench.go(State::Closed);
+    bench.fail();
+    bench.fail();
+    assert_eq!(waits_of(&bench), [5 * SECOND]);
 }
 
 #[test]
