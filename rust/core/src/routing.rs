@@ -26,6 +26,7 @@ mod build;
 mod cost;
 mod field;
 mod normal;
+mod ranges;
 mod required;
 mod search;
 mod stab;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 
 use super::equality::number;
 use super::literal::Literal;
@@ -10,6 +11,8 @@ use super::number::NumberKey;
 use crate::value::Token;
 
 type Map<K, T> = HashMap<K, T, FxBuildHasher>;
+/// Short ones lie in the map itself, which saves a look into memory elsewhere.
+type Text = SmallVec<[u8; 16]>;
 
 /// A value without parts. Numbers that are equal are the same scalar, whatever their types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,8 +65,8 @@ pub struct ScalarMap<T> {
     no: Option<T>,
     yes: Option<T>,
     numbers: Map<NumberKey, T>,
-    texts: Map<Box<[u8]>, T>,
-    data: Map<Box<[u8]>, T>,
+    texts: Map<Text, T>,
+    data: Map<Text, T>,
     instants: Map<(i64, u32), T>,
 }
 
@@ -111,10 +114,10 @@ impl<T> ScalarMap<T> {
                 self.numbers.insert(number, value);
             }
             Scalar::Str(text) => {
-                self.texts.insert(text, value);
+                self.texts.insert(Text::from_slice(&text), value);
             }
             Scalar::Bin(data) => {
-                self.data.insert(data, value);
+                self.data.insert(Text::from_slice(&data), value);
             }
             Scalar::Timestamp(seconds, nanoseconds) => {
                 self.instants.insert((seconds, nanoseconds), value);

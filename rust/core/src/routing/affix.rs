@@ -1,14 +1,20 @@
 //! All of many texts that stand at the start, or the end, of a text: one rolling hash along it, one probe a length.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 
 use super::field::Hit;
 use crate::conditions::text::End;
 
-/// A text, and what it names.
-type Affix = (Box<[u8]>, Hit);
+/// A text, and what it names. Short ones lie in the table itself.
+#[derive(Clone, Debug)]
+struct Affix {
+    text: SmallVec<[u8; 16]>,
+    hit: Hit,
+}
 
 /// Texts, each with what it names.
 #[derive(Clone, Debug)]
@@ -17,12 +23,14 @@ pub struct AffixIndex {
     /// Distinct lengths in order.
     lengths: Vec<usize>,
     /// By the hash of all bytes, counted from the end where they stand.
-    table: HashMap<u64, Vec<Affix>, FxBuildHasher>,
+    table: HashMap<u64, Affix, FxBuildHasher>,
+    /// Those whose hash another one has already.
+    collisions: HashMap<u64, Vec<Affix>, FxBuildHasher>,
 }
 
 impl AffixIndex {
     /// An index of texts that stand at this end.
-    pub fn new(end: End, texts: Vec<Affix>) -> Self {
+    pub fn new(end: End, texts: Vec<(Box<[u8]>, Hit)>) -> Self {
         let mut lengths: Vec<usize> = texts.iter().map(|(text, _)| text.len()).collect();
         lengths.sort_unstable();
         lengths.dedup();
@@ -30,13 +38,23 @@ impl AffixIndex {
             end,
             lengths,
             table: HashMap::default(),
+            collisions: HashMap::default(),
         };
         for (text, hit) in texts {
             let mut hash = SEED;
             for at in 0..text.len() {
                 hash = rolled(hash, index.byte(&text, at));
             }
-            index.table.entry(hash).or_default().push((text, hit));
+            let affix = Affix {
+                text: SmallVec::from_slice(&text),
+                hit,
+            };
+            match index.table.entry(hash) {
+                Entry::Vacant(place) => {
+                    place.insert(affix);
+                }
+                Entry::Occupied(_) => index.collisions.entry(hash).or_default().push(affix),
+            }
         }
         index
     }
@@ -66,16 +84,19 @@ impl AffixIndex {
                 hash = rolled(hash, self.byte(text, at));
                 at += 1;
             }
-            let Some(candidates) = self.table.get(&hash) else {
+            let Some(first) = self.table.get(&hash) else {
                 continue;
             };
             let affix = match self.end {
                 End::Start => &text[..length],
                 End::End => &text[text.len() - length..],
             };
-            for (candidate, hit) in candidates {
-                if **candidate == *affix {
-                    found(*hit)?;
+            if *first.text == *affix {
+                found(first.hit)?;
+            }
+            if let Some(others) = self.collisions.get(&hash) {
+                for other in others.iter().filter(|other| *other.text == *affix) {
+                    found(other.hit)?;
                 }
             }
         }

@@ -26,6 +26,10 @@ struct Part {
 /// Conjunctions, and where each of them is filed.
 struct Files {
     conjunctions: Vec<Conjunction>,
+    remaining: Vec<u32>,
+    parts: Vec<Node>,
+    /// By question: the part that asks exactly that.
+    shared: Vec<Option<u32>>,
     /// By question: the conjunctions that are filed under it.
     keys: Vec<Vec<u32>>,
     /// An interval, and the conjunction that is filed under it.
@@ -51,6 +55,9 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
 
     let mut files = Files {
         conjunctions: Vec::with_capacity(drafts.len()),
+        remaining: Vec::new(),
+        parts: Vec::new(),
+        shared: vec![None; census.keys()],
         keys: vec![Vec::new(); census.keys()],
         intervals: Vec::new(),
         always: Vec::new(),
@@ -66,6 +73,8 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
         lists: vec![0],
         members: Vec::new(),
         conjunctions: files.conjunctions,
+        remaining: files.remaining,
+        parts: files.parts,
         always: files.always,
         statistics,
     };
@@ -85,15 +94,20 @@ impl Files {
         let best = (0..parts.len())
             .filter_map(|at| Some((cost(&parts[at])?, at)))
             .min();
-        let filed = best.and_then(|(_, at)| Some((at, parts[at].tickets.take()?)));
+        let mut is_repeated = false;
+        let filed = best.and_then(|(_, at)| Some((at, parts[at].tickets.clone()?)));
         match filed {
             None => self.always.push(number),
             // A part that holds for no message: nor does the conjunction.
             Some((_, (tickets, _))) if tickets.is_empty() => return,
             Some((at, (tickets, exact))) => {
+                is_repeated = tickets.len() > 1;
                 for ticket in tickets {
                     match ticket {
-                        Ticket::Key(key) => self.keys[key as usize].push(number),
+                        Ticket::Key(key) => {
+                            is_repeated |= census.is_repeated(key);
+                            self.keys[key as usize].push(number);
+                        }
                         Ticket::Interval(interval) => self.intervals.push((interval, number)),
                     }
                 }
@@ -103,12 +117,33 @@ impl Files {
             }
         }
         self.is_kept[rule as usize] = true;
-        let mut remaining: Vec<Node> = parts.into_iter().map(|part| part.node).collect();
-        remaining.sort_by_key(effort);
+        parts.sort_by_key(|part| effort(&part.node));
+        let begin = numbered(self.remaining.len());
+        for part in parts {
+            let place = self.place(part);
+            self.remaining.push(place);
+        }
         self.conjunctions.push(Conjunction {
             rule,
-            remaining: remaining.into(),
+            begin,
+            end: numbered(self.remaining.len()),
+            is_repeated,
         });
+    }
+
+    /// Where a part is kept: with the same part of another rule, if there is one and it can be told to be the same.
+    fn place(&mut self, part: Part) -> u32 {
+        let next = numbered(self.parts.len());
+        if let Some((tickets, true)) = &part.tickets {
+            if let [Ticket::Key(key)] = tickets[..] {
+                if let Some(known) = self.shared[key as usize] {
+                    return known;
+                }
+                self.shared[key as usize] = Some(next);
+            }
+        }
+        self.parts.push(part.node);
+        next
     }
 
     /// All but what is said of the fields.

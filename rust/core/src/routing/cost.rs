@@ -8,7 +8,7 @@ use crate::conditions::interval::{Bounds, Interval};
 use crate::conditions::number::{NumberLiteral, compare_literals};
 
 use super::access::{Entry, Key};
-use super::stab::Stab;
+use super::stab::Ends;
 
 /// An entry that was counted.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Census {
     counts: Vec<u32>,
     /// By question, as the counts are.
     weights: Vec<u64>,
+    /// By question: whether a value may answer it with yes more than once.
+    repeated: Vec<bool>,
     intervals: Vec<(usize, Interval)>,
     /// Of each interval, how many of its slot it overlaps; filled by [`Census::close`].
     overlaps: Vec<u32>,
@@ -41,10 +43,12 @@ impl Census {
             Entry::Key(slot, key) => {
                 let next = numbered(self.counts.len());
                 let weight = weight(&key);
+                let is_repeated = matches!(key, Key::Element(_) | Key::Search(_));
                 let number = *self.numbers.entry((slot, key)).or_insert(next);
                 if number == next {
                     self.counts.push(0);
                     self.weights.push(weight);
+                    self.repeated.push(is_repeated);
                 }
                 self.counts[number as usize] += 1;
                 Ticket::Key(number)
@@ -80,6 +84,11 @@ impl Census {
     /// Number of distinct questions.
     pub fn keys(&self) -> usize {
         self.counts.len()
+    }
+
+    /// Whether a value may answer a question with yes more than once.
+    pub fn is_repeated(&self, key: u32) -> bool {
+        self.repeated[key as usize]
     }
 
     /// How many candidates an entry is expected to name in vain, in units of no meaning.
@@ -145,10 +154,10 @@ fn overlaps<T: Clone>(
     order: impl Fn(&T, &T) -> core::cmp::Ordering,
     overlaps: &mut [u32],
 ) {
-    let stab = Stab::new(intervals, &order);
+    let ends = Ends::new(intervals, &order);
     let ranks: Vec<(u32, u32)> = intervals
         .iter()
-        .map(|(bounds, _)| stab.ranks(bounds, &order))
+        .map(|(bounds, _)| ends.ranks(bounds, &order))
         .collect();
     let mut lows: Vec<u32> = ranks.iter().map(|&(low, _)| low).collect();
     let mut highs: Vec<u32> = ranks.iter().map(|&(_, high)| high).collect();

@@ -6,12 +6,17 @@ use crate::value::Error;
 use super::field::{FieldIndex, Hit};
 
 /// A part of a rule that suffices for it: rules are split at their outermost `any_of`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Conjunction {
     /// The rule's place in the table.
     pub rule: u32,
-    /// What remains to be asked of a candidate, the cheapest first; nothing if being named suffices.
-    pub remaining: Box<[Node]>,
+    /// What remains to be asked of a candidate, the cheapest first, as a stretch of [`Table::remaining`]; nothing if
+    /// being named suffices.
+    pub begin: u32,
+    /// Where the stretch ends.
+    pub end: u32,
+    /// Whether an index may name it more than once for a message.
+    pub is_repeated: bool,
 }
 
 /// What a table is made of.
@@ -41,6 +46,10 @@ pub struct Table {
     pub(super) lists: Vec<u32>,
     pub(super) members: Vec<u32>,
     pub(super) conjunctions: Vec<Conjunction>,
+    /// Places in `parts`: what remains of every conjunction.
+    pub(super) remaining: Vec<u32>,
+    /// What is asked of candidates. Rules that ask the same share it, so that it stays near.
+    pub(super) parts: Vec<Node>,
     /// Conjunctions without an entry, in the order of their rules.
     pub(super) always: Vec<u32>,
     pub(super) statistics: Statistics,
@@ -111,16 +120,15 @@ impl Table {
         rules: &mut Vec<u32>,
     ) -> Result<(), H::Error> {
         let begin = rules.len();
-        self.candidates(bytes, scratch, |conjunction, slots| {
-            let conjunction = &self.conjunctions[conjunction as usize];
-            if holds(&conjunction.remaining, bytes, slots, host)? {
+        self.candidates(bytes, scratch, |_, conjunction, slots| {
+            if self.holds(conjunction, bytes, slots, host)? {
                 rules.push(conjunction.rule);
             }
             Ok::<(), H::Error>(())
         })?;
         for &conjunction in &self.always {
-            let conjunction = &self.conjunctions[conjunction as usize];
-            if holds(&conjunction.remaining, bytes, &scratch.places.offsets, host)? {
+            let conjunction = self.conjunctions[conjunction as usize];
+            if self.holds(conjunction, bytes, &scratch.places.offsets, host)? {
                 rules.push(conjunction.rule);
             }
         }
@@ -142,8 +150,8 @@ impl Table {
     ) -> Result<Option<u32>, H::Error> {
         let mut candidates = core::mem::take(&mut scratch.candidates);
         candidates.clear();
-        let named = self.candidates(bytes, scratch, |conjunction, _| {
-            candidates.push((self.conjunctions[conjunction as usize].rule, conjunction));
+        let named = self.candidates(bytes, scratch, |number, conjunction, _| {
+            candidates.push((conjunction.rule, number));
             Ok::<(), H::Error>(())
         });
         candidates.sort_unstable();
@@ -176,11 +184,28 @@ impl Table {
             let Some(number) = next else {
                 return Ok(None);
             };
-            let conjunction = &self.conjunctions[number as usize];
-            if holds(&conjunction.remaining, bytes, slots, host)? {
+            let conjunction = self.conjunctions[number as usize];
+            if self.holds(conjunction, bytes, slots, host)? {
                 return Ok(Some(conjunction.rule));
             }
         }
+    }
+
+    /// Whether what remains of a conjunction holds.
+    #[inline]
+    fn holds<H: Host>(
+        &self,
+        conjunction: Conjunction,
+        bytes: &[u8],
+        slots: &[usize],
+        host: &H,
+    ) -> Result<bool, H::Error> {
+        for &part in &self.remaining[conjunction.begin as usize..conjunction.end as usize] {
+            if !self.parts[part as usize].holds(bytes, slots, host)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Calls `candidate` once with each conjunction that the index names, and where the walk found its places.
@@ -189,7 +214,7 @@ impl Table {
         &self,
         bytes: &[u8],
         scratch: &mut Scratch,
-        mut candidate: impl FnMut(u32, &[usize]) -> Result<(), E>,
+        mut candidate: impl FnMut(u32, Conjunction, &[usize]) -> Result<(), E>,
     ) -> Result<(), E> {
         scratch.prepare(self);
         let Scratch {
@@ -203,13 +228,16 @@ impl Table {
             let Some(field) = &self.field_of_slot[slot] else {
                 continue;
             };
-            let mut name = |conjunction: u32| {
-                let last = &mut named[conjunction as usize];
-                if *last == *message {
-                    return Ok(());
+            let mut name = |number: u32| {
+                let conjunction = self.conjunctions[number as usize];
+                if conjunction.is_repeated {
+                    let last = &mut named[number as usize];
+                    if *last == *message {
+                        return Ok(());
+                    }
+                    *last = *message;
                 }
-                *last = *message;
-                candidate(conjunction, &places.offsets)
+                candidate(number, conjunction, &places.offsets)
             };
             field.find(bytes, places.offsets[slot], &mut |hit| match hit {
                 Hit::One(conjunction) => name(conjunction),
@@ -224,21 +252,6 @@ impl Table {
         }
         Ok(())
     }
-}
-
-#[inline]
-fn holds<H: Host>(
-    parts: &[Node],
-    bytes: &[u8],
-    slots: &[usize],
-    host: &H,
-) -> Result<bool, H::Error> {
-    for part in parts {
-        if !part.holds(bytes, slots, host)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Moves the distinct ones of sorted numbers to the front, and says how many they are.
