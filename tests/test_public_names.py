@@ -1,16 +1,24 @@
 """The public names, pinned: adding or removing one is a decision, not an accident."""
 
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 import factflow_engine
 import factflow_protocols
 
 ENGINE = {
-    "AdapterConfig", "AdapterDiscovery", "AdapterResult", "BackpressureConfig", "CircuitBreakerConfig",
-    "ConditionConfig", "ConditionOperator", "ConfigurationError", "ErrorHandlingConfig", "ExecutionReport",
+    "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterResult", "BackpressureConfig",
+    "CircuitBreaker", "CircuitBreakerConfig", "CircuitOpenError", "CircuitState", "CircuitStats", "ConditionConfig",
+    "ConditionOperator", "ConfigurationError", "DomainMetrics", "ErrorHandlingConfig", "ExecutionReport",
     "ExecutionScopedQueue", "ExecutionStatus", "InboundConfig", "OperatorRegistry", "OrchestratorConfig",
-    "OrchestratorManager", "Outcome", "OutboundConfig", "PipelineAdapter", "PipelineConfigLoader", "PipelineContext",
-    "PipelineGlobalConfig", "PipelineOrchestrator", "ProcessorConfig", "ReactiveRouteProcessor", "Reject",
-    "RetryLater", "RouteConfig", "StatefulAdapter", "TooManyConcurrentExecutionsError", "ValidatingAdapterRegistry",
-    "auto_discover_and_register", "configure_validation", "validate_route_config",
+    "OrchestratorManager", "OutboundConfig", "Outcome", "PipelineAdapter", "PipelineConfigLoader",
+    "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator", "ProcessorConfig", "ReactiveRouteProcessor",
+    "Reject", "RetryLater", "RouteConfig", "StatefulAdapter", "TooManyConcurrentExecutionsError",
+    "ValidatingAdapterRegistry", "auto_discover_and_register", "configure_validation", "validate_route_config",
 }  # fmt: skip
 
 PROTOCOLS = {
@@ -35,3 +43,20 @@ def test_the_protocols_export_these_names():
 def test_what_plugs_in_is_one_class_under_both_names():
     for name in ENGINE & PROTOCOLS:
         assert getattr(factflow_engine, name) is getattr(factflow_protocols, name)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, factflow_engine; print([name for name in ('trio', 'pydantic', 'jsonschema') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_checkers_see_is_what_the_names_are():
+    tree = ast.parse(Path(factflow_engine.__file__).read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen == factflow_engine._MODULES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Pipeline'"):
+        _ = factflow_engine.Pipeline

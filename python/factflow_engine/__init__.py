@@ -3,45 +3,114 @@
 Arrows point down only. `cli` and `app` put things together; `runtime` runs executions; `config` turns text into a
 checked snapshot, for which it asks `queues` (names), `adapters` (the registry) and `conditions`; `frames` is the wire
 form of a message; `seams` is where time, randomness, ids and threads come from; `native` imports the Rust module.
-What plugs in from outside depends on `factflow_protocols` alone. This file holds the public names and no logic.
+What plugs in from outside depends on `factflow_protocols` alone. This file holds the public names and no logic; a name's
+module is imported when the name is first used, so that importing the package costs next to nothing.
 """
 
-from factflow_engine.adapters import AdapterDiscovery, ValidatingAdapterRegistry, auto_discover_and_register
-from factflow_engine.conditions import ConditionOperator, OperatorRegistry
-from factflow_engine.config import (
-    AdapterConfig,
-    BackpressureConfig,
-    CircuitBreakerConfig,
-    ConditionConfig,
-    ConfigurationError,
-    ErrorHandlingConfig,
-    InboundConfig,
-    OrchestratorConfig,
-    OutboundConfig,
-    PipelineConfigLoader,
-    PipelineGlobalConfig,
-    ProcessorConfig,
-    RouteConfig,
-    configure_validation,
-    validate_route_config,
-)
-from factflow_engine.errors import TooManyConcurrentExecutionsError
-from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_engine.runtime.orchestrator import PipelineOrchestrator
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
-from factflow_engine.runtime.route import ReactiveRouteProcessor
-from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject, RetryLater, StatefulAdapter
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a test holds the two equal
+    from factflow_engine.adapters import AdapterDiscovery, ValidatingAdapterRegistry, auto_discover_and_register
+    from factflow_engine.conditions import ConditionOperator, OperatorRegistry
+    from factflow_engine.config import (
+        AdapterConfig,
+        BackpressureConfig,
+        CircuitBreakerConfig,
+        ConditionConfig,
+        ConfigurationError,
+        ErrorHandlingConfig,
+        InboundConfig,
+        OrchestratorConfig,
+        OutboundConfig,
+        PipelineConfigLoader,
+        PipelineGlobalConfig,
+        ProcessorConfig,
+        RouteConfig,
+        configure_validation,
+        validate_route_config,
+    )
+    from factflow_engine.errors import TooManyConcurrentExecutionsError
+    from factflow_engine.resilience import (
+        AdapterCircuitMetrics,
+        CircuitBreaker,
+        CircuitState,
+        CircuitStats,
+        DomainMetrics,
+    )
+    from factflow_engine.runtime.manager import OrchestratorManager
+    from factflow_engine.runtime.orchestrator import PipelineOrchestrator
+    from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
+    from factflow_engine.runtime.route import ReactiveRouteProcessor
+    from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+    from factflow_protocols import (
+        AdapterResult,
+        CircuitOpenError,
+        PipelineAdapter,
+        PipelineContext,
+        Reject,
+        RetryLater,
+        StatefulAdapter,
+    )
+
+_MODULES: Final = {
+    "AdapterCircuitMetrics": "factflow_engine.resilience",
+    "AdapterConfig": "factflow_engine.config",
+    "AdapterDiscovery": "factflow_engine.adapters",
+    "AdapterResult": "factflow_protocols",
+    "BackpressureConfig": "factflow_engine.config",
+    "CircuitBreaker": "factflow_engine.resilience",
+    "CircuitBreakerConfig": "factflow_engine.config",
+    "CircuitOpenError": "factflow_protocols",
+    "CircuitState": "factflow_engine.resilience",
+    "CircuitStats": "factflow_engine.resilience",
+    "ConditionConfig": "factflow_engine.config",
+    "ConditionOperator": "factflow_engine.conditions",
+    "ConfigurationError": "factflow_engine.config",
+    "DomainMetrics": "factflow_engine.resilience",
+    "ErrorHandlingConfig": "factflow_engine.config",
+    "ExecutionReport": "factflow_engine.runtime.report",
+    "ExecutionScopedQueue": "factflow_engine.runtime.scoped_queue",
+    "ExecutionStatus": "factflow_engine.runtime.report",
+    "InboundConfig": "factflow_engine.config",
+    "OperatorRegistry": "factflow_engine.conditions",
+    "OrchestratorConfig": "factflow_engine.config",
+    "OrchestratorManager": "factflow_engine.runtime.manager",
+    "OutboundConfig": "factflow_engine.config",
+    "Outcome": "factflow_engine.runtime.report",
+    "PipelineAdapter": "factflow_protocols",
+    "PipelineConfigLoader": "factflow_engine.config",
+    "PipelineContext": "factflow_protocols",
+    "PipelineGlobalConfig": "factflow_engine.config",
+    "PipelineOrchestrator": "factflow_engine.runtime.orchestrator",
+    "ProcessorConfig": "factflow_engine.config",
+    "ReactiveRouteProcessor": "factflow_engine.runtime.route",
+    "Reject": "factflow_protocols",
+    "RetryLater": "factflow_protocols",
+    "RouteConfig": "factflow_engine.config",
+    "StatefulAdapter": "factflow_protocols",
+    "TooManyConcurrentExecutionsError": "factflow_engine.errors",
+    "ValidatingAdapterRegistry": "factflow_engine.adapters",
+    "auto_discover_and_register": "factflow_engine.adapters",
+    "configure_validation": "factflow_engine.config",
+    "validate_route_config": "factflow_engine.config",
+}
 
 __all__ = [
+    "AdapterCircuitMetrics",
     "AdapterConfig",
     "AdapterDiscovery",
     "AdapterResult",
     "BackpressureConfig",
+    "CircuitBreaker",
     "CircuitBreakerConfig",
+    "CircuitOpenError",
+    "CircuitState",
+    "CircuitStats",
     "ConditionConfig",
     "ConditionOperator",
     "ConfigurationError",
+    "DomainMetrics",
     "ErrorHandlingConfig",
     "ExecutionReport",
     "ExecutionScopedQueue",
@@ -69,3 +138,15 @@ __all__ = [
     "configure_validation",
     "validate_route_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -4,6 +4,8 @@ What adapters and providers raise is in `factflow_protocols.errors`; configurati
 the loader's findings in `config`.
 """
 
+from typing import Final
+
 from factflow_protocols import FactflowError
 
 
@@ -123,7 +125,7 @@ class ExecutionStartError(FactflowError):
     def __init__(self, route: str, stage: str, cause: BaseException) -> None:
         self.route = route
         self.stage = stage
-        super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {type(cause).__name__}: {cause}")
+        super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}")
 
 
 class ExecutionClosedError(FactflowError):
@@ -157,3 +159,21 @@ class CircuitTransitionError(FactflowError, ValueError):
             f"circuit {name!r} is {from_state} and cannot be moved to {to_state}; move it to disabled first, "
             "from where every move is allowed"
         )
+
+
+DESCRIBED_CHARACTERS: Final = 2000
+"""How much of an error's text is kept."""
+
+
+def error_text(error: BaseException) -> str:
+    """An error's text, bounded, whatever its author made of `__str__`."""
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001 - an error that cannot be printed must not take its message along
+        return f"<its text cannot be had: {type(failure).__name__}>"
+    return text if len(text) <= DESCRIBED_CHARACTERS else text[: DESCRIBED_CHARACTERS - 1] + "…"
+
+
+def describe(error: BaseException) -> str:
+    """An error's class and text, for one line of a report."""
+    return f"{type(error).__name__}: {error_text(error)}"

@@ -7,12 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final
 
 _UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _: "<unset>", "__slots__": ()})()
 
 
-@final
 class AdapterResult:
     """What a stage made of one message. Give exactly one of `message`, `emitted`, or use `forward()`.
 
@@ -72,10 +71,22 @@ class AdapterResult:
         return f"AdapterResult(message={self.message!r})"
 
 
-_FORWARD: Final = AdapterResult.__new__(AdapterResult)
-_FORWARD.message = _UNSET
-_FORWARD.emitted = None
-_FORWARD.headers = None
+class _Forward(AdapterResult):
+    """The one result that everybody shares, and therefore nobody may change."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        for name, value in (("message", _UNSET), ("emitted", None), ("headers", None)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"AdapterResult.forward() cannot be changed; return AdapterResult(message=context.message, {name}=...)"
+        )
+
+
+_FORWARD: Final[AdapterResult] = _Forward()
 
 
 class PipelineContext(ABC):

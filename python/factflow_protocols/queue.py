@@ -128,6 +128,7 @@ class Subscription(Protocol):
         waits while they are.
 
         Raises:
+            QueueClosedError: The queue has ended and everything was handed out.
             QueueError: The subscription is broken for good; the engine fails the route loudly.
 
         Cancellation: nothing that was not returned counts as handed out.
@@ -176,7 +177,7 @@ class QueueProtocol(Protocol):
         ...
 
     def subscribe(
-        self, queue: str, subscription: str, prefetch: int, capacity: int
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
     ) -> AbstractAsyncContextManager[Subscription]:
         """Consume a queue; on entry the subscription exists, on exit what is unsettled becomes available again.
 
@@ -184,8 +185,8 @@ class QueueProtocol(Protocol):
             queue: A point-to-point queue (each message to one consumer) or a topic (to each subscription).
             subscription: Consumers of one name share the load; on a topic each name gets every message.
             prefetch: Upper bound of unsettled deliveries.
-            capacity: How many messages the queue holds before publishers wait; a hint for providers that have their
-                own bound.
+            capacity: How many messages the queue holds before publishers wait, if no consumer before has said so;
+                None: no opinion. A hint for providers that have their own bound.
         """
         ...
 

@@ -80,7 +80,7 @@ class KeepingQueue(MemoryQueue):
     """Keeps what an execution leaves behind, to be looked at."""
 
     def discard(self, prefix):
-        self.left = {
+        self.left = getattr(self, "left", None) or {
             queue.rsplit(":", 1)[1]: [(frame.correlation_id, frame.message_id) for frame in line.ready]
             for queue, [line] in self._lines.items()
         }

@@ -3,12 +3,11 @@
 Apart from the registry because these rules speak pydantic and JSON Schema, and of nothing else.
 """
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -83,9 +82,11 @@ def _check_schema(owner: str, model: type[BaseModel]) -> None:
             f"config model {model.__qualname__} of {owner} has no JSON Schema: {_first_line(error)}; a configuration "
             "is written in YAML, so use fields that YAML can say (numbers, strings, lists, mappings, models of these)"
         ) from error
+    # jsonschema takes longer to import than the rest of this package, and only whoever registers needs it.
+    jsonschema = importlib.import_module("jsonschema")
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
         where = "/".join(str(part) for part in error.absolute_path) or "its root"
         raise AdapterRegistrationError(
             f"config model {model.__qualname__} of {owner} gives a JSON Schema that is not valid (draft 2020-12) at "

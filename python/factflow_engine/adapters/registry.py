@@ -4,6 +4,7 @@ The one place that knows how the engine constructs adapters; the loader and the 
 """
 
 import difflib
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from factflow_engine.adapters import builtin
 from factflow_engine.adapters.builtin import BUILTIN_ADAPTERS
 from factflow_engine.adapters.class_checks import check_class, check_constructor, check_type_name, is_sync
 from factflow_engine.adapters.config_checks import check_config_model, json_schema, refuse_config, strict_variant
@@ -63,16 +65,14 @@ class ValidatingAdapterRegistry:
         self._specs: dict[str, AdapterSpec] = {}
         # Of each type with a config model, the variant that refuses unknown fields.
         self._strict: dict[str, type[BaseModel]] = {}
-        for type_name, cls in BUILTIN_ADAPTERS:
-            # Unchecked: checking takes milliseconds a type, and a test registers each as anybody's is.
-            self._store(type_name, cls, cls.config_model)
+        # Built-in types that nobody has asked for yet: `module:Class`.
+        self._unloaded: dict[str, str] = dict(BUILTIN_ADAPTERS)
 
     @classmethod
     def empty(cls) -> Self:
         """A registry without the built-in types."""
         registry = cls()
-        registry._specs.clear()
-        registry._strict.clear()
+        registry._unloaded.clear()
         return registry
 
     @overload
@@ -109,7 +109,7 @@ class ValidatingAdapterRegistry:
 
     def types(self) -> tuple[str, ...]:
         """The names, sorted."""
-        return tuple(sorted(self._specs))
+        return tuple(sorted([*self._specs, *self._unloaded]))
 
     def get(self, type_name: str) -> AdapterSpec:
         """What is known of a type.
@@ -117,13 +117,15 @@ class ValidatingAdapterRegistry:
         Raises:
             AdapterNotFoundError: It is not registered; the text names the nearest types that are.
         """
+        if type_name in self._unloaded:
+            self._load(type_name)
         try:
             return self._specs[type_name]
         except KeyError:
             raise AdapterNotFoundError(self._not_found(type_name)) from None
 
     def __contains__(self, type_name: object) -> bool:
-        return type_name in self._specs
+        return type_name in self._specs or type_name in self._unloaded
 
     def schema(self, type_name: str) -> dict[str, Any]:
         """JSON Schema (draft 2020-12) of the type's `config`, as `validate_config` applies it.
@@ -169,8 +171,8 @@ class ValidatingAdapterRegistry:
         return construct() if validated is None else construct(validated)
 
     def _add(self, type_name: str, cls: AdapterClass, config_model: type[BaseModel] | None) -> AdapterClass:
-        if type_name in self._specs:
-            holder = self._specs[type_name].adapter_class
+        if type_name in self:
+            holder = self.get(type_name).adapter_class
             raise AdapterRegistrationError(
                 f"adapter type {type_name!r} is already {holder.__module__}.{holder.__qualname__}; "
                 f"choose another name, such as 'my.{type_name}'"
@@ -183,6 +185,12 @@ class ValidatingAdapterRegistry:
         check_constructor(checked, takes_config=model is not None)
         self._store(type_name, checked, model)
         return cls
+
+    def _load(self, type_name: str) -> None:
+        module, name = self._unloaded.pop(type_name).split(":")
+        cls: type[PipelineAdapter] = getattr(importlib.import_module(f"{builtin.__name__}.{module}"), name)
+        # Unchecked: checking takes milliseconds a type, and a test registers each as anybody's is.
+        self._store(type_name, cls, cls.config_model)
 
     def _store(self, type_name: str, cls: type[PipelineAdapter], model: type[BaseModel] | None) -> None:
         self._specs[type_name] = AdapterSpec(
@@ -198,7 +206,7 @@ class ValidatingAdapterRegistry:
             self._strict[type_name] = strict_variant(model)
 
     def _not_found(self, type_name: str) -> str:
-        near = difflib.get_close_matches(str(type_name), self._specs, n=3)
+        near = difflib.get_close_matches(str(type_name), self.types(), n=3)
         if near:
             return f"no adapter type {type_name!r} is registered; did you mean {' or '.join(map(repr, near))}?"
         known = ", ".join(self.types()) or "none at all"

@@ -79,12 +79,10 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
     edges: list[RouteEdge] = []
     for route_id, route in config.routes.items():
         for index, outbound in enumerate(route.outbound):
-            if outbound.route is not None:
-                targets = [outbound.route] if outbound.route in config.routes else []
-                queue = config.routes[outbound.route].inbound.queue if targets else ""
-            else:
-                queue = outbound.queue or ""
-                targets = readers.get(queue, [])
+            # An outbound that names a route publishes to the queue which that route reads, and so may others.
+            named = config.routes.get(outbound.route) if outbound.route is not None else None
+            queue = named.inbound.queue if named is not None else outbound.queue or ""
+            targets = readers.get(queue, [])
             edges.extend(
                 RouteEdge(source=route_id, target=target, queue=queue, kind=EdgeKind.OUTBOUND, index=index)
                 for target in targets

@@ -46,17 +46,35 @@ class MemoryChannel:
         redelivered: How many frames were given back.
         armed: Whether `tell` must be called after a frame became ready. A single listener may switch it off while it
             knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
+        closed: Nothing will be added any more; consumers may take what is left.
+        outside: Taken through subscriptions and not settled: the queue is not done with them.
         awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
         listeners: Who reads: called, without arguments, by `tell`.
     """
 
-    __slots__ = ("_room", "_watchers", "armed", "awaited", "capacity", "listeners", "owner", "ready", "redelivered")
+    __slots__ = (
+        "_room",
+        "_watchers",
+        "armed",
+        "awaited",
+        "capacity",
+        "closed",
+        "listeners",
+        "outside",
+        "owner",
+        "ready",
+        "redelivered",
+        "sized",
+    )
 
     def __init__(self, owner: str, capacity: int) -> None:
         self.owner = owner
         self.capacity = capacity
         self.ready: deque[Frame] = deque()
         self.redelivered = 0
+        self.sized = False  # whether a consumer has named the capacity
+        self.closed = False
+        self.outside = 0
         self.armed = True
         self.awaited = False
         self.listeners: list[Callable[[], None]] = []
@@ -79,11 +97,13 @@ class MemoryChannel:
         self.armed = True
 
     def unlisten(self, listener: Callable[[], None]) -> None:
-        """Remove a consumer; the others hear of what it leaves."""
+        """Remove a consumer; the others hear of what it leaves, and publishers that nobody reads any more."""
         if listener in self.listeners:
             self.listeners.remove(listener)
             self.armed = True
             self.tell()
+            if not self.listeners:
+                self._tell_watchers()
 
     def append(self, frame: Frame) -> None:
         """Make a frame ready, whatever the capacity says, and tell the consumers."""
@@ -105,11 +125,13 @@ class MemoryChannel:
         self.tell()
 
     def close(self) -> None:
-        """Forget everything and hold nobody up any more."""
-        self.ready.clear()
-        self.listeners.clear()
+        """Take no more and hold nobody up; what is left stays for consumers that are still there."""
+        self.closed = True
+        if not self.listeners:
+            self.ready.clear()
         self.capacity = sys.maxsize
         self.tell_of_room()
+        self.tell()
 
     def tell(self) -> None:
         """Tell the consumers that something is ready, or settled."""
@@ -140,11 +162,14 @@ class MemoryChannel:
         """If there is room, tell those who wait for it: as many publishers as fit, and every watcher."""
         room = self.capacity - len(self.ready)
         if room > 0:
-            watchers, self._watchers = self._watchers, []
             self._room.unpark(count=room)
-            self.awaited = bool(self._room)
-            for watcher in watchers:
-                watcher()
+            self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        self.awaited = bool(self._room)
+        for watcher in watchers:
+            watcher()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +182,8 @@ class MemoryDelivery:
 class MemorySubscription:
     """A consumer of one channel through the protocol."""
 
-    def __init__(self, channel: MemoryChannel, prefetch: int) -> None:
+    def __init__(self, queue: str, channel: MemoryChannel, prefetch: int) -> None:
+        self._queue = queue
         self._channel = channel
         self._prefetch = prefetch
         self._unsettled: set[MemoryDelivery] = set()
@@ -174,11 +200,14 @@ class MemorySubscription:
             self._release_due()
             if self._channel.ready and len(self._unsettled) < self._prefetch:
                 break
+            if self._channel.closed and not self._channel.ready and not self._delayed:
+                raise QueueClosedError(self._queue, "its execution has ended; nothing more will come")
             with trio.move_on_at(self._delayed[0][0] if self._delayed else math.inf):
                 await self._arrival.park()
         room = min(max_messages, len(self._channel.ready), self._prefetch - len(self._unsettled))
         deliveries = [MemoryDelivery(self._channel.take()) for _ in range(room)]
         self._unsettled.update(deliveries)
+        self._channel.outside += len(deliveries)
         return deliveries
 
     async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
@@ -187,6 +216,7 @@ class MemorySubscription:
         for delivery in acks:
             if isinstance(delivery, MemoryDelivery) and delivery in self._unsettled:
                 self._unsettled.discard(delivery)
+                self._channel.outside -= 1
                 self._channel.tell()
         for nack in reversed(nacks):
             if isinstance(nack.delivery, MemoryDelivery) and nack.delivery in self._unsettled:
@@ -207,12 +237,16 @@ class MemorySubscription:
         if nack.delay_seconds > 0:
             heappush(self._delayed, (trio.current_time() + nack.delay_seconds, next(self._serial), frame))
         else:
-            self._channel.give_back(frame)
+            self._return(frame)
+
+    def _return(self, frame: Frame) -> None:
+        self._channel.outside -= 1
+        self._channel.give_back(frame)
 
     def _release_due(self) -> None:
         now = trio.current_time()
         while self._delayed and self._delayed[0][0] <= now:
-            self._channel.give_back(heappop(self._delayed)[2])
+            self._return(heappop(self._delayed)[2])
 
     @contextmanager
     def attached(self) -> Iterator["MemorySubscription"]:
@@ -228,7 +262,7 @@ class MemorySubscription:
             self._channel.unlisten(listener)
             frames = [delivery.message for delivery in self._unsettled] + [frame for _, _, frame in self._delayed]
             for frame in sorted(frames, key=lambda frame: frame.message_id, reverse=True):
-                self._channel.give_back(frame)
+                self._return(frame)
             self._unsettled.clear()
             self._delayed.clear()
 
@@ -252,16 +286,19 @@ class MemoryQueue:
             self._lines[queue] = [] if is_topic(queue) else [MemoryChannel(queue, DEFAULT_CAPACITY)]
         return self._lines[queue]
 
-    def channel(self, queue: str, subscription: str, capacity: int = DEFAULT_CAPACITY) -> MemoryChannel:
-        """The line that a consumer reads, made on first use; of a queue's consumers the last sets the capacity."""
+    def channel(self, queue: str, subscription: str, capacity: int | None = None) -> MemoryChannel:
+        """The line that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
         lines = self._lines.setdefault(queue, [])
         owner = subscription if is_topic(queue) else queue
         for line in lines:
             if line.owner == owner:
-                line.capacity = capacity
-                return line
-        lines.append(MemoryChannel(owner, capacity))
-        return lines[-1]
+                break
+        else:
+            line = MemoryChannel(owner, DEFAULT_CAPACITY)
+            lines.append(line)
+        if capacity is not None and not line.sized:
+            line.capacity, line.sized = capacity, True
+        return line
 
     def discard(self, prefix: str) -> None:
         """Forget the queues and topic subscriptions whose names begin so, and what they hold.
@@ -303,15 +340,25 @@ class MemoryQueue:
 
     @asynccontextmanager
     async def subscribe(
-        self, queue: str, subscription: str, prefetch: int, capacity: int = DEFAULT_CAPACITY
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
     ) -> AsyncIterator[MemorySubscription]:
-        """See `QueueProtocol.subscribe`."""
+        """See `QueueProtocol.subscribe`.
+
+        The subscription of a topic ends with its last consumer: a topic keeps nothing for those who are not there.
+        """
         if prefetch < 1:
             raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")
         self._refuse_if_stopped(queue)
-        consumer = MemorySubscription(self.channel(queue, subscription, capacity), prefetch)
-        with consumer.attached():
-            yield consumer
+        consumer = MemorySubscription(queue, self.channel(queue, subscription, capacity), prefetch)
+        try:
+            with consumer.attached():
+                yield consumer
+        finally:
+            lines = self._lines.get(queue, [])
+            for line in [line for line in lines if is_topic(queue) and line.owner == subscription]:
+                if not line.listeners:
+                    lines.remove(line)
+                    line.close()
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`."""

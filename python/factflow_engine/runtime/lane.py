@@ -88,6 +88,11 @@ class Outlet:
         self.label = label
         self.channels = channels
 
+    @property
+    def is_full(self) -> bool:
+        """Whether somebody reads it and has no room."""
+        return any(channel.is_full and channel.listeners for channel in self.channels)
+
 
 class Lane:
     """One route of one execution, as the loop carries it.
@@ -104,6 +109,7 @@ class Lane:
         limit: How many permits there are. Never below 1.
         busy: Permits in use. 0 <= busy, and busy <= limit except after the limit was lowered.
         pauses: Reasons not to run.
+        intake_closed: Nothing more is taken from the inbox; what has begun goes on.
         listed: Whether it stands in the loop's ready list; at most once.
         first: The first stage; None if there is none.
         single: The one line that every message of this lane ends up in, if that is so: then the loop appends to it
@@ -115,8 +121,8 @@ class Lane:
 
     __slots__ = (
         "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "ends_after_first", "failed",
-        "filtered", "first", "first_only", "id", "inbox", "limit", "listed", "name", "notify", "outlets", "pauses", "received", "single",
-        "single_label", "skipped", "stages", "unrouted_fails",
+        "filtered", "first", "first_only", "id", "inbox", "intake_closed", "limit", "listed", "name", "notify",
+        "outlets", "pauses", "received", "single", "single_label", "skipped", "stages", "unrouted_fails",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +148,7 @@ class Lane:
         self.limit = limit
         self.busy = 0
         self.pauses: set[str] = set()
+        self.intake_closed = False
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
         self.cycle: Cycle | None = None
@@ -170,12 +177,12 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is in flight."""
-        return not self.inbox.ready and self.in_flight == 0
+        """Whether nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
+        return not self.inbox.ready and self.in_flight == 0 and self.inbox.outside == 0
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
-        work = len(self.inbox.ready)
+        work = 0 if self.intake_closed else len(self.inbox.ready)
         if self.pauses or self.busy >= self.limit or not (work or self.children):
             return 0
         room = self.room(self.busy - len(self.drivers))

@@ -27,6 +27,7 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
  8. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -99,6 +100,8 @@ class Loop:
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
         self._idle = trio.lowlevel.ParkingLot()
+        self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
+        self._given_back: list[HeldMessage] = []
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
@@ -139,6 +142,8 @@ class Loop:
         lane.pauses.discard(reason)
         if not lane.pauses:
             lane.notify()
+            if lane.cycle is not None:
+                self._relieve(lane.cycle)  # its pause may have been what the others waited for
 
     def inject(self, lane: Lane, frame: Frame, index: int, result: AdapterResult) -> None:
         """Go on with what the stage at `index` said at the end, as if it had said it of a message."""
@@ -162,6 +167,38 @@ class Loop:
         await trio.lowlevel.checkpoint()
         while any(lane.in_flight for lane in self._lanes):
             await self._idle.park()
+
+    @property
+    def given_back(self) -> tuple[HeldMessage, ...]:
+        """What was interrupted in an adapter, and had been there for how long."""
+        return tuple(self._given_back)
+
+    def stall(self) -> tuple[str, ...]:
+        """What waits although nothing is in flight and nothing is paused, and for whom; empty if nothing is stuck.
+
+        It may still be right: a consumer from outside, or another execution, has not made room. But nothing in this
+        execution will move by itself.
+        """
+        if any(lane.in_flight or lane.pauses for lane in self._lanes):
+            return ()
+        return tuple(
+            f"route {lane.id!r} holds {len(lane.inbox.ready)} messages and waits for room in "
+            + (", ".join(repr(outlet.queue) for outlet in lane.outlets if outlet.is_full) or "nothing that is known")
+            for lane in self._lanes
+            if lane.inbox.ready
+        )
+
+    async def wait_stalled(self) -> None:
+        """Return when the last worker has stopped and something waits all the same."""
+        while True:
+            await self._quiet.park()
+            if self.stall():
+                return
+
+    def close_intake(self) -> None:
+        """Take nothing more from any inbox; what has begun goes on."""
+        for lane in self._lanes:
+            lane.intake_closed = True
 
     def held(self) -> tuple[HeldMessage, ...]:
         """What is in adapters now, and for how long."""
@@ -217,13 +254,15 @@ class Loop:
     async def _run_worker(self, worker: Worker) -> None:
         try:
             await self._work(worker)
-        except trio.Cancelled:
-            raise
+        except trio.Cancelled as error:
+            if _cancelled():
+                raise
+            self._on_death(worker.lane, error)  # somebody else's cancellation, kept and raised here: nobody's own
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
             cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
-            if fault is not None:
-                self._on_death(worker.lane, fault)
-            if cancelled is not None:
+            if fault is not None or not _cancelled():
+                self._on_death(worker.lane, fault or error)
+            if cancelled is not None and _cancelled():
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
@@ -285,6 +324,8 @@ class Loop:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
         if lane.children or lane.inbox.ready:
             self._list(lane)
+        elif not lane.listed:
+            lane.inbox.armed = True  # it may have been off while every permit was in use
         if lane.drivers:
             self._wake_drivers(lane)
         if lane.cycle is not None:
@@ -309,8 +350,10 @@ class Loop:
 
         while True:
             parked.append(task)
-            if self._idle and not any(lane.in_flight for lane in self._lanes):
+            if not any(lane.in_flight for lane in self._lanes):
                 self._idle.unpark_all()
+                if any(lane.inbox.ready for lane in self._lanes):
+                    self._quiet.unpark_all()
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
@@ -342,6 +385,7 @@ class Loop:
             if inbox.awaited:
                 inbox.tell_of_room()
             lane.received += 1
+            result: Any = None
             general = False
             try:
                 if matches is None or matches(frame.payload):
@@ -370,9 +414,14 @@ class Loop:
                 else:
                     general = True
             except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
+                if _cancelled():
+                    self._hold(worker, lane, stage, frame)
+                    self._interrupt(lane, frame, None)
+                    await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
                 self._on_failure(lane, stage, frame, None, error)
                 lane.failed += 1
             except BaseException:
+                self._hold(worker, lane, stage, frame)
                 self._interrupt(lane, frame, None)
                 raise
             if general:
@@ -430,15 +479,21 @@ class Loop:
                         raise TypeError(_not_a_result(result))
                     if result.headers is not None:
                         headers = _merged(frame.headers if headers is None else headers, result.headers)
+                        pack(headers)  # what no message can carry fails here, where the stage is known
                     if result.emitted is not None:
                         break
                     payload = pack(result.message)
                 index += 1
                 result = None
         except Exception as error:  # noqa: BLE001 - as above
+            if _cancelled():
+                self._hold(worker, lane, stage, frame)
+                self._interrupt(lane, frame, family)
+                await trio.lowlevel.checkpoint_if_cancelled()
             self._on_failure(lane, stage, frame, payload, error)
             outcome = Outcome.FAILED
         except BaseException:
+            self._hold(worker, lane, stage, frame)
             self._interrupt(lane, frame, family)
             raise
         if outcome is not None:
@@ -481,6 +536,17 @@ class Loop:
         if family is not None and family is not DETACHED:
             family.open -= 1
             self._end_family(lane, family)
+
+    def _hold(self, worker: Worker, lane: Lane, stage: Stage | None, frame: Frame) -> None:
+        """Note who was interrupted where."""
+        self._given_back.append(
+            HeldMessage(
+                route=lane.id,
+                stage="" if stage is None else stage.info.stage,
+                message_id=frame.message_id.hex(),
+                seconds=(self._now() - worker.since_ns) / 1e9,
+            )
+        )
 
     def _interrupt(self, lane: Lane, frame: Frame, family: Family | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
@@ -554,7 +620,9 @@ class Loop:
                     self._begin_quantum(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
+            family.interrupted = _cancelled()
         except BaseException:
+            self._hold(worker, lane, stage, frame)
             family.interrupted = True
             raise
         finally:
@@ -596,6 +664,11 @@ class Loop:
             if self._ready and not self._waking:
                 self._wake()
             await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+def _cancelled() -> bool:
+    """Whether the running task really is being cancelled."""
+    return trio.current_effective_deadline() == -math.inf
 
 
 def _merged(headers: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

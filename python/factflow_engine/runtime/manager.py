@@ -49,9 +49,14 @@ class OrchestratorManager:
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery | None = None
+        self._leaving = False  # what is started from now on is asked to complete at once
 
     async def __aenter__(self) -> Self:
+        if self._nursery is not None:
+            raise RuntimeError("this manager is entered already; make another OrchestratorManager")
+        self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
+        self._leaving = False
         return self
 
     async def __aexit__(
@@ -59,6 +64,7 @@ class OrchestratorManager:
     ) -> None:
         if self._nursery is None:
             raise AssertionError("left without being entered")  # pragma: no cover - `async with` cannot do it
+        self._leaving = True
         if error is not None:
             self._nursery.cancel_scope.cancel()
         else:
@@ -105,6 +111,8 @@ class OrchestratorManager:
         )
         self._executions[execution.id] = execution
         await self._nursery.start(self._run, execution, publish_init)
+        if self._leaving:
+            execution.let_complete()
         return execution
 
     async def _run(

@@ -15,9 +15,15 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config import PipelineGlobalConfig, build_graph
-from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
+from factflow_engine.errors import (
+    ExecutionClosedError,
+    ExecutionStartError,
+    UnsupportedFeatureError,
+    describe,
+    error_text,
+)
 from factflow_engine.frames import Frame, pack, unpack
-from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryQueue
+from factflow_engine.queues.memory import MemoryChannel, MemoryQueue
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.report import (
@@ -26,13 +32,14 @@ from factflow_engine.runtime.report import (
     ExecutionStatus,
     FailureRecord,
     HeldMessage,
+    RouteStatistics,
 )
-from factflow_engine.runtime.route import ReactiveRouteProcessor
+from factflow_engine.runtime.route import STOPPABLE, ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueFullError, Subscription
+from factflow_protocols import AdapterResult, QueueFullError, RetryLater, Subscription
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -71,27 +78,35 @@ class PipelineOrchestrator:
         self._closed = False
         self._failures: list[FailureRecord] = []
         self._failures_omitted = 0
-        self._held: tuple[HeldMessage, ...] = ()
+        self._late_errors: list[str] = []
+        self._last_routes: Mapping[str, RouteStatistics] = {}
+        self._stalled: tuple[str, ...] = ()
+        self._publishers = 0  # tasks that wait in publish() for room
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
+        self._opening = trio.CancelScope()  # cancelled when it is made to stop before it runs
         # Cancelled, or past its deadline, when completion is no longer waited for.
         self._completing = trio.CancelScope()
         # What is in flight may go on in here after that; ended at once unless cancel() gives it time.
         self._grace_seconds = 0.0
         self._stopping = trio.CancelScope()
-        self._processors = {
-            route_id: ReactiveRouteProcessor(
-                route_id,
-                config,
-                execution_id=execution_id,
-                provider=provider,
-                registry=registry,
-                operators=operators,
-                threads=seams.threads,
-            )
-            for route_id in config.routes
-        }
+        try:
+            self._processors = {
+                route_id: ReactiveRouteProcessor(
+                    route_id,
+                    config,
+                    execution_id=execution_id,
+                    provider=provider,
+                    registry=registry,
+                    operators=operators,
+                    threads=seams.threads,
+                )
+                for route_id in config.routes
+            }
+        except BaseException:
+            provider.discard(self._scope.prefix)  # what the routes before it have subscribed
+            raise
         # Where a message published to a route goes: its inbox, or all subscriptions of the topic that it reads.
         self._entries = {
             route_id: provider.targets(self._scope.scope_queue(route.inbound.queue))
@@ -132,13 +147,10 @@ class PipelineOrchestrator:
 
         Cancellation: the message was not published.
         """
-        lane = self._lane(route)
+        self._lane(route)
         frame = self._root_frame(payload, headers, key)
         await trio.lowlevel.checkpoint()
-        while lane.inbox.is_full:
-            self._refuse_if_closed()
-            await lane.inbox.wait_for_room()
-        self._refuse_if_closed()
+        await self._wait_for_room(route)
         self._append(route, frame)
         return frame.message_id.hex()
 
@@ -146,12 +158,13 @@ class PipelineOrchestrator:
         self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
     ) -> str:
         """Give a route a message, or raise `QueueFullError`; otherwise as `publish`."""
-        lane = self._lane(route)
+        self._lane(route)
         self._refuse_if_closed()
-        if lane.inbox.is_full:
+        full = self._full_entry(route)
+        if full is not None:
             raise QueueFullError(
                 self.config.routes[route].inbound.queue,
-                f"holds {len(lane.inbox.ready)} messages, which is its capacity; `await publish(...)` waits for room",
+                f"holds {len(full.ready)} messages, which is its capacity; `await publish(...)` waits for room",
             )
         frame = self._root_frame(payload, headers, key)
         self._append(route, frame)
@@ -165,26 +178,28 @@ class PipelineOrchestrator:
 
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
-        lane = self._lane(route)
+        self._lane(route)
         wall_ns, new_id = self._seams.clock.wall_ns(), self._seams.ids.new
         frames = [Frame.create(pack(payload), message_id=new_id(wall_ns), time_ns=wall_ns) for payload in payloads]
         await trio.lowlevel.checkpoint()
         for frame in frames:
-            while lane.inbox.is_full:
-                self._refuse_if_closed()
-                await lane.inbox.wait_for_room()
-            self._refuse_if_closed()
-            for channel in self._entries[route]:
-                channel.append(frame)
+            await self._wait_for_room(route)
+            self._append(route, frame)
         return tuple(frame.message_id.hex() for frame in frames)
 
     def subscribe(
-        self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int = DEFAULT_CAPACITY
+        self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int | None = None
     ) -> AbstractAsyncContextManager[Subscription]:
         """Consume one of the execution's queues from the embedding program; see `QueueProtocol.subscribe`.
 
-        Messages that leave the pipeline through an outbound `{queue: ...}` are read this way.
+        Messages that leave the pipeline through an outbound `{queue: ...}` are read this way. When the execution has
+        ended, what is left is still handed out; then `receive` raises `QueueClosedError`.
+
+        Raises:
+            ExecutionClosedError: The execution has ended.
         """
+        if self._ended.is_set():
+            self._refuse_if_closed()
         return self._scope.subscribe(queue, subscription, prefetch, capacity)
 
     # -- ending ----------------------------------------------------------------------------------------------------
@@ -209,10 +224,13 @@ class PipelineOrchestrator:
         """Take no more from outside, complete, and return the report; give up after `timeout` seconds.
 
         What is still in flight then is cancelled, given back to its queue and named in the report's `held`; the
-        status is `cancelled`.
+        status is `cancelled`. From outside means through `publish`, whoever calls it, an adapter included; what goes
+        from route to route goes on.
 
         Cancellation: the drain goes on.
         """
+        if not timeout >= 0:
+            raise ValueError(f"drain() needs a timeout of zero or more seconds, got {timeout!r}")
         self._closed = True
         self._wake_publishers()
         self._asked_to_end.set()
@@ -260,7 +278,8 @@ class PipelineOrchestrator:
             execution_id=self.id,
             status=self._status,
             elapsed_seconds=self._elapsed(),
-            routes={route_id: processor.lane.statistics() for route_id, processor in self._processors.items()},
+            routes=self._route_statistics(),
+            stalled=self._stalled,
         )
 
     def held(self) -> tuple[HeldMessage, ...]:
@@ -285,12 +304,17 @@ class PipelineOrchestrator:
         try:
             async with trio.open_nursery() as routes:
                 try:
-                    for processor in self._processors.values():
-                        await routes.start(processor.run)
+                    with self._opening:
+                        for processor in self._processors.values():
+                            await routes.start(processor.run)
                 except ExecutionStartError as error:
                     start_error = error
+                    self._status, self._error = ExecutionStatus.FAILED, str(error)
                 else:
-                    await self._live(publish_init=publish_init, task_status=task_status)
+                    if self._opening.cancelled_caught:
+                        task_status.started()
+                    else:
+                        await self._live(publish_init=publish_init, task_status=task_status)
                 routes.cancel_scope.cancel()
         finally:
             self._finalise()
@@ -303,6 +327,7 @@ class PipelineOrchestrator:
             async with trio.open_nursery() as workers:
                 self._status = ExecutionStatus.RUNNING
                 self._loop.start(workers)
+                workers.start_soon(self._watch)
                 with self._completing:
                     if publish_init:
                         await self._publish_init()
@@ -317,15 +342,34 @@ class PipelineOrchestrator:
                 workers.cancel_scope.cancel()
         finally:
             self._loop.stop()
+            self._last_routes = self._route_statistics()
+            self._provider.discard(self._scope.prefix)  # before routes close, which may take long
 
     async def _publish_init(self) -> None:
         for message in self.config.init_message:
-            await self.publish(message.route, message.payload, headers=message.headers, key=message.key)
+            frame = self._root_frame(message.payload, message.headers, message.key)
+            # From inside: also while the execution takes no more from outside.
+            while (full := self._full_entry(message.route)) is not None:
+                await full.wait_for_room()
+            self._append(message.route, frame)
+
+    async def _watch(self) -> None:
+        """Say so when messages wait, nothing is in flight or paused, and nothing has moved for a while."""
+        while True:
+            await self._loop.wait_stalled()
+            received = self._received()
+            await trio.sleep(self.config.processor.stall_seconds)
+            self._stalled = self._loop.stall() if received == self._received() else ()
+            if self._stalled:
+                logger.error("execution %s does not move: %s", self.id, "; ".join(self._stalled))
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""
         while True:
             await self._loop.wait_idle()
+            if self._publishers:  # they have been told of room, and come before the end
+                await trio.lowlevel.checkpoint()
+                continue
             unfinished = self._unfinished()
             if unfinished is None:
                 self._closed = True  # no await since the loop was seen idle: completion is exact
@@ -337,10 +381,10 @@ class PipelineOrchestrator:
                 result = await stage.stateful.finish() if stage.stateful is not None else None
                 if result is not None:
                     self._loop.inject(processor.lane, self._root_frame(None, None, None), index, _said(result))
-            except Exception as error:
+            except STOPPABLE as error:
                 where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
                 logger.debug("%s", where, exc_info=error)
-                self._fail(f"{where}: {type(error).__name__}: {error}")
+                self._fail(f"{where}: {describe(error)}")
                 await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
 
     def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
@@ -354,12 +398,10 @@ class PipelineOrchestrator:
         """Let what is in flight end for as long as the grace lasts; note what is still held."""
         self._closed = True
         self._wake_publishers()
-        for processor in self._processors.values():
-            self._loop.pause(processor.lane, "stopping")
+        self._loop.close_intake()
         self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + self._grace_seconds)
         with self._stopping:
             await self._loop.wait_quiet()
-        self._held = self._loop.held()
         self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
 
     def _finalise(self) -> None:
@@ -375,11 +417,14 @@ class PipelineOrchestrator:
             config_hash=self.config.hash,
             status=self._status,
             error=error,
-            routes=self.statistics().routes,
+            routes=self._last_routes or self._route_statistics(),
             failures=tuple(self._failures),
             failures_omitted=self._failures_omitted,
-            held=self._held,
-            close_errors=tuple(text for processor in self._processors.values() for text in processor.close_errors),
+            held=self._loop.given_back,
+            close_errors=(
+                *self._late_errors,
+                *(text for processor in self._processors.values() for text in processor.close_errors),
+            ),
             duration_seconds=self._elapsed(),
         )
         self._provider.discard(self._scope.prefix)
@@ -391,6 +436,8 @@ class PipelineOrchestrator:
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
     ) -> None:
         name = None if stage is None else stage.info.stage
+        if isinstance(error, RetryLater):
+            error = UnsupportedFeatureError((f"RetryLater ({error}): messages cannot be retried yet",))
         logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
         bounds = self.config.orchestrator
         if len(self._failures) < bounds.max_recorded_failures:
@@ -399,7 +446,7 @@ class PipelineOrchestrator:
                     route=lane.id,
                     stage=name,
                     error_type=type(error).__name__,
-                    error=str(error),
+                    error=error_text(error),
                     message_id=frame.message_id.hex(),
                     correlation_id=frame.correlation_id.hex(),
                     attempts=frame.attempt,
@@ -415,16 +462,23 @@ class PipelineOrchestrator:
     def _route_died(self, lane: Lane | None, error: BaseException) -> None:
         where = "the engine" if lane is None else f"route {lane.id!r}"
         logger.error("%s died", where, exc_info=error)
-        self._fail(f"{where} died: {type(error).__name__}: {error}")
+        text = f"{where} died: {describe(error)}"
+        if self._completing.cancel_called and self._error is None:
+            self._late_errors.append(text)  # it was asked to stop before: that is its end, this happened on the way
+        else:
+            self._fail(text)
 
     def _fail(self, error: str) -> None:
         if self._error is None:
             self._error = error
+        self._loop.close_intake()  # at once: what was given back must not be tried again on the way out
         self._request_stop(0.0)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _request_stop(self, grace: float) -> None:
+        self._closed = True
+        self._opening.cancel()
         if self._completing.cancel_called:
             self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + grace)
         else:
@@ -458,7 +512,29 @@ class PipelineOrchestrator:
         for processor in self._processors.values():
             processor.lane.inbox.wake_publishers()
 
+    def _full_entry(self, route: str) -> MemoryChannel | None:
+        """A line without room that a message published to this route goes to."""
+        return next((line for line in self._entries[route] if line.is_full and line.listeners), None)
+
+    async def _wait_for_room(self, route: str) -> None:
+        self._refuse_if_closed()
+        while (full := self._full_entry(route)) is not None:
+            self._publishers += 1
+            try:
+                await full.wait_for_room()
+            finally:
+                self._publishers -= 1
+            self._refuse_if_closed()
+
+    def _route_statistics(self) -> Mapping[str, RouteStatistics]:
+        return {route_id: processor.lane.statistics() for route_id, processor in self._processors.items()}
+
+    def _received(self) -> int:
+        return sum(processor.lane.received for processor in self._processors.values())
+
     def _root_frame(self, payload: Any, headers: Mapping[str, Any] | None, key: str | None) -> Frame:
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"key= needs a string or None, got {type(key).__name__}; write key=str(...)")
         wall_ns = self._seams.clock.wall_ns()
         return Frame.create(
             pack(payload), message_id=self._seams.ids.new(wall_ns), time_ns=wall_ns, key=key, headers=headers

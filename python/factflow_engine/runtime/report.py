@@ -128,12 +128,14 @@ class ExecutionStatistics:
         status: Its state.
         elapsed_seconds: Since it began to start.
         routes: By route id, in the configuration's order.
+        stalled: If messages wait and nothing has moved for `processor.stall_seconds`: which, and for whom.
     """
 
     execution_id: str
     status: ExecutionStatus
     elapsed_seconds: float
     routes: Mapping[str, RouteStatistics]
+    stalled: tuple[str, ...] = ()
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

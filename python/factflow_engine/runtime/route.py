@@ -11,7 +11,7 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition
 from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
-from factflow_engine.errors import ExecutionStartError
+from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.lane import Lane, Outlet
@@ -19,6 +19,9 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Threads
 from factflow_protocols import StageInfo
+
+STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
+"""What an adapter's constructor, `open`, `finish` or `close` may raise without taking more than its execution along."""
 
 CLOSE_SECONDS: Final = 5.0
 """How long a stateful stage may take to close before it is given up."""
@@ -59,16 +62,23 @@ class ReactiveRouteProcessor:
         def compiled(condition: ConditionConfig | None) -> Condition | None:
             return None if condition is None else compile_condition(condition.mapping, operators=operators)
 
-        stages = [
-            Stage(
-                info=StageInfo(execution_id=execution_id, route=route_id, stage=stage.name, directory=config.directory),
-                adapter=registry.create(stage.type, stage.config),
-                condition=compiled(stage.condition),
-                timeout_seconds=stage.timeout_seconds,
-                threads=threads,
+        stages = []
+        for stage in route.adapters:
+            try:
+                adapter = registry.create(stage.type, stage.config)
+            except STOPPABLE as error:
+                raise ExecutionStartError(route_id, stage.name, error) from error
+            stages.append(
+                Stage(
+                    info=StageInfo(
+                        execution_id=execution_id, route=route_id, stage=stage.name, directory=config.directory
+                    ),
+                    adapter=adapter,
+                    condition=compiled(stage.condition),
+                    timeout_seconds=stage.timeout_seconds,
+                    threads=threads,
+                )
             )
-            for stage in route.adapters
-        ]
         outlets = []
         for position, outbound in enumerate(route.outbound):
             queue = _target(outbound, config)
@@ -111,7 +121,7 @@ class ReactiveRouteProcessor:
                 if stage.stateful is not None:
                     try:
                         await stage.stateful.open(stage.info)
-                    except Exception as error:
+                    except STOPPABLE as error:
                         raise ExecutionStartError(self.id, stage.info.stage, error) from error
                     self._opened.append(stage)
             task_status.started()
@@ -127,8 +137,8 @@ class ReactiveRouteProcessor:
             with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
                 try:
                     await stage.stateful.close()
-                except Exception as error:  # noqa: BLE001 - reported with the execution; the others must close too
-                    self.close_errors.append(f"{where}: {type(error).__name__}: {error}")
+                except STOPPABLE as error:  # reported with the execution; the others must close too
+                    self.close_errors.append(f"{where}: {describe(error)}")
             if scope.cancelled_caught:
                 self.close_errors.append(f"{where}: close() did not return within {CLOSE_SECONDS:g} s")
 

@@ -48,7 +48,7 @@ class ExecutionScopedQueue:
         return await self._provider.publish_batch(self.scope_queue(queue), messages)
 
     def subscribe(
-        self, queue: str, subscription: str, prefetch: int, capacity: int
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
     ) -> AbstractAsyncContextManager[Subscription]:
         """See `QueueProtocol.subscribe`."""
         return self._provider.subscribe(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from factflow_engine.frames import pack, unpack
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
+from factflow_protocols import PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
 
 _UNDECODED: Any = object()
 
@@ -163,12 +163,8 @@ async def finished(adapter: StatefulAdapter) -> list[Any]:
 
 async def _pulled(emitted: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
     if isinstance(emitted, AsyncIterable):
-        return [_child(child) async for child in emitted]
-    return [_child(child) for child in emitted]
-
-
-def _child(child: Any) -> Any:
-    return child if isinstance(child, AdapterResult) else _carried(child)
+        return [_carried(child) async for child in emitted]
+    return [_carried(child) for child in emitted]
 
 
 def _carried(value: Any) -> Any:

@@ -47,6 +47,12 @@ class ProcessorConfig(ConfigModel):
     quantum_microseconds: int = Field(
         default=150, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
     )
+    stall_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds after which an execution that holds messages and does not move says who waits for whom.",
+    )
 
 
 class StorageConfig(ConfigModel):
