@@ -19,6 +19,7 @@ pub(crate) mod equality;
 mod finding;
 mod instant;
 pub(crate) mod interval;
+mod keys;
 mod kind;
 mod length;
 pub(crate) mod literal;

@@ -116,9 +116,10 @@ impl Number {
     #[inline]
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "it is meant")]
-    pub const fn rough(self) -> f64 {
+    pub fn rough(self) -> f64 {
         match self {
-            Self::Int(number) => number as f64,
+            // Converting 128 bits takes a call.
+            Self::Int(number) => i64::try_from(number).map_or(number as f64, |short| short as f64),
             Self::Float(number) => number,
         }
     }

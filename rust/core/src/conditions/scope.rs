@@ -10,10 +10,7 @@
 //! Invariants: a node is visited at most once a walk, a byte is looked at a bounded number of times, and the walk
 //! recurses no deeper than the longest path.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
-
+use super::keys::Keys;
 use super::path::Segment;
 use super::place::Place;
 use super::stride::{key, past};
@@ -21,9 +18,6 @@ use crate::value::{Error, Token, read};
 
 /// A slot whose value is not in the message.
 pub const MISSING: usize = usize::MAX;
-
-/// Up to this many keys of one map are compared one by one.
-const FEW_KEYS: usize = 6;
 
 /// Where a walk writes what it finds.
 pub trait Slots {
@@ -55,54 +49,11 @@ pub struct Scope {
 /// A node's slot is its place in [`Scope::nodes`]; the root is 0.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// The [`bit`] of every key: most keys that nobody asks for are told by their length.
-    lengths: u64,
-    /// Each with its [`word`], so that different keys are told apart without a call.
-    keys: Vec<(u64, Box<[u8]>, usize)>,
-    /// The same, once there are more than [`FEW_KEYS`].
-    by_key: HashMap<Box<[u8]>, usize, FxBuildHasher>,
+    keys: Keys,
     elements: Vec<(i64, usize)>,
 }
 
-/// A bit for the length of a key.
-#[inline]
-const fn bit(key: &[u8]) -> u64 {
-    1 << (key.len() & 63)
-}
-
-/// The first and last bytes of a key.
-#[inline]
-fn word(key: &[u8]) -> u64 {
-    if let Some(first) = key.first_chunk() {
-        return u64::from_le_bytes(*first);
-    }
-    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
-    }
-    key.iter()
-        .fold(0, |word, &byte| word << 8 | u64::from(byte))
-}
-
 impl Node {
-    #[inline]
-    fn child(&self, key: &[u8]) -> Option<usize> {
-        if self.lengths & bit(key) == 0 {
-            return None;
-        }
-        if self.by_key.is_empty() {
-            let word = word(key);
-            return self
-                .keys
-                .iter()
-                .find(|(known, name, _)| {
-                    // Up to eight bytes the word is the whole key.
-                    *known == word && name.len() == key.len() && (key.len() <= 8 || **name == *key)
-                })
-                .map(|&(_, _, child)| child);
-        }
-        self.by_key.get(key).copied()
-    }
-
     #[inline]
     fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.elements.is_empty()
@@ -145,25 +96,12 @@ impl Scope {
     }
 
     fn key(&mut self, parent: usize, key: &[u8]) -> usize {
-        if let Some(child) = self.nodes[parent].child(key) {
+        if let Some(child) = self.nodes[parent].keys.get(key) {
             return child;
         }
         let child = self.nodes.len();
         self.nodes.push(Node::default());
-        let node = &mut self.nodes[parent];
-        node.lengths |= bit(key);
-        node.keys.push((word(key), key.into(), child));
-        if node.by_key.is_empty() {
-            if node.keys.len() > FEW_KEYS {
-                node.by_key = node
-                    .keys
-                    .iter()
-                    .map(|(_, name, child)| (name.clone(), *child))
-                    .collect();
-            }
-        } else {
-            node.by_key.insert(key.into(), child);
-        }
+        self.nodes[parent].keys.insert(key, child);
         child
     }
 
@@ -231,9 +169,10 @@ impl Scope {
         for _ in 0..count {
             let (key, value) = key(bytes, at)?;
             let child = match key {
-                Some(key) if wanted > 0 => {
-                    node.child(key).filter(|&child| slots.get(child) == MISSING)
-                }
+                Some(key) if wanted > 0 => node
+                    .keys
+                    .get(key)
+                    .filter(|&child| slots.get(child) == MISSING),
                 _ => None,
             };
             let Some(child) = child else {

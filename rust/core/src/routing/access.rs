@@ -28,6 +28,13 @@ pub enum Key {
     Present,
 }
 
+impl Key {
+    /// Whether one value may answer it with yes more than once.
+    pub const fn is_repeated(&self) -> bool {
+        matches!(self, Self::Element(_) | Self::Search(_))
+    }
+}
+
 /// One entry that a conjunction would have in the index.
 #[derive(Clone, Debug)]
 pub enum Entry {

@@ -69,11 +69,7 @@ impl AffixIndex {
     }
 
     /// Calls `found` with what every text names that stands at the end of this one.
-    pub fn find<E>(
-        &self,
-        text: &[u8],
-        found: &mut impl FnMut(Hit) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         let mut hash = SEED;
         let mut at = 0;
         for &length in &self.lengths {
@@ -92,15 +88,14 @@ impl AffixIndex {
                 End::End => &text[text.len() - length..],
             };
             if *first.text == *affix {
-                found(first.hit)?;
+                found(first.hit);
             }
             if let Some(others) = self.collisions.get(&hash) {
                 for other in others.iter().filter(|other| *other.text == *affix) {
-                    found(other.hit)?;
+                    found(other.hit);
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -177,14 +177,23 @@ fn index(
     let (keys, intervals) = census.into_parts();
     let mut keys_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
     for ((slot, key), number) in keys {
-        let hit = match *filed_keys[number as usize] {
-            [] => continue,
+        let filed = &filed_keys[number as usize];
+        if filed.is_empty() {
+            continue;
+        }
+        let is_repeated = key.is_repeated();
+        let hit = match filed[..] {
             // Nearly every question is asked by one rule only: that saves two looks into memory.
-            [one] => Hit::One(one),
-            ref filed => {
+            [one] if !is_repeated => Hit::One(one),
+            _ => {
+                let list = numbered(table.lists.len() - 1);
                 table.members.extend_from_slice(filed);
                 table.lists.push(numbered(table.members.len()));
-                Hit::List(numbered(table.lists.len() - 2))
+                if is_repeated {
+                    Hit::RepeatedList(list)
+                } else {
+                    Hit::List(list)
+                }
             }
         };
         keys_of_slot[slot].push((key, hit));

@@ -43,7 +43,7 @@ impl Census {
             Entry::Key(slot, key) => {
                 let next = numbered(self.counts.len());
                 let weight = weight(&key);
-                let is_repeated = matches!(key, Key::Element(_) | Key::Search(_));
+                let is_repeated = key.is_repeated();
                 let number = *self.numbers.entry((slot, key)).or_insert(next);
                 if number == next {
                     self.counts.push(0);

@@ -19,6 +19,8 @@ use super::stab::Stab;
 pub enum Hit {
     /// A list of conjunctions.
     List(u32),
+    /// A list of conjunctions that may be named as often as the value is long.
+    RepeatedList(u32),
     /// One conjunction.
     One(u32),
 }
@@ -83,82 +85,75 @@ impl FieldIndex {
 
     /// Calls `found` with all that the value at `at` is filed under; some more than once.
     #[inline]
-    pub fn find<E: From<Error>>(
-        &self,
-        bytes: &[u8],
-        at: usize,
-        found: &mut impl FnMut(Hit) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn find(&self, bytes: &[u8], at: usize, found: &mut impl FnMut(Hit)) -> Result<(), Error> {
         if let Some(hit) = self.present {
-            found(hit)?;
+            found(hit);
         }
         let (token, next) = read(bytes, at)?;
         if let Some(&hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
-            found(hit)?;
+            found(hit);
         }
         match token {
             Token::Str(text) => self.find_text(text, found),
-            Token::Bin(data) => match &self.data {
-                Some(stab) => stab.find(|end| Some(data.cmp(end)), &mut |one| found(Hit::One(one))),
-                None => Ok(()),
-            },
+            Token::Bin(data) => {
+                if let Some(stab) = &self.data {
+                    stab.find(|end| Some(data.cmp(end)), &mut |one| found(Hit::One(one)));
+                }
+            }
             Token::Timestamp {
                 seconds,
                 nanoseconds,
-            } => match &self.instants {
-                Some(stab) => stab.find(|end| Some((seconds, nanoseconds).cmp(end)), &mut |one| {
-                    found(Hit::One(one))
-                }),
-                None => Ok(()),
-            },
-            Token::Array(count) => self.find_elements(bytes, next, count, found),
-            token => match (&self.numbers, number(token)) {
-                (Some(stab), Some(number)) => {
-                    stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
-                        found(Hit::One(one))
-                    })
+            } => {
+                if let Some(stab) = &self.instants {
+                    let instant = (seconds, nanoseconds);
+                    stab.find(|end| Some(instant.cmp(end)), &mut |one| {
+                        found(Hit::One(one));
+                    });
                 }
-                _ => Ok(()),
-            },
+            }
+            Token::Array(count) => self.find_elements(bytes, next, count, found)?,
+            token => {
+                if let (Some(stab), Some(number)) = (&self.numbers, number(token)) {
+                    stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
+                        found(Hit::One(one));
+                    });
+                }
+            }
         }
+        Ok(())
     }
 
-    fn find_text<E>(
-        &self,
-        text: &[u8],
-        found: &mut impl FnMut(Hit) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn find_text(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         if let Some(prefixes) = &self.prefixes {
-            prefixes.find(text, found)?;
+            prefixes.find(text, found);
         }
         if let Some(suffixes) = &self.suffixes {
-            suffixes.find(text, found)?;
+            suffixes.find(text, found);
         }
         if let Some(search) = &self.search {
-            search.find(text, found)?;
+            search.find(text, found);
         }
-        match &self.texts {
-            Some(stab) => stab.find(|end| Some(text.cmp(end.as_bytes())), &mut |one| {
-                found(Hit::One(one))
-            }),
-            None => Ok(()),
+        if let Some(stab) = &self.texts {
+            stab.find(|end| Some(text.cmp(end.as_bytes())), &mut |one| {
+                found(Hit::One(one));
+            });
         }
     }
 
-    fn find_elements<E: From<Error>>(
+    fn find_elements(
         &self,
         bytes: &[u8],
         mut at: usize,
         count: u32,
-        found: &mut impl FnMut(Hit) -> Result<(), E>,
-    ) -> Result<(), E> {
+        found: &mut impl FnMut(Hit),
+    ) -> Result<(), Error> {
         let Some(elements) = &self.elements else {
             return Ok(());
         };
         for _ in 0..count {
             let (token, _) = read(bytes, at)?;
             if let Some(&hit) = elements.get(token) {
-                found(hit)?;
+                found(hit);
             }
             at = past(bytes, at)?;
         }

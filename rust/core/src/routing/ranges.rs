@@ -83,20 +83,18 @@ impl Ranges {
 
     /// Calls `found` with the name of every range that holds the number.
     #[inline]
-    pub fn find<E>(
-        &self,
-        number: u32,
-        found: &mut impl FnMut(u32) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn find(&self, number: u32, found: &mut impl FnMut(u32)) {
         match self {
             Self::Lists { begins, names } => {
                 let at = number as usize;
                 let list = &names[begins[at] as usize..begins[at + 1] as usize];
-                list.iter().try_for_each(|&name| found(name))
+                for &name in list {
+                    found(name);
+                }
             }
             Self::Tree { lows, highs, names } => {
                 let before = lows.partition_point(|&low| low <= number);
-                find_in_tree(highs, &names[..before], number, found)
+                find_in_tree(highs, &names[..before], number, found);
             }
         }
     }
@@ -104,12 +102,7 @@ impl Ranges {
 
 /// From leaf to leaf among the first ones, as many as there are names: down where something ends late enough, then
 /// over what was seen.
-fn find_in_tree<E>(
-    highs: &[u32],
-    names: &[u32],
-    number: u32,
-    found: &mut impl FnMut(u32) -> Result<(), E>,
-) -> Result<(), E> {
+fn find_in_tree(highs: &[u32], names: &[u32], number: u32, found: &mut impl FnMut(u32)) {
     let leaves = highs.len() / 2;
     let mut at = 1;
     loop {
@@ -119,14 +112,14 @@ fn find_in_tree<E>(
                 continue;
             }
             match names.get(at - leaves) {
-                Some(&name) => found(name)?,
-                None => return Ok(()),
+                Some(&name) => found(name),
+                None => return,
             }
         }
         // The next node that is not below one that was seen.
         while at & 1 == 1 {
             if at == 1 {
-                return Ok(());
+                return;
             }
             at >>= 1;
         }
@@ -134,7 +127,7 @@ fn find_in_tree<E>(
         // Its leftmost leaf is behind the last range that begins early enough.
         let height = leaves.ilog2() - at.ilog2();
         if (at << height) - leaves >= names.len() {
-            return Ok(());
+            return;
         }
     }
 }
@@ -146,12 +139,7 @@ mod tests {
 
     fn found(ranges: &Ranges, number: u32) -> Vec<u32> {
         let mut names = Vec::new();
-        ranges
-            .find(number, &mut |name| {
-                names.push(name);
-                Ok::<(), ()>(())
-            })
-            .unwrap();
+        ranges.find(number, &mut |name| names.push(name));
         names.sort_unstable();
         names
     }

@@ -122,28 +122,22 @@ impl<T: Clone> Stab<T> {
 
     /// Calls `found` with the number of every interval that holds the value which stands so to an end.
     #[inline]
-    pub fn find<E>(
-        &self,
-        order: impl Fn(&T) -> Option<Ordering>,
-        found: &mut impl FnMut(u32) -> Result<(), E>,
-    ) -> Result<(), E> {
-        match self.ends.rank(order) {
-            Some(rank) => self.ranges.find(rank, found),
-            None => Ok(()),
+    pub fn find(&self, order: impl Fn(&T) -> Option<Ordering>, found: &mut impl FnMut(u32)) {
+        if let Some(rank) = self.ends.rank(order) {
+            self.ranges.find(rank, found);
         }
     }
 
     /// The same for a value that is about at `place`; needs [`Stab::with_rough_places`].
     #[inline]
-    pub fn find_near<E>(
+    pub fn find_near(
         &self,
         place: f64,
         order: impl Fn(&T) -> Option<Ordering>,
-        found: &mut impl FnMut(u32) -> Result<(), E>,
-    ) -> Result<(), E> {
-        match self.ends.rank_near(place, order) {
-            Some(rank) => self.ranges.find(rank, found),
-            None => Ok(()),
+        found: &mut impl FnMut(u32),
+    ) {
+        if let Some(rank) = self.ends.rank_near(place, order) {
+            self.ranges.find(rank, found);
         }
     }
 }
@@ -174,11 +168,7 @@ mod tests {
             let numbered: Vec<_> = intervals.iter().zip(0..).collect();
             let stab = Stab::new(&numbered, Ord::cmp);
             let mut found = Vec::new();
-            stab.find(|end| Some(value.cmp(end)), &mut |number| {
-                found.push(number);
-                Ok::<(), ()>(())
-            })
-            .unwrap();
+            stab.find(|end| Some(value.cmp(end)), &mut |number| found.push(number));
             found.sort_unstable();
             let expected: Vec<u32> = numbered
                 .iter()

@@ -59,12 +59,16 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Scratch {
     places: Places,
-    /// By conjunction: the message, counted, that it was last named for.
+    /// By conjunction: the message, counted, that it was last asked about.
     named: Vec<u32>,
+    /// By list: the message that it was last named for.
+    listed: Vec<u32>,
     /// Counts messages.
     message: u32,
-    /// Candidates in the order of their rules, for [`Table::first`].
-    candidates: Vec<(u32, u32)>,
+    /// Conjunctions that the index names for the message.
+    candidates: Vec<u32>,
+    /// They with their rules, in the order of these, for [`Table::first`].
+    sorted: Vec<(u32, u32)>,
 }
 
 /// Slots of a walk, and which of them were written.
@@ -93,12 +97,15 @@ impl Scratch {
         for slot in self.places.written.drain(..) {
             self.places.offsets[slot] = MISSING;
         }
+        self.candidates.clear();
         // Grows once: a scratch serves one table.
         self.places.offsets.resize(table.scope.slots(), MISSING);
         self.named.resize(table.conjunctions.len(), 0);
+        self.listed.resize(table.lists.len(), 0);
         self.message = self.message.wrapping_add(1);
         if self.message == 0 {
             self.named.fill(0);
+            self.listed.fill(0);
             self.message = 1;
         }
     }
@@ -120,15 +127,30 @@ impl Table {
         rules: &mut Vec<u32>,
     ) -> Result<(), H::Error> {
         let begin = rules.len();
-        self.candidates(bytes, scratch, |_, conjunction, slots| {
-            if self.holds(conjunction, bytes, slots, host)? {
+        self.name_candidates(bytes, scratch)?;
+        let Scratch {
+            places,
+            named,
+            message,
+            candidates,
+            ..
+        } = scratch;
+        for &number in &*candidates {
+            let conjunction = self.conjunctions[number as usize];
+            if conjunction.is_repeated {
+                let last = &mut named[number as usize];
+                if *last == *message {
+                    continue;
+                }
+                *last = *message;
+            }
+            if self.holds(conjunction, bytes, &places.offsets, host)? {
                 rules.push(conjunction.rule);
             }
-            Ok::<(), H::Error>(())
-        })?;
+        }
         for &conjunction in &self.always {
             let conjunction = self.conjunctions[conjunction as usize];
-            if self.holds(conjunction, bytes, &scratch.places.offsets, host)? {
+            if self.holds(conjunction, bytes, &places.offsets, host)? {
                 rules.push(conjunction.rule);
             }
         }
@@ -148,17 +170,22 @@ impl Table {
         scratch: &mut Scratch,
         host: &H,
     ) -> Result<Option<u32>, H::Error> {
-        let mut candidates = core::mem::take(&mut scratch.candidates);
-        candidates.clear();
-        let named = self.candidates(bytes, scratch, |number, conjunction, _| {
-            candidates.push((conjunction.rule, number));
-            Ok::<(), H::Error>(())
-        });
-        candidates.sort_unstable();
-        let first =
-            named.and_then(|()| self.first_of(&candidates, bytes, &scratch.places.offsets, host));
-        scratch.candidates = candidates;
-        first
+        self.name_candidates(bytes, scratch)?;
+        let Scratch {
+            places,
+            candidates,
+            sorted,
+            ..
+        } = scratch;
+        sorted.clear();
+        sorted.extend(
+            candidates
+                .iter()
+                .map(|&number| (self.conjunctions[number as usize].rule, number)),
+        );
+        sorted.sort_unstable();
+        sorted.dedup();
+        self.first_of(sorted, bytes, &places.offsets, host)
     }
 
     /// The first rule that holds, of candidates and of those that are always asked, both in the order of the rules.
@@ -208,18 +235,22 @@ impl Table {
         Ok(true)
     }
 
-    /// Calls `candidate` once with each conjunction that the index names, and where the walk found its places.
     #[inline]
-    fn candidates<E: From<Error>>(
-        &self,
-        bytes: &[u8],
-        scratch: &mut Scratch,
-        mut candidate: impl FnMut(u32, Conjunction, &[usize]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn list(&self, list: u32) -> &[u32] {
+        let list = list as usize;
+        &self.members[self.lists[list] as usize..self.lists[list + 1] as usize]
+    }
+
+    /// Leaves in the scratch where the walk found its places, and every conjunction that the index names, some more
+    /// than once. Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
+    /// memory, do not wait for one another.
+    #[inline]
+    fn name_candidates(&self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Error> {
         scratch.prepare(self);
         let Scratch {
             places,
-            named,
+            candidates,
+            listed,
             message,
             ..
         } = scratch;
@@ -228,25 +259,14 @@ impl Table {
             let Some(field) = &self.field_of_slot[slot] else {
                 continue;
             };
-            let mut name = |number: u32| {
-                let conjunction = self.conjunctions[number as usize];
-                if conjunction.is_repeated {
-                    let last = &mut named[number as usize];
-                    if *last == *message {
-                        return Ok(());
-                    }
-                    *last = *message;
-                }
-                candidate(number, conjunction, &places.offsets)
-            };
             field.find(bytes, places.offsets[slot], &mut |hit| match hit {
-                Hit::One(conjunction) => name(conjunction),
-                Hit::List(list) => {
-                    let list = list as usize;
-                    let (begin, end) = (self.lists[list] as usize, self.lists[list + 1] as usize);
-                    self.members[begin..end]
-                        .iter()
-                        .try_for_each(|&conjunction| name(conjunction))
+                Hit::One(conjunction) => candidates.push(conjunction),
+                Hit::List(list) => candidates.extend_from_slice(self.list(list)),
+                Hit::RepeatedList(list) => {
+                    let named_for = core::mem::replace(&mut listed[list as usize], *message);
+                    if named_for != *message {
+                        candidates.extend_from_slice(self.list(list));
+                    }
                 }
             })?;
         }
