@@ -306,7 +306,9 @@ class RouteTable(Generic[_Id]):
         TypeError: A rule is not a pair.
     """
 
-    def __new__(cls, rules: Iterable[tuple[_Id, Mapping[str, object]]], operators: object = None) -> RouteTable[_Id]: ...
+    def __new__(
+        cls, rules: Iterable[tuple[_Id, Mapping[str, object]]], operators: object = None
+    ) -> RouteTable[_Id]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def match(self, payload: bytes, /) -> list[_Id]:
         """Ids of all rules that hold for a message, in the table's order.
