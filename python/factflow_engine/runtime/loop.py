@@ -622,7 +622,8 @@ class Loop:
             family.error = (error, stage)
             family.interrupted = _cancelled()
         except BaseException:
-            self._hold(worker, lane, stage, frame)
+            if worker.context is parent:  # else a child was interrupted, and is named itself
+                self._hold(worker, lane, stage, frame)
             family.interrupted = True
             raise
         finally:
