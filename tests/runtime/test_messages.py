@@ -257,3 +257,26 @@ async def test_a_stage_that_takes_too_long_fails_its_message(autojump_clock):
     [failure] = report.failures
     assert failure.error_type == "StageTimeoutError"
     assert "timeout_seconds: 1.5" in failure.error
+
+
+@pytest.mark.parametrize("mode", ["all", "first"])
+async def test_many_outbounds_are_asked_together_as_if_each_were_asked(mode):
+    bounds = [None if n % 7 == 6 else n * 3 for n in range(20)]
+    seen = {n: Recorder() for n in range(20)}
+    outbounds = "\n".join(
+        f"      - {{route: r{n}"
+        + ("" if bound is None else f", condition: {{field: n, operator: gte, value: {bound}}}")
+        + "}"
+        for n, bound in enumerate(bounds)
+    )
+    routes = "\n".join(f"  r{n}: {{adapters: [{{type: seen_{n}}}]}}" for n in range(20))
+    values = [0, 5, 17, 33, 60]
+    await run(
+        f"routes:\n  start:\n    outbound_mode: {mode}\n    outbound:\n{outbounds}\n{routes}",
+        adapters={f"seen_{n}": recorder.adapter() for n, recorder in seen.items()},
+        publish=[("start", {"n": value}) for value in values],
+    )
+    for value in values:
+        takers = [n for n, bound in enumerate(bounds) if bound is None or value >= bound]
+        expected = takers if mode == "all" else takers[:1]
+        assert [n for n, recorder in seen.items() if {"n": value} in recorder.seen] == expected

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.conditions import Condition
+from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.runtime.report import Outcome, RouteStatistics
@@ -104,6 +104,7 @@ class Lane:
         children: Messages begun inside the route that wait for a worker; they go before the inbox.
         stages: In order.
         outlets: In order.
+        table: The outlets filed by their conditions, if there are several; then it is asked instead of each of them.
         first_only: Only the first outlet that takes a message gets it.
         unrouted_fails: A message that no outlet takes fails, rather than being filtered.
         limit: How many permits there are. Never below 1.
@@ -122,7 +123,8 @@ class Lane:
     __slots__ = (
         "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "ends_after_first", "failed",
         "filtered", "first", "first_only", "id", "inbox", "intake_closed", "limit", "listed", "name", "notify",
-        "outlets", "pauses", "received", "single", "single_label", "skipped", "stages", "unrouted_fails",
+        "outlets", "pauses", "received", "single", "single_label", "skipped", "stages", "table",
+        "unrouted_fails",
     )  # fmt: skip
 
     def __init__(
@@ -133,6 +135,7 @@ class Lane:
         inbox: MemoryChannel,
         stages: Sequence[Stage],
         outlets: Sequence[Outlet],
+        table: RouteTable[Outlet] | None,
         limit: int,
         first_only: bool,
         unrouted_fails: bool,
@@ -143,6 +146,7 @@ class Lane:
         self.children: deque[Child] = deque()
         self.stages = tuple(stages)
         self.outlets = tuple(outlets)
+        self.table = table
         self.first_only = first_only
         self.unrouted_fails = unrouted_fails
         self.limit = limit
@@ -205,6 +209,16 @@ class Lane:
         if room <= 0:
             self.watch_full()
         return room
+
+    def taken_by(self, payload: bytes) -> Sequence[Outlet]:
+        """The outlets that a message goes to, in order."""
+        if self.table is not None:
+            if not self.first_only:
+                return self.table.match(payload)
+            first = self.table.match_first(payload)
+            return () if first is None else (first,)
+        taken = [outlet for outlet in self.outlets if outlet.condition is None or outlet.condition.matches(payload)]
+        return taken[:1] if self.first_only else taken
 
     def watch_full(self) -> None:
         """Have `notify` called when an outlet that is full now has room."""

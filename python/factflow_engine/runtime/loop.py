@@ -20,8 +20,9 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
     to itself, does not starve the rest of the program.
  5. A lane is in the ready list at most once and goes to its tail after each message: turns are per route, whatever
     the depth of its queue.
- 6. A message that emits lends its permit to its children: a child is handed to another worker if a permit is free,
-    else its driver runs it. So children never wait for a permit that their parent holds.
+ 6. A message that emits lends its permit to its children: a child is handed to other workers while they have permits,
+    or soon will (as many may wait as there are other permits), else its driver runs it. So children never wait for a
+    permit that their parent holds, and a slow child of the driver's own does not leave the others idle.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
     returns to trio can therefore not be interrupted by Ctrl-C; a second, harder signal is the way out.
  8. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
@@ -38,7 +39,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.naming import is_topic
 from factflow_engine.runtime.context import ChangedContext, MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.lane import Child, Cycle, Family, Lane, Outlet
+from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage, Outcome
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
@@ -505,27 +506,22 @@ class Loop:
         """Append the message to every outlet that takes it: all of them, or none and an exception."""
         if not lane.outlets:
             return Outcome.COMPLETED
-        chosen: list[tuple[Outlet, Frame]] = []
-        content = frame.payload if payload is None else payload
-        for outlet in lane.outlets:
-            if outlet.condition is None or outlet.condition.matches(content):
-                chosen.append((outlet, frame.child(outlet.label, 0, payload=payload, headers=headers)))
-                if lane.first_only:
-                    break
-        if not chosen:
+        taken = lane.taken_by(frame.payload if payload is None else payload)
+        if not taken:
             if lane.unrouted_fails:
                 raise UnroutedError
             return Outcome.FILTERED
-        for outlet, _ in chosen:
+        for outlet in taken:
             for channel in outlet.channels:
                 if not channel.listeners and channel.is_full:
                     raise QueueFullError(
                         outlet.queue, f"holds {len(channel.ready)} messages, which is its capacity, and nobody reads it"
                     )
-        for outlet, child in chosen:
+        children = [frame.child(outlet.label, 0, payload=payload, headers=headers) for outlet in taken]
+        for outlet, child in zip(taken, children, strict=True):
             for channel in outlet.channels:
                 channel.append(child)
-        lane.emitted += len(chosen)
+        lane.emitted += len(children)
         return Outcome.COMPLETED
 
     # -- endings ---------------------------------------------------------------------------------------------------
@@ -608,7 +604,7 @@ class Loop:
                 ordinal += 1
                 family.open += 1
                 lane.received += 1
-                if lane.busy + len(lane.children) < lane.limit and not lane.pauses:
+                if lane.busy + len(lane.children) < 2 * lane.limit - 1 and not lane.pauses:
                     lane.children.append(child)
                     lane.notify()
                 else:

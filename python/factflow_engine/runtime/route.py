@@ -3,13 +3,13 @@
 The messages themselves are carried by the loop; this is what must exist before the first and after the last of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition
+from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
 from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
@@ -22,6 +22,9 @@ from factflow_protocols import StageInfo
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 """What an adapter's constructor, `open`, `finish` or `close` may raise without taking more than its execution along."""
+
+ALWAYS: Final[Mapping[str, object]] = {"field": "@", "operator": "exists"}
+"""The condition of an outbound that has none, where all of them are filed in one table."""
 
 CLOSE_SECONDS: Final = 5.0
 """How long a stateful stage may take to close before it is given up."""
@@ -90,6 +93,15 @@ class ReactiveRouteProcessor:
                     provider.targets(scope.scope_queue(queue)),
                 )
             )
+        table: RouteTable[Outlet] | None = None
+        if len(outlets) > 1 and any(outbound.condition is not None for outbound in route.outbound):
+            table = RouteTable(
+                [
+                    (outlet, ALWAYS if outbound.condition is None else outbound.condition.mapping)
+                    for outlet, outbound in zip(outlets, route.outbound, strict=True)
+                ],
+                operators,
+            )
         self.lane = Lane(
             id=route_id,
             name=route.name,
@@ -100,6 +112,7 @@ class ReactiveRouteProcessor:
             ),
             stages=stages,
             outlets=outlets,
+            table=table,
             limit=limit,
             first_only=route.outbound_mode == "first",
             unrouted_fails=route.unrouted == "fail",
