@@ -53,7 +53,6 @@ def repr_without_sets(value):
         (ErrorClasses(ignore=frozenset({"ExceptionGroup"})), ExceptionGroup("", [OSError()]), Verdict.IGNORED),
     ],
     ids=repr_without_sets,
-    ids=repr,
 )
 def test_an_exception_counts_by_its_classes(classes, error, verdict):
     assert classes.judge(error) == (
