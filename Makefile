@@ -29,6 +29,7 @@ setup: $(VENV)/.built ## virtual environment, locked dependencies, native build
 
 demo: setup ## index the standard library's docstrings with a real pipeline
 	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py
+	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
 
 test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core

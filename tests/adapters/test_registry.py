@@ -162,7 +162,7 @@ def test_validate_config_reports_every_problem_at_its_place(registry):
     with pytest.raises(ValidationError) as caught:
         registry.validate_config("adapter", {"a": "x", "c": 1})
     assert {(error["type"], error["loc"]) for error in caught.value.errors()} == {
-        ("int_parsing", ("a",)),
+        ("int_type", ("a",)),
         ("missing", ("b",)),
         ("extra_forbidden", ("c",)),
     }

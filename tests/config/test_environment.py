@@ -49,7 +49,7 @@ def test_a_malformed_reference_is_refused_whatever_it_stands_for(written: str, l
 def test_a_value_takes_the_reading_that_its_field_has(loader: PipelineConfigLoader) -> None:
     text = with_probe("{url: '${PORT}', port: '${PORT}', secret: x}").replace("secret: x", "secret: '${PORT}'")
     config = loader.load(text).routes["a"].adapters[0].config
-    assert (config["url"], config["port"], config["secret"]) == ("8080", "8080", "8080")  # the adapter's model converts
+    assert (config["url"], config["port"], config["secret"]) == ("8080", 8080, "8080")
     top = with_payload("1").replace("[{type: plain}]", "[{type: plain, timeout_seconds: '${PORT}'}]")
     assert loader.load(top + "name: ${PORT}\n").name == "8080"
     assert loader.load(top).routes["a"].adapters[0].timeout_seconds == 8080.0

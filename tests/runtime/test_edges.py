@@ -407,3 +407,22 @@ async def test_wrong_arguments_are_refused_with_what_to_write():
             await execution.drain(float("nan"))
         await execution.publish("r", 1)
         assert_books_balance(await execution.wait())
+
+
+async def test_a_value_of_the_environment_is_not_in_the_report(monkeypatch):
+    monkeypatch.setenv("FACTFLOW_TEST_TOKEN", "hunter2hunter2")
+
+    async def explode(context):
+        raise ValueError(f"cannot log in with {context.message['token']}")
+
+    report = await run(
+        """
+routes: {r: {adapters: [{type: set_fields, config: {fields: {other: "x-${FACTFLOW_TEST_TOKEN}"}}}, {type: explode}]}}
+init_message: {route: r, payload: {token: "${FACTFLOW_TEST_TOKEN}"}}
+""",
+        adapters={"explode": explode},
+    )
+    [failure] = report.failures
+    assert "hunter2" not in repr(report)
+    assert failure.error == "cannot log in with ${FACTFLOW_TEST_TOKEN}"
+    assert "${FACTFLOW_TEST_TOKEN}" in failure.payload_preview

@@ -5,14 +5,14 @@ Apart from the registry because these rules speak pydantic and JSON Schema, and 
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.errors import PydanticUserError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from factflow_engine.errors import AdapterRegistrationError
+from factflow_engine.errors import AdapterRegistrationError, describe
 
 
 def check_config_model(owner: str, model: object) -> type[BaseModel]:
@@ -40,6 +40,21 @@ def strict_variant(model: type[BaseModel]) -> type[BaseModel]:
     if model.model_config.get("extra") is not None:
         return model
     return _derived(model, ConfigDict(extra="forbid"))
+
+
+def validate_as_written(model: type[BaseModel], config: Mapping[str, Any]) -> BaseModel:
+    """The model's instance, without conversions that its JSON Schema does not know: the text "1" is no number.
+
+    What cannot be said in JSON, as a path object given by a program, is taken as pydantic takes Python values.
+
+    Raises:
+        ValidationError: The config is wrong.
+    """
+    try:
+        text = json.dumps(config)
+    except (TypeError, ValueError):
+        return model.model_validate(config)
+    return model.model_validate_json(text, strict=True)
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -77,9 +92,9 @@ def _derived(model: type[BaseModel], config: ConfigDict) -> type[BaseModel]:
 def _check_schema(owner: str, model: type[BaseModel]) -> None:
     try:
         schema = json_schema(model)
-    except PydanticUserError as error:
+    except Exception as error:  # pydantic's own, or whatever a json_schema_extra or a hook of the author's leads to
         raise AdapterRegistrationError(
-            f"config model {model.__qualname__} of {owner} has no JSON Schema: {_first_line(error)}; a configuration "
+            f"config model {model.__qualname__} of {owner} has no JSON Schema: {describe(error)}; a configuration "
             "is written in YAML, so use fields that YAML can say (numbers, strings, lists, mappings, models of these)"
         ) from error
     # jsonschema takes longer to import than the rest of this package, and only whoever registers needs it.
@@ -117,6 +132,11 @@ def _check_defaults(owner: str, model: type[BaseModel]) -> None:
         raise AdapterRegistrationError(
             f"config model {model.__qualname__} of {owner} gives every field a default, yet refuses an empty config: "
             f"{problem['msg']}; make the field that must be given required"
+        ) from error
+    except Exception as error:
+        raise AdapterRegistrationError(
+            f"a validator of config model {model.__qualname__} of {owner} raised {describe(error)} for the model's own "
+            "defaults; raise ValueError for a value that is wrong, and accept the defaults"
         ) from error
 
 

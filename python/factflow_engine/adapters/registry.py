@@ -15,7 +15,13 @@ from pydantic import BaseModel
 from factflow_engine.adapters import builtin
 from factflow_engine.adapters.builtin import BUILTIN_ADAPTERS
 from factflow_engine.adapters.class_checks import check_class, check_constructor, check_type_name, is_sync
-from factflow_engine.adapters.config_checks import check_config_model, json_schema, refuse_config, strict_variant
+from factflow_engine.adapters.config_checks import (
+    check_config_model,
+    json_schema,
+    refuse_config,
+    strict_variant,
+    validate_as_written,
+)
 from factflow_engine.errors import AdapterNotFoundError, AdapterRegistrationError
 from factflow_protocols import PipelineAdapter, StatefulAdapter
 
@@ -156,8 +162,8 @@ class ValidatingAdapterRegistry:
             return None
         strict = self._strict[type_name]
         if strict is not spec.config_model:
-            strict.model_validate(values)
-        return spec.config_model.model_validate(values)
+            validate_as_written(strict, values)
+        return validate_as_written(spec.config_model, values)
 
     def create(self, type_name: str, config: Mapping[str, Any] | None = None) -> PipelineAdapter:
         """A new adapter, for one stage of one execution.

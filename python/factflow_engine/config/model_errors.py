@@ -12,8 +12,10 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from factflow_engine.config.condition_errors import report_condition
 from factflow_engine.config.nodes import MappingNode, Mark, Node, Path, ScalarNode, has_variables, key_mark, locate
 from factflow_engine.config.report import Report
+from factflow_engine.errors import ConditionErrors
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "a string",
@@ -138,6 +140,11 @@ def _report_one(
     mark, node, depth = locate(root, location)
     if not depth:
         mark = at
+    cause = context.get("error")
+    if isinstance(cause, ConditionErrors):
+        for problem in cause.findings:
+            report_condition(problem, node, (*prefix, *location), report)
+        return
     expected = _EXPECTED.get(kind)
     code = codes.kind if expected is not None else codes.value
     if codes is STRUCTURE:

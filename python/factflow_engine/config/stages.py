@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry, compile_condition
-from factflow_engine.config.catalogue import code_of
+from factflow_engine.config.condition_errors import report_condition
 from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors, suggestion
 from factflow_engine.config.nodes import (
     MappingNode,
@@ -25,7 +25,6 @@ from factflow_engine.config.report import Report
 from factflow_engine.errors import ConditionError, ConditionErrors
 
 _LONGEST_TYPE: Final = 80
-_UNKNOWN_KEY: Final = "E405"
 
 
 def check_stages(
@@ -99,18 +98,4 @@ def _check_condition(node: Node | None, path: Path, operators: OperatorRegistry 
     else:
         return
     for problem in problems:
-        _report_condition(problem, node, path, report)
-
-
-def _report_condition(problem: ConditionError, node: MappingNode, path: Path, report: Report) -> None:
-    mark, found, depth = locate(node, problem.path)
-    if problem.code == _UNKNOWN_KEY or not depth or depth < len(problem.path):
-        mark = key_mark(node, problem.path[:depth]) if depth else node.mark
-    hides = has_variables(found)
-    report.add(
-        problem.code,
-        mark,
-        code_of(problem.code).title if hides else problem.problem,
-        path=(*path, *problem.path),
-        remedy="" if hides else problem.remedy,
-    )
+        report_condition(problem, node, path, report)

@@ -26,6 +26,7 @@ from factflow_engine.frames import Frame, pack, unpack
 from factflow_engine.queues.memory import MemoryChannel, MemoryQueue
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.redaction import Redaction
 from factflow_engine.runtime.report import (
     ExecutionReport,
     ExecutionStatistics,
@@ -78,6 +79,7 @@ class PipelineOrchestrator:
         self._closed = False
         self._failures: list[FailureRecord] = []
         self._failures_omitted = 0
+        self._redacted = Redaction(config)
         self._late_errors: list[str] = []
         self._last_routes: Mapping[str, RouteStatistics] = {}
         self._stalled: tuple[str, ...] = ()
@@ -446,11 +448,11 @@ class PipelineOrchestrator:
                     route=lane.id,
                     stage=name,
                     error_type=type(error).__name__,
-                    error=error_text(error),
+                    error=self._redacted(error_text(error)),
                     message_id=frame.message_id.hex(),
                     correlation_id=frame.correlation_id.hex(),
                     attempts=frame.attempt,
-                    payload_preview=_preview(frame.payload if payload is None else payload),
+                    payload_preview=_preview(frame.payload if payload is None else payload, self._redacted),
                 )
             )
         else:
@@ -470,7 +472,7 @@ class PipelineOrchestrator:
 
     def _fail(self, error: str) -> None:
         if self._error is None:
-            self._error = error
+            self._error = self._redacted(error)
         self._loop.close_intake()  # at once: what was given back must not be tried again on the way out
         self._request_stop(0.0)
 
@@ -554,8 +556,8 @@ def _said(result: object) -> AdapterResult:
     return result
 
 
-def _preview(payload: bytes) -> str:
+def _preview(payload: bytes, redacted: Redaction) -> str:
     if len(payload) > PREVIEW_MAX_BYTES:
         return f"<{len(payload)} bytes>"
-    text = repr(unpack(payload))
+    text = redacted(repr(unpack(payload)))
     return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"
