@@ -14,12 +14,13 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
  2. Cancellation lands inside an adapter, or while waiting for room for the next child, or while a worker holds no
     message. Whatever interrupts a message gives it back to its queue, returns its permit, books no outcome, and is
     raised again.
- 3. At most one wake-up is under way. A worker wakes another before it may suspend, and only if work remains; so a
-    suspended adapter delays nobody, and a busy pool is not woken at all.
+ 3. At most one wake-up is under way. Whoever lists work that may have to wait for a suspended adapter sees to it that
+    one is; so a suspended adapter delays nobody, and a busy pool costs one wake-up a scheduler step at most.
  4. A worker yields by time (and by a count, for clocks that stand still), so that a flood, or a route that publishes
     to itself, does not starve the rest of the program.
- 5. A lane is in the ready list at most once and goes to its tail after each message: turns are per route, whatever
-    the depth of its queue.
+ 5. A lane is in the ready list at most once and goes to its tail after a short turn (`lane.TURN` messages at most):
+    turns are per route, whatever the depth of its queue. A channel need not tell of arrivals (`armed` is off) only
+    while its lane is listed, or holds work that an event will have it asked about: a permit, room, a resume.
  6. A message that emits lends its permit to its children: a child is handed to other workers while they have permits,
     or soon will (as many may wait as there are other permits), else its driver runs it. So children never wait for a
     permit that their parent holds, and a slow child of the driver's own does not leave the others idle.
