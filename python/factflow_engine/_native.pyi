@@ -1,6 +1,6 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from types import GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final
 
@@ -9,14 +9,25 @@ from typing_extensions import disjoint_base
 __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
+    "STEP_AWAITABLE",
+    "STEP_ENDED",
+    "STEP_RETURNED",
+    "STEP_STRANDED",
+    "STEP_SUSPENDED",
+    "Batch",
+    "Books",
     "Breaker",
     "BreakerPermit",
     "BreakerSettings",
+    "Carrier",
     "Condition",
     "Frame",
     "FrameDecoder",
+    "Line",
+    "MessageContext",
     "RouteTable",
     "RouteTableStatistics",
+    "Worker",
     "compile_condition",
     "label_of",
     "pack",
@@ -504,3 +515,228 @@ class BreakerPermit:
     @property
     def acquired_ns(self) -> int:
         """When it was given, by the caller's time."""
+
+# What the loop pays per message
+
+STEP_ENDED: Final[int]
+STEP_SUSPENDED: Final[int]
+STEP_AWAITABLE: Final[int]
+STEP_RETURNED: Final[int]
+STEP_STRANDED: Final[int]
+
+class Line:
+    """A first-in-first-out line of frames with a soft bound; base of the memory queue's channels.
+
+    Attributes:
+        owner: Whose it is.
+        capacity: How many waiting frames make it full.
+        armed: Whether `tell` is called after a frame was added.
+        awaited: Whether `tell_of_room` is called after a frame was taken.
+        is_read: Whether somebody reads it.
+    """
+
+    def __new__(cls, owner: str, capacity: int) -> Self: ...
+    @property
+    def owner(self) -> str: ...
+    capacity: int
+    armed: bool
+    awaited: bool
+    is_read: bool
+    @property
+    def waiting(self) -> int:
+        """How many frames can be taken."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether publishers must wait."""
+
+    def append(self, frame: Frame, /) -> None:
+        """Make a frame ready, whatever the capacity says, and tell the consumers."""
+
+    def put_first(self, frame: Frame, /) -> None:
+        """Make a frame the next to be taken, and tell nobody."""
+
+    def take(self) -> Frame | None:
+        """Hand out the oldest frame, if there is one."""
+
+    def frames(self) -> list[Frame]:
+        """All frames, oldest first; they stay."""
+
+    def clear(self) -> None:
+        """Forget all frames."""
+
+    def tell(self) -> None:
+        """Tell the consumers; here nothing."""
+
+    def tell_of_room(self) -> None:
+        """Tell those who wait for room; here nothing."""
+
+@final
+class Batch:
+    """Root messages with consecutive ids, made together."""
+
+    def __new__(cls, payloads: Sequence[Any], /, *, first_id: bytes, time_ns: int) -> Self:
+        """Encode all payloads.
+
+        Raises:
+            CodecError: One of them is nothing that a message can carry.
+        """
+
+    @property
+    def left(self) -> int:
+        """How many have not been moved."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all of them, 32 hexadecimal digits each."""
+
+    def pour(self, lines: list[Line] | list[Any], limit: int, /) -> None:
+        """Move the next messages, `limit` at most, to each of these lines, and tell the lines' consumers once."""
+
+@final
+class MessageContext:
+    """One message at one stage: the engine's `PipelineContext`, and the state of a message on its way."""
+
+    @property
+    def message(self) -> Any: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def correlation_id(self) -> str: ...
+    @property
+    def parent_id(self) -> str | None: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def execution_id(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def stage_of(self) -> Any:
+        """The stage's object; None past the last stage."""
+
+    @property
+    def index(self) -> int:
+        """The stage's place in the route."""
+
+    @property
+    def frame(self) -> Frame:
+        """The message as it came."""
+
+    def with_headers(self, headers: Mapping[str, Any], /) -> MessageContext:
+        """The same message with other headers.
+
+        Raises:
+            CodecError: No message can carry them.
+        """
+
+    def child(self, label: int, ordinal: int, payload: bytes, /) -> Frame:
+        """A message that the stage emitted."""
+
+@final
+class Books:
+    """Messages of one route: how many have begun, and how they ended."""
+
+    def __new__(cls) -> Self: ...
+    received: int
+    emitted: int
+    skipped: int
+    completed: int
+    filtered: int
+    dead_lettered: int
+    failed: int
+    @property
+    def in_flight(self) -> int:
+        """Messages begun and not ended; derived, so that the books always balance."""
+
+@final
+class Worker:
+    """What one worker of the loop is doing.
+
+    Attributes:
+        lane: The route that it serves.
+        context: The message that it carries, at the stage that has it; None if it carries none.
+        pending: What it waits for: a coroutine that has been started, or another awaitable that has not.
+        value: What the coroutine waits for, or what an adapter returned.
+        since_ns: When its message began, in the loop's time.
+        until_ns: When it should let others of the program have their turn.
+        left: How many messages its lane may still give it in this turn.
+        turns: How many it may still take before it yields even if the clock stands still.
+    """
+
+    def __new__(cls, *, quantum_ns: int, quantum_turns: int) -> Self: ...
+    def enter(self, now_ns: int, /) -> None:
+        """Begin another quantum: trio has given everybody else a turn."""
+
+    lane: Any
+    context: MessageContext | None
+    pending: Any
+    value: Any
+    since_ns: int
+    until_ns: int
+    left: int
+    turns: int
+
+@final
+class Carrier:
+    """Carries the messages of one route as far as nobody has to wait and nothing unusual was returned.
+
+    `carry`, `send`, `throw`, `begin`, `answer`, `proceed` and `change` return the step at which Python must take over: `STEP_ENDED`
+    (the message has ended and is counted; for `carry`, the turn is over), `STEP_SUSPENDED` (the adapter's coroutine
+    `worker.pending` waits for `worker.value`), `STEP_AWAITABLE` (the adapter gave `worker.pending`, no coroutine),
+    `STEP_RETURNED` (it returned `worker.value`, not to be judged here), `STEP_STRANDED` (no outbound can take the
+    message). They raise what the adapter, a condition or the encoding of its result raised. Unless the message has
+    ended, `worker.context` is its state.
+    """
+
+    def __new__(
+        cls,
+        *,
+        books: Books,
+        inbox: Line,
+        stages: Sequence[Any],
+        outlets: Sequence[Any],
+        table: RouteTable[Any] | None,
+        first_only: bool,
+        unrouted_fails: bool,
+        pauses: set[str],
+        drivers: Sized,
+        now: Callable[[], int],
+        forward: Any,
+    ) -> Self: ...
+    busy: int
+    intake_closed: bool
+    def carry(self, worker: Worker, waited: bool, /) -> int:
+        """Take messages from the inbox until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
+
+        `waited`: since there was room for all of them, so look again before each.
+        """
+
+    def send(self, worker: Worker, value: Any, alone: bool, /) -> int:
+        """Give the worker's coroutine what it waited for, and go on; unless `alone`, as `carry` does."""
+
+    def throw(self, worker: Worker, error: BaseException, /) -> int:
+        """Raise an exception where the worker's coroutine waits, and go on with its message if it returns."""
+
+    def begin(self, worker: Worker, frame: Frame, index: int, /) -> int:
+        """Carry a message that begins at this stage."""
+
+    def answer(self, worker: Worker, frame: Frame, index: int, result: Any, /) -> int:
+        """Carry a message for which this stage has returned already."""
+
+    def proceed(self, worker: Worker, result: Any, /) -> int:
+        """Go on with the worker's message, whose adapter has returned."""
+
+    def change(self, worker: Worker, payload: bytes | None, headers: Mapping[str, Any] | None, /) -> int:
+        """Go on with the worker's message at its next stage; None leaves payload or headers as they are."""
+
+    def room(self, reserved: int, /) -> int:
+        """How many more messages every outlet that is read can take, `reserved` ones being on their way."""

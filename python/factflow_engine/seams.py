@@ -47,6 +47,10 @@ class Ids(Protocol):
         """16 bytes that begin with the time in milliseconds (48 bits, big-endian), so that they index well."""
         ...
 
+    def reserve(self, wall_ns: int, count: int) -> bytes:
+        """The first of so many ids that follow each other, as numbers; like `new` otherwise."""
+        ...
+
 
 class Threads(Protocol):
     """Runs blocking code."""
@@ -93,18 +97,21 @@ class TimeOrderedIds:
 
     def __init__(self, randomness: Randomness) -> None:
         self._random = randomness
-        self._value = 0  # the last id, as a number
+        self._value = 0  # the next id, as a number
         self._next_ms_ns = 0  # wall time from which another millisecond counts
 
     def new(self, wall_ns: int) -> bytes:
-        if wall_ns < self._next_ms_ns:
-            self._value += 1
-        else:
+        return self.reserve(wall_ns, 1)
+
+    def reserve(self, wall_ns: int, count: int) -> bytes:
+        if wall_ns >= self._next_ms_ns:
             ms = wall_ns // 1_000_000
             self._next_ms_ns = (ms + 1) * 1_000_000
             # The top bit of the randomness stays clear: room to count in.
             self._value = ms << 80 | int.from_bytes(self._random.token(10)) >> 1
-        return self._value.to_bytes(16)
+        first = self._value
+        self._value += count
+        return first.to_bytes(16)
 
 
 class TrioThreads:

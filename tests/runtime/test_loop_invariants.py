@@ -75,7 +75,7 @@ async def test_2_an_interrupted_message_goes_back_and_its_permit_too(autojump_cl
     route = report.routes["r"]
     assert (route.received, route.in_flight, route.waiting, route.redelivered) == (0, 0, 1, 1)
     lane = execution._processors["r"].lane
-    assert lane.busy == 0
+    assert lane.carrier.busy == 0
     assert_books_balance(report)
 
 

@@ -1,22 +1,22 @@
 """The in-process provider, and the only one that the runtime knows by name.
 
 A queue is one `MemoryChannel`; a topic has a channel for each subscription. The runtime's loop takes from and appends
-to channels directly, without an await (`Channel.ready` is its inbox); everybody else goes through the protocol.
-Nothing survives the process.
+to channels directly, natively and without an await; everybody else goes through the protocol. Nothing survives the
+process.
 """
 
+import itertools
 import math
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
 
 import trio
 
 from factflow_engine.frames import Frame
+from factflow_engine.native import Line
 from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
 from factflow_protocols import (
     BatchResult,
@@ -32,59 +32,34 @@ from factflow_protocols import (
 DEFAULT_CAPACITY = 1000
 
 
-class MemoryChannel:
-    """One bounded first-in-first-out line of frames.
+class MemoryChannel(Line):
+    """One bounded first-in-first-out line of frames, which it holds natively (see `Line`).
 
-    `ready` may hold more than `capacity` for a moment: the loop appends what was in flight before it looked, and a
-    message that is given back returns to the front. Those who publish wait (or are parked by the loop) while it is
-    full.
+    It may hold more than `capacity` for a moment: the loop appends what was in flight before it looked, and a message
+    that is given back returns to the front. Those who publish wait (or are parked by the loop) while it is full.
 
     Attributes:
         owner: Name of the queue, or of the subscription if it is a topic's.
-        capacity: How many ready frames make it full.
-        ready: What can be taken; oldest at the left.
+        capacity: How many waiting frames make it full.
         redelivered: How many frames were given back.
-        armed: Whether `tell` must be called after a frame became ready. A single listener may switch it off while it
+        armed: Whether `tell` must be called after a frame was added. A single listener may switch it off while it
             knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
         closed: Nothing will be added any more; consumers may take what is left.
         outside: Taken through subscriptions and not settled: the queue is not done with them.
         awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
-        listeners: Who reads: called, without arguments, by `tell`.
+        listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any.
     """
 
-    __slots__ = (
-        "_room",
-        "_watchers",
-        "armed",
-        "awaited",
-        "capacity",
-        "closed",
-        "listeners",
-        "outside",
-        "owner",
-        "ready",
-        "redelivered",
-        "sized",
-    )
+    __slots__ = ("_room", "_watchers", "closed", "listeners", "outside", "redelivered", "sized")
 
-    def __init__(self, owner: str, capacity: int) -> None:
-        self.owner = owner
-        self.capacity = capacity
-        self.ready: deque[Frame] = deque()
+    def __init__(self, owner: str, capacity: int) -> None:  # noqa: ARG002 - the native part's, which has taken them
         self.redelivered = 0
         self.sized = False  # whether a consumer has named the capacity
         self.closed = False
         self.outside = 0
-        self.armed = True
-        self.awaited = False
         self.listeners: list[Callable[[], None]] = []
         self._watchers: list[Callable[[], None]] = []  # told once each when there is room
         self._room = trio.lowlevel.ParkingLot()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether publishers must wait."""
-        return len(self.ready) >= self.capacity
 
     @property
     def shared(self) -> bool:
@@ -94,41 +69,29 @@ class MemoryChannel:
     def listen(self, listener: Callable[[], None]) -> None:
         """Add a consumer."""
         self.listeners.append(listener)
-        self.armed = True
+        self.is_read = self.armed = True
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Remove a consumer; the others hear of what it leaves, and publishers that nobody reads any more."""
         if listener in self.listeners:
             self.listeners.remove(listener)
+            self.is_read = bool(self.listeners)
             self.armed = True
             self.tell()
             if not self.listeners:
                 self._tell_watchers()
 
-    def append(self, frame: Frame) -> None:
-        """Make a frame ready, whatever the capacity says, and tell the consumers."""
-        self.ready.append(frame)
-        if self.armed:
-            self.tell()
-
-    def take(self) -> Frame:
-        """Hand out the oldest frame."""
-        frame = self.ready.popleft()
-        if self.awaited:
-            self.tell_of_room()
-        return frame
-
     def give_back(self, frame: Frame) -> None:
         """Make a taken frame the next to be taken."""
         self.redelivered += 1
-        self.ready.appendleft(frame)
+        self.put_first(frame)
         self.tell()
 
     def close(self) -> None:
         """Take no more and hold nobody up; what is left stays for consumers that are still there."""
         self.closed = True
         if not self.listeners:
-            self.ready.clear()
+            self.clear()
         self.capacity = sys.maxsize
         self.tell_of_room()
         self.tell()
@@ -160,7 +123,7 @@ class MemoryChannel:
 
     def tell_of_room(self) -> None:
         """If there is room, tell those who wait for it: as many publishers as fit, and every watcher."""
-        room = self.capacity - len(self.ready)
+        room = self.capacity - self.waiting
         if room > 0:
             self._room.unpark(count=room)
             self._tell_watchers()
@@ -188,7 +151,7 @@ class MemorySubscription:
         self._prefetch = prefetch
         self._unsettled: set[MemoryDelivery] = set()
         self._delayed: list[tuple[float, int, Frame]] = []  # heap by due time; still unsettled for the channel
-        self._serial = count()
+        self._serial = itertools.count()
         self._arrival = trio.lowlevel.ParkingLot()
 
     async def receive(self, max_messages: int) -> Sequence[MemoryDelivery]:
@@ -198,14 +161,15 @@ class MemorySubscription:
         await trio.lowlevel.checkpoint()
         while True:
             self._release_due()
-            if self._channel.ready and len(self._unsettled) < self._prefetch:
+            if self._channel.waiting and len(self._unsettled) < self._prefetch:
                 break
-            if self._channel.closed and not self._channel.ready and not self._delayed:
+            if self._channel.closed and not self._channel.waiting and not self._delayed:
                 raise QueueClosedError(self._queue, "its execution has ended; nothing more will come")
             with trio.move_on_at(self._delayed[0][0] if self._delayed else math.inf):
                 await self._arrival.park()
-        room = min(max_messages, len(self._channel.ready), self._prefetch - len(self._unsettled))
-        deliveries = [MemoryDelivery(self._channel.take()) for _ in range(room)]
+        room = min(max_messages, self._prefetch - len(self._unsettled))
+        frames = iter(self._channel.take, None)
+        deliveries = [MemoryDelivery(frame) for frame in itertools.islice(frames, room)]
         self._unsettled.update(deliveries)
         self._channel.outside += len(deliveries)
         return deliveries
@@ -226,7 +190,7 @@ class MemorySubscription:
     def statistics(self) -> SubscriptionStatistics:
         """See `Subscription.statistics`."""
         return SubscriptionStatistics(
-            waiting=len(self._channel.ready),
+            waiting=self._channel.waiting,
             unsettled=len(self._unsettled) + len(self._delayed),
             redelivered=self._channel.redelivered,
         )
@@ -280,7 +244,7 @@ class MemoryQueue:
         """See `QueueProtocol.validate_name`."""
         return memory_queue_name_problem(queue)
 
-    def targets(self, queue: str) -> Sequence[MemoryChannel]:
+    def targets(self, queue: str) -> list[MemoryChannel]:
         """The lines that a message published to this name goes to; a live view, empty for a topic nobody reads."""
         if queue not in self._lines:
             self._lines[queue] = [] if is_topic(queue) else [MemoryChannel(queue, DEFAULT_CAPACITY)]
@@ -329,7 +293,7 @@ class MemoryQueue:
         targets = self._targets_for_publish(queue)
         for channel in targets:
             if channel.is_full:
-                raise QueueFullError(queue, f"holds {len(channel.ready)} messages, which is its capacity")
+                raise QueueFullError(queue, f"holds {channel.waiting} messages, which is its capacity")
         for channel in targets:
             channel.append(frame)
 

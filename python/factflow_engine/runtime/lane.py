@@ -4,7 +4,6 @@ Plain state with the questions that the loop asks of it; nothing here awaits. Ap
 about running ("has work", "has a permit", "has room") stands in one place.
 """
 
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -13,12 +12,14 @@ import trio
 
 from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
+from factflow_engine.native import Books, Carrier
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
+from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
 
-TURN: Final = 16
+TURN: Final = 64
 """How many messages a lane may have taken before it is the next lane's turn."""
 
 
@@ -82,7 +83,7 @@ class Outlet:
 
     __slots__ = ("channels", "condition", "label", "queue")
 
-    def __init__(self, queue: str, condition: Condition | None, label: int, channels: Sequence[MemoryChannel]) -> None:
+    def __init__(self, queue: str, condition: Condition | None, label: int, channels: list[MemoryChannel]) -> None:
         self.queue = queue
         self.condition = condition
         self.label = label
@@ -108,23 +109,19 @@ class Lane:
         first_only: Only the first outlet that takes a message gets it.
         unrouted_fails: A message that no outlet takes fails, rather than being filtered.
         limit: How many permits there are. Never below 1.
-        busy: Permits in use. 0 <= busy, and busy <= limit except after the limit was lowered.
         pauses: Reasons not to run.
-        intake_closed: Nothing more is taken from the inbox; what has begun goes on.
         listed: Whether it stands in the loop's ready list; at most once.
-        first: The first stage; None if there is none.
-        single: The one line that every message of this lane ends up in, if that is so: then the loop appends to it
-            without asking which. Its label is `single_label`.
-        ends_after_first: Whether a message that has passed the first stage goes to `single`, or ends.
+        carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
+            below 0, and at most `limit` except after that was lowered; and whether nothing more is taken from the
+            inbox while what has begun goes on, `intake_closed`.
+        books: What was counted.
         drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
         cycle: The cycle of queues that it is part of, if any.
     """
 
     __slots__ = (
-        "busy", "children", "completed", "cycle", "dead_lettered", "drivers", "emitted", "ends_after_first", "failed",
-        "filtered", "first", "first_only", "id", "inbox", "intake_closed", "limit", "listed", "name", "notify",
-        "outlets", "pauses", "received", "single", "single_label", "skipped", "stages", "table",
-        "unrouted_fails",
+        "books", "carrier", "children", "cycle", "drivers", "first_only", "id", "inbox",
+        "limit", "listed", "name", "notify", "outlets", "pauses", "stages", "table", "unrouted_fails",
     )  # fmt: skip
 
     def __init__(
@@ -139,6 +136,7 @@ class Lane:
         limit: int,
         first_only: bool,
         unrouted_fails: bool,
+        clock: Clock,
     ) -> None:
         self.id = id
         self.name = name
@@ -150,46 +148,42 @@ class Lane:
         self.first_only = first_only
         self.unrouted_fails = unrouted_fails
         self.limit = limit
-        self.busy = 0
         self.pauses: set[str] = set()
-        self.intake_closed = False
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
         self.cycle: Cycle | None = None
-        self.first = self.stages[0] if self.stages else None
-        self.ends_after_first = False
-        self.single: MemoryChannel | None = None
-        self.single_label = 0
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
-        self.received = 0
-        self.emitted = 0
-        self.skipped = 0
-        self.completed = 0
-        self.filtered = 0
-        self.dead_lettered = 0
-        self.failed = 0
-
-    @property
-    def in_flight(self) -> int:
-        """Messages begun and not ended; derived, so that the books always balance."""
-        return self.received - self.completed - self.filtered - self.dead_lettered - self.failed
+        self.books = Books()
+        self.carrier = Carrier(
+            books=self.books,
+            inbox=inbox,
+            stages=self.stages,
+            outlets=self.outlets,
+            table=table,
+            first_only=first_only,
+            unrouted_fails=unrouted_fails,
+            pauses=self.pauses,
+            drivers=self.drivers,
+            now=clock.monotonic_ns,
+            forward=AdapterResult.forward(),
+        )
 
     @property
     def has_work(self) -> bool:
         """Whether something waits to be taken."""
-        return bool(self.children or self.inbox.ready)
+        return bool(self.children or self.inbox.waiting)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
-        return not self.inbox.ready and self.in_flight == 0 and self.inbox.outside == 0
+        return not self.inbox.waiting and self.books.in_flight == 0 and self.inbox.outside == 0
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
-        work = 0 if self.intake_closed else len(self.inbox.ready)
-        if self.pauses or self.busy >= self.limit or not (work or self.children):
+        work = 0 if self.carrier.intake_closed else self.inbox.waiting
+        if self.pauses or self.carrier.busy >= self.limit or not (work or self.children):
             return 0
-        room = self.room(self.busy - len(self.drivers))
+        room = self.room(self.carrier.busy - len(self.drivers))
         if room <= 0:
             return 1 if self.cycle is not None and self.cycle.is_stuck() else 0
         return 1 if self.children else min(work, room, TURN)
@@ -201,24 +195,10 @@ class Lane:
         outlet that nobody reads never holds a lane up: publishing to it when full fails the message, loudly. If there
         is no room, `notify` will be called when there is.
         """
-        room = sys.maxsize
-        for outlet in self.outlets:
-            for channel in outlet.channels:
-                if channel.listeners:
-                    room = min(room, channel.capacity - len(channel.ready) - reserved)
+        room = self.carrier.room(reserved)
         if room <= 0:
             self.watch_full()
         return room
-
-    def taken_by(self, payload: bytes) -> Sequence[Outlet]:
-        """The outlets that a message goes to, in order."""
-        if self.table is not None:
-            if not self.first_only:
-                return self.table.match(payload)
-            first = self.table.match_first(payload)
-            return () if first is None else (first,)
-        taken = [outlet for outlet in self.outlets if outlet.condition is None or outlet.condition.matches(payload)]
-        return taken[:1] if self.first_only else taken
 
     def watch_full(self) -> None:
         """Have `notify` called when an outlet that is full now has room."""
@@ -231,28 +211,28 @@ class Lane:
     def count(self, outcome: Outcome) -> None:
         """Book the end of a message."""
         if outcome is Outcome.COMPLETED:
-            self.completed += 1
+            self.books.completed += 1
         elif outcome is Outcome.FILTERED:
-            self.filtered += 1
+            self.books.filtered += 1
         elif outcome is Outcome.FAILED:
-            self.failed += 1
+            self.books.failed += 1
         else:
-            self.dead_lettered += 1
+            self.books.dead_lettered += 1
 
     def statistics(self) -> RouteStatistics:
         """A snapshot."""
         return RouteStatistics(
             name=self.name,
-            waiting=len(self.inbox.ready),
-            in_flight=self.in_flight,
+            waiting=self.inbox.waiting,
+            in_flight=self.books.in_flight,
             limit=self.limit,
-            received=self.received,
-            emitted=self.emitted,
-            skipped=self.skipped,
-            completed=self.completed,
-            filtered=self.filtered,
-            dead_lettered=self.dead_lettered,
-            failed=self.failed,
+            received=self.books.received,
+            emitted=self.books.emitted,
+            skipped=self.books.skipped,
+            completed=self.books.completed,
+            filtered=self.books.filtered,
+            dead_lettered=self.books.dead_lettered,
+            failed=self.books.failed,
             redelivered=self.inbox.redelivered,
             pauses=tuple(sorted(self.pauses)),
         )
@@ -286,18 +266,18 @@ class Cycle:
 
     def has_taker(self) -> bool:
         """Whether some route could take a message if it did not wait for room."""
-        return any(lane.has_work and lane.busy < lane.limit for lane in self.lanes)
+        return any(lane.has_work and lane.carrier.busy < lane.limit for lane in self.lanes)
 
     def _waits_inside(self, lane: Lane) -> bool:
-        if lane.pauses or lane.busy > len(lane.drivers):
+        if lane.pauses or lane.carrier.busy > len(lane.drivers):
             return False
-        if not lane.drivers and not (lane.has_work and lane.busy < lane.limit):
+        if not lane.drivers and not (lane.has_work and lane.carrier.busy < lane.limit):
             return True  # nothing to do
         full = [
             channel
             for outlet in lane.outlets
             for channel in outlet.channels
-            if len(channel.ready) >= channel.capacity and channel.listeners
+            if channel.waiting >= channel.capacity and channel.listeners
         ]
         if all(id(channel) in self._inside for channel in full):
             return bool(full)

@@ -32,13 +32,19 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
 import trio
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.queues.naming import is_topic
-from factflow_engine.runtime.context import ChangedContext, MessageContext
+from factflow_engine.native import (
+    STEP_RETURNED,
+    STEP_STRANDED,
+    STEP_SUSPENDED,
+    Worker,
+)
+from factflow_engine.runtime.awaiting import given_for
+from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage, Outcome
@@ -46,13 +52,13 @@ from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult, QueueFullError
 
+Arguments = TypeVarTuple("Arguments")
+
 MAX_TURNS: Final = 4096
 """How many messages a worker takes before it yields even if the clock says that no time has passed."""
 
 DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
 """The family of messages that come from no queue and no parent: what stateful stages say at the end."""
-
-FORWARD: Final = AdapterResult.forward()
 
 
 class UnroutedError(Exception):
@@ -60,19 +66,6 @@ class UnroutedError(Exception):
 
     def __init__(self) -> None:
         super().__init__("no outbound took the message and the route has `unrouted: fail`")
-
-
-class Worker:
-    """What one worker is doing, for those who ask who holds what."""
-
-    __slots__ = ("context", "lane", "since_ns", "turns", "until_ns")
-
-    def __init__(self) -> None:
-        self.lane: Lane | None = None
-        self.context: MessageContext | None = None
-        self.since_ns = 0
-        self.until_ns = 0  # when the others of the program get their turn
-        self.turns = 0
 
 
 class Loop:
@@ -97,7 +90,7 @@ class Loop:
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
         self._max_workers = sum(lane.limit for lane in lanes)
-        self._current: Worker | None = None  # who began a turn last: another one means that this one was suspended
+        self._active: Worker | None = None  # who runs now, and will look at the ready list before it stops
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
@@ -107,13 +100,6 @@ class Loop:
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
-        inboxes = {id(lane.inbox) for lane in lanes}
-        for lane in lanes:
-            if len(lane.outlets) == 1:
-                [outlet] = lane.outlets
-                if outlet.condition is None and not is_topic(outlet.queue) and id(outlet.channels[0]) in inboxes:
-                    lane.single, lane.single_label = outlet.channels[0], outlet.label
-            lane.ends_after_first = len(lane.stages) == 1 and (lane.single is not None or not lane.outlets)
 
     # -- what the orchestrator and routes call ---------------------------------------------------------------------
 
@@ -149,7 +135,7 @@ class Loop:
 
     def inject(self, lane: Lane, frame: Frame, index: int, result: AdapterResult) -> None:
         """Go on with what the stage at `index` said at the end, as if it had said it of a message."""
-        lane.received += 1
+        lane.books.received += 1
         lane.children.append(Child(frame, index, DETACHED, result))
         lane.notify()
 
@@ -167,7 +153,7 @@ class Loop:
     async def wait_quiet(self) -> None:
         """Return when nothing is in flight, whatever waits; for lanes that are paused."""
         await trio.lowlevel.checkpoint()
-        while any(lane.in_flight for lane in self._lanes):
+        while any(lane.books.in_flight for lane in self._lanes):
             await self._idle.park()
 
     @property
@@ -181,13 +167,13 @@ class Loop:
         It may still be right: a consumer from outside, or another execution, has not made room. But nothing in this
         execution will move by itself.
         """
-        if any(lane.in_flight or lane.pauses for lane in self._lanes):
+        if any(lane.books.in_flight or lane.pauses for lane in self._lanes):
             return ()
         return tuple(
-            f"route {lane.id!r} holds {len(lane.inbox.ready)} messages and waits for room in "
+            f"route {lane.id!r} holds {lane.inbox.waiting} messages and waits for room in "
             + (", ".join(repr(outlet.queue) for outlet in lane.outlets if outlet.is_full) or "nothing that is known")
             for lane in self._lanes
-            if lane.inbox.ready
+            if lane.inbox.waiting
         )
 
     async def wait_stalled(self) -> None:
@@ -200,7 +186,7 @@ class Loop:
     def close_intake(self) -> None:
         """Take nothing more from any inbox; what has begun goes on."""
         for lane in self._lanes:
-            lane.intake_closed = True
+            lane.carrier.intake_closed = True
 
     def held(self) -> tuple[HeldMessage, ...]:
         """What is in adapters now, and for how long."""
@@ -223,7 +209,7 @@ class Loop:
             self._list(lane)
             if lane.drivers:
                 self._wake_drivers(lane)
-            if not self._waking:
+            if self._active is None:
                 self._wake()
 
         return notify
@@ -235,14 +221,15 @@ class Loop:
             self._ready.append(lane)
 
     def _wake(self) -> None:
-        if self._stopped or self._nursery is None:
+        """See to it that a worker looks at the ready list, unless one will anyway."""
+        if self._waking or self._yielding or self._stopped or self._nursery is None:
             return
         if self._parked:
             self._waking = True
             trio.lowlevel.reschedule(self._parked.pop())
         elif len(self._workers) < self._max_workers:
             self._waking = True
-            worker = Worker()
+            worker = Worker(quantum_ns=self._quantum_ns, quantum_turns=MAX_TURNS)
             self._workers.append(worker)
             self._nursery.start_soon(self._run_worker, worker)
 
@@ -259,72 +246,70 @@ class Loop:
         except trio.Cancelled as error:
             if _cancelled():
                 raise
-            self._on_death(worker.lane, error)  # somebody else's cancellation, kept and raised here: nobody's own
+            self._on_death(_lane_of(worker), error)  # somebody else's cancellation, kept and raised here: nobody's own
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
             cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
             if fault is not None or not _cancelled():
-                self._on_death(worker.lane, fault or error)
+                self._on_death(_lane_of(worker), fault or error)
             if cancelled is not None and _cancelled():
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
+            if self._active is worker:
+                self._active = None
 
     async def _work(self, worker: Worker) -> None:
-        now, ready = self._now, self._ready
+        ready = self._ready
         self._waking = False
         # A worker that is started while everything is being cancelled must not take what others have just given back.
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._begin_quantum(worker)
+        self._enter(worker)
         while True:
             if not ready:
-                await self._park()
-                self._begin_quantum(worker)
+                await self._park(worker)
                 continue
             lane = ready.popleft()
             lane.listed = False
             turns = lane.takable()
             if not turns:
-                lane.inbox.armed = not lane.inbox.ready or lane.inbox.shared  # what waits is asked for by events
+                lane.inbox.armed = not lane.inbox.waiting or lane.inbox.shared  # what waits is asked for by events
                 continue
             child = lane.children.popleft() if lane.children else None
-            if lane.children or len(lane.inbox.ready) > (child is None):
+            if lane.children or lane.inbox.waiting > (child is None):
                 self._list(lane)  # others may take from it while this worker is suspended in an adapter
             else:
                 lane.inbox.armed = True
-            if ready and not self._waking:
-                self._wake()
             worker.lane = lane
             worker.turns -= turns
-            self._current = worker
-            lane.busy += 1
+            lane.carrier.busy += 1
             try:
-                if child is not None:
-                    await self._run(worker, lane, child.frame, child.index, child.family, child.result)
-                    worker.since_ns = now()
-                elif lane.first is not None:
-                    await self._turn(worker, lane, lane.first, turns)
+                if child is None:
+                    worker.left = turns
+                    await self._carry(worker, lane, None, lane.carrier.carry, worker, False)
                 else:
-                    lane.received += 1
-                    await self._run(worker, lane, lane.inbox.take(), 0, None, None)
-                    worker.since_ns = now()
+                    await self._carry_child(worker, lane, child)
+                    worker.since_ns = self._now()
             finally:
                 worker.context = None
-                lane.busy -= 1
+                lane.carrier.busy -= 1
                 self._after(lane)
-            if self._current is not worker:
-                self._begin_quantum(worker)  # it was suspended: trio has given everybody a turn
-            elif worker.turns <= 0 or worker.since_ns > worker.until_ns:
-                await self._yield()
-                self._begin_quantum(worker)
+            if worker.turns <= 0 or worker.since_ns > worker.until_ns:
+                await self._yield(worker)
 
-    def _begin_quantum(self, worker: Worker) -> None:
-        worker.since_ns = self._now()
-        worker.until_ns = worker.since_ns + self._quantum_ns
-        worker.turns = MAX_TURNS
+    def _enter(self, worker: Worker) -> None:
+        """Note that this worker runs, and that trio has given everybody else a turn."""
+        self._active = worker
+        worker.enter(self._now())
+
+    def _leave(self) -> None:
+        """Note that the running worker may have to wait: somebody else must look at the ready list."""
+        self._active = None
+        if self._ready:
+            self._wake()
 
     def _after(self, lane: Lane) -> None:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
-        if lane.children or lane.inbox.ready:
+        if lane.children or lane.inbox.waiting:
             self._list(lane)
         elif not lane.listed:
             lane.inbox.armed = True  # it may have been off while every permit was in use
@@ -340,7 +325,7 @@ class Loop:
                 if member.has_work or member.drivers:
                     member.notify()
 
-    async def _park(self) -> None:
+    async def _park(self, worker: Worker) -> None:
         """Wait, holding nothing, until there is work."""
         task = trio.lowlevel.current_task()
         parked = self._parked
@@ -350,204 +335,144 @@ class Loop:
                 parked.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
+        self._active = None
         while True:
             parked.append(task)
-            if not any(lane.in_flight for lane in self._lanes):
+            if not any(lane.books.in_flight for lane in self._lanes):
                 self._idle.unpark_all()
-                if any(lane.inbox.ready for lane in self._lanes):
+                if any(lane.inbox.waiting for lane in self._lanes):
                     self._quiet.unpark_all()
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
             if self._ready and not self._yielding:
-                return
+                break
+        self._enter(worker)
 
-    async def _yield(self) -> None:
+    async def _yield(self, worker: Worker) -> None:
+        self._active = None
         self._yielding += 1
         try:
             await trio.lowlevel.checkpoint()
         finally:
             self._yielding -= 1
+        self._enter(worker)
 
     # -- one message -----------------------------------------------------------------------------------------------
 
-    async def _turn(self, worker: Worker, lane: Lane, stage: Stage, turns: int) -> None:
-        """Carry up to so many messages from the inbox; return early when time or room is used up.
+    async def _carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
+        carrier = lane.carrier
+        if child.result is None:
+            await self._carry(worker, lane, child.family, carrier.begin, worker, child.frame, child.index)
+        else:
+            await self._carry(
+                worker, lane, child.family, carrier.answer, worker, child.frame, child.index, child.result
+            )
 
-        Every line of the loop is paid per message. The usual message, which the first stage forwards or rewrites and
-        which then leaves for one queue or ends, is done with here; all others go on in `_run`.
-        """
-        call, matches = stage.call, stage.matches
-        single, label, last = lane.single, lane.single_label, lane.ends_after_first
-        inbox, now, until = lane.inbox, self._now, worker.until_ns
-        waiting = inbox.ready
-        stage.touched = True
-        while True:
-            frame = waiting.popleft()
-            if inbox.awaited:
-                inbox.tell_of_room()
-            lane.received += 1
-            result: Any = None
-            general = False
-            try:
-                if matches is None or matches(frame.payload):
-                    worker.context = context = MessageContext(frame, stage)
-                    result = await call(context)
-                else:
-                    lane.skipped += 1
-                    result = FORWARD
-                if result is FORWARD and last:
-                    if single is not None:
-                        single.ready.append(frame.child(label, 0))
-                        if single.armed:
-                            single.tell()
-                        lane.emitted += 1
-                    lane.completed += 1
-                elif result is None:
-                    lane.filtered += 1
-                elif last and type(result) is AdapterResult and result.emitted is None and result.headers is None:
-                    payload = pack(result.message)
-                    if single is not None:
-                        single.ready.append(frame.child(label, 0, payload=payload))
-                        if single.armed:
-                            single.tell()
-                        lane.emitted += 1
-                    lane.completed += 1
-                else:
-                    general = True
-            except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
-                if _cancelled():
-                    self._hold(worker, lane, stage, frame)
-                    self._interrupt(lane, frame, None)
-                    await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
-                self._on_failure(lane, stage, frame, None, error)
-                lane.failed += 1
-            except BaseException:
-                self._hold(worker, lane, stage, frame)
-                self._interrupt(lane, frame, None)
-                raise
-            if general:
-                await self._run(worker, lane, frame, 0, None, result)
-            turns -= 1
-            worker.since_ns = time = now()
-            if not turns or not waiting or lane.pauses:
-                return
-            if self._current is not worker:
-                # It was suspended: trio has given everybody a turn, and others may have taken the room.
-                if lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
-                    return
-                self._current = worker
-                worker.until_ns = until = time + self._quantum_ns
-                if self._ready and not self._waking:
-                    self._wake()
-            elif time > until:
-                return
-
-    async def _run(
-        self, worker: Worker, lane: Lane, frame: Frame, index: int, family: Family | None, result: AdapterResult | None
+    async def _carry(
+        self,
+        worker: Worker,
+        lane: Lane,
+        family: Family | None,
+        begin: Callable[[*Arguments], int],
+        *arguments: *Arguments,
     ) -> None:
-        """Carry one message to its end, from the stage at `index`, or from what that stage already returned.
+        """Carry a child, or, without a family, what `worker.left` lets take from the inbox, to their ends.
 
-        Raises only what interrupts the message, after giving it back.
+        Raises only what interrupts a message, after giving it back.
         """
-        stages = lane.stages
-        stage: Stage | None = stages[index] if result is not None else None
-        headers: Mapping[str, Any] | None = None
-        payload: bytes | None = None  # None: the frame's own
-        outcome: Outcome | None = None  # stays None for a message that emits
-        try:
-            while True:
-                if result is None:
-                    if index == len(stages):
-                        stage = None
-                        outcome = self._publish(lane, frame, payload, headers)
-                        break
-                    stage = stages[index]
-                    if stage.matches is not None and not stage.matches(frame.payload if payload is None else payload):
-                        lane.skipped += 1
-                        index += 1
-                        continue
-                    stage.touched = True
-                    if payload is None and headers is None:
-                        worker.context = context = MessageContext(frame, stage)
+        carrier = lane.carrier
+        alone = family is not None
+        while True:
+            emitting: AdapterResult | None = None
+            try:
+                step = begin(*arguments)
+                while step:
+                    if step == STEP_SUSPENDED:
+                        self._active = None
+                        if self._ready:
+                            self._wake()
+                        try:
+                            value = await given_for(worker.value)
+                        except BaseException as error:  # noqa: BLE001 - the coroutine's to raise again, or not
+                            self._enter(worker)
+                            step = carrier.throw(worker, error)
+                        else:
+                            self._active = worker
+                            step = carrier.send(worker, value, alone)
+                    elif step == STEP_RETURNED:
+                        result = worker.value
+                        if type(result) is not AdapterResult:
+                            raise TypeError(_not_a_result(result))
+                        context = _context_of(worker)
+                        headers = None if result.headers is None else _merged(context.headers, result.headers)
+                        if result.emitted is not None:
+                            if headers is not None:
+                                worker.context = context.with_headers(headers)
+                            emitting = result
+                            break
+                        step = carrier.change(worker, pack(result.message), headers)
+                    elif step == STEP_STRANDED:
+                        raise _stranded(lane)
                     else:
-                        worker.context = context = ChangedContext(frame, stage, payload, headers)
-                    result = await stage.call(context)
-                    if result is None:
-                        outcome = Outcome.FILTERED
-                        break
-                if result is not FORWARD:
-                    if type(result) is not AdapterResult:
-                        raise TypeError(_not_a_result(result))
-                    if result.headers is not None:
-                        headers = _merged(frame.headers if headers is None else headers, result.headers)
-                        pack(headers)  # what no message can carry fails here, where the stage is known
-                    if result.emitted is not None:
-                        break
-                    payload = pack(result.message)
-                index += 1
-                result = None
-        except Exception as error:  # noqa: BLE001 - as above
-            if _cancelled():
-                self._hold(worker, lane, stage, frame)
-                self._interrupt(lane, frame, family)
-                await trio.lowlevel.checkpoint_if_cancelled()
-            self._on_failure(lane, stage, frame, payload, error)
-            outcome = Outcome.FAILED
-        except BaseException:
-            self._hold(worker, lane, stage, frame)
-            self._interrupt(lane, frame, family)
-            raise
-        if outcome is not None:
-            self._end(lane, family, outcome)
-        elif stage is not None and result is not None:
-            await self._fan_out(worker, lane, frame, headers, index, family, stage, result)
-
-    def _publish(self, lane: Lane, frame: Frame, payload: bytes | None, headers: Mapping[str, Any] | None) -> Outcome:
-        """Append the message to every outlet that takes it: all of them, or none and an exception."""
-        if not lane.outlets:
-            return Outcome.COMPLETED
-        taken = lane.taken_by(frame.payload if payload is None else payload)
-        if not taken:
-            if lane.unrouted_fails:
-                raise UnroutedError
-            return Outcome.FILTERED
-        for outlet in taken:
-            for channel in outlet.channels:
-                if not channel.listeners and channel.is_full:
-                    raise QueueFullError(
-                        outlet.queue, f"holds {len(channel.ready)} messages, which is its capacity, and nobody reads it"
-                    )
-        children = [frame.child(outlet.label, 0, payload=payload, headers=headers) for outlet in taken]
-        for outlet, child in zip(taken, children, strict=True):
-            for channel in outlet.channels:
-                channel.append(child)
-        lane.emitted += len(children)
-        return Outcome.COMPLETED
+                        self._leave()
+                        try:
+                            result = await worker.pending
+                        finally:
+                            self._enter(worker)
+                        step = carrier.proceed(worker, result)
+            except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
+                context = _context_of(worker)
+                if _cancelled():
+                    self._hold(worker, lane, context)
+                    self._interrupt(lane, context.frame, family)
+                    await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
+                self._on_failure(lane, context.stage_of, context.frame, context.payload, error)
+                self._end(lane, family, Outcome.FAILED)
+            except BaseException:
+                context = _context_of(worker)
+                self._hold(worker, lane, context)
+                self._interrupt(lane, context.frame, family)
+                raise
+            else:
+                if emitting is not None:
+                    await self._fan_out(worker, lane, family, emitting)
+                elif family is not None:
+                    self._end_child(lane, family)
+            if alone or not worker.left:
+                return
+            worker.since_ns = self._now()
+            if worker.since_ns > worker.until_ns:
+                return
+            begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
 
     # -- endings ---------------------------------------------------------------------------------------------------
 
     def _end(self, lane: Lane, family: Family | None, outcome: Outcome) -> None:
         """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
         lane.count(outcome)
-        if family is not None and family is not DETACHED:
+        if family is not None:
+            self._end_child(lane, family)
+
+    def _end_child(self, lane: Lane, family: Family) -> None:
+        if family is not DETACHED:
             family.open -= 1
             self._end_family(lane, family)
 
-    def _hold(self, worker: Worker, lane: Lane, stage: Stage | None, frame: Frame) -> None:
+    def _hold(self, worker: Worker, lane: Lane, context: MessageContext) -> None:
         """Note who was interrupted where."""
         self._given_back.append(
             HeldMessage(
                 route=lane.id,
-                stage="" if stage is None else stage.info.stage,
-                message_id=frame.message_id.hex(),
+                stage=context.stage,
+                message_id=context.message_id,
                 seconds=(self._now() - worker.since_ns) / 1e9,
             )
         )
 
     def _interrupt(self, lane: Lane, frame: Frame, family: Family | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
-        lane.received -= 1
+        lane.books.received -= 1
         if family is None:
             lane.inbox.give_back(frame)
         elif family is not DETACHED:
@@ -570,68 +495,62 @@ class Loop:
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
-    async def _fan_out(
-        self,
-        worker: Worker,
-        lane: Lane,
-        frame: Frame,
-        headers: Mapping[str, Any] | None,
-        index: int,
-        above: Family | None,
-        stage: Stage,
-        result: AdapterResult,
-    ) -> None:
+    async def _fan_out(self, worker: Worker, lane: Lane, above: Family | None, result: AdapterResult) -> None:
         """Drive what a stage emitted: pull a child when there is room for it, hand it on or run it.
 
         Does not wait for the children that other workers run: the last of them to end ends the parent.
         """
-        family = Family(frame, above)
+        parent = _context_of(worker)
+        stage, label, index = parent.stage_of, parent.stage_of.label, parent.index + 1
+        family = Family(parent.frame, above)
         emission: Emission | None = None
         ordinal = 0
-        parent = worker.context
         try:
             emission = emission_of(result.emitted, stage)
             while True:
-                if lane.pauses or lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
-                    await self._wait_for_room(lane)
-                if self._ready and not self._waking:
-                    self._wake()  # the source, or the child, may suspend
-                value = await emission.pull()
+                if lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
+                    await self._wait_for_room(worker, lane)
+                self._leave()
+                try:
+                    value = await emission.pull()
+                finally:
+                    self._active = worker
                 if value is EXHAUSTED:
                     break
-                child = Child(
-                    frame.child(stage.label, ordinal, payload=pack(value), headers=headers), index + 1, family
-                )
+                child = Child(parent.child(label, ordinal, pack(value)), index, family)
                 ordinal += 1
                 family.open += 1
-                lane.received += 1
-                if lane.busy + len(lane.children) < 2 * lane.limit - 1 and not lane.pauses:
+                lane.books.received += 1
+                if lane.carrier.busy + len(lane.children) < 2 * lane.limit - 1 and not lane.pauses:
                     lane.children.append(child)
-                    lane.notify()
+                    self._list(lane)
                 else:
-                    await self._run(worker, lane, child.frame, child.index, family, None)
+                    await self._carry_child(worker, lane, child)
                     worker.context = parent
                 worker.turns -= 1
                 if worker.turns <= 0 or self._now() > worker.until_ns:
-                    await self._yield()
-                    self._begin_quantum(worker)
+                    await self._yield(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
             family.interrupted = _cancelled()
         except BaseException:
             if worker.context is parent:  # else a child was interrupted, and is named itself
-                self._hold(worker, lane, stage, frame)
+                self._hold(worker, lane, parent)
             family.interrupted = True
             raise
         finally:
-            await self._end_emission(lane, family, stage, emission)
+            await self._end_emission(worker, lane, family, stage, emission)
 
-    async def _end_emission(self, lane: Lane, family: Family, stage: Stage, emission: Emission | None) -> None:
+    async def _end_emission(
+        self, worker: Worker, lane: Lane, family: Family, stage: Stage, emission: Emission | None
+    ) -> None:
         try:
             if emission is not None:
-                if self._ready and not self._waking:
-                    self._wake()
-                await emission.close()
+                self._leave()
+                try:
+                    await emission.close()
+                finally:
+                    self._active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
             family.error = family.error or (error, stage)
         except BaseException:
@@ -641,7 +560,7 @@ class Loop:
             family.exhausted = True
             self._end_family(lane, family)
 
-    async def _wait_for_room(self, lane: Lane) -> None:
+    async def _wait_for_room(self, worker: Worker, lane: Lane) -> None:
         """Wait, as a driver, until a child of this lane has somewhere to go."""
         task = trio.lowlevel.current_task()
 
@@ -650,7 +569,7 @@ class Loop:
                 lane.drivers.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        while lane.pauses or lane.room(lane.busy - len(lane.drivers) - 1) <= 0:
+        while lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
             lane.drivers.append(task)
             if lane.cycle is not None and lane.cycle.is_stuck():
                 if not lane.cycle.has_taker():
@@ -659,14 +578,39 @@ class Loop:
                 for member in lane.cycle.lanes:
                     if member.has_work:
                         self._list(member)
-            if self._ready and not self._waking:
-                self._wake()
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            self._leave()
+            try:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            finally:
+                self._enter(worker)
 
 
 def _cancelled() -> bool:
     """Whether the running task really is being cancelled."""
     return trio.current_effective_deadline() == -math.inf
+
+
+def _lane_of(worker: Worker) -> Lane | None:
+    lane: Lane | None = worker.lane
+    return lane
+
+
+def _context_of(worker: Worker) -> MessageContext:
+    context = worker.context
+    if context is None:
+        raise RuntimeError("a worker was interrupted without a message") from None
+    return context
+
+
+def _stranded(lane: Lane) -> Exception:
+    """Why a message could not leave the lane."""
+    for outlet in lane.outlets:
+        for channel in outlet.channels:
+            if channel.is_full and not channel.listeners:
+                return QueueFullError(
+                    outlet.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
+                )
+    return UnroutedError()
 
 
 def _merged(headers: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from factflow_engine.errors import (
     error_text,
 )
 from factflow_engine.frames import Frame, pack, unpack
+from factflow_engine.native import Batch
 from factflow_engine.queues.memory import MemoryChannel, MemoryQueue
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
@@ -102,6 +103,7 @@ class PipelineOrchestrator:
                     provider=provider,
                     registry=registry,
                     operators=operators,
+                    clock=seams.clock,
                     threads=seams.threads,
                 )
                 for route_id in config.routes
@@ -166,7 +168,7 @@ class PipelineOrchestrator:
         if full is not None:
             raise QueueFullError(
                 self.config.routes[route].inbound.queue,
-                f"holds {len(full.ready)} messages, which is its capacity; `await publish(...)` waits for room",
+                f"holds {full.waiting} messages, which is its capacity; `await publish(...)` waits for room",
             )
         frame = self._root_frame(payload, headers, key)
         self._append(route, frame)
@@ -181,13 +183,14 @@ class PipelineOrchestrator:
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
         self._lane(route)
-        wall_ns, new_id = self._seams.clock.wall_ns(), self._seams.ids.new
-        frames = [Frame.create(pack(payload), message_id=new_id(wall_ns), time_ns=wall_ns) for payload in payloads]
+        wall_ns = self._seams.clock.wall_ns()
+        batch = Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
+        lines = self._entries[route]
         await trio.lowlevel.checkpoint()
-        for frame in frames:
+        while batch.left:
             await self._wait_for_room(route)
-            self._append(route, frame)
-        return tuple(frame.message_id.hex() for frame in frames)
+            batch.pour(lines, min((line.capacity - line.waiting for line in lines if line.is_read), default=batch.left))
+        return batch.ids
 
     def subscribe(
         self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int | None = None
@@ -532,7 +535,7 @@ class PipelineOrchestrator:
         return {route_id: processor.lane.statistics() for route_id, processor in self._processors.items()}
 
     def _received(self) -> int:
-        return sum(processor.lane.received for processor in self._processors.values())
+        return sum(processor.lane.books.received for processor in self._processors.values())
 
     def _root_frame(self, payload: Any, headers: Mapping[str, Any] | None, key: str | None) -> Frame:
         if key is not None and not isinstance(key, str):

@@ -17,7 +17,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
-from factflow_engine.seams import Threads
+from factflow_engine.seams import Clock, Threads
 from factflow_protocols import StageInfo
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
@@ -49,6 +49,7 @@ class ReactiveRouteProcessor:
         provider: MemoryQueue,
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None,
+        clock: Clock,
         threads: Threads,
     ) -> None:
         route = config.routes[route_id]
@@ -116,6 +117,7 @@ class ReactiveRouteProcessor:
             limit=limit,
             first_only=route.outbound_mode == "first",
             unrouted_fails=route.unrouted == "fail",
+            clock=clock,
         )
 
     @property

@@ -26,16 +26,17 @@ class Stage:
 
     Attributes:
         info: Where it stands.
-        matches: Messages for whose payload it is false skip the stage; None for all messages.
+        condition: Messages for which it is false skip the stage; None for all messages.
         call: Awaitable form of the adapter's `process`, time-out included.
         in_thread: Whether `process` is synchronous: then an iterator that it emits is pulled in a thread too.
         threads: Where such an iterator is pulled.
         label: Tells the ids of this stage's children from those of another's.
         stateful: The adapter if it has state to open, finish and close.
+        is_stateful: Whether there is one.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
 
-    __slots__ = ("call", "in_thread", "info", "label", "matches", "stateful", "threads", "touched")
+    __slots__ = ("call", "condition", "in_thread", "info", "is_stateful", "label", "stateful", "threads", "touched")
 
     def __init__(
         self,
@@ -47,9 +48,10 @@ class Stage:
         threads: Threads,
     ) -> None:
         self.info = info
-        self.matches = None if condition is None else condition.matches
+        self.condition = condition
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
+        self.is_stateful = self.stateful is not None
         self.touched = True
         self.threads = threads
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)

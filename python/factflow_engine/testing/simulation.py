@@ -54,8 +54,13 @@ class CountedIds:
 
     def new(self, wall_ns: int) -> bytes:
         """See `seams.Ids`."""
-        self._count += 1
-        return (wall_ns // 1_000_000).to_bytes(6) + self._count.to_bytes(10)
+        return self.reserve(wall_ns, 1)
+
+    def reserve(self, wall_ns: int, count: int) -> bytes:
+        """See `seams.Ids`."""
+        first = self._count + 1
+        self._count += count
+        return (wall_ns // 1_000_000).to_bytes(6) + first.to_bytes(10)
 
 
 class SimulatedThreads:

@@ -28,7 +28,7 @@ pub struct Condition {
 impl Condition {
     /// Whether it holds for a message given as its msgpack bytes.
     #[pyo3(signature = (payload, /))]
-    fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
+    pub fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
         let py = payload.py();
         self.body
             .holds(payload.as_bytes(), 0, &self.callables.host(py))

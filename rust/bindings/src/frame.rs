@@ -16,21 +16,82 @@ use crate::{codec, errors};
 
 type Id = [u8; 16];
 
+/// What a frame consists of. Queues hold it as it is: a Python object is made only for those who ask for one.
+pub struct Fields {
+    pub message_id: Id,
+    pub correlation_id: Id,
+    pub parent_id: Option<Id>,
+    pub attempt: u32,
+    pub time_ns: i64,
+    pub key: Option<Py<PyString>>,
+    /// A valid map, not empty.
+    pub headers: Option<Py<PyBytes>>,
+    pub payload: Py<PyBytes>,
+}
+
+impl Fields {
+    /// The same message again, with a reference to the same payload.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            message_id: self.message_id,
+            correlation_id: self.correlation_id,
+            parent_id: self.parent_id,
+            attempt: self.attempt,
+            time_ns: self.time_ns,
+            key: self.key.as_ref().map(|key| key.clone_ref(py)),
+            headers: self.headers.as_ref().map(|headers| headers.clone_ref(py)),
+            payload: self.payload.clone_ref(py),
+        }
+    }
+
+    /// The message that this one leads to; `payload` and `headers` of None are this one's own.
+    pub fn child(
+        &self,
+        py: Python<'_>,
+        label: u64,
+        ordinal: u64,
+        payload: Option<&Py<PyBytes>>,
+        headers: Option<&Headers>,
+    ) -> Self {
+        Self {
+            message_id: ids::derive(&self.message_id, label, ordinal),
+            correlation_id: self.correlation_id,
+            parent_id: Some(self.message_id),
+            attempt: 1,
+            time_ns: self.time_ns,
+            key: self.key.as_ref().map(|key| key.clone_ref(py)),
+            headers: match headers {
+                Some(Headers(headers)) => headers,
+                None => &self.headers,
+            }
+            .as_ref()
+            .map(|headers| headers.clone_ref(py)),
+            payload: payload.unwrap_or(&self.payload).clone_ref(py),
+        }
+    }
+}
+
+/// Encoded headers that replace a message's; None if there are none any more.
+pub struct Headers(Option<Py<PyBytes>>);
+
+impl Headers {
+    /// Encodes them.
+    pub fn of(headers: &Bound<'_, PyAny>) -> PyResult<Self> {
+        headers_of(headers).map(Self)
+    }
+
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self(self.0.as_ref().map(|headers| headers.clone_ref(py)))
+    }
+
+    pub fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        read_headers(py, self.0.as_ref())
+    }
+}
+
 /// One message as it moves between queues. Never changes.
 #[pyclass(frozen, module = "factflow_engine._native")]
-pub struct Frame {
-    message_id: Id,
-    correlation_id: Id,
-    parent_id: Option<Id>,
-    #[pyo3(get)]
-    attempt: u32,
-    #[pyo3(get)]
-    time_ns: i64,
-    key: Option<Py<PyString>>,
-    /// A valid map, not empty.
-    headers: Option<Py<PyBytes>>,
-    payload: Py<PyBytes>,
-}
+pub struct Frame(pub Fields);
 
 #[pymethods]
 impl Frame {
@@ -51,7 +112,7 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let message_id = id_of(message_id, "message_id")?;
-        Ok(Self {
+        Ok(Self(Fields {
             message_id,
             correlation_id: correlation_id
                 .map_or(Ok(message_id), |id| id_of(id, "correlation_id"))?,
@@ -61,7 +122,7 @@ impl Frame {
             key: key.map(key_of).transpose()?,
             headers: headers.map_or(Ok(None), headers_of)?,
             payload: payload.unbind(),
-        })
+        }))
     }
 
     #[staticmethod]
@@ -75,16 +136,16 @@ impl Frame {
 
     fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let header = Header {
-            message_id: self.message_id,
-            correlation_id: self.correlation_id,
-            parent_id: self.parent_id,
-            attempt: self.attempt,
-            time_ns: self.time_ns,
-            key: self.key.as_ref().map(|key| key.to_str(py)).transpose()?,
-            headers: self.headers.as_ref().map(|headers| headers.as_bytes(py)),
+            message_id: self.0.message_id,
+            correlation_id: self.0.correlation_id,
+            parent_id: self.0.parent_id,
+            attempt: self.0.attempt,
+            time_ns: self.0.time_ns,
+            key: self.0.key.as_ref().map(|key| key.to_str(py)).transpose()?,
+            headers: self.0.headers.as_ref().map(|headers| headers.as_bytes(py)),
         };
         codec::with_buffer(|out| {
-            frames::encode(out, &header, self.payload.as_bytes(py))
+            frames::encode(out, &header, self.0.payload.as_bytes(py))
                 .map_err(|error| errors::refused(py, error.to_string()))?;
             Ok(PyBytes::new(py, out))
         })
@@ -100,16 +161,16 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
         time_ns: Option<i64>,
     ) -> PyResult<Self> {
-        Ok(Self {
-            message_id: ids::derive(&self.message_id, label, ordinal),
-            correlation_id: self.correlation_id,
-            parent_id: Some(self.message_id),
-            attempt: 1,
-            time_ns: time_ns.unwrap_or(self.time_ns),
-            key: self.key.as_ref().map(|key| key.clone_ref(py)),
-            headers: self.headers_or(py, headers)?,
-            payload: payload.map_or_else(|| self.payload.clone_ref(py), Bound::unbind),
-        })
+        let headers = headers.map(Headers::of).transpose()?;
+        let mut child = self.0.child(
+            py,
+            label,
+            ordinal,
+            payload.map(Bound::unbind).as_ref(),
+            headers.as_ref(),
+        );
+        child.time_ns = time_ns.unwrap_or(child.time_ns);
+        Ok(Self(child))
     }
 
     #[pyo3(signature = (*, attempt=None, headers=None, time_ns=None))]
@@ -120,62 +181,59 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
         time_ns: Option<i64>,
     ) -> PyResult<Self> {
-        Ok(Self {
-            message_id: self.message_id,
-            correlation_id: self.correlation_id,
-            parent_id: self.parent_id,
-            attempt: attempt.map_or(Ok(self.attempt), |attempt| attempt_of(py, attempt))?,
-            time_ns: time_ns.unwrap_or(self.time_ns),
-            key: self.key.as_ref().map(|key| key.clone_ref(py)),
-            headers: self.headers_or(py, headers)?,
-            payload: self.payload.clone_ref(py),
-        })
+        let mut fields = self.0.clone_ref(py);
+        if let Some(attempt) = attempt {
+            fields.attempt = attempt_of(py, attempt)?;
+        }
+        if let Some(headers) = headers {
+            fields.headers = headers_of(headers)?;
+        }
+        fields.time_ns = time_ns.unwrap_or(fields.time_ns);
+        Ok(Self(fields))
     }
 
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        codec::build(py, self.payload.as_bytes(py))
+        codec::build(py, self.0.payload.as_bytes(py))
     }
 
     #[getter]
     fn message_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.message_id)
+        PyBytes::new(py, &self.0.message_id)
     }
 
     #[getter]
     fn correlation_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.correlation_id)
+        PyBytes::new(py, &self.0.correlation_id)
     }
 
     #[getter]
     fn parent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.parent_id.map(|id| PyBytes::new(py, &id))
+        self.0.parent_id.map(|id| PyBytes::new(py, &id))
     }
 
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyString>> {
-        self.key.as_ref().map(|key| key.bind(py))
+        self.0.key.as_ref().map(|key| key.bind(py))
     }
 
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.payload.bind(py)
+        self.0.payload.bind(py)
     }
 
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
-        static EMPTY: PyOnceLock<Py<PyMappingProxy>> = PyOnceLock::new();
-        match &self.headers {
-            Some(headers) => {
-                let map = codec::build(py, headers.as_bytes(py))?.cast_into::<PyDict>()?;
-                Ok(PyMappingProxy::new(py, map.as_mapping()))
-            }
-            None => Ok(EMPTY
-                .get_or_init(py, || {
-                    PyMappingProxy::new(py, PyDict::new(py).as_mapping()).unbind()
-                })
-                .bind(py)
-                .clone()),
-        }
+        read_headers(py, self.0.headers.as_ref())
+    }
+
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    #[getter]
+    fn time_ns(&self) -> i64 {
+        self.0.time_ns
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
@@ -187,46 +245,47 @@ impl Frame {
                 .map(|text| text.to_str(py).map(str::to_owned))
                 .transpose()
         };
-        Ok(self.message_id == other.message_id
-            && self.correlation_id == other.correlation_id
-            && self.parent_id == other.parent_id
-            && self.attempt == other.attempt
-            && self.time_ns == other.time_ns
-            && self.payload.as_bytes(py) == other.payload.as_bytes(py)
-            && bytes(&self.headers) == bytes(&other.headers)
-            && text(&self.key)? == text(&other.key)?)
+        Ok(self.0.message_id == other.0.message_id
+            && self.0.correlation_id == other.0.correlation_id
+            && self.0.parent_id == other.0.parent_id
+            && self.0.attempt == other.0.attempt
+            && self.0.time_ns == other.0.time_ns
+            && self.0.payload.as_bytes(py) == other.0.payload.as_bytes(py)
+            && bytes(&self.0.headers) == bytes(&other.0.headers)
+            && text(&self.0.key)? == text(&other.0.key)?)
     }
 
     fn __hash__(&self) -> u64 {
         // Equal frames have equal ids, and the later half of an id is random or a hash.
         let [left, right] = [0, 8].map(|from| {
-            self.message_id[from..]
+            self.0.message_id[from..]
                 .first_chunk()
                 .map_or(0, |half| u64::from_le_bytes(*half))
         });
-        left ^ right ^ u64::from(self.attempt)
+        left ^ right ^ u64::from(self.0.attempt)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let mut text = format!("<Frame {}", hex(&self.message_id));
-        if self.correlation_id != self.message_id {
+        let mut text = format!("<Frame {}", hex(&self.0.message_id));
+        if self.0.correlation_id != self.0.message_id {
             text.push_str(" of ");
-            text.push_str(&hex(&self.correlation_id));
+            text.push_str(&hex(&self.0.correlation_id));
         }
-        if let Some(parent) = &self.parent_id {
+        if let Some(parent) = &self.0.parent_id {
             text.push_str(" from ");
             text.push_str(&hex(parent));
         }
         let headers = self
+            .0
             .headers
             .as_ref()
             .map_or(0, |headers| headers.as_bytes(py).len());
-        let payload = self.payload.as_bytes(py).len();
+        let payload = self.0.payload.as_bytes(py).len();
         // Writing to a String cannot fail.
         let _ = write!(
             text,
             " attempt={} headers={headers}B payload={payload}B>",
-            self.attempt
+            self.0.attempt
         );
         text
     }
@@ -235,7 +294,7 @@ impl Frame {
 impl Frame {
     /// The frame that was read, with a copy of its payload.
     pub fn of(py: Python<'_>, frame: &frames::Frame<'_>) -> Self {
-        Self {
+        Self(Fields {
             message_id: frame.header.message_id,
             correlation_id: frame.header.correlation_id,
             parent_id: frame.header.parent_id,
@@ -247,22 +306,32 @@ impl Frame {
                 .headers
                 .map(|headers| PyBytes::new(py, headers).unbind()),
             payload: PyBytes::new(py, frame.payload).unbind(),
-        }
-    }
-
-    fn headers_or(
-        &self,
-        py: Python<'_>,
-        headers: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyBytes>>> {
-        match headers {
-            Some(headers) => headers_of(headers),
-            None => Ok(self.headers.as_ref().map(|headers| headers.clone_ref(py))),
-        }
+        })
     }
 }
 
-fn id_of(id: &Bound<'_, PyBytes>, name: &str) -> PyResult<Id> {
+/// Encoded headers as a mapping that nobody can change.
+pub fn read_headers<'py>(
+    py: Python<'py>,
+    headers: Option<&Py<PyBytes>>,
+) -> PyResult<Bound<'py, PyMappingProxy>> {
+    static EMPTY: PyOnceLock<Py<PyMappingProxy>> = PyOnceLock::new();
+    match headers {
+        Some(headers) => {
+            let map = codec::build(py, headers.as_bytes(py))?.cast_into::<PyDict>()?;
+            Ok(PyMappingProxy::new(py, map.as_mapping()))
+        }
+        None => Ok(EMPTY
+            .get_or_init(py, || {
+                PyMappingProxy::new(py, PyDict::new(py).as_mapping()).unbind()
+            })
+            .bind(py)
+            .clone()),
+    }
+}
+
+/// 16 bytes, or an error that names what they were given as.
+pub fn id_of(id: &Bound<'_, PyBytes>, name: &str) -> PyResult<Id> {
     id.as_bytes().try_into().map_err(|_| {
         errors::refused(
             id.py(),
@@ -304,10 +373,13 @@ fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     })
 }
 
-fn hex(id: &Id) -> String {
-    id.iter().fold(String::with_capacity(32), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// An id as people and logs see it.
+pub fn hex(id: &Id) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(32);
+    for byte in id {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }

@@ -8,6 +8,7 @@ mod conditions;
 mod errors;
 mod frame;
 mod frame_decoder;
+mod hop;
 mod routing;
 
 use pyo3::prelude::*;
@@ -28,10 +29,13 @@ mod _native {
     #[pymodule_export]
     use crate::frame_decoder::FrameDecoder;
     #[pymodule_export]
+    use crate::hop::{Batch, Books, Carrier, Line, MessageContext, Worker};
+    #[pymodule_export]
     use crate::routing::{RouteTable, RouteTableStatistics};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::conditions::add_constants(module)
+        crate::conditions::add_constants(module)?;
+        crate::hop::add_steps(module)
     }
 }

@@ -42,7 +42,8 @@ impl RouteTable {
         }
     }
 
-    fn all<'py, R>(
+    /// Calls `collect` with the places of all rules that hold for a message, in order.
+    pub fn all<'py, R>(
         &self,
         payload: &Bound<'py, PyBytes>,
         collect: impl FnOnce(Python<'py>, &[u32]) -> PyResult<R>,
@@ -60,6 +61,19 @@ impl RouteTable {
                 .map_err(|fault| fault.into_error(py))?;
             collect(py, &room.rules)
         })
+    }
+
+    /// Place of the first rule that holds for a message.
+    pub fn first(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Option<u32>> {
+        let py = payload.py();
+        self.with_room(|room| {
+            self.table.first(
+                payload.as_bytes(),
+                &mut room.scratch,
+                &self.callables.host(py),
+            )
+        })
+        .map_err(|fault| fault.into_error(py))
     }
 }
 
@@ -111,17 +125,8 @@ impl RouteTable {
     /// Id of the first rule that holds for a message.
     #[pyo3(signature = (payload, /))]
     fn match_first(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Option<Py<PyAny>>> {
-        let py = payload.py();
-        let first = self
-            .with_room(|room| {
-                self.table.first(
-                    payload.as_bytes(),
-                    &mut room.scratch,
-                    &self.callables.host(py),
-                )
-            })
-            .map_err(|fault| fault.into_error(py))?;
-        Ok(first.map(|rule| self.ids[rule as usize].clone_ref(py)))
+        let first = self.first(payload)?;
+        Ok(first.map(|rule| self.ids[rule as usize].clone_ref(payload.py())))
     }
 
     /// What the table is made of.

@@ -1,0 +1,21 @@
+//! What the loop pays per message: take it from its line, ask conditions, call adapters, hand it on, count it.
+//!
+//! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.loop`). This carries messages
+//! as far as nobody has to wait and nothing unusual was returned, which is nearly always, and stops where that ends.
+//! No queue operation, condition or child frame on the way makes a Python object; an adapter call makes two, its
+//! context and its coroutine.
+
+mod batch;
+mod books;
+mod carrier;
+mod context;
+mod line;
+mod start;
+mod worker;
+
+pub use batch::Batch;
+pub use books::Books;
+pub use carrier::{Carrier, add_steps};
+pub use context::MessageContext;
+pub use line::Line;
+pub use worker::Worker;

@@ -1,0 +1,97 @@
+//! `Batch`: root messages made together, and moved to where they wait without a Python object each.
+
+use std::collections::VecDeque;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use super::line::Line;
+use crate::codec;
+use crate::frame::{Fields, hex, id_of};
+
+/// Root messages with consecutive ids.
+#[pyclass(module = "factflow_engine._native")]
+pub struct Batch {
+    frames: VecDeque<Fields>,
+    first: u128,
+    count: u128,
+}
+
+#[pymethods]
+impl Batch {
+    /// Encodes all payloads.
+    #[new]
+    #[pyo3(signature = (payloads, /, *, first_id, time_ns))]
+    fn new(
+        payloads: &Bound<'_, PyAny>,
+        first_id: &Bound<'_, PyBytes>,
+        time_ns: i64,
+    ) -> PyResult<Self> {
+        let first = u128::from_be_bytes(id_of(first_id, "first_id")?);
+        let mut frames = VecDeque::with_capacity(payloads.len()?);
+        for payload in payloads.try_iter()? {
+            let message_id = (first + frames.len() as u128).to_be_bytes();
+            frames.push_back(Fields {
+                message_id,
+                correlation_id: message_id,
+                parent_id: None,
+                attempt: 1,
+                time_ns,
+                key: None,
+                headers: None,
+                payload: codec::pack(&payload?)?.unbind(),
+            });
+        }
+        Ok(Self {
+            first,
+            count: frames.len() as u128,
+            frames,
+        })
+    }
+
+    /// How many have not been moved.
+    #[getter]
+    fn left(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The ids of all of them.
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let ids = (0..self.count).map(|place| hex(&(self.first + place).to_be_bytes()));
+        PyTuple::new(py, ids.collect::<Vec<_>>())
+    }
+
+    /// Moves the next messages, `limit` at most, to each of these lines, and tells the lines' consumers once.
+    #[pyo3(signature = (lines, limit, /))]
+    fn pour(batch: &Bound<'_, Self>, lines: &Bound<'_, PyList>, limit: usize) -> PyResult<()> {
+        let py = batch.py();
+        let lines = lines
+            .iter()
+            .map(|line| Ok(line.cast_into::<Line>()?))
+            .collect::<PyResult<Vec<_>>>()?;
+        {
+            let mut batch = batch.borrow_mut();
+            let count = limit.min(batch.frames.len());
+            let frames = batch.frames.drain(..count);
+            match &lines[..] {
+                [line] => line.borrow_mut().extend(frames),
+                lines => {
+                    for fields in frames {
+                        for line in lines {
+                            line.borrow_mut().extend([fields.clone_ref(py)]);
+                        }
+                    }
+                }
+            }
+        }
+        for line in &lines {
+            let armed = line.borrow().is_armed();
+            if armed {
+                line.call_method0(intern!(py, "tell"))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! `MessageContext`: one message at one stage, as its adapter sees it.
+//!
+//! Also the state of a message that is somewhere in its route: what it came as, what it is now, and where.
+
+use std::sync::OnceLock;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMappingProxy, PyString};
+
+use crate::codec;
+use crate::frame::{Fields, Frame, Headers, hex, read_headers};
+
+/// What earlier stages have made of a message; None: as it came.
+#[derive(Default)]
+pub struct Changes {
+    pub payload: Option<Py<PyBytes>>,
+    pub headers: Option<Headers>,
+}
+
+impl Changes {
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            payload: self.payload.as_ref().map(|payload| payload.clone_ref(py)),
+            headers: self.headers.as_ref().map(|headers| headers.clone_ref(py)),
+        }
+    }
+}
+
+/// One message at one stage.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct MessageContext {
+    pub fields: Fields,
+    pub changes: Changes,
+    /// The stage it is at: its place in the route, and the Python object.
+    pub index: usize,
+    stage: Option<Py<PyAny>>,
+    message: OnceLock<Py<PyAny>>,
+}
+
+impl MessageContext {
+    pub fn new(fields: Fields, changes: Changes, index: usize, stage: Option<Py<PyAny>>) -> Self {
+        Self {
+            fields,
+            changes,
+            index,
+            stage,
+            message: OnceLock::new(),
+        }
+    }
+
+    /// The payload as it is now.
+    pub fn bytes(&self) -> &Py<PyBytes> {
+        self.changes.payload.as_ref().unwrap_or(&self.fields.payload)
+    }
+
+    fn info<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &self.stage {
+            Some(stage) => stage.bind(py).getattr(intern!(py, "info"))?.getattr(name),
+            None => Ok(PyString::new(py, "").into_any()),
+        }
+    }
+}
+
+#[pymethods]
+impl MessageContext {
+    #[getter]
+    fn message<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        if self.message.get().is_none() {
+            // Building calls no Python code, so nobody can have come between.
+            let _ = self
+                .message
+                .set(codec::build(py, self.bytes().as_bytes(py))?.unbind());
+        }
+        self.message
+            .get()
+            .map(|message| message.bind(py))
+            .ok_or_else(|| PyRuntimeError::new_err("a message was decoded and is not there"))
+    }
+
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
+        self.bytes().bind(py)
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        match &self.changes.headers {
+            Some(headers) => headers.read(py),
+            None => read_headers(py, self.fields.headers.as_ref()),
+        }
+    }
+
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyString>> {
+        self.fields.key.as_ref().map(|key| key.bind(py))
+    }
+
+    #[getter]
+    fn message_id(&self) -> String {
+        hex(&self.fields.message_id)
+    }
+
+    #[getter]
+    fn correlation_id(&self) -> String {
+        hex(&self.fields.correlation_id)
+    }
+
+    #[getter]
+    fn parent_id(&self) -> Option<String> {
+        self.fields.parent_id.as_ref().map(hex)
+    }
+
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.fields.attempt
+    }
+
+    #[getter]
+    fn execution_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.info(py, intern!(py, "execution_id"))
+    }
+
+    #[getter]
+    fn route<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.info(py, intern!(py, "route"))
+    }
+
+    #[getter]
+    fn stage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.info(py, intern!(py, "stage"))
+    }
+
+    /// The stage object, or None past the last one.
+    #[getter]
+    fn stage_of<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.stage.as_ref().map(|stage| stage.bind(py))
+    }
+
+    /// Where in the route it is.
+    #[getter]
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The frame as it came.
+    #[getter]
+    fn frame(&self, py: Python<'_>) -> Frame {
+        Frame(self.fields.clone_ref(py))
+    }
+
+    /// The same with other headers.
+    #[pyo3(signature = (headers, /))]
+    fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = headers.py();
+        let mut changes = self.changes.clone_ref(py);
+        changes.headers = Some(Headers::of(headers)?);
+        let stage = self.stage.as_ref().map(|stage| stage.clone_ref(py));
+        Ok(Self::new(
+            self.fields.clone_ref(py),
+            changes,
+            self.index,
+            stage,
+        ))
+    }
+
+    /// A message that this one's stage emitted.
+    #[pyo3(signature = (label, ordinal, payload, /))]
+    fn child(&self, py: Python<'_>, label: u64, ordinal: u64, payload: Py<PyBytes>) -> Frame {
+        let headers = self.changes.headers.as_ref();
+        Frame(
+            self.fields
+                .child(py, label, ordinal, Some(&payload), headers),
+        )
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!(
+            "<message {} at {}/{}>",
+            self.message_id(),
+            self.route(py)?,
+            self.stage(py)?
+        ))
+    }
+
+    /// A decoded message is the adapter's to change, so it may hold this context: the collector must see it. What it
+    /// then breaks is the message's own containers; there is nothing to clear here.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.message.get() {
+            Some(message) => visit.call(message),
+            None => Ok(()),
+        }
+    }
+}

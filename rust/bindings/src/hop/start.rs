@@ -1,0 +1,62 @@
+//! Starting a coroutine without an `await`: the only way to learn, from outside, whether it has to wait.
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// How far a coroutine came.
+pub enum Started<'py> {
+    /// It returned.
+    Returned(Bound<'py, PyAny>),
+    /// It waits for this.
+    Suspended(Bound<'py, PyAny>),
+    /// It is no coroutine, but may be something else that can be awaited; nothing was done.
+    Unknown,
+}
+
+/// Runs a coroutine that was not started until it returns, waits or raises.
+pub fn start<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Started<'py>> {
+    // SAFETY: `coroutine` is a valid object while it is borrowed; the check only reads its type.
+    if unsafe { ffi::PyCoro_CheckExact(coroutine.as_ptr()) } == 0 {
+        return Ok(Started::Unknown);
+    }
+    send(coroutine, coroutine.py().None().bind(coroutine.py()))
+}
+
+/// Runs a coroutine on with what it waited for.
+pub fn send<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Started<'py>> {
+    let py = coroutine.py();
+    let mut given = core::ptr::null_mut();
+    // SAFETY: both are valid objects while they are borrowed, and PyIter_Send takes any object; `given` is written with
+    // a new reference unless the answer is an error, in which case it stays null and an exception is set.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut given) {
+            ffi::PySendResult::PYGEN_RETURN => {
+                Ok(Started::Returned(Bound::from_owned_ptr(py, given)))
+            }
+            ffi::PySendResult::PYGEN_NEXT => {
+                Ok(Started::Suspended(Bound::from_owned_ptr(py, given)))
+            }
+            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// Raises an exception where a coroutine waits.
+pub fn throw<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    error: &Bound<'py, PyAny>,
+) -> PyResult<Started<'py>> {
+    let py = coroutine.py();
+    match coroutine.call_method1(intern!(py, "throw"), (error,)) {
+        Ok(given) => Ok(Started::Suspended(given)),
+        Err(raised) if raised.is_instance_of::<PyStopIteration>(py) => Ok(Started::Returned(
+            raised.value(py).getattr(intern!(py, "value"))?,
+        )),
+        Err(raised) => Err(raised),
+    }
+}

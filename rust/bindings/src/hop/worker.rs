@@ -1,0 +1,84 @@
+//! `Worker`: what one worker of the loop is doing, for the loop and for those who ask who holds what.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use super::context::MessageContext;
+
+/// One worker's state.
+#[pyclass(module = "factflow_engine._native")]
+#[derive(Default)]
+pub struct Worker {
+    /// The route it serves.
+    #[pyo3(get, set)]
+    lane: Option<Py<PyAny>>,
+    /// The message it carries, at the stage that has it.
+    #[pyo3(get, set)]
+    pub context: Option<Py<MessageContext>>,
+    /// What it waits for: an adapter's coroutine that was started, or another awaitable that was not.
+    #[pyo3(get, set)]
+    pub pending: Option<Py<PyAny>>,
+    /// What the coroutine gave to be waited for, or what the adapter returned.
+    #[pyo3(get, set)]
+    pub value: Option<Py<PyAny>>,
+    /// When its message began, in the loop's time.
+    #[pyo3(get, set)]
+    pub since_ns: i64,
+    /// When the others of the program get their turn.
+    #[pyo3(get, set)]
+    pub until_ns: i64,
+    /// How many messages the lane may still give it in this turn.
+    #[pyo3(get, set)]
+    pub left: i64,
+    /// How many messages it may still take before it yields even if the clock stands still.
+    #[pyo3(get, set)]
+    turns: i64,
+    /// What it is given each time that trio has given everybody else a turn.
+    quantum_ns: i64,
+    quantum_turns: i64,
+}
+
+impl Worker {
+    /// Begins another quantum.
+    pub fn renew(&mut self, now_ns: i64) {
+        self.until_ns = now_ns.saturating_add(self.quantum_ns);
+        self.turns = self.quantum_turns;
+    }
+}
+
+#[pymethods]
+impl Worker {
+    #[new]
+    #[pyo3(signature = (*, quantum_ns, quantum_turns))]
+    fn new(quantum_ns: i64, quantum_turns: i64) -> Self {
+        Self {
+            quantum_ns,
+            quantum_turns,
+            ..Self::default()
+        }
+    }
+
+    /// Begins another quantum, and a message if none has begun.
+    #[pyo3(signature = (now_ns, /))]
+    fn enter(&mut self, now_ns: i64) {
+        self.renew(now_ns);
+        if self.context.is_none() {
+            self.since_ns = now_ns;
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.lane)?;
+        visit.call(&self.context)?;
+        visit.call(&self.pending)?;
+        visit.call(&self.value)
+    }
+
+    fn __clear__(&mut self) {
+        self.lane = None;
+        self.context = None;
+        self.pending = None;
+        self.value = None;
+    }
+}
