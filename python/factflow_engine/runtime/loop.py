@@ -381,7 +381,7 @@ class Loop:
 
         Raises only what interrupts a message, after giving it back.
         """
-        carrier = lane.carrier
+        carrier, workers = lane.carrier, self._workers
         alone = family is not None
         while True:
             emitting: AdapterResult | None = None
@@ -390,7 +390,7 @@ class Loop:
                 while step:
                     if step == STEP_SUSPENDED:
                         self._active = None
-                        if self._ready:
+                        if self._ready and (self._parked or len(workers) < self._max_workers):
                             self._wake()
                         try:
                             value = await given_for(worker.value)
