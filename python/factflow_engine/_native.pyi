@@ -709,9 +709,12 @@ class Carrier:
         unrouted_fails: bool,
         pauses: set[str],
         drivers: Sized,
+        children: Sized,
+        limit: int,
         now: Callable[[], int],
         forward: Any,
     ) -> Self: ...
+    limit: int
     busy: int
     intake_closed: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
@@ -737,6 +740,12 @@ class Carrier:
 
     def change(self, worker: Worker, payload: bytes | None, headers: Mapping[str, Any] | None, /) -> int:
         """Go on with the worker's message at its next stage; None leaves payload or headers as they are."""
+
+    def takable(self, turn: int, /) -> int:
+        """How many messages one turn may take now, `turn` at most.
+
+        0 without work or a permit, or while paused; -1 if only room is missing.
+        """
 
     def room(self, reserved: int, /) -> int:
         """How many more messages every outlet that is read can take, `reserved` ones being on their way."""

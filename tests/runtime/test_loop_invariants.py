@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from factflow_engine.runtime.lane import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.pipelines import Recorder, assert_books_balance, run, running
@@ -220,7 +221,7 @@ async def test_5_turns_are_per_route_whatever_the_depth_of_its_queue():
             execution.publish_nowait("calm", number)
         execution.resume()
         await execution.wait()
-    assert order[:40].count("calm") == 5
+    assert order[: TURN + 5].count("calm") == 5
 
 
 async def test_6_children_never_wait_for_the_permit_that_their_parent_holds(autojump_clock):

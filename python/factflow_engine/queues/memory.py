@@ -279,12 +279,13 @@ class MemoryQueue:
 
     async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
         """See `QueueProtocol.publish`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         frame = as_frame(message)
         while full := [channel for channel in self._targets_for_publish(queue) if channel.is_full]:
             await full[0].wait_for_room()
         for channel in self._targets_for_publish(queue):
             channel.append(frame)
+        await trio.lowlevel.cancel_shielded_checkpoint()
         return MessageStatus.ACCEPTED
 
     def publish_nowait(self, queue: str, message: QueueMessage) -> None:

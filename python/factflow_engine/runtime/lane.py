@@ -108,11 +108,10 @@ class Lane:
         table: The outlets filed by their conditions, if there are several; then it is asked instead of each of them.
         first_only: Only the first outlet that takes a message gets it.
         unrouted_fails: A message that no outlet takes fails, rather than being filtered.
-        limit: How many permits there are. Never below 1.
         pauses: Reasons not to run.
         listed: Whether it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
-            below 0, and at most `limit` except after that was lowered; and whether nothing more is taken from the
+            below 0, and at most `limit`, how many there are, except after that was lowered; and whether nothing more is taken from the
             inbox while what has begun goes on, `intake_closed`.
         books: What was counted.
         drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
@@ -121,7 +120,7 @@ class Lane:
 
     __slots__ = (
         "books", "carrier", "children", "cycle", "drivers", "first_only", "id", "inbox",
-        "limit", "listed", "name", "notify", "outlets", "pauses", "stages", "table", "unrouted_fails",
+        "listed", "name", "notify", "outlets", "pauses", "stages", "table", "unrouted_fails",
     )  # fmt: skip
 
     def __init__(
@@ -147,7 +146,6 @@ class Lane:
         self.table = table
         self.first_only = first_only
         self.unrouted_fails = unrouted_fails
-        self.limit = limit
         self.pauses: set[str] = set()
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
@@ -164,6 +162,8 @@ class Lane:
             unrouted_fails=unrouted_fails,
             pauses=self.pauses,
             drivers=self.drivers,
+            children=self.children,
+            limit=limit,
             now=clock.monotonic_ns,
             forward=AdapterResult.forward(),
         )
@@ -180,13 +180,11 @@ class Lane:
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
-        work = 0 if self.carrier.intake_closed else self.inbox.waiting
-        if self.pauses or self.carrier.busy >= self.limit or not (work or self.children):
-            return 0
-        room = self.room(self.carrier.busy - len(self.drivers))
-        if room <= 0:
-            return 1 if self.cycle is not None and self.cycle.is_stuck() else 0
-        return 1 if self.children else min(work, room, TURN)
+        turns = self.carrier.takable(TURN)
+        if turns >= 0:
+            return turns
+        self.watch_full()
+        return 1 if self.cycle is not None and self.cycle.is_stuck() else 0
 
     def room(self, reserved: int) -> int:
         """How many more messages every outlet can take, `reserved` ones being on their way.
@@ -225,7 +223,7 @@ class Lane:
             name=self.name,
             waiting=self.inbox.waiting,
             in_flight=self.books.in_flight,
-            limit=self.limit,
+            limit=self.carrier.limit,
             received=self.books.received,
             emitted=self.books.emitted,
             skipped=self.books.skipped,
@@ -266,12 +264,12 @@ class Cycle:
 
     def has_taker(self) -> bool:
         """Whether some route could take a message if it did not wait for room."""
-        return any(lane.has_work and lane.carrier.busy < lane.limit for lane in self.lanes)
+        return any(lane.has_work and lane.carrier.busy < lane.carrier.limit for lane in self.lanes)
 
     def _waits_inside(self, lane: Lane) -> bool:
         if lane.pauses or lane.carrier.busy > len(lane.drivers):
             return False
-        if not lane.drivers and not (lane.has_work and lane.carrier.busy < lane.limit):
+        if not lane.drivers and not (lane.has_work and lane.carrier.busy < lane.carrier.limit):
             return True  # nothing to do
         full = [
             channel

@@ -89,7 +89,7 @@ class Loop:
         self._workers: list[Worker] = []
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
-        self._max_workers = sum(lane.limit for lane in lanes)
+        self._max_workers = sum(lane.carrier.limit for lane in lanes)
         self._active: Worker | None = None  # who runs now, and will look at the ready list before it stops
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
@@ -338,7 +338,7 @@ class Loop:
         self._active = None
         while True:
             parked.append(task)
-            if not any(lane.books.in_flight for lane in self._lanes):
+            if (self._idle or self._quiet) and not any(lane.books.in_flight for lane in self._lanes):
                 self._idle.unpark_all()
                 if any(lane.inbox.waiting for lane in self._lanes):
                     self._quiet.unpark_all()
@@ -521,7 +521,7 @@ class Loop:
                 ordinal += 1
                 family.open += 1
                 lane.books.received += 1
-                if lane.carrier.busy + len(lane.children) < 2 * lane.limit - 1 and not lane.pauses:
+                if lane.carrier.busy + len(lane.children) < 2 * lane.carrier.limit - 1 and not lane.pauses:
                     lane.children.append(child)
                     self._list(lane)
                 else:

@@ -153,9 +153,10 @@ class PipelineOrchestrator:
         """
         self._lane(route)
         frame = self._root_frame(payload, headers, key)
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         await self._wait_for_room(route)
         self._append(route, frame)
+        await trio.lowlevel.cancel_shielded_checkpoint()  # the route's turn; what was published stays so
         return frame.message_id.hex()
 
     def publish_nowait(
@@ -186,10 +187,11 @@ class PipelineOrchestrator:
         wall_ns = self._seams.clock.wall_ns()
         batch = Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
         lines = self._entries[route]
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while batch.left:
             await self._wait_for_room(route)
             batch.pour(lines, min((line.capacity - line.waiting for line in lines if line.is_read), default=batch.left))
+        await trio.lowlevel.cancel_shielded_checkpoint()
         return batch.ids
 
     def subscribe(

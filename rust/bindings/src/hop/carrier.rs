@@ -90,7 +90,10 @@ pub struct Carrier {
     pauses: Py<PySet>,
     /// Tasks that wait for room with a permit each; whose list it is may change it.
     drivers: Py<PyAny>,
-    /// Permits in use.
+    /// Messages begun inside the route that wait for a worker; whose list it is may change it.
+    children: Py<PyAny>,
+    /// How many permits there are, and how many are in use.
+    limit: AtomicIsize,
     busy: AtomicIsize,
     /// Whether nothing more is taken from the inbox.
     intake_closed: AtomicBool,
@@ -409,7 +412,7 @@ fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<PyBytes>>) ->
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, books, inbox, stages, outlets, table, first_only, unrouted_fails, pauses, drivers, now, forward))]
+    #[pyo3(signature = (*, books, inbox, stages, outlets, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
@@ -424,6 +427,8 @@ impl Carrier {
         unrouted_fails: bool,
         pauses: Py<PySet>,
         drivers: Py<PyAny>,
+        children: Py<PyAny>,
+        limit: isize,
         now: Py<PyAny>,
         forward: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
@@ -442,6 +447,8 @@ impl Carrier {
             unrouted_fails,
             pauses,
             drivers,
+            children,
+            limit: AtomicIsize::new(limit),
             busy: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
             now,
@@ -545,6 +552,34 @@ impl Carrier {
         Ok(self.run(worker, moving)? as u8)
     }
 
+    /// How many messages one turn may take now, `turn` at most: 0 without work or a permit, or while paused; -1 if
+    /// only room is missing.
+    #[pyo3(signature = (turn, /))]
+    fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
+        let children = self.children.bind(py).is_truthy()?;
+        let work = if self.intake_closed.load(Relaxed) {
+            0
+        } else {
+            self.inbox.bind(py).borrow().waiting().cast_signed()
+        };
+        let busy = self.busy.load(Relaxed);
+        if busy >= self.limit.load(Relaxed)
+            || (work == 0 && !children)
+            || !self.pauses.bind(py).is_empty()
+        {
+            return Ok(0);
+        }
+        let drivers = self.drivers.bind(py).len()?.cast_signed();
+        let room = self.room(py, busy - drivers)?;
+        Ok(if room <= 0 {
+            -1
+        } else if children {
+            1
+        } else {
+            work.min(room).min(turn)
+        })
+    }
+
     /// How many more messages every outlet that is read can take, `reserved` ones being on their way.
     #[pyo3(signature = (reserved, /))]
     fn room(&self, py: Python<'_>, reserved: isize) -> PyResult<isize> {
@@ -558,6 +593,16 @@ impl Carrier {
             }
         }
         Ok(room)
+    }
+
+    #[getter]
+    fn limit(&self) -> isize {
+        self.limit.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_limit(&self, limit: isize) {
+        self.limit.store(limit, Relaxed);
     }
 
     #[getter]
@@ -594,6 +639,7 @@ impl Carrier {
         visit.call(&self.table)?;
         visit.call(&self.pauses)?;
         visit.call(&self.drivers)?;
+        visit.call(&self.children)?;
         visit.call(&self.now)
     }
 }

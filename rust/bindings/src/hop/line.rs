@@ -31,10 +31,6 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
     pub fn is_read(&self) -> bool {
         self.is_read
     }
@@ -102,7 +98,7 @@ impl Line {
     }
 
     #[getter]
-    fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.frames.len()
     }
 
