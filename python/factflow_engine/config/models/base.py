@@ -24,7 +24,8 @@ class ConfigModel(BaseModel):
     A field whose value came from the environment is shown by `repr` as it was written, `${NAME}`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # Built at first use: loading needs the validator of the whole document, which holds those of its parts.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     # Path inside this model -> the text that was written there; only what holds a reference to the environment.
     _references: Mapping[Path, str] = PrivateAttr(default_factory=FrozenDict)

@@ -26,7 +26,7 @@ MAX_PREFETCH: Final = 1_000_000
 class ConditionConfig(RootModel[FrozenDict[str, Any]]):
     """A condition as it was written; `factflow_engine.conditions` knows what it means and checks it."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     _references: Mapping[Path, str] = PrivateAttr(default_factory=FrozenDict)
 
