@@ -7,8 +7,9 @@ What plugs in from outside depends on `factflow_protocols` alone. This file hold
 module is imported when the name is first used, so that importing the package costs next to nothing.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any, Final
+
+from factflow_engine.names import first_use
 
 if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a test holds the two equal
     from factflow_engine.adapters import AdapterDiscovery, ValidatingAdapterRegistry, auto_discover_and_register
@@ -141,11 +142,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+    return first_use(name, namespace=globals(), modules=_MODULES)
 
 
 def __dir__() -> list[str]:

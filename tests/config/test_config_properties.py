@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import CATALOGUE, ConfigurationError, PipelineConfigLoader, config_schema
-from factflow_engine.config.canonical import escape, to_yaml
+from factflow_engine.config.canonical import to_yaml
+from factflow_engine.config.written import escape
 
 NAMES = st.text("abcxyz019", min_size=1, max_size=4).map(lambda text: f"r{text}")
 TEXTS = st.text(max_size=12)

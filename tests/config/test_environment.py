@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
-from factflow_engine.config.canonical import escape, to_yaml
+from factflow_engine.config.canonical import to_yaml
+from factflow_engine.config.written import escape
 
 SECRET = "t0p-s3cret-t0ken"
 

@@ -1,32 +1,31 @@
 """Adapter types by name, each checked when it is registered rather than when its first message comes.
 
-The one place that knows how the engine constructs adapters; the loader and the runtime ask it.
+The one place that knows how the engine constructs adapters; the loader and the runtime ask it. Pydantic is imported with
+the first config model that is met (`config_checks`).
 """
+
+from __future__ import annotations
 
 import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast, overload
-
-from pydantic import BaseModel
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from factflow_engine.adapters import builtin
 from factflow_engine.adapters.builtin import BUILTIN_ADAPTERS
 from factflow_engine.adapters.class_checks import check_class, check_constructor, check_type_name, is_sync
-from factflow_engine.adapters.config_checks import (
-    check_config_model,
-    json_schema,
-    refuse_config,
-    strict_variant,
-    validate_as_written,
-)
 from factflow_engine.errors import AdapterNotFoundError, AdapterRegistrationError
 from factflow_protocols import PipelineAdapter, StatefulAdapter
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    AnyConfigModel = type[BaseModel]
+
 AnyAdapterClass = type[PipelineAdapter]
-AnyConfigModel = type[BaseModel]
 AdapterClass = TypeVar("AdapterClass", bound=type[PipelineAdapter])
 
 
@@ -143,7 +142,8 @@ class ValidatingAdapterRegistry:
         strict = self._strict.get(type_name)
         if strict is None:
             return {"type": "object", "properties": {}, "additionalProperties": False}
-        return json_schema(strict)
+        schema: dict[str, Any] = _config_checks().json_schema(strict)
+        return schema
 
     def validate_config(self, type_name: str, config: Mapping[str, Any] | None) -> BaseModel | None:
         """The config as the adapter will be given it; None for an adapter that takes none.
@@ -158,12 +158,15 @@ class ValidatingAdapterRegistry:
         spec = self.get(type_name)
         values = {} if config is None else config
         if spec.config_model is None:
-            refuse_config(type_name, values)
+            if values:
+                _config_checks().refuse_config(type_name, values)
             return None
+        checks = _config_checks()
         strict = self._strict[type_name]
         if strict is not spec.config_model:
-            validate_as_written(strict, values)
-        return validate_as_written(spec.config_model, values)
+            checks.validate_as_written(strict, values)
+        validated: BaseModel = checks.validate_as_written(spec.config_model, values)
+        return validated
 
     def create(self, type_name: str, config: Mapping[str, Any] | None = None) -> PipelineAdapter:
         """A new adapter, for one stage of one execution.
@@ -187,7 +190,7 @@ class ValidatingAdapterRegistry:
         owner = f"adapter type {type_name!r} ({checked.__qualname__})"
         model = config_model if config_model is not None else checked.config_model
         if model is not None:
-            model = check_config_model(owner, model)
+            model = _config_checks().check_config_model(owner, model)
         check_constructor(checked, takes_config=model is not None)
         self._store(type_name, checked, model)
         return cls
@@ -209,7 +212,7 @@ class ValidatingAdapterRegistry:
             requires_extra=getattr(cls, "requires_extra", None),
         )
         if model is not None:
-            self._strict[type_name] = strict_variant(model)
+            self._strict[type_name] = _config_checks().strict_variant(model)
 
     def _not_found(self, type_name: str) -> str:
         near = difflib.get_close_matches(str(type_name), self.types(), n=3)
@@ -217,6 +220,10 @@ class ValidatingAdapterRegistry:
             return f"no adapter type {type_name!r} is registered; did you mean {' or '.join(map(repr, near))}?"
         known = ", ".join(self.types()) or "none at all"
         return f"no adapter type {type_name!r} is registered; known types: {known}"
+
+
+def _config_checks() -> ModuleType:
+    return importlib.import_module("factflow_engine.adapters.config_checks")
 
 
 def _summary(cls: type[PipelineAdapter]) -> str:

@@ -3,32 +3,70 @@
 `loader` is the way in. It reads (`text`), parses with positions (`yaml`, `nodes`, `scalars`), resolves the environment
 (`interpolation`), completes (`completion`), and then checks by building: `models`, `stages`, `wiring`, `warnings`.
 What is found is a `Finding` with a code of the `catalogue`. `graph` and `schema` are made of the result.
+A name's module is imported when the name is first used: the models and the YAML parser cost more than all the rest.
 """
 
-from factflow_engine.config.catalogue import CATALOGUE
-from factflow_engine.config.codes import Code, Severity
-from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
-from factflow_engine.config.graph import EdgeKind, RouteEdge, RouteGraph, build_graph
-from factflow_engine.config.loader import LoadResult, PipelineConfigLoader
-from factflow_engine.config.models import (
-    AdapterConfig,
-    BackpressureConfig,
-    CircuitBreakerConfig,
-    ConditionConfig,
-    ErrorHandlingConfig,
-    InboundConfig,
-    InitMessageConfig,
-    LineageConfig,
-    OrchestratorConfig,
-    OutboundConfig,
-    PipelineGlobalConfig,
-    ProcessorConfig,
-    RouteConfig,
-    StorageConfig,
-)
-from factflow_engine.config.schema import config_schema
-from factflow_engine.config.single_route import validate_route_config
-from factflow_engine.config.strictness import configure_validation
+from typing import TYPE_CHECKING, Any, Final
+
+from factflow_engine.names import first_use
+
+if TYPE_CHECKING:
+    from factflow_engine.config.catalogue import CATALOGUE
+    from factflow_engine.config.codes import Code, Severity
+    from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
+    from factflow_engine.config.graph import EdgeKind, RouteEdge, RouteGraph, build_graph
+    from factflow_engine.config.loader import LoadResult, PipelineConfigLoader
+    from factflow_engine.config.models import (
+        AdapterConfig,
+        BackpressureConfig,
+        CircuitBreakerConfig,
+        ConditionConfig,
+        ErrorHandlingConfig,
+        InboundConfig,
+        InitMessageConfig,
+        LineageConfig,
+        OrchestratorConfig,
+        OutboundConfig,
+        PipelineGlobalConfig,
+        ProcessorConfig,
+        RouteConfig,
+        StorageConfig,
+    )
+    from factflow_engine.config.schema import config_schema
+    from factflow_engine.config.single_route import validate_route_config
+    from factflow_engine.config.strictness import configure_validation
+
+_MODULES: Final = {
+    "AdapterConfig": "factflow_engine.config.models",
+    "BackpressureConfig": "factflow_engine.config.models",
+    "CATALOGUE": "factflow_engine.config.catalogue",
+    "CircuitBreakerConfig": "factflow_engine.config.models",
+    "Code": "factflow_engine.config.codes",
+    "ConditionConfig": "factflow_engine.config.models",
+    "ConfigurationError": "factflow_engine.config.findings",
+    "EdgeKind": "factflow_engine.config.graph",
+    "ErrorHandlingConfig": "factflow_engine.config.models",
+    "Finding": "factflow_engine.config.findings",
+    "InboundConfig": "factflow_engine.config.models",
+    "InitMessageConfig": "factflow_engine.config.models",
+    "LineageConfig": "factflow_engine.config.models",
+    "LoadResult": "factflow_engine.config.loader",
+    "OrchestratorConfig": "factflow_engine.config.models",
+    "OutboundConfig": "factflow_engine.config.models",
+    "PipelineConfigLoader": "factflow_engine.config.loader",
+    "PipelineGlobalConfig": "factflow_engine.config.models",
+    "ProcessorConfig": "factflow_engine.config.models",
+    "RouteConfig": "factflow_engine.config.models",
+    "RouteEdge": "factflow_engine.config.graph",
+    "RouteGraph": "factflow_engine.config.graph",
+    "Severity": "factflow_engine.config.codes",
+    "StorageConfig": "factflow_engine.config.models",
+    "build_graph": "factflow_engine.config.graph",
+    "config_schema": "factflow_engine.config.schema",
+    "configure_validation": "factflow_engine.config.strictness",
+    "render_findings": "factflow_engine.config.findings",
+    "validate_route_config": "factflow_engine.config.single_route",
+}
 
 __all__ = [
     "CATALOGUE",
@@ -61,3 +99,11 @@ __all__ = [
     "render_findings",
     "validate_route_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return first_use(name, namespace=globals(), modules=_MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from factflow_engine.config.scalars import resolve_plain
+from factflow_engine.config.written import Reference, escape
 
 _SECTIONS: Final = frozenset({"error_handling", "backpressure", "circuit_breaker"})
 """What a level takes from the one above, field by field."""
@@ -20,17 +21,6 @@ _SAFE_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 
 _OTHERS_BOOLEANS: Final = frozenset({"y", "yes", "n", "no", "on", "off"})
 """Strings to us, but not to every reader of YAML."""
-
-
-class Reference(str):
-    """Written text that stands for values of the environment, unquoted, so that `${PORT}` is read as a number."""
-
-    __slots__ = ()
-
-
-def escape(text: str) -> str:
-    """A literal string as it is written: `${` would be a reference."""
-    return text.replace("${", "$${")
 
 
 def to_mapping(model: BaseModel) -> dict[str, Any]:

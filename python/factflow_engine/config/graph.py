@@ -5,12 +5,16 @@ Components are Tarjan's (SIAM J. Comput. 1, 1972), walked without recursion; the
 choice. Linear in routes and edges.
 """
 
+from __future__ import annotations
+
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from factflow_engine.config.models import PipelineGlobalConfig
+if TYPE_CHECKING:  # the runtime needs the graph, and only the loader the models
+    from factflow_engine.config.models import PipelineGlobalConfig
 
 
 class EdgeKind(StrEnum):

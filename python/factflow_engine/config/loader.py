@@ -1,29 +1,26 @@
 """Text to configuration: the only way in, for running and for validating alike.
 
-Reads, parses, resolves the environment, completes, builds models, and asks the registry, the condition compiler and
-the queue provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one.
+What becomes of a text is `building`'s affair, which is imported at the first load: a program that has a loader, and
+loads nothing yet, waits neither for the YAML parser nor for the models.
 """
 
+from __future__ import annotations
+
+import importlib
 import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config.canonical import to_yaml
 from factflow_engine.config.codes import Severity
-from factflow_engine.config.completion import complete
 from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
-from factflow_engine.config.interpolation import interpolate
-from factflow_engine.config.models import PipelineGlobalConfig
-from factflow_engine.config.nodes import START, MappingNode
+from factflow_engine.config.nodes import START
 from factflow_engine.config.report import Report
-from factflow_engine.config.stages import check_stages
 from factflow_engine.config.strictness import validation_is_strict
-from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import (
     DEFAULT_MAX_BYTES,
     Source,
@@ -33,10 +30,11 @@ from factflow_engine.config.text import (
     is_text,
     read_file,
 )
-from factflow_engine.config.warnings import check_meaning
-from factflow_engine.config.wiring import QueueNameCheck, check_wiring
-from factflow_engine.config.yaml import parse
 from factflow_engine.queues.naming import memory_queue_name_problem
+
+if TYPE_CHECKING:
+    from factflow_engine.config.models import PipelineGlobalConfig
+    from factflow_engine.config.wiring import QueueNameCheck
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -163,7 +161,7 @@ class PipelineConfigLoader:
     def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
         """`check` of plain data."""
         try:
-            text = to_yaml(mapping)
+            text = importlib.import_module("factflow_engine.config.canonical").to_yaml(mapping)
         except (TypeError, RecursionError) as error:
             report = Report(name)
             report.add("E104", START, f"this cannot be written as YAML: {error}")
@@ -171,27 +169,16 @@ class PipelineConfigLoader:
         return self.check_text(text, name)
 
     def _check(self, source: Source, report: Report) -> LoadResult:
-        config = self._build(source, report)
+        building = importlib.import_module("factflow_engine.config.building")
+        config = building.build(
+            source,
+            report,
+            registry=self._registry,
+            operators=self._operators,
+            validate_queue_name=self._validate_queue_name,
+            environ=os.environ if self._environ is None else self._environ,
+        )
         return LoadResult(config=config, findings=report.findings(), text=source.text)
-
-    def _build(self, source: Source, report: Report) -> PipelineGlobalConfig | None:
-        tree = parse(source.text, report)
-        if tree is None:
-            return None
-        if not isinstance(tree, MappingNode):
-            report.add("E104", START, 'expected a mapping of fields, such as version: "1.0" and routes:')
-            return None
-        interpolate(tree, os.environ if self._environ is None else self._environ, report)
-        root = complete(tree)
-        # Adapters first: a value's reading that suits its adapter is then what the models get.
-        check_stages(root, registry=self._registry, operators=self._operators, report=report)
-        config = build_config(root, report)
-        check_wiring(root, validate_queue_name=self._validate_queue_name, report=report)
-        if config is None:
-            return None
-        if not report.has_errors:
-            check_meaning(config, root, report)
-        return config.located(source.text, source.directory)
 
     def _accept(self, result: LoadResult) -> PipelineGlobalConfig:
         strict = validation_is_strict() if self._strict is None else self._strict

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from factflow_engine.config.canonical import Reference, escape
 from factflow_engine.config.scalars import Scalar
+from factflow_engine.config.written import Reference, escape
 
 Path = tuple[str | int, ...]
 

@@ -1,0 +1,51 @@
+"""A text that was read, step by step to a configuration.
+
+Parses, resolves the environment, completes, builds models, and asks the registry, the condition compiler and the queue
+provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one. Apart from
+the loader because it needs the YAML parser and the models, which take longer to import than the rest of the engine.
+"""
+
+from collections.abc import Mapping
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config.completion import complete
+from factflow_engine.config.interpolation import interpolate
+from factflow_engine.config.models import PipelineGlobalConfig
+from factflow_engine.config.nodes import START, MappingNode
+from factflow_engine.config.report import Report
+from factflow_engine.config.stages import check_stages
+from factflow_engine.config.structure import build_config
+from factflow_engine.config.text import Source
+from factflow_engine.config.warnings import check_meaning
+from factflow_engine.config.wiring import QueueNameCheck, check_wiring
+from factflow_engine.config.yaml import parse
+
+
+def build(
+    source: Source,
+    report: Report,
+    *,
+    registry: ValidatingAdapterRegistry,
+    operators: OperatorRegistry | None,
+    validate_queue_name: QueueNameCheck,
+    environ: Mapping[str, str],
+) -> PipelineGlobalConfig | None:
+    """The configuration that a text is; None if none can be built. What is wrong goes into the report."""
+    tree = parse(source.text, report)
+    if tree is None:
+        return None
+    if not isinstance(tree, MappingNode):
+        report.add("E104", START, 'expected a mapping of fields, such as version: "1.0" and routes:')
+        return None
+    interpolate(tree, environ, report)
+    root = complete(tree)
+    # Adapters first: a value's reading that suits its adapter is then what the models get.
+    check_stages(root, registry=registry, operators=operators, report=report)
+    config = build_config(root, report)
+    check_wiring(root, validate_queue_name=validate_queue_name, report=report)
+    if config is None:
+        return None
+    if not report.has_errors:
+        check_meaning(config, root, report)
+    return config.located(source.text, source.directory)
