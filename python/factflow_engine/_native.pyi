@@ -524,6 +524,7 @@ STEP_AWAITABLE: Final[int]
 STEP_RETURNED: Final[int]
 STEP_STRANDED: Final[int]
 
+@disjoint_base
 class Line:
     """A first-in-first-out line of frames with a soft bound; base of the memory queue's channels.
 
@@ -703,7 +704,7 @@ class Carrier:
         books: Books,
         inbox: Line,
         stages: Sequence[Any],
-        outlets: Sequence[Any],
+        outlets: tuple[Any, ...],
         table: RouteTable[Any] | None,
         first_only: bool,
         unrouted_fails: bool,

@@ -46,6 +46,10 @@ class Family:
         self.interrupted = False
 
 
+DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
+"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
+
+
 class Child:
     """A message that begins inside a route, at a stage other than the first.
 

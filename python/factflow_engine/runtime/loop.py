@@ -1,11 +1,12 @@
 """The loop: where a message's life is.
 
 A pool of workers serves all routes of an execution from one ready list. Per message there is no spawned task, no
-cancel scope and no checkpoint: a worker takes from a lane, awaits the adapters' coroutines (which costs next to
-nothing while they do not block), publishes and settles without an await in between, and goes on. trio sees a worker
-only when an adapter suspends, when nothing is left to do, or when a time quantum has passed. Measured, that is more
-than ten times cheaper than a task or a channel operation a message; the idea is that of run-to-completion loops in
-event-driven servers, with trio's cancellation kept whole.
+cancel scope and no checkpoint. A worker's turn at a route is one native call (`Carrier.carry`): take, ask conditions,
+start the adapters' coroutines by hand, publish, count, look at the clock, take the next. Python goes on where that
+stops: an adapter has to wait, returned something unusual or raised. trio sees a worker only then, when nothing is left
+to do, or when a time quantum has passed. Measured, that is more than ten times cheaper than a task or a channel
+operation a message; the idea is that of run-to-completion loops in event-driven servers, with trio's cancellation kept
+whole.
 
 Invariants (each has a test in tests/runtime/test_loop_invariants.py):
 
@@ -13,9 +14,10 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
     flight when it filled; backpressure holds a lane back *before its next take*, never in between.
  2. Cancellation lands inside an adapter, or while waiting for room for the next child, or while a worker holds no
     message. Whatever interrupts a message gives it back to its queue, returns its permit, books no outcome, and is
-    raised again.
- 3. At most one wake-up is under way. Whoever lists work that may have to wait for a suspended adapter sees to it that
-    one is; so a suspended adapter delays nobody, and a busy pool costs one wake-up a scheduler step at most.
+    raised again. Where that may happen, `worker.context` is the message's state.
+ 3. At most one wake-up is under way, and none is while a worker runs that will look at the ready list before it stops
+    (`_active`). A worker that really has to wait wakes another one if something is listed; so a suspended adapter
+    delays nobody, and adapters that do not wait keep one worker busy and wake no other.
  4. A worker yields by time (and by a count, for clocks that stand still), so that a flood, or a route that publishes
     to itself, does not starve the rest of the program.
  5. A lane is in the ready list at most once and goes to its tail after a short turn (`lane.TURN` messages at most):
@@ -46,26 +48,17 @@ from factflow_engine.native import (
 from factflow_engine.runtime.awaiting import given_for
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
-from factflow_engine.runtime.report import HeldMessage, Outcome
+from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
+from factflow_engine.runtime.report import HeldMessage
+from factflow_engine.runtime.settlement import Settlement, stranded
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
-from factflow_protocols import AdapterResult, QueueFullError
+from factflow_protocols import AdapterResult
 
 Arguments = TypeVarTuple("Arguments")
 
 MAX_TURNS: Final = 4096
 """How many messages a worker takes before it yields even if the clock says that no time has passed."""
-
-DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
-"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
-
-
-class UnroutedError(Exception):
-    """No outbound's condition held, and the route says that such a message fails."""
-
-    def __init__(self) -> None:
-        super().__init__("no outbound took the message and the route has `unrouted: fail`")
 
 
 class Loop:
@@ -83,7 +76,7 @@ class Loop:
         self._lanes = tuple(lanes)
         self._now = clock.monotonic_ns
         self._quantum_ns = quantum_ns  # how long a worker goes on before the program's other tasks get their turn
-        self._on_failure = on_failure
+        self._settlement = Settlement(on_failure=on_failure, now=self._now)
         self._on_death = on_death
         self._ready: deque[Lane] = deque()
         self._workers: list[Worker] = []
@@ -96,7 +89,6 @@ class Loop:
         self._stopped = False
         self._idle = trio.lowlevel.ParkingLot()
         self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
-        self._given_back: list[HeldMessage] = []
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
@@ -119,7 +111,7 @@ class Loop:
                     channel.unwatch(lane.notify)
             while lane.children:
                 child = lane.children.popleft()
-                self._interrupt(lane, child.frame, child.family)
+                self._settlement.give_back(lane, child.frame, child.family)
 
     def pause(self, lane: Lane, reason: str) -> None:
         """Take nothing more from this lane until every reason is resumed; what is in flight goes on."""
@@ -159,7 +151,7 @@ class Loop:
     @property
     def given_back(self) -> tuple[HeldMessage, ...]:
         """What was interrupted in an adapter, and had been there for how long."""
-        return tuple(self._given_back)
+        return tuple(self._settlement.given_back)
 
     def stall(self) -> tuple[str, ...]:
         """What waits although nothing is in flight and nothing is paused, and for whom; empty if nothing is stuck.
@@ -381,7 +373,7 @@ class Loop:
 
         Raises only what interrupts a message, after giving it back.
         """
-        carrier, workers = lane.carrier, self._workers
+        carrier, workers, settlement = lane.carrier, self._workers, self._settlement
         alone = family is not None
         while True:
             emitting: AdapterResult | None = None
@@ -413,7 +405,7 @@ class Loop:
                             break
                         step = carrier.change(worker, pack(result.message), headers)
                     elif step == STEP_STRANDED:
-                        raise _stranded(lane)
+                        raise stranded(lane)
                     else:
                         self._leave()
                         try:
@@ -421,77 +413,30 @@ class Loop:
                         finally:
                             self._enter(worker)
                         step = carrier.proceed(worker, result)
-            except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its message and nothing else
-                context = _context_of(worker)
+            except Exception as error:
+                held = worker.context
+                if held is None:
+                    raise  # nothing was taken: the engine's own failure
                 if _cancelled():
-                    self._hold(worker, lane, context)
-                    self._interrupt(lane, context.frame, family)
+                    settlement.interrupt(worker, lane, held, family)
                     await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
-                self._on_failure(lane, context.stage_of, context.frame, context.payload, error)
-                self._end(lane, family, Outcome.FAILED)
+                settlement.fail(lane, held, family, error)
             except BaseException:
-                context = _context_of(worker)
-                self._hold(worker, lane, context)
-                self._interrupt(lane, context.frame, family)
+                held = worker.context
+                if held is not None:
+                    settlement.interrupt(worker, lane, held, family)
                 raise
             else:
                 if emitting is not None:
                     await self._fan_out(worker, lane, family, emitting)
                 elif family is not None:
-                    self._end_child(lane, family)
+                    settlement.end_child(lane, family)
             if alone or not worker.left:
                 return
             worker.since_ns = self._now()
             if worker.since_ns > worker.until_ns:
                 return
             begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
-
-    # -- endings ---------------------------------------------------------------------------------------------------
-
-    def _end(self, lane: Lane, family: Family | None, outcome: Outcome) -> None:
-        """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
-        lane.count(outcome)
-        if family is not None:
-            self._end_child(lane, family)
-
-    def _end_child(self, lane: Lane, family: Family) -> None:
-        if family is not DETACHED:
-            family.open -= 1
-            self._end_family(lane, family)
-
-    def _hold(self, worker: Worker, lane: Lane, context: MessageContext) -> None:
-        """Note who was interrupted where."""
-        self._given_back.append(
-            HeldMessage(
-                route=lane.id,
-                stage=context.stage,
-                message_id=context.message_id,
-                seconds=(self._now() - worker.since_ns) / 1e9,
-            )
-        )
-
-    def _interrupt(self, lane: Lane, frame: Frame, family: Family | None) -> None:
-        """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
-        lane.books.received -= 1
-        if family is None:
-            lane.inbox.give_back(frame)
-        elif family is not DETACHED:
-            family.open -= 1
-            family.interrupted = True
-            self._end_family(lane, family)
-
-    def _end_family(self, lane: Lane, family: Family) -> None:
-        """End the parent if nothing of it is left to do."""
-        if family.open or not family.exhausted:
-            return
-        if family.interrupted:
-            self._interrupt(lane, family.frame, family.above)
-        elif family.error is not None:
-            error, stage = family.error
-            self._on_failure(lane, stage, family.frame, None, error)
-            self._end(lane, family.above, Outcome.FAILED)
-        else:
-            self._end(lane, family.above, Outcome.COMPLETED)
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
@@ -535,7 +480,7 @@ class Loop:
             family.interrupted = _cancelled()
         except BaseException:
             if worker.context is parent:  # else a child was interrupted, and is named itself
-                self._hold(worker, lane, parent)
+                self._settlement.note(worker, lane, parent)
             family.interrupted = True
             raise
         finally:
@@ -558,7 +503,7 @@ class Loop:
             raise
         finally:
             family.exhausted = True
-            self._end_family(lane, family)
+            self._settlement.end_family(lane, family)
 
     async def _wait_for_room(self, worker: Worker, lane: Lane) -> None:
         """Wait, as a driver, until a child of this lane has somewhere to go."""
@@ -598,19 +543,8 @@ def _lane_of(worker: Worker) -> Lane | None:
 def _context_of(worker: Worker) -> MessageContext:
     context = worker.context
     if context is None:
-        raise RuntimeError("a worker was interrupted without a message") from None
+        raise AssertionError("a message on its way has a context")  # pragma: no cover - the carrier's promise
     return context
-
-
-def _stranded(lane: Lane) -> Exception:
-    """Why a message could not leave the lane."""
-    for outlet in lane.outlets:
-        for channel in outlet.channels:
-            if channel.is_full and not channel.listeners:
-                return QueueFullError(
-                    outlet.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
-                )
-    return UnroutedError()
 
 
 def _merged(headers: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@
 mod batch;
 mod books;
 mod carrier;
+mod carrying;
 mod context;
 mod line;
+mod outlets;
 mod start;
 mod worker;
 

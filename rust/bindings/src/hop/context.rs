@@ -54,7 +54,10 @@ impl MessageContext {
 
     /// The payload as it is now.
     pub fn bytes(&self) -> &Py<PyBytes> {
-        self.changes.payload.as_ref().unwrap_or(&self.fields.payload)
+        self.changes
+            .payload
+            .as_ref()
+            .unwrap_or(&self.fields.payload)
     }
 
     fn info<'py>(
@@ -173,11 +176,12 @@ impl MessageContext {
 
     /// A message that this one's stage emitted.
     #[pyo3(signature = (label, ordinal, payload, /))]
-    fn child(&self, py: Python<'_>, label: u64, ordinal: u64, payload: Py<PyBytes>) -> Frame {
+    fn child(&self, label: u64, ordinal: u64, payload: &Bound<'_, PyBytes>) -> Frame {
+        let py = payload.py();
         let headers = self.changes.headers.as_ref();
         Frame(
             self.fields
-                .child(py, label, ordinal, Some(&payload), headers),
+                .child(py, label, ordinal, Some(payload.as_unbound()), headers),
         )
     }
 

@@ -40,6 +40,22 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Notes what it waits for, or what came back.
+    pub fn wait(
+        worker: &Bound<'_, Self>,
+        pending: Option<Bound<'_, PyAny>>,
+        value: Option<Bound<'_, PyAny>>,
+    ) {
+        let previous = {
+            let mut worker = worker.borrow_mut();
+            (
+                core::mem::replace(&mut worker.pending, pending.map(Bound::unbind)),
+                core::mem::replace(&mut worker.value, value.map(Bound::unbind)),
+            )
+        };
+        drop(previous); // after the borrow: what goes may run code
+    }
+
     /// Begins another quantum.
     pub fn renew(&mut self, now_ns: i64) {
         self.until_ns = now_ns.saturating_add(self.quantum_ns);

@@ -1,0 +1,308 @@
+//! The way of one message through its route, and of many through a turn.
+//!
+//! Every function here goes on until a message has ended, or answers with the step at which Python must take over.
+//! Whatever the answer, and also when an exception is raised, the worker's context is then the message's state.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::carrier::Carrier;
+use super::context::{Changes, MessageContext};
+use super::line::Line;
+use super::outlets::{Leaving, Left};
+use super::start::{Started, start};
+use super::worker::Worker;
+use crate::codec;
+use crate::frame::Fields;
+
+/// Where a message is when a function of the carrier returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It has ended and was counted; or the turn is over.
+    Ended = 0,
+    /// Its adapter's coroutine `worker.pending` waits for `worker.value`.
+    Suspended = 1,
+    /// Its adapter gave something that is no coroutine, `worker.pending`.
+    Awaitable = 2,
+    /// Its adapter returned `worker.value`, which is for Python to judge.
+    Returned = 3,
+    /// It has passed all stages and no outbound can take it.
+    Stranded = 4,
+}
+
+/// A message between stages.
+pub(super) struct Moving {
+    pub fields: Fields,
+    pub changes: Changes,
+    pub index: usize,
+}
+
+impl Carrier {
+    /// Makes the message's state the worker's, so that whoever looks at it finds it.
+    pub(super) fn hold<'py>(
+        &self,
+        worker: &Bound<'py, Worker>,
+        moving: Moving,
+    ) -> PyResult<Bound<'py, MessageContext>> {
+        let py = worker.py();
+        let Moving {
+            fields,
+            changes,
+            index,
+        } = moving;
+        let stage = self.stages.get(index).map(|(_, stage)| stage.clone_ref(py));
+        let context = Bound::new(py, MessageContext::new(fields, changes, index, stage))?;
+        let previous = worker
+            .borrow_mut()
+            .context
+            .replace(context.clone().unbind());
+        drop(previous); // after the borrow: what it holds may run code when it goes
+        Ok(context)
+    }
+
+    /// Carries a message from its stage on.
+    pub(super) fn run(&self, worker: &Bound<'_, Worker>, mut moving: Moving) -> PyResult<Step> {
+        let py = worker.py();
+        while let Some((stage, object)) = self.stages.get(moving.index) {
+            if let Some(condition) = &stage.condition {
+                let payload = moving
+                    .changes
+                    .payload
+                    .as_ref()
+                    .unwrap_or(&moving.fields.payload);
+                match condition.get().matches(payload.bind(py)) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.books.get().skipped.add(1);
+                        moving.index += 1;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.hold(worker, moving)?;
+                        return Err(error);
+                    }
+                }
+            }
+            let context = self.hold(worker, moving)?;
+            if stage.is_stateful {
+                object.bind(py).setattr(intern!(py, "touched"), true)?;
+            }
+            let pending = stage.call.bind(py).call1((&context,))?;
+            let result = match start(&pending)? {
+                Started::Returned(result) => result,
+                waits => return Ok(wait(worker, pending, waits)),
+            };
+            let changed = match self.judge(worker, result)? {
+                Ok(changed) => changed,
+                Err(step) => return Ok(step),
+            };
+            let state = context.get();
+            if state.index + 1 == self.stages.len() {
+                let step = self.publish(
+                    py,
+                    &Leaving {
+                        fields: &state.fields,
+                        payload: changed.as_ref().or(state.changes.payload.as_ref()),
+                        headers: state.changes.headers.as_ref(),
+                    },
+                );
+                if !matches!(step, Ok(Step::Ended)) {
+                    self.hold(worker, next(py, state, changed))?;
+                }
+                return step;
+            }
+            moving = next(py, state, changed);
+        }
+        let step = self.publish(
+            py,
+            &Leaving {
+                fields: &moving.fields,
+                payload: moving.changes.payload.as_ref(),
+                headers: moving.changes.headers.as_ref(),
+            },
+        );
+        if !matches!(step, Ok(Step::Ended)) {
+            self.hold(worker, moving)?;
+        }
+        step
+    }
+
+    /// What an adapter made of its message, None if nothing; or where the message is instead.
+    fn judge(
+        &self,
+        worker: &Bound<'_, Worker>,
+        result: Bound<'_, PyAny>,
+    ) -> PyResult<Result<Option<Py<PyBytes>>, Step>> {
+        let py = worker.py();
+        if result.is(&self.forward) {
+            return Ok(Ok(None));
+        }
+        if result.is_none() {
+            self.books.get().filtered.add(1);
+            return Ok(Err(Step::Ended));
+        }
+        if !result.get_type().is(&self.result)
+            || !result.getattr(intern!(py, "emitted"))?.is_none()
+            || !result.getattr(intern!(py, "headers"))?.is_none()
+        {
+            Worker::wait(worker, None, Some(result));
+            return Ok(Err(Step::Returned));
+        }
+        let message = result.getattr(intern!(py, "message"))?;
+        Ok(Ok(Some(codec::pack(&message)?.unbind())))
+    }
+
+    /// Goes on with the worker's message, for which its adapter has said this.
+    pub(super) fn go_on(
+        &self,
+        worker: &Bound<'_, Worker>,
+        result: Bound<'_, PyAny>,
+    ) -> PyResult<Step> {
+        match self.judge(worker, result)? {
+            Ok(changed) => {
+                let moving = next(worker.py(), state_of(worker)?.get(), changed);
+                self.run(worker, moving)
+            }
+            Err(step) => Ok(step),
+        }
+    }
+
+    /// Takes and carries messages until the turn is over or one needs Python. `waited`: since the turn began.
+    pub(super) fn turn(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<Step> {
+        let py = worker.py();
+        let inbox = self.inbox.bind(py);
+        let (until, mut left) = {
+            let worker = worker.borrow();
+            (worker.until_ns, worker.left)
+        };
+        while left > 0 {
+            // The turn was given when there was room; while a worker waits others may take it.
+            if waited && !self.may_take(py)? {
+                break;
+            }
+            let Some(fields) = Line::pop(inbox).inspect_err(|_| let_go(worker))? else {
+                break;
+            };
+            left -= 1;
+            worker.borrow_mut().left = left;
+            self.books.get().received.add(1);
+            let moving = Moving {
+                fields,
+                changes: Changes::default(),
+                index: 0,
+            };
+            let step = self.run(worker, moving)?;
+            if step != Step::Ended {
+                return Ok(step);
+            }
+            let now = self.time(worker)?;
+            worker.borrow_mut().since_ns = now;
+            if now > until || !self.pauses.bind(py).is_empty() {
+                break;
+            }
+        }
+        worker.borrow_mut().left = 0;
+        Ok(Step::Ended)
+    }
+
+    /// Whether a worker that already holds a permit may take another message.
+    fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.intake_closed.load(Relaxed) || !self.pauses.bind(py).is_empty() {
+            return Ok(false);
+        }
+        let drivers = self.drivers.bind(py).len()?.cast_signed();
+        Ok(self
+            .outlets
+            .room(py, self.busy.load(Relaxed) - drivers - 1)?
+            > 0)
+    }
+
+    pub(super) fn resume(
+        &self,
+        worker: &Bound<'_, Worker>,
+        coroutine: Bound<'_, PyAny>,
+        started: Started<'_>,
+    ) -> PyResult<Step> {
+        match started {
+            Started::Returned(result) => self.go_on(worker, result),
+            waits => Ok(wait(worker, coroutine, waits)),
+        }
+    }
+
+    pub(super) fn time(&self, worker: &Bound<'_, Worker>) -> PyResult<i64> {
+        let now = self.now.bind(worker.py()).call0();
+        now.and_then(|now| now.extract())
+            .inspect_err(|_| let_go(worker))
+    }
+
+    /// Adds the message to every outlet that takes it, and counts how it ended.
+    fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
+        let books = self.books.get();
+        match self.outlets.publish(py, message)? {
+            Left::To(outlets) => {
+                books.emitted.add(outlets);
+                books.completed.add(1);
+            }
+            Left::Unrouted if !self.unrouted_fails => books.filtered.add(1),
+            Left::Unrouted | Left::Full => return Ok(Step::Stranded),
+        }
+        Ok(Step::Ended)
+    }
+}
+
+/// A message on its way to the next stage.
+pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<PyBytes>>) -> Moving {
+    let mut changes = state.changes.clone_ref(py);
+    changes.payload = payload.or(changes.payload);
+    Moving {
+        fields: state.fields.clone_ref(py),
+        changes,
+        index: state.index + 1,
+    }
+}
+
+/// Notes what the worker has to wait for.
+fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_>) -> Step {
+    match waits {
+        Started::Suspended(value) => {
+            Worker::wait(worker, Some(pending), Some(value));
+            Step::Suspended
+        }
+        Started::Returned(_) | Started::Unknown => {
+            Worker::wait(worker, Some(pending), None);
+            Step::Awaitable
+        }
+    }
+}
+
+/// Takes from the worker what it waits for.
+pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, PyAny>> {
+    let (pending, value) = {
+        let mut worker = worker.borrow_mut();
+        (worker.pending.take(), worker.value.take())
+    };
+    drop(value);
+    pending
+        .map(|pending| pending.into_bound(worker.py()))
+        .ok_or_else(|| PyRuntimeError::new_err("this worker waits for nothing"))
+}
+
+/// Takes the worker's last message from it: what fails now is not that one.
+pub(super) fn let_go(worker: &Bound<'_, Worker>) {
+    let last = worker.borrow_mut().context.take();
+    drop(last);
+}
+
+/// The message that the worker carries.
+pub(super) fn state_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, MessageContext>> {
+    worker
+        .borrow()
+        .context
+        .as_ref()
+        .map(|context| context.bind(worker.py()).clone())
+        .ok_or_else(|| PyRuntimeError::new_err("this worker carries no message"))
+}
