@@ -51,9 +51,9 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_is_one_finding_and_cheap(name: str, loader: PipelineConfigLoader) -> None:
     text, code = HOSTILE[name]
-    started = time.perf_counter()
+    started = time.process_time()
     result = loader.check(text)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     assert [finding.code for finding in result.findings] == [code]
     assert result.config is None
     assert seconds < 1
