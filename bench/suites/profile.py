@@ -1,14 +1,13 @@
 """Where a hop's time goes: what it is made of, each part measured alone, beside the whole as it is measured.
 
-A tracing profiler is of no use at this scale, because what it adds to each call is more than the calls cost. So the
-parts are timed in loops of their own, on the objects of a real execution. Parts of the loop are named by its source; one
-that is no longer there is left out and said so.
+A tracing profiler is of no use at this scale, because what it adds to each call is more than the calls cost. What the
+loop does natively is taken apart by leaving out: the same native call carries messages through routes that have one
+ingredient less. What it does in Python, once a turn, is timed in loops on the objects of a real execution.
 """
 
-import sys
+import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
@@ -19,90 +18,84 @@ from bench.timing import NS, Stopwatch
 from bench.workloads.messages import orders
 from factflow_engine import OrchestratorManager
 from factflow_engine.frames import Frame, pack
-from factflow_engine.runtime.context import MessageContext
+from factflow_engine.native import Worker
 from factflow_engine.runtime.lane import TURN
-from factflow_engine.seams import Seams
 
+FOREVER_NS = 1 << 62
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One ingredient.
-
-    Attributes:
-        name: For people.
-        code: A Python statement, timed in a loop of a coroutine; names are those of `_names`.
-        share: How often a hop does it; 0 for what is only shown, as part of another.
-    """
-
-    name: str
-    code: str
-    share: float
-
-
-PUBLISHER = 1 / 3
-"""A message is published once and makes three hops."""
-
-PER_TURN = 1 / TURN
-"""A flooded route is served in turns of several messages."""
-
-PARTS = (
-    Part(name="take", code="ready.append(frame); ready.popleft()", share=1),
-    Part(name="payload", code="frame.payload", share=1),
-    Part(name="condition", code="matches(payload)", share=1),
-    Part(name="context", code="context = MessageContext(frame, stage)", share=1),
-    Part(name="call and await the adapter", code="await call(context)", share=1),
-    Part(name="child frame", code="frame.child(label, 0)", share=2 / 3),
-    Part(name="append", code="append(frame)", share=2 / 3),
-    Part(name="books", code="lane.received += 1; lane.emitted += 1; lane.completed += 1", share=1),
-    Part(name="clock", code="now()", share=1),
-    Part(name="turn: what may be taken", code="lane.takable()", share=PER_TURN),
-    Part(name="turn: list, and after", code="loop._list(lane); loop._after(lane)", share=PER_TURN),
-    Part(name="turn: call and await its coroutine", code="await four(loop, lane, stage, 1)", share=PER_TURN),
-    Part(name="publisher: pack", code="pack(message)", share=PUBLISHER),
-    Part(name="publisher: id", code="ids.new(1_700_000_000_000_000_000)", share=PUBLISHER),
-    Part(name="publisher: frame", code="Frame.create(payload, message_id=identity, time_ns=1)", share=PUBLISHER),
-    Part(name="publisher: find the line, append", code="execution._append('r0', frame)", share=PUBLISHER),
-    Part(name="publisher: hexadecimal id", code="frame.message_id.hex()", share=PUBLISHER),
+SINK = "routes: {r0: {inbound: {capacity: 100000000}}}"
+ONWARD = """
+routes:
+  r0: {inbound: {capacity: 100000000}, outbound: [{route: r1}]}
+  r1: {inbound: {capacity: 100000000}}
+"""
+SKIPPED = (
+    "routes: {r0: {inbound: {capacity: 100000000}, "
+    "adapters: [{type: pass, condition: {field: kind, operator: eq, value: other}}]}}"
 )
+CALLED = "routes: {r0: {inbound: {capacity: 100000000}, adapters: [{type: pass}]}}"
+
+Measure = Callable[[], Awaitable[float]]
 
 
 def cases(scale: Scale) -> list[Case]:
     """One case: parts, their sum, and the whole."""
-    count = scale.of(20_000)
-    parts = trio.run(_measurable)
+    count = scale.of(50_000)
     figures: dict[str, float] = {}
 
-    def part_of(part: Part) -> Callable[[], Mapping[str, float]]:
-        def measure() -> Mapping[str, float]:
-            figures[part.name] = trio.run(_cost, part.code, count)
-            return {"ns": figures[part.name]}
+    def carried(text: str, *, less: str | None = None) -> Measure:
+        async def measure() -> float:
+            return await _carried(text, count) - (0.0 if less is None else await _carried(less, count))
 
         return measure
 
+    def looped(code: str) -> Measure:
+        return lambda: _looped(code, count)
+
+    # What it is, how often a hop of three in a row does it (0: shown only), how it is measured, and how that is said.
+    parts: tuple[tuple[str, float, Measure, str], ...] = (
+        ("take, count, look at the clock", 1, carried(SINK), "a route with nothing in it"),
+        ("child frame, append", 2 / 3, carried(ONWARD, less=SINK), "two hops of three lead to another"),
+        ("condition", 1, carried(SKIPPED, less=SINK), "a stage that is skipped"),
+        ("context, adapter's coroutine", 1, carried(CALLED, less=SINK), "a stage that forwards"),
+        ("of that: the adapter, awaited in Python", 0, looped("await call(context)"), "what no engine saves"),
+        ("of the first: the clock", 0, looped("now()"), "called through Python"),
+        ("turn: what may be taken", 1 / TURN, looped("lane.takable()"), "Python, once a turn"),
+        ("turn: list, and after", 1 / TURN, looped("loop._list(lane); loop._after(lane)"), "Python, once a turn"),
+        ("turn: a coroutine and a native call", 1 / TURN, looped("await carry(carrier, worker)"), "once a turn"),
+        ("publish in batches", 1 / 3, lambda: _publishing(count), "encode, id, frame, append; one for three hops"),
+    )
+
+    def alone(name: str, measure: Measure) -> Callable[[], Mapping[str, float]]:
+        def run() -> Mapping[str, float]:
+            figures[name] = trio.run(measure)
+            return {"ns": figures[name]}
+
+        return run
+
     def total() -> Mapping[str, float]:
-        return {"ns": sum(figures[part.name] * part.share for part in parts)}
+        return {"ns": sum(figures[name] * share for name, share, _, _ in parts)}
 
     whole = pipelines.carrying(pipelines.linear("pass", capacity=100), orders(count), hops=3)
-    alone = [
-        Subject(name=part.name, measure=part_of(part), note=f"{part.share:.2g} a hop: {part.code}") for part in parts
-    ]
     return [
         Case(
             name="ingredients of a hop",
             answers="What is a hop made of, and does the sum explain the whole? (linear case of the suite hop)",
             metrics=(NS,),
             subjects=(
-                *alone,
+                *(
+                    Subject(name=name, measure=alone(name, measure), note=f"{share:.2g} a hop; {note}")
+                    for name, share, measure, note in parts
+                ),
                 Subject(name="SUM", measure=total, note="each part times how often a hop does it"),
                 Subject(name="WHOLE", measure=lambda: {"ns": whole()["cpu"] * 1e3}, note="what suite hop measures"),
-                Subject(name="publishing, of the whole", measure=lambda: trio.run(_publishing, count)),
             ),
         )
     ]
 
 
-async def _publishing(count: int) -> Mapping[str, float]:
-    """A hop's share of what the publisher costs, with the routes paused."""
+async def _publishing(count: int) -> float:
+    """Nanoseconds of CPU a message, with the routes paused."""
     known = pipelines.registry()
     config = pipelines.load(pipelines.linear("pass", capacity=count), known)
     async with OrchestratorManager(registry=known) as manager:
@@ -113,22 +106,30 @@ async def _publishing(count: int) -> Mapping[str, float]:
             for start in range(0, count, pipelines.BATCH):
                 await execution.publish_batch("r0", messages[start : start + pipelines.BATCH])
         await execution.cancel()
-    return {"ns": watch.cpu_ns / count / 3}
+    return watch.cpu_ns / count
 
 
-async def _measurable() -> list[Part]:
-    found = []
-    for part in PARTS:
-        try:
-            await _cost(part.code, 1)
-        except (AttributeError, TypeError) as error:
-            print(f"left out: {part.name}: {error}", file=sys.stderr)
-        else:
-            found.append(part)
-    return found
+async def _carried(text: str, count: int) -> float:
+    """Nanoseconds of a message in one native turn through the first route of a pipeline."""
+    known = pipelines.registry()
+    logging.getLogger("factflow_engine").setLevel(logging.ERROR)  # the loader finds these routes odd, and is right
+    config = pipelines.load('version: "1.0"\n' + text, known)
+    async with OrchestratorManager(registry=known) as manager:
+        execution = await manager.start(config)
+        execution.pause("r1" if "r1" in config.routes else None)
+        execution.pause("r0")
+        await execution.publish_batch("r0", orders(count))
+        carrier = execution._processors["r0"].lane.carrier
+        execution.resume("r0")  # no await from here on: the loop's own workers get no turn
+        worker = Worker(quantum_ns=FOREVER_NS, quantum_turns=count)
+        worker.until_ns, worker.left = FOREVER_NS, count
+        with Stopwatch() as watch:
+            carrier.carry(worker, False)
+        await execution.cancel()
+    return watch.cpu_ns / count
 
 
-async def _cost(code: str, count: int) -> float:
+async def _looped(code: str, count: int) -> float:
     """Nanoseconds of one turn, on the objects of an execution that has been started for it."""
     known = pipelines.registry()
     config = pipelines.load(pipelines.linear("pass", capacity=100_000_000), known)
@@ -154,33 +155,20 @@ async def _timed(code: str, names: dict[str, Any], count: int) -> float:
 
 def _names(execution: Any) -> dict[str, Any]:
     lane, loop = execution._processors["r0"].lane, execution._loop
-    message = orders(1)[0]
-    frame = Frame.create(pack(message), message_id=bytes(range(16)))
-    stage, outlet = lane.stages[0], lane.outlets[0]
-    lane.inbox.ready.append(frame)
+    frame = Frame.create(pack(orders(1)[0]), message_id=bytes(range(16)))
+    worker = Worker(quantum_ns=FOREVER_NS, quantum_turns=1)
+    lane.inbox.append(frame)
 
-    async def four(a: Any, b: Any, c: Any, d: Any) -> None:
-        """As many arguments as the loop's own coroutine of a turn."""
+    async def carry(carrier: Any, worker: Worker) -> None:
+        carrier.carry(worker, False)  # `left` is 0: nothing is carried
 
     return {
-        "now": Seams.real().clock.monotonic_ns,
+        "now": time.perf_counter_ns,
         "loop": loop,
         "lane": lane,
-        "ready": lane.inbox.ready,
-        "frame": frame,
-        "payload": frame.payload,
-        "stage": stage,
-        "matches": stage.matches,
-        "call": stage.call,
-        "MessageContext": MessageContext,
-        "label": outlet.label,
-        "append": outlet.channels[0].ready.append,
-        "pack": pack,
-        "message": message,
-        "ids": Seams.real().ids,
-        "Frame": Frame,
-        "identity": bytes(range(16)),
-        "execution": execution,
-        "four": four,
-        "context": MessageContext(frame, stage),
+        "call": lane.stages[0].call,
+        "context": None,  # which the adapter does not look at
+        "carrier": lane.carrier,
+        "worker": worker,
+        "carry": carry,
     }
