@@ -1,18 +1,22 @@
 """Owns the executions of a process: their number, the provider they share, and the nursery they live in."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.errors import TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.orchestrator import PipelineOrchestrator
 from factflow_engine.seams import Seams
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig
 
 
 class OrchestratorManager:

@@ -3,18 +3,20 @@
 Apart from the loop, which knows messages, and the manager, which knows executions.
 """
 
+from __future__ import annotations
+
 import difflib
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config import PipelineGlobalConfig, build_graph
+from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import (
     ExecutionClosedError,
     ExecutionStartError,
@@ -42,6 +44,9 @@ from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult, QueueFullError, RetryLater, Subscription
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig
 
 logger = logging.getLogger("factflow_engine.runtime")
 

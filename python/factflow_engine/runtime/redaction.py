@@ -3,11 +3,15 @@
 Apart from the report because what is secret is the configuration's knowledge.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from factflow_engine.config import PipelineGlobalConfig
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig
+
 
 SHORTEST: Final = 4
 """Shorter values are left: replacing every `1` would hide nothing and garble everything."""

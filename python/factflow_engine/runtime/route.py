@@ -3,14 +3,15 @@
 The messages themselves are carried by the loop; this is what must exist before the first and after the last of them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
-from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.queues.memory import MemoryQueue
@@ -19,6 +20,9 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock, Threads
 from factflow_protocols import StageInfo
+
+if TYPE_CHECKING:
+    from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 """What an adapter's constructor, `open`, `finish` or `close` may raise without taking more than its execution along."""

@@ -3,10 +3,15 @@
 One function, so that a feature that arrives deletes its line here.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from factflow_engine.config import PipelineGlobalConfig, RouteConfig
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from factflow_engine.errors import UnsupportedFeatureError
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig, RouteConfig
 
 
 def refuse_unsupported(config: PipelineGlobalConfig) -> None:
