@@ -48,7 +48,7 @@ NOT_FOR_A_MESSAGE = {
     "factflow_engine.cli",
     "factflow_engine.config.schema",
     "factflow_engine.config.single_route",
-    "factflow_engine.resilience",
+    "factflow_engine.resilience.circuit_breaker",
     "factflow_engine.testing",
 }
 

@@ -654,9 +654,10 @@ class Books:
     filtered: int
     dead_lettered: int
     failed: int
+    retrying: int
     @property
     def in_flight(self) -> int:
-        """Messages begun and not ended; derived, so that the books always balance."""
+        """Messages begun, not ended and not waiting to be tried again; derived, so that the books always balance."""
 
 @final
 class Worker:

@@ -6,7 +6,7 @@ import trio
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import Simulation
-from factflow_protocols import AdapterResult, QueueClosedError, RetryLater, StatefulAdapter
+from factflow_protocols import AdapterResult, QueueClosedError, StatefulAdapter
 from support.pipelines import Recorder, adapter, assert_books_balance, load, registry_of, run, running
 
 OUT = "routes: {r: {adapters: [{type: forward}], outbound: [{queue: /queue/out}]}}"
@@ -387,16 +387,6 @@ async def test_headers_that_no_message_can_carry_fail_at_their_stage():
         "routes: {r: {adapters: [{type: bad}, {type: forward}]}}", adapters={"bad": bad}, publish=[("r", 1)]
     )
     assert report.failures[0].stage == "bad"
-
-
-async def test_retry_later_is_refused_clearly_as_long_as_there_are_no_retries():
-    async def later(context):
-        raise RetryLater(5, "busy")
-
-    report = await run("routes: {r: {adapters: [{type: later}]}}", adapters={"later": later}, publish=[("r", 1)])
-    [failure] = report.failures
-    assert failure.error_type == "UnsupportedFeatureError"
-    assert "cannot be retried yet" in failure.error
 
 
 async def test_wrong_arguments_are_refused_with_what_to_write():

@@ -335,7 +335,6 @@ async def test_a_configuration_that_needs_what_is_not_there_is_refused():
     config = load(
         registry,
         """
-error_handling: {max_retries: 3, dead_letter_queue: /queue/dead}
 routes:
   r: {adapters: [{type: forward}], backpressure: {algorithm: adaptive, target_latency_ms: 5, max_concurrency: 4}}
 """,
@@ -344,8 +343,7 @@ routes:
         with pytest.raises(UnsupportedFeatureError) as caught:
             await manager.start(config)
     text = str(caught.value)
-    for part in ("routes.r.error_handling.max_retries: 3", "dead_letter_queue", "backpressure.algorithm: adaptive"):
-        assert part in text
+    assert "routes.r.backpressure.algorithm: adaptive" in text
 
 
 async def test_start_needs_an_entered_manager():

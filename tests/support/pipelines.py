@@ -67,7 +67,7 @@ def assert_books_balance(report_or_statistics: Any) -> None:
     for route in report_or_statistics.routes.values():
         assert isinstance(route, RouteStatistics)
         ended = route.completed + route.filtered + route.dead_lettered + route.failed
-        assert route.received == ended + route.in_flight
+        assert route.received == ended + route.retrying + route.in_flight
         assert min(route.received, route.completed, route.filtered, route.failed, route.in_flight, route.waiting) >= 0
 
 

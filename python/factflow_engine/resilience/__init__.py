@@ -1,16 +1,42 @@
 """What keeps a failing or overloaded dependency from taking a pipeline with it: trio around pure decisions.
 
 `circuit_breaker` stops calling what keeps failing, `domain_metrics` keeps one breaker for each host (or other key);
-the decisions themselves are made in Rust. Apart from the runtime so that a program can use them by themselves.
+the decisions themselves are made in Rust. `retry` decides whether and when a failed message is tried again. Apart from
+the runtime so that a program can use them by themselves. Each is imported when it is first used.
 """
 
-from factflow_engine.resilience.circuit_breaker import CircuitBreaker
-from factflow_engine.resilience.circuit_events import CircuitEvent, CircuitEvents
-from factflow_engine.resilience.circuit_settings import CircuitBreakerSection, CircuitBreakerSettings
-from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitReason, CircuitState
-from factflow_engine.resilience.circuit_stats import AdapterCircuitMetrics, CircuitStats, CircuitTotals
-from factflow_engine.resilience.domain_metrics import DomainMetrics
-from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
+from typing import TYPE_CHECKING, Any, Final
+
+from factflow_engine.names import first_use
+
+if TYPE_CHECKING:
+    from factflow_engine.resilience.circuit_breaker import CircuitBreaker
+    from factflow_engine.resilience.circuit_events import CircuitEvent, CircuitEvents
+    from factflow_engine.resilience.circuit_settings import CircuitBreakerSection, CircuitBreakerSettings
+    from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitReason, CircuitState
+    from factflow_engine.resilience.circuit_stats import AdapterCircuitMetrics, CircuitStats, CircuitTotals
+    from factflow_engine.resilience.domain_metrics import DomainMetrics
+    from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
+    from factflow_engine.resilience.retry import RetryPolicy, RetrySection
+
+_MODULES: Final = {
+    "AdapterCircuitMetrics": "factflow_engine.resilience.circuit_stats",
+    "CircuitBreaker": "factflow_engine.resilience.circuit_breaker",
+    "CircuitBreakerSection": "factflow_engine.resilience.circuit_settings",
+    "CircuitBreakerSettings": "factflow_engine.resilience.circuit_settings",
+    "CircuitEvent": "factflow_engine.resilience.circuit_events",
+    "CircuitEventKind": "factflow_engine.resilience.circuit_state",
+    "CircuitEvents": "factflow_engine.resilience.circuit_events",
+    "CircuitReason": "factflow_engine.resilience.circuit_state",
+    "CircuitState": "factflow_engine.resilience.circuit_state",
+    "CircuitStats": "factflow_engine.resilience.circuit_stats",
+    "CircuitTotals": "factflow_engine.resilience.circuit_stats",
+    "DomainMetrics": "factflow_engine.resilience.domain_metrics",
+    "ErrorClasses": "factflow_engine.resilience.error_classes",
+    "RetryPolicy": "factflow_engine.resilience.retry",
+    "RetrySection": "factflow_engine.resilience.retry",
+    "Verdict": "factflow_engine.resilience.error_classes",
+}
 
 __all__ = [
     "AdapterCircuitMetrics",
@@ -26,5 +52,15 @@ __all__ = [
     "CircuitTotals",
     "DomainMetrics",
     "ErrorClasses",
+    "RetryPolicy",
+    "RetrySection",
     "Verdict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return first_use(name, namespace=globals(), modules=_MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

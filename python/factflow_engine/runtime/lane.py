@@ -14,6 +14,7 @@ from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
 from factflow_engine.native import Books, Carrier
 from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.resilience.retry import RetryPolicy
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
@@ -28,51 +29,83 @@ class Family:
 
     Attributes:
         frame: The parent.
-        above: The family that the parent itself is a child of; None if it came from the queue.
+        child: The parent's own place, if it is a child itself or was tried before; None if it came from the queue.
         open: Children that have not ended.
         exhausted: Nothing more will be pulled.
         error: What the source raised, and the stage it belongs to.
         interrupted: The parent or a child was cancelled: the parent goes back, whatever else happened.
     """
 
-    __slots__ = ("above", "error", "exhausted", "frame", "interrupted", "open")
+    __slots__ = ("child", "error", "exhausted", "frame", "interrupted", "open")
 
-    def __init__(self, frame: Frame, above: "Family | None") -> None:
+    def __init__(self, frame: Frame, child: "Child | None") -> None:
         self.frame = frame
-        self.above = above
+        self.child = child
         self.open = 0
         self.exhausted = False
         self.error: tuple[Exception, Stage] | None = None
         self.interrupted = False
 
 
-DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
-"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
-
-
 class Child:
-    """A message that begins inside a route, at a stage other than the first.
+    """A message that does not begin with its being taken from the inbox: a stage emitted it, or it is tried again.
 
     Attributes:
         frame: Its frame.
         index: The stage to begin at; of `result` if that is given.
-        family: Whose child it is.
+        family: Whose child it is; None for one that came from the inbox at first.
         result: What the stage at `index` already returned for it (what a stateful stage said at the end).
     """
 
     __slots__ = ("family", "frame", "index", "result")
 
-    def __init__(
-        self,
-        frame: Frame,
-        index: int,
-        family: Family,
-        result: AdapterResult | None = None,
-    ) -> None:
+    def __init__(self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None) -> None:
         self.frame = frame
         self.index = index
         self.family = family
         self.result = result
+
+
+DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
+"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
+
+
+class Waiting:
+    """A message that waits, holding no permit, to be tried again or to be dead-lettered.
+
+    Attributes:
+        due: When, in trio's time.
+        serial: Tells those of the same time apart: first come, first served.
+        child: The message, as it will begin.
+        stage: The stage that it is at, for those who ask; empty between stages.
+        since_ns: Since when it waits.
+        give_up: What to do instead of trying it again: true when it is done, else it waits on.
+        on_circuit: Whether it waits for a circuit breaker.
+    """
+
+    __slots__ = ("child", "due", "give_up", "on_circuit", "serial", "since_ns", "stage")
+
+    def __init__(
+        self,
+        *,
+        due: float,
+        serial: int,
+        child: Child,
+        stage: str,
+        since_ns: int,
+        give_up: "Callable[[], bool] | None",
+        on_circuit: bool,
+    ) -> None:
+        self.due = due
+        self.serial = serial
+        self.child = child
+        self.stage = stage
+        self.since_ns = since_ns
+        self.give_up = give_up
+        self.on_circuit = on_circuit
+
+    def __lt__(self, other: "Waiting") -> bool:
+        return (self.due, self.serial) < (other.due, other.serial)
 
 
 class Outlet:
@@ -105,13 +138,18 @@ class Lane:
     Attributes:
         id: Route id.
         name: Route name for people.
+        queue: Its inbound queue, by the configuration's name.
         inbox: Where its messages wait.
-        children: Messages begun inside the route that wait for a worker; they go before the inbox.
+        children: Messages that are begun and wait for a worker; they go before the inbox.
+        waiting: Messages that wait for a time, a heap; at most about as many as the inbox may hold.
+        retry: When a failed attempt is followed by another.
+        deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
+        dead_letters: Where messages go that were given up; None: nowhere.
         stages: In order.
         outlets: In order.
         table: The outlets filed by their conditions, if there are several; then it is asked instead of each of them.
         first_only: Only the first outlet that takes a message gets it.
-        unrouted_fails: A message that no outlet takes fails, rather than being filtered.
+        unrouted: What becomes of a message that no outlet takes: `filter`, `fail` or `dead_letter`.
         pauses: Reasons not to run.
         listed: Whether it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
@@ -123,8 +161,27 @@ class Lane:
     """
 
     __slots__ = (
-        "books", "carrier", "children", "cycle", "drivers", "first_only", "id", "inbox",
-        "listed", "name", "notify", "outlets", "pauses", "stages", "table", "unrouted_fails",
+        "books",
+        "carrier",
+        "children",
+        "cycle",
+        "dead_letters",
+        "deadline_seconds",
+        "drivers",
+        "first_only",
+        "id",
+        "inbox",
+        "listed",
+        "name",
+        "notify",
+        "outlets",
+        "pauses",
+        "queue",
+        "retry",
+        "stages",
+        "table",
+        "unrouted",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -132,24 +189,33 @@ class Lane:
         *,
         id: str,  # noqa: A002 - the word of the configuration
         name: str,
+        queue: str,
         inbox: MemoryChannel,
         stages: Sequence[Stage],
         outlets: Sequence[Outlet],
         table: RouteTable[Outlet] | None,
         limit: int,
         first_only: bool,
-        unrouted_fails: bool,
+        unrouted: str,
+        retry: RetryPolicy,
+        deadline_seconds: float | None,
+        dead_letters: Outlet | None,
         clock: Clock,
     ) -> None:
         self.id = id
         self.name = name
+        self.queue = queue
         self.inbox = inbox
         self.children: deque[Child] = deque()
         self.stages = tuple(stages)
         self.outlets = tuple(outlets)
         self.table = table
         self.first_only = first_only
-        self.unrouted_fails = unrouted_fails
+        self.unrouted = unrouted
+        self.retry = retry
+        self.deadline_seconds = deadline_seconds
+        self.dead_letters = dead_letters
+        self.waiting: list[Waiting] = []
         self.pauses: set[str] = set()
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
@@ -163,7 +229,7 @@ class Lane:
             outlets=self.outlets,
             table=table,
             first_only=first_only,
-            unrouted_fails=unrouted_fails,
+            unrouted_fails=unrouted != "filter",
             pauses=self.pauses,
             drivers=self.drivers,
             children=self.children,
@@ -180,7 +246,8 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
-        return not self.inbox.waiting and self.books.in_flight == 0 and self.inbox.outside == 0
+        books = self.books
+        return not (self.inbox.waiting or self.inbox.outside or books.in_flight or books.retrying)
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
@@ -227,6 +294,7 @@ class Lane:
             name=self.name,
             waiting=self.inbox.waiting,
             in_flight=self.books.in_flight,
+            retrying=self.books.retrying,
             limit=self.carrier.limit,
             received=self.books.received,
             emitted=self.books.emitted,

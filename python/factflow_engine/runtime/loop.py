@@ -31,10 +31,12 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
  8. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
 """
 
+from __future__ import annotations
+
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 
 import trio
 
@@ -50,15 +52,21 @@ from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
-from factflow_engine.runtime.settlement import Settlement, stranded
+from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
 from factflow_engine.runtime.stage import Stage
-from factflow_engine.seams import Clock
+from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
+
+if TYPE_CHECKING:
+    from factflow_engine.resilience import CircuitEvent
 
 Arguments = TypeVarTuple("Arguments")
 
 MAX_TURNS: Final = 4096
 """How many messages a worker takes before it yields even if the clock says that no time has passed."""
+
+PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
+"""States of a circuit breaker in which it refuses no call."""
 
 
 class Loop:
@@ -68,15 +76,23 @@ class Loop:
         self,
         lanes: Sequence[Lane],
         *,
-        clock: Clock,
+        seams: Seams,
         quantum_ns: int,
-        on_failure: Callable[[Lane, Stage | None, Frame, bytes | None, Exception], None],
+        on_failure: OnFailure,
         on_death: Callable[[Lane | None, BaseException], None],
+        redacted: Callable[[str], str],
+        config_hash: str,
     ) -> None:
         self._lanes = tuple(lanes)
-        self._now = clock.monotonic_ns
+        self._now = seams.clock.monotonic_ns
         self._quantum_ns = quantum_ns  # how long a worker goes on before the program's other tasks get their turn
-        self._settlement = Settlement(on_failure=on_failure, now=self._now)
+        self._settlement = Settlement(
+            seams=seams,
+            on_failure=on_failure,
+            on_wait=self._set_alarm,
+            redacted=redacted,
+            config_hash=config_hash,
+        )
         self._on_death = on_death
         self._ready: deque[Lane] = deque()
         self._workers: list[Worker] = []
@@ -89,9 +105,15 @@ class Loop:
         self._stopped = False
         self._idle = trio.lowlevel.ParkingLot()
         self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
+        self._alarm = math.inf  # when the next message has waited long enough, in trio's time
+        self._alarm_moved = trio.lowlevel.ParkingLot()
+        self._alarm_runs = False
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
+            for stage in lane.stages:
+                if stage.guard is not None:
+                    stage.guard.events.subscribe(self._circuit_listener(lane))
 
     # -- what the orchestrator and routes call ---------------------------------------------------------------------
 
@@ -109,9 +131,7 @@ class Loop:
             for outlet in lane.outlets:
                 for channel in outlet.channels:
                     channel.unwatch(lane.notify)
-            while lane.children:
-                child = lane.children.popleft()
-                self._settlement.give_back(lane, child.frame, child.family)
+            self._settlement.give_back_waiting(lane)
 
     def pause(self, lane: Lane, reason: str) -> None:
         """Take nothing more from this lane until every reason is resumed; what is in flight goes on."""
@@ -159,7 +179,7 @@ class Loop:
         It may still be right: a consumer from outside, or another execution, has not made room. But nothing in this
         execution will move by itself.
         """
-        if any(lane.books.in_flight or lane.pauses for lane in self._lanes):
+        if any(lane.books.in_flight or lane.books.retrying or lane.pauses for lane in self._lanes):
             return ()
         return tuple(
             f"route {lane.id!r} holds {lane.inbox.waiting} messages and waits for room in "
@@ -228,6 +248,39 @@ class Loop:
     def _wake_drivers(self, lane: Lane) -> None:
         while lane.drivers:
             trio.lowlevel.reschedule(lane.drivers.popleft())
+
+    def _circuit_listener(self, lane: Lane) -> Callable[[CircuitEvent], None]:
+        def heard(event: CircuitEvent) -> None:
+            if event.kind == "reset" or event.to_state in PERMITTING:
+                self._settlement.release_circuits(lane)
+
+        return heard
+
+    # -- the alarm -------------------------------------------------------------------------------------------------
+
+    def _set_alarm(self, due: float) -> None:
+        """See to it that what waits until then is released."""
+        if due >= self._alarm or self._nursery is None:
+            return
+        self._alarm = due
+        if self._alarm_runs:
+            self._alarm_moved.unpark_all()
+        else:
+            self._alarm_runs = True
+            self._nursery.start_soon(self._run_alarm)
+
+    async def _run_alarm(self) -> None:
+        """Release, in all lanes, what has waited long enough."""
+        while True:
+            with trio.move_on_at(self._alarm) as waiting:
+                await self._alarm_moved.park()
+            if not waiting.cancelled_caught:
+                continue
+            now = trio.current_time()
+            for lane in self._lanes:
+                self._settlement.release(lane, now)
+            self._alarm = min((lane.waiting[0].due for lane in self._lanes if lane.waiting), default=math.inf)
+            self._idle.unpark_all()  # what was given up has ended without a worker
 
     # -- workers ---------------------------------------------------------------------------------------------------
 
@@ -355,26 +408,25 @@ class Loop:
     async def _carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
         carrier = lane.carrier
         if child.result is None:
-            await self._carry(worker, lane, child.family, carrier.begin, worker, child.frame, child.index)
+            await self._carry(worker, lane, child, carrier.begin, worker, child.frame, child.index)
         else:
-            await self._carry(
-                worker, lane, child.family, carrier.answer, worker, child.frame, child.index, child.result
-            )
+            await self._carry(worker, lane, child, carrier.answer, worker, child.frame, child.index, child.result)
 
     async def _carry(
         self,
         worker: Worker,
         lane: Lane,
-        family: Family | None,
+        child: Child | None,
         begin: Callable[[*Arguments], int],
         *arguments: *Arguments,
     ) -> None:
-        """Carry a child, or, without a family, what `worker.left` lets take from the inbox, to their ends.
+        """Carry a child, or, without one, what `worker.left` lets take from the inbox, to their ends.
 
         Raises only what interrupts a message, after giving it back.
         """
         carrier, workers, settlement = lane.carrier, self._workers, self._settlement
-        alone = family is not None
+        alone = child is not None
+        family = None if child is None else child.family
         while True:
             emitting: AdapterResult | None = None
             try:
@@ -420,7 +472,7 @@ class Loop:
                 if _cancelled():
                     settlement.interrupt(worker, lane, held, family)
                     await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
-                settlement.fail(lane, held, family, error)
+                settlement.fail(lane, held, child, error)
             except BaseException:
                 held = worker.context
                 if held is not None:
@@ -428,7 +480,7 @@ class Loop:
                 raise
             else:
                 if emitting is not None:
-                    await self._fan_out(worker, lane, family, emitting)
+                    await self._fan_out(worker, lane, child, emitting)
                 elif family is not None:
                     settlement.end_child(lane, family)
             if alone or not worker.left:
@@ -440,7 +492,7 @@ class Loop:
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
-    async def _fan_out(self, worker: Worker, lane: Lane, above: Family | None, result: AdapterResult) -> None:
+    async def _fan_out(self, worker: Worker, lane: Lane, above: Child | None, result: AdapterResult) -> None:
         """Drive what a stage emitted: pull a child when there is room for it, hand it on or run it.
 
         Does not wait for the children that other workers run: the last of them to end ends the parent.

@@ -20,7 +20,6 @@ from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import (
     ExecutionClosedError,
     ExecutionStartError,
-    UnsupportedFeatureError,
     describe,
     error_text,
 )
@@ -43,10 +42,11 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueFullError, RetryLater, Subscription
+from factflow_protocols import AdapterResult, QueueFullError, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
+    from factflow_engine.resilience import AdapterCircuitMetrics
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -108,8 +108,7 @@ class PipelineOrchestrator:
                     provider=provider,
                     registry=registry,
                     operators=operators,
-                    clock=seams.clock,
-                    threads=seams.threads,
+                    seams=seams,
                 )
                 for route_id in config.routes
             }
@@ -127,10 +126,12 @@ class PipelineOrchestrator:
             Cycle([self._processors[route_id].lane for route_id in members])
         self._loop = Loop(
             [processor.lane for processor in self._processors.values()],
-            clock=seams.clock,
+            seams=seams,
             quantum_ns=config.processor.quantum_microseconds * 1000,
             on_failure=self._record_failure,
             on_death=self._route_died,
+            redacted=self._redacted,
+            config_hash=config.hash,
         )
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -298,6 +299,15 @@ class PipelineOrchestrator:
         """The messages that are in adapters now: route, stage, and for how long."""
         return self._loop.held()
 
+    def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
+        """What the circuit breakers are and have counted, by `route/stage`; of stages that have any."""
+        return {
+            f"{processor.id}/{stage.info.stage}": stage.guard.metrics()
+            for processor in self._processors.values()
+            for stage in processor.stages
+            if stage.guard is not None
+        }
+
     # -- life, run by the manager ----------------------------------------------------------------------------------
 
     async def run(
@@ -448,8 +458,6 @@ class PipelineOrchestrator:
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
     ) -> None:
         name = None if stage is None else stage.info.stage
-        if isinstance(error, RetryLater):
-            error = UnsupportedFeatureError((f"RetryLater ({error}): messages cannot be retried yet",))
         logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
         bounds = self.config.orchestrator
         if len(self._failures) < bounds.max_recorded_failures:

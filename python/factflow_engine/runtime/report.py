@@ -80,12 +80,15 @@ class HeldMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteStatistics:
-    """A route at one instant. `received == completed + filtered + dead_lettered + failed + in_flight`, always.
+    """A route at one instant.
+
+    `received == completed + filtered + dead_lettered + failed + retrying + in_flight`, always.
 
     Attributes:
         name: The route's name for people.
         waiting: Ready in the inbound queue.
-        in_flight: Begun and not ended, children of a fan-out included.
+        in_flight: Begun, not ended and not waiting to be tried again, children of a fan-out included.
+        retrying: Begun, and waiting to be tried again or to be dead-lettered.
         limit: How many may be in adapters at a time.
         received: Begun: taken from the queue, or emitted as a child by a stage of this route.
         emitted: Accepted by outbound queues.
@@ -97,6 +100,7 @@ class RouteStatistics:
     name: str
     waiting: int
     in_flight: int
+    retrying: int
     limit: int
     received: int
     emitted: int

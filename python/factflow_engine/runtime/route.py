@@ -15,10 +15,11 @@ from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, 
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.resilience.retry import RetryPolicy
 from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
-from factflow_engine.seams import Clock, Threads
+from factflow_engine.seams import Seams
 from factflow_protocols import StageInfo
 
 if TYPE_CHECKING:
@@ -53,12 +54,11 @@ class ReactiveRouteProcessor:
         provider: MemoryQueue,
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None,
-        clock: Clock,
-        threads: Threads,
+        seams: Seams,
     ) -> None:
         route = config.routes[route_id]
         scope = ExecutionScopedQueue(provider, execution_id)
-        inbound = route.inbound
+        inbound, errors = route.inbound, route.error_handling
         self.id = route_id
         self.close_errors: list[str] = []
         self._opened: list[Stage] = []
@@ -84,7 +84,9 @@ class ReactiveRouteProcessor:
                     adapter=adapter,
                     condition=compiled(stage.condition),
                     timeout_seconds=stage.timeout_seconds,
-                    threads=threads,
+                    deadline_seconds=errors.deadline_seconds,
+                    circuit_breaker=stage.circuit_breaker,
+                    seams=seams,
                 )
             )
         outlets = []
@@ -107,9 +109,15 @@ class ReactiveRouteProcessor:
                 ],
                 operators,
             )
+        letters = None
+        if errors.dead_letter_queue is not None:
+            letters = Outlet(
+                errors.dead_letter_queue, None, 0, provider.targets(scope.scope_queue(errors.dead_letter_queue))
+            )
         self.lane = Lane(
             id=route_id,
             name=route.name,
+            queue=inbound.queue,
             inbox=provider.channel(
                 scope.scope_queue(inbound.queue),
                 scope.scope_subscription(inbound.queue, inbound.subscription),
@@ -120,8 +128,11 @@ class ReactiveRouteProcessor:
             table=table,
             limit=limit,
             first_only=route.outbound_mode == "first",
-            unrouted_fails=route.unrouted == "fail",
-            clock=clock,
+            unrouted=route.unrouted,
+            retry=RetryPolicy.of(errors),
+            deadline_seconds=errors.deadline_seconds,
+            dead_letters=letters,
+            clock=seams.clock,
         )
 
     @property

@@ -1,50 +1,78 @@
-"""How a message ends, or un-begins: its outcome is booked, its parent told, or it goes back to where it came from.
+"""How a message's attempt ends: its outcome is booked and its parent told, it waits to be tried again, or it goes back.
 
-Apart from the loop because nothing here awaits: whatever ends a message ends it in one step, between two of trio's.
+Apart from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any, Final
 
+import trio
+
+from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
-from factflow_engine.runtime.lane import DETACHED, Family, Lane
+from factflow_engine.runtime.guards import DeadlineExceededError
+from factflow_engine.runtime.lane import DETACHED, Child, Family, Lane, Waiting
 from factflow_engine.runtime.report import HeldMessage, Outcome
 from factflow_engine.runtime.stage import Stage
-from factflow_protocols import QueueFullError
+from factflow_engine.seams import Seams
+from factflow_protocols import CircuitOpenError, QueueFullError, Reject, RetryLater
 
 OnFailure = Callable[[Lane, Stage | None, Frame, bytes | None, Exception], None]
 
+ASK_AGAIN_SECONDS: Final = 1.0
+"""How long a message waits for what cannot say how long: room in a dead-letter queue, a breaker that was forced open."""
+
+CIRCUIT_OPEN: Final = "circuit_open"
+"""The reason for which a route is paused whose work all waits for a circuit breaker."""
+
 
 class UnroutedError(Exception):
-    """No outbound's condition held, and the route says that such a message fails."""
+    """No outbound's condition held, and the route does not want such a message filtered."""
 
-    def __init__(self) -> None:
-        super().__init__("no outbound took the message and the route has `unrouted: fail`")
+    def __init__(self, unrouted: str) -> None:
+        super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
+
+
+HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError)
+"""What another attempt cannot change."""
 
 
 class Settlement:
-    """Ends the messages of one execution.
+    """Ends the attempts of one execution's messages.
 
     Attributes:
-        given_back: What was interrupted in an adapter, and had been there for how long.
+        given_back: What was interrupted, and had been there for how long.
     """
 
-    def __init__(self, *, on_failure: OnFailure, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        seams: Seams,
+        on_failure: OnFailure,
+        on_wait: Callable[[float], None],
+        redacted: Callable[[str], str],
+        config_hash: str,
+    ) -> None:
         self.given_back: Final[list[HeldMessage]] = []
+        self._seams = seams
+        self._now = seams.clock.monotonic_ns
         self._on_failure = on_failure
-        self._now = now
+        self._on_wait = on_wait
+        self._redacted = redacted
+        self._config_hash = config_hash
+        self._serial = count()
+
+    # -- ends ------------------------------------------------------------------------------------------------------
 
     def end(self, lane: Lane, family: Family | None, outcome: Outcome) -> None:
         """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
         lane.count(outcome)
         if family is not None:
             self.end_child(lane, family)
-
-    def fail(self, lane: Lane, context: MessageContext, family: Family | None, error: Exception) -> None:
-        """End a message for which a stage, or the way out of its route, has raised."""
-        self._on_failure(lane, context.stage_of, context.frame, context.payload, error)
-        self.end(lane, family, Outcome.FAILED)
 
     def end_child(self, lane: Lane, family: Family) -> None:
         """Tell the family that one of its children has ended, and was counted."""
@@ -56,14 +84,145 @@ class Settlement:
         """End the parent if nothing of it is left to do."""
         if family.open or not family.exhausted:
             return
+        above = family.child.family if family.child is not None else None
         if family.interrupted:
-            self.give_back(lane, family.frame, family.above)
+            self.give_back(lane, family.frame, above)
         elif family.error is not None:
             error, stage = family.error
-            self._on_failure(lane, stage, family.frame, None, error)
-            self.end(lane, family.above, Outcome.FAILED)
+            self._fail(lane, stage, family.frame, family.frame.payload, family.child, error)
         else:
-            self.end(lane, family.above, Outcome.COMPLETED)
+            self.end(lane, above, Outcome.COMPLETED)
+
+    # -- failures --------------------------------------------------------------------------------------------------
+
+    def fail(self, lane: Lane, context: MessageContext, child: Child | None, error: Exception) -> None:
+        """End an attempt for which a stage, or the way out of its route, has raised.
+
+        What the engine was told to do is done; else the message is tried again, dead-lettered or failed.
+        """
+        self._fail(lane, context.stage_of, context.frame, context.payload, child, error)
+
+    def _fail(
+        self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, child: Child | None, error: Exception
+    ) -> None:
+        again = Child(frame, 0, None) if child is None else child
+        if isinstance(error, RetryLater):
+            self._wait(lane, again, stage, error.delay_seconds)
+            return
+        if isinstance(error, CircuitOpenError):
+            seconds = error.retry_after_seconds
+            self._wait(lane, again, stage, ASK_AGAIN_SECONDS if seconds is None else seconds, on_circuit=True)
+            guard = stage.guard if stage is not None else None
+            if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
+                lane.pauses.add(CIRCUIT_OPEN)
+            return
+        delay = None
+        if not isinstance(error, HOPELESS):
+            delay = lane.retry.delay(error, frame.attempt, self._seams.randomness.uniform)
+        if delay is not None and self._fits(lane, frame, delay):
+            frame = frame.restamp(attempt=frame.attempt + 1)
+            self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
+            return
+        give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
+        if not give_up():
+            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up)
+
+    def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
+        """Whether an attempt may begin after so many seconds."""
+        if lane.deadline_seconds is None:
+            return True
+        age = (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
+        return age + delay < lane.deadline_seconds
+
+    def _give_up(
+        self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, family: Family | None, error: Exception
+    ) -> bool:
+        """End a message for good; false, and nothing is done, while its dead-letter queue has no room."""
+        letters = lane.dead_letters
+        wanted = letters is not None and bool(letters.channels)  # a topic that nobody reads would lose it
+        if letters is None or not wanted or (isinstance(error, UnroutedError) and lane.unrouted == "fail"):
+            self._on_failure(lane, stage, frame, payload, error)
+            self.end(lane, family, Outcome.FAILED)
+            return True
+        if any(channel.is_full for channel in letters.channels):
+            return False
+        letter = frame.restamp(
+            attempt=1,
+            headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, error)},
+        )
+        for channel in letters.channels:
+            channel.append(letter)
+        self.end(lane, family, Outcome.DEAD_LETTERED)
+        return True
+
+    def _why(self, lane: Lane, stage: Stage | None, frame: Frame, error: Exception) -> dict[str, Any]:
+        """What a dead letter's header of that name says."""
+        return {
+            "route": lane.id,
+            "stage": None if stage is None else stage.info.stage,
+            "queue": lane.queue,
+            "error_type": type(error).__name__,
+            "error": self._redacted(error_text(error)),
+            "attempts": frame.attempt,
+            "time_ns": self._seams.clock.wall_ns(),
+            "config_hash": self._config_hash,
+        }
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def _wait(
+        self,
+        lane: Lane,
+        child: Child,
+        stage: Stage | None,
+        seconds: float,
+        *,
+        give_up: Callable[[], bool] | None = None,
+        on_circuit: bool = False,
+    ) -> None:
+        due = trio.current_time() + seconds
+        lane.books.retrying += 1
+        heappush(
+            lane.waiting,
+            Waiting(
+                due=due,
+                serial=next(self._serial),
+                child=child,
+                stage="" if stage is None else stage.info.stage,
+                since_ns=self._now(),
+                give_up=give_up,
+                on_circuit=on_circuit,
+            ),
+        )
+        self._on_wait(due)
+
+    def release(self, lane: Lane, now: float) -> None:
+        """Let those whose time has come be tried again, or end them."""
+        while lane.waiting and lane.waiting[0].due <= now:
+            self._release(lane, heappop(lane.waiting), now)
+
+    def release_circuits(self, lane: Lane) -> None:
+        """Let all that wait for a circuit breaker be tried again: one permits calls again."""
+        ready = sorted(waiting for waiting in lane.waiting if waiting.on_circuit)
+        if ready:
+            lane.waiting[:] = [waiting for waiting in lane.waiting if not waiting.on_circuit]
+            heapify(lane.waiting)
+            for waiting in ready:
+                self._release(lane, waiting, waiting.due)
+
+    def _release(self, lane: Lane, waiting: Waiting, now: float) -> None:
+        lane.books.retrying -= 1
+        if waiting.give_up is None:
+            lane.children.append(waiting.child)
+            if waiting.on_circuit:
+                lane.pauses.discard(CIRCUIT_OPEN)
+        elif not waiting.give_up():
+            lane.books.retrying += 1
+            waiting.due = now + ASK_AGAIN_SECONDS
+            heappush(lane.waiting, waiting)
+        lane.notify()
+
+    # -- interruption ----------------------------------------------------------------------------------------------
 
     def interrupt(self, worker: Worker, lane: Lane, context: MessageContext, family: Family | None) -> None:
         """Note who was interrupted, and give the message back."""
@@ -72,14 +231,11 @@ class Settlement:
 
     def note(self, worker: Worker, lane: Lane, context: MessageContext) -> None:
         """Note who was interrupted where."""
-        self.given_back.append(
-            HeldMessage(
-                route=lane.id,
-                stage=context.stage,
-                message_id=context.message_id,
-                seconds=(self._now() - worker.since_ns) / 1e9,
-            )
-        )
+        self._note(lane, context.stage, context.message_id, worker.since_ns)
+
+    def _note(self, lane: Lane, stage: str, message_id: str, since_ns: int) -> None:
+        seconds = (self._now() - since_ns) / 1e9
+        self.given_back.append(HeldMessage(route=lane.id, stage=stage, message_id=message_id, seconds=seconds))
 
     def give_back(self, lane: Lane, frame: Frame, family: Family | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
@@ -91,6 +247,17 @@ class Settlement:
             family.interrupted = True
             self.end_family(lane, family)
 
+    def give_back_waiting(self, lane: Lane) -> None:
+        """Un-begin what waits for a worker or for a time; the execution ends."""
+        while lane.children:
+            child = lane.children.popleft()
+            self.give_back(lane, child.frame, child.family)
+        for waiting in sorted(lane.waiting, reverse=True):
+            lane.books.retrying -= 1
+            self._note(lane, waiting.stage, waiting.child.frame.message_id.hex(), waiting.since_ns)
+            self.give_back(lane, waiting.child.frame, waiting.child.family)
+        lane.waiting.clear()
+
 
 def stranded(lane: Lane) -> Exception:
     """Why a message that has passed all stages could not leave the lane."""
@@ -100,4 +267,4 @@ def stranded(lane: Lane) -> Exception:
                 return QueueFullError(
                     outlet.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
                 )
-    return UnroutedError()
+    return UnroutedError(lane.unrouted)

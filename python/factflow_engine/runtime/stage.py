@@ -1,24 +1,20 @@
 """One adapter's place in a route, prepared for calling; apart from the loop so that the loop calls one shape only."""
 
-import inspect
-from collections.abc import Awaitable, Callable
-from functools import partial
+from __future__ import annotations
 
-import trio
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING
 
 from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
-from factflow_engine.seams import Threads
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
+from factflow_engine.native import MessageContext
+from factflow_engine.runtime.guards import Guard, StageCall, by_deadline, in_time
+from factflow_engine.seams import Seams, Threads
+from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
 
-StageCall = Callable[[PipelineContext], Awaitable[AdapterResult | None]]
-
-
-class StageTimeoutError(TimeoutError):
-    """An adapter took longer than its stage's `timeout_seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the adapter did not return within timeout_seconds: {seconds:g}")
+if TYPE_CHECKING:
+    from factflow_engine.config import CircuitBreakerConfig
 
 
 class Stage:
@@ -33,10 +29,22 @@ class Stage:
         label: Tells the ids of this stage's children from those of another's.
         stateful: The adapter if it has state to open, finish and close.
         is_stateful: Whether there is one.
+        guard: Its circuit breakers, if it has any.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
 
-    __slots__ = ("call", "condition", "in_thread", "info", "is_stateful", "label", "stateful", "threads", "touched")
+    __slots__ = (
+        "call",
+        "condition",
+        "guard",
+        "in_thread",
+        "info",
+        "is_stateful",
+        "label",
+        "stateful",
+        "threads",
+        "touched",
+    )
 
     def __init__(
         self,
@@ -45,7 +53,9 @@ class Stage:
         adapter: PipelineAdapter,
         condition: Condition | None,
         timeout_seconds: float | None,
-        threads: Threads,
+        deadline_seconds: float | None,
+        circuit_breaker: CircuitBreakerConfig | None,
+        seams: Seams,
     ) -> None:
         self.info = info
         self.condition = condition
@@ -53,19 +63,21 @@ class Stage:
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
         self.is_stateful = self.stateful is not None
         self.touched = True
-        self.threads = threads
+        self.threads = seams.threads
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
-        call: StageCall = partial(_call_in_thread, adapter, threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function
-        self.call = call if timeout_seconds is None else partial(_call_in_time, call, timeout_seconds)
+        call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
+        if timeout_seconds is not None:
+            call = in_time(call, timeout_seconds)
+        self.guard: Guard | None = None
+        if circuit_breaker is not None:
+            self.guard = Guard(
+                call, circuit_breaker, name=f"{info.route}/{info.stage}", clock=seams.clock, randomness=seams.randomness
+            )
+            call = self.guard.call
+        if deadline_seconds is not None:
+            call = by_deadline(call, deadline_seconds, seams.clock)
+        self.call = call
 
 
-async def _call_in_thread(adapter: PipelineAdapter, threads: Threads, context: PipelineContext) -> AdapterResult | None:
+async def _call_in_thread(adapter: PipelineAdapter, threads: Threads, context: MessageContext) -> AdapterResult | None:
     return await threads.run(partial(adapter.process, context))  # type: ignore[arg-type]  # synchronous, as checked
-
-
-async def _call_in_time(call: StageCall, seconds: float, context: PipelineContext) -> AdapterResult | None:
-    # A scope of its own costs microseconds, and only stages that ask for a time-out pay it. What the adapter returned
-    # counts even if the time ran out meanwhile: a thread cannot be interrupted.
-    with trio.move_on_after(seconds):
-        return await call(context)
-    raise StageTimeoutError(seconds)

@@ -30,22 +30,8 @@ def refuse_unsupported(config: PipelineGlobalConfig) -> None:
 
 
 def _of_route(route: RouteConfig) -> Iterator[str]:
-    errors = route.error_handling
-    if errors.max_retries > 0:
-        yield f"error_handling.max_retries: {errors.max_retries}: there are no retries yet; write 0"
-    if errors.dead_letter_queue is not None:
-        yield "error_handling.dead_letter_queue: there are no dead letters yet; remove it, failures are in the report"
-    if errors.deadline_seconds is not None:
-        yield "error_handling.deadline_seconds: there are no deadlines yet; remove it, or use timeout_seconds on a stage"
-    if route.unrouted == "dead_letter":
-        yield "unrouted: dead_letter: there are no dead letters yet; write `filter` or `fail`"
     if route.backpressure is not None and route.backpressure.algorithm != "fixed":
         yield (
             f"backpressure.algorithm: {route.backpressure.algorithm}: limits do not adapt yet; "
             "write `fixed`, or remove the section and set inbound.concurrency"
         )
-    if route.circuit_breaker is not None:
-        yield "circuit_breaker: there are no circuit breakers yet; remove it"
-    for stage in route.adapters:
-        if stage.circuit_breaker is not None and route.circuit_breaker is None:
-            yield f"adapters.{stage.name}.circuit_breaker: there are no circuit breakers yet; remove it"

@@ -50,12 +50,13 @@ macro_rules! books {
                 }
             )*
 
-            /// Messages begun and not ended; derived, so that the books always balance.
+            /// Messages begun, not ended and not waiting; derived, so that the books always balance.
             #[getter]
             fn in_flight(&self) -> i64 {
-                let ended = [&self.completed, &self.filtered, &self.dead_lettered, &self.failed];
-                let ended: u64 = ended.iter().map(|count| count.get()).sum();
-                self.received.get().cast_signed() - ended.cast_signed()
+                let others =
+                    [&self.completed, &self.filtered, &self.dead_lettered, &self.failed, &self.retrying];
+                let others: u64 = others.iter().map(|count| count.get()).sum();
+                self.received.get().cast_signed() - others.cast_signed()
             }
         }
     };
@@ -69,4 +70,5 @@ books! {
     filtered, set_filtered;
     dead_lettered, set_dead_lettered;
     failed, set_failed;
+    retrying, set_retrying;
 }

@@ -217,10 +217,10 @@ impl Carrier {
     #[pyo3(signature = (turn, /))]
     fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
         let children = self.children.bind(py).is_truthy()?;
-        let work = if self.intake_closed.load(Relaxed) {
-            0
-        } else {
+        let work = if self.takes(py) {
             self.inbox.bind(py).borrow().waiting().cast_signed()
+        } else {
+            0
         };
         let busy = self.busy.load(Relaxed);
         if busy >= self.limit.load(Relaxed)

@@ -209,9 +209,16 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
+    /// Whether the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself.
+    pub(super) fn takes(&self, py: Python<'_>) -> bool {
+        let retrying = self.books.get().retrying.get();
+        !self.intake_closed.load(Relaxed)
+            && (retrying == 0 || retrying < self.inbox.bind(py).borrow().capacity() as u64)
+    }
+
     /// Whether a worker that already holds a permit may take another message.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.intake_closed.load(Relaxed) || !self.pauses.bind(py).is_empty() {
+        if !self.takes(py) || !self.pauses.bind(py).is_empty() {
             return Ok(false);
         }
         let drivers = self.drivers.bind(py).len()?.cast_signed();

@@ -35,6 +35,10 @@ impl Line {
         self.is_read
     }
 
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub fn is_armed(&self) -> bool {
         self.armed
     }

@@ -1,0 +1,133 @@
+"""What stands between the loop and an adapter's call: a time-out, a circuit breaker, a message's deadline.
+
+Each wraps the awaitable call of a stage; a stage that asks for none of them pays for none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from factflow_engine import resilience
+from factflow_engine.native import MessageContext
+from factflow_engine.seams import Clock, Randomness
+from factflow_protocols import AdapterResult
+
+if TYPE_CHECKING:
+    from factflow_engine.config import CircuitBreakerConfig
+    from factflow_engine.resilience import AdapterCircuitMetrics, CircuitBreaker, CircuitEvents
+
+StageCall = Callable[[MessageContext], Awaitable[AdapterResult | None]]
+
+
+class StageTimeoutError(TimeoutError):
+    """An adapter took longer than its stage's `timeout_seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the adapter did not return within timeout_seconds: {seconds:g}")
+
+
+class DeadlineExceededError(TimeoutError):
+    """A message is older than `error_handling.deadline_seconds` allows."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the message was not done within deadline_seconds: {seconds:g}, counted since it was published"
+        )
+
+
+def in_time(call: StageCall, seconds: float) -> StageCall:
+    """A call that may take so long."""
+
+    # A scope of its own costs microseconds, and only stages that ask for a time-out pay it. What the adapter returned
+    # counts even if the time ran out meanwhile: a thread cannot be interrupted.
+    async def timed(context: MessageContext) -> AdapterResult | None:
+        with trio.move_on_after(seconds):
+            return await call(context)
+        raise StageTimeoutError(seconds)
+
+    return timed
+
+
+def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
+    """A call that must end so long after its message was published."""
+
+    async def bounded(context: MessageContext) -> AdapterResult | None:
+        left = seconds - (clock.wall_ns() - context.frame.time_ns) / 1e9
+        if left > 0:
+            with trio.move_on_after(left):
+                return await call(context)
+        raise DeadlineExceededError(seconds)
+
+    return bounded
+
+
+class Guard:
+    """A call behind a circuit breaker, or behind one of several by what a field of the message says.
+
+    Attributes:
+        key: The field; None if there is one breaker for all messages.
+        events: What happens to the breakers.
+    """
+
+    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "key")
+
+    events: CircuitEvents
+
+    def __init__(
+        self, call: StageCall, section: CircuitBreakerConfig, *, name: str, clock: Clock, randomness: Randomness
+    ) -> None:
+        self.key = section.key
+        self._call = call
+        self._clock = clock
+        self._key_path = () if section.key is None else tuple(section.key.split("."))
+        self._breaker = self._breakers = None
+        if section.key is None:
+            self._breaker = resilience.CircuitBreaker(section, name=name, clock=clock, randomness=randomness)
+            self.events = self._breaker.events
+        else:
+            self._breakers = resilience.DomainMetrics(section, name=name, clock=clock, randomness=randomness)
+            self.events = self._breakers.events
+
+    def metrics(self) -> AdapterCircuitMetrics:
+        """What the breakers are and have counted."""
+        now_ns = self._clock.monotonic_ns()
+        source = self._breaker if self._breakers is None else self._breakers
+        assert source is not None
+        return source.metrics(now_ns)
+
+    async def call(self, context: MessageContext) -> AdapterResult | None:
+        """Call the adapter if the breaker permits, and tell it how that ended.
+
+        Raises:
+            CircuitOpenError: It does not.
+
+        Cancellation: the call counts as nothing.
+        """
+        breaker = self._breaker_of(context)
+        permit = breaker.acquire_nowait()
+        started_ns = permit.acquired_ns
+        try:
+            result = await self._call(context)
+        except BaseException as error:
+            if trio.current_effective_deadline() == -math.inf:
+                permit.release()  # an error made of a cancellation says nothing of what was called
+            else:
+                now_ns = self._clock.monotonic_ns()
+                permit.record(now_ns, max(now_ns - started_ns, 0), error)
+            raise
+        now_ns = self._clock.monotonic_ns()
+        permit.record(now_ns, max(now_ns - started_ns, 0))
+        return result
+
+    def _breaker_of(self, context: MessageContext) -> CircuitBreaker:
+        if self._breaker is not None:
+            return self._breaker
+        assert self._breakers is not None
+        value = context.message
+        for name in self._key_path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return self._breakers.breaker("" if value is None else str(value))

@@ -1,0 +1,138 @@
+"""Messages that were given up: where they go, what they say, and what happens when they cannot go there."""
+
+import trio
+
+from factflow_engine.runtime.report import Outcome
+from factflow_protocols import AdapterResult, Reject
+from support.pipelines import assert_books_balance, run, running
+
+
+async def reject(context):
+    raise Reject("never")
+
+
+async def change_and_fail(context):
+    context.message["n"] = 0
+    raise ValueError("no good")
+
+
+DEAD = "error_handling: {max_retries: 2, retry_delay_seconds: 1, dead_letter_queue: /queue/dead}"
+
+
+async def test_a_dead_letter_is_the_original_message_and_says_why(autojump_clock):
+    async with running(
+        f"routes: {{r: {{inbound: {{queue: /queue/in}}, adapters: [{{type: forward}}, {{type: a, name: breaks}}], {DEAD}}}}}",
+        adapters={"a": change_and_fail},
+    ) as execution:
+        async with execution.subscribe("/queue/dead") as letters:
+            sent = await execution.publish("r", {"n": 7}, headers={"tenant": "x"}, key="k")
+            [delivery] = await letters.receive(10)
+            await letters.settle([delivery])
+        report = await execution.wait()
+    letter = delivery.message
+    assert letter.value() == {"n": 7}
+    assert (letter.message_id.hex(), letter.key, letter.attempt) == (sent, "k", 1)
+    assert letter.headers["tenant"] == "x"
+    why = letter.headers["dead_letter"]
+    assert why.pop("time_ns") > 1_700_000_000_000_000_000
+    assert why == {
+        "route": "r",
+        "stage": "breaks",
+        "queue": "/queue/in",
+        "error_type": "ValueError",
+        "error": "no good",
+        "attempts": 3,
+        "config_hash": report.config_hash,
+    }
+    assert report.outcomes[Outcome.DEAD_LETTERED] == 1
+    assert report.failures == ()
+    assert_books_balance(report)
+
+
+async def test_a_dead_letter_queue_may_be_another_routes_inbox():
+    seen = []
+
+    async def note(context):
+        seen.append((context.message, context.headers["dead_letter"]["error_type"]))
+
+    report = await run(
+        """
+routes:
+  r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/graves}}
+  graves: {inbound: {queue: /queue/graves}, adapters: [{type: note}]}
+""",
+        adapters={"reject": reject, "note": note},
+        publish=[("r", 1), ("r", 2)],
+    )
+    assert seen == [(1, "Reject"), (2, "Reject")]
+    assert report.routes["r"].dead_lettered == 2
+
+
+async def test_a_full_dead_letter_queue_keeps_the_messages_and_holds_the_route_back(autojump_clock):
+    """Two letters fit; nobody reads them until later; nothing is lost and nothing grows without bound."""
+    async with running(
+        """
+routes:
+  r: {inbound: {capacity: 4, concurrency: 1}, adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead}}
+""",
+        adapters={"reject": reject},
+    ) as execution:
+
+        async def feed():
+            for number in range(20):
+                await execution.publish("r", number)
+
+        async with (
+            execution.subscribe("/queue/dead", capacity=2, prefetch=100) as letters,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(feed)
+            await trio.sleep(10)
+            route = execution.statistics().routes["r"]
+            assert route.dead_lettered == 2
+            assert 4 <= route.retrying <= 5
+            assert route.waiting == 4
+            assert_books_balance(execution.statistics())
+            got = []
+            while len(got) < 20:
+                deliveries = await letters.receive(10)
+                await letters.settle(deliveries)
+                got += [delivery.message.value() for delivery in deliveries]
+        report = await execution.wait()
+    assert sorted(got) == list(range(20))
+    assert report.routes["r"].dead_lettered == 20
+
+
+async def test_a_topic_that_nobody_reads_is_no_place_for_dead_letters():
+    report = await run(
+        "routes: {r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /topic/dead}}}",
+        adapters={"reject": reject},
+        publish=[("r", 1)],
+    )
+    assert report.outcomes[Outcome.FAILED] == 1
+    assert report.failures[0].error_type == "Reject"
+
+
+async def test_a_message_that_no_outbound_takes_may_be_dead_lettered_untried(autojump_clock):
+    calls = []
+
+    async def count(context):
+        calls.append(1)
+        return AdapterResult.forward()
+
+    report = await run(
+        """
+routes:
+  r:
+    adapters: [{type: count}]
+    outbound: [{route: s, condition: {field: n, operator: eq, value: 1}}, {route: s, condition: {field: n, operator: eq, value: 2}}]
+    unrouted: dead_letter
+    error_handling: {max_retries: 5, dead_letter_queue: /queue/dead}
+  s: {adapters: [{type: forward}]}
+""",
+        adapters={"count": count},
+        publish=[("r", {"n": 1}), ("r", {"n": 3})],
+    )
+    assert len(calls) == 2
+    assert report.routes["r"].dead_lettered == 1
+    assert report.routes["s"].completed == 1

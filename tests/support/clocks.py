@@ -1,0 +1,21 @@
+"""Seams whose clock is trio's, virtual under a mock clock: what waits there waits here too."""
+
+import dataclasses
+
+import trio
+
+from factflow_engine.seams import Seams
+
+
+class TrioClock:
+    """Trio's clock as an execution sees it."""
+
+    def monotonic_ns(self):
+        return round(trio.current_time() * 1e9)
+
+    def wall_ns(self):
+        return 1_700_000_000_000_000_000 + self.monotonic_ns()
+
+
+def seams_on_trio_time() -> Seams:
+    return dataclasses.replace(Seams.real(), clock=TrioClock())
