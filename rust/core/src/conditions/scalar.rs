@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
-use smallvec::SmallVec;
 
 use super::equality::number;
 use super::literal::Literal;
 use super::number::NumberKey;
+use super::texts::Texts;
 use crate::value::Token;
 
 type Map<K, T> = HashMap<K, T, FxBuildHasher>;
-/// Short ones lie in the map itself, which saves a look into memory elsewhere.
-type Text = SmallVec<[u8; 16]>;
 
 /// A value without parts. Numbers that are equal are the same scalar, whatever their types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,8 +63,8 @@ pub struct ScalarMap<T> {
     no: Option<T>,
     yes: Option<T>,
     numbers: Map<NumberKey, T>,
-    texts: Map<Text, T>,
-    data: Map<Text, T>,
+    texts: Texts<T>,
+    data: Texts<T>,
     instants: Map<(i64, u32), T>,
 }
 
@@ -77,8 +75,8 @@ impl<T> Default for ScalarMap<T> {
             no: None,
             yes: None,
             numbers: Map::default(),
-            texts: Map::default(),
-            data: Map::default(),
+            texts: Texts::default(),
+            data: Texts::default(),
             instants: Map::default(),
         }
     }
@@ -114,10 +112,10 @@ impl<T> ScalarMap<T> {
                 self.numbers.insert(number, value);
             }
             Scalar::Str(text) => {
-                self.texts.insert(Text::from_slice(&text), value);
+                self.texts.insert(&text, value);
             }
             Scalar::Bin(data) => {
-                self.data.insert(Text::from_slice(&data), value);
+                self.data.insert(&data, value);
             }
             Scalar::Timestamp(seconds, nanoseconds) => {
                 self.instants.insert((seconds, nanoseconds), value);

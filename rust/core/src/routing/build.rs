@@ -212,7 +212,7 @@ fn index(
                 let field = FieldIndex::new(keys, &intervals)?;
                 table.statistics.fields += 1;
                 table.statistics.automata += usize::from(field.has_automaton());
-                Some(Box::new(field))
+                Some(field)
             });
     }
     Ok(())

@@ -7,6 +7,7 @@ use core::cmp::Ordering;
 
 use crate::conditions::interval::Bounds;
 
+use super::grid::Grid;
 use super::ranges::Ranges;
 
 /// Intervals of one kind of value, each with a number.
@@ -23,6 +24,8 @@ pub struct Ends<T> {
     ends: Vec<T>,
     /// For ends that are numbers: about where each is, in the same order. Denser in memory, so quicker to search.
     rough: Vec<f64>,
+    /// Where to look among these.
+    grid: Grid,
 }
 
 impl<T: Clone> Ends<T> {
@@ -38,6 +41,7 @@ impl<T: Clone> Ends<T> {
         Self {
             ends,
             rough: Vec::new(),
+            grid: Grid::default(),
         }
     }
 
@@ -66,7 +70,8 @@ impl<T: Clone> Ends<T> {
             return None;
         }
         // Ends at another place are on that side of the value; those at the same place are compared exactly.
-        let low = self.rough.partition_point(|&end| end < place);
+        let (first, behind) = self.grid.stretch(place, self.rough.len());
+        let low = first + self.rough[first..behind].partition_point(|&end| end < place);
         let rest = &self.rough[low..];
         let same = match rest.first() {
             Some(&end) if end <= place => rest.partition_point(|&end| end <= place),
@@ -117,6 +122,7 @@ impl<T: Clone> Stab<T> {
     /// The same with about where each end is: of two ends the greater's place is not below the other's.
     pub fn with_rough_places(mut self, place: impl Fn(&T) -> f64) -> Self {
         self.ends.rough = self.ends.ends.iter().map(place).collect();
+        self.ends.grid = Grid::new(&self.ends.rough);
         self
     }
 

@@ -41,7 +41,7 @@ pub struct Statistics {
 pub struct Table {
     pub(super) scope: Scope,
     /// The index of a slot's field, if it has one.
-    pub(super) field_of_slot: Vec<Option<Box<FieldIndex>>>,
+    pub(super) field_of_slot: Vec<Option<FieldIndex>>,
     /// Where each list begins in `members`, and one end more.
     pub(super) lists: Vec<u32>,
     pub(super) members: Vec<u32>,
