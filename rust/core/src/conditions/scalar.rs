@@ -82,23 +82,26 @@ impl<T> Default for ScalarMap<T> {
     }
 }
 
-impl<T> ScalarMap<T> {
+impl<T: Copy + Default> ScalarMap<T> {
     /// What a value maps to; nothing if it has parts.
     #[inline]
     #[must_use]
-    pub fn get(&self, token: Token<'_>) -> Option<&T> {
+    pub fn get(&self, token: Token<'_>) -> Option<T> {
         match token {
             Token::Str(text) => self.texts.get(text),
-            Token::Nil => self.nil.as_ref(),
-            Token::Bool(false) => self.no.as_ref(),
-            Token::Bool(true) => self.yes.as_ref(),
+            Token::Nil => self.nil,
+            Token::Bool(false) => self.no,
+            Token::Bool(true) => self.yes,
             Token::Bin(data) => self.data.get(data),
             Token::Timestamp {
                 seconds,
                 nanoseconds,
-            } => self.instants.get(&(seconds, nanoseconds)),
+            } => self.instants.get(&(seconds, nanoseconds)).copied(),
             Token::Array(_) | Token::Map(_) | Token::Ext(..) => None,
-            token => self.numbers.get(&number(token).and_then(NumberKey::of)?),
+            token => self
+                .numbers
+                .get(&number(token).and_then(NumberKey::of)?)
+                .copied(),
         }
     }
 

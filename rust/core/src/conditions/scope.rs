@@ -96,7 +96,7 @@ impl Scope {
     }
 
     fn key(&mut self, parent: usize, key: &[u8]) -> usize {
-        if let Some(&child) = self.nodes[parent].keys.get(key) {
+        if let Some(child) = self.nodes[parent].keys.get(key) {
             return child;
         }
         let child = self.nodes.len();
@@ -172,7 +172,6 @@ impl Scope {
                 Some(key) if wanted > 0 => node
                     .keys
                     .get(key)
-                    .copied()
                     .filter(|&child| slots.get(child) == MISSING),
                 _ => None,
             };

@@ -40,7 +40,7 @@ impl AffixIndex {
                 break;
             }
             let affix = hashes.affix(length);
-            if let Some(&hit) = self.texts.get_hashed(hashes.next(length), affix) {
+            if let Some(hit) = self.texts.get_hashed(hashes.next(length), affix) {
                 found(hit);
             }
         }
@@ -89,7 +89,7 @@ impl<'a> Hashes<'a> {
 
     /// The hash of what stands there in that length; none is below the one before.
     #[inline]
-    fn next(&mut self, length: usize) -> u32 {
+    fn next(&mut self, length: usize) -> u64 {
         if length < 8 {
             return hash(self.affix(length));
         }
@@ -118,12 +118,12 @@ mod tests {
             let numbered = texts.iter().zip(0..);
             let index = AffixIndex::new(
                 end,
-                numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::One(number))).collect(),
+                numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect(),
             );
             let mut found = Vec::new();
             index.find(text.as_bytes(), &mut |hit| match hit {
-                Hit::One(number) => found.push(number),
-                Hit::List(_) | Hit::RepeatedList(_) => {}
+                Hit::Conjunction(number) => found.push(number),
+                _ => {}
             });
             found.sort_unstable();
             let expected: Vec<u32> = numbered

@@ -1,13 +1,16 @@
 //! From conditions to a table: normal form, a census of what could be filed where, a choice for each conjunction.
 
+use std::collections::HashMap;
+
 use aho_corasick::BuildError;
+use rustc_hash::FxBuildHasher;
 
 use crate::conditions::predicate::Predicate;
 use crate::conditions::{Node, Scope};
 
 use super::access::{Cover, cover};
 use super::cost::{Census, Ticket, numbered};
-use super::field::{FieldIndex, Hit};
+use super::field::{Candidate, FieldIndex, Hit};
 use super::normal::normalise;
 use super::table::{Conjunction, Statistics, Table};
 
@@ -26,7 +29,8 @@ struct Part {
 /// Conjunctions, and where each of them is filed.
 struct Files {
     conjunctions: Vec<Conjunction>,
-    remaining: Vec<u32>,
+    /// Lists of parts that were met, each with its number.
+    tests: HashMap<Vec<u32>, u32, FxBuildHasher>,
     parts: Vec<Node>,
     /// By question: the part that asks exactly that.
     shared: Vec<Option<u32>>,
@@ -55,7 +59,7 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
 
     let mut files = Files {
         conjunctions: Vec::with_capacity(drafts.len()),
-        remaining: Vec::new(),
+        tests: HashMap::default(),
         parts: Vec::new(),
         shared: vec![None; census.keys()],
         keys: vec![Vec::new(); census.keys()],
@@ -72,12 +76,24 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
         scope,
         lists: vec![0],
         members: Vec::new(),
-        conjunctions: files.conjunctions,
-        remaining: files.remaining,
+        tests: Vec::with_capacity(files.tests.len()),
+        remaining: Vec::new(),
         parts: files.parts,
-        always: files.always,
+        always: files
+            .always
+            .iter()
+            .map(|&number| files.conjunctions[number as usize].candidate)
+            .collect(),
+        conjunctions: files.conjunctions,
         statistics,
     };
+    let mut tests: Vec<_> = files.tests.into_iter().collect();
+    tests.sort_unstable_by_key(|&(_, number)| number);
+    for (mut parts, _) in tests {
+        let begin = numbered(table.remaining.len());
+        table.remaining.append(&mut parts);
+        table.tests.push((begin, numbered(table.remaining.len())));
+    }
     index(&mut table, census, &files.keys, &files.intervals)?;
     Ok(table)
 }
@@ -118,15 +134,11 @@ impl Files {
         }
         self.is_kept[rule as usize] = true;
         parts.sort_by_key(|part| effort(&part.node));
-        let begin = numbered(self.remaining.len());
-        for part in parts {
-            let place = self.place(part);
-            self.remaining.push(place);
-        }
+        let asked: Vec<u32> = parts.into_iter().map(|part| self.place(part)).collect();
+        let next = numbered(self.tests.len());
+        let test = *self.tests.entry(asked).or_insert(next);
         self.conjunctions.push(Conjunction {
-            rule,
-            begin,
-            end: numbered(self.remaining.len()),
+            candidate: Candidate { rule, test },
             is_repeated,
         });
     }
@@ -152,7 +164,7 @@ impl Files {
         let mut asked: Vec<u32> = self
             .always
             .iter()
-            .map(|&number| self.conjunctions[number as usize].rule)
+            .map(|&number| self.conjunctions[number as usize].candidate.rule)
             .collect();
         asked.dedup();
         let never = self.is_kept.iter().filter(|kept| !**kept).count();
@@ -183,8 +195,14 @@ fn index(
         }
         let is_repeated = key.is_repeated();
         let hit = match filed[..] {
-            // Nearly every question is asked by one rule only: that saves two looks into memory.
-            [one] if !is_repeated => Hit::One(one),
+            [one] if !is_repeated => {
+                let conjunction = table.conjunctions[one as usize];
+                if conjunction.is_repeated {
+                    Hit::Conjunction(one)
+                } else {
+                    Hit::One(conjunction.candidate)
+                }
+            }
             _ => {
                 let list = numbered(table.lists.len() - 1);
                 table.members.extend_from_slice(filed);

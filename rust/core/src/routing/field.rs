@@ -15,15 +15,27 @@ use super::cost::ByKind;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
+/// A conjunction that an index names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Its rule's place in the table.
+    pub rule: u32,
+    /// What remains to be asked of it: a place in the table's tests.
+    pub test: u32,
+}
+
 /// What an index names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hit {
     /// A list of conjunctions.
     List(u32),
     /// A list of conjunctions that may be named as often as the value is long.
     RepeatedList(u32),
-    /// One conjunction.
-    One(u32),
+    /// One conjunction, which is named once for a message at most. Nearly every question is asked by one rule only,
+    /// so all that is needed of that one lies here.
+    One(Candidate),
+    /// One conjunction, by its number.
+    Conjunction(u32),
 }
 
 /// All that is filed under one slot, apart by kinds of values: looking at a value touches what is for its kind only.
@@ -53,6 +65,12 @@ struct OtherIndex {
     elements: Option<ScalarMap<Hit>>,
     data: Option<Stab<Box<[u8]>>>,
     instants: Option<Stab<(i64, u32)>>,
+}
+
+impl Default for Hit {
+    fn default() -> Self {
+        Self::One(Candidate::default())
+    }
 }
 
 impl FieldIndex {
@@ -92,7 +110,7 @@ impl FieldIndex {
         field.texts = (!texts.is_empty()).then(|| Box::new(texts));
         field.numbers = (!sorted.numbers.is_empty()).then(|| {
             let stab = Stab::new(&sorted.numbers, compare_literals);
-            Box::new(stab.with_rough_places(NumberLiteral::rough))
+            Box::new(stab.with_places(NumberLiteral::rough))
         });
         others.data = (!sorted.data.is_empty()).then(|| Stab::new(&sorted.data, Ord::cmp));
         others.instants =
@@ -126,12 +144,12 @@ impl FieldIndex {
             }
             return Ok(());
         }
-        if let Some(&hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
+        if let Some(hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
             found(hit);
         }
         if let (Some(stab), Some(number)) = (&self.numbers, number(token)) {
             stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
-                found(Hit::One(one));
+                found(Hit::Conjunction(one));
             });
         }
         match &self.others {
@@ -152,7 +170,7 @@ impl TextIndex {
 
     #[inline]
     fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
-        if let Some(&hit) = self.equal.get(text) {
+        if let Some(hit) = self.equal.get(text) {
             found(hit);
         }
         if let Some(prefixes) = &self.prefixes {
@@ -166,7 +184,7 @@ impl TextIndex {
         }
         if let Some(stab) = &self.within {
             stab.find(|end| Some(text.cmp(end.as_bytes())), &mut |one| {
-                found(Hit::One(one));
+                found(Hit::Conjunction(one));
             });
         }
     }
@@ -187,7 +205,9 @@ impl OtherIndex {
         match token {
             Token::Bin(data) => {
                 if let Some(stab) = &self.data {
-                    stab.find(|end| Some(data.cmp(end)), &mut |one| found(Hit::One(one)));
+                    stab.find(|end| Some(data.cmp(end)), &mut |one| {
+                        found(Hit::Conjunction(one))
+                    });
                 }
             }
             Token::Timestamp {
@@ -197,7 +217,7 @@ impl OtherIndex {
                 if let Some(stab) = &self.instants {
                     let instant = (seconds, nanoseconds);
                     stab.find(|end| Some(instant.cmp(end)), &mut |one| {
-                        found(Hit::One(one));
+                        found(Hit::Conjunction(one));
                     });
                 }
             }
@@ -219,7 +239,7 @@ impl OtherIndex {
         };
         for _ in 0..count {
             let (token, _) = read(bytes, at)?;
-            if let Some(&hit) = elements.get(token) {
+            if let Some(hit) = elements.get(token) {
                 found(hit);
             }
             at = past(bytes, at)?;
