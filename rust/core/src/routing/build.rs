@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use crate::conditions::predicate::Predicate;
 use crate::conditions::{Node, Scope};
 
-use super::access::{Cover, cover};
+use super::access::{Cover, covers};
 use super::cost::{Census, Ticket, numbered};
 use super::field::{Candidate, FieldIndex, Hit};
 use super::normal::normalise;
@@ -23,7 +23,14 @@ struct Draft {
 /// A part of a conjunction, and what it can be filed under.
 struct Part {
     node: Node,
-    tickets: Option<(Vec<Ticket>, bool)>,
+    options: Vec<Filing>,
+}
+
+/// Entries under which a part can be filed.
+struct Filing {
+    tickets: Vec<Ticket>,
+    /// As [`Cover::exact`].
+    exact: bool,
 }
 
 /// Conjunctions, and where each of them is filed.
@@ -102,21 +109,26 @@ impl Files {
     /// Files a conjunction under its cheapest part; drops it if it can hold for no message.
     fn add(&mut self, Draft { rule, mut parts }: Draft, census: &Census) {
         let number = numbered(self.conjunctions.len());
-        let cost = |part: &Part| {
-            let (tickets, exact) = part.tickets.as_ref()?;
-            let sum: u64 = tickets.iter().map(|&ticket| census.cost(ticket)).sum();
-            Some((sum, !exact))
+        let cost = |filing: &Filing| {
+            let costs = filing.tickets.iter().map(|&ticket| census.cost(ticket));
+            (costs.sum::<u64>(), !filing.exact)
         };
-        let best = (0..parts.len())
-            .filter_map(|at| Some((cost(&parts[at])?, at)))
-            .min();
+        let mut best = None;
+        for (at, part) in parts.iter().enumerate() {
+            for (option, filing) in part.options.iter().enumerate() {
+                let this = (cost(filing), at, option);
+                if best.is_none_or(|best| this < best) {
+                    best = Some(this);
+                }
+            }
+        }
         let mut is_repeated = false;
-        let filed = best.and_then(|(_, at)| Some((at, parts[at].tickets.clone()?)));
+        let filed = best.map(|(_, at, option)| (at, parts[at].options.swap_remove(option)));
         match filed {
             None => self.always.push(number),
             // A part that holds for no message: nor does the conjunction.
-            Some((_, (tickets, _))) if tickets.is_empty() => return,
-            Some((at, (tickets, exact))) => {
+            Some((_, Filing { tickets, .. })) if tickets.is_empty() => return,
+            Some((at, Filing { tickets, exact })) => {
                 is_repeated = tickets.len() > 1;
                 for ticket in tickets {
                     match ticket {
@@ -146,12 +158,12 @@ impl Files {
     /// Where a part is kept: with the same part of another rule, if there is one and it can be told to be the same.
     fn place(&mut self, part: Part) -> u32 {
         let next = numbered(self.parts.len());
-        if let Some((tickets, true)) = &part.tickets {
-            if let [Ticket::Key(key)] = tickets[..] {
-                if let Some(known) = self.shared[key as usize] {
+        if let [Filing { tickets, exact }] = &part.options[..] {
+            if let ([Ticket::Key(key)], true) = (&tickets[..], *exact) {
+                if let Some(known) = self.shared[*key as usize] {
                     return known;
                 }
-                self.shared[key as usize] = Some(next);
+                self.shared[*key as usize] = Some(next);
             }
         }
         self.parts.push(part.node);
@@ -252,16 +264,15 @@ fn draft(rule: u32, branch: Node, census: &mut Census) -> Draft {
     let parts = nodes
         .into_iter()
         .map(|node| {
-            let tickets = cover(&node).map(|Cover { entries, exact }| {
-                (
-                    entries
-                        .into_iter()
-                        .map(|entry| census.file(entry))
-                        .collect(),
-                    exact,
-                )
-            });
-            Part { node, tickets }
+            let file = |Cover { entries, exact }: Cover| Filing {
+                tickets: entries
+                    .into_iter()
+                    .map(|entry| census.file(entry))
+                    .collect(),
+                exact,
+            };
+            let options = covers(&node).into_iter().map(file).collect();
+            Part { node, options }
         })
         .collect();
     Draft { rule, parts }
