@@ -121,9 +121,10 @@ mod tests {
                 numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect(),
             );
             let mut found = Vec::new();
-            index.find(text.as_bytes(), &mut |hit| match hit {
-                Hit::Conjunction(number) => found.push(number),
-                _ => {}
+            index.find(text.as_bytes(), &mut |hit| {
+                if let Hit::Conjunction(number) = hit {
+                    found.push(number);
+                }
             });
             found.sort_unstable();
             let expected: Vec<u32> = numbered

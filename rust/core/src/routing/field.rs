@@ -206,7 +206,7 @@ impl OtherIndex {
             Token::Bin(data) => {
                 if let Some(stab) = &self.data {
                     stab.find(|end| Some(data.cmp(end)), &mut |one| {
-                        found(Hit::Conjunction(one))
+                        found(Hit::Conjunction(one));
                     });
                 }
             }

@@ -19,10 +19,10 @@ impl Grid {
         let (Some(&least), Some(&greatest)) = (sorted.first(), sorted.last()) else {
             return Self::default();
         };
-        let last = u32::try_from(sorted.len() - 1).unwrap_or(u32::MAX);
+        let steps = u32::try_from(sorted.len() - 1).unwrap_or(u32::MAX);
         let mut grid = Self {
             least,
-            scale: f64::from(last) / (greatest - least),
+            scale: f64::from(steps) / (greatest - least),
             before: Vec::new(),
         };
         // Not so if one of them is infinite, all are the same, or they are so near that the scale overflows.

@@ -53,23 +53,22 @@ fn alternation(branches: &[Hir]) -> Option<Texts> {
 /// What each stretch of exactly known parts requires, and what the other parts require.
 fn concatenation(parts: &[Hir]) -> Vec<Texts> {
     let mut found = Vec::new();
-    let mut offer = |texts: Option<Texts>| found.extend(texts);
     let mut stretch = vec![Vec::new()];
     for part in parts {
         if matches!(part.kind(), HirKind::Look(_)) {
             continue; // it takes no text: what is before and behind it is adjacent
         }
         let Some(texts) = exactly(part) else {
-            offer(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));
-            sets(part).into_iter().for_each(|texts| offer(Some(texts)));
+            found.extend(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));
+            found.extend(sets(part));
             continue;
         };
         match crossed(&stretch, &texts) {
             Some(longer) => stretch = longer,
-            None => offer(useful(core::mem::replace(&mut stretch, texts))),
+            None => found.extend(useful(core::mem::replace(&mut stretch, texts))),
         }
     }
-    offer(useful(stretch));
+    found.extend(useful(stretch));
     found
 }
 
