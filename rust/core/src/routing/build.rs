@@ -299,3 +299,32 @@ fn effort(node: &Node) -> u32 {
         Node::AnyElement(_) => 50,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::build;
+    use crate::conditions::{Compiler, NoOperators, Source};
+
+    fn matches(pattern: &str) -> Source {
+        let text = |text: &str| Source::Str(text.to_owned());
+        Source::Map(vec![
+            (text("field"), text("line")),
+            (text("operator"), text("matches")),
+            (text("value"), text(pattern)),
+        ])
+    }
+
+    #[test]
+    fn patterns_that_share_their_longest_text_are_filed_under_what_tells_them_apart() {
+        let mut operators = NoOperators;
+        let mut compiler = Compiler::new(&mut operators, 1 << 20);
+        let rules = (10..30)
+            .map(|number| matches(&format!("customer.*id{number}")))
+            .map(|source| compiler.compile(&source).unwrap())
+            .collect();
+        let (scope, _) = compiler.finish();
+        let table = build(rules, scope).unwrap();
+        let most = table.lists.windows(2).map(|list| list[1] - list[0]).max();
+        assert_eq!(most, Some(1), "rules under one text");
+    }
+}
