@@ -19,7 +19,6 @@ pub(crate) mod equality;
 mod finding;
 mod instant;
 pub(crate) mod interval;
-mod keys;
 mod kind;
 mod length;
 pub(crate) mod literal;
@@ -38,6 +37,7 @@ mod source;
 pub(crate) mod stride;
 mod suggest;
 pub(crate) mod text;
+pub(crate) mod texts;
 
 pub use compile::{
     Compiler, MAX_DEPTH, MAX_NODES, MAX_PATTERNS_BYTES, NoOperators, Operators, compile,

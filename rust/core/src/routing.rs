@@ -8,7 +8,7 @@
 //!    out: an `any_of` further in is filed under all of its alternatives at once.
 //! 2. Of each conjunction the part that the fewest rules share is chosen (`access`, `cost`): an equality, a prefix or
 //!    suffix, an interval, a text that must occur (`required` reads it off patterns), or mere presence.
-//! 3. Each field has an index for each of these (`field`): a hash map, a rolling hash over lengths, a search tree over
+//! 3. Each field has an index for each of these (`field`): a hash map, a hash taken along the lengths, a grid over
 //!    interval ends, one Aho-Corasick automaton.
 //! 4. A message is walked once; the indices of the fields that it has name candidates; what remains of each candidate
 //!    is asked of it (`table`). A conjunction with nothing to file it under (all its parts are negative) is always
@@ -25,6 +25,7 @@ mod affix;
 mod build;
 mod cost;
 mod field;
+mod grid;
 mod normal;
 mod ranges;
 mod required;

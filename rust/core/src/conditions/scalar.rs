@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
-use smallvec::SmallVec;
 
 use super::equality::number;
 use super::literal::Literal;
 use super::number::NumberKey;
+use super::texts::Texts;
 use crate::value::Token;
 
 type Map<K, T> = HashMap<K, T, FxBuildHasher>;
-/// Short ones lie in the map itself, which saves a look into memory elsewhere.
-type Text = SmallVec<[u8; 16]>;
 
 /// A value without parts. Numbers that are equal are the same scalar, whatever their types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,8 +63,8 @@ pub struct ScalarMap<T> {
     no: Option<T>,
     yes: Option<T>,
     numbers: Map<NumberKey, T>,
-    texts: Map<Text, T>,
-    data: Map<Text, T>,
+    texts: Texts<T>,
+    data: Texts<T>,
     instants: Map<(i64, u32), T>,
 }
 
@@ -77,30 +75,33 @@ impl<T> Default for ScalarMap<T> {
             no: None,
             yes: None,
             numbers: Map::default(),
-            texts: Map::default(),
-            data: Map::default(),
+            texts: Texts::default(),
+            data: Texts::default(),
             instants: Map::default(),
         }
     }
 }
 
-impl<T> ScalarMap<T> {
+impl<T: Copy + Default> ScalarMap<T> {
     /// What a value maps to; nothing if it has parts.
     #[inline]
     #[must_use]
-    pub fn get(&self, token: Token<'_>) -> Option<&T> {
+    pub fn get(&self, token: Token<'_>) -> Option<T> {
         match token {
             Token::Str(text) => self.texts.get(text),
-            Token::Nil => self.nil.as_ref(),
-            Token::Bool(false) => self.no.as_ref(),
-            Token::Bool(true) => self.yes.as_ref(),
+            Token::Nil => self.nil,
+            Token::Bool(false) => self.no,
+            Token::Bool(true) => self.yes,
             Token::Bin(data) => self.data.get(data),
             Token::Timestamp {
                 seconds,
                 nanoseconds,
-            } => self.instants.get(&(seconds, nanoseconds)),
+            } => self.instants.get(&(seconds, nanoseconds)).copied(),
             Token::Array(_) | Token::Map(_) | Token::Ext(..) => None,
-            token => self.numbers.get(&number(token).and_then(NumberKey::of)?),
+            token => self
+                .numbers
+                .get(&number(token).and_then(NumberKey::of)?)
+                .copied(),
         }
     }
 
@@ -114,10 +115,10 @@ impl<T> ScalarMap<T> {
                 self.numbers.insert(number, value);
             }
             Scalar::Str(text) => {
-                self.texts.insert(Text::from_slice(&text), value);
+                self.texts.insert(&text, value);
             }
             Scalar::Bin(data) => {
-                self.data.insert(Text::from_slice(&data), value);
+                self.data.insert(&data, value);
             }
             Scalar::Timestamp(seconds, nanoseconds) => {
                 self.instants.insert((seconds, nanoseconds), value);

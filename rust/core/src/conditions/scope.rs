@@ -10,10 +10,10 @@
 //! Invariants: a node is visited at most once a walk, a byte is looked at a bounded number of times, and the walk
 //! recurses no deeper than the longest path.
 
-use super::keys::Keys;
 use super::path::Segment;
 use super::place::Place;
 use super::stride::{key, past};
+use super::texts::Texts;
 use crate::value::{Error, Token, read};
 
 /// A slot whose value is not in the message.
@@ -49,7 +49,7 @@ pub struct Scope {
 /// A node's slot is its place in [`Scope::nodes`]; the root is 0.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    keys: Keys,
+    keys: Texts<usize>,
     elements: Vec<(i64, usize)>,
 }
 

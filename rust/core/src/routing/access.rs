@@ -3,6 +3,7 @@
 use crate::conditions::Segment;
 use crate::conditions::interval::Interval;
 use crate::conditions::literal::Literal;
+use crate::conditions::pattern::Pattern;
 use crate::conditions::predicate::Predicate;
 use crate::conditions::scalar::{NoScalar, Scalar};
 use crate::conditions::text::End;
@@ -56,7 +57,22 @@ pub struct Cover {
 /// More entries than this are not filed; the part's neighbours are, or the conjunction is always asked.
 const MOST_ENTRIES: usize = 100_000;
 
-/// What a part can be filed under; `None` if there is nothing, as for all that is negative.
+/// All that a part can be filed under, each of it alone; nothing for all that is negative.
+pub fn covers(node: &Node) -> Vec<Cover> {
+    if let Node::Leaf(leaf) = node {
+        if let (Predicate::Matches(pattern), [], false) =
+            (&leaf.predicate, &*leaf.place.rest, leaf.negated)
+        {
+            let sets = of_pattern(leaf.place.slot, pattern);
+            if !sets.is_empty() {
+                return sets;
+            }
+        }
+    }
+    cover(node).into_iter().collect()
+}
+
+/// The best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for all that is negative.
 pub fn cover(node: &Node) -> Option<Cover> {
     match node {
         Node::Leaf(leaf) => of_leaf(leaf),
@@ -163,22 +179,27 @@ fn of_leaf(leaf: &Leaf) -> Option<Cover> {
                 true,
             )
         }
-        Predicate::Matches(pattern) => match required(pattern.hir()) {
-            Some(texts) => {
-                let exact = matches!(pattern.hir().kind(), HirKind::Literal(_));
-                keys(
-                    slot,
-                    texts.into_iter().map(|text| Key::Search(text.into())),
-                    exact,
-                )
-            }
-            None => present(slot, false),
-        },
+        Predicate::Matches(pattern) => of_pattern(slot, pattern)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| present(slot, false)),
         Predicate::Kind(_)
         | Predicate::Length(_)
         | Predicate::Network(_)
         | Predicate::Custom(_) => present(slot, false),
     })
+}
+
+/// One for each set of texts that a pattern requires.
+fn of_pattern(slot: usize, pattern: &Pattern) -> Vec<Cover> {
+    let exact = matches!(pattern.hir().kind(), HirKind::Literal(_));
+    required(pattern.hir())
+        .into_iter()
+        .map(|texts| {
+            let texts = texts.into_iter().map(|text| Key::Search(text.into()));
+            keys(slot, texts, exact)
+        })
+        .collect()
 }
 
 fn of_elements(slot: usize, predicate: &Predicate) -> Cover {

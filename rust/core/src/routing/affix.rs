@@ -1,20 +1,8 @@
-//! All of many texts that stand at the start, or the end, of a text: one rolling hash along it, one probe a length.
-
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
-use rustc_hash::FxBuildHasher;
-use smallvec::SmallVec;
+//! All of many texts that stand at the start, or the end, of a text: one hash taken along it, one probe a length.
 
 use super::field::Hit;
 use crate::conditions::text::End;
-
-/// A text, and what it names. Short ones lie in the table itself.
-#[derive(Clone, Debug)]
-struct Affix {
-    text: SmallVec<[u8; 16]>,
-    hit: Hit,
-}
+use crate::conditions::texts::{Texts, finished, hash, mixed, word};
 
 /// Texts, each with what it names.
 #[derive(Clone, Debug)]
@@ -22,14 +10,11 @@ pub struct AffixIndex {
     end: End,
     /// Distinct lengths in order.
     lengths: Vec<usize>,
-    /// By the hash of all bytes, counted from the end where they stand.
-    table: HashMap<u64, Affix, FxBuildHasher>,
-    /// Those whose hash another one has already.
-    collisions: HashMap<u64, Vec<Affix>, FxBuildHasher>,
+    texts: Texts<Hit>,
 }
 
 impl AffixIndex {
-    /// An index of texts that stand at this end.
+    /// An index of distinct texts that stand at this end.
     pub fn new(end: End, texts: Vec<(Box<[u8]>, Hit)>) -> Self {
         let mut lengths: Vec<usize> = texts.iter().map(|(text, _)| text.len()).collect();
         lengths.sort_unstable();
@@ -37,72 +22,116 @@ impl AffixIndex {
         let mut index = Self {
             end,
             lengths,
-            table: HashMap::default(),
-            collisions: HashMap::default(),
+            texts: Texts::default(),
         };
         for (text, hit) in texts {
-            let mut hash = SEED;
-            for at in 0..text.len() {
-                hash = rolled(hash, index.byte(&text, at));
-            }
-            let affix = Affix {
-                text: SmallVec::from_slice(&text),
-                hit,
-            };
-            match index.table.entry(hash) {
-                Entry::Vacant(place) => {
-                    place.insert(affix);
-                }
-                Entry::Occupied(_) => index.collisions.entry(hash).or_default().push(affix),
-            }
+            let hash = Hashes::new(end, &text).next(text.len());
+            index.texts.insert_hashed(hash, &text, hit);
         }
         index
     }
 
-    /// The byte that is so far from the end.
-    #[inline]
-    fn byte(&self, text: &[u8], at: usize) -> u8 {
-        match self.end {
-            End::Start => text[at],
-            End::End => text[text.len() - 1 - at],
-        }
-    }
-
     /// Calls `found` with what every text names that stands at the end of this one.
+    #[inline]
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
-        let mut hash = SEED;
-        let mut at = 0;
+        let mut hashes = Hashes::new(self.end, text);
         for &length in &self.lengths {
             if length > text.len() {
                 break;
             }
-            while at < length {
-                hash = rolled(hash, self.byte(text, at));
-                at += 1;
-            }
-            let Some(first) = self.table.get(&hash) else {
-                continue;
-            };
-            let affix = match self.end {
-                End::Start => &text[..length],
-                End::End => &text[text.len() - length..],
-            };
-            if *first.text == *affix {
-                found(first.hit);
-            }
-            if let Some(others) = self.collisions.get(&hash) {
-                for other in others.iter().filter(|other| *other.text == *affix) {
-                    found(other.hit);
-                }
+            let affix = hashes.affix(length);
+            if let Some(hit) = self.texts.get_hashed(hashes.next(length), affix) {
+                found(hit);
             }
         }
     }
 }
 
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+/// Hashes of what stands at the end of a text, each longer than the one before.
+struct Hashes<'a> {
+    end: End,
+    text: &'a [u8],
+    state: u64,
+    /// Bytes that the state has seen.
+    seen: usize,
+}
 
-/// One step of FNV-1a. It need not resist an attacker: the table's keys are the rules' and its lookups are verified.
-#[inline]
-fn rolled(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+impl<'a> Hashes<'a> {
+    #[inline]
+    fn new(end: End, text: &'a [u8]) -> Self {
+        let mut hashes = Self {
+            end,
+            text,
+            state: 0,
+            seen: 8,
+        };
+        hashes.state = hashes.word(0);
+        hashes
+    }
+
+    /// What stands at the end in that length, which is not above the text's.
+    #[inline]
+    fn affix(&self, length: usize) -> &'a [u8] {
+        match self.end {
+            End::Start => &self.text[..length],
+            End::End => &self.text[self.text.len() - length..],
+        }
+    }
+
+    /// The word that is so many bytes from the end.
+    #[inline]
+    fn word(&self, from_end: usize) -> u64 {
+        match self.end {
+            End::Start => word(self.text, from_end),
+            End::End => word(self.text, self.text.len().wrapping_sub(from_end + 8)),
+        }
+    }
+
+    /// The hash of what stands there in that length; none is below the one before.
+    #[inline]
+    fn next(&mut self, length: usize) -> u64 {
+        if length < 8 {
+            return hash(self.affix(length));
+        }
+        while self.seen + 8 < length {
+            self.state = mixed(self.state, self.word(self.seen));
+            self.seen += 8;
+        }
+        finished(self.state, self.word(length - 8), length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AffixIndex, End, Hit};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_finds_what_comparing_each_text_finds(
+            texts in proptest::collection::btree_set("[ab]{1,3}|a{0,40}b{1,3}", 0..20),
+            text in "a{0,40}[ab]{0,4}a{0,12}",
+            at_start in any::<bool>(),
+        ) {
+            let end = if at_start { End::Start } else { End::End };
+            let stands = |affix: &str| if at_start { text.starts_with(affix) } else { text.ends_with(affix) };
+            let numbered = texts.iter().zip(0..);
+            let index = AffixIndex::new(
+                end,
+                numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect(),
+            );
+            let mut found = Vec::new();
+            index.find(text.as_bytes(), &mut |hit| {
+                if let Hit::Conjunction(number) = hit {
+                    found.push(number);
+                }
+            });
+            found.sort_unstable();
+            let expected: Vec<u32> = numbered
+                .filter(|(affix, _)| stands(affix.as_str()))
+                .map(|(_, number)| number)
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! From conditions to a table: normal form, a census of what could be filed where, a choice for each conjunction.
 
+use std::collections::HashMap;
+
 use aho_corasick::BuildError;
+use rustc_hash::FxBuildHasher;
 
 use crate::conditions::predicate::Predicate;
 use crate::conditions::{Node, Scope};
 
-use super::access::{Cover, cover};
+use super::access::{Cover, covers};
 use super::cost::{Census, Ticket, numbered};
-use super::field::{FieldIndex, Hit};
+use super::field::{Candidate, FieldIndex, Hit};
 use super::normal::normalise;
 use super::table::{Conjunction, Statistics, Table};
 
@@ -20,13 +23,21 @@ struct Draft {
 /// A part of a conjunction, and what it can be filed under.
 struct Part {
     node: Node,
-    tickets: Option<(Vec<Ticket>, bool)>,
+    options: Vec<Filing>,
+}
+
+/// Entries under which a part can be filed.
+struct Filing {
+    tickets: Vec<Ticket>,
+    /// As [`Cover::exact`].
+    exact: bool,
 }
 
 /// Conjunctions, and where each of them is filed.
 struct Files {
     conjunctions: Vec<Conjunction>,
-    remaining: Vec<u32>,
+    /// Lists of parts that were met, each with its number.
+    tests: HashMap<Vec<u32>, u32, FxBuildHasher>,
     parts: Vec<Node>,
     /// By question: the part that asks exactly that.
     shared: Vec<Option<u32>>,
@@ -55,7 +66,7 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
 
     let mut files = Files {
         conjunctions: Vec::with_capacity(drafts.len()),
-        remaining: Vec::new(),
+        tests: HashMap::default(),
         parts: Vec::new(),
         shared: vec![None; census.keys()],
         keys: vec![Vec::new(); census.keys()],
@@ -72,12 +83,24 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
         scope,
         lists: vec![0],
         members: Vec::new(),
-        conjunctions: files.conjunctions,
-        remaining: files.remaining,
+        tests: Vec::with_capacity(files.tests.len()),
+        remaining: Vec::new(),
         parts: files.parts,
-        always: files.always,
+        always: files
+            .always
+            .iter()
+            .map(|&number| files.conjunctions[number as usize].candidate)
+            .collect(),
+        conjunctions: files.conjunctions,
         statistics,
     };
+    let mut tests: Vec<_> = files.tests.into_iter().collect();
+    tests.sort_unstable_by_key(|&(_, number)| number);
+    for (mut parts, _) in tests {
+        let begin = numbered(table.remaining.len());
+        table.remaining.append(&mut parts);
+        table.tests.push((begin, numbered(table.remaining.len())));
+    }
     index(&mut table, census, &files.keys, &files.intervals)?;
     Ok(table)
 }
@@ -86,21 +109,26 @@ impl Files {
     /// Files a conjunction under its cheapest part; drops it if it can hold for no message.
     fn add(&mut self, Draft { rule, mut parts }: Draft, census: &Census) {
         let number = numbered(self.conjunctions.len());
-        let cost = |part: &Part| {
-            let (tickets, exact) = part.tickets.as_ref()?;
-            let sum: u64 = tickets.iter().map(|&ticket| census.cost(ticket)).sum();
-            Some((sum, !exact))
+        let cost = |filing: &Filing| {
+            let costs = filing.tickets.iter().map(|&ticket| census.cost(ticket));
+            (costs.sum::<u64>(), !filing.exact)
         };
-        let best = (0..parts.len())
-            .filter_map(|at| Some((cost(&parts[at])?, at)))
-            .min();
+        let mut best = None;
+        for (at, part) in parts.iter().enumerate() {
+            for (option, filing) in part.options.iter().enumerate() {
+                let this = (cost(filing), at, option);
+                if best.is_none_or(|best| this < best) {
+                    best = Some(this);
+                }
+            }
+        }
         let mut is_repeated = false;
-        let filed = best.and_then(|(_, at)| Some((at, parts[at].tickets.clone()?)));
+        let filed = best.map(|(_, at, option)| (at, parts[at].options.swap_remove(option)));
         match filed {
             None => self.always.push(number),
             // A part that holds for no message: nor does the conjunction.
-            Some((_, (tickets, _))) if tickets.is_empty() => return,
-            Some((at, (tickets, exact))) => {
+            Some((_, Filing { tickets, .. })) if tickets.is_empty() => return,
+            Some((at, Filing { tickets, exact })) => {
                 is_repeated = tickets.len() > 1;
                 for ticket in tickets {
                     match ticket {
@@ -118,15 +146,11 @@ impl Files {
         }
         self.is_kept[rule as usize] = true;
         parts.sort_by_key(|part| effort(&part.node));
-        let begin = numbered(self.remaining.len());
-        for part in parts {
-            let place = self.place(part);
-            self.remaining.push(place);
-        }
+        let asked: Vec<u32> = parts.into_iter().map(|part| self.place(part)).collect();
+        let next = numbered(self.tests.len());
+        let test = *self.tests.entry(asked).or_insert(next);
         self.conjunctions.push(Conjunction {
-            rule,
-            begin,
-            end: numbered(self.remaining.len()),
+            candidate: Candidate { rule, test },
             is_repeated,
         });
     }
@@ -134,12 +158,12 @@ impl Files {
     /// Where a part is kept: with the same part of another rule, if there is one and it can be told to be the same.
     fn place(&mut self, part: Part) -> u32 {
         let next = numbered(self.parts.len());
-        if let Some((tickets, true)) = &part.tickets {
-            if let [Ticket::Key(key)] = tickets[..] {
-                if let Some(known) = self.shared[key as usize] {
+        if let [Filing { tickets, exact }] = &part.options[..] {
+            if let ([Ticket::Key(key)], true) = (&tickets[..], *exact) {
+                if let Some(known) = self.shared[*key as usize] {
                     return known;
                 }
-                self.shared[key as usize] = Some(next);
+                self.shared[*key as usize] = Some(next);
             }
         }
         self.parts.push(part.node);
@@ -152,7 +176,7 @@ impl Files {
         let mut asked: Vec<u32> = self
             .always
             .iter()
-            .map(|&number| self.conjunctions[number as usize].rule)
+            .map(|&number| self.conjunctions[number as usize].candidate.rule)
             .collect();
         asked.dedup();
         let never = self.is_kept.iter().filter(|kept| !**kept).count();
@@ -183,8 +207,14 @@ fn index(
         }
         let is_repeated = key.is_repeated();
         let hit = match filed[..] {
-            // Nearly every question is asked by one rule only: that saves two looks into memory.
-            [one] if !is_repeated => Hit::One(one),
+            [one] if !is_repeated => {
+                let conjunction = table.conjunctions[one as usize];
+                if conjunction.is_repeated {
+                    Hit::Conjunction(one)
+                } else {
+                    Hit::One(conjunction.candidate)
+                }
+            }
             _ => {
                 let list = numbered(table.lists.len() - 1);
                 table.members.extend_from_slice(filed);
@@ -212,7 +242,7 @@ fn index(
                 let field = FieldIndex::new(keys, &intervals)?;
                 table.statistics.fields += 1;
                 table.statistics.automata += usize::from(field.has_automaton());
-                Some(Box::new(field))
+                Some(field)
             });
     }
     Ok(())
@@ -234,16 +264,15 @@ fn draft(rule: u32, branch: Node, census: &mut Census) -> Draft {
     let parts = nodes
         .into_iter()
         .map(|node| {
-            let tickets = cover(&node).map(|Cover { entries, exact }| {
-                (
-                    entries
-                        .into_iter()
-                        .map(|entry| census.file(entry))
-                        .collect(),
-                    exact,
-                )
-            });
-            Part { node, tickets }
+            let file = |Cover { entries, exact }: Cover| Filing {
+                tickets: entries
+                    .into_iter()
+                    .map(|entry| census.file(entry))
+                    .collect(),
+                exact,
+            };
+            let options = covers(&node).into_iter().map(file).collect();
+            Part { node, options }
         })
         .collect();
     Draft { rule, parts }
@@ -268,5 +297,34 @@ fn effort(node: &Node) -> u32 {
         Node::Not(inner) => effort(inner),
         Node::All(parts) | Node::Any(parts) => parts.iter().map(effort).sum::<u32>() + 1,
         Node::AnyElement(_) => 50,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::build;
+    use crate::conditions::{Compiler, NoOperators, Source};
+
+    fn matches(pattern: &str) -> Source {
+        let text = |text: &str| Source::Str(text.to_owned());
+        Source::Map(vec![
+            (text("field"), text("line")),
+            (text("operator"), text("matches")),
+            (text("value"), text(pattern)),
+        ])
+    }
+
+    #[test]
+    fn patterns_that_share_their_longest_text_are_filed_under_what_tells_them_apart() {
+        let mut operators = NoOperators;
+        let mut compiler = Compiler::new(&mut operators, 1 << 20);
+        let rules = (10..30)
+            .map(|number| matches(&format!("customer.*id{number}")))
+            .map(|source| compiler.compile(&source).unwrap())
+            .collect();
+        let (scope, _) = compiler.finish();
+        let table = build(rules, scope).unwrap();
+        let most = table.lists.windows(2).map(|list| list[1] - list[0]).max();
+        assert_eq!(most, Some(1), "rules under one text");
     }
 }

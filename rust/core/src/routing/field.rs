@@ -3,9 +3,10 @@
 use crate::conditions::equality::number;
 use crate::conditions::interval::Interval;
 use crate::conditions::number::{NumberLiteral, compare, compare_literals};
-use crate::conditions::scalar::ScalarMap;
-use crate::conditions::stride::past;
+use crate::conditions::scalar::{Scalar, ScalarMap};
+use crate::conditions::stride::{past, text};
 use crate::conditions::text::End;
+use crate::conditions::texts::Texts;
 use crate::value::{Error, Token, read};
 
 use super::access::Key;
@@ -14,30 +15,62 @@ use super::cost::ByKind;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
+/// A conjunction that an index names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Its rule's place in the table.
+    pub rule: u32,
+    /// What remains to be asked of it: a place in the table's tests.
+    pub test: u32,
+}
+
 /// What an index names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hit {
     /// A list of conjunctions.
     List(u32),
     /// A list of conjunctions that may be named as often as the value is long.
     RepeatedList(u32),
-    /// One conjunction.
-    One(u32),
+    /// One conjunction, which is named once for a message at most. Nearly every question is asked by one rule only,
+    /// so all that is needed of that one lies here.
+    One(Candidate),
+    /// One conjunction, by its number.
+    Conjunction(u32),
 }
 
-/// All that is filed under one slot.
+/// All that is filed under one slot, apart by kinds of values: looking at a value touches what is for its kind only.
 #[derive(Clone, Debug, Default)]
 pub struct FieldIndex {
     present: Option<Hit>,
-    equal: Option<ScalarMap<Hit>>,
-    elements: Option<ScalarMap<Hit>>,
+    texts: Option<Box<TextIndex>>,
+    numbers: Option<Box<Stab<NumberLiteral>>>,
+    /// Equalities with all but texts.
+    equal: Option<Box<ScalarMap<Hit>>>,
+    others: Option<Box<OtherIndex>>,
+}
+
+/// What is filed under texts.
+#[derive(Clone, Debug, Default)]
+struct TextIndex {
+    equal: Texts<Hit>,
     prefixes: Option<AffixIndex>,
     suffixes: Option<AffixIndex>,
     search: Option<SearchIndex>,
-    numbers: Option<Stab<NumberLiteral>>,
-    texts: Option<Stab<Box<str>>>,
+    within: Option<Stab<Box<str>>>,
+}
+
+/// What is filed under rarer kinds.
+#[derive(Clone, Debug, Default)]
+struct OtherIndex {
+    elements: Option<ScalarMap<Hit>>,
     data: Option<Stab<Box<[u8]>>>,
     instants: Option<Stab<(i64, u32)>>,
+}
+
+impl Default for Hit {
+    fn default() -> Self {
+        Self::One(Candidate::default())
+    }
 }
 
 impl FieldIndex {
@@ -49,38 +82,47 @@ impl FieldIndex {
         let mut field = Self::default();
         let mut prefixes = Vec::new();
         let mut suffixes = Vec::new();
-        let mut texts = Vec::new();
+        let mut searched = Vec::new();
+        let mut texts = TextIndex::default();
+        let mut others = OtherIndex::default();
         for (key, hit) in keys {
             match key {
                 Key::Present => field.present = Some(hit),
+                Key::Equal(Scalar::Str(text)) => texts.equal.insert(&text, hit),
                 Key::Equal(scalar) => field.equal.get_or_insert_default().insert(scalar, hit),
-                Key::Element(scalar) => field.elements.get_or_insert_default().insert(scalar, hit),
+                Key::Element(scalar) => {
+                    others.elements.get_or_insert_default().insert(scalar, hit);
+                }
                 Key::Prefix(text) => prefixes.push((text, hit)),
                 Key::Suffix(text) => suffixes.push((text, hit)),
-                Key::Search(text) => texts.push((text, hit)),
+                Key::Search(text) => searched.push((text, hit)),
             }
         }
-        field.prefixes = (!prefixes.is_empty()).then(|| AffixIndex::new(End::Start, prefixes));
-        field.suffixes = (!suffixes.is_empty()).then(|| AffixIndex::new(End::End, suffixes));
-        if !texts.is_empty() {
-            let texts: Vec<(&[u8], Hit)> =
-                texts.iter().map(|(text, hit)| (&**text, *hit)).collect();
-            field.search = Some(SearchIndex::new(&texts)?);
-        }
         let sorted = ByKind::new(intervals.iter().copied());
+        texts.prefixes = (!prefixes.is_empty()).then(|| AffixIndex::new(End::Start, prefixes));
+        texts.suffixes = (!suffixes.is_empty()).then(|| AffixIndex::new(End::End, suffixes));
+        if !searched.is_empty() {
+            let searched: Vec<(&[u8], Hit)> =
+                searched.iter().map(|(text, hit)| (&**text, *hit)).collect();
+            texts.search = Some(SearchIndex::new(&searched)?);
+        }
+        texts.within = (!sorted.texts.is_empty()).then(|| Stab::new(&sorted.texts, Ord::cmp));
+        field.texts = (!texts.is_empty()).then(|| Box::new(texts));
         field.numbers = (!sorted.numbers.is_empty()).then(|| {
-            Stab::new(&sorted.numbers, compare_literals).with_rough_places(NumberLiteral::rough)
+            let stab = Stab::new(&sorted.numbers, compare_literals);
+            Box::new(stab.with_places(NumberLiteral::rough))
         });
-        field.texts = (!sorted.texts.is_empty()).then(|| Stab::new(&sorted.texts, Ord::cmp));
-        field.data = (!sorted.data.is_empty()).then(|| Stab::new(&sorted.data, Ord::cmp));
-        field.instants =
+        others.data = (!sorted.data.is_empty()).then(|| Stab::new(&sorted.data, Ord::cmp));
+        others.instants =
             (!sorted.instants.is_empty()).then(|| Stab::new(&sorted.instants, Ord::cmp));
+        field.others = (!others.is_empty()).then(|| Box::new(others));
         Ok(field)
     }
 
     /// Whether an automaton searches this field's texts.
-    pub const fn has_automaton(&self) -> bool {
-        self.search.is_some()
+    pub fn has_automaton(&self) -> bool {
+        let texts = self.texts.as_ref();
+        texts.is_some_and(|texts| texts.search.is_some())
     }
 
     /// Calls `found` with all that the value at `at` is filed under; some more than once.
@@ -89,41 +131,48 @@ impl FieldIndex {
         if let Some(hit) = self.present {
             found(hit);
         }
+        if let Some(text) = text(bytes, at) {
+            if let Some(texts) = &self.texts {
+                texts.find(text, found);
+            }
+            return Ok(());
+        }
         let (token, next) = read(bytes, at)?;
-        if let Some(&hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
+        if let Token::Str(text) = token {
+            if let Some(texts) = &self.texts {
+                texts.find(text, found);
+            }
+            return Ok(());
+        }
+        if let Some(hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
             found(hit);
         }
-        match token {
-            Token::Str(text) => self.find_text(text, found),
-            Token::Bin(data) => {
-                if let Some(stab) = &self.data {
-                    stab.find(|end| Some(data.cmp(end)), &mut |one| found(Hit::One(one)));
-                }
-            }
-            Token::Timestamp {
-                seconds,
-                nanoseconds,
-            } => {
-                if let Some(stab) = &self.instants {
-                    let instant = (seconds, nanoseconds);
-                    stab.find(|end| Some(instant.cmp(end)), &mut |one| {
-                        found(Hit::One(one));
-                    });
-                }
-            }
-            Token::Array(count) => self.find_elements(bytes, next, count, found)?,
-            token => {
-                if let (Some(stab), Some(number)) = (&self.numbers, number(token)) {
-                    stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
-                        found(Hit::One(one));
-                    });
-                }
-            }
+        if let (Some(stab), Some(number)) = (&self.numbers, number(token)) {
+            stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
+                found(Hit::Conjunction(one));
+            });
         }
-        Ok(())
+        match &self.others {
+            Some(others) => others.find(bytes, token, next, found),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TextIndex {
+    const fn is_empty(&self) -> bool {
+        self.equal.is_empty()
+            && self.prefixes.is_none()
+            && self.suffixes.is_none()
+            && self.search.is_none()
+            && self.within.is_none()
     }
 
-    fn find_text(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
+    #[inline]
+    fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
+        if let Some(hit) = self.equal.get(text) {
+            found(hit);
+        }
         if let Some(prefixes) = &self.prefixes {
             prefixes.find(text, found);
         }
@@ -133,11 +182,49 @@ impl FieldIndex {
         if let Some(search) = &self.search {
             search.find(text, found);
         }
-        if let Some(stab) = &self.texts {
+        if let Some(stab) = &self.within {
             stab.find(|end| Some(text.cmp(end.as_bytes())), &mut |one| {
-                found(Hit::One(one));
+                found(Hit::Conjunction(one));
             });
         }
+    }
+}
+
+impl OtherIndex {
+    const fn is_empty(&self) -> bool {
+        self.elements.is_none() && self.data.is_none() && self.instants.is_none()
+    }
+
+    fn find(
+        &self,
+        bytes: &[u8],
+        token: Token<'_>,
+        next: usize,
+        found: &mut impl FnMut(Hit),
+    ) -> Result<(), Error> {
+        match token {
+            Token::Bin(data) => {
+                if let Some(stab) = &self.data {
+                    stab.find(|end| Some(data.cmp(end)), &mut |one| {
+                        found(Hit::Conjunction(one));
+                    });
+                }
+            }
+            Token::Timestamp {
+                seconds,
+                nanoseconds,
+            } => {
+                if let Some(stab) = &self.instants {
+                    let instant = (seconds, nanoseconds);
+                    stab.find(|end| Some(instant.cmp(end)), &mut |one| {
+                        found(Hit::Conjunction(one));
+                    });
+                }
+            }
+            Token::Array(count) => return self.find_elements(bytes, next, count, found),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn find_elements(
@@ -152,7 +239,7 @@ impl FieldIndex {
         };
         for _ in 0..count {
             let (token, _) = read(bytes, at)?;
-            if let Some(&hit) = elements.get(token) {
+            if let Some(hit) = elements.get(token) {
                 found(hit);
             }
             at = past(bytes, at)?;

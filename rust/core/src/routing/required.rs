@@ -1,7 +1,8 @@
 //! Texts one of which every match of a pattern holds, read off the pattern's syntax tree.
 //!
-//! The `regex` crates extract prefixes and suffixes for their own search; a rule is better filed under the longest text
-//! anywhere in its pattern, so this looks at the middle too.
+//! The `regex` crates extract prefixes and suffixes for their own search; a rule is better filed under the rarest text
+//! anywhere in its pattern, so this looks at the middle too. Which one is the rarest only the other rules tell: the
+//! longest may be a word that thousands of patterns share. So all candidates are offered.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -9,63 +10,65 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 const MOST_TEXTS: usize = 32;
 /// Longer texts find no fewer messages.
 const LONGEST: usize = 64;
+/// More sets than this are not offered.
+const MOST_SETS: usize = 16;
 
-/// Texts, one of which is part of every match; none of them is empty. `None` if there is no such set.
-pub fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
-    best(hir).map(|mut texts| {
+/// Texts, one of which is part of every match; none of them is empty.
+pub type Texts = Vec<Vec<u8>>;
+
+/// All such sets that there are, those of the longest texts first.
+pub fn required(hir: &Hir) -> Vec<Texts> {
+    let mut sets = sets(hir);
+    for texts in &mut sets {
         texts.sort_unstable();
         texts.dedup();
-        texts
-    })
+    }
+    sets.sort_by_key(|texts| core::cmp::Reverse(worth(texts)));
+    sets.truncate(MOST_SETS);
+    sets
 }
 
-fn best(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+fn sets(hir: &Hir) -> Vec<Texts> {
     if let Some(texts) = exactly(hir) {
-        return useful(texts);
+        return useful(texts).into_iter().collect();
     }
     match hir.kind() {
-        HirKind::Capture(capture) => best(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => best(&repetition.sub),
-        HirKind::Alternation(branches) => {
-            let mut all = Vec::new();
-            for branch in branches {
-                all.extend(best(branch)?);
-            }
-            (all.len() <= MOST_TEXTS).then_some(all)
-        }
+        HirKind::Capture(capture) => sets(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => sets(&repetition.sub),
+        HirKind::Alternation(branches) => alternation(branches).into_iter().collect(),
         HirKind::Concat(parts) => concatenation(parts),
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
-/// The best of what each stretch of exactly known parts requires, and of what the other parts require.
-fn concatenation(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
-    let mut found: Option<Vec<Vec<u8>>> = None;
-    let mut offer = |texts: Option<Vec<Vec<u8>>>| {
-        let Some(texts) = texts else { return };
-        if found
-            .as_ref()
-            .is_none_or(|best| worth(&texts) > worth(best))
-        {
-            found = Some(texts);
-        }
-    };
+/// The best of each branch.
+fn alternation(branches: &[Hir]) -> Option<Texts> {
+    let mut all = Vec::new();
+    for branch in branches {
+        all.extend(sets(branch).into_iter().max_by_key(|texts| worth(texts))?);
+    }
+    (all.len() <= MOST_TEXTS).then_some(all)
+}
+
+/// What each stretch of exactly known parts requires, and what the other parts require.
+fn concatenation(parts: &[Hir]) -> Vec<Texts> {
+    let mut found = Vec::new();
     let mut stretch = vec![Vec::new()];
     for part in parts {
         if matches!(part.kind(), HirKind::Look(_)) {
             continue; // it takes no text: what is before and behind it is adjacent
         }
         let Some(texts) = exactly(part) else {
-            offer(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));
-            offer(best(part));
+            found.extend(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));
+            found.extend(sets(part));
             continue;
         };
         match crossed(&stretch, &texts) {
             Some(longer) => stretch = longer,
-            None => offer(useful(core::mem::replace(&mut stretch, texts))),
+            None => found.extend(useful(core::mem::replace(&mut stretch, texts))),
         }
     }
-    offer(useful(stretch));
+    found.extend(useful(stretch));
     found
 }
 
@@ -146,13 +149,23 @@ mod tests {
     use super::required;
 
     fn texts(pattern: &str) -> Option<Vec<String>> {
-        let texts = required(&regex_syntax::parse(pattern).unwrap())?;
-        Some(
-            texts
-                .into_iter()
-                .map(|text| String::from_utf8(text).unwrap())
-                .collect(),
-        )
+        sets(pattern).into_iter().next()
+    }
+
+    fn sets(pattern: &str) -> Vec<Vec<String>> {
+        let text = |text| String::from_utf8(text).unwrap();
+        required(&regex_syntax::parse(pattern).unwrap())
+            .into_iter()
+            .map(|texts| texts.into_iter().map(text).collect())
+            .collect()
+    }
+
+    #[test]
+    fn every_stretch_of_text_is_offered() {
+        assert_eq!(
+            sets("customer.*(id7|no8).*(x.*yz)"),
+            [vec!["customer"], vec!["id7", "no8"], vec!["yz"], vec!["x"]]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use core::cmp::Ordering;
 
 use crate::conditions::interval::Bounds;
 
+use super::grid::Grid;
 use super::ranges::Ranges;
 
 /// Intervals of one kind of value, each with a number.
@@ -14,15 +15,31 @@ use super::ranges::Ranges;
 pub struct Stab<T> {
     ends: Ends<T>,
     ranges: Ranges,
+    /// Of ends that are numbers.
+    places: Vec<Place>,
+    /// Where to look among these.
+    grid: Grid,
 }
+
+/// About where an end is, and beside it what nearly every search ends with.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Of two ends the greater's is not below the other's.
+    at: f64,
+    /// The one interval that holds the gap before the end, [`NONE`] or [`MORE`].
+    gap: u32,
+}
+
+/// No interval.
+const NONE: u32 = u32::MAX;
+/// More than one.
+const MORE: u32 = u32::MAX - 1;
 
 /// The ends of some intervals.
 #[derive(Clone, Debug)]
 pub struct Ends<T> {
     /// Distinct, in order.
     ends: Vec<T>,
-    /// For ends that are numbers: about where each is, in the same order. Denser in memory, so quicker to search.
-    rough: Vec<f64>,
 }
 
 impl<T: Clone> Ends<T> {
@@ -35,10 +52,7 @@ impl<T: Clone> Ends<T> {
             .collect();
         ends.sort_unstable_by(&order);
         ends.dedup_by(|one, two| order(one, two) == Ordering::Equal);
-        Self {
-            ends,
-            rough: Vec::new(),
-        }
+        Self { ends }
     }
 
     /// The lowest and the highest rank of the values inside; the lowest is above the highest if there are none.
@@ -57,22 +71,6 @@ impl<T: Clone> Ends<T> {
     /// The rank of a value, given how it stands to an end; `None` if it has no order.
     fn rank(&self, order: impl Fn(&T) -> Option<Ordering>) -> Option<u32> {
         self.rank_within(0, self.ends.len(), order)
-    }
-
-    /// The rank of a value that is about at `place`.
-    #[inline]
-    fn rank_near(&self, place: f64, order: impl Fn(&T) -> Option<Ordering>) -> Option<u32> {
-        if place.is_nan() {
-            return None;
-        }
-        // Ends at another place are on that side of the value; those at the same place are compared exactly.
-        let low = self.rough.partition_point(|&end| end < place);
-        let rest = &self.rough[low..];
-        let same = match rest.first() {
-            Some(&end) if end <= place => rest.partition_point(|&end| end <= place),
-            _ => 0,
-        };
-        self.rank_within(low, low + same, order)
     }
 
     /// The rank of a value that is not below the end before `low` and not above the end at `high`.
@@ -111,12 +109,31 @@ impl<T: Clone> Stab<T> {
             .filter(|(low, high, _)| low <= high)
             .collect();
         let ranges = Ranges::new(ranked, rank_of(ends.ends.len()));
-        Self { ends, ranges }
+        Self {
+            ends,
+            ranges,
+            places: Vec::new(),
+            grid: Grid::default(),
+        }
     }
 
     /// The same with about where each end is: of two ends the greater's place is not below the other's.
-    pub fn with_rough_places(mut self, place: impl Fn(&T) -> f64) -> Self {
-        self.ends.rough = self.ends.ends.iter().map(place).collect();
+    pub fn with_places(mut self, place: impl Fn(&T) -> f64) -> Self {
+        let places: Vec<f64> = self.ends.ends.iter().map(place).collect();
+        self.grid = Grid::new(&places);
+        // Behind the last end is a gap too.
+        self.places = places
+            .into_iter()
+            .chain([f64::INFINITY])
+            .enumerate()
+            .map(|(index, at)| {
+                let mut gap = NONE;
+                self.ranges.find(rank_of(index), &mut |number| {
+                    gap = if gap == NONE { number } else { MORE };
+                });
+                Place { at, gap }
+            })
+            .collect();
         self
     }
 
@@ -128,7 +145,7 @@ impl<T: Clone> Stab<T> {
         }
     }
 
-    /// The same for a value that is about at `place`; needs [`Stab::with_rough_places`].
+    /// The same for a value that is about at `place`; needs [`Stab::with_places`].
     #[inline]
     pub fn find_near(
         &self,
@@ -136,8 +153,25 @@ impl<T: Clone> Stab<T> {
         order: impl Fn(&T) -> Option<Ordering>,
         found: &mut impl FnMut(u32),
     ) {
-        if let Some(rank) = self.ends.rank_near(place, order) {
-            self.ranges.find(rank, found);
+        if place.is_nan() {
+            return;
+        }
+        let count = self.ends.ends.len();
+        let (first, behind) = self.grid.stretch(place, count);
+        let low = first + self.places[first..behind].partition_point(|end| end.at < place);
+        let end = self.places[low];
+        // Ends at another place are on that side of the value; those at the same place are compared exactly.
+        if low < behind && end.at <= place {
+            let same = self.places[low..behind].partition_point(|end| end.at <= place);
+            if let Some(rank) = self.ends.rank_within(low, low + same, order) {
+                self.ranges.find(rank, found);
+            }
+            return;
+        }
+        match end.gap {
+            NONE => {}
+            MORE => self.ranges.find(rank_of(low), found),
+            number => found(number),
         }
     }
 }
@@ -175,6 +209,12 @@ mod tests {
                 .filter(|(bounds, _)| bounds.admits(|end| Some(value.cmp(end))))
                 .map(|&(_, number)| number)
                 .collect();
+            prop_assert_eq!(&found, &expected);
+            found.clear();
+            // Several ends and values share a place.
+            let stab = stab.with_places(|&end| f64::from(end / 4));
+            stab.find_near(f64::from(value.div_euclid(4)), |end| Some(value.cmp(end)), &mut |number| found.push(number));
+            found.sort_unstable();
             prop_assert_eq!(found, expected);
         }
     }

@@ -3,18 +3,13 @@
 use crate::conditions::{Host, MISSING, Node, Scope, Slots};
 use crate::value::Error;
 
-use super::field::{FieldIndex, Hit};
+use super::field::{Candidate, FieldIndex, Hit};
 
 /// A part of a rule that suffices for it: rules are split at their outermost `any_of`.
 #[derive(Clone, Copy, Debug)]
 pub struct Conjunction {
-    /// The rule's place in the table.
-    pub rule: u32,
-    /// What remains to be asked of a candidate, the cheapest first, as a stretch of [`Table::remaining`]; nothing if
-    /// being named suffices.
-    pub begin: u32,
-    /// Where the stretch ends.
-    pub end: u32,
+    /// Its rule, and what remains to be asked.
+    pub candidate: Candidate,
     /// Whether an index may name it more than once for a message.
     pub is_repeated: bool,
 }
@@ -41,17 +36,20 @@ pub struct Statistics {
 pub struct Table {
     pub(super) scope: Scope,
     /// The index of a slot's field, if it has one.
-    pub(super) field_of_slot: Vec<Option<Box<FieldIndex>>>,
+    pub(super) field_of_slot: Vec<Option<FieldIndex>>,
     /// Where each list begins in `members`, and one end more.
     pub(super) lists: Vec<u32>,
     pub(super) members: Vec<u32>,
     pub(super) conjunctions: Vec<Conjunction>,
-    /// Places in `parts`: what remains of every conjunction.
+    /// What remains to be asked of candidates, the cheapest first, as stretches of `remaining`; an empty one if being
+    /// named suffices. Rules that ask the same share it, so that it stays near.
+    pub(super) tests: Vec<(u32, u32)>,
+    /// Places in `parts`.
     pub(super) remaining: Vec<u32>,
-    /// What is asked of candidates. Rules that ask the same share it, so that it stays near.
+    /// What is asked, shared too.
     pub(super) parts: Vec<Node>,
     /// Conjunctions without an entry, in the order of their rules.
-    pub(super) always: Vec<u32>,
+    pub(super) always: Vec<Candidate>,
     pub(super) statistics: Statistics,
 }
 
@@ -65,10 +63,8 @@ pub struct Scratch {
     listed: Vec<u32>,
     /// Counts messages.
     message: u32,
-    /// Conjunctions that the index names for the message.
-    candidates: Vec<u32>,
-    /// They with their rules, in the order of these, for [`Table::first`].
-    sorted: Vec<(u32, u32)>,
+    /// What the index names for the message.
+    candidates: Vec<Candidate>,
 }
 
 /// Slots of a walk, and which of them were written.
@@ -128,30 +124,9 @@ impl Table {
     ) -> Result<(), H::Error> {
         let begin = rules.len();
         self.name_candidates(bytes, scratch)?;
-        let Scratch {
-            places,
-            named,
-            message,
-            candidates,
-            ..
-        } = scratch;
-        for &number in &*candidates {
-            let conjunction = self.conjunctions[number as usize];
-            if conjunction.is_repeated {
-                let last = &mut named[number as usize];
-                if *last == *message {
-                    continue;
-                }
-                *last = *message;
-            }
-            if self.holds(conjunction, bytes, &places.offsets, host)? {
-                rules.push(conjunction.rule);
-            }
-        }
-        for &conjunction in &self.always {
-            let conjunction = self.conjunctions[conjunction as usize];
-            if self.holds(conjunction, bytes, &places.offsets, host)? {
-                rules.push(conjunction.rule);
+        for &candidate in scratch.candidates.iter().chain(&self.always) {
+            if self.holds(candidate, bytes, &scratch.places.offsets, host)? {
+                rules.push(candidate.rule);
             }
         }
         let found = &mut rules[begin..];
@@ -171,63 +146,46 @@ impl Table {
         host: &H,
     ) -> Result<Option<u32>, H::Error> {
         self.name_candidates(bytes, scratch)?;
-        let Scratch {
-            places,
-            candidates,
-            sorted,
-            ..
-        } = scratch;
-        sorted.clear();
-        sorted.extend(
-            candidates
-                .iter()
-                .map(|&number| (self.conjunctions[number as usize].rule, number)),
-        );
-        sorted.sort_unstable();
-        sorted.dedup();
-        self.first_of(sorted, bytes, &places.offsets, host)
+        scratch.candidates.sort_unstable();
+        self.first_of(&scratch.candidates, bytes, &scratch.places.offsets, host)
     }
 
     /// The first rule that holds, of candidates and of those that are always asked, both in the order of the rules.
     fn first_of<H: Host>(
         &self,
-        candidates: &[(u32, u32)],
+        candidates: &[Candidate],
         bytes: &[u8],
         slots: &[usize],
         host: &H,
     ) -> Result<Option<u32>, H::Error> {
-        let mut named = candidates
-            .iter()
-            .map(|&(_, conjunction)| conjunction)
-            .peekable();
-        let mut always = self.always.iter().copied().peekable();
+        let mut named = candidates.iter().peekable();
+        let mut always = self.always.iter().peekable();
         loop {
-            let rule = |number: &u32| self.conjunctions[*number as usize].rule;
-            let next = match (named.peek().map(rule), always.peek().map(rule)) {
-                (Some(one), Some(other)) if one <= other => named.next(),
+            let next = match (named.peek(), always.peek()) {
+                (Some(one), Some(other)) if one.rule <= other.rule => named.next(),
                 (Some(_), None) => named.next(),
                 _ => always.next(),
             };
-            let Some(number) = next else {
+            let Some(&candidate) = next else {
                 return Ok(None);
             };
-            let conjunction = self.conjunctions[number as usize];
-            if self.holds(conjunction, bytes, slots, host)? {
-                return Ok(Some(conjunction.rule));
+            if self.holds(candidate, bytes, slots, host)? {
+                return Ok(Some(candidate.rule));
             }
         }
     }
 
-    /// Whether what remains of a conjunction holds.
+    /// Whether what remains of a candidate holds.
     #[inline]
     fn holds<H: Host>(
         &self,
-        conjunction: Conjunction,
+        candidate: Candidate,
         bytes: &[u8],
         slots: &[usize],
         host: &H,
     ) -> Result<bool, H::Error> {
-        for &part in &self.remaining[conjunction.begin as usize..conjunction.end as usize] {
+        let (begin, end) = self.tests[candidate.test as usize];
+        for &part in &self.remaining[begin as usize..end as usize] {
             if !self.parts[part as usize].holds(bytes, slots, host)? {
                 return Ok(false);
             }
@@ -241,8 +199,8 @@ impl Table {
         &self.members[self.lists[list] as usize..self.lists[list + 1] as usize]
     }
 
-    /// Leaves in the scratch where the walk found its places, and every conjunction that the index names, some more
-    /// than once. Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
+    /// Leaves in the scratch where the walk found its places, and every conjunction that the index names, each once.
+    /// Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
     /// memory, do not wait for one another.
     #[inline]
     fn name_candidates(&self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Error> {
@@ -251,21 +209,34 @@ impl Table {
             places,
             candidates,
             listed,
+            named,
             message,
-            ..
         } = scratch;
+        let is_first = |last: &mut u32| core::mem::replace(last, *message) != *message;
+        let mut name = |number: u32, candidates: &mut Vec<Candidate>| {
+            let conjunction = self.conjunctions[number as usize];
+            if !conjunction.is_repeated || is_first(&mut named[number as usize]) {
+                candidates.push(conjunction.candidate);
+            }
+        };
         self.scope.walk(bytes, 0, places)?;
         for &slot in &places.written {
             let Some(field) = &self.field_of_slot[slot] else {
                 continue;
             };
             field.find(bytes, places.offsets[slot], &mut |hit| match hit {
-                Hit::One(conjunction) => candidates.push(conjunction),
-                Hit::List(list) => candidates.extend_from_slice(self.list(list)),
+                Hit::One(candidate) => candidates.push(candidate),
+                Hit::Conjunction(number) => name(number, candidates),
+                Hit::List(list) => {
+                    for &number in self.list(list) {
+                        name(number, candidates);
+                    }
+                }
                 Hit::RepeatedList(list) => {
-                    let named_for = core::mem::replace(&mut listed[list as usize], *message);
-                    if named_for != *message {
-                        candidates.extend_from_slice(self.list(list));
+                    if is_first(&mut listed[list as usize]) {
+                        for &number in self.list(list) {
+                            name(number, candidates);
+                        }
                     }
                 }
             })?;

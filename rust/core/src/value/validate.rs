@@ -1,10 +1,13 @@
 //! The check that untrusted bytes pass once, at ingress, so that nothing behind it needs to check again.
 //!
 //! One pass with a stack of its own. Duplicate keys: the keys of the maps that are open lie in one arena, those of the
-//! innermost map last; a small map compares each new key with its earlier ones by a 64-bit digest (so a full
-//! comparison is rare) and a map with more than [`SMALL_MAP`] entries sorts its keys once, when it ends. The sort
-//! compares at most `n log n` keys and a comparison costs no more than the shorter key: `O(bytes * log bytes)` for the
-//! worst input. Neither allocates for messages of ordinary shape.
+//! innermost map last; a small map has a mask of 64 bits, one for each key that it had, and looks at its earlier keys
+//! only if a new one's bit is taken; a map with more than [`SMALL_MAP`] entries sorts its keys once, when it ends. The
+//! sort compares at most `n log n` keys and a comparison costs no more than the shorter key: `O(bytes * log bytes)` for
+//! the worst input. Neither allocates for messages of ordinary shape.
+//!
+//! Messages are made of short strings and numbers, and each item's place depends on the one before: so these are taken
+//! in a few instructions, without a token, a call or a branch on a string's length; [`other`] takes all else.
 
 use smallvec::SmallVec;
 
@@ -13,8 +16,6 @@ use super::token::{Token, read};
 
 /// Maps up to this many entries compare keys pairwise.
 const SMALL_MAP: u32 = 24;
-/// Bytes behind the markers 0xca to 0xd3: floats, unsigned and signed integers.
-const NUMBER_BYTES: [u8; 10] = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8];
 
 /// Bounds on what a value may ask of those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ struct Level {
     remaining: u32,
     /// Where the map's keys begin in the arena.
     keys_from: usize,
+    /// The bits of the map's keys.
+    seen: u64,
     is_map: bool,
     is_small: bool,
 }
@@ -80,6 +83,7 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
     let mut level = Level {
         remaining: 1,
         keys_from: 0,
+        seen: 0,
         is_map: false,
         is_small: true,
     };
@@ -98,44 +102,21 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
         }
         level.remaining -= 1;
         if level.is_map {
-            at = check_key(bytes, at, level, &mut keys)?;
+            at = check_key(bytes, at, &mut level, &mut keys)?;
         }
-        // The items that fill most messages, without the detour through a token.
-        match bytes.get(at) {
-            Some(0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff) => {
-                at += 1;
-                continue;
-            }
-            Some(marker @ 0xa0..=0xbf) => {
-                let end = at + 1 + usize::from(marker & 0x1f);
-                if let Some(text) = bytes.get(at + 1..end) {
-                    check_text(text, at)?;
-                    at = end;
+        if let Some(end) = past_short(bytes, at) {
+            at = end;
+            continue;
+        }
+        let (next, count, is_map) = match short_container(bytes, at) {
+            Some((count, is_map)) => (at + 1, count, is_map),
+            None => match other(bytes, at)? {
+                (next, Some((count, is_map))) => (next, count, is_map),
+                (next, None) => {
+                    at = next;
                     continue;
                 }
-            }
-            Some(marker @ 0xca..=0xd3) => {
-                let end = at + 1 + usize::from(NUMBER_BYTES[usize::from(marker - 0xca)]);
-                if end <= bytes.len() {
-                    at = end;
-                    continue;
-                }
-            }
-            _ => {}
-        }
-        let (token, next) = read(bytes, at)?;
-        let (count, is_map) = match token {
-            Token::Str(text) => {
-                check_text(text, at)?;
-                at = next;
-                continue;
-            }
-            Token::Array(count) => (count, false),
-            Token::Map(count) => (count, true),
-            _ => {
-                at = next;
-                continue;
-            }
+            },
         };
         if open.len() >= limits.max_depth as usize {
             return Err(Error::new(Kind::TooDeep(limits.max_depth), at));
@@ -149,10 +130,61 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
         level = Level {
             remaining: count,
             keys_from: keys.len(),
+            seen: 0,
             is_map,
             is_small: count <= SMALL_MAP,
         };
     }
+}
+
+/// The offset after a scalar of a common kind; nothing if it is another, not all there, or something is wrong with it.
+#[inline]
+fn past_short(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = match *bytes.get(at)? {
+        marker @ 0xa0..=0xbf => {
+            let length = usize::from(marker & 0x1f);
+            if !is_short_ascii(bytes, at + 1, length)?
+                && !is_text(bytes.get(at + 1..at + 1 + length)?)
+            {
+                return None;
+            }
+            at + 1 + length
+        }
+        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => at + 1,
+        0xcb | 0xcf | 0xd3 => at + 9,
+        0xca | 0xce | 0xd2 => at + 5,
+        0xcd | 0xd1 => at + 3,
+        0xcc | 0xd0 => at + 2,
+        _ => return None,
+    };
+    (end <= bytes.len()).then_some(end)
+}
+
+/// Number of elements of a container of up to fifteen, if so many may follow, and whether it is a map.
+#[inline]
+fn short_container(bytes: &[u8], at: usize) -> Option<(u32, bool)> {
+    let marker = *bytes.get(at)?;
+    let is_map = marker & 0xf0 == 0x80;
+    let count = usize::from(marker & 0x0f);
+    ((is_map || marker & 0xf0 == 0x90) && count << u32::from(is_map) < bytes.len() - at)
+        .then_some((u32::from(marker & 0x0f), is_map))
+}
+
+/// Any item, checked: the offset after it, which for a container is its first element's, and for a container how many
+/// elements it has, and whether it is a map.
+#[inline(never)]
+fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), Error> {
+    let (token, next) = read(bytes, at)?;
+    let container = match token {
+        Token::Str(text) => {
+            check_text(text, at)?;
+            None
+        }
+        Token::Array(count) => Some((count, false)),
+        Token::Map(count) => Some((count, true)),
+        _ => None,
+    };
+    Ok((next, container))
 }
 
 /// Reads a key, checks it and files it; the offset after it.
@@ -160,82 +192,123 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
 fn check_key(
     bytes: &[u8],
     at: usize,
-    level: Level,
+    level: &mut Level,
     keys: &mut SmallVec<[Key; 24]>,
 ) -> Result<usize, Error> {
-    let (text, next) = key_text(bytes, at)?;
-    check_text(text, at)?;
-    let digest = digest(text);
-    if level.is_small {
-        for earlier in &keys[level.keys_from..] {
-            if earlier.digest == digest && key_text(bytes, earlier.offset)?.0 == text {
-                return Err(Error::new(Kind::DuplicateKey, at));
-            }
-        }
+    let (digest, next) = match short_key(bytes, at) {
+        Some(key) => key,
+        None => any_key(bytes, at)?,
+    };
+    let bit = 1 << (digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
+    if level.is_small && level.seen & bit != 0 {
+        refuse_known(bytes, at, digest, &keys[level.keys_from..])?;
     }
+    level.seen |= bit;
     keys.push(Key { digest, offset: at });
     Ok(next)
 }
 
+/// Digest and end of a key of up to sixteen bytes that does not end the message.
 #[inline]
-fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), Error> {
-    if let Some(marker @ 0xa0..=0xbf) = bytes.get(at) {
-        let end = at + 1 + usize::from(marker & 0x1f);
-        if let Some(text) = bytes.get(at + 1..end) {
-            return Ok((text, end));
-        }
+fn short_key(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let marker = *bytes.get(at)?;
+    let length = usize::from(marker & 0x1f);
+    if !(0xa0..=0xb0).contains(&marker) {
+        return None;
     }
+    let (first, second) = words(bytes, at + 1, length)?;
+    let end = at + 1 + length;
+    if (first | second) & HIGH != 0 && !is_text(bytes.get(at + 1..end)?) {
+        return None;
+    }
+    Some((digest(first, second, length), end))
+}
+
+/// The same for any key.
+#[inline(never)]
+fn any_key(bytes: &[u8], at: usize) -> Result<(u64, usize), Error> {
+    let (text, next) = key_text(bytes, at)?;
+    check_text(text, at)?;
+    let mut ends = [0; 16];
+    for (end, byte) in ends.iter_mut().zip(text) {
+        *end = *byte;
+    }
+    let word = |half: &[u8]| {
+        half.first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word))
+    };
+    Ok((digest(word(&ends), word(&ends[8..]), text.len()), next))
+}
+
+fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), Error> {
     match read(bytes, at)? {
         (Token::Str(text), next) => Ok((text, next)),
         _ => Err(Error::new(Kind::KeyNotString(bytes[at]), at)),
     }
 }
 
-#[inline]
+/// Refuses a key that is one of the earlier ones.
+#[inline(never)]
+fn refuse_known(bytes: &[u8], at: usize, digest: u64, earlier: &[Key]) -> Result<(), Error> {
+    for key in earlier {
+        if key.digest == digest && key_text(bytes, key.offset)?.0 == key_text(bytes, at)?.0 {
+            return Err(Error::new(Kind::DuplicateKey, at));
+        }
+    }
+    Ok(())
+}
+
 fn check_text(text: &[u8], at: usize) -> Result<(), Error> {
-    if is_ascii(text) || core::str::from_utf8(text).is_ok() {
+    if is_text(text) {
         return Ok(());
     }
     Err(Error::new(Kind::InvalidUtf8, at))
 }
 
-/// As the library's, but without a call for the short strings that messages are made of: two overlapping words.
-#[inline]
-fn is_ascii(text: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    match text.len() {
-        0..=3 => text.iter().fold(0, |sum, byte| sum | byte) < 0x80,
-        4..=7 => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & 0x8080_8080 == 0
-            }
-            _ => false,
-        },
-        8..=16 => match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-            (Some(first), Some(last)) => {
-                (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH == 0
-            }
-            _ => false,
-        },
-        _ => text.is_ascii(),
-    }
+#[inline(never)]
+fn is_text(text: &[u8]) -> bool {
+    core::str::from_utf8(text).is_ok()
 }
 
-/// Length, first and last bytes of a key: different for nearly all keys of a real map, never relied on to be.
+/// The bit that no byte of ASCII has.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Up to sixteen bytes as two words, with zeros for what is behind them; nothing if the message ends too soon to read
+/// both words.
 #[inline]
-fn digest(text: &[u8]) -> u64 {
-    let length = text.len() as u64;
-    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        return u64::from_le_bytes(*first)
-            ^ u64::from_le_bytes(*last).rotate_left(29)
-            ^ (length << 56);
+fn words(bytes: &[u8], at: usize, length: usize) -> Option<(u64, u64)> {
+    let [first, second] = [at, at + 8].map(|at| bytes.get(at..).and_then(<[u8]>::first_chunk));
+    let (first, second) = (u64::from_le_bytes(*first?), u64::from_le_bytes(*second?));
+    let low = if length < 8 {
+        (1 << (8 * length)) - 1
+    } else {
+        u64::MAX
+    };
+    let high = if length > 8 {
+        u64::MAX >> ((128 - 8 * length) & 63)
+    } else {
+        0
+    };
+    Some((first & low, second & high))
+}
+
+/// Whether up to 31 bytes are ASCII; nothing if the message ends too soon to look at them in words.
+#[inline]
+fn is_short_ascii(bytes: &[u8], at: usize, length: usize) -> Option<bool> {
+    if length <= 16 {
+        let (first, second) = words(bytes, at, length)?;
+        return Some((first | second) & HIGH == 0);
     }
-    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        return u64::from(u32::from_le_bytes(*first))
-            | (u64::from(u32::from_le_bytes(*last)) << 32) ^ (length << 56);
-    }
-    text.iter()
-        .fold(length, |sum, &byte| sum << 8 | u64::from(byte))
+    let text = bytes.get(at..at + length)?;
+    let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+    let high = u128::from(HIGH) << 64 | u128::from(HIGH);
+    Some((u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)) & high == 0)
+}
+
+/// Of a key's first sixteen bytes and its length: different for nearly all keys of a real map, never relied on to be.
+#[inline]
+const fn digest(first: u64, second: u64, length: usize) -> u64 {
+    first ^ second.rotate_left(29) ^ (length as u64) << 56
 }
 
 /// Refuses the first key, in the order of the bytes, that stands here twice.

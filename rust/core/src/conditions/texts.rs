@@ -1,0 +1,284 @@
+//! Texts that rules know, looked up with texts of messages: keys of maps, values of equalities, starts and ends.
+//!
+//! What a lookup costs is the memory that it waits for, and most lookups find nothing. So a length that no text has
+//! ends one at once, and all that is compared lies with what the text stands for in one half of a cache line, in an
+//! open-addressing table at most half full: two words read off a text's ends stand for a text of up to sixteen bytes;
+//! of a longer one the hash does, until it is right.
+//!
+//! It need not resist an attacker: what is stored are the rules' texts, and how long a lookup takes is decided by them.
+
+/// Texts, each with what it stands for: twelve bytes at most, to keep an entry within half a cache line.
+#[derive(Clone, Debug)]
+pub struct Texts<T> {
+    /// A bit for each length that a text has, modulo 64.
+    lengths: u64,
+    /// A power of two of places, or none; linear probing.
+    places: Vec<Entry<T>>,
+    /// The hash of each place's text, for when places are added.
+    hashes: Vec<u64>,
+    count: usize,
+    /// The texts of more than sixteen bytes.
+    long: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Entry<T> {
+    /// Its ends; of a long text the hash, and where it begins.
+    words: (u64, u64),
+    /// [`VACANT`] where there is no text.
+    length: u32,
+    value: T,
+}
+
+const VACANT: u32 = u32::MAX;
+
+impl<T> Default for Texts<T> {
+    fn default() -> Self {
+        Self {
+            lengths: 0,
+            places: Vec::new(),
+            hashes: Vec::new(),
+            count: 0,
+            long: Vec::new(),
+        }
+    }
+}
+
+impl<T: Copy + Default> Texts<T> {
+    /// Number of texts.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// What a text stands for.
+    #[inline]
+    pub fn get(&self, text: &[u8]) -> Option<T> {
+        if self.lengths & bit(text) == 0 {
+            return None;
+        }
+        self.get_hashed(hash(text), text)
+    }
+
+    /// The same for a text under a hash of the caller's own.
+    #[inline]
+    pub fn get_hashed(&self, hash: u64, text: &[u8]) -> Option<T> {
+        let at = self.find(hash, text)?;
+        let entry = self.places.get(at)?;
+        (entry.length != VACANT).then_some(entry.value)
+    }
+
+    /// The place of a text, or the vacant one where it would be; none if there are no places.
+    #[inline]
+    fn find(&self, hash: u64, text: &[u8]) -> Option<usize> {
+        let mask = self.places.len().wrapping_sub(1);
+        let mut at = home(hash, mask);
+        let is_short = text.len() <= SHORT;
+        let words = if is_short { ends(text) } else { (hash, 0) };
+        loop {
+            let entry = self.places.get(at)?;
+            if entry.length as usize == text.len() {
+                let (one, two) = entry.words;
+                let is_same = if is_short {
+                    words == (one, two)
+                } else {
+                    hash == one && self.is_at(two, text)
+                };
+                if is_same {
+                    return Some(at);
+                }
+            } else if entry.length == VACANT {
+                return Some(at);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Whether a long text begins there.
+    #[inline]
+    fn is_at(&self, begin: u64, text: &[u8]) -> bool {
+        let rest = usize::try_from(begin)
+            .ok()
+            .and_then(|begin| self.long.get(begin..));
+        rest.is_some_and(|rest| rest.starts_with(text))
+    }
+
+    /// Gives a text what it stands for, over what it stood for.
+    pub fn insert(&mut self, text: &[u8], value: T) {
+        self.insert_hashed(hash(text), text, value);
+    }
+
+    /// The same under a hash of the caller's own.
+    pub fn insert_hashed(&mut self, hash: u64, text: &[u8], value: T) {
+        self.reserve();
+        let Some(at) = self.find(hash, text) else {
+            return; // not so: there is always a vacant place
+        };
+        if self.places[at].length != VACANT {
+            self.places[at].value = value;
+            return;
+        }
+        let is_short = text.len() <= SHORT;
+        self.places[at] = Entry {
+            words: if is_short {
+                ends(text)
+            } else {
+                (hash, self.long.len() as u64)
+            },
+            length: u32::try_from(text.len()).unwrap_or(VACANT),
+            value,
+        };
+        self.hashes[at] = hash;
+        self.lengths |= bit(text);
+        self.count += 1;
+        if !is_short {
+            self.long.extend_from_slice(text);
+        }
+    }
+
+    /// Makes room for one more: a few texts have four places each at least, many have two.
+    fn reserve(&mut self) {
+        let count = self.count + 1;
+        let least = if count <= 64 { 4 * count } else { 2 * count };
+        if self.places.len() >= least {
+            return;
+        }
+        let count = least.next_power_of_two();
+        let vacant = Entry {
+            words: (0, 0),
+            length: VACANT,
+            value: T::default(),
+        };
+        let places = core::mem::replace(&mut self.places, vec![vacant; count]);
+        let hashes = core::mem::replace(&mut self.hashes, vec![0; count]);
+        for (entry, hash) in places.into_iter().zip(hashes) {
+            if entry.length == VACANT {
+                continue;
+            }
+            let mut at = home(hash, count - 1);
+            while self.places[at].length != VACANT {
+                at = (at + 1) & (count - 1);
+            }
+            self.places[at] = entry;
+            self.hashes[at] = hash;
+        }
+    }
+}
+
+/// Longer texts than this lie apart.
+const SHORT: usize = 16;
+
+/// Where a lookup begins.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the mask takes more bits away"
+)]
+const fn home(hash: u64, mask: usize) -> usize {
+    hash as usize & mask
+}
+
+/// A bit for the length of a text.
+#[inline]
+const fn bit(text: &[u8]) -> u64 {
+    1 << (text.len() & 63)
+}
+
+/// The eight bytes at `at`, or nothing.
+#[inline]
+pub fn word(text: &[u8], at: usize) -> u64 {
+    text.get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// The first and the last eight bytes; of shorter texts of one length, words that differ if the texts do.
+#[inline]
+fn ends(text: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return (u64::from(first) << 32 | u64::from(last), 0);
+    }
+    let word = match *text {
+        [one] => u64::from(one),
+        [one, two] => u64::from(one) | u64::from(two) << 8,
+        [one, two, three] => u64::from(one) | u64::from(two) << 8 | u64::from(three) << 16,
+        _ => 0,
+    };
+    (word, 0)
+}
+
+/// A text's hash: its words in order, then its last eight bytes, which may overlap, and its length.
+#[inline]
+pub fn hash(text: &[u8]) -> u64 {
+    let (first, last) = ends(text);
+    let mut state = first;
+    let mut seen = 8;
+    while seen + 8 < text.len() {
+        state = mixed(state, word(text, seen));
+        seen += 8;
+    }
+    finished(state, last, text.len())
+}
+
+/// The state after one more word; the first state is the first word.
+#[inline]
+pub fn mixed(state: u64, word: u64) -> u64 {
+    folded(state ^ 0xa076_1d64_78bd_642f, word ^ 0xe703_7ed1_a0b4_28db)
+}
+
+/// The hash of a text of that length, given the state after all words that end before its end.
+#[inline]
+pub fn finished(state: u64, last: u64, length: usize) -> u64 {
+    folded(
+        state ^ 0x8ebc_6af0_9c88_c6e3,
+        last ^ 0x5899_65cc_7537_4cc3 ^ length as u64,
+    )
+}
+
+/// Both halves of a product of 128 bits.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are meant")]
+fn folded(one: u64, two: u64) -> u64 {
+    let product = u128::from(one) * u128::from(two);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Texts, hash};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn a_text_is_found_exactly_if_it_was_added(
+            added in proptest::collection::vec("[ab]{0,30}", 0..200),
+            asked in proptest::collection::vec("[ab]{0,30}", 0..40),
+            hash_bits in 0..=64_u32,
+        ) {
+            // Few bits make texts collide.
+            let hash = |text: &str| hash(text.as_bytes()) & 1_u64.checked_shl(hash_bits).unwrap_or(0).wrapping_sub(1);
+            let mut texts = Texts::default();
+            let mut expected = HashMap::new();
+            for (value, text) in added.iter().enumerate() {
+                texts.insert_hashed(hash(text), text.as_bytes(), value);
+                expected.insert(text.clone(), value);
+            }
+            prop_assert_eq!(texts.len(), expected.len());
+            for text in added.iter().chain(&asked) {
+                prop_assert_eq!(texts.get_hashed(hash(text), text.as_bytes()), expected.get(text).copied());
+            }
+        }
+    }
+}
