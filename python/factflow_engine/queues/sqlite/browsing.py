@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.store import Store
 
 
@@ -47,13 +48,23 @@ _SELECT: Final = """
 
 
 def browse(store: Store, queue: str, after: int, limit: int) -> list[Stored]:
-    """The unsettled messages of a queue with higher sequence numbers, in order."""
+    """The unsettled messages of a queue with higher sequence numbers, in order.
+
+    Raises:
+        QueueError: There is no such queue.
+    """
+    require_queue(store.connection, queue)
     rows = store.connection.execute(f"{_SELECT} AND m.seq > ? ORDER BY m.seq LIMIT ?", (queue, after, limit))
     return [_stored(store, row) for row in rows]
 
 
 def find(store: Store, queue: str, message_id: bytes) -> list[Stored]:
-    """The unsettled messages of a queue whose ids begin so."""
+    """The unsettled messages of a queue whose ids begin so.
+
+    Raises:
+        QueueError: There is no such queue.
+    """
+    require_queue(store.connection, queue)
     rows = store.connection.execute(
         f"{_SELECT} AND substr(m.message_id, 1, ?) = ? ORDER BY m.seq LIMIT 100", (queue, len(message_id), message_id)
     )

@@ -99,6 +99,17 @@ def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_n
     return int(line)
 
 
+def require_queue(connection: sqlite3.Connection, queue: str) -> None:
+    """See that a queue is in the file.
+
+    Raises:
+        QueueError: It is not; the text names some that are.
+    """
+    if connection.execute("SELECT 1 FROM line WHERE queue = ? LIMIT 1", (queue,)).fetchone() is None:
+        names = [name for (name,) in connection.execute("SELECT DISTINCT queue FROM line ORDER BY queue LIMIT 20")]
+        raise QueueError(queue, f"is not in the file, which has {', '.join(names) or 'no queue yet'}")
+
+
 def forget_line(connection: sqlite3.Connection, line: int) -> None:
     """Delete a line and all that is its own, in a transaction."""
     low, high = line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import QueueError
@@ -28,9 +29,9 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
         "SELECT id, tail - cursor, subscription FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
         (queue, subscription),
     ).fetchall()
+    require_queue(connection, queue)
     if not lines:
-        names = [name for (name,) in connection.execute("SELECT DISTINCT queue FROM line ORDER BY queue LIMIT 20")]
-        raise QueueError(queue, f"is not in the file; it has {', '.join(names) or 'none'}")
+        raise QueueError(queue, f"has no subscription {subscription!r}")
     messages = 0
     for line, fresh, _ in lines:
         [held] = connection.execute(
