@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.timing import Stopwatch
+from factflow_engine.frames import Frame
 
 _LEASE_NS = 30_000_000_000
 
@@ -94,6 +95,8 @@ def consuming(
                 while got < total:
                     lease += 1
                     rows = receive(connection, size, lease)
+                    for _, frame in rows:
+                        Frame.decode(frame)
                     settle(connection, rows, lease)
                     got += len(rows)
             connection.close()

@@ -127,7 +127,7 @@ class World:
         [line] = self.queue._subscriptions
         expected, _ = self.model.receive(object(), limit, self.now())
         claimed = await self.queue._writer.submit(Claim(QUEUE, line, limit))
-        assert [(handed.frame.value(), handed.frame.attempt) for handed in claimed.messages] == expected
+        assert [(handed.message.value(), handed.message.attempt) for handed in claimed.deliveries] == expected
 
     async def do_leave(self, which):
         await self.leave(which)

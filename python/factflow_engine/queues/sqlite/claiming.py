@@ -1,6 +1,9 @@
 """The request that hands out messages: what is due again first, then what never was handed out, under a new lease."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from factflow_engine.errors import CodecError
@@ -18,26 +21,32 @@ _HOLD: Final = ("low", "high", "line", "due", "token", "attempts")
 INSERT_HOLDS: Final = "INSERT OR REPLACE INTO hold(low, high, line, due, token, attempts) VALUES "
 
 
-class Handed(NamedTuple):
-    """One message handed out; its frame counts this delivery."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SqliteDelivery:
+    """A frame handed out under a lease.
 
+    Attributes:
+        message: Its attempt counts this delivery.
+        seq: Sequence number of the message in the file.
+        token: Of the lease.
+    """
+
+    message: Frame
     seq: int
-    frame: Frame
+    token: int
 
 
 class Claimed(NamedTuple):
     """What a consumer got.
 
     Attributes:
-        token: Of the lease.
-        messages: In the queue's order; may be empty.
+        deliveries: In the queue's order; may be empty.
         again: How many of them were handed out before.
         waiting: How many more could be handed out now.
         next_due_ns: When something that is held may become due, in wall time; None if nothing is held.
     """
 
-    token: int
-    messages: list[Handed]
+    deliveries: list[SqliteDelivery]
     again: int
     waiting: int
     next_due_ns: int | None
@@ -56,8 +65,8 @@ class Claim(Request[Claimed]):
         """See `Request`."""
         line = existing_line(store, self.queue, self._line)
         due, waiting_again = self._due(store, line)
-        wanted = {seq: hold.attempts + (hold.token > 0) for hold in due for seq in range(hold.low, hold.high + 1)}
-        wanted = dict(list(wanted.items())[: self._limit])
+        each = ((seq, hold.attempts + (hold.token > 0)) for hold in due for seq in range(hold.low, hold.high + 1))
+        wanted = dict(islice(each, self._limit))  # a hold may be as long as the queue
         again = len(wanted)
         first = line.base + line.cursor + 1
         fresh = min(self._limit - len(wanted), line.tail - line.cursor)
@@ -67,17 +76,17 @@ class Claim(Request[Claimed]):
         fresh = len(taken) - again
         if taken:
             token = line.token + 1
-            handed = _decoded(store, line, {seq: wanted[seq] for seq in taken}, frames)
-            self._lease(store, line, token, due, taken, handed, wanted)
+            handed = _decoded(store, line.id, token, taken, wanted, frames)
+            self._lease(store, line, due, taken, handed, wanted)
             lost = len(taken) - len(handed)
             store.connection.execute(
                 "UPDATE line SET cursor = cursor + ?, held = held + ?, token = ? WHERE id = ?",
                 (fresh, fresh - lost, token, line.id),
             )
         else:
-            token, handed = 0, []
+            handed = []
         waiting = line.tail - line.cursor - fresh + waiting_again - again
-        return Claimed(token, handed, again, waiting, None if handed else _next_due(store, line))
+        return Claimed(handed, again, waiting, None if handed else _next_due(store, line))
 
     def _due(self, store: Store, line: Line) -> tuple[list[Hold], int]:
         """Holds that may be handed out now, enough of them, and how many messages they cover."""
@@ -94,19 +103,20 @@ class Claim(Request[Claimed]):
         self,
         store: Store,
         line: Line,
-        token: int,
         due: Sequence[Hold],
         taken: Sequence[int],
-        handed: Sequence[Handed],
+        handed: Sequence[SqliteDelivery],
         attempts: dict[int, int],
     ) -> None:
         """Replace the holds that were taken from by what is left of them and by the lease."""
         until = store.now_ns + round(store.settings.lease_seconds * 1e9)
-        numbers_taken = set(taken)
-        after = [Hold(seq, seq, line.id, until, token, attempts[seq]) for seq, _ in handed]
-        touched = [hold for hold in due if hold.low in numbers_taken or hold.high in numbers_taken]
-        for hold in touched:
-            after += without(hold, [seq for seq in range(hold.low, hold.high + 1) if seq in numbers_taken])
+        ordered = sorted(taken)
+        after = _leases(handed, attempts, line.id, until)
+        touched = []
+        for hold in due:
+            if inside := ordered[bisect_left(ordered, hold.low) : bisect_right(ordered, hold.high)]:
+                touched.append(hold)
+                after += without(hold, inside)
         replace_holds(store, touched, join(after))
 
 
@@ -158,23 +168,35 @@ def _within_bytes(store: Store, wanted: Sequence[int]) -> tuple[Sequence[int], d
     return wanted, frames
 
 
-def _decoded(store: Store, line: Line, taken: dict[int, int], frames: dict[int, bytes]) -> list[Handed]:
+def _decoded(
+    store: Store, line: int, token: int, taken: Sequence[int], attempts: dict[int, int], frames: dict[int, bytes]
+) -> list[SqliteDelivery]:
     """The messages that can be read; others go to quarantine, so that they hold nobody up."""
     handed, broken = [], []
-    for seq, attempts in taken.items():
-        data = frames.get(seq)
-        if data is None:
-            broken.append((seq, "its row is missing"))
-            continue
+    for seq in taken:
         try:
-            frame = Frame.decode(data)
+            frame = Frame.decode(frames[seq])
+        except KeyError:
+            broken.append((seq, "its row is missing"))
         except CodecError as error:
             broken.append((seq, str(error)))
-            continue
-        handed.append(Handed(seq, frame.restamp(attempt=frame.attempt + attempts) if attempts else frame))
+        else:
+            spent = attempts[seq]
+            handed.append(SqliteDelivery(frame.restamp(attempt=frame.attempt + spent) if spent else frame, seq, token))
     for seq, problem in broken:
-        quarantine(store, line.id, seq, problem)
+        quarantine(store, line, seq, problem)
     return handed
+
+
+def _leases(handed: Sequence[SqliteDelivery], attempts: dict[int, int], line: int, until: int) -> list[Hold]:
+    """The holds of deliveries, as few as there can be."""
+    leases: list[Hold] = []
+    by_attempts: dict[int, list[int]] = {}
+    for delivery in handed:
+        by_attempts.setdefault(attempts[delivery.seq], []).append(delivery.seq)
+    for spent, seqs in by_attempts.items():
+        leases += [Hold(low, high, line, until, handed[0].token, spent) for low, high in runs_of(sorted(seqs))]
+    return leases
 
 
 def quarantine(store: Store, line: int, seq: int, problem: str) -> None:

@@ -5,14 +5,12 @@ Apart from the provider because a consumer has a state of its own: what it holds
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
 
-from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite.bells import Bell, Bells
-from factflow_engine.queues.sqlite.claiming import Claim, Claimed
+from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
 from factflow_engine.queues.sqlite.looking import Glance, glance
 from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
 from factflow_engine.queues.sqlite.store import Look
@@ -26,21 +24,6 @@ LONGEST_POLL_SECONDS: Final = 0.25
 
 _MOST: Final = 1_000
 """Messages claimed at a time."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SqliteDelivery:
-    """A frame handed out under a lease.
-
-    Attributes:
-        message: Its attempt counts this delivery.
-        seq: Sequence number of the message in the file.
-        token: Of the lease.
-    """
-
-    message: Frame
-    seq: int
-    token: int
 
 
 class SqliteSubscription:
@@ -81,7 +64,7 @@ class SqliteSubscription:
                 continue
             if found:
                 claimed = await self._writer.submit(Claim(self._queue, self._line, room))
-                if claimed.messages:
+                if claimed.deliveries:
                     return self._take(claimed)
                 next_due_ns = claimed.next_due_ns
             if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns)):
@@ -157,12 +140,10 @@ class SqliteSubscription:
         self._bell.ring()
 
     def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
-        deliveries = [SqliteDelivery(handed.frame, handed.seq, claimed.token) for handed in claimed.messages]
-        for delivery in deliveries:
-            self._unsettled[delivery.seq] = delivery
+        self._unsettled.update((delivery.seq, delivery) for delivery in claimed.deliveries)
         self._waiting = claimed.waiting
         self._redelivered += claimed.again
-        return deliveries
+        return claimed.deliveries
 
     async def _glance(self) -> Glance:
         return await self._writer.submit(Look(lambda store: glance(store, self._line), self._queue))
