@@ -3,8 +3,9 @@
 import pytest
 
 from factflow_engine.queues.sqlite import Durability, SqliteQueue
-from factflow_engine.testing.conformance import QUEUE_CHECKS, check_name
+from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
+from factflow_engine.testing.expectations import check_name
 from support.sqlite_queues import opener, settings, simulated
 
 CHECKS = (*QUEUE_CHECKS, *DURABLE_QUEUE_CHECKS)

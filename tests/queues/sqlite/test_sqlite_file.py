@@ -203,13 +203,17 @@ async def test_large_messages_are_handed_out_a_few_at_a_time(tmp_path):
 
 async def test_discarding_forgets_queues_by_prefix(autojump_clock, tmp_path):
     queue = simulated(tmp_path / "q.db")
-    await queue.publish("exec:1:/queue/a", message(1))
     await queue.publish("exec:12:/queue/a", message(1))
+    await queue.publish("exec:1:/queue/a", message(1))
     async with queue.subscribe("exec:1:/queue/a", "s", 5) as subscription:
         await queue.discard("exec:1:")
+        await queue.publish("exec:2:/queue/a", message(1))  # may get the number of what was forgotten
         with pytest.raises(QueueError, match="was forgotten"):
             await subscription.receive(1)
-    assert [line.queue for line in (await queue.administration.statistics()).lines] == ["exec:12:/queue/a"]
+    assert [line.queue for line in (await queue.administration.statistics()).lines] == [
+        "exec:12:/queue/a",
+        "exec:2:/queue/a",
+    ]
     assert await queue.publish("exec:1:/queue/a", message(1)) is MessageStatus.ACCEPTED
     await queue.stop()
 

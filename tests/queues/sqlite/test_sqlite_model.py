@@ -126,7 +126,7 @@ class World:
         """Another consumer takes some and is never heard of again."""
         [line] = self.queue._subscriptions
         expected, _ = self.model.receive(object(), limit, self.now())
-        claimed = await self.queue._writer.submit(Claim(QUEUE, line, limit))
+        claimed = await self.queue._writer.submit(Claim(QUEUE, "s", line, limit))
         assert [(handed.message.value(), handed.message.attempt) for handed in claimed.deliveries] == expected
 
     async def do_leave(self, which):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite.holds import Hold, join, without
-from factflow_engine.queues.sqlite.lines import Line, line_by_id
+from factflow_engine.queues.sqlite.lines import Line, is_line_of, line_by_id
 from factflow_engine.queues.sqlite.statements import blobs, insert_rows, numbers, runs_of, where_in, where_within
 from factflow_engine.queues.sqlite.store import Request, Store
 from factflow_protocols import QueueError
@@ -55,15 +55,24 @@ class Claimed(NamedTuple):
 class Claim(Request[Claimed]):
     """Lease at most that many messages of a line."""
 
-    def __init__(self, queue: str, line: int, limit: int) -> None:
+    def __init__(self, queue: str, subscription: str, line: int, limit: int) -> None:
+        """Prepare.
+
+        Args:
+            queue: Whose line it was when the consumer subscribed.
+            subscription: The same.
+            line: Its id.
+            limit: How many messages.
+        """
         self.queue = queue
+        self._subscription = subscription
         self.weight = limit * 512
         self._line = line
         self._limit = limit
 
     def apply(self, store: Store) -> Claimed:
         """See `Request`."""
-        line = existing_line(store, self.queue, self._line)
+        line = existing_line(store, self.queue, self._subscription, self._line)
         due, waiting_again = self._due(store, line)
         each = ((seq, hold.attempts + (hold.token > 0)) for hold in due for seq in range(hold.low, hold.high + 1))
         wanted = dict(islice(each, self._limit))  # a hold may be as long as the queue
@@ -128,14 +137,14 @@ def replace_holds(store: Store, before: Sequence[Hold], after: Sequence[Hold]) -
     insert_rows(store.connection, INSERT_HOLDS, after)
 
 
-def existing_line(store: Store, queue: str, line: int) -> Line:
+def existing_line(store: Store, queue: str, subscription: str, line: int) -> Line:
     """The line of a consumer.
 
     Raises:
-        QueueError: It was purged away under the consumer.
+        QueueError: It was forgotten under the consumer; its number may be another's by now.
     """
     found = line_by_id(store.connection, line, store.settings.capacity)
-    if found is None:
+    if found is None or not is_line_of(store.connection, line, queue, subscription):
         raise QueueError(queue, "was forgotten while it was consumed; subscribe again")
     return found
 

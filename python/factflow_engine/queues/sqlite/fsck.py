@@ -66,6 +66,11 @@ class _Examined:
 
 def check(store: Store) -> list[Problem]:
     """All that is wrong; reads every row."""
+    with store.snapshot():
+        return _problems(store)
+
+
+def _problems(store: Store) -> list[Problem]:
     connection = store.connection
     said = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
     problems = [
@@ -178,7 +183,7 @@ def _look_at_messages(connection: sqlite3.Connection, examined: _Examined, range
     kept = connection.execute(
         "SELECT low, high FROM settled WHERE low >> ? = ? ORDER BY low", (LINE_SHIFT, line.id)
     ).fetchall()
-    expected = iter([seq for hold in ranges for seq in range(hold.low, hold.high + 1)])
+    expected = (seq for hold in ranges for seq in range(hold.low, hold.high + 1))
     awaited = next(expected, None)
     for seq, frame in connection.execute(
         "SELECT seq, frame FROM message WHERE seq BETWEEN ? AND ? ORDER BY seq",

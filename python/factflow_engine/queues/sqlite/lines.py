@@ -68,6 +68,15 @@ def line_by_id(connection: sqlite3.Connection, line: int, default_capacity: int)
     return None if row is None else Line(*row)
 
 
+def is_line_of(connection: sqlite3.Connection, line: int, queue: str, subscription: str) -> bool:
+    """Whether the line is still that of a queue, or of a topic's subscription: numbers are used again."""
+    key = subscription_key(queue, subscription)
+    row = connection.execute(
+        "SELECT queue = ? AND subscription = ? FROM line WHERE id = ?", (queue, key, line)
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def subscription_key(queue: str, subscription: str) -> str:
     """What the `subscription` column holds: consumers of a point-to-point queue share it whatever they are called."""
     return subscription if is_topic(queue) else ""

@@ -55,7 +55,8 @@ class SqliteSettings:
         dedup_seconds: For how long after its acceptance an id is refused as a duplicate; 0 for never.
         retention_seconds: How long a settled message is kept before its row is deleted; 0 for not at all.
         capacity: What a queue holds until a consumer has said otherwise.
-        busy_seconds: How long to wait for another process's lock before giving up.
+        busy_seconds: How long to wait for another process's lock before giving up; a caller that is cancelled meanwhile
+            waits too.
     """
 
     path: Path

@@ -155,6 +155,7 @@ class SqliteQueue:
             self._bells.left(queue)  # there may be more room now
         consumer = SqliteSubscription(
             queue,
+            subscription,
             line,
             prefetch,
             lease_seconds=self._settings.lease_seconds,

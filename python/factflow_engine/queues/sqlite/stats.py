@@ -60,6 +60,11 @@ class FileStatistics:
 
 def statistics(store: Store) -> FileStatistics:
     """Read it; takes no lock."""
+    with store.snapshot():
+        return _file(store)
+
+
+def _file(store: Store) -> FileStatistics:
     connection, path = store.connection, store.settings.path
     pragmas = {
         name: connection.execute(f"PRAGMA {name}").fetchone()[0]

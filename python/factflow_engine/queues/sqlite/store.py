@@ -6,7 +6,8 @@ that come together are granted together, in one transaction.
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
@@ -92,6 +93,19 @@ class Store:
             if len(requests) > 1 and not is_busy(error):
                 return [outcome for request in requests for outcome in self.run([request], now_ns)]
             return [Outcome(error=self._explained(error, request)) for request in requests]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See one state of the file throughout, whatever other processes write meanwhile."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield
+            return
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file; it opens again if it is used again."""

@@ -30,9 +30,19 @@ class SqliteSubscription:
     """See `factflow_protocols.Subscription` for the contract."""
 
     def __init__(
-        self, queue: str, line: int, prefetch: int, *, lease_seconds: float, writer: Writer, bells: Bells, clock: Clock
+        self,
+        queue: str,
+        subscription: str,
+        line: int,
+        prefetch: int,
+        *,
+        lease_seconds: float,
+        writer: Writer,
+        bells: Bells,
+        clock: Clock,
     ) -> None:
         self._queue = queue
+        self._subscription = subscription
         self._line = line
         self._prefetch = prefetch
         self._lease_seconds = lease_seconds
@@ -63,7 +73,7 @@ class SqliteSubscription:
                 await self._bell.wait(rings, math.inf)
                 continue
             if found:
-                claimed = await self._writer.submit(Claim(self._queue, self._line, room))
+                claimed = await self._writer.submit(Claim(self._queue, self._subscription, self._line, room))
                 if claimed.deliveries:
                     return self._take(claimed)
                 next_due_ns = claimed.next_due_ns
