@@ -15,7 +15,7 @@ from bench.record import ROOT, as_record, write
 from bench.run import CaseResult, run_case
 from bench.table import render
 
-SUITES = ("hop", "latency", "routing", "frames", "scale", "profile")
+SUITES = ("hop", "latency", "routing", "frames", "queue", "scale", "profile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -33,6 +33,14 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.adapters:adapters_group",
         summary="List and describe the adapters that are installed.",
     ),
+    "queue": LazyCommand(
+        target="factflow_engine.cli.queue:queue_group",
+        summary="Look into durable queues and keep them in order.",
+    ),
+    "dlq": LazyCommand(
+        target="factflow_engine.cli.dlq:dlq_group",
+        summary="List, show and put back dead letters.",
+    ),
 }
 
 

@@ -1,0 +1,90 @@
+"""`factflow dlq list`: the dead letters of a queue, a line on each."""
+
+import datetime as dt
+
+import click
+from rich.text import Text
+
+from factflow_engine.cli.console import output, table_for
+from factflow_engine.cli.durable_queue import letter_document, letter_of, url_argument, with_queue
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import clean
+from factflow_engine.errors import CodecError
+from factflow_engine.queues.dead_letters import DeadLetter
+from factflow_engine.queues.sqlite import SqliteAdministration
+from factflow_engine.queues.sqlite.browsing import Stored
+from factflow_protocols import QueueError
+
+
+@click.command(
+    "list",
+    short_help="List the dead letters of a queue with what became of each.",
+    epilog="""\b
+Example:
+  factflow dlq list sqlite:///queue.db /queue/dlq""",
+)
+@url_argument
+@click.argument("queue")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most, oldest first."
+)
+@output_option
+@debug_option
+@click.pass_obj
+def list_command(settings: Settings, *, url: str, queue: str, limit: int) -> int:
+    """List the dead letters of QUEUE, oldest first: when, where from, and the error."""
+
+    async def read(queues: SqliteAdministration) -> tuple[list[tuple[Stored, DeadLetter | None]], bool]:
+        found: list[tuple[Stored, DeadLetter | None]] = []
+        async for stored in queues.browse(queue):
+            if len(found) == limit:
+                return found, True
+            found.append((stored, _letter(queue, stored)))
+        return found, False
+
+    found, more = with_queue(url, read)
+    if settings.as_json:
+        letters = [letter_document(letter, stored) for stored, letter in found if letter is not None]
+        others = [stored.message_id.hex() for stored, letter in found if letter is None]
+        print_document({"dead_letters": letters, "other_messages": others, "more": more}, settings)
+        return ExitStatus.OK
+    console = output()
+    table = table_for(console)
+    for name in ("message", "when (UTC)", "route", "stage", "attempts", "error"):
+        table.add_column(name, overflow="fold")
+    for stored, letter in found:
+        table.add_row(Text(stored.message_id.hex()), *map(Text, _cells(letter)))
+    console.print(table)
+    if more:
+        click.echo(f"factflow: there are more than {limit}; --limit shows more", err=True)
+    return ExitStatus.OK
+
+
+def _letter(queue: str, stored: Stored) -> DeadLetter | None:
+    """The dead letter; None for a message that is none, which is listed all the same."""
+    try:
+        return letter_of(queue, stored)
+    except (QueueError, CodecError):
+        return None
+
+
+def _cells(letter: DeadLetter | None) -> tuple[str, ...]:
+    if letter is None:
+        return ("", "", "", "", "not a dead letter")
+    error = clean(f"{letter.error_type}: {letter.error}", limit=120)
+    return when(letter), clean(letter.route), clean(letter.stage), str(letter.attempts), error
+
+
+def when(letter: DeadLetter) -> str:
+    """When it was given up; empty if that is not known."""
+    try:
+        return (
+            f"{dt.datetime.fromtimestamp(letter.time_ns // 1_000_000_000, dt.UTC):%Y-%m-%d %H:%M:%S}"
+            if letter.time_ns
+            else ""
+        )
+    except (OverflowError, ValueError, OSError):
+        return ""

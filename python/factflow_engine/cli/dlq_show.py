@@ -1,0 +1,58 @@
+"""`factflow dlq show`: one dead letter in full."""
+
+import click
+
+from factflow_engine.cli.dlq_list import when
+from factflow_engine.cli.durable_queue import letter_document, letter_of, one_of, url_argument, with_queue
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import clean
+from factflow_engine.queues.dead_letters import HEADER, DeadLetter
+from factflow_engine.queues.sqlite import SqliteAdministration
+from factflow_engine.queues.sqlite.browsing import Stored
+
+_SHOWN = 20_000
+"""Characters of a payload printed as text; --output json has all of it."""
+
+
+@click.command("show", short_help="Show one dead letter in full.")
+@url_argument
+@click.argument("queue")
+@click.argument("message_id")
+@output_option
+@debug_option
+@click.pass_obj
+def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -> int:
+    """Show the dead letter of QUEUE whose id begins with MESSAGE_ID (8 digits or more)."""
+
+    async def read(queues: SqliteAdministration) -> tuple[Stored, DeadLetter]:
+        stored = await one_of(queues, queue, message_id)
+        return stored, letter_of(queue, stored)
+
+    stored, letter = with_queue(url, read)
+    headers = {name: value for name, value in letter.frame.headers.items() if name != HEADER}
+    payload = letter.frame.value()
+    document = {**letter_document(letter, stored), "key": letter.frame.key, "headers": headers, "payload": payload}
+    if settings.as_json:
+        print_document(printable(document), settings)
+        return ExitStatus.OK
+    for name, value in {**document, "time_ns": when(letter)}.items():
+        label = {"time_ns": "when (UTC)"}.get(name, name.replace("_", " "))
+        text = value if isinstance(value, str) else repr(value)
+        click.echo(f"{label + ':':<16}{clean(text, limit=_SHOWN)}")
+    return ExitStatus.OK
+
+
+def printable(value: object) -> object:
+    """A message's value as JSON can say it: bytes in hexadecimal, what JSON lacks as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else repr(value)  # JSON has no infinities and no NaN
+    if isinstance(value, dict):
+        return {str(key): printable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(each) for each in value]
+    return value.hex() if isinstance(value, bytes) else repr(value)

@@ -1,0 +1,93 @@
+"""How commands about durable queues get at one: the URL, the file behind it, and running async work on it.
+
+Apart from the commands so that all of them take the same URLs and say the same of a wrong one.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+import trio
+
+from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.frames import Frame
+from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
+from factflow_engine.queues.sqlite import QueueUrlError, SqliteAdministration, SqliteSettings, open_administration
+from factflow_engine.queues.sqlite.browsing import Stored
+from factflow_protocols import QueueError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+
+_SHORTEST_ID = 4
+
+
+def url_argument(command: F) -> F:
+    """`URL`, first of the arguments."""
+    return click.argument("url")(command)
+
+
+def with_queue(url: str, work: Callable[[SqliteAdministration], Awaitable[T]]) -> T:
+    """Do something with the file that a URL names.
+
+    Raises:
+        InvalidInputError: The URL is wrong, or the file, the queue or a message in it is not as it must be.
+    """
+
+    async def run() -> T:
+        async with open_administration(SqliteSettings.from_url(url)) as administration:
+            return await work(administration)
+
+    try:
+        return trio.run(run)
+    except (QueueUrlError, QueueError) as error:
+        raise InvalidInputError(str(error)) from error
+
+
+async def one_of(administration: SqliteAdministration, queue: str, text: str) -> Stored:
+    """The message that the beginning of an id names.
+
+    Raises:
+        InvalidInputError: It is no id, or names none or several.
+    """
+    try:
+        beginning = bytes.fromhex(text)
+    except ValueError:
+        beginning = b""
+    if not _SHORTEST_ID <= len(beginning) <= 16:
+        raise InvalidInputError(
+            f"{text!r} is no message id: expected 8 to 32 hexadecimal digits (an even number), as `factflow dlq list` shows"
+        )
+    found = await administration.find(queue, beginning)
+    if not found:
+        raise InvalidInputError(f"queue {queue!r} has no message {text}; `factflow dlq list` shows those it has")
+    if len(found) > 1:
+        raise InvalidInputError(f"{len(found)} messages of queue {queue!r} begin with {text}; write more digits")
+    return found[0]
+
+
+def letter_of(queue: str, stored: Stored) -> DeadLetter:
+    """The dead letter that is stored.
+
+    Raises:
+        QueueError: It is none.
+        CodecError: Its frame is damaged.
+    """
+    return read_dead_letter(queue, Frame.decode(stored.frame))
+
+
+def letter_document(letter: DeadLetter, stored: Stored) -> dict[str, object]:
+    """A dead letter for programs, payload and headers excepted."""
+    return {
+        "message_id": stored.message_id.hex(),
+        "correlation_id": letter.frame.correlation_id.hex(),
+        "state": stored.state.value,
+        "queue": letter.queue,
+        "route": letter.route,
+        "stage": letter.stage,
+        "error_type": letter.error_type,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "time_ns": letter.time_ns,
+        "config_hash": letter.config_hash,
+    }

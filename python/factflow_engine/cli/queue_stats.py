@@ -1,0 +1,62 @@
+"""`factflow queue stats`: what each queue of a file holds."""
+
+from dataclasses import asdict
+
+import click
+from rich.text import Text
+
+from factflow_engine.cli.console import output, table_for
+from factflow_engine.cli.durable_queue import url_argument, with_queue
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.text import clean
+from factflow_engine.queues.sqlite.stats import FileStatistics
+
+
+@click.command(
+    "stats",
+    short_help="Count what is in each queue.",
+    epilog="""\b
+Examples:
+  factflow queue stats sqlite:///queue.db
+  factflow queue stats sqlite:////var/lib/factflow/queue.db --output json""",
+)
+@url_argument
+@output_option
+@debug_option
+@click.pass_obj
+def stats_command(settings: Settings, *, url: str) -> int:
+    """Count what is in each queue of the file that URL names.
+
+    waiting can be handed out now; delayed was given back and is not due; leased is with consumers; settled is kept for
+    the retention; quarantined could not be read (`factflow queue fsck` says why).
+    """
+    statistics = with_queue(url, lambda queues: queues.statistics())
+    if settings.as_json:
+        print_document(_document(statistics), settings)
+        return ExitStatus.OK
+    console = output()
+    table = table_for(console)
+    table.add_column("queue", overflow="fold")
+    for name in ("waiting", "delayed", "leased", "settled", "quarantined", "capacity", "accepted"):
+        table.add_column(name, justify="right")
+    for line in statistics.lines:
+        name = f"{line.queue} ({line.subscription})" if line.subscription else line.queue
+        counts = (line.waiting, line.delayed, line.leased, line.settled, line.quarantined, line.capacity, line.accepted)
+        table.add_row(Text(clean(name)), *(f"{count:,}" for count in counts))
+    console.print(table)
+    console.print(
+        Text(
+            f"{clean(str(statistics.path))}: {statistics.file_bytes:,} bytes, {statistics.free_bytes:,} of them free, "
+            f"{statistics.log_bytes:,} in the log; {statistics.remembered_ids:,} ids remembered"
+        )
+    )
+    return ExitStatus.OK
+
+
+def _document(statistics: FileStatistics) -> dict[str, object]:
+    document = asdict(statistics)
+    del document["durability"]  # of this process, which only looked
+    return {**document, "path": str(statistics.path)}

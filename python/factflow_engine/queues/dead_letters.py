@@ -1,0 +1,118 @@
+"""Dead letters: messages that carry, in a header, what became of them, and how to make them whole again.
+
+A dead-letter queue is an ordinary queue. Apart from the providers because any durable one can hold such messages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from factflow_engine.frames import Frame
+from factflow_engine.native import label_of
+from factflow_protocols import QueueError
+
+HEADER: Final = "dead_letter"
+"""Key of the header that makes a message a dead letter."""
+
+_LABEL: Final = label_of("dead_letter:requeue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What became of a message.
+
+    Attributes:
+        frame: The dead letter.
+        queue: Where the message came from.
+        route: Id of the route that gave it up.
+        stage: Name of the stage that failed last; empty if it was none.
+        error_type: Class of the error.
+        error: Its text.
+        attempts: How many were spent.
+        time_ns: When it was given up, in nanoseconds since the Unix epoch.
+        config_hash: Of the configuration that ran.
+    """
+
+    frame: Frame
+    queue: str
+    route: str
+    stage: str
+    error_type: str
+    error: str
+    attempts: int
+    time_ns: int
+    config_hash: str
+
+    @property
+    def restored(self) -> Frame:
+        """The message to process again: original payload and headers, attempt 1.
+
+        Its id derives from the dead letter's, so that putting one back twice makes the same message twice, and a
+        provider that refuses duplicates takes it once.
+        """
+        headers = {key: value for key, value in self.frame.headers.items() if key != HEADER}
+        return self.frame.child(_LABEL, 0, headers=headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeued:
+    """What came of putting dead letters back.
+
+    Attributes:
+        requeued: Published again, and settled.
+        duplicates: Settled; their queue had taken them before.
+        gone: Settled by somebody else meanwhile.
+    """
+
+    requeued: int = 0
+    duplicates: int = 0
+    gone: int = 0
+
+    def plus(self, other: "Requeued") -> "Requeued":
+        """Both together."""
+        return Requeued(
+            requeued=self.requeued + other.requeued,
+            duplicates=self.duplicates + other.duplicates,
+            gone=self.gone + other.gone,
+        )
+
+
+def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
+    """Read a dead letter's header.
+
+    Args:
+        queue: Where it was found, for the error.
+        frame: The message.
+
+    Raises:
+        QueueError: It is no dead letter, or its header is not one that the engine writes.
+    """
+    header = frame.headers.get(HEADER)
+    if not isinstance(header, Mapping):
+        raise QueueError(
+            queue, f"message {frame.message_id.hex()} is no dead letter: it has no map under the header {HEADER!r}"
+        )
+    return DeadLetter(
+        frame=frame,
+        queue=_field(queue, frame, header, "queue", str),
+        route=_field(queue, frame, header, "route", str),
+        stage=_field(queue, frame, header, "stage", str, default=""),
+        error_type=_field(queue, frame, header, "error_type", str, default=""),
+        error=_field(queue, frame, header, "error", str, default=""),
+        attempts=_field(queue, frame, header, "attempts", int, default=0),
+        time_ns=_field(queue, frame, header, "time_ns", int, default=0),
+        config_hash=_field(queue, frame, header, "config_hash", str, default=""),
+    )
+
+
+def _field(queue: str, frame: Frame, header: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    value = header.get(name, default)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise QueueError(
+            queue,
+            f"message {frame.message_id.hex()} is a damaged dead letter: its {name!r} is {type(value).__name__}, "
+            f"not {kind.__name__}",
+        )
+    return value

@@ -1,0 +1,16 @@
+"""The durable provider for one machine; `schema` describes the file, `writer` how commits are shared."""
+
+from factflow_engine.queues.sqlite.administration import SqliteAdministration, open_administration
+from factflow_engine.queues.sqlite.durability import Durability
+from factflow_engine.queues.sqlite.location import QueueFileError, QueueUrlError, SqliteSettings
+from factflow_engine.queues.sqlite.provider import SqliteQueue
+
+__all__ = [
+    "Durability",
+    "QueueFileError",
+    "QueueUrlError",
+    "SqliteAdministration",
+    "SqliteQueue",
+    "SqliteSettings",
+    "open_administration",
+]

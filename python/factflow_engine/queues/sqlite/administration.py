@@ -1,0 +1,107 @@
+"""What operators do with a queue's file: look, purge, check, and put dead letters back.
+
+Each is a request to the writer like any other, so that it may be done while the file is in use.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from factflow_engine.queues.dead_letters import Requeued
+from factflow_engine.queues.sqlite.browsing import Stored, browse, find
+from factflow_engine.queues.sqlite.fsck import Problem, check, repair
+from factflow_engine.queues.sqlite.location import SqliteSettings
+from factflow_engine.queues.sqlite.purging import clear_cursor, delete_unreachable
+from factflow_engine.queues.sqlite.requeueing import requeue
+from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
+from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
+from factflow_engine.queues.sqlite.writer import Writer
+from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+
+PAGE: Final = 200
+"""Messages read at a time while a queue is looked through."""
+
+
+class SqliteAdministration:
+    """Operations on a file, beside its use; get one from `SqliteQueue.administration` or `open_administration`.
+
+    All methods raise `QueueFileError` if the file cannot be used.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def statistics(self) -> FileStatistics:
+        """What the file holds, by queue."""
+        return await self._writer.submit(Look(statistics))
+
+    async def browse(self, queue: str) -> AsyncIterator[Stored]:
+        """Every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
+
+        A snapshot by pages: what changes meanwhile may or may not be seen.
+        """
+        after = 0
+        while True:
+            page = await self._writer.submit(Look(partial(browse, queue=queue, after=after, limit=PAGE), queue))
+            for stored in page:
+                yield stored
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
+
+    async def find(self, queue: str, message_id: bytes) -> Sequence[Stored]:
+        """The messages of a queue whose ids begin with these bytes."""
+        return await self._writer.submit(Look(partial(find, queue=queue, message_id=message_id), queue))
+
+    async def purge(self, queue: str, *, subscription: str | None = None) -> int:
+        """Delete the messages that no consumer has at the moment, and forget which ids were seen.
+
+        Args:
+            queue: Name of the queue or topic.
+            subscription: One of the topic's; None for all.
+
+        Returns:
+            How many messages were deleted.
+        """
+        purged = await self._writer.submit(Call(lambda store: clear_cursor(store, queue, subscription), queue))
+        while await self._writer.submit(Call(lambda store: delete_unreachable(store, purged.lines), queue)):
+            pass
+        return purged.messages
+
+    async def requeue(self, queue: str, seqs: Sequence[int], *, to: str | None = None) -> Requeued:
+        """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.
+
+        Args:
+            queue: The dead-letter queue.
+            seqs: `Stored.seq` of each.
+            to: Name of a queue; None for the one that the dead letter names.
+        """
+        counts = Requeued()
+        for seq in seqs:
+            counts = counts.plus(await self._writer.submit(Call(partial(requeue, queue=queue, seq=seq, to=to), queue)))
+        return counts
+
+    async def check(self) -> Sequence[Problem]:
+        """Everything that is wrong with the file; reads all of it."""
+        return await self._writer.submit(Look(check))
+
+    async def repair(self) -> Sequence[Problem]:
+        """Mend what can be mended, in one transaction, and say what it was."""
+        return await self._writer.submit(Call(repair))
+
+
+@asynccontextmanager
+async def open_administration(
+    settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None
+) -> AsyncIterator[SqliteAdministration]:
+    """Work on a file that exists; it is closed on exit."""
+    store = Store(settings, create=False)
+    writer = Writer(store, threads=threads or TrioThreads(limit=1), clock=clock or SystemClock())
+    try:
+        yield SqliteAdministration(writer)
+    finally:
+        with trio.CancelScope(shield=True):
+            await writer.submit(Close())

@@ -1,0 +1,220 @@
+"""The request that hands out messages: what is due again first, then what never was handed out, under a new lease."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple
+
+from factflow_engine.errors import CodecError
+from factflow_engine.frames import Frame
+from factflow_engine.queues.sqlite.holds import Hold, join, without
+from factflow_engine.queues.sqlite.lines import Line, is_line_of, line_by_id
+from factflow_engine.queues.sqlite.statements import blobs, insert_rows, numbers, runs_of, where_in, where_within
+from factflow_engine.queues.sqlite.store import Request, Store
+from factflow_protocols import QueueError
+
+MAX_BYTES: Final = 16 << 20
+"""Of the frames handed out at a time; one message may be larger."""
+
+_HOLD: Final = ("low", "high", "line", "due", "token", "attempts")
+INSERT_HOLDS: Final = "INSERT OR REPLACE INTO hold(low, high, line, due, token, attempts) VALUES "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SqliteDelivery:
+    """A frame handed out under a lease.
+
+    Attributes:
+        message: Its attempt counts this delivery.
+        seq: Sequence number of the message in the file.
+        token: Of the lease.
+    """
+
+    message: Frame
+    seq: int
+    token: int
+
+
+class Claimed(NamedTuple):
+    """What a consumer got.
+
+    Attributes:
+        deliveries: In the queue's order; may be empty.
+        again: How many of them were handed out before.
+        waiting: How many more could be handed out now.
+        next_due_ns: When something that is held may become due, in wall time; None if nothing is held.
+    """
+
+    deliveries: list[SqliteDelivery]
+    again: int
+    waiting: int
+    next_due_ns: int | None
+
+
+class Claim(Request[Claimed]):
+    """Lease at most that many messages of a line."""
+
+    def __init__(self, queue: str, subscription: str, line: int, limit: int) -> None:
+        """Prepare.
+
+        Args:
+            queue: Whose line it was when the consumer subscribed.
+            subscription: The same.
+            line: Its id.
+            limit: How many messages.
+        """
+        self.queue = queue
+        self._subscription = subscription
+        self.weight = limit * 512
+        self._line = line
+        self._limit = limit
+
+    def apply(self, store: Store) -> Claimed:
+        """See `Request`."""
+        line = existing_line(store, self.queue, self._subscription, self._line)
+        due, waiting_again = self._due(store, line)
+        each = ((seq, hold.attempts + (hold.token > 0)) for hold in due for seq in range(hold.low, hold.high + 1))
+        wanted = dict(islice(each, self._limit))  # a hold may be as long as the queue
+        again = len(wanted)
+        first = line.base + line.cursor + 1
+        fresh = min(self._limit - len(wanted), line.tail - line.cursor)
+        wanted.update(dict.fromkeys(range(first, first + fresh), 0))
+        taken, frames = _within_bytes(store, list(wanted))
+        again = min(again, len(taken))
+        fresh = len(taken) - again
+        if taken:
+            token = line.token + 1
+            handed = _decoded(store, line.id, token, taken, wanted, frames)
+            self._lease(store, line, due, taken, handed, wanted)
+            lost = len(taken) - len(handed)
+            store.connection.execute(
+                "UPDATE line SET cursor = cursor + ?, held = held + ?, token = ? WHERE id = ?",
+                (fresh, fresh - lost, token, line.id),
+            )
+        else:
+            handed = []
+        waiting = line.tail - line.cursor - fresh + waiting_again - again
+        return Claimed(handed, again, waiting, None if handed else _next_due(store, line))
+
+    def _due(self, store: Store, line: Line) -> tuple[list[Hold], int]:
+        """Holds that may be handed out now, enough of them, and how many messages they cover."""
+        rows = numbers(
+            store.connection,
+            _HOLD,
+            "FROM hold WHERE line = ? AND due <= ? ORDER BY due, low LIMIT ?",
+            (line.id, store.now_ns, self._limit),
+        )
+        holds = [Hold(*row) for row in rows]
+        return holds, sum(hold.size for hold in holds)
+
+    def _lease(
+        self,
+        store: Store,
+        line: Line,
+        due: Sequence[Hold],
+        taken: Sequence[int],
+        handed: Sequence[SqliteDelivery],
+        attempts: dict[int, int],
+    ) -> None:
+        """Replace the holds that were taken from by what is left of them and by the lease."""
+        until = store.now_ns + round(store.settings.lease_seconds * 1e9)
+        ordered = sorted(taken)
+        after = _leases(handed, attempts, line.id, until)
+        touched = []
+        for hold in due:
+            if inside := ordered[bisect_left(ordered, hold.low) : bisect_right(ordered, hold.high)]:
+                touched.append(hold)
+                after += without(hold, inside)
+        replace_holds(store, touched, join(after))
+
+
+def replace_holds(store: Store, before: Sequence[Hold], after: Sequence[Hold]) -> None:
+    """Write holds in the place of others."""
+    kept = {hold.low for hold in after}
+    for condition, values in where_in("low", [hold.low for hold in before if hold.low not in kept]):
+        store.connection.execute(f"DELETE FROM hold WHERE {condition}", values)  # noqa: S608 - placeholders
+    insert_rows(store.connection, INSERT_HOLDS, after)
+
+
+def existing_line(store: Store, queue: str, subscription: str, line: int) -> Line:
+    """The line of a consumer.
+
+    Raises:
+        QueueError: It was forgotten under the consumer; its number may be another's by now.
+    """
+    found = line_by_id(store.connection, line, store.settings.capacity)
+    if found is None or not is_line_of(store.connection, line, queue, subscription):
+        raise QueueError(queue, "was forgotten while it was consumed; subscribe again")
+    return found
+
+
+def _next_due(store: Store, line: Line) -> int | None:
+    [due] = store.connection.execute("SELECT min(due) FROM hold WHERE line = ?", (line.id,)).fetchone()
+    return due if due is None else int(due)
+
+
+def _within_bytes(store: Store, wanted: Sequence[int]) -> tuple[Sequence[int], dict[int, bytes]]:
+    """As many of the messages, from the first, as the bound on bytes allows, and their frames.
+
+    Those whose row is missing are among the former and not the latter.
+    """
+    runs = runs_of(sorted(wanted))
+    sizes: dict[int, int] = {}
+    for condition, values in where_within("seq", runs):
+        rows = numbers(store.connection, ("seq", "length(frame)"), f"FROM message WHERE {condition}", values)
+        sizes.update((seq, size) for seq, size in rows)
+    total = 0
+    for position, seq in enumerate(wanted):
+        total += sizes.get(seq, 0)
+        if total > MAX_BYTES and position:
+            wanted = wanted[:position]
+            runs = runs_of(sorted(wanted))
+            break
+    frames: dict[int, bytes] = {}
+    for condition, values in where_within("seq", runs):
+        frames.update(blobs(store.connection, "seq", "frame", f"FROM message WHERE {condition}", values))
+    return wanted, frames
+
+
+def _decoded(
+    store: Store, line: int, token: int, taken: Sequence[int], attempts: dict[int, int], frames: dict[int, bytes]
+) -> list[SqliteDelivery]:
+    """The messages that can be read; others go to quarantine, so that they hold nobody up."""
+    handed, broken = [], []
+    for seq in taken:
+        try:
+            frame = Frame.decode(frames[seq])
+        except KeyError:
+            broken.append((seq, "its row is missing"))
+        except CodecError as error:
+            broken.append((seq, str(error)))
+        else:
+            spent = attempts[seq]
+            handed.append(SqliteDelivery(frame.restamp(attempt=frame.attempt + spent) if spent else frame, seq, token))
+    for seq, problem in broken:
+        quarantine(store, line, seq, problem)
+    return handed
+
+
+def _leases(handed: Sequence[SqliteDelivery], attempts: dict[int, int], line: int, until: int) -> list[Hold]:
+    """The holds of deliveries, as few as there can be."""
+    leases: list[Hold] = []
+    by_attempts: dict[int, list[int]] = {}
+    for delivery in handed:
+        by_attempts.setdefault(attempts[delivery.seq], []).append(delivery.seq)
+    for spent, seqs in by_attempts.items():
+        leases += [Hold(low, high, line, until, handed[0].token, spent) for low, high in runs_of(sorted(seqs))]
+    return leases
+
+
+def quarantine(store: Store, line: int, seq: int, problem: str) -> None:
+    """Move a message's row out of the way; counts of the line other than of quarantined ones are the caller's."""
+    connection = store.connection
+    connection.execute(
+        "INSERT OR REPLACE INTO quarantine(seq, line, message_id, at, error, frame) "
+        "SELECT q.seq, ?, m.message_id, ?, ?, m.frame FROM (SELECT ? AS seq) AS q LEFT JOIN message AS m USING(seq)",
+        (line, store.now_ns // 1_000_000_000, problem, seq),
+    )
+    connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
+    connection.execute("UPDATE line SET quarantined = quarantined + 1 WHERE id = ?", (line,))

@@ -1,0 +1,106 @@
+"""Ranges of messages that are neither settled nor still to be handed out for the first time; pure arithmetic.
+
+See `schema` for what a hold means. Apart from the statements so that splitting and joining can be tested without a file.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Hold(NamedTuple):
+    """A range of one line's messages that share their fate; a row of the table.
+
+    Attributes:
+        low: First sequence number.
+        high: Last one.
+        line: Id of the line.
+        due: When the lease ends, or when it may be handed out again; nanoseconds of wall time, 0 for at once.
+        token: Of the lease; 0 if nobody has it.
+        attempts: How many were spent before.
+    """
+
+    low: int
+    high: int
+    line: int
+    due: int
+    token: int
+    attempts: int
+
+    @property
+    def size(self) -> int:
+        """How many messages it covers."""
+        return self.high - self.low + 1
+
+
+class Return(NamedTuple):
+    """What becomes of one message that is given back: when it is due, and whether an attempt was spent."""
+
+    due: int
+    counts: bool
+
+
+def join(holds: Iterable[Hold]) -> list[Hold]:
+    """The same holds, ascending, with neighbours that share their fate made one."""
+    joined: list[Hold] = []
+    for hold in sorted(holds):
+        last = joined[-1] if joined else None
+        if last is not None and last.high + 1 == hold.low and last[2:] == hold[2:]:
+            joined[-1] = last._replace(high=hold.high)
+        else:
+            joined.append(hold)
+    return joined
+
+
+def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
+    """What is left of a hold.
+
+    Args:
+        hold: Any.
+        taken: Sequence numbers within it, ascending.
+    """
+    left = []
+    low = hold.low
+    for number in taken:
+        if number > low:
+            left.append(hold._replace(low=low, high=number - 1))
+        low = number + 1
+    if low <= hold.high:
+        left.append(hold._replace(low=low))
+    return left
+
+
+def settle(
+    holds: Sequence[Hold], acked: Mapping[int, int], returned: Mapping[int, tuple[int, Return]]
+) -> tuple[list[Hold], list[int], int]:
+    """Take settled messages out of their leases.
+
+    What is not covered by a hold with the same token was settled before, or given to somebody else since: it is
+    passed over.
+
+    Args:
+        holds: All with the tokens in question.
+        acked: Sequence number to the token under which it was handed out.
+        returned: The same for those given back, with what becomes of each.
+
+    Returns:
+        What the holds become, the sequence numbers settled for good, and how many were given back.
+    """
+    after: list[Hold] = []
+    gone: list[int] = []
+    back = 0
+    numbers = sorted({*acked, *returned})
+    for hold in holds:
+        taken = []
+        for number in numbers[bisect_left(numbers, hold.low) : bisect_right(numbers, hold.high)]:
+            if acked.get(number) == hold.token:
+                gone.append(number)
+            elif number in returned and returned[number][0] == hold.token:
+                fate = returned[number][1]
+                after.append(Hold(number, number, hold.line, fate.due, 0, hold.attempts + fate.counts))
+                back += 1
+            else:
+                continue
+            taken.append(number)
+        after += without(hold, taken)
+    return join(after), sorted(gone), back

@@ -1,0 +1,130 @@
+"""The rows of lines: finding and making them, and the figures that every change of messages must keep right."""
+
+import sqlite3
+from typing import Final, NamedTuple
+
+from factflow_engine.queues.naming import is_topic
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT, MAX_LINES
+from factflow_protocols import QueueError
+
+_COLUMNS: Final = "id, tail, cursor, held, coalesce(capacity, ?), token"
+
+
+class Line(NamedTuple):
+    """What a transaction needs to know of a line.
+
+    Attributes:
+        id: Of the row.
+        tail: Number of its newest message; 0 if there never was one.
+        cursor: Number of the newest that was ever handed out.
+        held: How many messages holds cover.
+        capacity: How many it may hold altogether.
+        token: Of its newest lease.
+    """
+
+    id: int
+    tail: int
+    cursor: int
+    held: int
+    capacity: int
+    token: int
+
+    @property
+    def base(self) -> int:
+        """Add a message's number for its sequence number."""
+        return self.id << LINE_SHIFT
+
+    @property
+    def total(self) -> int:
+        """How many messages it holds."""
+        return self.tail - self.cursor + self.held
+
+    @property
+    def room(self) -> int:
+        """How many more fit."""
+        return max(0, self.capacity - self.total)
+
+
+def line_of(seq: int) -> int:
+    """The id of a message's line."""
+    return seq >> LINE_SHIFT
+
+
+def lines_of_queue(connection: sqlite3.Connection, queue: str, default_capacity: int) -> list[Line]:
+    """What a message published under this name goes to; a point-to-point queue is made if it is not there."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM line WHERE queue = ?",  # noqa: S608 - constant
+        (default_capacity, queue),
+    ).fetchall()
+    return [Line(*row) for row in found]
+
+
+def line_by_id(connection: sqlite3.Connection, line: int, default_capacity: int) -> Line | None:
+    """One line; None if it was forgotten."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM line WHERE id = ?",  # noqa: S608 - constant
+        (default_capacity, line),
+    ).fetchone()
+    return None if row is None else Line(*row)
+
+
+def is_line_of(connection: sqlite3.Connection, line: int, queue: str, subscription: str) -> bool:
+    """Whether the line is still that of a queue, or of a topic's subscription: numbers are used again."""
+    key = subscription_key(queue, subscription)
+    row = connection.execute(
+        "SELECT queue = ? AND subscription = ? FROM line WHERE id = ?", (queue, key, line)
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def subscription_key(queue: str, subscription: str) -> str:
+    """What the `subscription` column holds: consumers of a point-to-point queue share it whatever they are called."""
+    return subscription if is_topic(queue) else ""
+
+
+def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_ns: int) -> int:
+    """The line of a queue or of a topic's subscription, made if it is not there; in a transaction.
+
+    Raises:
+        QueueError: The file cannot tell any more lines apart.
+    """
+    key = subscription_key(queue, subscription)
+    row = connection.execute("SELECT id FROM line WHERE queue = ? AND subscription = ?", (queue, key)).fetchone()
+    if row is not None:
+        return int(row[0])
+    [newest] = connection.execute("SELECT coalesce(max(id), 0) FROM line").fetchone()
+    line = newest + 1
+    if line > MAX_LINES:  # numbers of lines that were forgotten are used again, the lowest first
+        [line] = connection.execute(
+            "SELECT id + 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM line) AS l "
+            "WHERE NOT EXISTS (SELECT 1 FROM line WHERE line.id = l.id + 1) ORDER BY id LIMIT 1"
+        ).fetchone()
+    if line > MAX_LINES:
+        raise QueueError(queue, f"the file has {MAX_LINES} queues and subscriptions already; purge those not needed")
+    connection.execute(
+        "INSERT INTO line(id, queue, subscription, tail, cursor, held, token) VALUES (?, ?, ?, 0, 0, 0, ?)",
+        (line, queue, key, now_ns),
+    )
+    return int(line)
+
+
+def require_queue(connection: sqlite3.Connection, queue: str) -> None:
+    """See that a queue is in the file.
+
+    Raises:
+        QueueError: It is not; the text names some that are.
+    """
+    if connection.execute("SELECT 1 FROM line WHERE queue = ? LIMIT 1", (queue,)).fetchone() is None:
+        names = [name for (name,) in connection.execute("SELECT DISTINCT queue FROM line ORDER BY queue LIMIT 20")]
+        raise QueueError(queue, f"is not in the file, which has {', '.join(names) or 'no queue yet'}")
+
+
+def forget_line(connection: sqlite3.Connection, line: int) -> None:
+    """Delete a line and all that is its own, in a transaction."""
+    low, high = line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1
+    connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))
+    connection.execute("DELETE FROM hold WHERE low BETWEEN ? AND ?", (low, high))
+    connection.execute("DELETE FROM settled WHERE low BETWEEN ? AND ?", (low, high))
+    connection.execute("DELETE FROM quarantine WHERE line = ?", (line,))
+    connection.execute("DELETE FROM seen WHERE line = ?", (line,))
+    connection.execute("DELETE FROM line WHERE id = ?", (line,))

@@ -1,0 +1,176 @@
+"""From `sqlite:///path?option=value` to checked settings; apart from opening so that a URL can be judged without a file.
+
+URLs come from configurations and command lines, so everything in them is taken for hostile.
+"""
+
+import difflib
+import math
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+from factflow_engine.queues.sqlite.durability import Durability
+from factflow_protocols import FactflowError, QueueError
+
+SCHEME: Final = "sqlite://"
+
+
+class QueueUrlError(FactflowError, ValueError):
+    """Whoever wrote the URL of a queue provider must change it.
+
+    Attributes:
+        url: As it was written.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"queue URL {url!r}: {problem}")
+
+
+class QueueFileError(QueueError):
+    """The file of a queue cannot be used as it is; the operator must act.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(str(path), problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteSettings:
+    """Where the file is and what is asked of it.
+
+    Attributes:
+        path: The file; `-wal` and `-shm` files lie beside it while it is in use. Local disks only: WAL needs shared
+            memory, which network file systems do not give.
+        durability: What acceptance promises.
+        lease_seconds: How long after the last sign of life of its consumer a delivery is given to another. A living
+            consumer renews three times as often. Consumers that stop in an orderly way give back at once.
+        dedup_seconds: For how long after its acceptance an id is refused as a duplicate; 0 for never.
+        retention_seconds: How long a settled message is kept before its row is deleted; 0 for not at all.
+        capacity: What a queue holds until a consumer has said otherwise.
+        busy_seconds: How long to wait for another process's lock before giving up; a caller that is cancelled meanwhile
+            waits too.
+    """
+
+    path: Path
+    durability: Durability = Durability.POWER
+    lease_seconds: float = 30.0
+    dedup_seconds: float = 600.0
+    retention_seconds: float = 0.0
+    capacity: int = 1_000_000
+    busy_seconds: float = 30.0
+
+    @classmethod
+    def from_url(cls, url: str, *, directory: Path | None = None) -> "SqliteSettings":
+        """Read `sqlite:///relative/path`, or `sqlite:////absolute/path`, with options behind a `?`.
+
+        Options are `durability`, `lease`, `dedup`, `retention`, `busy` (the last four in seconds) and `capacity`.
+
+        Args:
+            url: As the configuration or the command line has it. `%xx` stands for any byte, a literal `?` included.
+            directory: What a relative path starts from; the working directory if None.
+
+        Raises:
+            QueueUrlError: It cannot be read; the text says what to write instead.
+        """
+        if not url.startswith(SCHEME + "/"):
+            raise QueueUrlError(url, "write sqlite:///relative/file.db, or sqlite:////absolute/file.db")
+        location, _, query = url.removeprefix(SCHEME + "/").partition("?")
+        if "#" in url:
+            raise QueueUrlError(url, "has a '#'; write %23 for one that is part of the path")
+        path = _path(url, unquote(location, errors="strict") if _is_utf8(location) else None)
+        return cls(path=(directory or Path()) / path, **_options(url, query))
+
+
+def check_path(path: Path) -> None:
+    """Refuse what cannot be a queue's file, before SQLite touches it. Nothing is created.
+
+    Raises:
+        QueueFileError: The folder does not exist, or something that is not a regular file is in the way.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise QueueFileError(
+                path, f"its folder {str(path.parent)!r} does not exist; create it, or write another path"
+            ) from None
+        return
+    except OSError as error:
+        raise QueueFileError(path, f"cannot be looked at: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise QueueFileError(path, f"is a folder; name a file in it, such as {str(path / 'queue.db')!r}")
+    if not stat.S_ISREG(mode):
+        raise QueueFileError(path, "is not a regular file; name one, or a path where none is yet")
+
+
+def _is_utf8(quoted: str) -> bool:
+    try:
+        unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _path(url: str, text: str | None) -> Path:
+    if text is None or "\0" in text or not text.isprintable():
+        raise QueueUrlError(url, "its path has bytes that no file name should have; write a plain path")
+    if text.startswith(":") or text in {"", ".", "/"} or text.endswith("/"):
+        raise QueueUrlError(url, "names no file; write sqlite:///file.db (memory:// keeps messages in memory)")
+    return Path(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 10 * 365 * 86_400 or math.isnan(value):
+        raise ValueError
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value < 0.1:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1 << 40:
+        raise ValueError
+    return value
+
+
+_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
+    "durability": ("durability", Durability, " or ".join(Durability)),
+    "lease": ("lease_seconds", _positive_seconds, "seconds, at least 0.1"),
+    "dedup": ("dedup_seconds", _seconds, "seconds, 0 or more"),
+    "retention": ("retention_seconds", _seconds, "seconds, 0 or more"),
+    "busy": ("busy_seconds", _seconds, "seconds, 0 or more"),
+    "capacity": ("capacity", _count, "a number of messages, 1 or more"),
+}
+"""Name in the URL to the field, how to read it, and what is expected."""
+
+
+def _options(url: str, query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in _OPTIONS:
+            near = difflib.get_close_matches(name, _OPTIONS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}"
+            raise QueueUrlError(url, f"has no option {name!r}; {hint}")
+        attribute, read, expected = _OPTIONS[name]
+        if attribute in found:
+            raise QueueUrlError(url, f"gives {name} twice; once is enough")
+        try:
+            found[attribute] = read(text)
+        except ValueError:
+            raise QueueUrlError(url, f"{name}={text!r} is not usable; expected {expected}") from None
+    return found

@@ -1,0 +1,32 @@
+"""A consumer's look at its line that takes no lock: whether a claim would find something, and when to look again."""
+
+from typing import NamedTuple
+
+from factflow_engine.queues.sqlite.store import Store
+
+
+class Glance(NamedTuple):
+    """What was seen: whether something can be handed out, and when something held may become due (wall time)."""
+
+    ready: bool
+    next_due_ns: int | None
+
+
+def glance(store: Store, line: int) -> Glance:
+    """Look; a line that is gone counts as ready, so that the claim says so."""
+    row = store.connection.execute(
+        "SELECT tail > cursor, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line WHERE id = ?", (line,)
+    ).fetchone()
+    if row is None:
+        return Glance(True, None)
+    fresh, due = row
+    return Glance(bool(fresh) or (due is not None and due <= store.now_ns), due)
+
+
+def room_of(store: Store, queue: str) -> int:
+    """How many messages fit into every line of a queue now."""
+    [room] = store.connection.execute(
+        "SELECT coalesce(min(coalesce(capacity, ?) - (tail - cursor + held)), 1) FROM line WHERE queue = ?",
+        (store.settings.capacity, queue),
+    ).fetchone()
+    return max(0, int(room))

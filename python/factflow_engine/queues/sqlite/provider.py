@@ -1,0 +1,293 @@
+"""`sqlite:///path`: queues and topics in one file, for the processes of one machine.
+
+What was accepted is in the file and is handed out until it was settled, whichever process dies when; how much a power
+cut may take is the durability's (see `durability`). Messages of one queue are handed out in the order in which they
+were accepted, apart from those that come back.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from factflow_engine.errors import CodecError
+from factflow_engine.frames import Frame
+from factflow_engine.queues.naming import memory_queue_name_problem
+from factflow_engine.queues.sqlite.administration import SqliteAdministration
+from factflow_engine.queues.sqlite.bells import Bell, Bells
+from factflow_engine.queues.sqlite.lines import forget_line, line_id
+from factflow_engine.queues.sqlite.location import SqliteSettings
+from factflow_engine.queues.sqlite.looking import room_of
+from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
+from factflow_engine.queues.sqlite.subscription import (
+    FIRST_POLL_SECONDS,
+    LONGEST_POLL_SECONDS,
+    SqliteSubscription,
+)
+from factflow_engine.queues.sqlite.writer import Writer
+from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+from factflow_protocols import BatchResult, MessageStatus, QueueClosedError, QueueError, QueueMessage
+
+MOST_MESSAGES: Final = 1_000
+MOST_BYTES: Final = 4 << 20
+"""Of one request to the writer; longer batches are published in parts."""
+
+_LONGEST_FRAME: Final = 64 << 20
+"""What `Frame.decode` takes."""
+
+
+class SqliteQueue:
+    """A durable provider. See `factflow_protocols.QueueProtocol` for the contract of its methods.
+
+    Several may be open on one file, in one process or in many. The file is opened at the first call that needs it.
+    """
+
+    def __init__(self, settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None) -> None:
+        """Prepare; nothing is opened.
+
+        Args:
+            settings: Where, and how durable; see `SqliteSettings.from_url`.
+            threads: Where SQLite may block; a thread at a time of its own if None.
+            clock: Its wall time is what delays and leases are counted in; the machine's if None.
+        """
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._writer = Writer(Store(settings), threads=threads or TrioThreads(limit=1), clock=self._clock)
+        self._bells = Bells()
+        self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
+        self._sized: set[int] = set()  # lines whose capacity a consumer of this process named
+        self._stopped = False
+
+    @classmethod
+    def from_url(
+        cls, url: str, *, directory: Path | None = None, threads: Threads | None = None, clock: Clock | None = None
+    ) -> "SqliteQueue":
+        """Make one from `sqlite:///path?durability=power`; see `SqliteSettings.from_url`.
+
+        Raises:
+            QueueUrlError: The URL cannot be read.
+        """
+        return cls(SqliteSettings.from_url(url, directory=directory), threads=threads, clock=clock)
+
+    @property
+    def settings(self) -> SqliteSettings:
+        """Where the file is, and how durable."""
+        return self._settings
+
+    @property
+    def administration(self) -> SqliteAdministration:
+        """What operators do with the file."""
+        return SqliteAdministration(self._writer)
+
+    def validate_name(self, queue: str) -> str | None:
+        """See `QueueProtocol.validate_name`; names are those of the in-process provider."""
+        return memory_queue_name_problem(queue)
+
+    async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
+        """See `QueueProtocol.publish`; returns once the message is as durable as promised.
+
+        Raises:
+            QueueClosedError: The provider was stopped.
+            QueueFileError: The file cannot be used.
+            QueueError: The message cannot be stored.
+        """
+        result = await self.publish_batch(queue, (message,))
+        if result.errors:
+            raise result.errors[0]
+        return result.statuses[0]
+
+    async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
+        """See `QueueProtocol.publish_batch`; parts of a thousand messages or 4 MiB are stored one after the other.
+
+        Raises:
+            QueueError: Nothing of the batch is stored. If only the rest could not be, the result says so.
+        """
+        self._refuse_if_stopped(queue)
+        statuses = [MessageStatus.REFUSED] * len(messages)
+        errors: dict[int, Exception] = {}
+        places, encoded = [], []
+        for place, message in enumerate(messages):
+            try:
+                encoded.append(_encoded(queue, message))
+                places.append(place)
+            except QueueError as error:
+                errors[place] = error
+        done = 0
+        try:
+            if not encoded:
+                await trio.lowlevel.checkpoint()
+            while done < len(encoded):
+                published = await self._publish(queue, encoded[done : done + _part(encoded, done)])
+                for place, status in zip(places[done:], published, strict=False):
+                    statuses[place] = status
+                done += len(published)
+        except QueueError as error:
+            if done == 0:
+                raise
+            errors.update(dict.fromkeys(places[done:], error))
+        return BatchResult(statuses=statuses, errors=errors)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
+    ) -> AsyncIterator[SqliteSubscription]:
+        """See `QueueProtocol.subscribe`.
+
+        A topic's subscription stays when its consumers leave, and gets every message from then on until it is
+        forgotten (`discard`, or the operator's purge). The capacity that the first consumer in a process names stays in
+        the file.
+
+        Raises:
+            QueueClosedError: The provider was stopped.
+            QueueFileError: The file cannot be used.
+        """
+        if prefetch < 1:
+            raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")
+        if capacity is not None and capacity < 1:
+            raise ValueError(f"subscribe() needs a capacity of at least 1, got {capacity}")
+        self._refuse_if_stopped(queue)
+        line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
+        if capacity is not None:
+            self._sized.add(line)
+            self._bells.left(queue)  # there may be more room now
+        consumer = SqliteSubscription(
+            queue,
+            subscription,
+            line,
+            prefetch,
+            lease_seconds=self._settings.lease_seconds,
+            writer=self._writer,
+            bells=self._bells,
+            clock=self._clock,
+        )
+        self._subscriptions.setdefault(line, []).append(consumer)
+        raised: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(consumer.renew)
+                try:
+                    yield consumer
+                except BaseException as error:
+                    raised = error
+                    raise
+                finally:
+                    nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if raised is None or len(group.exceptions) > 1:
+                raise
+        finally:
+            self._subscriptions[line].remove(consumer)
+            if not self._subscriptions[line]:
+                del self._subscriptions[line]
+            if not self._stopped:
+                await consumer.release()
+        if raised is not None:  # the caller's own error, not a group around it
+            raise raised
+
+    async def discard(self, prefix: str) -> None:
+        """Forget the queues and the topics' subscriptions whose names begin so, and what they hold.
+
+        Their consumers' next `receive` raises `QueueError`.
+        """
+        self._refuse_if_stopped(prefix)
+        await self._writer.submit(Call(lambda store: _discard(store, prefix), prefix))
+        self._bells.ring_all()
+
+    async def stop(self) -> None:
+        """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
+
+        Those who wait for messages or room get `QueueClosedError`. Cancellation: the file is closed all the same.
+        """
+        if self._stopped:
+            await trio.lowlevel.checkpoint()
+            return
+        self._stopped = True
+        consumers = [consumer for consumers in self._subscriptions.values() for consumer in consumers]
+        for consumer in consumers:
+            consumer.end("the SQLite provider was stopped")
+        self._bells.ring_all()
+        with trio.CancelScope(shield=True):
+            try:
+                await self._writer.submit(
+                    Look(lambda _: None)
+                )  # those who claimed before know what they got after this
+                await trio.lowlevel.checkpoint()
+                for consumer in consumers:
+                    await consumer.release()
+            finally:
+                await self._writer.submit(Close())
+
+    async def _publish(self, queue: str, messages: Sequence[Encoded]) -> Sequence[MessageStatus]:
+        """Store at least the first of the messages, waiting for room."""
+        poll_seconds = FIRST_POLL_SECONDS
+        bell = Bell()
+        self._bells.want_room(queue, bell)
+        try:
+            while True:
+                self._refuse_if_stopped(queue)
+                rings = bell.rings
+                published = await self._writer.submit(Publish(queue, messages))
+                for line, count in published.added.items():
+                    self._bells.arrived(line)
+                    for consumer in self._subscriptions.get(line, ()):
+                        consumer.added(count)
+                if published.statuses:
+                    return published.statuses
+                while not await bell.wait(rings, poll_seconds):
+                    if await self._writer.submit(Look(lambda store: room_of(store, queue), queue)):
+                        break
+                    poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
+        finally:
+            self._bells.unwant_room(queue, bell)
+
+    def _refuse_if_stopped(self, queue: str) -> None:
+        if self._stopped:
+            raise QueueClosedError(queue, "the SQLite provider was stopped")
+
+
+def _encoded(queue: str, message: QueueMessage) -> Encoded:
+    """The bytes to store; another implementation's message is checked first.
+
+    Raises:
+        QueueError: They are no frame, or longer than a consumer would take.
+    """
+    frame = message.encode()
+    if len(frame) > _LONGEST_FRAME:
+        raise QueueError(queue, f"a message of {len(frame):,} bytes is longer than the {_LONGEST_FRAME:,} that fit")
+    if isinstance(message, Frame):
+        return Encoded(message.message_id, frame)
+    try:
+        return Encoded(Frame.decode(frame).message_id, frame)
+    except CodecError as error:
+        raise QueueError(queue, f"a message does not encode to a frame: {error}") from error
+
+
+def _part(messages: Sequence[Encoded], start: int) -> int:
+    """How many of the messages go into one request."""
+    size = 0
+    for count, message in enumerate(messages[start : start + MOST_MESSAGES]):
+        size += len(message.frame)
+        if size > MOST_BYTES and count:
+            return count
+    return min(MOST_MESSAGES, len(messages) - start)
+
+
+def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[int]) -> Callable[[Store], int]:
+    def find(store: Store) -> int:
+        line = line_id(store.connection, queue, subscription, store.now_ns)
+        if capacity is not None and line not in sized:
+            store.connection.execute("UPDATE line SET capacity = ? WHERE id = ?", (capacity, line))
+        return line
+
+    return find
+
+
+def _discard(store: Store, prefix: str) -> None:
+    lines = store.connection.execute(
+        "SELECT id FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2", (len(prefix), prefix)
+    ).fetchall()
+    for (line,) in lines:
+        forget_line(store.connection, line)

@@ -1,0 +1,125 @@
+"""The request that stores messages: room is counted, duplicates are told apart, the rest is appended."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from factflow_engine.queues.naming import is_topic
+from factflow_engine.queues.sqlite.lines import Line, line_id, lines_of_queue
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.statements import insert_rows, where_in
+from factflow_engine.queues.sqlite.store import Again, Request, Store
+from factflow_protocols import MessageStatus, QueueError
+
+_REMEMBER: Final = "INSERT INTO seen(line, message_id, at) VALUES "
+_UNLESS_REMEMBERED: Final = (
+    " ON CONFLICT(line, message_id) DO UPDATE SET at = excluded.at WHERE at < ?"  # past the window: as if new
+)
+_STORE: Final = "INSERT INTO message(seq, message_id, frame) VALUES "
+
+
+class Encoded(NamedTuple):
+    """A message as it is stored."""
+
+    message_id: bytes
+    frame: bytes
+
+
+class Published(NamedTuple):
+    """What became of the messages that there was room for.
+
+    Attributes:
+        statuses: Of a prefix of the messages; the rest found no room.
+        added: Id of each line to how many messages it got.
+    """
+
+    statuses: list[MessageStatus]
+    added: dict[int, int]
+
+
+class Publish(Request[Published]):
+    """Append messages to a queue, or to every subscription of a topic."""
+
+    def __init__(self, queue: str, messages: Sequence[Encoded], *, wary: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            queue: Name.
+            messages: In order.
+            wary: Whether duplicates are looked for before anything is stored; needed where the transaction must not
+                begin again.
+        """
+        self.queue = queue
+        self.weight = sum(len(message.frame) for message in messages) + 64 * len(messages)
+        self._messages = messages
+        self._wary = wary  # set when duplicates were found, too
+
+    def apply(self, store: Store) -> Published:
+        """See `Request`."""
+        connection = store.connection
+        lines = lines_of_queue(connection, self.queue, store.settings.capacity)
+        if not lines:
+            if is_topic(self.queue):
+                return Published([MessageStatus.ACCEPTED] * len(self._messages), {})
+            line_id(connection, self.queue, "", store.now_ns)
+            lines = lines_of_queue(connection, self.queue, store.settings.capacity)
+        fitting = self._messages[: min(line.room for line in lines)]
+        if not fitting:
+            return Published([], {})
+        if any(line.tail + len(fitting) >= 1 << LINE_SHIFT for line in lines):
+            raise QueueError(self.queue, "has numbered as many messages as it can; drain and purge it")
+        fresh = {line.id: self._append(store, line, fitting) for line in lines}
+        stored = set().union(*fresh.values())
+        return Published(
+            [MessageStatus.ACCEPTED if number in stored else MessageStatus.DUPLICATE for number in range(len(fitting))],
+            {line: len(numbers) for line, numbers in fresh.items()},
+        )
+
+    def _append(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
+        """Store what is new to this line; the positions of those."""
+        new = self._new(store, line, messages) if self._wary else range(len(messages))
+        connection, seq = store.connection, line.base + line.tail + 1
+        if not new:
+            return new
+        if store.settings.dedup_seconds > 0:
+            now = store.now_ns // 1_000_000_000
+            remembered = insert_rows(
+                connection,
+                _REMEMBER,
+                [(line.id, messages[number].message_id, now) for number in new],
+                tail=_UNLESS_REMEMBERED,
+                after=(_window_start(store),),
+            )
+            if remembered < len(new):
+                self._wary = True
+                raise Again
+        insert_rows(connection, _STORE, [(seq + place, *messages[number]) for place, number in enumerate(new)])
+        connection.execute("UPDATE line SET tail = tail + ? WHERE id = ?", (len(new), line.id))
+        return new
+
+    def _new(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
+        known = _remembered(
+            store.connection, line.id, [message.message_id for message in messages], _window_start(store)
+        )
+        new = []
+        for number, message in enumerate(messages):
+            if message.message_id not in known:
+                known.add(message.message_id)
+                new.append(number)
+        return new
+
+
+def _window_start(store: Store) -> int:
+    """Seconds of wall time; ids accepted before are forgotten."""
+    return store.now_ns // 1_000_000_000 - round(store.settings.dedup_seconds)
+
+
+def _remembered(connection: sqlite3.Connection, line: int, ids: Sequence[bytes], since: int) -> set[bytes]:
+    known: set[bytes] = set()
+    for condition, values in where_in("message_id", ids):
+        text = connection.execute(
+            f"SELECT group_concat(hex(message_id)) FROM seen WHERE line = ? AND at >= ? AND {condition}",  # noqa: S608 - placeholders
+            (line, since, *values),
+        ).fetchone()[0]
+        known.update(map(bytes.fromhex, text.split(",") if text else ()))
+    return known

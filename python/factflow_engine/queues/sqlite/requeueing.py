@@ -1,0 +1,62 @@
+"""Putting a dead letter back: published to its queue and settled, both or neither."""
+
+from factflow_engine.frames import Frame
+from factflow_engine.queues.dead_letters import Requeued, read_dead_letter
+from factflow_engine.queues.sqlite.browsing import State, by_seq
+from factflow_engine.queues.sqlite.claiming import replace_holds
+from factflow_engine.queues.sqlite.holds import Hold, without
+from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of
+from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.settling import forget
+from factflow_engine.queues.sqlite.store import Store
+from factflow_protocols import MessageStatus, QueueError, QueueFullError
+
+
+def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
+    """Do it for one message, in the transaction under way.
+
+    Raises:
+        QueueError: It is no dead letter, a consumer has it, or there is no room where it should go.
+    """
+    stored = by_seq(store, queue, seq)
+    if stored is None:
+        return Requeued(gone=1)
+    if stored.state is State.LEASED:
+        raise QueueError(queue, f"a consumer has message {stored.message_id.hex()} now; stop it, or wait for its lease")
+    letter = read_dead_letter(queue, Frame.decode(stored.frame))
+    target = to or letter.queue
+    if target == queue:
+        raise QueueError(queue, f"message {stored.message_id.hex()} would go back where it is; name another queue")
+    frame = letter.restored
+    published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
+    if not published.statuses:
+        raise QueueFullError(target, "is full; drain it, or name another queue")
+    _take_out(store, seq)
+    duplicate = published.statuses[0] is MessageStatus.DUPLICATE
+    return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
+
+
+def _take_out(store: Store, seq: int) -> None:
+    """Settle a message that nobody has, wherever in its line it is."""
+    line = line_by_id(store.connection, line_of(seq), store.settings.capacity)
+    assert line is not None  # it was just read
+    number = seq - line.base
+    if number > line.cursor:
+        _skip(store, line, number)
+        return
+    row = store.connection.execute(
+        "SELECT low, high, line, due, token, attempts FROM hold WHERE low <= ? ORDER BY low DESC LIMIT 1", (seq,)
+    ).fetchone()
+    hold = Hold(*row)
+    replace_holds(store, [hold], without(hold, [seq]))
+    store.connection.execute("UPDATE line SET held = held - 1 WHERE id = ?", (line.id,))
+    forget(store, [seq])
+
+
+def _skip(store: Store, line: Line, number: int) -> None:
+    """Move the cursor to a message that was never handed out, and hold those before it for the next consumer."""
+    seq, passed = line.base + number, number - line.cursor - 1
+    if passed:
+        replace_holds(store, (), [Hold(line.base + line.cursor + 1, seq - 1, line.id, 0, 0, 0)])
+    store.connection.execute("UPDATE line SET cursor = ?, held = held + ? WHERE id = ?", (number, passed, line.id))
+    forget(store, [seq])

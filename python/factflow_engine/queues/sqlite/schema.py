@@ -1,0 +1,153 @@
+"""The tables of a queue's file, and opening it.
+
+A *line* is a point-to-point queue, or one subscription of a topic. Its messages are a log: each has a sequence number
+`line id << 44 | n` with n counting up from 1 without gaps, so that the rowid alone clusters a line's messages in their
+order and no index is needed. A cursor separates what was handed out from what never was. Everything at or before the
+cursor is settled unless a *hold* covers it: a range of sequence numbers that a consumer has leased (`token` above 0,
+`due` is when the lease ends), or that waits to be handed out again (`token` 0, `due` is when it may be). Handing out
+a batch is one row, and so is settling it: what is paid per message is one insert, one read and one delete.
+
+Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from factflow_engine.queues.sqlite.durability import SYNCHRONOUS
+from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
+
+APPLICATION_ID: Final = 0x46465131
+"""Marks a file as ours ("FFQ1")."""
+
+VERSION: Final = 1
+"""Of the tables below; a file of another version is refused, not guessed at."""
+
+LINE_SHIFT: Final = 44
+"""Bits of a sequence number that count messages: eleven years of 50,000 a second."""
+
+MAX_LINES: Final = (1 << (63 - LINE_SHIFT)) - 1
+
+_TABLES: Final = (
+    """CREATE TABLE line(
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        subscription TEXT NOT NULL,   -- empty for a point-to-point queue
+        capacity INTEGER,             -- messages; null while no consumer has said
+        tail INTEGER NOT NULL,        -- n of the newest message
+        cursor INTEGER NOT NULL,      -- n of the newest message that was ever handed out
+        held INTEGER NOT NULL,        -- how many messages all holds cover
+        token INTEGER NOT NULL,       -- of the newest lease; starts at the time of creation, so it never repeats
+        quarantined INTEGER NOT NULL DEFAULT 0,
+        UNIQUE(queue, subscription))""",
+    "CREATE TABLE message(seq INTEGER PRIMARY KEY, message_id BLOB NOT NULL, frame BLOB NOT NULL)",
+    """CREATE TABLE hold(
+        low INTEGER PRIMARY KEY, high INTEGER NOT NULL, line INTEGER NOT NULL,
+        due INTEGER NOT NULL,         -- nanoseconds of wall time; 0 for at once
+        token INTEGER NOT NULL,       -- 0 if nobody has it
+        attempts INTEGER NOT NULL)    -- spent so far""",
+    "CREATE INDEX hold_by_due ON hold(line, due)",
+    "CREATE INDEX hold_by_token ON hold(token) WHERE token > 0",
+    """CREATE TABLE seen(line INTEGER, message_id BLOB, at INTEGER NOT NULL,  -- seconds of wall time
+        PRIMARY KEY(line, message_id)) WITHOUT ROWID""",
+    "CREATE TABLE settled(low INTEGER PRIMARY KEY, high INTEGER NOT NULL, at INTEGER NOT NULL)",
+    "CREATE INDEX settled_by_at ON settled(at)",
+    """CREATE TABLE quarantine(seq INTEGER PRIMARY KEY, line INTEGER NOT NULL, message_id BLOB, at INTEGER NOT NULL,
+        error TEXT NOT NULL, frame BLOB)""",
+)
+
+
+def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Connection:
+    """Open the file, making the tables if it is new. Blocks; call it in a thread.
+
+    Args:
+        settings: Where, and how durable.
+        create: Whether a file that is not there is made.
+
+    Raises:
+        QueueFileError: It cannot be opened, is not a queue's, or of another version.
+        sqlite3.OperationalError: Another process holds it locked for longer than `busy_seconds`.
+    """
+    path = settings.path
+    check_path(path)
+    if not create and not path.exists():
+        raise QueueFileError(path, "does not exist")
+    try:
+        connection = sqlite3.connect(
+            path.absolute(),
+            timeout=settings.busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+    except sqlite3.Error as error:
+        raise QueueFileError(path, f"cannot be opened: {error}") from error
+    try:
+        _prepare(connection, settings)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    path = settings.path
+    try:
+        fresh = _is_fresh(connection, path)
+        connection.execute("PRAGMA page_size = 8192")  # of use to a new file only
+        [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise
+        raise QueueFileError(path, f"is not a usable SQLite file: {error}") from error
+    if mode != "wal":
+        raise QueueFileError(path, f"cannot write ahead here (journal mode {mode!r}); name a file on a local disk")
+    for pragma in (
+        f"synchronous = {SYNCHRONOUS[settings.durability]}",
+        "secure_delete = OFF",
+        "cache_size = -16384",
+        "wal_autocheckpoint = 2000",
+        "journal_size_limit = 67108864",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    if fresh:
+        _create(connection, path)
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        raise QueueFileError(
+            path, f"has tables of version {version}, this engine knows {VERSION}; drain it with the engine that made it"
+        )
+
+
+def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is empty; refuses what somebody else's program made."""
+    [application] = connection.execute("PRAGMA application_id").fetchone()
+    [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == APPLICATION_ID:
+        return False
+    if application or tables:
+        raise QueueFileError(path, "is an SQLite file of another program; name another path")
+    return True
+
+
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, unless another process was faster."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _is_fresh(connection, path):
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether SQLite gave up waiting for another process."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

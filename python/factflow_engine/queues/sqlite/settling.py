@@ -1,0 +1,116 @@
+"""The requests of a consumer that holds leases: settle, renew, give back."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from factflow_engine.queues.sqlite.claiming import replace_holds
+from factflow_engine.queues.sqlite.holds import Hold, Return, settle
+from factflow_engine.queues.sqlite.statements import insert_rows, numbers, runs_of, where_in, where_within
+from factflow_engine.queues.sqlite.store import Request, Store
+
+
+class Settled(NamedTuple):
+    """How many messages are gone for good, and how many were given back; others were not this consumer's any more."""
+
+    gone: int
+    back: int
+
+
+class Settle(Request[Settled]):
+    """Forget messages for good, and give others back."""
+
+    def __init__(
+        self,
+        queue: str,
+        line: int,
+        acked: Mapping[int, int],
+        returned: Mapping[int, tuple[int, float, bool]],
+    ) -> None:
+        """Say what became of messages.
+
+        Args:
+            queue: For errors.
+            line: Id of the line.
+            acked: Sequence number to token.
+            returned: Sequence number to token, delay in seconds, and whether an attempt was spent.
+        """
+        self.queue = queue
+        self.weight = 32 * (len(acked) + len(returned))
+        self._line = line
+        self._acked = acked
+        self._returned = returned
+
+    def apply(self, store: Store) -> Settled:
+        """See `Request`."""
+        tokens = {*self._acked.values(), *(token for token, _, _ in self._returned.values())}
+        holds = _holds_of(store, self._line, tokens)
+        fates = {
+            seq: (token, Return(store.now_ns + round(delay * 1e9) if delay > 0 else 0, counts))
+            for seq, (token, delay, counts) in self._returned.items()
+        }
+        after, gone, back = settle(holds, self._acked, fates)
+        if gone or back:
+            replace_holds(store, holds, after)
+        if gone:
+            forget(store, gone)
+            store.connection.execute("UPDATE line SET held = held - ? WHERE id = ?", (len(gone), self._line))
+        return Settled(len(gone), back)
+
+
+class Renew(Request[int]):
+    """Put off the end of leases; gives how many rows were renewed."""
+
+    def __init__(self, queue: str, line: int, tokens: Sequence[int]) -> None:
+        self.queue = queue
+        self._line = line
+        self._tokens = tokens
+
+    def apply(self, store: Store) -> int:
+        """See `Request`."""
+        until = store.now_ns + round(store.settings.lease_seconds * 1e9)
+        renewed = 0
+        for condition, values in where_in("token", self._tokens):
+            renewed += store.connection.execute(
+                f"UPDATE hold SET due = ? WHERE token > 0 AND line = ? AND {condition}",  # noqa: S608 - placeholders
+                (until, self._line, *values),
+            ).rowcount
+        return renewed
+
+
+class Release(Request[int]):
+    """End leases: what is under them can be handed out at once, no attempt spent. Gives how many messages that are."""
+
+    def __init__(self, queue: str, line: int, tokens: Sequence[int]) -> None:
+        self.queue = queue
+        self._line = line
+        self._tokens = tokens
+
+    def apply(self, store: Store) -> int:
+        """See `Request`."""
+        holds = _holds_of(store, self._line, self._tokens)
+        replace_holds(store, (), [hold._replace(due=0, token=0) for hold in holds])
+        return sum(hold.size for hold in holds)
+
+
+def _holds_of(store: Store, line: int, tokens: Sequence[int] | set[int]) -> list[Hold]:
+    found = []
+    for condition, values in where_in("token", list(tokens)):
+        found += numbers(
+            store.connection,
+            ("low", "high", "line", "due", "token", "attempts"),
+            f"FROM hold WHERE token > 0 AND line = ? AND {condition}",
+            (line, *values),
+        )
+    return [Hold(*row) for row in found]
+
+
+def forget(store: Store, gone: Sequence[int]) -> None:
+    """Delete settled messages, or note since when they are settled if they are to be kept for a while."""
+    runs = runs_of(gone)
+    if store.settings.retention_seconds > 0:
+        now = store.now_ns // 1_000_000_000
+        rows = [(low, high, now) for low, high in runs]
+        insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, at) VALUES ", rows)
+        return
+    for condition, values in where_within("seq", runs):
+        store.connection.execute(f"DELETE FROM message WHERE {condition}", values)  # noqa: S608 - placeholders

@@ -1,0 +1,113 @@
+"""SQL over many rows in one statement.
+
+Python's sqlite3 gives up the interpreter's lock around every step of a statement, and must get it back after: beside a
+busy event loop that costs up to 5 ms *each*. So whatever concerns many rows is one statement here, in both directions:
+inserts have a row of placeholders for each row, and reads are concatenated by SQLite into one text.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+ROWS_AT_A_TIME: Final = 500
+"""Rows of one statement; SQLite's bound on placeholders is 32,766 and rows here have at most six."""
+
+_FEW_RUNS: Final = 4
+
+
+@lru_cache(maxsize=2048)
+def _repeated(head: str, row: str, count: int, tail: str) -> str:
+    return head + ",".join([row] * count) + tail
+
+
+def insert_rows(
+    connection: sqlite3.Connection,
+    head: str,
+    rows: Sequence[Sequence[Any]],
+    *,
+    tail: str = "",
+    after: Sequence[Any] = (),
+) -> int:
+    """Insert rows and say how many were inserted or changed.
+
+    Args:
+        connection: In a transaction.
+        head: `INSERT INTO ... VALUES `.
+        rows: Of equal length.
+        tail: What follows the rows.
+        after: Values of placeholders in the tail.
+    """
+    changed = 0
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        part = rows[start : start + ROWS_AT_A_TIME]
+        row = "(" + ",".join("?" * len(part[0])) + ")"
+        values = [value for values in part for value in values]
+        changed += connection.execute(_repeated(head, row, len(part), tail), [*values, *after]).rowcount
+    return changed
+
+
+def where_in(column: str, values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Conditions that together select the rows with these values, each with its parameters."""
+    for start in range(0, len(values), ROWS_AT_A_TIME):
+        part = values[start : start + ROWS_AT_A_TIME]
+        yield _repeated(f"{column} IN (", "?", len(part), ")"), part
+
+
+def where_within(column: str, runs: Sequence[tuple[int, int]]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Conditions that together select the rows within these ranges, ends included."""
+    if len(runs) <= _FEW_RUNS:
+        for run in runs:
+            yield f"{column} BETWEEN ? AND ?", run
+    else:
+        yield from where_in(column, [number for low, high in runs for number in range(low, high + 1)])
+
+
+def numbers(
+    connection: sqlite3.Connection, columns: Sequence[str], rest: str, parameters: Sequence[Any] = ()
+) -> list[tuple[int, ...]]:
+    """Rows of integers, none of them null.
+
+    Args:
+        connection: Any.
+        columns: Expressions.
+        rest: `FROM ...`; an order and a limit are kept.
+        parameters: Of the placeholders in `rest`.
+    """
+    names = [f"c{position}" for position in range(len(columns))]
+    inner = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
+    joined = "||','||".join(names)
+    statement = f"SELECT group_concat({joined}, ';') FROM (SELECT {inner} {rest})"  # noqa: S608 - no input is in the text
+    [text] = connection.execute(statement, parameters).fetchone()
+    return [tuple(map(int, row.split(","))) for row in text.split(";")] if text else []
+
+
+def blobs(
+    connection: sqlite3.Connection, number: str, blob: str, rest: str, parameters: Sequence[Any] = ()
+) -> dict[int, bytes]:
+    """An integer column to a blob column; the text in between is twice as long, so bound what is asked for."""
+    text = connection.execute(
+        f"SELECT group_concat({number}||':'||hex({blob})) {rest}",
+        parameters,
+    ).fetchone()[0]
+    found: dict[int, bytes] = {}
+    for pair in text.split(",") if text else ():
+        key, _, value = pair.partition(":")
+        found[int(key)] = bytes.fromhex(value)
+    return found
+
+
+def runs_of(sequence: Iterable[int]) -> list[tuple[int, int]]:
+    """The ranges that ascending numbers form, ends included."""
+    runs: list[tuple[int, int]] = []
+    low = high = None
+    for number in sequence:
+        if high is not None and number == high + 1:
+            high = number
+            continue
+        if low is not None and high is not None:
+            runs.append((low, high))
+        low = high = number
+    if low is not None and high is not None:
+        runs.append((low, high))
+    return runs

@@ -1,0 +1,116 @@
+"""What a file holds, by queue."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from factflow_engine.queues.sqlite.durability import Durability
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineStatistics:
+    """A queue, or one subscription of a topic.
+
+    Attributes:
+        queue: Its name.
+        subscription: Of a topic; empty for a queue.
+        waiting: Messages that could be handed out now, those of expired leases included.
+        delayed: Messages given back that are not due yet.
+        leased: Messages that consumers have.
+        settled: Settled messages kept for the retention's sake.
+        quarantined: Messages that could not be read and were put aside.
+        capacity: What it may hold before publishers wait.
+        accepted: Messages ever accepted.
+    """
+
+    queue: str
+    subscription: str
+    waiting: int
+    delayed: int
+    leased: int
+    settled: int
+    quarantined: int
+    capacity: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStatistics:
+    """The whole file.
+
+    Attributes:
+        path: Where it is.
+        file_bytes: Its size, the write-ahead log excluded.
+        log_bytes: Size of the write-ahead log.
+        free_bytes: Of the file's: room of deleted messages, used before the file grows.
+        remembered_ids: By which duplicates are told.
+        durability: Of this process's commits.
+        lines: Ordered by name.
+    """
+
+    path: Path
+    file_bytes: int
+    log_bytes: int
+    free_bytes: int
+    remembered_ids: int
+    durability: Durability
+    lines: tuple[LineStatistics, ...]
+
+
+def statistics(store: Store) -> FileStatistics:
+    """Read it; takes no lock."""
+    with store.snapshot():
+        return _file(store)
+
+
+def _file(store: Store) -> FileStatistics:
+    connection, path = store.connection, store.settings.path
+    pragmas = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_size", "page_count", "freelist_count")
+    }
+    log = path.with_name(path.name + "-wal")
+    return FileStatistics(
+        path=path,
+        file_bytes=pragmas["page_size"] * pragmas["page_count"],
+        log_bytes=log.stat().st_size if log.exists() else 0,
+        free_bytes=pragmas["page_size"] * pragmas["freelist_count"],
+        remembered_ids=connection.execute("SELECT count(*) FROM seen").fetchone()[0],
+        durability=store.settings.durability,
+        lines=tuple(_lines(store)),
+    )
+
+
+def _lines(store: Store) -> list[LineStatistics]:
+    connection, now = store.connection, store.now_ns
+    held = {
+        line: (due, delayed, leased)
+        for line, due, delayed, leased in connection.execute(
+            "SELECT line, sum((high - low + 1) * (due <= ?1)), sum((high - low + 1) * (due > ?1 AND token = 0)), "
+            "sum((high - low + 1) * (due > ?1 AND token > 0)) FROM hold GROUP BY line",
+            (now,),
+        )
+    }
+    settled = dict(connection.execute("SELECT low >> ?, sum(high - low + 1) FROM settled GROUP BY 1", (LINE_SHIFT,)))
+    found = []
+    for line, queue, subscription, tail, cursor, capacity, quarantined in connection.execute(
+        "SELECT id, queue, subscription, tail, cursor, coalesce(capacity, ?), quarantined FROM line "
+        "ORDER BY queue, subscription",
+        (store.settings.capacity,),
+    ):
+        due, delayed, leased = held.get(line, (0, 0, 0))
+        found.append(
+            LineStatistics(
+                queue=queue,
+                subscription=subscription,
+                waiting=tail - cursor + due,
+                delayed=delayed,
+                leased=leased,
+                settled=settled.get(line, 0),
+                quarantined=quarantined,
+                capacity=capacity,
+                accepted=tail,
+            )
+        )
+    return found

@@ -1,0 +1,174 @@
+"""A consumer of one line: claims batches under leases, keeps them alive, settles them.
+
+Apart from the provider because a consumer has a state of its own: what it holds and has not settled.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from factflow_engine.queues.sqlite.bells import Bell, Bells
+from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
+from factflow_engine.queues.sqlite.looking import Glance, glance
+from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
+from factflow_engine.queues.sqlite.store import Look
+from factflow_engine.queues.sqlite.writer import Writer
+from factflow_engine.seams import Clock
+from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, SubscriptionStatistics
+
+FIRST_POLL_SECONDS: Final = 0.01
+LONGEST_POLL_SECONDS: Final = 0.25
+"""How soon, and how seldom at last, an idle consumer looks for what other processes did."""
+
+_MOST: Final = 1_000
+"""Messages claimed at a time."""
+
+
+class SqliteSubscription:
+    """See `factflow_protocols.Subscription` for the contract."""
+
+    def __init__(
+        self,
+        queue: str,
+        subscription: str,
+        line: int,
+        prefetch: int,
+        *,
+        lease_seconds: float,
+        writer: Writer,
+        bells: Bells,
+        clock: Clock,
+    ) -> None:
+        self._queue = queue
+        self._subscription = subscription
+        self._line = line
+        self._prefetch = prefetch
+        self._lease_seconds = lease_seconds
+        self._writer = writer
+        self._bells = bells
+        self._clock = clock
+        self._bell = Bell()
+        self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
+        self._over: QueueError | None = None  # why nothing can be received any more
+        self._waiting = 0  # what this process knows of
+        self._redelivered = 0
+        bells.listen(line, self._bell)
+
+    async def receive(self, max_messages: int) -> Sequence[SqliteDelivery]:
+        """See `Subscription.receive`; a batch holds at most 1,000 messages, and at most 16 MiB unless it is one."""
+        if max_messages < 1:
+            raise ValueError(f"receive() needs room for at least one message, got max_messages={max_messages}")
+        poll_seconds = FIRST_POLL_SECONDS
+        found = True  # whether a claim is worth a transaction
+        next_due_ns: int | None = None
+        while True:
+            if self._over is not None:
+                await trio.lowlevel.checkpoint()
+                raise self._over
+            rings = self._bell.rings
+            room = min(max_messages, self._prefetch - len(self._unsettled), _MOST)
+            if room <= 0:
+                await self._bell.wait(rings, math.inf)
+                continue
+            if found:
+                claimed = await self._writer.submit(Claim(self._queue, self._subscription, self._line, room))
+                if claimed.deliveries:
+                    return self._take(claimed)
+                next_due_ns = claimed.next_due_ns
+            if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns)):
+                found, poll_seconds = True, FIRST_POLL_SECONDS
+            else:
+                looked = await self._glance()
+                found, next_due_ns = looked.ready, looked.next_due_ns
+                poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
+
+    async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
+        """See `Subscription.settle`; what was lost with an expired lease is passed over."""
+        acked = {delivery.seq: delivery.token for delivery in map(self._mine, acks) if delivery is not None}
+        returned: dict[int, tuple[int, float, bool]] = {}
+        for nack in nacks:
+            delivery = self._mine(nack.delivery)
+            if delivery is not None and delivery.seq not in acked:
+                returned[delivery.seq] = (delivery.token, nack.delay_seconds, nack.counts)
+        if self._over is not None or not (acked or returned):
+            await trio.lowlevel.checkpoint()
+            return
+        await self._writer.submit(Settle(self._queue, self._line, acked, returned))
+        saturated = len(self._unsettled) >= self._prefetch
+        for seq, token in [*acked.items(), *((seq, token) for seq, (token, _, _) in returned.items())]:
+            if seq in self._unsettled and self._unsettled[seq].token == token:
+                del self._unsettled[seq]
+        self._waiting += sum(delay <= 0 for _, delay, _ in returned.values())
+        if saturated:
+            self._bell.ring()
+        if returned:
+            self._bells.arrived(self._line)
+        if acked:
+            self._bells.left(self._queue)
+
+    def statistics(self) -> SubscriptionStatistics:
+        """See `Subscription.statistics`; `waiting` is as of the last batch, and of what this process did since."""
+        return SubscriptionStatistics(
+            waiting=self._waiting, unsettled=len(self._unsettled), redelivered=self._redelivered
+        )
+
+    def added(self, count: int) -> None:
+        """This process published so many messages to the line."""
+        self._waiting += count
+
+    def end(self, problem: str) -> None:
+        """Receive nothing any more: it was closed."""
+        self._end(QueueClosedError(self._queue, problem))
+
+    async def renew(self) -> None:
+        """Keep the leases alive until cancelled; a failure ends the subscription loudly, at its next `receive`."""
+        while True:
+            await trio.sleep(self._lease_seconds / 3)
+            if tokens := self._tokens():
+                try:
+                    await self._writer.submit(Renew(self._queue, self._line, tokens))
+                except QueueError as error:
+                    self._end(error)
+                    return
+
+    async def release(self) -> None:
+        """Give back what is unsettled, at once and without an attempt spent; nothing can be received or settled then."""
+        self._bells.unlisten(self._line, self._bell)
+        self.end("its subscription was closed")
+        tokens = self._tokens()
+        self._unsettled.clear()
+        if tokens:
+            with trio.CancelScope(shield=True):
+                await self._writer.submit(Release(self._queue, self._line, tokens))
+            self._bells.arrived(self._line)
+
+    def _end(self, error: QueueError) -> None:
+        if self._over is None:
+            self._over = error
+        self._bell.ring()
+
+    def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
+        self._unsettled.update((delivery.seq, delivery) for delivery in claimed.deliveries)
+        self._waiting = claimed.waiting
+        self._redelivered += claimed.again
+        return claimed.deliveries
+
+    async def _glance(self) -> Glance:
+        return await self._writer.submit(Look(lambda store: glance(store, self._line), self._queue))
+
+    def _pause(self, poll_seconds: float, next_due_ns: int | None) -> float:
+        """How long to wait before looking: until the next poll, or sooner if something is due before."""
+        if next_due_ns is None:
+            return poll_seconds
+        return min(poll_seconds, max(0.0, (next_due_ns - self._clock.wall_ns()) / 1e9))
+
+    def _mine(self, delivery: Delivery) -> SqliteDelivery | None:
+        """The delivery if it is not settled yet; None if it is, or is another subscription's."""
+        if isinstance(delivery, SqliteDelivery) and self._unsettled.get(delivery.seq) is delivery:
+            return delivery
+        return None
+
+    def _tokens(self) -> list[int]:
+        return sorted({delivery.token for delivery in self._unsettled.values()})

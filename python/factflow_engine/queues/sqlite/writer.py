@@ -1,0 +1,133 @@
+"""Group commit: callers' requests are granted together, in one transaction at a time, without a task of its own.
+
+Whoever comes while nothing is under way leads: its request, and those that came with it, become a transaction in a
+thread. Requests that arrive meanwhile wait in line; when the leader is done, the first of them leads the next one. So
+nothing waits for company that may not come, and under load a commit carries as many requests as arrived during the
+one before. (The scheme is the classic one of write-ahead logs; LevelDB's writers queue is a well-known instance.)
+
+A caller that is cancelled while it waits takes its request back. Once its transaction has begun, it waits for the
+end, however short, so that nobody is told "not stored" of what is stored.
+
+Invariants: at most one transaction is under way; if requests wait, somebody leads or was told to; each request ends
+with exactly one outcome or was taken back.
+"""
+
+from collections import deque
+from typing import Any, Final, TypeVar, cast
+
+import trio
+
+from factflow_engine.queues.sqlite.store import Outcome, Request, Store
+from factflow_engine.seams import Clock, Threads
+from factflow_protocols import QueueError
+
+T = TypeVar("T")
+
+MOST_BYTES: Final = 8 << 20
+"""Weight of a transaction's requests, the first excepted: others wait for its end, and the file is locked meanwhile."""
+
+MOST_REQUESTS: Final = 256
+
+
+class _Waiting:
+    """A request and who waits for it."""
+
+    __slots__ = ("begun", "outcome", "request", "task")
+
+    def __init__(self, request: Request[Any], task: trio.lowlevel.Task) -> None:
+        self.request = request
+        self.task = task
+        self.begun = False  # its transaction is under way or over
+        self.outcome: Outcome | None = None
+
+
+class Writer:
+    """The one way to the file."""
+
+    def __init__(self, store: Store, *, threads: Threads, clock: Clock) -> None:
+        self._store = store
+        self._threads = threads
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._led = False  # somebody leads, or was woken to lead
+
+    async def submit(self, request: Request[T]) -> T:
+        """Have a request granted.
+
+        Raises:
+            Exception: What the request raised, or why the transaction could not be.
+
+        Cancellation: takes the request back if its transaction has not begun; else the end is waited for.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        mine = _Waiting(request, trio.lowlevel.current_task())
+        self._waiting.append(mine)
+        if self._led:
+            await self._wait(mine)
+        if mine.outcome is None:
+            self._led = True
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._commit()
+            finally:
+                self._hand_over()
+        return cast("T", _result(mine))
+
+    async def _wait(self, mine: _Waiting) -> None:
+        """Return when there is an outcome, or when it is this caller's turn to lead."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            if mine.begun:
+                return trio.lowlevel.Abort.FAILED
+            self._waiting.remove(mine)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _commit(self) -> None:
+        """Grant what waits, the leader's own request first, and wake the others."""
+        batch = self._next_batch()
+        now_ns = self._clock.wall_ns()
+        outcomes: list[Outcome] = []
+        requests = [waiting.request for waiting in batch]
+        try:
+            outcomes = await self._threads.run(lambda: self._store.run(requests, now_ns))
+        finally:
+            for place, waiting in enumerate(batch):
+                waiting.outcome = outcomes[place] if outcomes else _interrupted(waiting.request)
+                if place:
+                    trio.lowlevel.reschedule(waiting.task)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        weight = 0
+        while self._waiting and len(batch) < MOST_REQUESTS:
+            weight += self._waiting[0].request.weight
+            if batch and (weight > MOST_BYTES or self._waiting[0].request.alone):
+                break
+            waiting = self._waiting.popleft()
+            waiting.begun = True
+            batch.append(waiting)
+            if waiting.request.alone:
+                break
+        return batch
+
+    def _hand_over(self) -> None:
+        """Make the first that waits the next leader."""
+        if self._waiting:
+            self._waiting[0].begun = True  # a leader is not cancelled before it has led
+            trio.lowlevel.reschedule(self._waiting[0].task)
+        else:
+            self._led = False
+
+
+def _result(mine: _Waiting) -> Any:
+    outcome = cast("Outcome", mine.outcome)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.result
+
+
+def _interrupted(request: Request[Any]) -> Outcome:
+    """What others of the batch get if the leader was stopped by force (Ctrl-C, the end of the interpreter)."""
+    return Outcome(error=QueueError(request.queue, "the transaction was interrupted; whether it was stored is unknown"))

@@ -1,0 +1,151 @@
+"""What a durable queue provider must do besides: survive being reopened, end leases, refuse duplicates.
+
+Used like `conformance`. The provider must be opened with a lease of a second or less.
+"""
+
+from typing import Any, Final
+
+import trio
+
+from factflow_engine.testing.expectations import (
+    QUEUE,
+    SOON_SECONDS,
+    TOPIC,
+    Check,
+    ConformanceError,
+    OpenQueue,
+    expect,
+    expect_quiet,
+    message,
+    take,
+    values,
+)
+from factflow_protocols import MessageStatus, Nack
+
+LONGEST_LEASE_SECONDS: Final = 1.0
+"""What the provider under test may have as its lease."""
+
+
+async def what_was_accepted_is_there_after_reopening(open_queue: OpenQueue) -> None:
+    """In order, with the settled ones gone and the attempts counted."""
+    async with open_queue() as queue:
+        await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
+        async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+            held = await take(subscription, 4)
+            await subscription.settle([held[1]], [Nack(held[0])])
+    async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        deliveries = await take(subscription, 5)
+        expect(values(deliveries), [0, 2, 3, 4, 5], "what was there")
+        expect([delivery.message.attempt for delivery in deliveries], [2, 1, 1, 1, 1], "attempts")
+        await subscription.settle(deliveries)
+    async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        await expect_quiet(subscription)
+
+
+async def a_delay_survives_reopening(open_queue: OpenQueue) -> None:
+    """What was given back with a delay is not handed out earlier because the provider was opened anew."""
+    async with open_queue() as queue:
+        await queue.publish(QUEUE, message(1))
+        async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+            [delivery] = await take(subscription, 1)
+            await subscription.settle([], [Nack(delivery, delay_seconds=2)])
+            start = trio.current_time()
+    async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        expect(values(await take(subscription, 1)), [1], "what was delayed")
+        if trio.current_time() - start < 1.5:
+            raise ConformanceError("a message delayed by 2 s came back before, after reopening")
+
+
+async def duplicates_are_refused_by_id(open_queue: OpenQueue) -> None:
+    """In one batch, in the next, after the first was settled, and after reopening."""
+    async with open_queue() as queue:
+        first = await queue.publish_batch(QUEUE, [message(1), message(2), message(1)])
+        expect(
+            list(first.statuses),
+            [MessageStatus.ACCEPTED, MessageStatus.ACCEPTED, MessageStatus.DUPLICATE],
+            "statuses of a batch that repeats itself",
+        )
+        expect(await queue.publish(QUEUE, message(2)), MessageStatus.DUPLICATE, "status of a repeat")
+        async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+            deliveries = await take(subscription, 2)
+            expect(values(deliveries), [1, 2], "what came")
+            await subscription.settle(deliveries)
+            again = await queue.publish_batch(QUEUE, [message(2), message(3)])
+            expect(list(again.statuses), [MessageStatus.DUPLICATE, MessageStatus.ACCEPTED], "statuses after settlement")
+    async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        expect(await queue.publish(QUEUE, message(1)), MessageStatus.DUPLICATE, "status of a repeat after reopening")
+        expect(await queue.publish(QUEUE + ".other", message(1)), MessageStatus.ACCEPTED, "status in another queue")
+        expect(values(await take(subscription, 1)), [3], "what came")
+        await expect_quiet(subscription)
+
+
+async def a_living_consumer_keeps_what_it_has(open_queue: OpenQueue) -> None:
+    """However long it takes: its lease is renewed. When it leaves, it gives back at once, no attempt spent."""
+    async with open_queue() as queue:
+        await queue.publish_batch(QUEUE, [message(1), message(2)])
+        async with queue.subscribe(QUEUE, "s", 10, 100) as living:
+            held = await take(living, 2)
+            await trio.sleep(3 * LONGEST_LEASE_SECONDS)
+            async with open_queue() as other, other.subscribe(QUEUE, "s", 10, 100) as second:
+                await expect_quiet(second)
+            await living.settle(held[:1])
+        async with queue.subscribe(QUEUE, "s", 10, 100) as again:
+            [delivery] = await take(again, 1)
+            expect(values([delivery]), [2], "what a consumer that left gave back")
+            expect(delivery.message.attempt, 1, "its attempt")
+
+
+async def what_one_opening_publishes_another_receives(open_queue: OpenQueue) -> None:
+    """Without being told in this process."""
+    async with open_queue() as one, open_queue() as other:  # noqa: SIM117 - read as two steps
+        async with other.subscribe(QUEUE, "s", 100, 100) as subscription, trio.open_nursery() as nursery:
+
+            async def publish() -> None:
+                for number in range(30):
+                    await one.publish(QUEUE, message(number))
+
+            nursery.start_soon(publish)
+            got: list[Any] = []
+            with trio.fail_after(SOON_SECONDS):
+                while len(got) < 30:
+                    deliveries = await subscription.receive(10)
+                    got += values(deliveries)
+                    await subscription.settle(deliveries)
+            expect(got, list(range(30)), "what came")
+
+
+async def room_that_another_opening_makes_is_noticed(open_queue: OpenQueue) -> None:
+    """A publisher that waits for room goes on when a consumer of another opening settles."""
+    async with open_queue() as one, open_queue() as other:  # noqa: SIM117 - read as two steps
+        async with other.subscribe(QUEUE, "s", 100, 1) as subscription, trio.open_nursery() as nursery:
+            await one.publish(QUEUE, message(0))
+            nursery.start_soon(one.publish, QUEUE, message(1))
+            for number in (0, 1):
+                deliveries = await take(subscription, 1)
+                expect(values(deliveries), [number], "what came")
+                await subscription.settle(deliveries)
+
+
+async def a_topics_subscription_outlives_its_consumers(open_queue: OpenQueue) -> None:
+    """What is published while nobody is there is kept for it."""
+    async with open_queue() as queue:
+        async with queue.subscribe(TOPIC, "x", 10, 10):
+            pass
+        await queue.publish(TOPIC, message(1))
+    async with open_queue() as queue:
+        await queue.publish(TOPIC, message(2))
+        async with queue.subscribe(TOPIC, "x", 10, 10) as x, queue.subscribe(TOPIC, "new", 10, 10) as new:
+            expect(values(await take(x, 2)), [1, 2], "what the old subscription got")
+            await expect_quiet(new)
+
+
+DURABLE_QUEUE_CHECKS: Final[tuple[Check, ...]] = (
+    what_was_accepted_is_there_after_reopening,
+    a_delay_survives_reopening,
+    duplicates_are_refused_by_id,
+    a_living_consumer_keeps_what_it_has,
+    what_one_opening_publishes_another_receives,
+    room_that_another_opening_makes_is_noticed,
+    a_topics_subscription_outlives_its_consumers,
+)
+"""Every check of this module."""

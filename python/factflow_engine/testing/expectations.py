@@ -1,0 +1,85 @@
+"""What the checks of queue providers are made of: a message, receiving with a time limit, comparing.
+
+Apart from the checks so that those of durable providers, and an author's own, use the same.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from factflow_engine.frames import Frame, pack
+from factflow_protocols import Delivery, QueueProtocol, Subscription
+
+OpenQueue: TypeAlias = Callable[[], AbstractAsyncContextManager[QueueProtocol]]
+"""Opens a provider, and stops it on exit. Where a check opens twice, it must be the same queues if they are durable."""
+
+Check: TypeAlias = Callable[[OpenQueue], Awaitable[None]]
+
+QUEUE: Final = "/queue/conformance"
+TOPIC: Final = "/topic/conformance"
+
+SOON_SECONDS: Final = 20.0
+"""Within this, whatever is expected to happen must have happened."""
+
+QUIET_SECONDS: Final = 0.3
+"""For this long nothing may come where nothing is expected."""
+
+
+class ConformanceError(AssertionError):
+    """A provider does not do what the contract says."""
+
+
+def check_name(check: Check) -> str:
+    """A check's name, for reports."""
+    return getattr(check, "__name__", repr(check))
+
+
+def message(number: int) -> Frame:
+    """A message that says a number; its id is the number too."""
+    return Frame.create(pack(number), message_id=number.to_bytes(16))
+
+
+def values(deliveries: Sequence[Delivery]) -> list[Any]:
+    """The numbers that deliveries say, in order."""
+    return [Frame.decode(delivery.message.encode()).value() for delivery in deliveries]
+
+
+def expect(came: object, expected: object, what: str) -> None:
+    """Compare.
+
+    Raises:
+        ConformanceError: They differ.
+    """
+    if came != expected:
+        raise ConformanceError(f"{what}: expected {expected!r}, came {came!r}")
+
+
+async def take(subscription: Subscription, count: int, *, at_a_time: int = 100) -> list[Delivery]:
+    """Receive exactly so many messages.
+
+    Raises:
+        ConformanceError: They did not come in time, or too many came.
+    """
+    deliveries: list[Delivery] = []
+    with trio.move_on_after(SOON_SECONDS) as scope:
+        while len(deliveries) < count:
+            part = await subscription.receive(min(at_a_time, count - len(deliveries)))
+            if not 0 < len(part) <= min(at_a_time, count - len(deliveries)):
+                raise ConformanceError(f"receive() handed out {len(part)} messages, which is none or too many")
+            deliveries += part
+    if scope.cancelled_caught:
+        raise ConformanceError(f"expected {count} messages, got {values(deliveries)} in {SOON_SECONDS:g} s")
+    return deliveries
+
+
+async def expect_quiet(subscription: Subscription) -> None:
+    """See that nothing comes.
+
+    Raises:
+        ConformanceError: Something came.
+    """
+    with trio.move_on_after(QUIET_SECONDS):
+        came = await subscription.receive(10)
+        raise ConformanceError(f"expected nothing to receive, came {values(came)}")

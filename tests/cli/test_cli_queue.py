@@ -1,0 +1,217 @@
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.sqlite import SqliteQueue
+from support.sqlite_queues import message, settings
+
+
+def fill(path: Path, *frames: Frame, queue: str = "/queue/a") -> None:
+    async def publish() -> None:
+        provider = SqliteQueue(settings(path))
+        result = await provider.publish_batch(queue, frames)
+        assert not result.errors
+        await provider.stop()
+
+    trio.run(publish)
+
+
+def drain(path: Path, queue: str) -> list[Frame]:
+    async def receive() -> list[Frame]:
+        provider = SqliteQueue(settings(path))
+        frames: list[Frame] = []
+        async with provider.subscribe(queue, "s", 1000) as subscription:
+            with trio.move_on_after(0.3):
+                while True:
+                    deliveries = await subscription.receive(100)
+                    frames += [delivery.message for delivery in deliveries]
+                    await subscription.settle(deliveries)
+        await provider.stop()
+        return frames
+
+    return trio.run(receive)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> tuple[Path, str]:
+    path = tmp_path / "q.db"
+    return path, f"sqlite:///{path}"
+
+
+def dead(number: int, *, error: str = "boom", queue: str = "/queue/parse", **fields: Any) -> Frame:
+    header = {
+        "route": "parse", "stage": "markdown", "error_type": "ValueError", "error": error, "attempts": 3,
+        "time_ns": 1_700_000_000_000_000_000, "config_hash": "c" * 64, "queue": queue, **fields,
+    }  # fmt: skip
+    headers = {"dead_letter": header, "trace": "t"}
+    return Frame.create(pack(number), message_id=number.to_bytes(16), headers=headers, key="k")
+
+
+def test_stats_count_every_queue(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, message(1), message(2))
+    fill(path, message(1), queue="/queue/b")
+    said = factflow("queue", "stats", url)
+    assert said.status == 0
+    assert [line.split()[:2] for line in said.out.splitlines()[1:3]] == [["/queue/a", "2"], ["/queue/b", "1"]]
+    document = factflow("queue", "stats", url, "--output", "json").document
+    assert [(line["queue"], line["waiting"], line["accepted"]) for line in document["lines"]] == [
+        ("/queue/a", 2, 2),
+        ("/queue/b", 1, 1),
+    ]
+    assert document["remembered_ids"] == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "write sqlite:///"),
+        ("sqlite:///{folder}/none.db", "does not exist"),
+        ("sqlite:///{folder}", "is a folder"),
+        ("sqlite:///{folder}/x.db?durabilty=power", "did you mean 'durability'"),
+        ("sqlite:///{folder}/x.db?lease=-1", "seconds, at least 0.1"),
+    ],
+)
+@pytest.mark.parametrize("command", [("queue", "stats"), ("queue", "fsck")])
+def test_a_wrong_url_is_answered_with_a_right_one(
+    factflow: Callable[..., Any], tmp_path: Path, command: tuple[str, str], url: str, said: str
+) -> None:
+    answer = factflow(*command, url.format(folder=tmp_path))
+    assert answer.status == 2
+    assert said in answer.err
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+
+
+def test_a_file_of_another_program_is_left_alone(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE mine(x)")
+    before = path.read_bytes()
+    assert "of another program" in factflow("queue", "stats", url).err
+    assert path.read_bytes() == before
+    path.write_bytes(b"not a database at all" * 100)
+    assert "not a usable SQLite file" in factflow("queue", "stats", url).err
+
+
+def test_purge_asks_deletes_and_forgets(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, *map(message, range(5)))
+    assert factflow("queue", "purge", url, "/queue/a").status == 130, "nobody answered"
+    assert factflow("queue", "purge", url, "/queue/a", "--yes").out == "5 messages deleted\n"
+    assert "has /queue/a" in factflow("queue", "purge", url, "/queue/b", "--yes").err
+    fill(path, message(3))
+    assert [frame.value() for frame in drain(path, "/queue/a")] == [3]
+    assert factflow("queue", "fsck", url).out == "0 problems\n"
+
+
+def test_fsck_finds_damage_and_mends_it(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, *map(message, range(5)))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE message SET frame = x'00' WHERE seq = (SELECT min(seq) + 1 FROM message)")
+        connection.execute("UPDATE line SET held = 7")
+    said = factflow("queue", "fsck", url)
+    assert said.status == 1
+    assert "message number 2 cannot be read" in said.out
+    mended = factflow("queue", "fsck", url, "--repair", "--output", "json")
+    assert len(mended.document["mended"]) == 2
+    assert ["quarantine" in problem["text"] for problem in mended.document["problems"]] == [True]
+    assert [frame.value() for frame in drain(path, "/queue/a")] == [0, 2, 3, 4]
+
+
+def test_dead_letters_are_listed_and_shown(factflow: Callable[..., Any], file: tuple[Path, str], samples: Any) -> None:
+    path, url = file
+    fill(path, dead(1, error=samples.HOSTILE), message(9), queue="/queue/dlq")
+    said = factflow("dlq", "list", url, "/queue/dlq")
+    assert said.status == 0
+    assert "\x1b" not in said.out
+    assert "2023-11-14 22:13:20" in said.out
+    assert "not a dead letter" in said.out
+    identity = dead(1).message_id.hex()
+    shown = factflow("dlq", "show", url, "/queue/dlq", identity)
+    assert "ValueError" in shown.out
+    assert "\x1b" not in shown.out
+    document = factflow("dlq", "show", url, "/queue/dlq", identity, "-o", "json").document
+    assert (document["payload"], document["headers"], document["attempts"]) == (1, {"trace": "t"}, 3)
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        ("zz", "is no message id"),
+        ("00", "is no message id"),
+        ("ffffffff", "has no message"),
+        ("00000000", "begin with"),
+    ],
+)
+def test_an_id_must_name_one_message(
+    factflow: Callable[..., Any], file: tuple[Path, str], identity: str, said: str
+) -> None:
+    path, url = file
+    fill(path, dead(1), dead(2), queue="/queue/dlq")
+    answer = factflow("dlq", "show", url, "/queue/dlq", identity)
+    assert answer.status == 2
+    assert said in answer.err
+
+
+def test_requeue_puts_back_the_original_once(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    letter = dead(1)
+    fill(path, dead(0), letter, dead(2), queue="/queue/dlq")
+    identity = letter.message_id.hex()
+    assert factflow("dlq", "requeue", url, "/queue/dlq", identity).out == "1 message put back\n"
+    [frame] = drain(path, "/queue/parse")
+    assert frame.payload == letter.payload
+    assert dict(frame.headers) == {"trace": "t"}
+    assert (frame.key, frame.attempt, frame.correlation_id) == ("k", 1, letter.correlation_id)
+    assert "has no message" in factflow("dlq", "requeue", url, "/queue/dlq", identity).err
+
+    fill(path, Frame.create(pack(1), message_id=letter.message_id), queue="/queue/dlq")  # its id is remembered
+    assert len(drain(path, "/queue/dlq")) == 2
+    assert factflow("queue", "fsck", url).status == 0
+
+
+def test_the_same_dead_letter_put_back_twice_is_one_message(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+    fill(path, dead(1), queue="/queue/dlq")
+    fill(path, dead(1), queue="/queue/dlq2")
+    assert factflow("dlq", "requeue", url, "/queue/dlq", "--all").out == "1 message put back\n"
+    said = factflow("dlq", "requeue", url, "/queue/dlq2", "--all")
+    assert said.out == "0 messages put back, 1 put back before\n"
+    assert len(drain(path, "/queue/parse")) == 1
+
+
+def test_all_go_where_they_are_sent(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, *(dead(number) for number in range(5)), message(77), queue="/queue/dlq")
+    document = factflow("dlq", "requeue", url, "/queue/dlq", "--all", "--to", "/queue/again", "-o", "json").document
+    assert document == {"requeued": 5, "duplicates": 0, "gone": 0}
+    assert len(drain(path, "/queue/again")) == 5
+    assert [frame.value() for frame in drain(path, "/queue/dlq")] == [77]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "or write --all"),
+        (("--all", "00000000"), "or write --all"),
+        (("--all", "--to", "queue/x"), "write '/queue/x'"),
+        (("--all", "--to", "/queue/dlq"), "would go back where it is"),
+    ],
+)
+def test_requeue_says_what_to_write(
+    factflow: Callable[..., Any], file: tuple[Path, str], arguments: tuple[str, ...], said: str
+) -> None:
+    path, url = file
+    fill(path, dead(1), queue="/queue/dlq")
+    answer = factflow("dlq", "requeue", url, "/queue/dlq", *arguments)
+    assert answer.status == 2
+    assert said in answer.err

@@ -1,0 +1,254 @@
+"""The file: what URLs may name, damage, duplicates' window, retention, errors of one caller among many."""
+
+import os
+import sqlite3
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factflow_engine.frames import Frame
+from factflow_engine.queues.sqlite import (
+    Durability,
+    QueueFileError,
+    QueueUrlError,
+    SqliteQueue,
+    SqliteSettings,
+)
+from factflow_engine.queues.sqlite.holds import Hold, Return, join, settle, without
+from factflow_engine.queues.sqlite.statements import runs_of
+from factflow_protocols import MessageStatus, QueueError
+from support.sqlite_queues import message, settings, simulated, values
+
+QUEUE = "/queue/q"
+
+
+def test_a_url_names_a_relative_or_an_absolute_file():
+    assert SqliteSettings.from_url("sqlite:///q.db").path == Path("q.db")
+    assert SqliteSettings.from_url("sqlite:///q.db", directory=Path("/srv")).path == Path("/srv/q.db")
+    assert SqliteSettings.from_url("sqlite:////var/a%20b%3F.db").path == Path("/var/a b?.db")
+    options = SqliteSettings.from_url(
+        "sqlite:///q.db?durability=process&lease=5&dedup=0&retention=60&capacity=7&busy=1"
+    )
+    assert options == SqliteSettings(
+        path=Path("q.db"), durability=Durability.PROCESS, lease_seconds=5, dedup_seconds=0, retention_seconds=60,
+        capacity=7, busy_seconds=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://q.db", "write sqlite:///"),
+        ("memory://", "write sqlite:///"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///folder/", "names no file"),
+        ("sqlite:///a%00b", "bytes that no file name"),
+        ("sqlite:///a%ff", "bytes that no file name"),
+        ("sqlite:///a#b", "write %23"),
+        ("sqlite:///a?durability=full", "expected power or process"),
+        ("sqlite:///a?lease=nan", "at least 0.1"),
+        ("sqlite:///a?capacity=0", "1 or more"),
+        ("sqlite:///a?lease=1&lease=2", "twice"),
+    ],
+)
+def test_a_wrong_url_says_what_to_write(url, said):
+    with pytest.raises(QueueUrlError, match=said):
+        SqliteSettings.from_url(url)
+
+
+@given(st.text(max_size=60), st.text(max_size=30))
+def test_any_url_is_read_or_refused(path, query):
+    try:
+        SqliteSettings.from_url(f"sqlite:///{path}?{query}")
+    except QueueUrlError:
+        return
+
+
+@pytest.mark.parametrize("make", ["folder", "missing", "fifo", "readonly"])
+async def test_what_is_no_file_is_refused_by_name(make, tmp_path):
+    path = tmp_path / "q.db"
+    if make == "folder":
+        path.mkdir()
+    elif make == "missing":
+        path = tmp_path / "none" / "q.db"
+    elif make == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"something else" * 100)
+    queue = SqliteQueue(settings(path))
+    with pytest.raises(QueueFileError) as raised:
+        await queue.publish(QUEUE, message(1))
+    assert str(path) in str(raised.value)
+    assert not (tmp_path / "none").exists()
+    await queue.stop()
+
+
+async def test_a_file_of_a_later_version_is_refused(tmp_path):
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    await queue.publish(QUEUE, message(1))
+    await queue.stop()
+    with closing(sqlite3.connect(tmp_path / "q.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    with pytest.raises(QueueFileError, match="version 99"):
+        await queue.publish(QUEUE, message(1))
+    await queue.stop()
+
+
+async def test_damaged_rows_are_put_aside_and_hold_nobody_up(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
+    with closing(sqlite3.connect(tmp_path / "q.db")) as connection, connection:
+        connection.execute("UPDATE message SET frame = substr(frame, 1, length(frame) - 1) WHERE seq & 1023 = 2")
+        connection.execute("DELETE FROM message WHERE seq & 1023 = 4")
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        deliveries = await subscription.receive(10)
+        assert values(deliveries) == [0, 2, 4, 5]
+        await subscription.settle(deliveries)
+    problems = [problem.text for problem in await queue.administration.check()]
+    assert len(problems) == 2
+    assert all("in quarantine" in problem for problem in problems)
+    [line] = (await queue.administration.statistics()).lines
+    assert (line.quarantined, line.waiting, line.leased) == (2, 0, 0)
+    await queue.stop()
+
+
+async def test_an_id_is_remembered_for_its_window_and_then_forgotten(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db", dedup_seconds=100)
+    assert await queue.publish(QUEUE, message(1)) is MessageStatus.ACCEPTED
+    await trio.sleep(95)
+    assert await queue.publish(QUEUE, message(1)) is MessageStatus.DUPLICATE
+    await trio.sleep(10)
+    assert await queue.publish(QUEUE, message(1)) is MessageStatus.ACCEPTED
+    await queue.publish_batch(QUEUE, [message(number) for number in range(2, 5000)])
+    await trio.sleep(200)
+    for number in range(5000, 5010):
+        await queue.publish(QUEUE, message(number))
+    assert (await queue.administration.statistics()).remembered_ids == 10, "the sweep goes round"
+    await queue.stop()
+
+
+async def test_settled_messages_are_kept_for_the_retention(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db", retention_seconds=60)
+    await queue.publish_batch(QUEUE, [message(number) for number in range(10)])
+    async with queue.subscribe(QUEUE, "s", 20) as subscription:
+        deliveries = await subscription.receive(10)
+        await subscription.settle(deliveries[2:7])
+
+        async def settled():
+            [line] = (await queue.administration.statistics()).lines
+            return line.settled
+
+        assert await settled() == 5
+        assert await queue.administration.check() == []
+        await trio.sleep(70)
+        await subscription.settle(deliveries[:1])
+        assert await settled() == 1
+        assert await queue.administration.check() == []
+    await queue.stop()
+
+
+class Nonsense:
+    """A message of somebody else's that encodes to no frame."""
+
+    message_id = b"x" * 16
+
+    def encode(self):
+        return b"nonsense"
+
+
+async def test_what_is_no_frame_is_refused_alone(tmp_path):
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    result = await queue.publish_batch(QUEUE, [message(1), Nonsense(), message(2)])
+    assert list(result.statuses) == [MessageStatus.ACCEPTED, MessageStatus.REFUSED, MessageStatus.ACCEPTED]
+    assert "does not encode to a frame" in str(result.errors[1])
+    with pytest.raises(QueueError, match="does not encode"):
+        await queue.publish(QUEUE, Nonsense())
+    await queue.stop()
+
+
+async def test_a_lock_that_is_never_given_up_is_named(tmp_path):
+    queue = SqliteQueue(settings(tmp_path / "q.db", busy_seconds=0.05))
+    await queue.publish(QUEUE, message(1))
+    with closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(QueueFileError, match="another process has kept it locked"):
+            await queue.publish(QUEUE, message(2))
+        connection.execute("ROLLBACK")
+    assert await queue.publish(QUEUE, message(2)) is MessageStatus.ACCEPTED
+    await queue.stop()
+
+
+async def test_large_messages_are_handed_out_a_few_at_a_time(tmp_path):
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    large = [
+        Frame.create(b"\xc6" + (7 << 20).to_bytes(4) + bytes(7 << 20), message_id=number.to_bytes(16))
+        for number in range(4)
+    ]
+    await queue.publish_batch(QUEUE, large)
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        parts = [await subscription.receive(10), await subscription.receive(10)]
+        assert [len(part) for part in parts] == [2, 2]
+        assert [delivery.message.message_id for part in parts for delivery in part] == [
+            each.message_id for each in large
+        ]
+    await queue.stop()
+
+
+async def test_discarding_forgets_queues_by_prefix(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish("exec:12:/queue/a", message(1))
+    await queue.publish("exec:1:/queue/a", message(1))
+    async with queue.subscribe("exec:1:/queue/a", "s", 5) as subscription:
+        await queue.discard("exec:1:")
+        await queue.publish("exec:2:/queue/a", message(1))  # may get the number of what was forgotten
+        with pytest.raises(QueueError, match="was forgotten"):
+            await subscription.receive(1)
+    assert [line.queue for line in (await queue.administration.statistics()).lines] == [
+        "exec:12:/queue/a",
+        "exec:2:/queue/a",
+    ]
+    assert await queue.publish("exec:1:/queue/a", message(1)) is MessageStatus.ACCEPTED
+    await queue.stop()
+
+
+NUMBERS = st.sets(st.integers(1, 40))
+
+
+@given(NUMBERS)
+def test_runs_cover_exactly_their_numbers(numbers):
+    runs = runs_of(sorted(numbers))
+    assert [number for low, high in runs for number in range(low, high + 1)] == sorted(numbers)
+    assert all(one[1] + 1 < two[0] for one, two in pairwise(runs))
+
+
+@given(st.integers(1, 30), st.integers(0, 20), NUMBERS)
+def test_taking_from_a_hold_leaves_the_rest(low, length, numbers):
+    hold = Hold(low, low + length, 1, 5, 7, 2)
+    inside = sorted(number for number in numbers if low <= number <= low + length)
+    left = without(hold, inside)
+    assert [number for each in left for number in range(each.low, each.high + 1)] == [
+        number for number in range(low, low + length + 1) if number not in numbers
+    ]
+    assert all(each[2:] == hold[2:] for each in left)
+
+
+@given(st.dictionaries(st.integers(1, 30), st.sampled_from(["ack", "nack", "stale"])), st.sets(st.integers(1, 30)))
+def test_settling_touches_only_what_the_token_covers(fates, held):
+    holds = [Hold(low, high, 1, 99, 7, 0) for low, high in runs_of(sorted(held))]
+    acked = {number: 7 if fate == "ack" else 6 for number, fate in fates.items() if fate != "nack"}
+    returned = {number: (7, Return(50, True)) for number, fate in fates.items() if fate == "nack"}
+    after, gone, back = settle(holds, acked, returned)
+    state = {number: (hold.token, hold.attempts) for hold in after for number in range(hold.low, hold.high + 1)}
+    assert gone == sorted(number for number in held if fates.get(number) == "ack")
+    assert state == {
+        number: (0, 1) if fates.get(number) == "nack" else (7, 0) for number in held if fates.get(number) != "ack"
+    }
+    assert back == sum(fates.get(number) == "nack" for number in held)
+    assert after == join(after)

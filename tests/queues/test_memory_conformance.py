@@ -1,0 +1,35 @@
+"""The in-process provider against the public suite."""
+
+import inspect
+from contextlib import asynccontextmanager
+
+import pytest
+
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.testing import conformance, durable_conformance
+from factflow_engine.testing.conformance import QUEUE_CHECKS
+from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
+from factflow_engine.testing.expectations import check_name
+
+
+@pytest.mark.parametrize("check", QUEUE_CHECKS, ids=check_name)
+async def test_memory(check, autojump_clock):
+    @asynccontextmanager
+    async def open_queue():
+        queue = MemoryQueue()
+        yield queue
+        await queue.stop()
+
+    await check(open_queue)
+
+
+@pytest.mark.parametrize(
+    ("module", "listed"), [(conformance, QUEUE_CHECKS), (durable_conformance, DURABLE_QUEUE_CHECKS)]
+)
+def test_every_check_is_listed(module, listed):
+    found = [
+        each
+        for each in vars(module).values()
+        if inspect.iscoroutinefunction(each) and each.__module__ == module.__name__
+    ]
+    assert found == list(listed)
