@@ -117,3 +117,36 @@ def carrying(
             return watch.per(ended)
 
     return lambda: trio.run(run)
+
+
+def publishing(payloads: Sequence[Mapping[str, Any]], *, how: str) -> Callable[[], Mapping[str, float]]:
+    """A `Subject.measure`: publish to a route that is paused and has room for all; cost of one message.
+
+    Args:
+        payloads: What is published.
+        how: `batch`, `nowait` or `await`.
+    """
+    known = registry()
+    config = load(linear("pass", capacity=len(payloads), routes=1), known)
+
+    async def run() -> Mapping[str, float]:
+        async with OrchestratorManager(registry=known) as manager:
+            execution = await manager.start(config)
+            execution.pause()
+            with Stopwatch() as watch:
+                if how == "batch":
+                    for start in range(0, len(payloads), BATCH):
+                        await execution.publish_batch("r0", payloads[start : start + BATCH])
+                elif how == "nowait":
+                    for payload in payloads:
+                        execution.publish_nowait("r0", payload)
+                else:
+                    for payload in payloads:
+                        await execution.publish("r0", payload)
+            waiting = execution.statistics().routes["r0"].waiting
+            await execution.cancel()
+            if waiting != len(payloads):
+                raise RuntimeError(f"{len(payloads)} messages were published, {waiting} wait")
+            return watch.per(len(payloads))
+
+    return lambda: trio.run(run)

@@ -63,8 +63,8 @@ async def _suspend_asyncio(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def cases(scale: Scale) -> list[Case]:
-    """Pass-through, rewriting, suspending, and one to three by content."""
-    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale)]
+    """Pass-through, rewriting, suspending, one to three by content, and publishing alone."""
+    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale), _publishing(scale)]
 
 
 def _linear(scale: Scale) -> Case:
@@ -166,4 +166,27 @@ def _fan_out(scale: Scale) -> Case:
             Subject(name=AIO, measure=asyncio_queues.routing(same, choose, KINDS, fast), note="a dict lookup"),
         ),
         targets=(better_than("cpu", A, 10),),
+    )
+
+
+def _publishing(scale: Scale) -> Case:
+    many = orders(scale.of(20_000))
+    return Case(
+        name="publishing",
+        answers="What does the embedding program pay for a message that it publishes, encoded and with an id?",
+        metrics=(CPU, WALL),
+        subjects=(
+            Subject(name=OURS, measure=pipelines.publishing(many, how="batch"), note="publish_batch of 500"),
+            Subject(
+                name="ours, publish_nowait()", measure=pipelines.publishing(many, how="nowait"), note="raises when full"
+            ),
+            Subject(
+                name="ours, publish()", measure=pipelines.publishing(many, how="await"), note="a checkpoint a message"
+            ),
+            Subject(
+                name="send_nowait()", measure=trio_channels.sending(many, nowait=True), note="an object, not encoded"
+            ),
+            Subject(name="await send()", measure=trio_channels.sending(many, nowait=False), note="likewise"),
+        ),
+        targets=(),
     )

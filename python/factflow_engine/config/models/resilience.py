@@ -37,7 +37,10 @@ class ErrorHandlingConfig(ConfigModel):
         default=None, description="Queue for messages that were given up; without it they end as failed."
     )
     deadline_seconds: float | None = Field(
-        default=None, gt=0, le=31_536_000, description="Seconds from a message's first attempt after which none begins."
+        default=None,
+        gt=0,
+        le=31_536_000,
+        description="Seconds since a message was published after which its adapters are cancelled and none is tried again.",
     )
 
     @model_validator(mode="after")
