@@ -26,6 +26,9 @@ OnFailure = Callable[[Lane, Stage | None, Frame, bytes | None, Exception], None]
 ASK_AGAIN_SECONDS: Final = 1.0
 """How long a message waits for what cannot say how long: room in a dead-letter queue, a breaker that was forced open."""
 
+TRIAL_SECONDS: Final = 0.05
+"""The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
+
 CIRCUIT_OPEN: Final = "circuit_open"
 """The reason for which a route is paused whose work all waits for a circuit breaker."""
 
@@ -111,7 +114,8 @@ class Settlement:
             return
         if isinstance(error, CircuitOpenError):
             seconds = error.retry_after_seconds
-            self._wait(lane, again, stage, ASK_AGAIN_SECONDS if seconds is None else seconds, on_circuit=True)
+            seconds = ASK_AGAIN_SECONDS if seconds is None else max(seconds, TRIAL_SECONDS)
+            self._wait(lane, again, stage, seconds, on_circuit=True)
             guard = stage.guard if stage is not None else None
             if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
