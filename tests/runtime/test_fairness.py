@@ -57,6 +57,31 @@ async def test_heavy_adapters_of_many_routes_leave_a_heartbeat_its_turns(clock, 
     assert trace.longest_run(lambda event: event != "beat", without="beat") <= FEW
 
 
+async def test_heavy_adapters_leave_a_heartbeat_its_turns_after_all_permits_had_been_suspended(clock, autojump_clock):
+    """Many workers were needed once; they must not all go on to work a quantum each between two turns of a task."""
+    trace = Trace()
+
+    async def first_suspend(context):
+        if context.message < 8:
+            await trio.sleep(1)
+        else:
+            clock.work(HEAVY_US)
+            trace.note("r")
+
+    async with running(
+        "routes: {r: {inbound: {concurrency: 8}, adapters: [{type: first_suspend}]}}",
+        adapters={"first_suspend": first_suspend},
+        seams=clock.seams,
+    ) as execution:
+        for number in range(8 + BEATS * 2):
+            execution.publish_nowait("r", number)
+        await trio.sleep(1)
+        await beat(trace, BEATS)
+        await execution.wait()
+    assert trace.longest_run(lambda event: event == "r", without="beat") <= FEW
+    assert trace.events.count("r") == BEATS * 2
+
+
 async def test_heavy_adapters_of_one_route_let_another_route_go_on(clock):
     trace = Trace()
     async with running(
@@ -146,13 +171,13 @@ async def test_a_message_of_a_quiet_route_waits_for_few_of_a_noisy_one(quiet, su
     assert max(waits) <= 48, "three short turns of the noisy route, whatever the depth of its queue"
 
 
-async def test_quiet_routes_that_wait_together_with_a_noisy_one_pass_in_its_first_turns():
+@pytest.mark.parametrize("position", [0, 15, 30])
+async def test_quiet_routes_that_wait_together_with_a_noisy_one_pass_in_its_first_turns(position):
     trace = Trace()
     names = [f"quiet{number}" for number in range(30)]
+    order = [*names[:position], "noisy", *names[position:]]
     async with running(
-        "routes: {noisy: {adapters: [{type: light}]}, "
-        + ", ".join(f"{name}: {{adapters: [{{type: light}}]}}" for name in names)
-        + "}",
+        "routes: {" + ", ".join(f"{name}: {{adapters: [{{type: light}}]}}" for name in order) + "}",
         adapters={"light": trace.adapter()},
         seams=WorkClock().seams,
     ) as execution:

@@ -59,7 +59,7 @@ def adapters(presence, randomness):
     return {"rest": rest, "flicker": flicker, "spread": spread, "scatter": scatter, "odd": odd}
 
 
-def run_flooded(chains, limits, seed, *, linked):
+def run_flooded(chains, limits, seed, *, linked, messages=MESSAGES):
     """Run one route per chain, flooded alone or each by the one before, and return who was in adapters."""
     presence = Presence()
     lines = ["routes:"]
@@ -74,7 +74,7 @@ def run_flooded(chains, limits, seed, *, linked):
         registry = registry_of(**adapters(presence, simulation.randomness))
         async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
             execution = await manager.start(load(registry, "\n".join(lines)))
-            for number in range(MESSAGES):
+            for number in range(messages):
                 for position in range(len(chains)):
                     if position == 0 or not linked:
                         execution.publish_nowait(f"r{position}", number)
@@ -131,6 +131,14 @@ def test_children_use_every_permit_of_their_route(limit, seed, kind):
     presence, report = run_flooded([(kind, "rest")], [limit], seed, linked=False)
     assert presence.most["r0"] == limit
     assert report.routes["r0"].received == MESSAGES * (1 + CHILDREN)
+
+
+@given(st.integers(1, CHILDREN), seeds)
+@settings(max_examples=10, deadline=None)
+def test_the_children_of_one_message_use_every_permit_of_their_route(limit, seed):
+    presence, report = run_flooded([("scatter", "rest")], [limit], seed, linked=False, messages=1)
+    assert presence.most["r0"] == limit
+    assert report.routes["r0"].received == 1 + CHILDREN
 
 
 @given(st.integers(1, 7), seeds)

@@ -144,6 +144,7 @@ def test_every_single_line(caught):
 
 async def test_what_is_published_while_an_execution_is_cancelled_from_outside_is_refused_or_reported(autojump_clock):
     """Its stateful stage takes a second to close: until then nothing may be accepted that the report does not know."""
+
     class SlowToClose(StatefulAdapter):
         async def process(self, context):
             return None

@@ -16,8 +16,13 @@ import sys
 
 import trio
 
-from factflow_engine import AdapterResult, OrchestratorManager, PipelineAdapter, PipelineConfigLoader
-from factflow_engine import ValidatingAdapterRegistry
+from factflow_engine import (
+    AdapterResult,
+    OrchestratorManager,
+    PipelineAdapter,
+    PipelineConfigLoader,
+    ValidatingAdapterRegistry,
+)
 
 PIPELINE = """
 version: "1.0"
