@@ -84,7 +84,18 @@ def run_signalled(files: Path, pipeline: str, signals: list[tuple[float, signal.
     )
     environment = {key: value for key, value in os.environ.items() if key not in {"FORCE_COLOR", "COLUMNS"}}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", files / pipeline, "--adapters", files / "adapters.py", "-o", "json", *options],
+        [
+            sys.executable,
+            "-c",
+            code,
+            "run",
+            files / pipeline,
+            "--adapters",
+            files / "adapters.py",
+            "-o",
+            "json",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

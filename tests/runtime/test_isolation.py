@@ -19,8 +19,10 @@ def branches(work, *, stages=""):
     lines = ["routes:"]
     for number in range(BRANCHES):
         lines += [
-            (f"  b{number}: {{inbound: {{concurrency: 4, capacity: 10}}, adapters: [{stages}{{type: {work}}}], "
-            f"outbound: [{{route: s{number}}}]}}"),
+            (
+                f"  b{number}: {{inbound: {{concurrency: 4, capacity: 10}}, adapters: [{stages}{{type: {work}}}], "
+                f"outbound: [{{route: s{number}}}]}}"
+            ),
             f"  s{number}: {{inbound: {{concurrency: 4, capacity: 10}}, adapters: [{{type: gated}}]}}",
         ]
     return "\n".join(lines)
