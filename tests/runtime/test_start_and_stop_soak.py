@@ -3,13 +3,13 @@
 import gc
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
 import trio
 
 from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_engine.runtime.orchestrator import PipelineOrchestrator
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import load, registry_of
 
@@ -74,7 +74,7 @@ def resident_bytes():
 
 
 async def once(manager, config, how):
-    """One execution from its start to its end, with messages under way when it is made to end."""
+    """One execution from its start to its end, with messages under way when it is made to end; returns a weak one."""
     execution = await manager.start(config)
     for number in range(5):
         execution.publish_nowait("a", {"n": number})
@@ -92,6 +92,7 @@ async def once(manager, config, how):
             await execution.wait()
         report = await execution.cancel(0.01)
     assert report.status in ("completed", "cancelled")
+    return weakref.ref(execution)
 
 
 async def many(times, settle):
@@ -101,12 +102,12 @@ async def many(times, settle):
     async with OrchestratorManager(registry=registry) as manager:
         before = blocks = size = None
         for number in range(times):
-            await once(manager, config, HOWS[number % len(HOWS)])
+            last = await once(manager, config, HOWS[number % len(HOWS)])
             assert not manager.executions
             if number == settle:
                 before, blocks, size = resources(), allocated_blocks(), resident_bytes()
         grown = allocated_blocks() - blocks, resident_bytes() - size
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, PipelineOrchestrator)]
+        assert last() is None
         after = resources()
     assert after["tasks"] == before["tasks"]
     assert after["descriptors"] == before["descriptors"]
