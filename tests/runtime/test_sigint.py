@@ -58,6 +58,7 @@ def assert_nothing_lost(how, book):
     assert a["emitted"] == a["completed"] == b["completed"] + b["waiting"]
     # Of `c`, children count too: each that completed was emitted, what remains are the parents that are done with.
     assert b["emitted"] == b["completed"] == c["completed"] - c["emitted"] + c["waiting"]
+    assert c["emitted"] >= 2 * (c["completed"] - c["emitted"]), "who is done with has both children"
     assert c["emitted"] == sink["filtered"] + sink["waiting"]
     seen = {tuple(message) for message in book["seen"]}
     assert len(book["seen"]) >= sink["filtered"]
