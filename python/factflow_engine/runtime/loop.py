@@ -340,6 +340,8 @@ class Loop:
                 self._after(lane)
             if worker.turns <= 0 or worker.since_ns > worker.until_ns:
                 await self._yield(worker)
+                if self._yielding:
+                    await self._park(worker)  # others do as well: one of them is enough until an adapter suspends
 
     def _enter(self, worker: Worker) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""

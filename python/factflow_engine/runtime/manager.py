@@ -55,6 +55,7 @@ class OrchestratorManager:
         self._nursery: trio.Nursery | None = None
         self._leaving = False  # what is started from now on is asked to complete at once
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise RuntimeError("this manager is entered already; make another OrchestratorManager")
@@ -63,6 +64,7 @@ class OrchestratorManager:
         self._leaving = False
         return self
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -85,6 +87,7 @@ class OrchestratorManager:
         """Those that have not ended, by id."""
         return MappingProxyType(self._executions)
 
+    @trio.lowlevel.enable_ki_protection
     async def start(self, config: PipelineGlobalConfig, *, publish_init: bool = True) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
@@ -119,6 +122,7 @@ class OrchestratorManager:
             execution.let_complete()
         return execution
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(
         self,
         execution: PipelineOrchestrator,

@@ -136,6 +136,7 @@ class PipelineOrchestrator:
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def publish(
         self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
     ) -> str:
@@ -167,6 +168,7 @@ class PipelineOrchestrator:
         await trio.lowlevel.cancel_shielded_checkpoint()  # the route's turn; what was published stays so
         return frame.message_id.hex()
 
+    @trio.lowlevel.enable_ki_protection
     def publish_nowait(
         self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
     ) -> str:
@@ -186,6 +188,7 @@ class PipelineOrchestrator:
         self._append(route, frame)
         return frame.message_id.hex()
 
+    @trio.lowlevel.enable_ki_protection
     async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
         """Give a route messages in their order, waiting for room where needed; otherwise as `publish`.
 
@@ -222,6 +225,7 @@ class PipelineOrchestrator:
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def wait(self) -> ExecutionReport:
         """Let the execution complete once nothing is left to do, and return its report.
 
@@ -234,10 +238,12 @@ class PipelineOrchestrator:
         self.let_complete()
         return await self._ended_report()
 
+    @trio.lowlevel.enable_ki_protection
     def let_complete(self) -> None:
         """Ask for what `wait` waits for, without waiting."""
         self._asked_to_end.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def drain(self, timeout: float = math.inf) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
         """Take no more from outside, complete, and return the report; give up after `timeout` seconds.
 
@@ -255,6 +261,7 @@ class PipelineOrchestrator:
         self._completing.deadline = min(self._completing.deadline, trio.current_time() + timeout)
         return await self._ended_report()
 
+    @trio.lowlevel.enable_ki_protection
     async def cancel(self, grace: float = 0.0) -> ExecutionReport:
         """Take no more messages; cancel what is still in flight after `grace` seconds; return the report.
 
@@ -267,6 +274,7 @@ class PipelineOrchestrator:
 
     # -- operating -------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     def pause(self, route: str | None = None, reason: str = "operator") -> None:
         """Take no more messages on a route, or on all of them, for a reason; what is in flight goes on.
 
@@ -275,6 +283,7 @@ class PipelineOrchestrator:
         for lane in self._lanes(route):
             self._loop.pause(lane, reason)
 
+    @trio.lowlevel.enable_ki_protection
     def resume(self, route: str | None = None, reason: str = "operator") -> None:
         """Withdraw a reason for pausing; one that was never given does nothing."""
         for lane in self._lanes(route):
@@ -368,6 +377,8 @@ class PipelineOrchestrator:
                     await self._stop()
                 workers.cancel_scope.cancel()
         finally:
+            self._closed = True  # also when it is cancelled from outside: nothing is accepted that no report knows
+            self._wake_publishers()
             self._loop.stop()
             self._last_routes = self._route_statistics()
             self._provider.discard(self._scope.prefix)  # before routes close, which may take long
@@ -380,6 +391,7 @@ class PipelineOrchestrator:
                 await full.wait_for_room()
             self._append(message.route, frame)
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Say so when messages wait, nothing is in flight or paused, and nothing has moved for a while."""
         while True:

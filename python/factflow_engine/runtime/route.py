@@ -140,6 +140,7 @@ class ReactiveRouteProcessor:
         """The route's stages, in order."""
         return self.lane.stages
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the stateful stages, report ready, and close them when cancelled.
 
