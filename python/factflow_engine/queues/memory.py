@@ -281,8 +281,12 @@ class MemoryQueue:
         """See `QueueProtocol.publish`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         frame = as_frame(message)
+        before: MemoryChannel | None = None
         while full := [channel for channel in self._targets_for_publish(queue) if channel.is_full]:
-            await full[0].wait_for_room()
+            if before is not None and before is not full[0]:
+                before.tell_of_room()  # it was for this one to take, and waits on: another may want it meanwhile
+            before = full[0]
+            await before.wait_for_room()
         for channel in self._targets_for_publish(queue):
             channel.append(frame)
         await trio.lowlevel.cancel_shielded_checkpoint()

@@ -123,9 +123,13 @@ class Loop:
         for lane in self._lanes:
             lane.notify()
 
+    def wake_no_more(self) -> None:
+        """Start and wake no more workers, whoever tells of messages; those that run are left to end."""
+        self._stopped = True
+
     def stop(self) -> None:
         """Take and wake no more; what children still waited are given up with their parents."""
-        self._stopped = True
+        self.wake_no_more()
         for lane in self._lanes:
             lane.inbox.unlisten(lane.notify)
             for outlet in lane.outlets:
@@ -447,7 +451,7 @@ class Loop:
                             self._active = worker
                             step = carrier.send(worker, value, alone)
                     elif step == STEP_RETURNED:
-                        result = worker.value
+                        result, worker.value = worker.value, None  # not for as long as the worker is idle
                         if type(result) is not AdapterResult:
                             raise TypeError(_not_a_result(result))
                         context = _context_of(worker)
@@ -462,8 +466,9 @@ class Loop:
                         raise stranded(lane)
                     else:
                         self._leave()
+                        pending, worker.pending = worker.pending, None
                         try:
-                            result = await worker.pending
+                            result = await pending
                         finally:
                             self._enter(worker)
                         step = carrier.proceed(worker, result)

@@ -90,6 +90,7 @@ class PipelineOrchestrator:
         self._last_routes: Mapping[str, RouteStatistics] = {}
         self._stalled: tuple[str, ...] = ()
         self._publishers = 0  # tasks that wait in publish() for room
+        self._stirred = trio.lowlevel.ParkingLot()  # who wants to know when one of them looks again
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
@@ -362,20 +363,23 @@ class PipelineOrchestrator:
         try:
             async with trio.open_nursery() as workers:
                 self._status = ExecutionStatus.RUNNING
-                self._loop.start(workers)
-                workers.start_soon(self._watch)
-                with self._completing:
-                    if publish_init:
-                        await self._publish_init()
-                    started = True
-                    task_status.started()
-                    await self._asked_to_end.wait()
-                    await self._complete()
-                if self._status is not ExecutionStatus.COMPLETED:
-                    if not started:
+                try:
+                    self._loop.start(workers)
+                    workers.start_soon(self._watch)
+                    with self._completing:
+                        if publish_init:
+                            await self._publish_init()
+                        started = True
                         task_status.started()
-                    await self._stop()
-                workers.cancel_scope.cancel()
+                        await self._asked_to_end.wait()
+                        await self._complete()
+                    if self._status is not ExecutionStatus.COMPLETED:
+                        if not started:
+                            task_status.started()
+                        await self._stop()
+                    workers.cancel_scope.cancel()
+                finally:
+                    self._loop.wake_no_more()  # the nursery takes no more from here on
         finally:
             self._closed = True  # also when it is cancelled from outside: nothing is accepted that no report knows
             self._wake_publishers()
@@ -406,8 +410,8 @@ class PipelineOrchestrator:
         """Return when nothing is left to do; from then on nothing more is accepted."""
         while True:
             await self._loop.wait_idle()
-            if self._publishers:  # they have been told of room, and come before the end
-                await trio.lowlevel.checkpoint()
+            if self._publishers:  # they come before the end; it may be a consumer from outside who has no room
+                await self._stirred.park()
                 continue
             unfinished = self._unfinished()
             if unfinished is None:
@@ -555,12 +559,17 @@ class PipelineOrchestrator:
 
     async def _wait_for_room(self, route: str) -> None:
         self._refuse_if_closed()
+        before: MemoryChannel | None = None
         while (full := self._full_entry(route)) is not None:
+            if before is not None and before is not full:
+                before.tell_of_room()  # it was for this one to take, and waits on: another may want it meanwhile
+            before = full
             self._publishers += 1
             try:
                 await full.wait_for_room()
             finally:
                 self._publishers -= 1
+                self._stirred.unpark_all()
             self._refuse_if_closed()
 
     def _route_statistics(self) -> Mapping[str, RouteStatistics]:

@@ -145,8 +145,10 @@ class Settlement:
         letters = lane.dead_letters
         wanted = letters is not None and bool(letters.channels)  # a topic that nobody reads would lose it
         if letters is None or not wanted or (isinstance(error, UnroutedError) and lane.unrouted == "fail"):
-            self._on_failure(lane, stage, frame, payload, error)
-            self.end(lane, family, Outcome.FAILED)
+            try:
+                self._on_failure(lane, stage, frame, payload, error)
+            finally:  # an error that cannot even be looked at has failed its message all the same
+                self.end(lane, family, Outcome.FAILED)
             return True
         if any(channel.is_full for channel in letters.channels):
             return False

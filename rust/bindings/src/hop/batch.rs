@@ -10,6 +10,9 @@ use super::line::Line;
 use crate::codec;
 use crate::frame::{Fields, hex, id_of};
 
+/// How many messages room is made for before the first of them is seen.
+const ROOM_AT_ONCE: usize = 4096;
+
 /// Root messages with consecutive ids.
 #[pyclass(module = "factflow_engine._native")]
 pub struct Batch {
@@ -29,7 +32,8 @@ impl Batch {
         time_ns: i64,
     ) -> PyResult<Self> {
         let first = u128::from_be_bytes(id_of(first_id, "first_id")?);
-        let mut frames = VecDeque::with_capacity(payloads.len()?);
+        // A length is a promise that a sequence may not keep: room for much more is made as it comes.
+        let mut frames = VecDeque::with_capacity(payloads.len()?.min(ROOM_AT_ONCE));
         for payload in payloads.try_iter()? {
             let message_id = (first + frames.len() as u128).to_be_bytes();
             frames.push_back(Fields {

@@ -194,9 +194,11 @@ impl MessageContext {
         ))
     }
 
-    /// A decoded message is the adapter's to change, so it may hold this context: the collector must see it. What it
-    /// then breaks is the message's own containers; there is nothing to clear here.
+    /// A decoded message is the adapter's to change, so it may hold this context, and so may the adapter, which the
+    /// stage holds: the collector must see both. What it then breaks are the message's own containers, or the stage;
+    /// there is nothing to clear here.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stage)?;
         match self.message.get() {
             Some(message) => visit.call(message),
             None => Ok(()),

@@ -11,16 +11,16 @@ use super::context::MessageContext;
 #[derive(Default)]
 pub struct Worker {
     /// The route it serves.
-    #[pyo3(get, set)]
+    #[pyo3(get)]
     lane: Option<Py<PyAny>>,
     /// The message it carries, at the stage that has it.
-    #[pyo3(get, set)]
+    #[pyo3(get)]
     pub context: Option<Py<MessageContext>>,
     /// What it waits for: an adapter's coroutine that was started, or another awaitable that was not.
-    #[pyo3(get, set)]
+    #[pyo3(get)]
     pub pending: Option<Py<PyAny>>,
     /// What the coroutine gave to be waited for, or what the adapter returned.
-    #[pyo3(get, set)]
+    #[pyo3(get)]
     pub value: Option<Py<PyAny>>,
     /// When its message began, in the loop's time.
     #[pyo3(get, set)]
@@ -82,6 +82,32 @@ impl Worker {
         if self.context.is_none() {
             self.since_ns = now_ns;
         }
+    }
+
+    // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
+
+    #[setter]
+    fn set_lane(worker: &Bound<'_, Self>, lane: Option<Py<PyAny>>) {
+        let previous = core::mem::replace(&mut worker.borrow_mut().lane, lane);
+        drop(previous);
+    }
+
+    #[setter]
+    fn set_context(worker: &Bound<'_, Self>, context: Option<Py<MessageContext>>) {
+        let previous = core::mem::replace(&mut worker.borrow_mut().context, context);
+        drop(previous);
+    }
+
+    #[setter]
+    fn set_pending(worker: &Bound<'_, Self>, pending: Option<Py<PyAny>>) {
+        let previous = core::mem::replace(&mut worker.borrow_mut().pending, pending);
+        drop(previous);
+    }
+
+    #[setter]
+    fn set_value(worker: &Bound<'_, Self>, value: Option<Py<PyAny>>) {
+        let previous = core::mem::replace(&mut worker.borrow_mut().value, value);
+        drop(previous);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
