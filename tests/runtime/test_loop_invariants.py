@@ -205,14 +205,16 @@ async def test_4_a_worker_yields_after_its_quantum_although_messages_remain():
     assert max(jumps) <= 10, "two quanta of five messages at most between two turns of this task"
 
 
-async def test_5_turns_are_per_route_whatever_the_depth_of_its_queue():
+async def test_5_turns_are_per_route_whatever_the_depth_of_its_queue(mock_clock):
     order = []
 
     async def note(context):
         order.append(context.route)
 
     async with running(
-        "routes: {noisy: {adapters: [{type: note}]}, calm: {adapters: [{type: note}]}}", adapters={"note": note}
+        "routes: {noisy: {adapters: [{type: note}]}, calm: {adapters: [{type: note}]}}",
+        adapters={"note": note},
+        seams=Simulation(1).seams,  # on a clock that stands still: a quantum would end a turn early
     ) as execution:
         execution.pause()
         for number in range(200):

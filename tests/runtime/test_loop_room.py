@@ -1,0 +1,66 @@
+"""Capacity: a route that alone writes to a queue never fills it beyond its bound, however its adapters behave."""
+
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.testing import simulate
+from factflow_protocols import AdapterResult
+from support.pipelines import assert_books_balance, load, registry_of
+
+
+@given(
+    concurrency=st.integers(1, 5),
+    capacities=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    readers=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    rests=st.sampled_from(["always", "never", "sometimes"]),
+    emits=st.integers(0, 5),
+    queue=st.sampled_from(["/queue/b", "/topic/b"]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_queue_with_one_writer_never_exceeds_its_capacity(
+    concurrency, capacities, readers, rests, emits, queue, seed
+):
+    most = [0, 0, 0]
+
+    async def main(simulation):
+        async def rest(context):
+            if rests == "always" or (rests == "sometimes" and simulation.randomness.uniform(0, 1) < 0.5):
+                await trio.sleep(simulation.randomness.uniform(0, 0.1))
+            return AdapterResult(emitted=range(emits)) if emits else AdapterResult.forward()
+
+        async def slow(context):
+            lines = [execution._processors[name].lane.inbox for name in "bcd"]
+            most[:] = [max(before, line.waiting) for before, line in zip(most, lines, strict=True)]
+            await trio.sleep(simulation.randomness.uniform(0, 1))
+
+        registry = registry_of(rest=rest, slow=slow)
+        config = load(
+            registry,
+            f"""
+routes:
+  a:
+    inbound: {{concurrency: {concurrency}}}
+    adapters: [{{type: rest}}]
+    outbound: [{{queue: {queue}}}, {{route: d}}]
+  b: {{inbound: {{queue: {queue}, capacity: {capacities[0]}, concurrency: {readers[0]}}}, adapters: [{{type: slow}}]}}
+  c:
+    inbound: {{queue: {queue.replace("queue", "topic")}, capacity: {capacities[1]}, concurrency: {readers[1]}}}
+    adapters: [{{type: slow}}]
+  d: {{inbound: {{capacity: {capacities[1]}, concurrency: {readers[1]}}}, adapters: [{{type: slow}}]}}
+""",
+        )
+        with trio.fail_after(10_000):
+            async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
+                execution = await manager.start(config)
+                for number in range(40):
+                    await execution.publish("a", number)
+                return await execution.wait()
+
+    report = simulate(main, seed=seed)
+    assert_books_balance(report)
+    assert report.routes["d"].completed + report.routes["d"].filtered == 40 * (emits or 1)
+    bounds = (capacities[0], capacities[1], capacities[1])
+    assert all(waited <= bound for waited, bound in zip(most, bounds, strict=True)), (most, bounds)
