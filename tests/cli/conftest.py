@@ -69,7 +69,7 @@ class Samples:
     @staticmethod
     def route(**changes: Any) -> RouteStatistics:
         counts = dict.fromkeys(
-            ("waiting", "in_flight", "received", "emitted", "skipped", "completed", "filtered", "dead_lettered", "failed",
+            ("waiting", "in_flight", "retrying", "received", "emitted", "skipped", "completed", "filtered", "dead_lettered", "failed",
              "redelivered"),
             0,
         )  # fmt: skip
