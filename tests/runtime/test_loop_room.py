@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult
-from support.pipelines import assert_books_balance, load, registry_of
+from support.pipelines import assert_books_balance, load, registry_of, running
 
 
 @given(
@@ -55,8 +55,10 @@ routes:
         with trio.fail_after(10_000):
             async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
                 execution = await manager.start(config)
+                execution.pause("a")  # so that there is enough for long turns
                 for number in range(40):
-                    await execution.publish("a", number)
+                    execution.publish_nowait("a", number)
+                execution.resume("a")
                 return await execution.wait()
 
     report = simulate(main, seed=seed)
@@ -64,3 +66,34 @@ routes:
     assert report.routes["d"].completed + report.routes["d"].filtered == 40 * (emits or 1)
     bounds = (capacities[0], capacities[1], capacities[1])
     assert all(waited <= bound for waited, bound in zip(most, bounds, strict=True)), (most, bounds)
+
+
+async def test_workers_that_wait_look_at_the_room_again_before_their_next_take(autojump_clock):
+    """Each was given a turn as long as the queue had room, and each must see what the others put there meanwhile."""
+
+    async def rest(context):
+        await trio.sleep(1)
+        return AdapterResult.forward()
+
+    async def stuck(context):
+        await trio.sleep(1000)
+        return AdapterResult.forward()
+
+    async with running(
+        """
+routes:
+  a: {inbound: {concurrency: 3}, adapters: [{type: rest}], outbound: [{route: b}]}
+  b: {inbound: {capacity: 7, concurrency: 1}, adapters: [{type: stuck}]}
+""",
+        adapters={"rest": rest, "stuck": stuck},
+        seconds=100,
+    ) as execution:
+        execution.pause()
+        for number in range(40):
+            execution.publish_nowait("a", number)
+        execution.resume()
+        await trio.sleep(50)
+        routes = execution.statistics().routes
+        assert (routes["b"].in_flight, routes["b"].waiting) == (1, 7)
+        assert (routes["a"].in_flight, routes["a"].waiting) == (0, 32)
+        await execution.cancel()

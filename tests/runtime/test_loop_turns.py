@@ -1,10 +1,13 @@
 """A worker's turn at a route: how long, in which order, and what it says of the message in hand."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
 
 from factflow_engine.runtime.lane import TURN
+from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.pipelines import running
@@ -103,3 +106,87 @@ async def test_a_message_that_has_waited_is_held_since_it_began_and_not_since_it
         await trio.sleep(7)
         assert [held.seconds for held in execution.held()] == [pytest.approx(7, abs=0.001)]
         await execution.wait()
+
+
+async def test_routes_with_much_to_do_take_turns_of_one_length(mock_clock):
+    order = []
+
+    async def note(context):
+        order.append(context.route)
+
+    async with running(
+        "routes: {"
+        + ", ".join(f"{name}: {{inbound: {{concurrency: 1}}, adapters: [{{type: note}}]}}" for name in "abc")
+        + "}",
+        adapters={"note": note},
+        seams=Simulation(1).seams,
+    ) as execution:
+        execution.pause()
+        for _ in range(4 * TURN):
+            for name in "abc":
+                execution.publish_nowait(name, 0)
+        execution.resume()
+        await execution.wait()
+    turns = ["".join(order[start : start + TURN]) for start in range(0, len(order), TURN)]
+    assert {len(set(turn)) for turn in turns} == {1}
+    rounds = [{turn[0] for turn in turns[start : start + 3]} for start in range(0, len(turns), 3)]
+    assert rounds == [set("abc")] * 4
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_a_driver_hands_on_as_many_children_as_others_may_soon_have_permits_for(limit, autojump_clock):
+    pulled = 0
+
+    async def emit(context):
+        def numbers():
+            nonlocal pulled
+            while True:
+                pulled += 1
+                yield pulled
+
+        return AdapterResult(emitted=numbers())
+
+    async def stage(context):
+        await trio.sleep_forever()
+
+    async with running(
+        f"routes: {{r: {{inbound: {{concurrency: {limit}}}, adapters: [{{type: emit}}, {{type: stage}}]}}}}",
+        adapters={"emit": emit, "stage": stage},
+    ) as execution:
+        await execution.publish("r", 0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(execution.held()) == limit
+        assert pulled == 2 * limit - 1
+        await execution.cancel()
+
+
+async def test_a_child_is_held_since_its_worker_began_it(autojump_clock):
+    """The driver runs the third child itself; the other worker then takes the first two in a row."""
+    now = 0
+
+    class Clock:
+        def monotonic_ns(self):
+            return now
+
+        def wall_ns(self):
+            return 0
+
+    async def emit(context):
+        return AdapterResult(emitted=["spends", "waits", "driven"])
+
+    async def stage(context):
+        nonlocal now
+        if context.message == "spends":
+            now += 10_000
+            return
+        await trio.sleep_forever()
+
+    async with running(
+        "routes: {r: {inbound: {concurrency: 2}, adapters: [{type: emit}, {type: stage}]}}",
+        adapters={"emit": emit, "stage": stage},
+        seams=replace(Seams.real(), clock=Clock()),
+    ) as execution:
+        await execution.publish("r", 0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(held.seconds for held in execution.held()) == pytest.approx([0, 10e-6])
+        await execution.cancel()
