@@ -31,6 +31,9 @@ from factflow_protocols import (
 
 DEFAULT_CAPACITY = 1000
 
+_SCOPED = "exec:"
+"""What names that belong to one execution begin with; up to the next colon, that is their scope."""
+
 
 class MemoryChannel(Line):
     """One bounded first-in-first-out line of frames, which it holds natively (see `Line`).
@@ -238,6 +241,9 @@ class MemoryQueue:
         # Name to the lines that a message published to it is appended to: one for a queue, one a subscription for a
         # topic. The lists live as long as the provider, so that whoever publishes often may keep one.
         self._lines: dict[str, list[MemoryChannel]] = {}
+        # Names of the queues that have lines of a scope (`exec:<id>:`), in the order of their making: an execution
+        # that ends looks at its own only, however many there are.
+        self._scopes: dict[str, dict[str, None]] = {}
         self._stopped = False
 
     def validate_name(self, queue: str) -> str | None:
@@ -247,7 +253,7 @@ class MemoryQueue:
     def targets(self, queue: str) -> list[MemoryChannel]:
         """The lines that a message published to this name goes to; a live view, empty for a topic nobody reads."""
         if queue not in self._lines:
-            self._lines[queue] = [] if is_topic(queue) else [MemoryChannel(queue, DEFAULT_CAPACITY)]
+            self._lines[queue] = [] if is_topic(queue) else [self._line(queue, queue)]
         return self._lines[queue]
 
     def channel(self, queue: str, subscription: str, capacity: int | None = None) -> MemoryChannel:
@@ -258,24 +264,31 @@ class MemoryQueue:
             if line.owner == owner:
                 break
         else:
-            line = MemoryChannel(owner, DEFAULT_CAPACITY)
+            line = self._line(queue, owner)
             lines.append(line)
         if capacity is not None and not line.sized:
             line.capacity, line.sized = capacity, True
         return line
 
-    def discard(self, prefix: str) -> None:
-        """Forget the queues and topic subscriptions whose names begin so, and what they hold.
+    def discard(self, scope: str) -> None:
+        """Forget the queues and topic subscriptions of a scope, whose names begin with it, and what they hold.
 
         Publishers that wait for one of them go on.
         """
-        for queue, lines in list(self._lines.items()):
+        for queue in self._scopes.pop(scope, {}):
+            lines = self._lines.get(queue, [])
             for line in list(lines):
-                if line.owner.startswith(prefix):
+                if line.owner.startswith(scope):
                     lines.remove(line)
                     line.close()
             if not lines and not is_topic(queue):
-                del self._lines[queue]
+                self._lines.pop(queue, None)
+
+    def _line(self, queue: str, owner: str) -> MemoryChannel:
+        end = owner.find(":", len(_SCOPED)) + 1
+        if owner.startswith(_SCOPED) and end:
+            self._scopes.setdefault(owner[:end], {})[queue] = None
+        return MemoryChannel(owner, DEFAULT_CAPACITY)
 
     async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
         """See `QueueProtocol.publish`."""

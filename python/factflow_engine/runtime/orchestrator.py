@@ -76,6 +76,7 @@ class PipelineOrchestrator:
         refuse_unsupported(config)
         self.id: Final = execution_id
         self.config: Final = config
+        self._config_hash: Final = config.hash  # made of the whole configuration: once
         self._seams = seams
         self._started_ns = seams.clock.monotonic_ns()
         self._provider = provider
@@ -132,7 +133,7 @@ class PipelineOrchestrator:
             on_failure=self._record_failure,
             on_death=self._route_died,
             redacted=self._redacted,
-            config_hash=config.hash,
+            config_hash=self._config_hash,
         )
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -457,7 +458,7 @@ class PipelineOrchestrator:
         self._report = ExecutionReport(
             execution_id=self.id,
             name=self.config.name,
-            config_hash=self.config.hash,
+            config_hash=self._config_hash,
             status=self._status,
             error=error,
             routes=self._last_routes or self._route_statistics(),
