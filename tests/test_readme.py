@@ -7,29 +7,39 @@ from pathlib import Path
 
 import pytest
 
+from factflow_engine import PipelineConfigLoader, ValidatingAdapterRegistry
+
 _README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def _block(language: str) -> str:
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", _README, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1, f"the README should have one {language} block, it has {len(blocks)}"
-    return blocks[0]
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", _README, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(60)
 def test_the_example_prints_what_the_readme_says(tmp_path: Path) -> None:
-    (tmp_path / "pipeline.yaml").write_text(_block("yaml"), encoding="utf-8")
-    (tmp_path / "program.py").write_text(_block("python"), encoding="utf-8")
+    (tmp_path / "pipeline.yaml").write_text(_blocks("yaml")[0], encoding="utf-8")
+    [program] = _blocks("python")
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.stderr == ""
-    assert ran.stdout == _block("text")
+    assert [ran.stdout] == _blocks("text")
+
+
+def test_the_sections_that_the_readme_shows_belong_to_a_pipeline() -> None:
+    _, sections = _blocks("yaml")
+    registry = ValidatingAdapterRegistry()
+    text = 'version: "1.0"\nroutes: {r: {adapters: [{type: log}]}}\n' + sections
+    route = PipelineConfigLoader(registry).load_text(text).routes["r"]
+    assert route.error_handling.max_retries == 3
+    assert route.adapters[0].circuit_breaker is not None
 
 
 def test_every_command_that_the_readme_shows_exists() -> None:
     shown = set(re.findall(r"^factflow ([a-z]+)", _README, flags=re.MULTILINE))
-    assert shown == {"run", "config", "graph", "adapters"}
+    assert shown == {"run", "config", "graph", "adapters", "queue", "dlq"}
 
 
 def test_the_folders_of_the_map_exist() -> None:
