@@ -36,7 +36,7 @@ routes:
   r:
     inbound: {{concurrency: 1}}
     adapters: [{{type: dial, circuit_breaker: {{{BREAKER}}}}}]
-    error_handling: {{max_retries: 1, retry_delay_seconds: 0, jitter: none}}
+    error_handling: {{max_retries: 4, retry_delay_seconds: 0, jitter: none}}
 """,
         adapters={"dial": host.process},
         seams=seams_on_trio_time(),
@@ -54,10 +54,9 @@ routes:
         host.down.clear()
         report = await execution.wait()
     route = report.routes["r"]
-    assert route.completed + route.failed == 50
-    assert route.failed <= 2, "only calls that were made could fail"
+    assert (route.completed, route.failed) == (50, 0), "waiting spent nobody's attempts"
     assert route.pauses == ()
-    assert max(attempt for _, attempt in host.calls) <= 2
+    assert max(attempt for _, attempt in host.calls) <= 4
 
 
 async def test_other_keys_flow_while_one_waits(autojump_clock):

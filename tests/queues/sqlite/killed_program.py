@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import trio
@@ -23,13 +24,16 @@ SOURCE, TARGET = "/queue/source", "/queue/target"
 
 
 class Log:
-    """Lines that outlive the process: `asked`, `accepted` or `settled`, and an id."""
+    """Lines that outlive the process: `asked`, `accepted` or `settled`, and an id.
+
+    A kill may cut a write short: the next one begins on a line of its own, and a line that is not whole was not said.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write(self, word: str, ids) -> None:
-        os.write(self._file, "".join(f"{word} {identity.hex()}\n" for identity in ids).encode())
+        os.write(self._file, "".join(f"\n{word} {identity.hex()} ." for identity in ids).encode())
 
 
 def settings(path: Path, durability: str) -> SqliteSettings:
@@ -69,13 +73,16 @@ async def work(path: Path, log: Log, generator: random.Random, durability: str) 
 
 
 def live(path: Path, log_path: Path, seed: int, durability: str) -> int:
-    """Fork a worker."""
+    """Fork a worker; it ends by being killed, or says what else ended it."""
     pid = os.fork()
     if pid == 0:
         try:
             trio.run(work, path, Log(log_path), random.Random(seed), durability)
+        except BaseException:
+            with log_path.with_suffix(".surprises").open("a") as file:
+                traceback.print_exc(file=file)
         finally:
-            os._exit(70)  # a worker ends by being killed, or something is wrong
+            os._exit(70)
     return pid
 
 
@@ -109,14 +116,13 @@ async def drain(path: Path, durability: str) -> tuple[list[bytes], list[bytes], 
 def main(path: Path, kills: int, seed: int, durability: str) -> dict[str, object]:
     generator = random.Random(seed)
     log_path = path.with_suffix(".log")
+    surprises = log_path.with_suffix(".surprises")
     workers = [live(path, log_path, generator.getrandbits(32), durability) for _ in range(2)]
-    surprises = 0
     for _ in range(kills):
         time.sleep(generator.uniform(0.002, 0.12))
         victim = workers.pop(generator.randrange(2))
         os.kill(victim, signal.SIGKILL)
-        _, status = os.waitpid(victim, 0)
-        surprises += not os.WIFSIGNALED(status)
+        os.waitpid(victim, 0)
         workers.append(live(path, log_path, generator.getrandbits(32), durability))
     for victim in workers:
         os.kill(victim, signal.SIGKILL)
@@ -124,14 +130,15 @@ def main(path: Path, kills: int, seed: int, durability: str) -> dict[str, object
     carried, arrived, problems = trio.run(drain, path, durability)
     told = {"asked": set(), "accepted": set(), "settled": set()}
     for line in log_path.read_text().splitlines():
-        word, identity = line.split(" ")
-        told[word].add(bytes.fromhex(identity))
+        if line.endswith(" ."):
+            word, identity, _ = line.split(" ")
+            told[word].add(bytes.fromhex(identity))
     children = {root(identity).child(1, 0).message_id: identity for identity in told["asked"]}
     return {
         "kills": kills + len(workers),
         "accepted": len(told["accepted"]),
         "settled": len(told["settled"]),
-        "surprises": surprises,
+        "surprises": surprises.read_text() if surprises.exists() else "",
         "lost": len(told["accepted"] - {children[identity] for identity in arrived if identity in children}),
         "spurious": sum(identity not in children for identity in arrived),
         "twice": len(arrived) - len(set(arrived)),

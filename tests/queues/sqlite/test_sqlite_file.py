@@ -2,9 +2,11 @@
 
 import os
 import sqlite3
-from contextlib import closing
+import sys
+from contextlib import ExitStack, closing, suppress
 from itertools import pairwise
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 import trio
@@ -20,6 +22,7 @@ from factflow_engine.queues.sqlite import (
     SqliteSettings,
 )
 from factflow_engine.queues.sqlite.holds import Hold, Return, join, settle, without
+from factflow_engine.queues.sqlite.schema import open_file
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_protocols import MessageStatus, QueueError
 from support.sqlite_queues import message, settings, simulated, values
@@ -99,6 +102,41 @@ async def test_a_file_of_a_later_version_is_refused(tmp_path):
     with pytest.raises(QueueFileError, match="version 99"):
         await queue.publish(QUEUE, message(1))
     await queue.stop()
+
+
+async def test_a_file_that_another_process_is_just_making_is_not_taken_for_a_strangers(monkeypatch, tmp_path):
+    path = tmp_path / "q.db"
+
+    class Raced(sqlite3.Connection):
+        def execute(self, sql, *parameters):
+            if sql.startswith("SELECT count(*)") and not races:
+                races.append(sql)
+                with suppress(sqlite3.OperationalError), closing(open_file(settings(path, busy_seconds=0))):
+                    pass
+            return super().execute(sql, *parameters)
+
+    races = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=Raced, **kwargs))
+    with closing(open_file(settings(path))):
+        assert races
+
+
+def test_processes_that_open_a_new_file_together_all_can(tmp_path):
+    program = (
+        "import sys, pathlib; from factflow_engine.queues.sqlite import SqliteSettings\n"
+        "from factflow_engine.queues.sqlite.schema import open_file\n"
+        "print('ready', flush=True); sys.stdin.read(1)\n"
+        "for number in range(30): open_file(SqliteSettings(path=pathlib.Path(sys.argv[1], f'{number}.db'))).close()"
+    )
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", program, tmp_path]
+        openers = [stack.enter_context(Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE)) for _ in range(4)]
+        assert [opener.stdout.readline() for opener in openers] == [b"ready\n"] * 4
+        for opener in openers:
+            opener.stdin.close()
+        said = [opener.stderr.read() for opener in openers]
+    assert said == [b""] * 4
 
 
 async def test_damaged_rows_are_put_aside_and_hold_nobody_up(autojump_clock, tmp_path):

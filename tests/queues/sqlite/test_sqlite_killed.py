@@ -25,9 +25,9 @@ def judge(account: dict[str, object], kills: int) -> None:
     assert account["kills"] >= kills
     assert account["accepted"], "the workers lived too briefly to be told anything"
     assert account["settled"]
-    assert {
-        name: account[name] for name in ("surprises", "lost", "spurious", "twice", "settled_and_back")
-    } == dict.fromkeys(("surprises", "lost", "spurious", "twice", "settled_and_back"), 0)
+    assert not account["surprises"], account["surprises"]
+    counts = ("lost", "spurious", "twice", "settled_and_back")
+    assert {name: account[name] for name in counts} == dict.fromkeys(counts, 0)
     assert account["problems"] == []
 
 

@@ -11,8 +11,10 @@ Ids of accepted messages live in `seen` for as long as duplicates are refused, w
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from factflow_engine.queues.sqlite.durability import SYNCHRONOUS
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
@@ -25,6 +27,9 @@ VERSION: Final = 1
 
 LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
+
+_SWITCHES: Final = 100
+"""Attempts to switch a new file to write-ahead logging while other processes do the same."""
 
 MAX_LINES: Final = (1 << (63 - LINE_SHIFT)) - 1
 
@@ -93,9 +98,10 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
 def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     path = settings.path
     try:
-        fresh = _is_fresh(connection, path)
+        with _transaction(connection, "DEFERRED"):
+            fresh = _is_fresh(connection, path)
         connection.execute("PRAGMA page_size = 8192")  # of use to a new file only
-        [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = _write_ahead(connection)
     except sqlite3.DatabaseError as error:
         if is_busy(error):
             raise
@@ -120,8 +126,31 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
         )
 
 
+def _write_ahead(connection: sqlite3.Connection) -> str:
+    """Switch to write-ahead logging; returns the journal mode that the file has then.
+
+    SQLite gives up at once where two processes switch the same new file. A lock that it does wait for tells when the
+    other is through.
+    """
+    for _ in range(_SWITCHES):
+        try:
+            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            with _transaction(connection, "IMMEDIATE"):
+                pass
+        else:
+            return str(mode)
+    [mode] = connection.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
 def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is empty; refuses what somebody else's program made."""
+    """Whether the file is empty; refuses what somebody else's program made.
+
+    To be asked within a transaction: another process may be making the tables between the two reads.
+    """
     [application] = connection.execute("PRAGMA application_id").fetchone()
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == APPLICATION_ID:
@@ -133,13 +162,19 @@ def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables, unless another process was faster."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection, "IMMEDIATE"):
         if _is_fresh(connection, path):
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
