@@ -177,3 +177,24 @@ def sending(messages: Sequence[Any], *, nowait: bool) -> Callable[[], Mapping[st
         return watch.per(len(messages))
 
     return lambda: trio.run(run)
+
+
+def bare(process: Process, message: Any, *, calls: int, tasks: int) -> Callable[[], Mapping[str, float]]:
+    """A `Subject.measure`: tasks that call `process` and do nothing else; cost of one call.
+
+    No pipeline at all: what trio itself takes for the calls, and so the least that anything built on it can.
+    """
+    each = calls // tasks
+
+    async def call() -> None:
+        for _ in range(each):
+            await process(message)
+
+    async def run() -> Mapping[str, float]:
+        with Stopwatch() as watch:
+            async with trio.open_nursery() as nursery:
+                for _ in range(tasks):
+                    nursery.start_soon(call)
+        return watch.per(each * tasks)
+
+    return lambda: trio.run(run)

@@ -20,6 +20,7 @@ from bench.workloads.messages import KINDS, orders
 A = "trio channels"
 A3 = "trio channels, nowait"
 AIO = "asyncio.Queue"
+BARE = "trio, the calls alone"
 
 
 async def _pass(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -137,6 +138,11 @@ def _suspending(scale: Scale) -> Case:
             Subject(name=A, measure=trio_channels.carrying(_suspend_trio, slow, hops=3, fast=False)),
             Subject(name=A3, measure=trio_channels.carrying(_suspend_trio, slow, hops=3, fast=True)),
             Subject(name=AIO, measure=asyncio_queues.carrying(_suspend_asyncio, fast, hops=3), note="asyncio.sleep(0)"),
+            Subject(
+                name=BARE,
+                measure=trio_channels.bare(_suspend_trio, fast[0], calls=len(fast) * 3, tasks=24),
+                note="as many as our workers; no pipeline",
+            ),
         ),
         targets=(better_than("cpu", A, 3),),
     )

@@ -1,6 +1,6 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from types import GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final
 
@@ -21,12 +21,14 @@ __all__ = [
     "BreakerSettings",
     "Carrier",
     "Condition",
+    "Crew",
     "Frame",
     "FrameDecoder",
     "Line",
     "MessageContext",
     "RouteTable",
     "RouteTableStatistics",
+    "Suspension",
     "Worker",
     "compile_condition",
     "label_of",
@@ -688,10 +690,45 @@ class Worker:
     turns: int
 
 @final
+class Crew:
+    """Who of a loop's workers runs, and who could go on while that one waits.
+
+    Args:
+        ready: The lanes with work.
+        parked: Who waits for work.
+        workers: All workers.
+        most: How many workers there may be.
+        wake: Has another worker look at the ready list.
+
+    Attributes:
+        active: The worker that runs now, and will look at the ready list before it stops.
+    """
+
+    def __new__(
+        cls, *, ready: Sized, parked: list[Any], workers: list[Worker], most: int, wake: Callable[[], None]
+    ) -> Self: ...
+    active: Worker | None
+    def leave(self) -> None:
+        """Note that the running worker may have to wait; wake another one if there is something to do."""
+
+@final
+class Suspension:
+    """Waiting, in an adapter's stead, for what its coroutine waits for; awaited once for a whole turn.
+
+    Returns the first step of the carrier's that is no suspension; raises what the adapter raises.
+    """
+
+    def __await__(self) -> Generator[Any, Any, int]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, error: BaseException, /, *_rest: Any) -> Any: ...
+    def close(self) -> None: ...
+
+@final
 class Carrier:
     """Carries the messages of one route as far as nobody has to wait and nothing unusual was returned.
 
-    `carry`, `send`, `throw`, `begin`, `answer`, `proceed` and `change` return the step at which Python must take over: `STEP_ENDED`
+    `carry`, `begin`, `answer`, `proceed` and `change` return the step at which Python must take over: `STEP_ENDED`
     (the message has ended and is counted; for `carry`, the turn is over), `STEP_SUSPENDED` (the adapter's coroutine
     `worker.pending` waits for `worker.value`), `STEP_AWAITABLE` (the adapter gave `worker.pending`, no coroutine),
     `STEP_RETURNED` (it returned `worker.value`, not to be judged here), `STEP_STRANDED` (no outbound can take the
@@ -725,11 +762,8 @@ class Carrier:
         `waited`: since there was room for all of them, so look again before each.
         """
 
-    def send(self, worker: Worker, value: Any, alone: bool, /) -> int:
-        """Give the worker's coroutine what it waited for, and go on; unless `alone`, as `carry` does."""
-
-    def throw(self, worker: Worker, error: BaseException, /) -> int:
-        """Raise an exception where the worker's coroutine waits, and go on with its message if it returns."""
+    def waited(self, worker: Worker, crew: Crew, alone: bool, /) -> Suspension:
+        """Wait for the worker's coroutine, and go on with its message; unless `alone`, then as `carry` does."""
 
     def begin(self, worker: Worker, frame: Frame, index: int, /) -> int:
         """Carry a message that begins at this stage."""

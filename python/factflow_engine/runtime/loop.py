@@ -16,7 +16,7 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
     message. Whatever interrupts a message gives it back to its queue, returns its permit, books no outcome, and is
     raised again. Where that may happen, `worker.context` is the message's state.
  3. At most one wake-up is under way, and none is while a worker runs that will look at the ready list before it stops
-    (`_active`). A worker that really has to wait wakes another one if something is listed; so a suspended adapter
+    (`Crew.active`). A worker that really has to wait wakes another one if something is listed; so a suspended adapter
     delays nobody, and adapters that do not wait keep one worker busy and wake no other.
  4. A worker yields by time (and by a count, for clocks that stand still), so that a flood, or a route that publishes
     to itself, does not starve the rest of the program.
@@ -45,9 +45,9 @@ from factflow_engine.native import (
     STEP_RETURNED,
     STEP_STRANDED,
     STEP_SUSPENDED,
+    Crew,
     Worker,
 )
-from factflow_engine.runtime.awaiting import given_for
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
@@ -99,7 +99,13 @@ class Loop:
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
         self._max_workers = sum(lane.carrier.limit for lane in lanes)
-        self._active: Worker | None = None  # who runs now, and will look at the ready list before it stops
+        self._crew = Crew(
+            ready=self._ready,
+            parked=self._parked,
+            workers=self._workers,
+            most=self._max_workers,
+            wake=self._wake,
+        )
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
@@ -225,7 +231,7 @@ class Loop:
             self._list(lane)
             if lane.drivers:
                 self._wake_drivers(lane)
-            if self._active is None:
+            if self._crew.active is None:
                 self._wake()
 
         return notify
@@ -290,8 +296,46 @@ class Loop:
 
     @trio.lowlevel.enable_ki_protection
     async def _run_worker(self, worker: Worker) -> None:
+        # One function, not two: whatever an adapter waits for passes through every frame above it, twice.
+        ready = self._ready
+        self._waking = False
         try:
-            await self._work(worker)
+            # A worker that is started while everything is being cancelled must not take what others have given back.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._enter(worker)
+            while True:
+                if not ready:
+                    await self._park(worker)
+                    continue
+                lane = ready.popleft()
+                lane.listed = False
+                turns = lane.takable()
+                if not turns:
+                    lane.inbox.armed = not lane.inbox.waiting or lane.inbox.shared  # what waits is asked for by events
+                    continue
+                child = lane.children.popleft() if lane.children else None
+                if lane.children or lane.inbox.waiting > (child is None):
+                    self._list(lane)  # others may take from it while this worker is suspended in an adapter
+                else:
+                    lane.inbox.armed = True
+                worker.lane = lane
+                worker.turns -= turns
+                lane.carrier.busy += 1
+                try:
+                    if child is None:
+                        worker.left = turns
+                        await self._carry(worker, lane, None, lane.carrier.carry, worker, False)
+                    else:
+                        await self._carry_child(worker, lane, child)
+                        worker.since_ns = self._now()
+                finally:
+                    worker.context = None
+                    lane.carrier.busy -= 1
+                    self._after(lane)
+                if worker.turns <= 0 or worker.since_ns > worker.until_ns:
+                    await self._yield(worker)
+                    if self._yielding:
+                        await self._park(worker)  # others do as well: one of them is enough until an adapter suspends
         except trio.Cancelled as error:
             if _cancelled():
                 raise
@@ -304,59 +348,13 @@ class Loop:
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
-            if self._active is worker:
-                self._active = None
-
-    async def _work(self, worker: Worker) -> None:
-        ready = self._ready
-        self._waking = False
-        # A worker that is started while everything is being cancelled must not take what others have just given back.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._enter(worker)
-        while True:
-            if not ready:
-                await self._park(worker)
-                continue
-            lane = ready.popleft()
-            lane.listed = False
-            turns = lane.takable()
-            if not turns:
-                lane.inbox.armed = not lane.inbox.waiting or lane.inbox.shared  # what waits is asked for by events
-                continue
-            child = lane.children.popleft() if lane.children else None
-            if lane.children or lane.inbox.waiting > (child is None):
-                self._list(lane)  # others may take from it while this worker is suspended in an adapter
-            else:
-                lane.inbox.armed = True
-            worker.lane = lane
-            worker.turns -= turns
-            lane.carrier.busy += 1
-            try:
-                if child is None:
-                    worker.left = turns
-                    await self._carry(worker, lane, None, lane.carrier.carry, worker, False)
-                else:
-                    await self._carry_child(worker, lane, child)
-                    worker.since_ns = self._now()
-            finally:
-                worker.context = None
-                lane.carrier.busy -= 1
-                self._after(lane)
-            if worker.turns <= 0 or worker.since_ns > worker.until_ns:
-                await self._yield(worker)
-                if self._yielding:
-                    await self._park(worker)  # others do as well: one of them is enough until an adapter suspends
+            if self._crew.active is worker:
+                self._crew.active = None
 
     def _enter(self, worker: Worker) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""
-        self._active = worker
+        self._crew.active = worker
         worker.enter(self._now())
-
-    def _leave(self) -> None:
-        """Note that the running worker may have to wait: somebody else must look at the ready list."""
-        self._active = None
-        if self._ready:
-            self._wake()
 
     def _after(self, lane: Lane) -> None:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
@@ -386,7 +384,7 @@ class Loop:
                 parked.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._active = None
+        self._crew.active = None
         while True:
             parked.append(task)
             if (self._idle or self._quiet) and not any(lane.books.in_flight for lane in self._lanes):
@@ -401,7 +399,7 @@ class Loop:
         self._enter(worker)
 
     async def _yield(self, worker: Worker) -> None:
-        self._active = None
+        self._crew.active = None
         self._yielding += 1
         try:
             await trio.lowlevel.checkpoint()
@@ -430,7 +428,7 @@ class Loop:
 
         Raises only what interrupts a message, after giving it back.
         """
-        carrier, workers, settlement = lane.carrier, self._workers, self._settlement
+        carrier, crew, settlement = lane.carrier, self._crew, self._settlement
         alone = child is not None
         family = None if child is None else child.family
         while True:
@@ -439,17 +437,7 @@ class Loop:
                 step = begin(*arguments)
                 while step:
                     if step == STEP_SUSPENDED:
-                        self._active = None
-                        if self._ready and (self._parked or len(workers) < self._max_workers):
-                            self._wake()
-                        try:
-                            value = await given_for(worker.value)
-                        except BaseException as error:  # noqa: BLE001 - the coroutine's to raise again, or not
-                            self._enter(worker)
-                            step = carrier.throw(worker, error)
-                        else:
-                            self._active = worker
-                            step = carrier.send(worker, value, alone)
+                        step = await carrier.waited(worker, crew, alone)
                     elif step == STEP_RETURNED:
                         result, worker.value = worker.value, None  # not for as long as the worker is idle
                         if type(result) is not AdapterResult:
@@ -465,7 +453,7 @@ class Loop:
                     elif step == STEP_STRANDED:
                         raise stranded(lane)
                     else:
-                        self._leave()
+                        self._crew.leave()
                         pending, worker.pending = worker.pending, None
                         try:
                             result = await pending
@@ -514,11 +502,11 @@ class Loop:
             while True:
                 if lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
                     await self._wait_for_room(worker, lane)
-                self._leave()
+                self._crew.leave()
                 try:
                     value = await emission.pull()
                 finally:
-                    self._active = worker
+                    self._crew.active = worker
                 if value is EXHAUSTED:
                     break
                 child = Child(parent.child(label, ordinal, pack(value)), index, family)
@@ -550,11 +538,11 @@ class Loop:
     ) -> None:
         try:
             if emission is not None:
-                self._leave()
+                self._crew.leave()
                 try:
                     await emission.close()
                 finally:
-                    self._active = worker
+                    self._crew.active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
             family.error = family.error or (error, stage)
         except BaseException:
@@ -582,7 +570,7 @@ class Loop:
                 for member in lane.cycle.lanes:
                     if member.has_work:
                         self._list(member)
-            self._leave()
+            self._crew.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)
             finally:

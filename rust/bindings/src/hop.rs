@@ -10,14 +10,18 @@ mod books;
 mod carrier;
 mod carrying;
 mod context;
+mod crew;
 mod line;
 mod outlets;
 mod start;
+mod suspension;
 mod worker;
 
 pub use batch::Batch;
 pub use books::Books;
 pub use carrier::{Carrier, add_steps};
 pub use context::MessageContext;
+pub use crew::Crew;
 pub use line::Line;
+pub use suspension::Suspension;
 pub use worker::Worker;

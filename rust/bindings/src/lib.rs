@@ -29,7 +29,7 @@ mod _native {
     #[pymodule_export]
     use crate::frame_decoder::FrameDecoder;
     #[pymodule_export]
-    use crate::hop::{Batch, Books, Carrier, Line, MessageContext, Worker};
+    use crate::hop::{Batch, Books, Carrier, Crew, Line, MessageContext, Suspension, Worker};
     #[pymodule_export]
     use crate::routing::{RouteTable, RouteTableStatistics};
 

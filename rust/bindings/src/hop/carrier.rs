@@ -8,11 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySet, PyTuple, PyType};
 
 use super::books::Books;
-use super::carrying::{Moving, Step, next, pending_of, state_of};
+use super::carrying::{Moving, Step, next, state_of};
 use super::context::Changes;
+use super::crew::Crew;
 use super::line::Line;
 use super::outlets::Outlets;
-use super::start::{send, throw};
+use super::suspension::Suspension;
 use super::worker::Worker;
 use crate::conditions::Condition;
 use crate::frame::{Frame, Headers};
@@ -126,36 +127,10 @@ impl Carrier {
         Ok(self.turn(worker, waited)? as u8)
     }
 
-    /// Gives the worker's coroutine what it waited for, and goes on with its message; unless `alone`, then with the
-    /// turn.
-    #[pyo3(signature = (worker, value, alone, /))]
-    fn send(
-        &self,
-        worker: &Bound<'_, Worker>,
-        value: &Bound<'_, PyAny>,
-        alone: bool,
-    ) -> PyResult<u8> {
-        let coroutine = pending_of(worker)?;
-        let started = send(&coroutine, value)?;
-        let step = self.resume(worker, coroutine, started)?;
-        if step != Step::Ended || alone {
-            return Ok(step as u8);
-        }
-        let now = self.time(worker)?;
-        {
-            let mut worker = worker.borrow_mut();
-            worker.since_ns = now;
-            worker.renew(now);
-        }
-        Ok(self.turn(worker, true)? as u8)
-    }
-
-    /// Raises an exception where the worker's coroutine waits, and goes on with its message if it returns all the same.
-    #[pyo3(signature = (worker, error, /))]
-    fn throw(&self, worker: &Bound<'_, Worker>, error: &Bound<'_, PyAny>) -> PyResult<u8> {
-        let coroutine = pending_of(worker)?;
-        let started = throw(&coroutine, error)?;
-        Ok(self.resume(worker, coroutine, started)? as u8)
+    /// Waits for the worker's coroutine, and goes on with its message; unless `alone`, then with the turn.
+    #[pyo3(signature = (worker, crew, alone, /))]
+    fn waited(slf: Py<Self>, worker: Py<Worker>, crew: Py<Crew>, alone: bool) -> Suspension {
+        Suspension::new(slf, worker, crew, alone)
     }
 
     /// Carries a message that begins inside the route.

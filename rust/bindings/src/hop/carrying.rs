@@ -240,6 +240,15 @@ impl Carrier {
         }
     }
 
+    /// Begins another quantum, for trio has given everybody else a turn, and the next message.
+    pub(super) fn renew(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
+        let now = self.time(worker)?;
+        let mut worker = worker.borrow_mut();
+        worker.since_ns = now;
+        worker.renew(now);
+        Ok(())
+    }
+
     pub(super) fn time(&self, worker: &Bound<'_, Worker>) -> PyResult<i64> {
         let now = self.now.bind(worker.py()).call0();
         now.and_then(|now| now.extract())

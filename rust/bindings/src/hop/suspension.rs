@@ -1,0 +1,116 @@
+//! `Suspension`: awaiting, in an adapter's stead, what it waits for.
+//!
+//! A worker awaits it once, however many messages of its turn have to wait: what a coroutine gives is given on to trio,
+//! and what trio gives for it goes back into the coroutine, without a line of Python in between.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::carrier::Carrier;
+use super::carrying::{Step, pending_of};
+use super::crew::Crew;
+use super::start::{send, throw};
+use super::worker::Worker;
+
+/// Waits for the worker's coroutine, carries on with its turn, and returns the first step that is no suspension.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Suspension {
+    carrier: Py<Carrier>,
+    worker: Py<Worker>,
+    crew: Py<Crew>,
+    /// Whether the turn is over with the message that waits.
+    alone: bool,
+    /// Whether what it waits for was given to trio.
+    begun: AtomicBool,
+}
+
+impl Suspension {
+    pub(super) fn new(
+        carrier: Py<Carrier>,
+        worker: Py<Worker>,
+        crew: Py<Crew>,
+        alone: bool,
+    ) -> Self {
+        Self {
+            carrier,
+            worker,
+            crew,
+            alone,
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives trio what the worker waits for, for as long as it does.
+    fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Bound<'py, PyAny>> {
+        if step != Step::Suspended {
+            return Err(PyStopIteration::new_err(step as u8));
+        }
+        let value = self.worker.bind(py).borrow_mut().value.take();
+        Crew::leave(self.crew.bind(py))?;
+        Ok(value.map_or_else(|| py.None().into_bound(py), |value| value.into_bound(py)))
+    }
+}
+
+#[pymethods]
+impl Suspension {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.begun.swap(true, Relaxed) {
+            return self.send(py, py.None().bind(py));
+        }
+        self.give(py, Step::Suspended)
+    }
+
+    /// Goes on with what trio gives.
+    #[pyo3(signature = (value, /))]
+    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let worker = self.worker.bind(py);
+        Crew::enter(self.crew.bind(py), worker);
+        let coroutine = pending_of(worker)?;
+        let started = send(&coroutine, value)?;
+        let carrier = self.carrier.get();
+        let mut step = carrier.resume(worker, coroutine, started)?;
+        if step == Step::Ended && !self.alone {
+            carrier.renew(worker)?;
+            step = carrier.turn(worker, true)?;
+        }
+        self.give(py, step)
+    }
+
+    /// Raises an exception where the worker's coroutine waits; it may wait for something else then, or return.
+    #[pyo3(signature = (error, /, *_rest))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        error: &Bound<'py, PyAny>,
+        _rest: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let worker = self.worker.bind(py);
+        Crew::enter(self.crew.bind(py), worker);
+        let coroutine = pending_of(worker)?;
+        let started = throw(&coroutine, error)?;
+        let step = self.carrier.get().resume(worker, coroutine, started)?;
+        self.give(py, step)
+    }
+
+    /// Ends the coroutine where it waits.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let coroutine = pending_of(self.worker.bind(py))?;
+        coroutine.call_method0(intern!(py, "close")).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.carrier)?;
+        visit.call(&self.worker)?;
+        visit.call(&self.crew)
+    }
+}
