@@ -3,6 +3,7 @@
 import gc
 import sys
 import weakref
+from contextlib import suppress
 
 import pytest
 import trio
@@ -191,3 +192,29 @@ async def test_an_error_that_cannot_be_recorded_has_failed_its_message():
     assert report.routes["a"].failed == 1
     assert_books_balance(report)
     assert report.routes["a"].in_flight == 0
+
+
+async def test_what_is_not_trios_to_wait_for_is_the_adapters_error():
+    """trio throws where the adapter waits, rather than send; the adapter may catch it and go on."""
+
+    class Foreign:
+        def __await__(self):
+            yield "a trap of another framework"
+
+    async def awaits(context):
+        if context.message["catch"]:
+            with suppress(TypeError):
+                await Foreign()
+            await trio.lowlevel.checkpoint()
+            return AdapterResult.forward()
+        await Foreign()
+
+    async with running(
+        "routes: {r: {adapters: [{type: awaits}], outbound: [{queue: /queue/out}]}}", adapters={"awaits": awaits}
+    ) as execution:
+        for number in range(20):
+            await execution.publish("r", {"catch": number % 2 == 0})
+        report = await execution.wait()
+    assert (report.routes["r"].completed, report.routes["r"].failed) == (10, 10)
+    assert {failure.error_type for failure in report.failures} == {"TypeError"}
+    assert_books_balance(report)
