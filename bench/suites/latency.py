@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
+import trio.testing
 
 from bench import pipelines
 from bench.baselines import trio_channels
@@ -25,6 +26,8 @@ PERCENTILES = (
 LATENESS = (Metric(name="median", unit="us"), Metric(name="p99", unit="us"), Metric(name="max", unit="us"))
 
 BEAT_SECONDS = 0.002
+
+BARE = "trio, a wake-up alone"
 
 Publish = Callable[[dict[str, Any]], Awaitable[object]]
 
@@ -46,6 +49,7 @@ def _open_loop(rate: int, scale: Scale, *, factor: float) -> Case:
             Subject(name=OURS, measure=_ours_paced(count, rate), note="publish() a message; the last adapter decodes"),
             Subject(name="trio channels", measure=_channels_paced(count, rate, fast=False)),
             Subject(name="trio channels, nowait", measure=_channels_paced(count, rate, fast=True)),
+            Subject(name=BARE, measure=_wake_ups_paced(count, rate), note="one task is told that it is due; no hop"),
         ),
         targets=(better_than("p99", "trio channels", factor),),
         rounds=9,
@@ -178,6 +182,35 @@ def _channels_paced(count: int, rate: int, *, fast: bool) -> Callable[[], Mappin
 
         async with trio.open_nursery() as nursery, _open_stages(nursery, last, fast=fast) as first:
             await _paced(first.send, count, rate)
+        return _percentiles(latencies, count)
+
+    return lambda: trio.run(run)
+
+
+def _wake_ups_paced(count: int, rate: int) -> Callable[[], Mapping[str, float]]:
+    """The same pacing, and nothing but one task that is woken: what trio and the machine take, with their tails."""
+
+    async def run() -> Mapping[str, float]:
+        latencies: list[int] = []
+        due: list[int] = []
+        idle = trio.lowlevel.ParkingLot()
+
+        async def wake() -> None:
+            while True:
+                await idle.park()
+                latencies.extend(_now() - one for one in due)
+                due.clear()
+
+        async def publish(message: dict[str, Any]) -> None:
+            due.append(message["due"])
+            idle.unpark()
+            await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wake)
+            await _paced(publish, count, rate)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
         return _percentiles(latencies, count)
 
     return lambda: trio.run(run)
