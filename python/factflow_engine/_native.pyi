@@ -24,6 +24,7 @@ __all__ = [
     "Crew",
     "Frame",
     "FrameDecoder",
+    "Journal",
     "Line",
     "MessageContext",
     "RouteTable",
@@ -690,6 +691,23 @@ class Worker:
     turns: int
 
 @final
+class Journal:
+    """Ids of messages that have ended, in that order, for whoever acknowledges them where they came from.
+
+    Args:
+        tell: Called without arguments when the first one after a `take` was noted.
+    """
+
+    def __new__(cls, tell: Callable[[], object], /) -> Self: ...
+    def note(self, frame: Frame, /) -> None:
+        """Note that a message has ended."""
+
+    def take(self) -> list[bytes]:
+        """The ids noted since the last time."""
+
+    def __len__(self) -> int: ...
+
+@final
 class Crew:
     """Who of a loop's workers runs, and who could go on while that one waits.
 
@@ -752,6 +770,7 @@ class Carrier:
         limit: int,
         now: Callable[[], int],
         forward: Any,
+        journal: Journal | None = None,
     ) -> Self: ...
     limit: int
     busy: int

@@ -148,6 +148,14 @@ class Subscription(Protocol):
         """A snapshot; never blocks."""
         ...
 
+    async def depth(self) -> int:
+        """How many messages the queue holds for this subscription: waiting, delayed, or unsettled by any consumer.
+
+        Raises:
+            QueueError: The provider cannot tell.
+        """
+        ...
+
 
 class QueueProtocol(Protocol):
     """A queue provider. All names are the configuration's; the engine scopes them to an execution where needed."""
@@ -188,6 +196,10 @@ class QueueProtocol(Protocol):
             capacity: How many messages the queue holds before publishers wait, if no consumer before has said so;
                 None: no opinion. A hint for providers that have their own bound.
         """
+        ...
+
+    async def forget_empty(self, prefix: str) -> None:
+        """Forget the queues and the topics' subscriptions whose names begin so and that hold nothing."""
         ...
 
     async def stop(self) -> None:

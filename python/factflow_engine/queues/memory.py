@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import Line
+from factflow_engine.native import Journal, Line
 from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
 from factflow_protocols import (
     BatchResult,
@@ -49,17 +49,19 @@ class MemoryChannel(Line):
             knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
         closed: Nothing will be added any more; consumers may take what is left.
         outside: Taken through subscriptions and not settled: the queue is not done with them.
+        journal: Where the ends of what was taken are noted, if it came from elsewhere; None: nowhere.
         awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
         listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any.
     """
 
-    __slots__ = ("_room", "_watchers", "closed", "listeners", "outside", "redelivered", "sized")
+    __slots__ = ("_room", "_watchers", "closed", "journal", "listeners", "outside", "redelivered", "sized")
 
     def __init__(self, owner: str, capacity: int) -> None:  # noqa: ARG002 - the native part's, which has taken them
         self.redelivered = 0
         self.sized = False  # whether a consumer has named the capacity
         self.closed = False
         self.outside = 0
+        self.journal: Journal | None = None
         self.listeners: list[Callable[[], None]] = []
         self._watchers: list[Callable[[], None]] = []  # told once each when there is room
         self._room = trio.lowlevel.ParkingLot()
@@ -198,6 +200,11 @@ class MemorySubscription:
             redelivered=self._channel.redelivered,
         )
 
+    async def depth(self) -> int:
+        """See `Subscription.depth`."""
+        await trio.lowlevel.checkpoint()
+        return self._channel.waiting + self._channel.outside
+
     def _give_back(self, delivery: MemoryDelivery, nack: Nack) -> None:
         self._unsettled.discard(delivery)
         frame = delivery.message.restamp(attempt=delivery.message.attempt + 1) if nack.counts else delivery.message
@@ -256,7 +263,14 @@ class MemoryQueue:
             self._lines[queue] = [] if is_topic(queue) else [self._line(queue, queue)]
         return self._lines[queue]
 
-    def channel(self, queue: str, subscription: str, capacity: int | None = None) -> MemoryChannel:
+    def channel(
+        self,
+        queue: str,
+        subscription: str,
+        capacity: int | None = None,
+        *,
+        prefetch: int = 1,  # noqa: ARG002 - of use where messages come from elsewhere
+    ) -> MemoryChannel:
         """The line that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
         lines = self._lines.setdefault(queue, [])
         owner = subscription if is_topic(queue) else queue
@@ -341,6 +355,17 @@ class MemoryQueue:
                 if not line.listeners:
                     lines.remove(line)
                     line.close()
+
+    async def forget_empty(self, prefix: str) -> None:
+        """See `QueueProtocol.forget_empty`."""
+        await trio.lowlevel.checkpoint()
+        for queue, lines in list(self._lines.items()):
+            for line in list(lines):
+                if line.owner.startswith(prefix) and not (line.waiting or line.outside or line.listeners):
+                    lines.remove(line)
+                    line.close()
+            if not lines and queue.startswith(prefix):
+                del self._lines[queue]
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`."""

@@ -12,7 +12,7 @@ import trio
 
 from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
-from factflow_engine.native import Books, Carrier
+from factflow_engine.native import Books, Carrier, Journal
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import RetryPolicy
 from factflow_engine.runtime.report import Outcome, RouteStatistics
@@ -138,7 +138,7 @@ class Lane:
     Attributes:
         id: Route id.
         name: Route name for people.
-        queue: Its inbound queue, by the configuration's name.
+        queue: Its inbound queue: by the configuration's name, or by its provider's if that outlives the execution.
         inbox: Where its messages wait.
         children: Messages that are begun and wait for a worker; they go before the inbox.
         waiting: Messages that wait for a time, a heap; at most about as many as the inbox may hold.
@@ -156,6 +156,7 @@ class Lane:
             below 0, and at most `limit`, how many there are, except after that was lowered; and whether nothing more is taken from the
             inbox while what has begun goes on, `intake_closed`.
         books: What was counted.
+        journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
         drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
         cycle: The cycle of queues that it is part of, if any.
     """
@@ -171,6 +172,7 @@ class Lane:
         "first_only",
         "id",
         "inbox",
+        "journal",
         "listed",
         "name",
         "notify",
@@ -201,6 +203,7 @@ class Lane:
         deadline_seconds: float | None,
         dead_letters: Outlet | None,
         clock: Clock,
+        journal: Journal | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -222,6 +225,7 @@ class Lane:
         self.cycle: Cycle | None = None
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
         self.books = Books()
+        self.journal = journal
         self.carrier = Carrier(
             books=self.books,
             inbox=inbox,
@@ -236,6 +240,7 @@ class Lane:
             limit=limit,
             now=clock.monotonic_ns,
             forward=AdapterResult.forward(),
+            journal=journal,
         )
 
     @property
@@ -277,7 +282,7 @@ class Lane:
                 if channel.is_full and channel.listeners:
                     channel.watch(self.notify)
 
-    def count(self, outcome: Outcome) -> None:
+    def end(self, frame: Frame, outcome: Outcome) -> None:
         """Book the end of a message."""
         if outcome is Outcome.COMPLETED:
             self.books.completed += 1
@@ -287,6 +292,8 @@ class Lane:
             self.books.failed += 1
         else:
             self.books.dead_lettered += 1
+        if self.journal is not None:
+            self.journal.note(frame)
 
     def statistics(self) -> RouteStatistics:
         """A snapshot."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
@@ -14,9 +15,13 @@ from factflow_engine.errors import TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.orchestrator import PipelineOrchestrator
 from factflow_engine.seams import Seams
+from factflow_protocols import QueueProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class OrchestratorManager:
@@ -30,7 +35,8 @@ class OrchestratorManager:
         registry: Where stages find their adapters.
         operators: The condition operators that the configurations were loaded with, if not the built-in ones alone.
         max_concurrent_executions: How many may run at a time.
-        queue: The provider that executions share; an in-memory one by default.
+        queue: The provider that executions share; an in-memory one by default. With another, such as
+            `SqliteQueue.from_url("sqlite:///queue.db")`, messages outlive the process. It is stopped by whoever made it.
         seams: Time, randomness, ids and threads; the machine's own by default.
     """
 
@@ -40,7 +46,7 @@ class OrchestratorManager:
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None = None,
         max_concurrent_executions: int = 64,
-        queue: MemoryQueue | None = None,
+        queue: QueueProtocol | None = None,
         seams: Seams | None = None,
     ) -> None:
         if max_concurrent_executions < 1:
@@ -48,7 +54,7 @@ class OrchestratorManager:
         self._registry = registry
         self._operators = operators
         self._limit = max_concurrent_executions
-        self._provider = queue or MemoryQueue()
+        self._provider: QueueProtocol = queue or MemoryQueue()
         self._seams = seams or Seams.real()
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager = trio.open_nursery()
@@ -88,17 +94,24 @@ class OrchestratorManager:
         return MappingProxyType(self._executions)
 
     @trio.lowlevel.enable_ki_protection
-    async def start(self, config: PipelineGlobalConfig, *, publish_init: bool = True) -> PipelineOrchestrator:
+    async def start(
+        self, config: PipelineGlobalConfig, *, publish_init: bool = True, execution_id: str | None = None
+    ) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
         Args:
             config: What `PipelineConfigLoader.load` returned. The execution keeps this very snapshot.
-            publish_init: Whether to publish the configuration's init messages.
+            publish_init: Whether to publish the configuration's init messages. On a queue that outlives the process
+                they are not published either where an earlier execution of this id has left messages: those go on.
+            execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. What an execution that died
+                has left in such a queue is carried on by one of the same id.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
             UnsupportedFeatureError: The configuration needs something that this version cannot do.
             ExecutionStartError: A stateful stage could not be opened.
+            QueueError: The provider could not be used.
+            ValueError: The id cannot be one, or an execution of that id is running here.
 
         Cancellation: the execution is cancelled with it.
         """
@@ -108,9 +121,15 @@ class OrchestratorManager:
             )
         if len(self._executions) >= self._limit:
             raise TooManyConcurrentExecutionsError(self._limit)
+        if execution_id is None:
+            execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
+        elif not _ID.fullmatch(execution_id):
+            raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
+        elif execution_id in self._executions:
+            raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
         execution = PipelineOrchestrator(
             config,
-            execution_id=self._seams.ids.new(self._seams.clock.wall_ns()).hex(),
+            execution_id=execution_id,
             registry=self._registry,
             operators=self._operators,
             provider=self._provider,

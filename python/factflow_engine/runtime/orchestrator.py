@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -23,12 +24,13 @@ from factflow_engine.errors import (
     describe,
     error_text,
 )
-from factflow_engine.frames import Frame, pack, unpack
-from factflow_engine.native import Batch
-from factflow_engine.queues.memory import MemoryChannel, MemoryQueue
+from factflow_engine.frames import Frame, unpack
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.redaction import Redaction
+from factflow_engine.runtime.relay import Lines, Relay
 from factflow_engine.runtime.report import (
     ExecutionReport,
     ExecutionStatistics,
@@ -42,7 +44,7 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueFullError, Subscription
+from factflow_protocols import AdapterResult, QueueError, QueueProtocol, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -70,7 +72,7 @@ class PipelineOrchestrator:
         execution_id: str,
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None,
-        provider: MemoryQueue,
+        provider: QueueProtocol,
         seams: Seams,
     ) -> None:
         refuse_unsupported(config)
@@ -83,6 +85,7 @@ class PipelineOrchestrator:
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
         self._error: str | None = None
+        self._end_text = "cancelled before it was drained"
         self._closed = False
         self._failures: list[FailureRecord] = []
         self._failures_omitted = 0
@@ -90,8 +93,6 @@ class PipelineOrchestrator:
         self._late_errors: list[str] = []
         self._last_routes: Mapping[str, RouteStatistics] = {}
         self._stalled: tuple[str, ...] = ()
-        self._publishers = 0  # tasks that wait in publish() for room
-        self._stirred = trio.lowlevel.ParkingLot()  # who wants to know when one of them looks again
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
@@ -101,13 +102,22 @@ class PipelineOrchestrator:
         # What is in flight may go on in here after that; ended at once unless cancel() gives it time.
         self._grace_seconds = 0.0
         self._stopping = trio.CancelScope()
+        # Either the lines that routes work on are all there is, or they lead to and from a provider elsewhere.
+        self._memory: MemoryQueue | None = None
+        self._relay: Relay | None = None
+        lines: Lines
+        if isinstance(provider, MemoryQueue):
+            self._memory = lines = provider
+        else:
+            self._relay = lines = Relay(provider, on_death=self._relay_died)
         try:
             self._processors = {
                 route_id: ReactiveRouteProcessor(
                     route_id,
                     config,
                     execution_id=execution_id,
-                    provider=provider,
+                    scope=self._scope,
+                    lines=lines,
                     registry=registry,
                     operators=operators,
                     seams=seams,
@@ -115,17 +125,33 @@ class PipelineOrchestrator:
                 for route_id in config.routes
             }
         except BaseException:
-            provider.discard(self._scope.prefix)  # what the routes before it have subscribed
+            self._discard()  # what the routes before it have subscribed
             raise
-        # Where a message published to a route goes: its inbox, or all subscriptions of the topic that it reads.
-        self._entries = {
-            route_id: provider.targets(self._scope.scope_queue(route.inbound.queue))
-            for route_id, route in config.routes.items()
-        }
         graph = build_graph(config)
         self._upstream_first = tuple(self._processors[route_id] for route_id in graph.order)
-        for members in graph.cycles:
-            Cycle([self._processors[route_id].lane for route_id in members])
+        queues = {route_id: route.inbound.queue for route_id, route in config.routes.items()}
+        self._roots = Roots(seams)
+        self._entrance: Entrance
+        if self._relay is None:
+            self._entrance = MemoryEntrance(
+                self._roots,
+                {route_id: lines.targets(self._scope.scope_queue(queue)) for route_id, queue in queues.items()},
+                queues,
+                self._refuse_if_closed,
+            )
+            for members in graph.cycles:
+                Cycle([self._processors[route_id].lane for route_id in members])
+        else:
+            self._entrance = DurableEntrance(
+                self._roots,
+                provider,
+                {route_id: self._scope.scope_queue(queue) for route_id, queue in queues.items()},
+                self._relay,
+                self._refuse_if_closed,
+            )
+            in_cycles = {route_id for members in graph.cycles for route_id in members}
+            for route_id, processor in self._processors.items():
+                self._relay.attach(processor.lane, in_cycle=route_id in in_cycles)
         self._loop = Loop(
             [processor.lane for processor in self._processors.values()],
             seams=seams,
@@ -163,11 +189,8 @@ class PipelineOrchestrator:
         Cancellation: the message was not published.
         """
         self._lane(route)
-        frame = self._root_frame(payload, headers, key)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        await self._wait_for_room(route)
-        self._append(route, frame)
-        await trio.lowlevel.cancel_shielded_checkpoint()  # the route's turn; what was published stays so
+        frame = self._roots.frame(payload, headers, key)
+        await self._entrance.publish(route, frame)
         return frame.message_id.hex()
 
     @trio.lowlevel.enable_ki_protection
@@ -179,15 +202,8 @@ class PipelineOrchestrator:
         Costs about 1.5 microseconds and no checkpoint: a task that only publishes so must let trio have its turn.
         """
         self._lane(route)
-        self._refuse_if_closed()
-        full = self._full_entry(route)
-        if full is not None:
-            raise QueueFullError(
-                self.config.routes[route].inbound.queue,
-                f"holds {full.waiting} messages, which is its capacity; `await publish(...)` waits for room",
-            )
-        frame = self._root_frame(payload, headers, key)
-        self._append(route, frame)
+        frame = self._roots.frame(payload, headers, key)
+        self._entrance.publish_nowait(route, frame)
         return frame.message_id.hex()
 
     @trio.lowlevel.enable_ki_protection
@@ -200,15 +216,7 @@ class PipelineOrchestrator:
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
         self._lane(route)
-        wall_ns = self._seams.clock.wall_ns()
-        batch = Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
-        lines = self._entries[route]
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while batch.left:
-            await self._wait_for_room(route)
-            batch.pour(lines, min((line.capacity - line.waiting for line in lines if line.is_read), default=batch.left))
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return batch.ids
+        return await self._entrance.publish_batch(route, payloads)
 
     def subscribe(
         self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int | None = None
@@ -250,7 +258,8 @@ class PipelineOrchestrator:
         """Take no more from outside, complete, and return the report; give up after `timeout` seconds.
 
         What is still in flight then is cancelled, given back to its queue and named in the report's `held`; the
-        status is `cancelled`. From outside means through `publish`, whoever calls it, an adapter included; what goes
+        status is `cancelled`. With a durable queue, so is what waits there: it stays for the next execution of this id.
+        From outside means through `publish`, whoever calls it, an adapter included; what goes
         from route to route goes on.
 
         Cancellation: the drain goes on.
@@ -258,7 +267,9 @@ class PipelineOrchestrator:
         if not timeout >= 0:
             raise ValueError(f"drain() needs a timeout of zero or more seconds, got {timeout!r}")
         self._closed = True
-        self._wake_publishers()
+        self._entrance.wake_publishers()
+        if self._relay is not None:
+            self._relay.close_intake()
         self._asked_to_end.set()
         self._completing.deadline = min(self._completing.deadline, trio.current_time() + timeout)
         return await self._ended_report()
@@ -335,17 +346,20 @@ class PipelineOrchestrator:
 
         Raises:
             ExecutionStartError: A route could not be started; nothing was processed.
+            QueueError: A route could not be subscribed; nothing was processed.
 
         Cancellation: the execution ends `cancelled`; what was in flight is given back.
         """
-        start_error: ExecutionStartError | None = None
+        start_error: ExecutionStartError | QueueError | None = None
         try:
             async with trio.open_nursery() as routes:
                 try:
                     with self._opening:
+                        if self._relay is not None:
+                            await routes.start(self._relay.run)
                         for processor in self._processors.values():
                             await routes.start(processor.run)
-                except ExecutionStartError as error:
+                except (ExecutionStartError, QueueError) as error:
                     start_error = error
                     self._status, self._error = ExecutionStatus.FAILED, str(error)
                 else:
@@ -353,6 +367,10 @@ class PipelineOrchestrator:
                         task_status.started()
                     else:
                         await self._live(publish_init=publish_init, task_status=task_status)
+                finally:
+                    if self._relay is not None:
+                        completed = self._status is ExecutionStatus.COMPLETED
+                        self._relay.end(forget=self._scope.prefix if completed else None)
                 routes.cancel_scope.cancel()
         finally:
             self._finalise()
@@ -383,18 +401,19 @@ class PipelineOrchestrator:
                     self._loop.wake_no_more()  # the nursery takes no more from here on
         finally:
             self._closed = True  # also when it is cancelled from outside: nothing is accepted that no report knows
-            self._wake_publishers()
+            self._entrance.wake_publishers()
             self._loop.stop()
             self._last_routes = self._route_statistics()
-            self._provider.discard(self._scope.prefix)  # before routes close, which may take long
+            self._discard()  # before routes close, which may take long
 
     async def _publish_init(self) -> None:
+        """Publish the init messages, unless messages of an earlier execution of this id are left: then it goes on."""
+        if self._relay is not None and await self._relay.depth():
+            return
         for message in self.config.init_message:
-            frame = self._root_frame(message.payload, message.headers, message.key)
+            frame = self._roots.frame(message.payload, message.headers, message.key)
             # From inside: also while the execution takes no more from outside.
-            while (full := self._full_entry(message.route)) is not None:
-                await full.wait_for_room()
-            self._append(message.route, frame)
+            await self._entrance.publish_from_inside(message.route, frame)
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
@@ -410,21 +429,30 @@ class PipelineOrchestrator:
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""
         while True:
-            await self._loop.wait_idle()
-            if self._publishers:  # they come before the end; it may be a consumer from outside who has no room
-                await self._stirred.park()
+            left = 0
+            if self._relay is None:
+                await self._loop.wait_idle()
+            else:
+                left = await self._relay.wait_done(self._loop)
+            if self._entrance.publishers and not left:
+                # They come before the end; it may be a consumer from outside who has no room.
+                await self._entrance.stirred.park()
                 continue
             unfinished = self._unfinished()
             if unfinished is None:
                 self._closed = True  # no await since the loop was seen idle: completion is exact
-                self._status = ExecutionStatus.COMPLETED
+                if left:
+                    self._end_text = f"drained; {left} messages stay in the queue for the next execution of this id"
+                    self._completing.cancel()
+                else:
+                    self._status = ExecutionStatus.COMPLETED
                 return
             processor, index, stage = unfinished
             stage.touched = False
             try:
                 result = await stage.stateful.finish() if stage.stateful is not None else None
                 if result is not None:
-                    self._loop.inject(processor.lane, self._root_frame(None, None, None), index, _said(result))
+                    self._loop.inject(processor.lane, self._roots.frame(None), index, _said(result))
             except STOPPABLE as error:
                 where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
                 logger.debug("%s", where, exc_info=error)
@@ -441,7 +469,7 @@ class PipelineOrchestrator:
     async def _stop(self) -> None:
         """Let what is in flight end for as long as the grace lasts; note what is still held."""
         self._closed = True
-        self._wake_publishers()
+        self._entrance.wake_publishers()
         self._loop.close_intake()
         self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + self._grace_seconds)
         with self._stopping:
@@ -454,7 +482,7 @@ class PipelineOrchestrator:
             self._status = ExecutionStatus.CANCELLED
         error = self._error
         if error is None and self._status is ExecutionStatus.CANCELLED:
-            error = "cancelled before it was drained"
+            error = self._end_text
         self._report = ExecutionReport(
             execution_id=self.id,
             name=self.config.name,
@@ -471,10 +499,15 @@ class PipelineOrchestrator:
             ),
             duration_seconds=self._elapsed(),
         )
-        self._provider.discard(self._scope.prefix)
+        self._discard()
         self._ended.set()
 
     # -- what the loop tells ---------------------------------------------------------------------------------------
+
+    def _discard(self) -> None:
+        """Forget the execution's own queues, as far as they die with it."""
+        if self._memory is not None:
+            self._memory.discard(self._scope.prefix)
 
     def _record_failure(
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
@@ -510,6 +543,10 @@ class PipelineOrchestrator:
         else:
             self._fail(text)
 
+    def _relay_died(self, what: str, error: BaseException) -> None:
+        logger.error("%s died", what, exc_info=error)
+        self._fail(f"{what} died: {describe(error)}")
+
     def _fail(self, error: str) -> None:
         if self._error is None:
             self._error = self._redacted(error)
@@ -521,6 +558,8 @@ class PipelineOrchestrator:
     def _request_stop(self, grace: float) -> None:
         self._closed = True
         self._opening.cancel()
+        if self._relay is not None:
+            self._relay.close_intake()
         if self._completing.cancel_called:
             self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + grace)
         else:
@@ -550,46 +589,16 @@ class PipelineOrchestrator:
             status = "draining" if self._status is ExecutionStatus.RUNNING else self._status.value
             raise ExecutionClosedError(self.id, status)
 
-    def _wake_publishers(self) -> None:
-        for processor in self._processors.values():
-            processor.lane.inbox.wake_publishers()
-
-    def _full_entry(self, route: str) -> MemoryChannel | None:
-        """A line without room that a message published to this route goes to."""
-        return next((line for line in self._entries[route] if line.is_full and line.listeners), None)
-
-    async def _wait_for_room(self, route: str) -> None:
-        self._refuse_if_closed()
-        before: MemoryChannel | None = None
-        while (full := self._full_entry(route)) is not None:
-            if before is not None and before is not full:
-                before.tell_of_room()  # it was for this one to take, and waits on: another may want it meanwhile
-            before = full
-            self._publishers += 1
-            try:
-                await full.wait_for_room()
-            finally:
-                self._publishers -= 1
-                self._stirred.unpark_all()
-            self._refuse_if_closed()
-
     def _route_statistics(self) -> Mapping[str, RouteStatistics]:
-        return {route_id: processor.lane.statistics() for route_id, processor in self._processors.items()}
+        routes = {route_id: processor.lane.statistics() for route_id, processor in self._processors.items()}
+        if self._relay is not None:
+            for route_id, route in routes.items():
+                outside = self._relay.backlog(self._processors[route_id].lane)
+                routes[route_id] = replace(route, waiting=route.waiting + outside)
+        return routes
 
     def _received(self) -> int:
         return sum(processor.lane.books.received for processor in self._processors.values())
-
-    def _root_frame(self, payload: Any, headers: Mapping[str, Any] | None, key: str | None) -> Frame:
-        if key is not None and not isinstance(key, str):
-            raise TypeError(f"key= needs a string or None, got {type(key).__name__}; write key=str(...)")
-        wall_ns = self._seams.clock.wall_ns()
-        return Frame.create(
-            pack(payload), message_id=self._seams.ids.new(wall_ns), time_ns=wall_ns, key=key, headers=headers
-        )
-
-    def _append(self, route: str, frame: Frame) -> None:
-        for channel in self._entries[route]:
-            channel.append(frame)
 
     def _elapsed(self) -> float:
         return (self._seams.clock.monotonic_ns() - self._started_ns) / 1e9

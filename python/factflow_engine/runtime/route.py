@@ -14,9 +14,9 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
-from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.resilience.retry import RetryPolicy
 from factflow_engine.runtime.lane import Lane, Outlet
+from factflow_engine.runtime.relay import Lines
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Seams
@@ -51,18 +51,17 @@ class ReactiveRouteProcessor:
         config: PipelineGlobalConfig,
         *,
         execution_id: str,
-        provider: MemoryQueue,
+        scope: ExecutionScopedQueue,
+        lines: Lines,
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None,
         seams: Seams,
     ) -> None:
         route = config.routes[route_id]
-        scope = ExecutionScopedQueue(provider, execution_id)
         inbound, errors = route.inbound, route.error_handling
         self.id = route_id
         self.close_errors: list[str] = []
         self._opened: list[Stage] = []
-        self._provider = provider
         limit = inbound.concurrency
         if route.backpressure is not None and route.backpressure.max_concurrency is not None:
             limit = min(limit, route.backpressure.max_concurrency)
@@ -97,7 +96,7 @@ class ReactiveRouteProcessor:
                     queue,
                     compiled(outbound.condition),
                     label_of(f"{route_id}\0{position}\0{queue}"),
-                    provider.targets(scope.scope_queue(queue)),
+                    lines.targets(scope.scope_queue(queue)),
                 )
             )
         table: RouteTable[Outlet] | None = None
@@ -109,20 +108,22 @@ class ReactiveRouteProcessor:
                 ],
                 operators,
             )
+        inbox = lines.channel(
+            scope.scope_queue(inbound.queue),
+            scope.scope_subscription(inbound.queue, inbound.subscription),
+            inbound.capacity,
+            prefetch=inbound.prefetch,
+        )
         letters = None
         if errors.dead_letter_queue is not None:
             letters = Outlet(
-                errors.dead_letter_queue, None, 0, provider.targets(scope.scope_queue(errors.dead_letter_queue))
+                errors.dead_letter_queue, None, 0, lines.targets(scope.scope_queue(errors.dead_letter_queue))
             )
         self.lane = Lane(
             id=route_id,
             name=route.name,
-            queue=inbound.queue,
-            inbox=provider.channel(
-                scope.scope_queue(inbound.queue),
-                scope.scope_subscription(inbound.queue, inbound.subscription),
-                inbound.capacity,
-            ),
+            queue=inbound.queue if inbox.journal is None else inbox.owner,
+            inbox=inbox,
             stages=stages,
             outlets=outlets,
             table=table,
@@ -133,6 +134,7 @@ class ReactiveRouteProcessor:
             deadline_seconds=errors.deadline_seconds,
             dead_letters=letters,
             clock=seams.clock,
+            journal=inbox.journal,
         )
 
     @property

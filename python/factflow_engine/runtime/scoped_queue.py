@@ -55,5 +55,9 @@ class ExecutionScopedQueue:
             self.scope_queue(queue), self.scope_subscription(queue, subscription), prefetch, capacity
         )
 
+    async def forget_empty(self, prefix: str) -> None:
+        """See `QueueProtocol.forget_empty`; only of what is the execution's own."""
+        await self._provider.forget_empty(self.prefix + prefix)
+
     async def stop(self) -> None:
         """Do nothing: the provider is shared, its owner stops it."""

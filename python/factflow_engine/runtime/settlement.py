@@ -71,9 +71,9 @@ class Settlement:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def end(self, lane: Lane, family: Family | None, outcome: Outcome) -> None:
+    def end(self, lane: Lane, frame: Frame, family: Family | None, outcome: Outcome) -> None:
         """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
-        lane.count(outcome)
+        lane.end(frame, outcome)
         if family is not None:
             self.end_child(lane, family)
 
@@ -94,7 +94,7 @@ class Settlement:
             error, stage = family.error
             self._fail(lane, stage, family.frame, family.frame.payload, family.child, error)
         else:
-            self.end(lane, above, Outcome.COMPLETED)
+            self.end(lane, family.frame, above, Outcome.COMPLETED)
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class Settlement:
             try:
                 self._on_failure(lane, stage, frame, payload, error)
             finally:  # an error that cannot even be looked at has failed its message all the same
-                self.end(lane, family, Outcome.FAILED)
+                self.end(lane, frame, family, Outcome.FAILED)
             return True
         if any(channel.is_full for channel in letters.channels):
             return False
@@ -158,7 +158,7 @@ class Settlement:
         )
         for channel in letters.channels:
             channel.append(letter)
-        self.end(lane, family, Outcome.DEAD_LETTERED)
+        self.end(lane, frame, family, Outcome.DEAD_LETTERED)
         return True
 
     def _why(self, lane: Lane, stage: Stage | None, frame: Frame, error: Exception) -> dict[str, Any]:

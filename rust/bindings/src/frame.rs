@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyString};
 
 use crate::{codec, errors};
 
-type Id = [u8; 16];
+pub type Id = [u8; 16];
 
 /// What a frame consists of. Queues hold it as it is: a Python object is made only for those who ask for one.
 pub struct Fields {

@@ -29,7 +29,9 @@ mod _native {
     #[pymodule_export]
     use crate::frame_decoder::FrameDecoder;
     #[pymodule_export]
-    use crate::hop::{Batch, Books, Carrier, Crew, Line, MessageContext, Suspension, Worker};
+    use crate::hop::{
+        Batch, Books, Carrier, Crew, Journal, Line, MessageContext, Suspension, Worker,
+    };
     #[pymodule_export]
     use crate::routing::{RouteTable, RouteTableStatistics};
 

@@ -30,3 +30,9 @@ def room_of(store: Store, queue: str) -> int:
         (store.settings.capacity, queue),
     ).fetchone()
     return max(0, int(room))
+
+
+def depth_of(store: Store, line: int) -> int:
+    """How many messages a line holds that are not settled; none if it is gone."""
+    row = store.connection.execute("SELECT tail - cursor + held FROM line WHERE id = ?", (line,)).fetchone()
+    return 0 if row is None else int(row[0])

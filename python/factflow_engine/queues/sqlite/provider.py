@@ -196,6 +196,12 @@ class SqliteQueue:
         await self._writer.submit(Call(lambda store: _discard(store, prefix), prefix))
         self._bells.ring_all()
 
+    async def forget_empty(self, prefix: str) -> None:
+        """See `QueueProtocol.forget_empty`; what is quarantined is kept, with its queue."""
+        self._refuse_if_stopped(prefix)
+        await self._writer.submit(Call(lambda store: _discard(store, prefix, only_empty=True), prefix))
+        self._bells.ring_all()
+
     async def stop(self) -> None:
         """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
 
@@ -285,9 +291,12 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
     return find
 
 
-def _discard(store: Store, prefix: str) -> None:
+def _discard(store: Store, prefix: str, *, only_empty: bool = False) -> None:
     lines = store.connection.execute(
-        "SELECT id FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2", (len(prefix), prefix)
+        "SELECT id, tail - cursor + held + quarantined FROM line "
+        "WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2",
+        (len(prefix), prefix),
     ).fetchall()
-    for (line,) in lines:
-        forget_line(store.connection, line)
+    for line, kept in lines:
+        if not (kept and only_empty):
+            forget_line(store.connection, line)

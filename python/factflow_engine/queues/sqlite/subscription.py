@@ -11,7 +11,7 @@ import trio
 
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
-from factflow_engine.queues.sqlite.looking import Glance, glance
+from factflow_engine.queues.sqlite.looking import Glance, depth_of, glance
 from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
 from factflow_engine.queues.sqlite.store import Look
 from factflow_engine.queues.sqlite.writer import Writer
@@ -74,6 +74,7 @@ class SqliteSubscription:
                 continue
             if found:
                 claimed = await self._writer.submit(Claim(self._queue, self._subscription, self._line, room))
+                self._waiting = claimed.waiting
                 if claimed.deliveries:
                     return self._take(claimed)
                 next_due_ns = claimed.next_due_ns
@@ -114,6 +115,10 @@ class SqliteSubscription:
             waiting=self._waiting, unsettled=len(self._unsettled), redelivered=self._redelivered
         )
 
+    async def depth(self) -> int:
+        """See `Subscription.depth`; as of the file, whoever holds what."""
+        return await self._writer.submit(Look(lambda store: depth_of(store, self._line), self._queue))
+
     def added(self, count: int) -> None:
         """This process published so many messages to the line."""
         self._waiting += count
@@ -151,7 +156,6 @@ class SqliteSubscription:
 
     def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
         self._unsettled.update((delivery.seq, delivery) for delivery in claimed.deliveries)
-        self._waiting = claimed.waiting
         self._redelivered += claimed.again
         return claimed.deliveries
 

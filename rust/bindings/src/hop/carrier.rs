@@ -11,6 +11,7 @@ use super::books::Books;
 use super::carrying::{Moving, Step, next, state_of};
 use super::context::Changes;
 use super::crew::Crew;
+use super::journal::Journal;
 use super::line::Line;
 use super::outlets::Outlets;
 use super::suspension::Suspension;
@@ -69,12 +70,14 @@ pub struct Carrier {
     pub(super) result: Py<PyType>,
     pub(super) forward: Py<PyAny>,
     pub(super) books: Py<Books>,
+    /// Where the ends of messages are noted, if they have to be acknowledged elsewhere.
+    pub(super) journal: Option<Py<Journal>>,
 }
 
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, books, inbox, stages, outlets, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward))]
+    #[pyo3(signature = (*, books, inbox, stages, outlets, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward, journal=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
@@ -93,6 +96,7 @@ impl Carrier {
         limit: isize,
         now: Py<PyAny>,
         forward: &Bound<'_, PyAny>,
+        journal: Option<Py<Journal>>,
     ) -> PyResult<Self> {
         Ok(Self {
             inbox,
@@ -117,6 +121,7 @@ impl Carrier {
                 .unbind(),
             forward: forward.clone().unbind(),
             books,
+            journal,
         })
     }
 
@@ -262,6 +267,7 @@ impl Carrier {
         visit.call(&self.pauses)?;
         visit.call(&self.drivers)?;
         visit.call(&self.children)?;
+        visit.call(&self.journal)?;
         visit.call(&self.now)
     }
 }

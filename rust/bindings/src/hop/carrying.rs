@@ -12,12 +12,13 @@ use pyo3::types::PyBytes;
 
 use super::carrier::Carrier;
 use super::context::{Changes, MessageContext};
+use super::journal::Journal;
 use super::line::Line;
 use super::outlets::{Leaving, Left};
 use super::start::{Started, start};
 use super::worker::Worker;
 use crate::codec;
-use crate::frame::Fields;
+use crate::frame::{Fields, Id};
 
 /// Where a message is when a function of the carrier returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,6 +144,9 @@ impl Carrier {
         }
         if result.is_none() {
             self.books.get().filtered.add(1);
+            if self.journal.is_some() {
+                self.note(py, state_of(worker)?.get().fields.message_id)?;
+            }
             return Ok(Err(Step::Ended));
         }
         if !result.get_type().is(&self.result)
@@ -266,7 +270,15 @@ impl Carrier {
             Left::Unrouted if !self.unrouted_fails => books.filtered.add(1),
             Left::Unrouted | Left::Full => return Ok(Step::Stranded),
         }
+        self.note(py, message.fields.message_id)?;
         Ok(Step::Ended)
+    }
+
+    /// Notes that a message has ended, if somebody wants to know.
+    fn note(&self, py: Python<'_>, id: Id) -> PyResult<()> {
+        self.journal
+            .as_ref()
+            .map_or(Ok(()), |journal| Journal::add(journal.bind(py), id))
     }
 }
 

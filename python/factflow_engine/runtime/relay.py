@@ -1,0 +1,356 @@
+"""Between an execution's loop and a queue provider outside the process.
+
+The loop works on lines in memory, and on nothing else. An execution whose queues are a provider's has, for each queue
+that a route reads, an `Intake`, which fills the route's line; and for each queue that its routes publish to, an
+`Outbox`, whose line is emptied into the provider. A delivery is acknowledged once its message has ended and everything
+that had been published by then was accepted: if the process dies before, the message comes again, and what it leads to
+has the same ids as before.
+
+Per message this is an entry in a journal (native) and in a table; receiving, publishing and acknowledging go by the
+batch, which grows by itself while the provider is busy.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from factflow_engine.frames import Frame
+from factflow_engine.native import Journal
+from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryChannel, as_frame
+from factflow_engine.runtime.lane import Lane
+from factflow_engine.runtime.loop import Loop
+from factflow_protocols import Delivery, QueueError, QueueProtocol, Subscription
+
+BATCH: Final = 1_000
+"""Messages published at a time, at most."""
+
+FLUSH_SECONDS: Final = 5.0
+"""How long the end of an execution waits for what is on its way to the provider. What is late comes again."""
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed that another process has done the rest of a queue."""
+
+UNBOUNDED: Final = 1 << 40
+"""Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
+
+
+class Lines(Protocol):
+    """Where routes find the lines that they read and publish to; all names are a provider's."""
+
+    def targets(self, queue: str) -> list[MemoryChannel]:
+        """The lines that a message published to this queue goes to; a live view."""
+        ...
+
+    def channel(
+        self, queue: str, subscription: str, capacity: int | None = None, *, prefetch: int = 1
+    ) -> MemoryChannel:
+        """The line that a route reads."""
+        ...
+
+
+class Outbox:
+    """What is on its way to one queue of the provider."""
+
+    def __init__(self, queue: str, changed: Callable[[], None]) -> None:
+        self.queue: Final = queue
+        self.line: Final = MemoryChannel(queue, DEFAULT_CAPACITY)
+        self._changed = changed
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._progress = trio.lowlevel.ParkingLot()
+        self._taken = 0  # from the line, since the beginning
+        self._accepted = 0  # by the provider
+        self.line.listen(self._tell)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything was accepted."""
+        return not self.line.waiting and self._taken == self._accepted
+
+    async def run(self, provider: QueueProtocol) -> None:
+        """Publish what comes.
+
+        Raises:
+            QueueError: The provider refused a message, or cannot go on.
+
+        Cancellation: what was not accepted is lost here, and is published again when its cause comes again.
+        """
+        while True:
+            while not self.line.waiting:
+                self.line.armed = True
+                await self._arrived.park()
+            self.line.armed = False  # it is looked at again anyway
+            frames: list[Frame] = []
+            while len(frames) < BATCH and (frame := self.line.take()) is not None:
+                frames.append(frame)
+            self._taken += len(frames)
+            result = await provider.publish_batch(self.queue, frames)
+            for error in result.errors.values():
+                raise error
+            self._accepted += len(frames)
+            self._progress.unpark_all()
+            self._changed()
+
+    def _tell(self) -> None:
+        self._arrived.unpark_all()
+
+    async def flush(self) -> None:
+        """Return when everything that has been added by now was accepted."""
+        mark = self._taken + self.line.waiting
+        while self._accepted < mark:
+            await self._progress.park()
+
+
+class Intake:
+    """What was received from one queue for one route, and is not settled."""
+
+    def __init__(
+        self, queue: str, subscription: str, *, capacity: int | None, prefetch: int, changed: Callable[[], None]
+    ) -> None:
+        self.queue: Final = queue
+        self.inbox: Final = MemoryChannel(queue, prefetch)
+        self.capacity = capacity
+        self.outboxes: Sequence[Outbox] = ()
+        self.received = 0
+        self._subscription_name = subscription
+        self._prefetch = prefetch
+        self._changed = changed
+        self._ended = trio.lowlevel.ParkingLot()
+        self._journal = Journal(self._ended.unpark_all)
+        self._held: dict[bytes, Delivery] = {}
+        self._settling = 0
+        self._receiving = trio.CancelScope()
+        self._subscription: Subscription | None = None
+        self.inbox.journal = self._journal
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was received is left to be carried or acknowledged."""
+        return not (self._held or self._settling or len(self._journal))
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it has begun."""
+        return self._subscription is not None
+
+    @property
+    def backlog(self) -> int:
+        """How many more messages could be received, as far as the provider has said."""
+        return 0 if self._subscription is None else self._subscription.statistics().waiting or 0
+
+    async def depth(self) -> int:
+        """How many messages the provider holds for the route."""
+        return 0 if self._subscription is None else await self._subscription.depth()
+
+    def close(self) -> None:
+        """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""
+        self._receiving.cancel()
+        for frame in self.inbox.frames():
+            self._held.pop(frame.message_id, None)
+        self.inbox.clear()
+
+    async def run(
+        self, provider: QueueProtocol, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Subscribe, report started, then receive and acknowledge.
+
+        Raises:
+            QueueError: The subscription is broken.
+
+        Cancellation: what is unsettled is given back.
+        """
+        async with (
+            provider.subscribe(self.queue, self._subscription_name, self._prefetch, self.capacity) as subscription,
+            trio.open_nursery() as nursery,
+        ):
+            self._subscription = subscription
+            task_status.started()
+            nursery.start_soon(self._receive, subscription)
+            await self._acknowledge(subscription)
+
+    async def _receive(self, subscription: Subscription) -> None:
+        with self._receiving:
+            while True:
+                for delivery in await subscription.receive(self._prefetch):
+                    frame = as_frame(delivery.message)
+                    known = frame.message_id in self._held  # its lease was lost, and this is the new one
+                    self._held[frame.message_id] = delivery
+                    if not known:
+                        self.received += 1
+                        self.inbox.append(frame)
+
+    async def _acknowledge(self, subscription: Subscription) -> None:
+        while True:
+            while not len(self._journal):
+                await self._ended.park()
+            ended = [self._held.pop(identity, None) for identity in self._journal.take()]
+            done = [delivery for delivery in ended if delivery is not None]
+            self._settling = len(done)
+            for outbox in self.outboxes:
+                await outbox.flush()
+            if done:
+                await subscription.settle(done)
+            self._settling = 0
+            self._changed()
+
+
+class Relay:
+    """All intakes and outboxes of one execution. See `Lines` for `targets` and `channel`."""
+
+    def __init__(self, provider: QueueProtocol, *, on_death: Callable[[str, BaseException], None]) -> None:
+        """Prepare; nothing is subscribed yet.
+
+        Args:
+            provider: Whose queues they are.
+            on_death: Told, with what has died, that the execution cannot go on.
+        """
+        self._provider = provider
+        self._on_death = on_death
+        self._outboxes: dict[str, Outbox] = {}
+        self._intakes: list[Intake] = []
+        self._by_line: dict[int, Intake] = {}
+        self._changes = trio.lowlevel.ParkingLot()
+        self._end = trio.Event()
+        self._prefix_to_forget: str | None = None
+        self._closed = False  # nothing more is received
+        self._broken = False  # the provider failed: nothing more will arrive there
+        self.published = 0  # by the execution's own publishers, accepted
+
+    def targets(self, queue: str) -> list[MemoryChannel]:
+        """See `Lines.targets`."""
+        if queue not in self._outboxes:
+            self._outboxes[queue] = Outbox(queue, self._changed)
+        return [self._outboxes[queue].line]
+
+    def channel(
+        self, queue: str, subscription: str, capacity: int | None = None, *, prefetch: int = 1
+    ) -> MemoryChannel:
+        """See `Lines.channel`."""
+        intake = Intake(queue, subscription, capacity=capacity, prefetch=prefetch, changed=self._changed)
+        self._intakes.append(intake)
+        self._by_line[id(intake.inbox)] = intake
+        return intake.inbox
+
+    def attach(self, lane: Lane, *, in_cycle: bool) -> None:
+        """Learn where a route publishes, and whether what it reads may wait for what it publishes."""
+        lines = [line for outlet in lane.outlets for line in outlet.channels]
+        if lane.dead_letters is not None:
+            lines += lane.dead_letters.channels
+        intake = self._by_line[id(lane.inbox)]
+        intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
+        if in_cycle:
+            intake.capacity = UNBOUNDED
+
+    def backlog(self, lane: Lane) -> int:
+        """How many messages wait for a route outside, as far as is known."""
+        return self._by_line[id(lane.inbox)].backlog
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Subscribe, report started, and relay until `end` is called, which must be.
+
+        What is on its way then has `FLUSH_SECONDS` to arrive.
+
+        Raises:
+            QueueError: A subscription could not be made.
+
+        Cancellation: only until it has started; then the end is `end`.
+        """
+        problem: QueueError | None = None
+        with trio.CancelScope() as life:
+            async with trio.open_nursery() as nursery:
+                try:
+                    for intake in self._intakes:
+                        await nursery.start(self._subscribed, intake)
+                except QueueError as error:
+                    problem = error
+                else:
+                    life.shield = True  # from here on it ends by `end`, after those who publish
+                    for outbox in self._outboxes.values():
+                        nursery.start_soon(self._guarded, outbox.queue, outbox.run)
+                    task_status.started()
+                    await self._end.wait()
+                    self.close_intake()
+                    with trio.move_on_after(FLUSH_SECONDS):
+                        await self._flushed()
+                nursery.cancel_scope.cancel()
+            if self._prefix_to_forget is not None and not self._broken:
+                await self._provider.forget_empty(self._prefix_to_forget)
+        if problem is not None:
+            raise problem
+
+    def end(self, *, forget: str | None = None) -> None:
+        """Come to an end; `forget` is the prefix of the names that need not be kept if they are empty."""
+        self._prefix_to_forget = forget
+        self._end.set()
+
+    def close_intake(self) -> None:
+        """Receive nothing more; what has not begun stays with the provider."""
+        self._closed = True
+        for intake in self._intakes:
+            intake.close()
+        self._changed()
+
+    async def depth(self) -> int:
+        """How many messages the provider holds for the execution's routes."""
+        return sum([await intake.depth() for intake in self._intakes])
+
+    async def wait_done(self, loop: Loop) -> int:
+        """Return when the execution has nothing left to do; how many messages stay with the provider.
+
+        None do, unless the intake was closed. Nothing is awaited between the last look and the return.
+        """
+        while True:
+            moves = self._moves()
+            if self._is_done(loop):
+                depth = await self.depth()
+                if moves != self._moves() or not self._is_done(loop):
+                    continue
+                if self._closed or not depth:
+                    return depth
+            with trio.move_on_after(POLL_SECONDS):
+                await self._changes.park()
+
+    def _is_done(self, loop: Loop) -> bool:
+        return loop.is_idle and self._is_empty
+
+    def _moves(self) -> int:
+        return self.published + sum(intake.received for intake in self._intakes)
+
+    @property
+    def _is_empty(self) -> bool:
+        return all(intake.is_empty for intake in self._intakes) and all(
+            outbox.is_empty for outbox in self._outboxes.values()
+        )
+
+    def _changed(self) -> None:
+        self._changes.unpark_all()
+
+    async def _flushed(self) -> None:
+        while not (self._is_empty or self._broken):
+            await self._changes.park()
+
+    async def _subscribed(
+        self, intake: Intake, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run an intake: a failure before it has subscribed is the starter's, a later one the execution's."""
+        try:
+            await intake.run(self._provider, task_status=task_status)
+        except Exception as error:
+            if not intake.is_subscribed:
+                raise
+            self._died(f"the subscription of {intake.queue!r}", error)
+
+    async def _guarded(self, queue: str, run: Callable[[QueueProtocol], Awaitable[None]]) -> None:
+        try:
+            await run(self._provider)
+        except Exception as error:  # noqa: BLE001 - what ends a relay ends its execution, with its cause
+            self._died(f"publishing to {queue!r}", error)
+
+    def _died(self, what: str, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        self._broken = True
+        self._on_death(what, error)
+        self._changed()
