@@ -3,7 +3,8 @@
 The only place that chooses implementations; everything below is given what it needs.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from factflow_engine.adapters import (
     auto_discover_and_register,
 )
 from factflow_engine.config import PipelineConfigLoader
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_protocols import FactflowError
+from factflow_protocols import FactflowError, QueueProtocol
 
 
 class AdapterModuleError(FactflowError):
@@ -45,9 +48,28 @@ class App:
     loader: PipelineConfigLoader
     problems: tuple[DiscoveryProblem, ...]
 
-    def manager(self) -> OrchestratorManager:
-        """A manager of executions, to be entered with `async with`."""
-        return OrchestratorManager(registry=self.registry)
+    @asynccontextmanager
+    async def manager(self, queue: QueueProtocol | None = None) -> AsyncIterator[OrchestratorManager]:
+        """A manager of executions; on a provider if one is given, which is stopped in the end."""
+        try:
+            async with OrchestratorManager(registry=self.registry, queue=queue) as manager:
+                yield manager
+        finally:
+            if queue is not None:
+                await queue.stop()
+
+
+def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
+    """The provider that a URL names: `memory://`, or `sqlite:///path` with its options. Nothing is opened yet.
+
+    Args:
+        url: See `SqliteSettings.from_url`.
+        directory: What relative paths are relative to; the working directory by default.
+
+    Raises:
+        QueueUrlError: There is no such provider, or its URL cannot be read.
+    """
+    return MemoryQueue() if url == "memory://" else SqliteQueue.from_url(url, directory=directory)
 
 
 def build_app(*, adapters: Iterable[str] = ()) -> App:

@@ -77,7 +77,7 @@ class FakeManager:
         self.start_seconds = start_seconds
         self.publish_init: bool | None = None
 
-    async def start(self, config: Any, *, publish_init: bool) -> FakeExecution:
+    async def start(self, config: Any, *, publish_init: bool, execution_id: str | None) -> FakeExecution:
         self.publish_init = publish_init
         await trio.sleep(self.start_seconds)
         return self.execution

@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import trio
 
-from factflow_engine.app import App
+from factflow_engine.app import App, open_queue
 from factflow_engine.cli.building import app_for
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
@@ -19,12 +20,14 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.logs import logs_through
 from factflow_engine.cli.options import adapters_option, debug_option, output_option
-from factflow_engine.cli.progress import Progress, ProgressMode, open_progress
+from factflow_engine.cli.progress import ProgressMode, open_progress
 from factflow_engine.cli.report import print_report, report_document
-from factflow_engine.cli.session import FirstMessage, Session, SessionEnd
+from factflow_engine.cli.session import FirstMessage, Session, SessionEnd, Starter
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.signals import interruptions
 from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.queues.sqlite import QueueUrlError
+from factflow_engine.runtime.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
 
 _NONE_GIVEN: Final = object()
@@ -39,6 +42,10 @@ Examples:
   factflow run pipeline.yaml
   factflow run pipeline.yaml --set-payload '{"root": "docs"}'
   factflow run pipeline.yaml --adapters my_adapters.py --output json > report.json
+  factflow run pipeline.yaml --queue sqlite:///queue.db --id nightly
+
+Without --queue, messages live in memory and end with the process. With it they are in a file until they are done: run
+the same command again after a crash, a drain or a cancellation, and it goes on where it stopped.
 
 Ctrl-C (or SIGTERM) drains: nothing new is taken, what is in the pipeline may finish within --drain-timeout. A second
 one cancels at once; a third ends the process without clean-up.
@@ -65,6 +72,18 @@ Exit status:
 )
 @click.option("--set-payload", metavar="JSON", help="Replace the payload of the pipeline's init message.")
 @click.option(
+    "--queue",
+    "queue_url",
+    metavar="URL",
+    help="Keep messages in this queue, as in sqlite:///queue.db, rather than in memory.",
+)
+@click.option(
+    "--id",
+    "execution_id",
+    metavar="ID",
+    help="Whose messages in the queue these are; by default the pipeline's name. Needs --queue.",
+)
+@click.option(
     "--drain-timeout",
     type=click.FloatRange(min=0, max=86_400),
     default=10.0,
@@ -88,6 +107,8 @@ def run_command(
     adapter_modules: tuple[str, ...],
     progress_mode: str,
     set_payload: str | None,
+    queue_url: str | None,
+    execution_id: str | None,
     drain_timeout: float,
     log_level: str,
 ) -> int:
@@ -100,13 +121,22 @@ def run_command(
     config = load_or_report(app, file, settings)
     if config is None:
         return ExitStatus.INVALID
+    open_manager, execution_id = _where(app, config, queue_url, execution_id)
     first = None if payload is _NONE_GIVEN else _first_message(config, payload)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
         stack.enter_context(_standard_output_kept_clean(settings))
         progress = stack.enter_context(open_progress(mode, title=config.name))
         stack.enter_context(logs_through(progress, level=log_level))
-        end = _run(app, config, progress, drain_timeout, first)
+        session = Session(
+            open_manager=open_manager,
+            config=config,
+            progress=progress,
+            drain_seconds=drain_timeout,
+            instead_of_init=first,
+            execution_id=execution_id,
+        )
+        end = trio.run(_interruptible, session)
     if settings.as_json:
         print_document(report_document(end), settings)
     else:
@@ -114,17 +144,28 @@ def run_command(
     return _status_of(end)
 
 
-def _run(
-    app: App, config: PipelineGlobalConfig, progress: Progress, drain_seconds: float, first: FirstMessage | None
-) -> SessionEnd:
-    session = Session(
-        open_manager=app.manager,
-        config=config,
-        progress=progress,
-        drain_seconds=drain_seconds,
-        instead_of_init=first,
-    )
-    return trio.run(_interruptible, session)
+def _where(
+    app: App, config: PipelineGlobalConfig, queue_url: str | None, execution_id: str | None
+) -> tuple[Callable[[], AbstractAsyncContextManager[Starter]], str | None]:
+    """How to open a manager, and the execution's id if its messages outlive the process.
+
+    Raises:
+        InvalidInputError: The URL or the id cannot be one.
+    """
+    if queue_url is None:
+        if execution_id is not None:
+            raise InvalidInputError("--id names an execution's messages in a queue: add --queue sqlite:///PATH")
+        return app.manager, None
+    execution_id = config.name if execution_id is None else execution_id
+    if not is_execution_id(execution_id):
+        raise InvalidInputError(
+            f"{execution_id!r} cannot name an execution's messages: pass --id with 1 to 64 letters, digits, '.', '_' or '-'"
+        )
+    try:
+        queue = open_queue(queue_url)
+    except QueueUrlError as error:
+        raise InvalidInputError(f"--queue: {error}") from error
+    return partial(app.manager, queue), execution_id
 
 
 async def _interruptible(session: Session) -> SessionEnd:

@@ -61,8 +61,10 @@ class RunningExecution(Protocol):
 class Starter(Protocol):
     """What a session needs of a manager."""
 
-    async def start(self, config: PipelineGlobalConfig, *, publish_init: bool) -> RunningExecution:
-        """Start an execution, with the configuration's init messages or without."""
+    async def start(
+        self, config: PipelineGlobalConfig, *, publish_init: bool, execution_id: str | None
+    ) -> RunningExecution:
+        """Start an execution, with the configuration's init messages or without; of this id, or a new one."""
         ...
 
 
@@ -94,12 +96,14 @@ class Session:
         progress: Progress,
         drain_seconds: float,
         instead_of_init: FirstMessage | None = None,
+        execution_id: str | None = None,
     ) -> None:
         self._open_manager = open_manager
         self._config = config
         self._progress = progress
         self._drain_seconds = drain_seconds
         self._first = instead_of_init
+        self._execution_id = execution_id
         self._execution: RunningExecution | None = None
         self._start = trio.CancelScope()
         self._signals: list[signal.Signals] = []
@@ -118,7 +122,9 @@ class Session:
             nursery.start_soon(self._obey, interruptions, nursery)
             async with self._open_manager() as manager:
                 with self._start:
-                    self._execution = await manager.start(self._config, publish_init=self._first is None)
+                    self._execution = await manager.start(
+                        self._config, publish_init=self._first is None, execution_id=self._execution_id
+                    )
                 if self._execution is not None:
                     nursery.start_soon(self._show, self._execution)
                     await self._publish_first(self._execution)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def is_execution_id(text: str) -> bool:
+    """Whether an execution may be called so: 1 to 64 letters, digits, `.`, `_` or `-`."""
+    return _ID.fullmatch(text) is not None
+
+
 class OrchestratorManager:
     """Starts executions and owns them: `async with OrchestratorManager(registry=registry) as manager: ...`.
 
@@ -123,7 +128,7 @@ class OrchestratorManager:
             raise TooManyConcurrentExecutionsError(self._limit)
         if execution_id is None:
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
-        elif not _ID.fullmatch(execution_id):
+        elif not is_execution_id(execution_id):
             raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
         elif execution_id in self._executions:
             raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
