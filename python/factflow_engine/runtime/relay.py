@@ -117,7 +117,7 @@ class Intake:
         self._changed = changed
         self._ended = trio.lowlevel.ParkingLot()
         self._journal = Journal(self._ended.unpark_all)
-        self._held: dict[bytes, Delivery] = {}
+        self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of one is settled with it
         self._settling = 0
         self._receiving = trio.CancelScope()
         self._subscription: Subscription | None = None
@@ -173,9 +173,9 @@ class Intake:
             while True:
                 for delivery in await subscription.receive(self._prefetch):
                     frame = as_frame(delivery.message)
-                    known = frame.message_id in self._held  # its lease was lost, and this is the new one
-                    self._held[frame.message_id] = delivery
-                    if not known:
+                    copies = self._held.setdefault(frame.message_id, [])
+                    copies.append(delivery)
+                    if len(copies) == 1:
                         self.received += 1
                         self.inbox.append(frame)
 
@@ -183,8 +183,7 @@ class Intake:
         while True:
             while not len(self._journal):
                 await self._ended.park()
-            ended = [self._held.pop(identity, None) for identity in self._journal.take()]
-            done = [delivery for delivery in ended if delivery is not None]
+            done = [delivery for identity in self._journal.take() for delivery in self._held.pop(identity, ())]
             self._settling = len(done)
             for outbox in self.outboxes:
                 await outbox.flush()

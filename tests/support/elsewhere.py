@@ -1,0 +1,76 @@
+"""A provider outside the execution's process, as far as the execution can tell: a store, and connections to it."""
+
+from contextlib import asynccontextmanager
+
+import trio
+
+from factflow_engine.queues.memory import MemoryQueue
+
+
+class Connection:
+    """What one process has of a store (a memory provider) that outlives it.
+
+    `cut` is what the store sees when the process dies: nothing more is accepted or settled, and what was handed out comes
+    back once the subscriptions are left.
+    """
+
+    def __init__(self, store: MemoryQueue, *, publish_seconds=lambda queue: 0.001) -> None:
+        self.store = store
+        self.publish_seconds = publish_seconds
+        self.is_cut = False
+        self.error: Exception | None = None
+        self.batches = []
+
+    def cut(self):
+        self.is_cut = True
+
+    def validate_name(self, queue):
+        return self.store.validate_name(queue)
+
+    async def publish(self, queue, message):
+        return (await self.publish_batch(queue, (message,))).statuses[0]
+
+    async def publish_batch(self, queue, messages):
+        if self.error is not None:
+            raise self.error
+        await trio.sleep(self.publish_seconds(queue))
+        if self.is_cut:
+            await trio.sleep_forever()
+        self.batches.append((queue, len(messages)))
+        return await self.store.publish_batch(queue, messages)
+
+    @asynccontextmanager
+    async def subscribe(self, queue, subscription, prefetch, capacity=None):
+        async with self.store.subscribe(queue, subscription, prefetch, capacity) as inner:
+            yield ConnectedSubscription(inner, self)
+
+    async def forget_empty(self, prefix):
+        await self.store.forget_empty(prefix)
+
+    async def stop(self):
+        await trio.lowlevel.checkpoint()
+
+
+class ConnectedSubscription:
+    def __init__(self, inner, connection):
+        self.inner = inner
+        self.connection = connection
+
+    async def receive(self, max_messages):
+        if self.connection.is_cut:
+            await trio.sleep_forever()
+        if self.connection.error is not None:
+            raise self.connection.error
+        return await self.inner.receive(max_messages)
+
+    async def settle(self, acks, nacks=()):
+        await trio.sleep(0.001)
+        if self.connection.is_cut:
+            await trio.sleep_forever()
+        await self.inner.settle(acks, nacks)
+
+    def statistics(self):
+        return self.inner.statistics()
+
+    async def depth(self):
+        return await self.inner.depth()
