@@ -95,3 +95,20 @@ routes:
     assert (a.completed, a.failed, a.emitted) == (2, 3, 6)
     assert b.received == 4
     assert {failure.error_type for failure in report.failures} == {"QueueFullError"}
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("first", (3, 0)), ("all", (3, 3))])
+async def test_outbounds_without_conditions_get_a_message_each_or_only_the_first_does(mode, expected):
+    async with running(
+        f"""
+routes:
+  a: {{adapters: [{{type: forward}}], outbound: [{{route: b}}, {{route: c}}], outbound_mode: {mode}}}
+  b: {{adapters: [{{type: forward}}]}}
+  c: {{adapters: [{{type: forward}}]}}
+"""
+    ) as execution:
+        for number in range(3):
+            execution.publish_nowait("a", number)
+        routes = (await execution.wait()).routes
+    assert (routes["b"].completed, routes["c"].completed) == expected
+    assert routes["a"].emitted == sum(expected)

@@ -98,7 +98,9 @@ async def test_a_held_message_is_held_since_its_own_beginning(before, autojump_c
 
 async def test_a_message_that_has_waited_is_held_since_it_began_and_not_since_it_went_on(autojump_clock):
     async def stage(context):
-        await trio.sleep(4)
+        with trio.move_on_after(2):
+            await trio.sleep_forever()
+        await trio.sleep(2)
         await trio.sleep(4)
 
     async with running(ONE_AT_A_TIME, adapters={"stage": stage}, seams=Simulation(1).seams) as execution:
