@@ -9,9 +9,10 @@ from support.pipelines import running
 SHARED = "routes: {r: {inbound: {concurrency: 1, queue: /queue/q}, adapters: [{type: stage}]}}"
 
 
-async def values_of(subscription):
+async def values_of(subscription, settles):
     deliveries = await subscription.receive(10)
-    await subscription.settle(deliveries)
+    if settles:
+        await subscription.settle(deliveries)
     return [delivery.message.value() for delivery in deliveries]
 
 
@@ -21,7 +22,10 @@ async def stuck(context):
 
 @pytest.mark.parametrize("occupied", ["paused", "busy"])
 @pytest.mark.parametrize("attached", ["before", "after"])
-async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_message(occupied, attached, autojump_clock):
+@pytest.mark.parametrize("settles", [True, False])
+async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_message(
+    occupied, attached, settles, autojump_clock
+):
     async with running(SHARED, adapters={"stage": stuck}, seconds=100) as execution:
         if occupied == "paused":
             execution.pause()
@@ -31,16 +35,16 @@ async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_messa
         if attached == "after":
             execution.publish_nowait("r", 0)
             await trio.testing.wait_all_tasks_blocked()
-        async with execution.subscribe("/queue/q", prefetch=1) as subscription:
+        async with execution.subscribe("/queue/q", prefetch=10) as subscription:
             if attached == "before":
                 execution.publish_nowait("r", 0)
                 await trio.testing.wait_all_tasks_blocked()
-            assert await values_of(subscription) == [0]
+            assert await values_of(subscription, settles) == [0]
             for number in range(1, 4):
                 got = []
 
                 async def receive(got=got):
-                    got += await values_of(subscription)
+                    got += await values_of(subscription, settles)
 
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(receive)
