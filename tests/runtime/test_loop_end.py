@@ -122,3 +122,24 @@ routes:
     assert report.status == "completed"
     assert report.routes["r"].failed == 3
     assert {failure.stage for failure in report.failures} == {"asks"}
+
+
+async def test_the_last_acknowledgement_of_a_consumer_from_outside_ends_an_execution(autojump_clock):
+    """It is told of it: nothing else moves any more, and the consumer stays."""
+    async with running("routes: {r: {inbound: {queue: /queue/q}, adapters: [{type: forward}]}}") as execution:
+        execution.pause()
+        await execution.publish("r", 0)
+        async with execution.subscribe("/queue/q") as subscription, trio.open_nursery() as nursery:
+            deliveries = await subscription.receive(1)
+            execution.resume()
+            ended = []
+
+            async def wait():
+                ended.append(await execution.wait())
+
+            nursery.start_soon(wait)
+            await trio.sleep(5)
+            assert ended == []
+            await subscription.settle(deliveries)
+            await trio.sleep(5)
+            assert [report.status for report in ended] == ["completed"]
