@@ -241,8 +241,9 @@ async def test_an_adapter_that_awaits_what_trio_does_not_know_is_told_and_may_go
         adapters={"stage": stage, "seen": seen.adapter()},
         seams=Simulation(1).seams,
     ) as execution:
-        for number in range(2):
-            await execution.publish("r", number)
+        for number in range(2):  # a turn each
+            execution.publish_nowait("r", number)
+            await trio.testing.wait_all_tasks_blocked()
         await trio.sleep(5)
         assert [held.seconds for held in execution.held()] == pytest.approx([5 if copes else 2], abs=0.001)
         report = await execution.wait()
