@@ -116,3 +116,36 @@ routes:
         routes = (await execution.wait()).routes
     assert (routes["b"].completed, routes["c"].completed) == expected
     assert routes["a"].emitted == sum(expected)
+
+
+def publishers(execution):
+    return {
+        "publish": lambda: execution.publish("r", 0),
+        "publish_batch": lambda: execution.publish_batch("r", [0, 1]),
+    }
+
+
+@pytest.mark.parametrize("how", ["publish", "publish_batch"])
+async def test_a_cancelled_publisher_publishes_nothing(how):
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        execution.pause()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await publishers(execution)[how]()
+        assert scope.cancelled_caught
+        assert execution.statistics().routes["r"].waiting == 0
+        await execution.cancel()
+
+
+@pytest.mark.parametrize("how", ["publish", "publish_batch"])
+async def test_a_publisher_that_is_cancelled_when_it_has_published_hears_of_its_ids(how):
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        execution.pause()
+        ids = None
+        with trio.CancelScope() as scope:
+            execution._processors["r"].lane.inbox.listen(scope.cancel)  # as soon as something arrives
+            ids = await publishers(execution)[how]()
+        assert scope.cancel_called
+        assert not scope.cancelled_caught
+        assert ids is not None
+        await execution.cancel()
