@@ -164,3 +164,49 @@ async def test_impossible_sizes_are_refused():
     async with queue.subscribe("/queue/q", "s", 1, 1) as subscription:
         with pytest.raises(ValueError, match="max_messages=0"):
             await subscription.receive(0)
+
+
+async def test_what_one_consumer_gives_back_another_one_that_waits_gets():
+    queue = MemoryQueue()
+    await queue.publish("/queue/q", message(1))
+    async with queue.subscribe("/queue/q", "s", 1, 10) as one, queue.subscribe("/queue/q", "s", 1, 10) as two:
+        [delivery] = await one.receive(1)
+        got = []
+
+        async def receive():
+            got.extend(values(await two.receive(1)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            assert got == []
+            await one.settle([], [Nack(delivery)])
+        assert got == [1]
+
+
+async def test_a_queue_that_is_discarded_holds_up_none_of_its_publishers():
+    queue = MemoryQueue()
+    async with queue.subscribe("/queue/q", "s", 1, 1):
+        queue.publish_nowait("/queue/q", message(0))
+        async with trio.open_nursery() as nursery:
+            for number in range(1, 4):
+                nursery.start_soon(queue.publish, "/queue/q", message(number))
+            await trio.testing.wait_all_tasks_blocked()
+            queue.discard("/queue/q")
+
+
+@pytest.mark.parametrize("full", ["x", "y"])
+async def test_a_message_that_one_subscription_of_a_topic_has_no_room_for_goes_to_none(full):
+    queue = MemoryQueue()
+    async with (
+        queue.subscribe("/topic/t", "x", 10, 1 if full == "x" else 5) as x,
+        queue.subscribe("/topic/t", "y", 10, 1 if full == "y" else 5) as y,
+    ):
+        queue.publish_nowait("/topic/t", message(1))
+        with pytest.raises(QueueFullError):
+            queue.publish_nowait("/topic/t", message(2))
+        with trio.move_on_after(0.01) as scope:
+            await queue.publish("/topic/t", message(3))
+        assert scope.cancelled_caught
+        assert values(await x.receive(10)) == [1]
+        assert values(await y.receive(10)) == [1]

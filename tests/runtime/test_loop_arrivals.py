@@ -9,9 +9,10 @@ from support.pipelines import running
 SHARED = "routes: {r: {inbound: {concurrency: 1, queue: /queue/q}, adapters: [{type: stage}]}}"
 
 
-async def values_of(subscription):
+async def values_of(subscription, settles):
     deliveries = await subscription.receive(10)
-    await subscription.settle(deliveries)
+    if settles:
+        await subscription.settle(deliveries)
     return [delivery.message.value() for delivery in deliveries]
 
 
@@ -21,7 +22,10 @@ async def stuck(context):
 
 @pytest.mark.parametrize("occupied", ["paused", "busy"])
 @pytest.mark.parametrize("attached", ["before", "after"])
-async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_message(occupied, attached, autojump_clock):
+@pytest.mark.parametrize("settles", [True, False])
+async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_message(
+    occupied, attached, settles, autojump_clock
+):
     async with running(SHARED, adapters={"stage": stuck}, seconds=100) as execution:
         if occupied == "paused":
             execution.pause()
@@ -31,16 +35,16 @@ async def test_a_consumer_beside_a_route_that_takes_nothing_hears_of_every_messa
         if attached == "after":
             execution.publish_nowait("r", 0)
             await trio.testing.wait_all_tasks_blocked()
-        async with execution.subscribe("/queue/q", prefetch=1) as subscription:
+        async with execution.subscribe("/queue/q", prefetch=10) as subscription:
             if attached == "before":
                 execution.publish_nowait("r", 0)
                 await trio.testing.wait_all_tasks_blocked()
-            assert await values_of(subscription) == [0]
+            assert await values_of(subscription, settles) == [0]
             for number in range(1, 4):
                 got = []
 
                 async def receive(got=got):
-                    got += await values_of(subscription)
+                    got += await values_of(subscription, settles)
 
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(receive)
@@ -95,3 +99,53 @@ routes:
     assert (a.completed, a.failed, a.emitted) == (2, 3, 6)
     assert b.received == 4
     assert {failure.error_type for failure in report.failures} == {"QueueFullError"}
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("first", (3, 0)), ("all", (3, 3))])
+async def test_outbounds_without_conditions_get_a_message_each_or_only_the_first_does(mode, expected):
+    async with running(
+        f"""
+routes:
+  a: {{adapters: [{{type: forward}}], outbound: [{{route: b}}, {{route: c}}], outbound_mode: {mode}}}
+  b: {{adapters: [{{type: forward}}]}}
+  c: {{adapters: [{{type: forward}}]}}
+"""
+    ) as execution:
+        for number in range(3):
+            execution.publish_nowait("a", number)
+        routes = (await execution.wait()).routes
+    assert (routes["b"].completed, routes["c"].completed) == expected
+    assert routes["a"].emitted == sum(expected)
+
+
+def publishers(execution):
+    return {
+        "publish": lambda: execution.publish("r", 0),
+        "publish_batch": lambda: execution.publish_batch("r", [0, 1]),
+    }
+
+
+@pytest.mark.parametrize("how", ["publish", "publish_batch"])
+async def test_a_cancelled_publisher_publishes_nothing(how):
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        execution.pause()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await publishers(execution)[how]()
+        assert scope.cancelled_caught
+        assert execution.statistics().routes["r"].waiting == 0
+        await execution.cancel()
+
+
+@pytest.mark.parametrize("how", ["publish", "publish_batch"])
+async def test_a_publisher_that_is_cancelled_when_it_has_published_hears_of_its_ids(how):
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        execution.pause()
+        ids = None
+        with trio.CancelScope() as scope:
+            execution._processors["r"].lane.inbox.listen(scope.cancel)  # as soon as something arrives
+            ids = await publishers(execution)[how]()
+        assert scope.cancel_called
+        assert not scope.cancelled_caught
+        assert ids is not None
+        await execution.cancel()

@@ -108,3 +108,32 @@ async def test_children_are_neither_pulled_nor_begun_while_their_route_is_paused
         report = await execution.wait()
     assert sorted(seen) == list(range(10))
     assert report.routes["r"].completed == 1
+
+
+async def test_a_full_cycle_of_which_a_route_is_paused_is_not_taken_for_stuck(autojump_clock):
+    """Nobody in it moves, but somebody will: who asks again meanwhile must not go over a capacity."""
+
+    async def count_down(context):
+        return AdapterResult(message=context.message - 1) if context.message else None
+
+    async with running(
+        """
+routes:
+  a: {inbound: {capacity: 3, concurrency: 1}, adapters: [{type: forward}], outbound: [{route: b}]}
+  b: {inbound: {capacity: 3, concurrency: 1}, adapters: [{type: count_down}], outbound: [{route: a}]}
+""",
+        adapters={"count_down": count_down},
+    ) as execution:
+        execution.pause("b")
+        for _ in range(6):
+            await execution.publish("a", 2)
+            await trio.testing.wait_all_tasks_blocked()
+        for _ in range(3):
+            execution.pause("a")
+            execution.resume("a")
+            await trio.testing.wait_all_tasks_blocked()
+        assert [route.waiting for route in execution.statistics().routes.values()] == [3, 3]
+        execution.resume("b")
+        report = await execution.wait()
+    assert report.routes["b"].filtered == 6
+    assert_books_balance(report)

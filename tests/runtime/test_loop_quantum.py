@@ -46,6 +46,8 @@ def stages(clock, cost, says, total):
             return AdapterResult(message=1, headers={"seen": True})
         if says == "again":
             return AdapterResult.forward() if clock.done < total else None
+        if says == "again with headers":
+            return AdapterResult(message=1, headers={"seen": True}) if clock.done < total else None
         return None
 
     async def emit(context):
@@ -58,8 +60,8 @@ async def jumps(cost, says, total, concurrency=1):
     """How many messages were handled between each two turns of another task."""
     clock = CountedClock()
     emits = "{type: emit}, " if says == "children" else ""
-    outbound = ", outbound: [{route: r}]" if says == "again" else ""
-    inputs = 1 if says in ("children", "again") else total
+    outbound = ", outbound: [{route: r}]" if says.startswith("again") else ""
+    inputs = total if says in ("nothing", "headers", "error") else 1
     progress = [0]
     async with running(
         f"processor: {{quantum_microseconds: 100}}\norchestrator: {{max_recorded_failures: 1}}\nroutes: {{r: {{"
@@ -78,12 +80,17 @@ async def jumps(cost, says, total, concurrency=1):
     return [after - before for before, after in itertools.pairwise(progress)]
 
 
-@pytest.mark.parametrize("says", ["nothing", "headers", "error", "children", "again"])
+LATE = pytest.mark.xfail(reason="the clock is not read when a turn ends with a message that Python has ended")
+
+
+@pytest.mark.parametrize(
+    "says", ["nothing", "headers", "error", "children", "again", pytest.param("again with headers", marks=LATE)]
+)
 async def test_a_quantum_ends_by_time(says):
     assert max(await jumps(COST_NS, says, 100)) <= 2 * QUANTUM
 
 
-@pytest.mark.parametrize("says", ["nothing", "headers", "error", "children", "again"])
+@pytest.mark.parametrize("says", ["nothing", "headers", "error", "children", "again", "again with headers"])
 async def test_a_quantum_ends_by_count_when_the_clock_stands_still(says):
     measured = await jumps(0, says, 3 * MAX_TURNS)
     assert max(measured) <= 2 * (MAX_TURNS + TURN)
