@@ -186,13 +186,13 @@ async def test_what_one_consumer_gives_back_another_one_that_waits_gets():
 
 async def test_a_queue_that_is_discarded_holds_up_none_of_its_publishers():
     queue = MemoryQueue()
-    async with queue.subscribe("/queue/q", "s", 1, 1):
-        queue.publish_nowait("/queue/q", message(0))
+    async with queue.subscribe("exec:1:/queue/q", "s", 1, 1):
+        queue.publish_nowait("exec:1:/queue/q", message(0))
         async with trio.open_nursery() as nursery:
             for number in range(1, 4):
-                nursery.start_soon(queue.publish, "/queue/q", message(number))
+                nursery.start_soon(queue.publish, "exec:1:/queue/q", message(number))
             await trio.testing.wait_all_tasks_blocked()
-            queue.discard("/queue/q")
+            queue.discard("exec:1:")
 
 
 @pytest.mark.parametrize("full", ["x", "y"])

@@ -80,12 +80,7 @@ async def jumps(cost, says, total, concurrency=1):
     return [after - before for before, after in itertools.pairwise(progress)]
 
 
-LATE = pytest.mark.xfail(reason="the clock is not read when a turn ends with a message that Python has ended")
-
-
-@pytest.mark.parametrize(
-    "says", ["nothing", "headers", "error", "children", "again", pytest.param("again with headers", marks=LATE)]
-)
+@pytest.mark.parametrize("says", ["nothing", "headers", "error", "children", "again", "again with headers"])
 async def test_a_quantum_ends_by_time(says):
     assert max(await jumps(COST_NS, says, 100)) <= 2 * QUANTUM
 

@@ -13,7 +13,6 @@ from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.pipelines import Recorder, running
 
-LATE = pytest.mark.xfail(reason="the clock is not read when a turn ends with a message that Python has ended")
 ONE_AT_A_TIME = "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: stage}]}}"
 
 
@@ -219,7 +218,7 @@ routes:
         await execution.wait()
 
 
-@pytest.mark.parametrize("copes", [True, pytest.param(False, marks=LATE)])
+@pytest.mark.parametrize("copes", [True, False])
 async def test_an_adapter_that_awaits_what_trio_does_not_know_is_told_and_may_go_on(copes, autojump_clock):
     @types.coroutine
     def foreign():

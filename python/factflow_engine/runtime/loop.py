@@ -478,10 +478,10 @@ class Loop:
                     await self._fan_out(worker, lane, child, emitting)
                 elif family is not None:
                     settlement.end_child(lane, family)
-            if alone or not worker.left:
+            if alone:
                 return
             worker.since_ns = self._now()
-            if worker.since_ns > worker.until_ns:
+            if not worker.left or worker.since_ns > worker.until_ns:
                 return
             begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
 
