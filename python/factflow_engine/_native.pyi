@@ -632,6 +632,10 @@ class MessageContext:
         """The stage's place in the route."""
 
     @property
+    def begun_ns(self) -> int:
+        """When this attempt at the route began, in the loop's time."""
+
+    @property
     def frame(self) -> Frame:
         """The message as it came."""
 

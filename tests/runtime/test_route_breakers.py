@@ -1,5 +1,7 @@
 """Circuit breakers in routes: what waits for one spends no attempt, others flow, a route whose work all waits pauses."""
 
+import itertools
+
 import trio
 
 from factflow_protocols import AdapterResult
@@ -115,3 +117,32 @@ async def test_time_outs_count_as_failures(autojump_clock):
         assert execution.circuits()["r/stuck"].states == {"open": 1}
         report = await execution.wait()
     assert report.routes["r"].failed == 2
+
+
+async def test_an_error_that_says_when_to_come_back_keeps_its_breaker_open(autojump_clock):
+    class BusyError(Exception):
+        retry_after_seconds = 30
+
+    calls = []
+
+    async def busy(context):
+        calls.append(trio.current_time())
+        if len(calls) < 3:
+            raise BusyError
+        return AdapterResult.forward()
+
+    async with running(
+        """
+routes:
+  r:
+    adapters: [{type: busy, circuit_breaker: {retry_after: open, wait_jitter: 0, minimum_calls: 2}}]
+    error_handling: {max_retries: 5, retry_delay_seconds: 0, jitter: none}
+""",
+        adapters={"busy": busy},
+        seams=seams_on_trio_time(),
+        seconds=100,
+    ) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.routes["r"].completed == 1
+    assert [round(after - before) for before, after in itertools.pairwise(calls)] == [30, 30]

@@ -35,11 +35,19 @@ class CircuitBreakerSection(Protocol):
     @property
     def max_wait_duration_seconds(self) -> float: ...  # noqa: D102
     @property
+    def wait_jitter(self) -> float: ...  # noqa: D102
+    @property
     def permitted_calls_in_half_open(self) -> int: ...  # noqa: D102
     @property
     def max_half_open_seconds(self) -> float | None: ...  # noqa: D102
     @property
+    def after_half_open(self) -> Literal["open", "closed"]: ...  # noqa: D102
+    @property
     def half_open_lease_seconds(self) -> float | None: ...  # noqa: D102
+    @property
+    def retry_after(self) -> Literal["extend", "open", "ignore"]: ...  # noqa: D102
+    @property
+    def max_retry_after_seconds(self) -> float: ...  # noqa: D102
     @property
     def record_errors(self) -> Sequence[str]: ...  # noqa: D102
     @property
@@ -149,9 +157,13 @@ class CircuitBreakerSettings:
             wait_duration_seconds=section.wait_duration_seconds,
             wait_multiplier=section.wait_multiplier,
             max_wait_duration_seconds=section.max_wait_duration_seconds,
+            wait_jitter=section.wait_jitter,
             permitted_calls_in_half_open=section.permitted_calls_in_half_open,
             max_half_open_seconds=section.max_half_open_seconds,
+            after_half_open=section.after_half_open,
             half_open_lease_seconds=section.half_open_lease_seconds,
+            retry_after=section.retry_after,
+            max_retry_after_seconds=section.max_retry_after_seconds,
             record_errors=tuple(section.record_errors),
             ignore_errors=tuple(section.ignore_errors),
         )

@@ -52,6 +52,26 @@ def in_time(call: StageCall, seconds: float) -> StageCall:
     return timed
 
 
+class RouteTimeoutError(TimeoutError):
+    """An attempt at a route took longer than the route's `timeout_seconds`."""
+
+    def __init__(self, route: str, seconds: float) -> None:
+        super().__init__(f"the attempt was not through route {route!r} within its timeout_seconds: {seconds:g}")
+
+
+def in_route_time(call: StageCall, seconds: float, clock: Clock) -> StageCall:
+    """A call that must end so long after the attempt at its route began."""
+
+    async def timed(context: MessageContext) -> AdapterResult | None:
+        left = seconds - (clock.monotonic_ns() - context.begun_ns) / 1e9
+        if left > 0:
+            with trio.move_on_after(left):
+                return await call(context)
+        raise RouteTimeoutError(context.route, seconds)
+
+    return timed
+
+
 def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
     """A call that must end so long after its message was published."""
 
@@ -89,7 +109,9 @@ class Guard:
             self._breaker = resilience.CircuitBreaker(section, name=name, clock=clock, randomness=randomness)
             self.events = self._breaker.events
         else:
-            self._breakers = resilience.DomainMetrics(section, name=name, clock=clock, randomness=randomness)
+            self._breakers = resilience.DomainMetrics(
+                section, name=name, clock=clock, randomness=randomness, max_keys=section.max_keys
+            )
             self.events = self._breakers.events
 
     def metrics(self) -> AdapterCircuitMetrics:

@@ -411,6 +411,7 @@ class Loop:
 
     async def _carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
         carrier = lane.carrier
+        worker.since_ns = self._now()
         if child.result is None:
             await self._carry(worker, lane, child, carrier.begin, worker, child.frame, child.index)
         else:
@@ -517,8 +518,9 @@ class Loop:
                     lane.children.append(child)
                     self._list(lane)
                 else:
+                    since_ns = worker.since_ns
                     await self._carry_child(worker, lane, child)
-                    worker.context = parent
+                    worker.context, worker.since_ns = parent, since_ns
                 worker.turns -= 1
                 if worker.turns <= 0 or self._now() > worker.until_ns:
                     await self._yield(worker)

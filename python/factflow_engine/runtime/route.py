@@ -83,6 +83,7 @@ class ReactiveRouteProcessor:
                     adapter=adapter,
                     condition=compiled(stage.condition),
                     timeout_seconds=stage.timeout_seconds,
+                    route_timeout_seconds=errors.timeout_seconds,
                     deadline_seconds=errors.deadline_seconds,
                     circuit_breaker=stage.circuit_breaker,
                     seams=seams,

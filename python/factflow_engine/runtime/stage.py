@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
 from factflow_engine.native import MessageContext
-from factflow_engine.runtime.guards import Guard, StageCall, by_deadline, in_time
+from factflow_engine.runtime.guards import Guard, StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
 
@@ -53,6 +53,7 @@ class Stage:
         adapter: PipelineAdapter,
         condition: Condition | None,
         timeout_seconds: float | None,
+        route_timeout_seconds: float | None,
         deadline_seconds: float | None,
         circuit_breaker: CircuitBreakerConfig | None,
         seams: Seams,
@@ -74,6 +75,8 @@ class Stage:
                 call, circuit_breaker, name=f"{info.route}/{info.stage}", clock=seams.clock, randomness=seams.randomness
             )
             call = self.guard.call
+        if route_timeout_seconds is not None:
+            call = in_route_time(call, route_timeout_seconds, seams.clock)
         if deadline_seconds is not None:
             call = by_deadline(call, deadline_seconds, seams.clock)
         self.call = call

@@ -36,6 +36,12 @@ class ErrorHandlingConfig(ConfigModel):
     dead_letter_queue: str | None = Field(
         default=None, description="Queue for messages that were given up; without it they end as failed."
     )
+    timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds that one attempt may take through all stages of the route; one that takes longer has failed.",
+    )
     deadline_seconds: float | None = Field(
         default=None,
         gt=0,
@@ -104,6 +110,12 @@ class CircuitBreakerConfig(ConfigModel):
         min_length=1,
         description="Path of a message field; each of its values has a breaker of its own (one a host, say).",
     )
+    max_keys: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Breakers of one stage at most; beyond, the one that was not used for longest is forgotten.",
+    )
     failure_rate_threshold: float = Field(
         default=50.0, gt=0, le=100, description="Per cent of failed calls at which the breaker opens."
     )
@@ -129,11 +141,28 @@ class CircuitBreakerConfig(ConfigModel):
     max_wait_duration_seconds: float = Field(
         default=60.0, ge=0.001, le=86_400, description="Seconds; no wait is longer."
     )
+    wait_jitter: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Up to which part chance shortens a wait, so that breakers that opened together do not try together.",
+    )
+    retry_after: Literal["extend", "open", "ignore"] = Field(
+        default="extend",
+        description="What the retry_after_seconds of an adapter's error does: a breaker that opens stays open so long "
+        "at least; or it opens at once for so long; or nothing.",
+    )
+    max_retry_after_seconds: float = Field(
+        default=3_600.0, ge=0.001, le=86_400, description="Seconds; no wait that an error asks for is longer."
+    )
     permitted_calls_in_half_open: int = Field(
         default=3, ge=1, le=10_000, description="Trial calls that decide whether the breaker closes."
     )
     max_half_open_seconds: float | None = Field(
         default=None, gt=0, le=86_400, description="Seconds of half-open after which it opens again; none: no bound."
+    )
+    after_half_open: Literal["open", "closed"] = Field(
+        default="open", description="What it becomes after max_half_open_seconds."
     )
     half_open_lease_seconds: float | None = Field(
         default=None,

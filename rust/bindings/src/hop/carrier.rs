@@ -148,7 +148,7 @@ impl Carrier {
     ) -> PyResult<u8> {
         let moving = Moving {
             fields: frame.get().0.clone_ref(worker.py()),
-            changes: Changes::default(),
+            changes: Changes::since(worker.borrow().since_ns),
             index,
         };
         Ok(self.run(worker, moving)? as u8)
@@ -165,7 +165,7 @@ impl Carrier {
     ) -> PyResult<u8> {
         let moving = Moving {
             fields: frame.get().0.clone_ref(worker.py()),
-            changes: Changes::default(),
+            changes: Changes::since(worker.borrow().since_ns),
             index,
         };
         self.hold(worker, moving)?;

@@ -192,11 +192,15 @@ impl Carrier {
                 break;
             };
             left -= 1;
-            worker.borrow_mut().left = left;
+            let begun_ns = {
+                let mut worker = worker.borrow_mut();
+                worker.left = left;
+                worker.since_ns
+            };
             self.books.get().received.add(1);
             let moving = Moving {
                 fields,
-                changes: Changes::default(),
+                changes: Changes::since(begun_ns),
                 index: 0,
             };
             let step = self.run(worker, moving)?;

@@ -14,11 +14,15 @@ use pyo3::types::{PyBytes, PyMappingProxy, PyString};
 use crate::codec;
 use crate::frame::{Fields, Frame, Headers, hex, read_headers};
 
-/// What earlier stages have made of a message; None: as it came.
+/// What this attempt has made of a message so far.
 #[derive(Default)]
 pub struct Changes {
+    /// None: as it came.
     pub payload: Option<Py<PyBytes>>,
+    /// None: as they came.
     pub headers: Option<Headers>,
+    /// When the attempt began, in the loop's time.
+    pub begun_ns: i64,
 }
 
 impl Changes {
@@ -26,6 +30,15 @@ impl Changes {
         Self {
             payload: self.payload.as_ref().map(|payload| payload.clone_ref(py)),
             headers: self.headers.as_ref().map(|headers| headers.clone_ref(py)),
+            begun_ns: self.begun_ns,
+        }
+    }
+
+    /// None yet.
+    pub fn since(begun_ns: i64) -> Self {
+        Self {
+            begun_ns,
+            ..Self::default()
         }
     }
 }
@@ -151,6 +164,12 @@ impl MessageContext {
     #[getter]
     fn index(&self) -> usize {
         self.index
+    }
+
+    /// When this attempt at the route began, in the loop's time.
+    #[getter]
+    fn begun_ns(&self) -> i64 {
+        self.changes.begun_ns
     }
 
     /// The frame as it came.
