@@ -19,13 +19,32 @@ def _blocks(language: str) -> list[str]:
 @pytest.mark.timeout(60)
 def test_the_example_prints_what_the_readme_says(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(_blocks("yaml")[0], encoding="utf-8")
-    [program] = _blocks("python")
+    program, _ = _blocks("python")
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.stderr == ""
     assert [ran.stdout] == _blocks("text")
+
+
+@pytest.mark.timeout(60)
+def test_the_example_does_the_same_on_a_durable_queue(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(_blocks("yaml")[0], encoding="utf-8")
+    program, durable = _blocks("python")
+    imported, made, *started = durable.splitlines()
+    in_memory = [line for line in program.splitlines() if line.startswith("    async with") or ".start(config)" in line]
+    for line, instead in zip(in_memory, started, strict=True):
+        program = program.replace(line, "    " + instead)
+    program = program.replace("async def main() -> None:", f"async def main() -> None:\n    {made}")
+    program = program.replace("    for route,", "    await queue.stop()\n    for route,")
+    (tmp_path / "program.py").write_text(f"{imported}\n{program}", encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.stderr == ""
+    assert [ran.stdout] == _blocks("text")
+    assert (tmp_path / "file.db").exists()
 
 
 def test_the_sections_that_the_readme_shows_belong_to_a_pipeline() -> None:

@@ -49,6 +49,7 @@ ERRORS = st.fixed_dictionaries(
         "retry_on": st.lists(st.sampled_from(["OSError", "ValueError"]), max_size=2),
         "dead_letter_queue": st.sampled_from(["/queue/dlq", "/topic/dead"]),
         "deadline_seconds": st.integers(1, 100),
+        "timeout_seconds": st.floats(0.1, 100),
     },
 )
 PRESSURE = st.fixed_dictionaries(
@@ -67,6 +68,10 @@ BREAKER = st.fixed_dictionaries(
         "failure_rate_threshold": st.floats(1, 100),
         "minimum_calls": st.integers(1, 50),
         "max_half_open_seconds": st.none() | st.integers(1, 9),
+        "after_half_open": st.sampled_from(["open", "closed"]),
+        "wait_jitter": st.floats(0, 1),
+        "retry_after": st.sampled_from(["extend", "open", "ignore"]),
+        "max_keys": st.integers(1, 50),
     },
 )
 INHERITED = {

@@ -53,7 +53,7 @@ def test_a_section_has_the_same_defaults():
 
 
 def test_every_field_of_a_section_arrives():
-    """Of those that a breaker has: the key chooses among breakers."""
+    """Of those that a breaker has: the key chooses among breakers, and there are so many."""
     given = {
         "failure_rate_threshold": 10.0,
         "slow_call_rate_threshold": 20.0,
@@ -64,13 +64,17 @@ def test_every_field_of_a_section_arrives():
         "wait_duration_seconds": 6.0,
         "wait_multiplier": 7.0,
         "max_wait_duration_seconds": 80.0,
+        "wait_jitter": 0.5,
+        "retry_after": "open",
+        "max_retry_after_seconds": 90.0,
         "permitted_calls_in_half_open": 9,
         "max_half_open_seconds": 10.0,
+        "after_half_open": "closed",
         "half_open_lease_seconds": 11.0,
         "record_errors": ("A",),
         "ignore_errors": ("B",),
     }
-    assert given.keys() == CircuitBreakerConfig.model_fields.keys() - {"key"}
+    assert given.keys() == CircuitBreakerConfig.model_fields.keys() - {"key", "max_keys"}
     settings = CircuitBreakerSettings.of(CircuitBreakerConfig(**given))
     assert {name: getattr(settings, name) for name in given} == given
     assert CircuitBreakerSettings.of(settings) is settings
