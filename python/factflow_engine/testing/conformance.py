@@ -324,6 +324,36 @@ async def a_stopped_provider_takes_nothing_more(open_queue: OpenQueue) -> None:
         raise ConformanceError("a stopped provider took a consumer")
 
 
+async def the_depth_counts_what_nobody_has_settled(open_queue: OpenQueue) -> None:
+    """Waiting, handed out to whichever consumer, delayed: all of it, and nothing that was acked."""
+    async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        expect(await subscription.depth(), 0, "depth of an empty queue")
+        await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
+        expect(await subscription.depth(), 5, "depth of what waits")
+        first, second, *_ = await take(subscription, 3)
+        expect(await subscription.depth(), 5, "depth with three handed out")
+        async with queue.subscribe(QUEUE, "s", 10, 100) as other:
+            expect(await other.depth(), 5, "depth as another consumer sees it")
+        await subscription.settle([first], [Nack(second, 60)])
+        expect(await subscription.depth(), 4, "depth with one acked and one delayed")
+
+
+async def forgetting_what_is_empty_keeps_what_is_not(open_queue: OpenQueue) -> None:
+    """`forget_empty` forgets nothing that holds a message, and nothing whose name begins otherwise."""
+    async with open_queue() as queue:
+        for name in ("exec:a:/queue/empty", "exec:a:/queue/full", "exec:b:/queue/full"):
+            await queue.publish(name, message(1))
+        async with queue.subscribe("exec:a:/queue/empty", "s", 10, 100) as subscription:
+            await subscription.settle(await take(subscription, 1))
+        await queue.forget_empty("exec:a:")
+        for name in ("exec:a:/queue/full", "exec:b:/queue/full"):
+            async with queue.subscribe(name, "s", 10, 100) as subscription:
+                expect(values(await take(subscription, 1)), [1], f"what {name} held")
+        await queue.publish("exec:a:/queue/empty", message(2))
+        async with queue.subscribe("exec:a:/queue/empty", "s", 10, 100) as subscription:
+            expect(values(await take(subscription, 1)), [2], "what was published to a forgotten queue")
+
+
 QUEUE_CHECKS: Final[tuple[Check, ...]] = (
     messages_come_in_order_and_are_gone_when_acked,
     batches_have_a_status_for_each_message,
@@ -344,5 +374,7 @@ QUEUE_CHECKS: Final[tuple[Check, ...]] = (
     impossible_sizes_are_refused,
     an_error_in_the_body_of_a_subscription_comes_out_as_it_was,
     a_stopped_provider_takes_nothing_more,
+    the_depth_counts_what_nobody_has_settled,
+    forgetting_what_is_empty_keeps_what_is_not,
 )
 """Every check of this module."""

@@ -1,0 +1,221 @@
+"""Executions on a provider that outlives them: going on, draining, errors of the provider, and who waits for whom."""
+
+import pytest
+import trio
+
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
+from support.clocks import seams_on_trio_time
+from support.elsewhere import Connection
+from support.pipelines import Recorder, assert_books_balance, load, registry_of
+
+ONE = "routes: {r: {inbound: {concurrency: 1, prefetch: 2}, adapters: [{type: work}], outbound: [{queue: /queue/out}]}}"
+
+
+class Lives:
+    """Executions of one id, one after the other, on one store."""
+
+    def __init__(self, text, **adapters):
+        self.registry = registry_of(**adapters)
+        self.config = load(self.registry, text)
+        self.store = MemoryQueue()
+        self.connection = None
+
+    def manager(self):
+        self.connection = Connection(self.store)
+        return OrchestratorManager(registry=self.registry, queue=self.connection, seams=seams_on_trio_time())
+
+    async def start(self, manager):
+        return await manager.start(self.config, execution_id="x")
+
+    def held(self, queue):
+        return [frame.value() for line in self.store.targets(f"exec:x:{queue}") for frame in line.frames()]
+
+
+async def test_a_drained_execution_leaves_what_has_not_begun_to_the_next(autojump_clock):
+    work = Recorder(seconds=1)
+    lives = Lives(ONE, work=work.adapter())
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        await execution.publish_batch("r", list(range(10)))
+        await trio.sleep(2.5)
+        report = await execution.drain(60)
+    assert report.status == "cancelled"
+    assert "7 messages stay in the queue" in report.error
+    assert report.routes["r"].completed == 3, "what was in flight ended"
+    assert report.held == ()
+    assert_books_balance(report)
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        report = await execution.wait()
+    assert (report.status, report.routes["r"].received) == ("completed", 7)
+    assert work.seen == list(range(10)), "in their order, each once"
+    assert lives.held("/queue/out") == list(range(10)), "what has left the pipeline stays"
+
+
+async def test_a_drain_with_nothing_left_completes(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        await execution.publish("r", 1)
+        await trio.sleep(1)
+        report = await execution.drain(60)
+    assert (report.status, report.error) == ("completed", None)
+
+
+async def test_init_messages_are_published_once_for_what_goes_on(autojump_clock):
+    work = Recorder(seconds=1)
+    lives = Lives(ONE + "\ninit_message: [{route: r, payload: 1}, {route: r, payload: 2}]", work=work.adapter())
+    for _ in range(2):
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            await trio.sleep(0.5)
+            await execution.cancel()
+    async with lives.manager() as manager:
+        await (await lives.start(manager)).wait()
+    assert work.seen == [1, 2]
+    async with lives.manager() as manager:
+        await (await lives.start(manager)).wait()
+    assert work.seen == [1, 2, 1, 2], "what has completed begins anew"
+
+
+async def test_publishing_returns_once_it_is_stored_and_cannot_be_had_at_once(autojump_clock):
+    lives = Lives(ONE, work=Recorder(seconds=10).adapter())
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        execution.pause()
+        await execution.publish("r", {"n": 1})
+        assert lives.connection.batches == [("exec:x:/queue/r", 1)]
+        with pytest.raises(QueueError, match=r"await publish"):
+            execution.publish_nowait("r", 2)
+        await execution.cancel()
+    assert lives.held("/queue/r") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("when", ["start", "later"])
+async def test_an_error_of_the_provider_fails_the_execution_with_its_cause(autojump_clock, when):
+    lives = Lives(ONE, work=Recorder(seconds=1).adapter())
+    with trio.fail_after(100):
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            await execution.publish("r", 1)
+            if when == "later":
+                await trio.sleep(0.5)
+            lives.connection.error = QueueError("/queue/r", "the disk is on fire")
+            report = await execution.wait()
+    assert report.status == "failed"
+    assert "the disk is on fire" in report.error
+    assert lives.held("/queue/r") == [1], "it was not acknowledged"
+
+
+async def test_a_provider_that_cannot_be_subscribed_is_the_starters_error(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+
+    class Broken(Connection):
+        def subscribe(self, queue, subscription, prefetch, capacity=None):
+            raise QueueError(queue, "cannot be opened")
+
+    with trio.fail_after(100):
+        async with OrchestratorManager(registry=lives.registry, queue=Broken(lives.store)) as manager:
+            with pytest.raises(QueueError, match="cannot be opened"):
+                await lives.start(manager)
+            assert not manager.executions
+
+
+async def test_a_message_is_acknowledged_after_what_it_led_to_whatever_others_wait_for(autojump_clock):
+    text = """
+routes:
+  fast: {adapters: [{type: work}], outbound: [{queue: /queue/near}]}
+  slow: {adapters: [{type: work}], outbound: [{queue: /queue/far}]}
+"""
+    lives = Lives(text, work=Recorder().adapter())
+    async with lives.manager() as manager:
+        lives.connection.publish_seconds = lambda queue: 50 if queue.endswith("/far") else 0.001
+        execution = await lives.start(manager)
+        for route in ("fast", "slow"):
+            await execution.publish(route, route)
+        await trio.sleep(10)
+        [fast], [slow] = (lives.store.targets(f"exec:x:/queue/{route}") for route in ("fast", "slow"))
+        assert (fast.outside, lives.held("/queue/near")) == (0, ["fast"])
+        assert (slow.outside, lives.held("/queue/far")) == (1, []), "ended, and not acknowledged yet"
+        assert execution.statistics().routes["slow"].completed == 1
+        await trio.sleep(50)
+        assert (slow.outside, lives.held("/queue/far")) == (0, ["slow"])
+        report = await execution.wait()
+    assert report.status == "completed"
+
+
+async def test_a_cycle_of_small_queues_does_not_wait_for_itself(autojump_clock):
+    text = """
+routes:
+  a: {inbound: {capacity: 1, prefetch: 1}, adapters: [{type: work}], outbound: [{route: b, condition: {field: n, operator: lt, value: 6}}]}
+  b: {inbound: {capacity: 1, prefetch: 1}, adapters: [{type: twice}], outbound: [{route: a}]}
+"""
+
+    async def twice(context):
+        return AdapterResult(emitted=[{"n": context.message["n"] + 1}] * 2)
+
+    lives = Lives(text, work=Recorder().adapter(), twice=twice)
+    with trio.fail_after(1000):
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            await execution.publish("a", {"n": 0})
+            report = await execution.wait()
+    assert report.status == "completed"
+    assert report.routes["a"].received == 2**7 - 1
+
+
+async def test_two_routes_share_a_queue_and_each_subscription_of_a_topic_gets_all(autojump_clock):
+    text = """
+routes:
+  one: {inbound: {queue: /queue/shared, prefetch: 1}, adapters: [{type: work}], outbound: [{queue: /topic/t}]}
+  two: {inbound: {queue: /queue/shared, prefetch: 1}, adapters: [{type: work}], outbound: [{queue: /topic/t}]}
+  left: {inbound: {queue: /topic/t}, adapters: [{type: work}]}
+  right: {inbound: {queue: /topic/t}, adapters: [{type: work}]}
+"""
+    lives = Lives(text, work=Recorder(seconds=1).adapter())
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        await execution.publish_batch("one", list(range(8)))
+        report = await execution.wait()
+    routes = report.routes
+    assert routes["one"].completed + routes["two"].completed == 8
+    assert routes["one"].completed
+    assert routes["two"].completed
+    assert routes["left"].completed == routes["right"].completed == 8
+
+
+async def test_what_a_stateful_stage_says_in_the_end_is_stored(autojump_clock):
+    class Count(StatefulAdapter):
+        number = 0
+
+        async def process(self, context):
+            self.number += 1
+
+        async def finish(self):
+            return AdapterResult(message=self.number)
+
+    lives = Lives(ONE, work=Count)
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        await execution.publish_batch("r", list(range(5)))
+        report = await execution.wait()
+    assert report.status == "completed"
+    assert lives.held("/queue/out") == [5]
+
+
+@pytest.mark.parametrize("execution_id", ["", "a b", "a:b", "x" * 65, "../x"])
+async def test_an_id_that_cannot_be_one_is_refused(execution_id):
+    lives = Lives(ONE, work=Recorder().adapter())
+    async with lives.manager() as manager:
+        with pytest.raises(ValueError, match="1 to 64 letters"):
+            await manager.start(lives.config, execution_id=execution_id)
+
+
+async def test_an_id_that_is_running_is_refused(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+    async with lives.manager() as manager:
+        await lives.start(manager)
+        with pytest.raises(ValueError, match="running already"):
+            await lives.start(manager)
