@@ -205,6 +205,89 @@ async def test_what_a_stateful_stage_says_in_the_end_is_stored(autojump_clock):
     assert lives.held("/queue/out") == [5]
 
 
+@pytest.mark.parametrize("far", ["first", "second", "dead"])
+async def test_every_queue_that_a_message_went_to_must_have_taken_it(autojump_clock, far):
+    text = """
+routes:
+  r:
+    adapters: [{type: work}]
+    outbound: [{queue: /queue/first}, {queue: /queue/second}]
+    error_handling: {dead_letter_queue: /queue/dead}
+"""
+
+    async def work(context):
+        if far == "dead":
+            raise ValueError
+        return AdapterResult.forward()
+
+    lives = Lives(text, work=work)
+    async with lives.manager() as manager:
+        lives.connection.publish_seconds = lambda queue: 50 if queue.endswith(far) else 0.001
+        execution = await lives.start(manager)
+        await execution.publish("r", 1)
+        [inbound] = lives.store.targets("exec:x:/queue/r")
+        await trio.sleep(10)
+        assert inbound.outside == 1
+        await trio.sleep(50)
+        assert inbound.outside == 0
+
+
+async def test_an_execution_completes_when_its_last_words_are_stored(autojump_clock):
+    class Last(StatefulAdapter):
+        async def process(self, context):
+            return None
+
+        async def finish(self):
+            return AdapterResult(message="last")
+
+    lives = Lives(ONE, work=Last)
+    async with lives.manager() as manager:
+        lives.connection.publish_seconds = lambda queue: 50 if queue.endswith("/out") else 0.001
+        execution = await lives.start(manager)
+        await execution.publish("r", 1)
+        assert (await execution.wait()).status == "completed"
+    assert lives.held("/queue/out") == ["last"]
+
+
+async def test_an_execution_waits_for_what_another_process_may_give_back(autojump_clock):
+    work = Recorder()
+    lives = Lives(ONE, work=work.adapter())
+    async with trio.open_nursery() as nursery:
+
+        async def other(task_status=trio.TASK_STATUS_IGNORED):
+            async with lives.store.subscribe("exec:x:/queue/r", "other", 1) as subscription:
+                await subscription.receive(1)
+                task_status.started()
+                await trio.sleep(100)
+
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            execution.pause()
+            await execution.publish("r", 1)
+            await execution.cancel()
+        await nursery.start(other)
+        began = trio.current_time()
+        async with lives.manager() as manager:
+            await (await lives.start(manager)).wait()
+    assert work.seen == [1]
+    assert trio.current_time() - began >= 100
+
+
+async def test_what_has_ended_before_a_cancellation_is_not_done_again(autojump_clock):
+    work = Recorder()
+    lives = Lives(ONE, work=work.adapter())
+    async with lives.manager() as manager:
+        lives.connection.publish_seconds = lambda queue: 2 if queue.endswith("/out") else 0.001
+        execution = await lives.start(manager)
+        await execution.publish("r", 1)
+        await trio.sleep(1)
+        report = await execution.cancel()
+    assert report.routes["r"].completed == 1
+    async with lives.manager() as manager:
+        await (await lives.start(manager)).wait()
+    assert work.seen == [1]
+
+
 @pytest.mark.parametrize("execution_id", ["", "a b", "a:b", "x" * 65, "../x"])
 async def test_an_id_that_cannot_be_one_is_refused(execution_id):
     lives = Lives(ONE, work=Recorder().adapter())
