@@ -109,6 +109,24 @@ async def test_an_error_of_the_provider_fails_the_execution_with_its_cause(autoj
     assert lives.held("/queue/r") == [1], "it was not acknowledged"
 
 
+@pytest.mark.parametrize("call", ["depth", "forget_empty", "init"])
+async def test_errors_where_nothing_is_carried_are_the_reports(autojump_clock, call):
+    lives = Lives(ONE + "\ninit_message: {route: r, payload: 1}" * (call == "init"), work=Recorder().adapter())
+    with trio.fail_after(100):
+        async with lives.manager() as manager:
+            if call == "init":
+                lives.connection.error = QueueError("/queue/r", "the disk is on fire")
+            execution = await manager.start(lives.config)
+            lives.connection.fail(call, QueueError("/queue/r", "the disk is on fire"))
+            report = await execution.wait()
+    if call == "forget_empty":
+        assert report.status == "completed"
+        assert ["the disk is on fire" in text for text in report.close_errors] == [True]
+    else:
+        assert report.status == "failed"
+        assert "the disk is on fire" in report.error
+
+
 async def test_a_provider_that_cannot_be_subscribed_is_the_starters_error(autojump_clock):
     lives = Lives(ONE, work=Recorder().adapter())
 

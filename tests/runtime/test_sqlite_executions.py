@@ -1,5 +1,7 @@
 """Executions on a real file: what outlives them there, and what does not."""
 
+import trio
+
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.manager import OrchestratorManager
@@ -28,11 +30,34 @@ async def test_an_execution_that_completes_leaves_what_has_left_the_pipeline_and
     config = load(registry, TOPIC.replace("/topic/t", "/queue/r"))
     queue = SqliteQueue(settings(tmp_path / "q.db"))
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
-        for number in range(3):
-            execution = await manager.start(config, execution_id=f"x{number}")
+        prefixes = []
+        for _ in range(3):
+            execution = await manager.start(config)
+            prefixes.append(f"exec:{execution.id}:")
             ids = await execution.publish_batch("r", [1, 2])
             assert len(set(ids)) == 2
             await execution.wait()
     statistics = await queue.administration.statistics()
-    assert {line.queue: line.waiting for line in statistics.lines} == {f"exec:x{n}:/queue/out": 2 for n in range(3)}
+    assert {line.queue: line.waiting for line in statistics.lines} == {f"{prefix}/queue/out": 2 for prefix in prefixes}
     await queue.stop()
+
+
+async def test_two_executions_of_one_id_share_the_work_and_neither_ends_the_other(tmp_path):
+    one, other = Recorder(), Recorder()
+    here, there = (SqliteQueue(settings(tmp_path / "q.db")) for _ in range(2))
+    text = "routes: {r: {inbound: {prefetch: 2}, adapters: [{type: work}]}}"
+    with trio.fail_after(60):
+        registry = registry_of(work=other.adapter())
+        async with OrchestratorManager(registry=registry, queue=there) as manager:
+            stays = await manager.start(load(registry, text), execution_id="x")
+            registry = registry_of(work=one.adapter())
+            async with OrchestratorManager(registry=registry, queue=here) as second:
+                goes = await second.start(load(registry, text), execution_id="x")
+                for number in range(50):
+                    await goes.publish("r", number)
+                assert (await goes.wait()).status == "completed"
+            await stays.publish("r", 50)
+            assert (await stays.wait()).status == "completed"
+    assert sorted([*one.seen, *other.seen]) == list(range(51))
+    await here.stop()
+    await there.stop()

@@ -20,6 +20,10 @@ class Connection:
         self.is_cut = False
         self.error: Exception | None = None
         self.batches = []
+        self.failing = {}  # calls to the errors that they raise
+
+    def fail(self, call, error):
+        self.failing[call] = error
 
     def cut(self):
         self.is_cut = True
@@ -45,6 +49,8 @@ class Connection:
             yield ConnectedSubscription(inner, self)
 
     async def forget_empty(self, prefix):
+        if "forget_empty" in self.failing:
+            raise self.failing["forget_empty"]
         await self.store.forget_empty(prefix)
 
     async def stop(self):
@@ -73,4 +79,6 @@ class ConnectedSubscription:
         return self.inner.statistics()
 
     async def depth(self):
+        if "depth" in self.connection.failing:
+            raise self.connection.failing["depth"]
         return await self.inner.depth()

@@ -126,6 +126,7 @@ class OrchestratorManager:
             )
         if len(self._executions) >= self._limit:
             raise TooManyConcurrentExecutionsError(self._limit)
+        may_go_on = execution_id is not None
         if execution_id is None:
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
         elif not is_execution_id(execution_id):
@@ -139,6 +140,7 @@ class OrchestratorManager:
             operators=self._operators,
             provider=self._provider,
             seams=self._seams,
+            may_go_on=may_go_on,
         )
         self._executions[execution.id] = execution
         await self._nursery.start(self._run, execution, publish_init)

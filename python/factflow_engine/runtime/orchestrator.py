@@ -74,6 +74,7 @@ class PipelineOrchestrator:
         operators: OperatorRegistry | None,
         provider: QueueProtocol,
         seams: Seams,
+        may_go_on: bool = False,
     ) -> None:
         refuse_unsupported(config)
         self.id: Final = execution_id
@@ -82,6 +83,7 @@ class PipelineOrchestrator:
         self._seams = seams
         self._started_ns = seams.clock.monotonic_ns()
         self._provider = provider
+        self._may_go_on = may_go_on  # whether another execution may have the same id
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
         self._error: str | None = None
@@ -369,8 +371,9 @@ class PipelineOrchestrator:
                         await self._live(publish_init=publish_init, task_status=task_status)
                 finally:
                     if self._relay is not None:
-                        completed = self._status is ExecutionStatus.COMPLETED
-                        self._relay.end(forget=self._scope.prefix if completed else None)
+                        # An id that somebody chose may be another process's, too: its queues are left, though empty.
+                        forget = self._status is ExecutionStatus.COMPLETED and not self._may_go_on
+                        self._relay.end(forget=self._scope.prefix if forget else None)
                 routes.cancel_scope.cancel()
         finally:
             self._finalise()
@@ -408,12 +411,15 @@ class PipelineOrchestrator:
 
     async def _publish_init(self) -> None:
         """Publish the init messages, unless messages of an earlier execution of this id are left: then it goes on."""
-        if self._relay is not None and await self._relay.depth():
-            return
-        for message in self.config.init_message:
-            frame = self._roots.frame(message.payload, message.headers, message.key)
-            # From inside: also while the execution takes no more from outside.
-            await self._entrance.publish_from_inside(message.route, frame)
+        try:
+            if self._relay is not None and await self._relay.depth():
+                return
+            for message in self.config.init_message:
+                frame = self._roots.frame(message.payload, message.headers, message.key)
+                # From inside: also while the execution takes no more from outside.
+                await self._entrance.publish_from_inside(message.route, frame)
+        except QueueError as error:
+            self._relay_died("publishing the init messages", error)
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
@@ -478,8 +484,11 @@ class PipelineOrchestrator:
 
     def _finalise(self) -> None:
         self._closed = True
-        if self._status in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING):  # cancelled from outside
-            self._status = ExecutionStatus.CANCELLED
+        if self._status in (
+            ExecutionStatus.STARTING,
+            ExecutionStatus.RUNNING,
+        ):  # cancelled from outside, or on the way up
+            self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
         error = self._error
         if error is None and self._status is ExecutionStatus.CANCELLED:
             error = self._end_text
@@ -544,8 +553,12 @@ class PipelineOrchestrator:
             self._fail(text)
 
     def _relay_died(self, what: str, error: BaseException) -> None:
-        logger.error("%s died", what, exc_info=error)
-        self._fail(f"{what} died: {describe(error)}")
+        logger.error("%s failed", what, exc_info=error)
+        text = f"{what} failed: {describe(error)}"
+        if self._status is ExecutionStatus.COMPLETED:
+            self._late_errors.append(text)
+        else:
+            self._fail(text)
 
     def _fail(self, error: str) -> None:
         if self._error is None:

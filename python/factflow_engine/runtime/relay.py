@@ -25,7 +25,7 @@ from factflow_protocols import Delivery, QueueError, QueueProtocol, Subscription
 BATCH: Final = 1_000
 """Messages published at a time, at most."""
 
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 2.0
 """How long the end of an execution waits for what is on its way to the provider. What is late comes again."""
 
 POLL_SECONDS: Final = 0.25
@@ -246,6 +246,7 @@ class Relay:
 
     # -- life ------------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Subscribe, report started, and relay until `end` is called, which must be.
 
@@ -275,7 +276,10 @@ class Relay:
                         await self._flushed()
                 nursery.cancel_scope.cancel()
             if self._prefix_to_forget is not None and not self._broken:
-                await self._provider.forget_empty(self._prefix_to_forget)
+                try:
+                    await self._provider.forget_empty(self._prefix_to_forget)
+                except QueueError as error:
+                    self._died("forgetting its queues", error)
         if problem is not None:
             raise problem
 
@@ -298,12 +302,17 @@ class Relay:
     async def wait_done(self, loop: Loop) -> int:
         """Return when the execution has nothing left to do; how many messages stay with the provider.
 
-        None do, unless the intake was closed. Nothing is awaited between the last look and the return.
+        None do, unless the intake was closed. Nothing is awaited between the last look and the return. Does not return
+        when the provider has failed: the execution has been told, and ends otherwise.
         """
         while True:
             moves = self._moves()
-            if self._is_done(loop):
-                depth = await self.depth()
+            if self._is_done(loop) and not self._broken:
+                try:
+                    depth = await self.depth()
+                except QueueError as error:
+                    self._died("asking what is left", error)
+                    continue
                 if moves != self._moves() or not self._is_done(loop):
                     continue
                 if self._closed or not depth:
@@ -330,6 +339,7 @@ class Relay:
         while not (self._is_empty or self._broken):
             await self._changes.park()
 
+    @trio.lowlevel.enable_ki_protection
     async def _subscribed(
         self, intake: Intake, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -341,6 +351,7 @@ class Relay:
                 raise
             self._died(f"the subscription of {intake.queue!r}", error)
 
+    @trio.lowlevel.enable_ki_protection
     async def _guarded(self, queue: str, run: Callable[[QueueProtocol], Awaitable[None]]) -> None:
         try:
             await run(self._provider)
