@@ -25,6 +25,7 @@ from factflow_engine.errors import (
 )
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.ending import until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
@@ -229,7 +230,8 @@ class PipelineOrchestrator:
         """
         if self._ended.is_set():
             self._refuse_if_closed()
-        return self._scope.subscribe(queue, subscription, prefetch, capacity)
+        subscribing = self._scope.subscribe(queue, subscription, prefetch, capacity)
+        return subscribing if self._relay is None else until_ended(queue, subscribing, self._ended)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
