@@ -45,14 +45,17 @@ class Suspend(PipelineAdapter):
         return AdapterResult.forward()
 
 
-def linear(adapter: str, *, capacity: int, conditions: bool = True, routes: int = 3) -> str:
+def linear(
+    adapter: str, *, capacity: int, conditions: bool = True, routes: int = 3, prefetch: int | None = None
+) -> str:
     """The text of a pipeline of routes in a row, one adapter each."""
+    fetched = "" if prefetch is None else f", prefetch: {prefetch}"
     condition = ", condition: {field: kind, operator: eq, value: order}" if conditions else ""
     lines = ['version: "1.0"', "routes:"]
     for number in range(routes):
         lines += [
             f"  r{number}:",
-            f"    inbound: {{capacity: {capacity}}}",
+            f"    inbound: {{capacity: {capacity}{fetched}}}",
             f"    adapters: [{{type: {adapter}{condition}}}]",
         ]
         if number + 1 < routes:

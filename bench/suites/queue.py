@@ -12,12 +12,16 @@ from tempfile import TemporaryDirectory
 
 import trio
 
+from bench import pipelines
 from bench.baselines import plain_sqlite
 from bench.model import OURS, Case, Scale, Subject, at_most, within
 from bench.timing import CPU, WALL, Stopwatch
 from bench.workloads.messages import of_size
+from factflow_engine import OrchestratorManager
 from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.sqlite import Durability, SqliteQueue, SqliteSettings
+from factflow_protocols import QueueProtocol
 
 BATCH = 500
 PLAIN = "sqlite3 by hand"
@@ -34,9 +38,53 @@ def cases(scale: Scale) -> list[Case]:
     found = []
     for durability in Durability:
         found += [_publishing(batches, durability), _consuming(batches, durability)]
+    found.append(_execution(scale.of(10_000, least=BATCH)))
     found.append(_many(scale.of(4_000, least=100)))
     found.append(_beside_a_busy_thread(_batches(2_000)))
     return found
+
+
+def _execution(count: int) -> Case:
+    """Three routes in a row whose queues are in a file: stored, handed out, carried, stored again, acknowledged."""
+    known = pipelines.registry()
+    text = pipelines.linear("pass", capacity=100_000, prefetch=1_000)
+    payloads = [of_size(100)] * count
+
+    def on(queue: Callable[[Path], QueueProtocol]) -> Callable[[], Mapping[str, float]]:
+        async def run(path: Path) -> Mapping[str, float]:
+            provider = queue(path)
+            config = pipelines.load(text, known)
+            async with OrchestratorManager(registry=known, queue=provider) as manager:
+                execution = await manager.start(config)
+                with Stopwatch() as watch:
+                    for start in range(0, count, BATCH):
+                        await execution.publish_batch("r0", payloads[start : start + BATCH])
+                    report = await execution.wait()
+            await provider.stop()
+            ended = sum(sum(route.outcomes.values()) for route in report.routes.values())
+            return watch.per(ended)
+
+        def measure() -> Mapping[str, float]:
+            with TemporaryDirectory() as folder:
+                return trio.run(run, Path(folder) / "bench.db")
+
+        return measure
+
+    def in_a_file(durability: Durability) -> Callable[[Path], QueueProtocol]:
+        return lambda path: SqliteQueue(SqliteSettings(path=path, durability=durability))
+
+    return Case(
+        name="execution",
+        answers="What does a hop cost whose messages are stored before and after, in an execution of three routes?",
+        metrics=(WALL, CPU),
+        subjects=(
+            Subject(name=OURS, measure=on(in_a_file(Durability.PROCESS)), note="survives a killed process"),
+            Subject(name="ours, power", measure=on(in_a_file(Durability.POWER)), note="survives a power cut"),
+            Subject(name="ours, in memory", measure=on(lambda _: MemoryQueue()), note="survives nothing"),
+        ),
+        targets=(),
+        rounds=5,
+    )
 
 
 def _batches(count: int) -> list[list[Frame]]:

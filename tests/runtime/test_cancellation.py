@@ -9,6 +9,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, StatefulAdapter
+from support.interrupts import CancelAtStep
 from support.pipelines import assert_books_balance, load, registry_of
 
 PIPELINE = """
@@ -27,20 +28,6 @@ routes:
 """
 INPUTS = 4
 CHILDREN = 3
-
-
-class CancelAtStep(trio.abc.Instrument):
-    """Cancels a scope just before trio's n-th step of any task but the main one."""
-
-    def __init__(self, scope, step):
-        self.scope = scope
-        self.left = step
-
-    def before_task_step(self, task):
-        if task is not trio.lowlevel.current_root_task() and "simulate" not in task.name:
-            self.left -= 1
-            if self.left == 0:
-                self.scope.cancel()
 
 
 class Count(StatefulAdapter):

@@ -15,6 +15,7 @@ from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.elsewhere import Connection
 from support.faulty import collect
+from support.interrupts import CancelAtStep
 from support.pipelines import assert_books_balance, load, registry_of
 
 BREAKER = "minimum_calls: 2, sliding_window_size: 4, failure_rate_threshold: 50, wait_duration_seconds: 1"
@@ -81,20 +82,6 @@ def registry():
 
 
 CONFIG = load(registry(), PIPELINE)
-
-
-class CancelAtStep(trio.abc.Instrument):
-    """Cancels a scope just before trio's n-th step of any task but the main one."""
-
-    def __init__(self, scope, step):
-        self.scope = scope
-        self.left = step
-
-    def before_task_step(self, task):
-        if task is not trio.lowlevel.current_root_task() and "simulate" not in task.name:
-            self.left -= 1
-            if self.left == 0:
-                self.scope.cancel()
 
 
 def assert_all_is_given_back(execution):

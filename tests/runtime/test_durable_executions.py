@@ -5,7 +5,7 @@ import trio
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
+from factflow_protocols import AdapterResult, QueueClosedError, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
 from support.elsewhere import Connection
 from support.pipelines import Recorder, assert_books_balance, load, registry_of
@@ -221,6 +221,52 @@ async def test_what_a_stateful_stage_says_in_the_end_is_stored(autojump_clock):
         report = await execution.wait()
     assert report.status == "completed"
     assert lives.held("/queue/out") == [5]
+
+
+async def test_results_are_read_until_the_execution_has_ended(autojump_clock):
+    lives = Lives(ONE, work=Recorder(seconds=1).adapter())
+    read = []
+    with trio.fail_after(100):
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            async with execution.subscribe("/queue/out") as results, trio.open_nursery() as nursery:
+                nursery.start_soon(execution.wait)
+                await execution.publish_batch("r", list(range(5)))
+                with pytest.raises(QueueClosedError):
+                    while True:
+                        deliveries = await results.receive(2)
+                        read += [delivery.message.value() for delivery in deliveries]
+                        if len(read) == 3:
+                            await trio.sleep(50)  # the execution ends meanwhile
+                        await results.settle(deliveries)
+                        assert results.statistics().unsettled == 0
+    assert read == list(range(5))
+
+
+async def test_an_error_while_results_are_read_is_raised_as_it_is(autojump_clock):
+    lives = Lives(ONE, work=Recorder(seconds=1).adapter())
+    async with lives.manager() as manager:
+        execution = await lives.start(manager)
+        async with execution.subscribe("/queue/out") as results:
+            lives.connection.error = QueueError("/queue/out", "the disk is on fire")
+            with pytest.raises(QueueError, match="the disk is on fire"):
+                await results.receive(1)
+        await execution.cancel()
+
+
+async def test_what_nobody_read_before_the_end_is_read_after_it(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+    with trio.fail_after(100):
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            await execution.publish_batch("r", [1, 2])
+            async with execution.subscribe("/queue/out") as results:
+                await execution.wait()
+                deliveries = await results.receive(10)
+                assert [delivery.message.value() for delivery in deliveries] == [1, 2]
+                with pytest.raises(QueueClosedError):
+                    await results.receive(10)
+    assert sorted(lives.held("/queue/out")) == [1, 2], "what was not settled is there"
 
 
 @pytest.mark.parametrize("far", ["first", "second", "dead"])

@@ -13,7 +13,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from support.elsewhere import Connection
-from support.faulty import adapters, as_yaml, collect, faulty_pipelines, frozen, leaves
+from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines
 from support.pipelines import assert_books_balance, load, registry_of
 
 ENDS = ["killed", "cancelled", "abandoned", "drained"]
@@ -109,16 +109,4 @@ def check(routes, lives, inputs, seed):
     assert_books_balance(report)
     for route in report.routes.values():
         assert route.waiting == route.in_flight == route.retrying == route.failed == 0
-    by_id = {}
-    for frame in out:
-        assert by_id.setdefault(frame.message_id, frame.value()) == frame.value(), "a repeat has the same id"
-    arrived = {frozen(frame.value()) for frame in out}
-    expected = set()
-    for number in range(inputs):
-        expected |= leaves(routes, 0, {"id": number, "trail": []})
-    assert arrived <= expected, "nothing spurious, payloads exact, trails whole"
-    buried = set()
-    for letter in dead:
-        position = int(letter.headers["dead_letter"]["route"][1:])
-        buried |= leaves(routes, position, letter.value())
-    assert arrived | buried == expected, "nothing lost"
+    assert_all_is_where_it_must_be(routes, inputs, out, dead)

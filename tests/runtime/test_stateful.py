@@ -155,3 +155,35 @@ async def test_a_stage_is_not_closed_while_its_adapter_still_cleans_up(autojump_
         await trio.sleep(1)
         await execution.cancel()
     assert events == ["message cleaned up", "closed"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(20, "completed"), (40, "failed")])
+async def test_last_words_have_a_budget_of_their_own_while_draining(autojump_clock, seconds, status):
+    class Slow(StatefulAdapter):
+        async def process(self, context):
+            await trio.sleep(0.9)
+
+        async def finish(self):
+            await trio.sleep(seconds)
+
+    async with running("routes: {r: {adapters: [{type: slow}]}}", adapters={"slow": Slow}, seconds=100) as execution:
+        await execution.publish("r", 1)
+        report = await execution.drain(1)
+    assert report.status == status
+    assert report.routes["r"].filtered == 1
+    if status == "failed":
+        assert "finish() did not return within orchestrator.finish_seconds: 30" in report.error
+
+
+async def test_last_words_may_take_long_when_nobody_drains(autojump_clock):
+    class Slow(StatefulAdapter):
+        async def process(self, context):
+            return None
+
+        async def finish(self):
+            await trio.sleep(1000)
+
+    async with running("routes: {r: {adapters: [{type: slow}]}}", adapters={"slow": Slow}, seconds=2000) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.status == "completed"

@@ -169,3 +169,20 @@ async def collect(subscription, into):
             return  # the execution has ended, and all of it was read
         into += [delivery.message for delivery in deliveries]
         await subscription.settle(deliveries)
+
+
+def assert_all_is_where_it_must_be(routes, inputs, out, dead):
+    """What has come out, and what the dead letters would have led to, is what so many inputs lead to."""
+    by_id = {}
+    for frame in out:
+        assert by_id.setdefault(frame.message_id, frame.value()) == frame.value(), "a repeat has the same id"
+    arrived = {frozen(frame.value()) for frame in out}
+    expected = set()
+    for number in range(inputs):
+        expected |= leaves(routes, 0, {"id": number, "trail": []})
+    assert arrived <= expected, "nothing spurious, payloads exact, trails whole"
+    buried = set()
+    for letter in dead:
+        position = int(letter.headers["dead_letter"]["route"][1:])
+        buried |= leaves(routes, position, letter.value())
+    assert arrived | buried == expected, "nothing lost"

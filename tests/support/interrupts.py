@@ -1,4 +1,4 @@
-"""SIGINT at an exact line: raises the real signal when the engine's n-th line since the beginning is about to run.
+"""Interruptions at an exact place: SIGINT at the engine's n-th line, a cancellation at trio's n-th step.
 
 Where random instants find a window of a microsecond once in a million, this visits every line.
 """
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import trio
 
 import factflow_engine
 
@@ -56,3 +58,17 @@ def interruptible() -> Iterator[None]:
     finally:
         sys.settrace(None)
         signal.signal(signal.SIGINT, before)
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope just before trio's n-th step of any task but the main one."""
+
+    def __init__(self, scope, step):
+        self.scope = scope
+        self.left = step
+
+    def before_task_step(self, task):
+        if task is not trio.lowlevel.current_root_task() and "simulate" not in task.name:
+            self.left -= 1
+            if self.left == 0:
+                self.scope.cancel()

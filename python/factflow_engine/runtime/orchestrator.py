@@ -22,11 +22,12 @@ from factflow_engine.errors import (
     ExecutionClosedError,
     ExecutionStartError,
     describe,
-    error_text,
 )
-from factflow_engine.frames import Frame, unpack
+from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.ending import until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
+from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.redaction import Redaction
@@ -35,7 +36,6 @@ from factflow_engine.runtime.report import (
     ExecutionReport,
     ExecutionStatistics,
     ExecutionStatus,
-    FailureRecord,
     HeldMessage,
     RouteStatistics,
 )
@@ -44,16 +44,13 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueError, QueueProtocol, Subscription
+from factflow_protocols import AdapterResult, QueueError, QueueProtocol, StatefulAdapter, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
     from factflow_engine.resilience import AdapterCircuitMetrics
 
 logger = logging.getLogger("factflow_engine.runtime")
-
-PREVIEW_CHARACTERS: Final = 200
-PREVIEW_MAX_BYTES: Final = 65_536
 
 
 class PipelineOrchestrator:
@@ -88,10 +85,10 @@ class PipelineOrchestrator:
         self._status = ExecutionStatus.STARTING
         self._error: str | None = None
         self._end_text = "cancelled before it was drained"
-        self._closed = False
-        self._failures: list[FailureRecord] = []
-        self._failures_omitted = 0
+        self._closed = False  # nothing more is taken from outside
+        self._draining = False
         self._redacted = Redaction(config)
+        self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
         self._late_errors: list[str] = []
         self._last_routes: Mapping[str, RouteStatistics] = {}
         self._stalled: tuple[str, ...] = ()
@@ -233,7 +230,8 @@ class PipelineOrchestrator:
         """
         if self._ended.is_set():
             self._refuse_if_closed()
-        return self._scope.subscribe(queue, subscription, prefetch, capacity)
+        subscribing = self._scope.subscribe(queue, subscription, prefetch, capacity)
+        return subscribing if self._relay is None else until_ended(queue, subscribing, self._ended)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -257,9 +255,12 @@ class PipelineOrchestrator:
 
     @trio.lowlevel.enable_ki_protection
     async def drain(self, timeout: float = math.inf) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
-        """Take no more from outside, complete, and return the report; give up after `timeout` seconds.
+        """Take no more from outside, complete, and return the report; give up work after `timeout` seconds.
 
-        What is still in flight then is cancelled, given back to its queue and named in the report's `held`; the
+        That is the budget of what was begun or waits, retries included. When it is done, each stateful stage has
+        `orchestrator.finish_seconds` for its last words and `orchestrator.close_seconds` to close.
+
+        What is still in flight when the budget is spent is cancelled, given back to its queue and named in the report's `held`; the
         status is `cancelled`. With a durable queue, so is what waits there: it stays for the next execution of this id.
         From outside means through `publish`, whoever calls it, an adapter included; what goes
         from route to route goes on.
@@ -268,7 +269,7 @@ class PipelineOrchestrator:
         """
         if not timeout >= 0:
             raise ValueError(f"drain() needs a timeout of zero or more seconds, got {timeout!r}")
-        self._closed = True
+        self._closed = self._draining = True
         self._entrance.wake_publishers()
         if self._relay is not None:
             self._relay.close_intake()
@@ -456,7 +457,7 @@ class PipelineOrchestrator:
             processor, index, stage = unfinished
             stage.touched = False
             try:
-                result = await stage.stateful.finish() if stage.stateful is not None else None
+                result = await self._finish(stage.stateful) if stage.stateful is not None else None
                 if result is not None:
                     self._loop.inject(processor.lane, self._roots.frame(None), index, _said(result))
             except STOPPABLE as error:
@@ -464,6 +465,20 @@ class PipelineOrchestrator:
                 logger.debug("%s", where, exc_info=error)
                 self._fail(f"{where}: {describe(error)}")
                 await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
+
+    async def _finish(self, stateful: StatefulAdapter) -> AdapterResult | None:
+        """Ask a stage for its last words; while draining they have a budget of their own, and no more.
+
+        Raises:
+            TimeoutError: It was not enough.
+        """
+        if not self._draining:
+            return await stateful.finish()
+        seconds = self.config.orchestrator.finish_seconds
+        self._completing.deadline = max(self._completing.deadline, trio.current_time() + seconds + 1)
+        with trio.move_on_after(seconds):
+            return await stateful.finish()
+        raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {seconds:g}")
 
     def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
         for processor in self._upstream_first:
@@ -499,8 +514,8 @@ class PipelineOrchestrator:
             status=self._status,
             error=error,
             routes=self._last_routes or self._route_statistics(),
-            failures=tuple(self._failures),
-            failures_omitted=self._failures_omitted,
+            failures=tuple(self._failures.records),
+            failures_omitted=self._failures.omitted,
             held=self._loop.given_back,
             close_errors=(
                 *self._late_errors,
@@ -521,27 +536,10 @@ class PipelineOrchestrator:
     def _record_failure(
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
     ) -> None:
-        name = None if stage is None else stage.info.stage
-        logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
-        bounds = self.config.orchestrator
-        if len(self._failures) < bounds.max_recorded_failures:
-            self._failures.append(
-                FailureRecord(
-                    route=lane.id,
-                    stage=name,
-                    error_type=type(error).__name__,
-                    error=self._redacted(error_text(error)),
-                    message_id=frame.message_id.hex(),
-                    correlation_id=frame.correlation_id.hex(),
-                    attempts=frame.attempt,
-                    payload_preview=_preview(frame.payload if payload is None else payload, self._redacted),
-                )
-            )
-        else:
-            self._failures_omitted += 1
-        failed = len(self._failures) + self._failures_omitted
-        if bounds.max_failed_messages is not None and failed > bounds.max_failed_messages:
-            self._fail(f"{failed} messages failed; orchestrator.max_failed_messages is {bounds.max_failed_messages}")
+        failed = self._failures.record(lane, stage, frame, payload, error)
+        most = self.config.orchestrator.max_failed_messages
+        if most is not None and failed > most:
+            self._fail(f"{failed} messages failed; orchestrator.max_failed_messages is {most}")
 
     def _route_died(self, lane: Lane | None, error: BaseException) -> None:
         where = "the engine" if lane is None else f"route {lane.id!r}"
@@ -621,10 +619,3 @@ def _said(result: object) -> AdapterResult:
     if not isinstance(result, AdapterResult) or result.is_forward:
         raise TypeError(f"finish() returned {result!r}; expected AdapterResult(message=...), (emitted=...) or None")
     return result
-
-
-def _preview(payload: bytes, redacted: Redaction) -> str:
-    if len(payload) > PREVIEW_MAX_BYTES:
-        return f"<{len(payload)} bytes>"
-    text = redacted(repr(unpack(payload)))
-    return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"

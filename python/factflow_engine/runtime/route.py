@@ -31,9 +31,6 @@ STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 ALWAYS: Final[Mapping[str, object]] = {"field": "@", "operator": "exists"}
 """The condition of an outbound that has none, where all of them are filed in one table."""
 
-CLOSE_SECONDS: Final = 5.0
-"""How long a stateful stage may take to close before it is given up."""
-
 
 class ReactiveRouteProcessor:
     """One route of one execution, from its subscription to its end.
@@ -62,6 +59,7 @@ class ReactiveRouteProcessor:
         self.id = route_id
         self.close_errors: list[str] = []
         self._opened: list[Stage] = []
+        self._close_seconds = config.orchestrator.close_seconds
         limit = inbound.concurrency
         if route.backpressure is not None and route.backpressure.max_concurrency is not None:
             limit = min(limit, route.backpressure.max_concurrency)
@@ -168,13 +166,13 @@ class ReactiveRouteProcessor:
             where = f"{self.id}/{stage.info.stage}"
             if stage.stateful is None:
                 continue
-            with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
+            with trio.move_on_after(self._close_seconds, shield=True) as scope:
                 try:
                     await stage.stateful.close()
                 except STOPPABLE as error:  # reported with the execution; the others must close too
                     self.close_errors.append(f"{where}: {describe(error)}")
             if scope.cancelled_caught:
-                self.close_errors.append(f"{where}: close() did not return within {CLOSE_SECONDS:g} s")
+                self.close_errors.append(f"{where}: close() did not return within {self._close_seconds:g} s")
 
 
 def _target(outbound: OutboundConfig, config: PipelineGlobalConfig) -> str:

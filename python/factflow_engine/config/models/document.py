@@ -31,13 +31,22 @@ class InitMessageConfig(ConfigModel):
 
 
 class OrchestratorConfig(ConfigModel):
-    """When an execution as a whole fails, and how much it remembers."""
+    """When an execution as a whole fails, how much it remembers, and how long its end may take."""
 
     max_failed_messages: int | None = Field(
         default=None, ge=0, description="More failed messages than this fail the execution; none: no bound."
     )
     max_recorded_failures: int = Field(
         default=1_000, ge=0, le=1_000_000, description="Failures kept in the report; further ones are counted."
+    )
+    finish_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that a stage's finish() has while the execution drains, besides the drain's own.",
+    )
+    close_seconds: float = Field(
+        default=5.0, gt=0, le=86_400, description="Seconds after which a stage's close() is given up."
     )
 
 
