@@ -1,5 +1,7 @@
 """Executions on a provider that outlives them: going on, draining, errors of the provider, and who waits for whom."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 
@@ -366,3 +368,42 @@ async def test_an_id_that_is_running_is_refused(autojump_clock):
         await lives.start(manager)
         with pytest.raises(ValueError, match="running already"):
             await lives.start(manager)
+
+
+async def test_a_start_that_hangs_can_be_cancelled(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+
+    class Hangs(Connection):
+        @asynccontextmanager
+        async def subscribe(self, queue, subscription, prefetch, capacity=None):
+            await trio.sleep_forever()
+            yield
+
+    with trio.move_on_after(5) as scope:
+        async with OrchestratorManager(registry=lives.registry, queue=Hangs(lives.store)) as manager:
+            await lives.start(manager)
+    assert scope.cancelled_caught
+    assert trio.current_time() < 6
+    assert not manager.executions
+
+
+@pytest.mark.parametrize("how", ["cancel", "drain", "abandon"])
+async def test_a_provider_that_hangs_holds_no_end_up_for_long(autojump_clock, how):
+    lives = Lives(ONE, work=Recorder().adapter())
+    began = trio.current_time()
+    with trio.CancelScope() as scope:
+        async with lives.manager() as manager:
+            execution = await lives.start(manager)
+            await execution.publish("r", 1)
+            await trio.sleep(0.5)
+            lives.connection.cut()
+            await trio.sleep(0.5)
+            if how == "abandon":
+                scope.cancel()
+            elif how == "cancel":
+                await execution.cancel()
+            else:
+                await execution.drain(1)
+    assert trio.current_time() - began < 6
+    assert execution.report.status in ("cancelled", "completed")
+    assert_books_balance(execution.report)
