@@ -4,6 +4,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// How far a coroutine came.
 pub enum Started<'py> {
@@ -46,13 +47,13 @@ pub fn send<'py>(
     }
 }
 
-/// Raises an exception where a coroutine waits.
+/// Raises an exception where a coroutine waits; `error` is what `throw` takes.
 pub fn throw<'py>(
     coroutine: &Bound<'py, PyAny>,
-    error: &Bound<'py, PyAny>,
+    error: &Bound<'py, PyTuple>,
 ) -> PyResult<Started<'py>> {
     let py = coroutine.py();
-    match coroutine.call_method1(intern!(py, "throw"), (error,)) {
+    match coroutine.call_method1(intern!(py, "throw"), error) {
         Ok(given) => Ok(Started::Suspended(given)),
         Err(raised) if raised.is_instance_of::<PyStopIteration>(py) => Ok(Started::Returned(
             raised.value(py).getattr(intern!(py, "value"))?,

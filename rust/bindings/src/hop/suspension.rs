@@ -10,7 +10,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use super::carrier::Carrier;
 use super::carrying::{Step, pending_of};
@@ -46,6 +46,24 @@ impl Suspension {
         }
     }
 
+    /// Asks the coroutine that waits, if one does.
+    fn ask<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let pending = self
+            .worker
+            .bind(py)
+            .borrow()
+            .pending
+            .as_ref()
+            .map(|it| it.clone_ref(py));
+        pending
+            .map(|coroutine| coroutine.bind(py).getattr(name))
+            .transpose()
+    }
+
     /// Gives trio what the worker waits for, for as long as it does.
     fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Bound<'py, PyAny>> {
         if step != Step::Suspended {
@@ -64,15 +82,15 @@ impl Suspension {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.begun.swap(true, Relaxed) {
-            return self.send(py, py.None().bind(py));
-        }
-        self.give(py, Step::Suspended)
+        self.send(py, py.None().bind(py))
     }
 
-    /// Goes on with what trio gives.
+    /// Goes on with what trio gives; at first that is nothing, for nothing was asked of it.
     #[pyo3(signature = (value, /))]
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !self.begun.swap(true, Relaxed) {
+            return self.give(py, Step::Suspended);
+        }
         let worker = self.worker.bind(py);
         Crew::enter(self.crew.bind(py), worker);
         let coroutine = pending_of(worker)?;
@@ -87,13 +105,14 @@ impl Suspension {
     }
 
     /// Raises an exception where the worker's coroutine waits; it may wait for something else then, or return.
-    #[pyo3(signature = (error, /, *_rest))]
+    /// Given as an exception, or as its type, itself and its traceback.
+    #[pyo3(signature = (*error))]
     fn throw<'py>(
         &self,
         py: Python<'py>,
-        error: &Bound<'py, PyAny>,
-        _rest: &Bound<'py, PyTuple>,
+        error: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.begun.store(true, Relaxed);
         let worker = self.worker.bind(py);
         Crew::enter(self.crew.bind(py), worker);
         let coroutine = pending_of(worker)?;
@@ -106,6 +125,18 @@ impl Suspension {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let coroutine = pending_of(self.worker.bind(py))?;
         coroutine.call_method0(intern!(py, "close")).map(drop)
+    }
+
+    /// The coroutine's frame: who prints where a task waits sees the adapter in it.
+    #[getter]
+    fn cr_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.ask(py, intern!(py, "cr_frame"))
+    }
+
+    /// What the coroutine awaits.
+    #[getter]
+    fn cr_await<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.ask(py, intern!(py, "cr_await"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
