@@ -490,7 +490,7 @@ class BreakerPermit:
         Args:
             now_ns: Now.
             duration_ns: How long the call took.
-            error: What it raised; None is a success. Its `retry_after_seconds`, if it has one, is heard.
+            error: What it raised; None is a success. How long it asks to stay away, if it does, is heard.
 
         Raises:
             RuntimeError: It was given back before.

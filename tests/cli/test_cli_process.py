@@ -142,9 +142,21 @@ def test_at_the_end_of_the_drains_budget_the_report_names_what_was_held(slow: Ca
         status, out, err = process.end()
     assert status == 143
     assert out.startswith("cancelled  slow in ")
+    assert "  drain gave up: what had begun or waited was not done within 0.2 s" in out
     assert "messages still held, and given back" in out
     assert "  a/delay  message " in out
     assert "Traceback" not in err
+
+
+def test_without_an_option_the_drain_has_the_configurations_budget(slow: Callable[[float], Path]) -> None:
+    file = slow(3600)
+    file.write_text(file.read_text() + "\norchestrator: {drain_seconds: 0.3}\n")
+    with factflow("run", file) as process:
+        process.wait_for_line("running")
+        process.signal(signal.SIGTERM)
+        status, out, _ = process.end()
+    assert status == 143
+    assert "not done within 0.3 s" in out
 
 
 def test_a_second_interruption_cancels_at_once(slow: Callable[[float], Path]) -> None:

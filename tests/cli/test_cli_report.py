@@ -6,7 +6,7 @@ from typing import Any
 from factflow_engine.cli.console import console_for
 from factflow_engine.cli.report import print_report, report_document
 from factflow_engine.cli.session import SessionEnd
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, HeldMessage
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, HeldMessage, Holder
 
 
 def _printed(end: SessionEnd) -> str:
@@ -62,6 +62,26 @@ def test_held_messages_are_named_the_longest_first(samples: Any) -> None:
     assert "30 messages still held, and given back" in text
     assert text.index("for 29.0 s") < text.index("for 28.0 s")
     assert "... and 10 more" in text
+
+
+def test_held_messages_say_what_they_waited_for(samples: Any) -> None:
+    held = tuple(
+        HeldMessage(route="parse", stage=stage, message_id=f"{number:032x}", seconds=float(number), by=holder)
+        for number, (stage, holder) in enumerate(
+            [("slow", Holder.ADAPTER), ("slow", Holder.RETRY), ("", Holder.DEAD_LETTER_QUEUE), ("slow", Holder.PERMIT)]
+        )
+    )
+    end = _end(samples.report(status=ExecutionStatus.CANCELLED, held=held))
+    assert [line.partition("for ")[2] for line in _printed(end).splitlines() if "  message " in line] == [
+        "3.0 s, waiting for its turn",
+        "2.0 s, waiting for room in the dead-letter queue",
+        "1.0 s, waiting to be tried again",
+        "0.0 s",
+    ]
+    assert f"  parse  message {2:032x}" in _printed(end)
+    assert [entry["by"] for entry in report_document(end)["held"]] == [  # type: ignore[attr-defined]  # a document is a tree of plain values
+        "adapter", "retry", "dead_letter_queue", "permit"
+    ]  # fmt: skip
 
 
 def test_messages_left_in_queues_get_a_column_only_if_there_are_some(samples: Any) -> None:

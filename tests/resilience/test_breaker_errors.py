@@ -1,5 +1,7 @@
 """What exceptions mean to a breaker."""
 
+from datetime import timedelta
+
 import pytest
 import trio
 
@@ -92,6 +94,25 @@ def asking(value: object, *, error: Exception | None = None) -> Exception:
 )
 def test_a_wait_is_heard_if_it_is_a_number_of_seconds(asked, heard):
     assert EVERYTHING.judge(asking(asked)) == (Verdict.FAILURE, heard)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "heard"),
+    [
+        ({"retry_after": 30}, 30_000_000_000),
+        ({"retry_after": timedelta(minutes=1)}, 60_000_000_000),
+        ({"retry_after": timedelta(minutes=-1)}, None),
+        ({"retry_after": "Tue, 29 Oct 2024 16:56:32 GMT"}, None),
+        ({"retry_after": lambda: 30}, None),
+        ({"retry_after": 30, "retry_after_seconds": 5}, 5_000_000_000),
+        ({"retry_after": 30, "retry_after_seconds": 0}, 0),
+        ({"retry_after": 30, "retry_after_seconds": None}, 30_000_000_000),
+    ],
+)
+def test_the_name_that_clients_use_is_heard_where_the_engines_own_says_nothing(attributes, heard):
+    error = OSError()
+    error.__dict__.update(attributes)
+    assert EVERYTHING.judge(error) == (Verdict.FAILURE, heard)
 
 
 def test_only_a_failures_wait_is_heard_and_of_a_group_the_longest():

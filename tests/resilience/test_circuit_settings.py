@@ -67,6 +67,7 @@ def test_every_field_of_a_section_arrives():
         "wait_jitter": 0.5,
         "retry_after": "open",
         "max_retry_after_seconds": 90.0,
+        "automatic_half_open": True,
         "permitted_calls_in_half_open": 9,
         "max_half_open_seconds": 10.0,
         "after_half_open": "closed",
@@ -78,6 +79,28 @@ def test_every_field_of_a_section_arrives():
     settings = CircuitBreakerSettings.of(CircuitBreakerConfig(**given))
     assert {name: getattr(settings, name) for name in given} == given
     assert CircuitBreakerSettings.of(settings) is settings
+
+
+BOUNDS = {
+    name: [
+        bound
+        for item in field.metadata
+        for bound in (getattr(item, "ge", None), getattr(item, "le", None))
+        if bound is not None
+    ]
+    for name, field in CircuitBreakerConfig.model_fields.items()
+    if field.annotation in (int, float, float | None) and name != "max_keys"
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, bounds in BOUNDS.items() for value in bounds])
+def test_what_a_section_accepts_can_be_built(name, value):
+    assert len(BOUNDS[name]) == 2, "it is bounded on both sides, and the bounds belong to it"
+    waits = {"max_wait_duration_seconds": 86_400.0} if name == "wait_duration_seconds" else {}
+    if name == "max_wait_duration_seconds":
+        waits = {"wait_duration_seconds": value if value < 5 else 5.0}
+    settings = CircuitBreakerSettings.of(CircuitBreakerConfig(**waits, **{name: value}))
+    assert getattr(settings, name) == value
 
 
 def test_settings_are_values():

@@ -1,6 +1,7 @@
 """A worker's turn at a route: how long, in which order, and what it says of the message in hand."""
 
 import types
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -158,7 +159,8 @@ async def test_a_driver_hands_on_as_many_children_as_others_may_soon_have_permit
     ) as execution:
         await execution.publish("r", 0)
         await trio.testing.wait_all_tasks_blocked()
-        assert len(execution.held()) == limit
+        held = Counter(held.by for held in execution.held())
+        assert held == Counter({"adapter": limit, "permit": limit - 1})
         assert pulled == 2 * limit - 1
         await execution.cancel()
 

@@ -1,10 +1,12 @@
 """Circuit breakers in routes: what waits for one spends no attempt, others flow, a route whose work all waits pauses."""
 
 import itertools
+from datetime import timedelta
 
+import pytest
 import trio
 
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
 
@@ -146,3 +148,149 @@ routes:
         report = await execution.wait()
     assert report.routes["r"].completed == 1
     assert [round(after - before) for before, after in itertools.pairwise(calls)] == [30, 30]
+
+
+class BusyError(Exception):
+    """What a client of an HTTP service raises on 429 or 503."""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+RETRY = "error_handling: {max_retries: 9, retry_delay_seconds: 0, jitter: none}"
+
+
+@pytest.mark.parametrize(
+    ("breaker", "error", "gaps"),
+    [
+        ("minimum_calls: 2", BusyError(retry_after=30), [0, 30, 30]),
+        ("minimum_calls: 2", BusyError(retry_after=timedelta(seconds=30)), [0, 30, 30]),
+        ("minimum_calls: 2", BusyError(retry_after=1), [0, 5, 10]),  # the breaker's own waits are longer
+        ("minimum_calls: 2, max_retry_after_seconds: 20", BusyError(retry_after=30), [0, 20, 20]),
+        ("minimum_calls: 2, retry_after: ignore", BusyError(retry_after=30), [0, 5, 10]),
+        ("minimum_calls: 2, retry_after: open", BusyError(retry_after=30), [30, 30, 30]),
+        # An instruction to the engine is no failure unless the breaker is told so; then others wait as well.
+        ("minimum_calls: 2, retry_after: open, record_errors: [RetryLater]", RetryLater(30), [30, 30, 30]),
+    ],
+)
+async def test_a_breaker_stays_open_for_as_long_as_the_adapters_error_asks(autojump_clock, breaker, error, gaps):
+    calls = []
+
+    async def busy(context):
+        calls.append(trio.current_time())
+        if len(calls) <= len(gaps):
+            raise error
+        return AdapterResult.forward()
+
+    async with running(
+        f"""
+routes:
+  r:
+    adapters: [{{type: busy, circuit_breaker: {{permitted_calls_in_half_open: 1, wait_jitter: 0, {breaker}}}}}]
+    {RETRY}
+""",
+        adapters={"busy": busy},
+        seams=seams_on_trio_time(),
+        seconds=1000,
+    ) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.routes["r"].completed == 1
+    assert [round(after - before) for before, after in itertools.pairwise(calls)] == gaps
+
+
+@pytest.mark.parametrize("key", ["", "key: host, "])
+@pytest.mark.parametrize(("automatic", "state"), [("true", "half_open"), ("false", "open")])
+async def test_an_open_breaker_becomes_half_open_without_a_call_if_told_so(autojump_clock, key, automatic, state):
+    async def down(context):
+        raise OSError
+
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: down, circuit_breaker: {{{key}automatic_half_open: {automatic}, "
+        "minimum_calls: 1, wait_duration_seconds: 5, wait_jitter: 0}}]}}",
+        adapters={"down": down},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        await execution.publish("r", {"host": "a"})
+        await trio.sleep(4.9)
+        assert execution.circuits()["r/down"].states == {"open": 1}
+        await trio.sleep(0.2)
+        assert execution.circuits()["r/down"].states == {state: 1}
+        assert (await execution.wait()).routes["r"].failed == 1
+
+
+@pytest.mark.parametrize("after", ["open", "closed"])
+async def test_half_open_without_calls_ends_in_time(autojump_clock, after):
+    async def down(context):
+        raise OSError
+
+    async with running(
+        "routes: {r: {adapters: [{type: down, circuit_breaker: {automatic_half_open: true, max_half_open_seconds: 10, "
+        f"after_half_open: {after}, minimum_calls: 1, wait_duration_seconds: 5, wait_jitter: 0}}}}]}}}}",
+        adapters={"down": down},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        await execution.publish("r", 1)
+        states = []
+        for _ in range(3):
+            await trio.sleep(7)
+            states.extend(execution.circuits()["r/down"].states)
+    assert states == ["half_open", "half_open", after]
+
+
+async def test_what_waits_for_a_breaker_goes_on_when_time_closes_it(autojump_clock):
+    """One trial call hangs; the others need not wait for it."""
+    calls = []
+
+    async def hangs(context):
+        calls.append(trio.current_time())
+        if len(calls) == 1:
+            raise OSError
+        if len(calls) == 2:
+            await trio.sleep(1000)
+        return AdapterResult.forward()
+
+    async with running(
+        "routes: {r: {adapters: [{type: hangs, circuit_breaker: {max_half_open_seconds: 10, after_half_open: closed, "
+        "permitted_calls_in_half_open: 1, minimum_calls: 1, wait_duration_seconds: 5, wait_jitter: 0}}]}}",
+        adapters={"hangs": hangs},
+        seams=seams_on_trio_time(),
+        seconds=2000,
+    ) as execution:
+        for number in range(4):
+            await execution.publish("r", number)
+        await trio.sleep(16)
+        assert execution.statistics().routes["r"].completed == 2
+        report = await execution.wait()
+    assert [round(time) for time in calls] == [0, 5, 15, 15]
+    assert report.routes["r"].completed == 3
+
+
+async def test_no_more_breakers_than_max_keys(autojump_clock):
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: forward, circuit_breaker: {{key: host, max_keys: 2, {BREAKER}}}}}]}}}}"
+    ) as execution:
+        for host in "abc":
+            await execution.publish("r", {"host": host})
+        await execution.wait()
+    metrics = execution.circuits()["r/forward"]
+    assert (set(metrics.circuits), metrics.evicted) == ({"b", "c"}, 1)
+
+
+@pytest.mark.parametrize("calls", ["few", "slow"])
+async def test_a_breaker_counts_slow_calls_in_a_window_of_time(autojump_clock, calls):
+    async def slow(context):
+        await trio.sleep(2)
+
+    async with running(
+        "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: slow, circuit_breaker: {sliding_window_type: time, "
+        "sliding_window_size: 60, slow_call_duration_seconds: 1, slow_call_rate_threshold: 100, "
+        f"minimum_calls: {3 if calls == 'slow' else 9}}}}}]}}}}",
+        adapters={"slow": slow},
+        seams=seams_on_trio_time(),
+        seconds=100,
+    ) as execution:
+        await execution.publish_batch("r", [1, 2, 3, 4])
+        await trio.sleep(7)
+        assert execution.circuits()["r/slow"].states == {"open" if calls == "slow" else "closed": 1}
+        await execution.wait()

@@ -13,12 +13,25 @@ from rich.text import Text
 from factflow_engine.cli.console import table_for
 from factflow_engine.cli.session import SessionEnd
 from factflow_engine.cli.text import clean, plural
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, FailureRecord, HeldMessage, RouteStatistics
+from factflow_engine.runtime.report import (
+    ExecutionReport,
+    ExecutionStatus,
+    FailureRecord,
+    HeldMessage,
+    Holder,
+    RouteStatistics,
+)
 
 _MOST_SHOWN: Final = 20
 _ERROR_LIMIT: Final = 500
 _PREVIEW_LIMIT: Final = 200
 _STATUS_STYLE: Final = {ExecutionStatus.COMPLETED: "bold green", ExecutionStatus.FAILED: "bold red"}
+_HOLDERS: Final = {
+    Holder.RETRY: ", waiting to be tried again",
+    Holder.CIRCUIT_OPEN: ", waiting for its circuit breaker",
+    Holder.DEAD_LETTER_QUEUE: ", waiting for room in the dead-letter queue",
+    Holder.PERMIT: ", waiting for its turn",
+}
 _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed", "emitted")
 
 
@@ -94,8 +107,9 @@ def _held_lines(report: ExecutionReport) -> Iterator[Text]:
     yield Text(f"{plural(len(report.held), 'message')} still held, and given back", style="bold yellow")
     longest = sorted(report.held, key=lambda held: -held.seconds)
     for held in longest[:_MOST_SHOWN]:
+        place = f"{held.route}/{held.stage}" if held.stage else held.route
         yield Text(
-            f"  {clean(held.route)}/{clean(held.stage)}  message {clean(held.message_id)} for {held.seconds:.1f} s"
+            f"  {clean(place)}  message {clean(held.message_id)} for {held.seconds:.1f} s{_HOLDERS.get(held.by, '')}"
         )
     if len(longest) > _MOST_SHOWN:
         yield Text(f"  ... and {len(longest) - _MOST_SHOWN:,} more (--output json has all)")
@@ -160,4 +174,10 @@ def _failure_document(failure: FailureRecord) -> dict[str, object]:
 
 
 def _held_document(held: HeldMessage) -> dict[str, object]:
-    return {"route": held.route, "stage": held.stage, "message_id": held.message_id, "seconds": held.seconds}
+    return {
+        "route": held.route,
+        "stage": held.stage,
+        "message_id": held.message_id,
+        "seconds": held.seconds,
+        "by": str(held.by),
+    }

@@ -30,6 +30,8 @@ from factflow_engine.queues.sqlite import QueueUrlError
 from factflow_engine.runtime.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
 
+_DRAIN_SECONDS: Final = 10.0
+
 _NONE_GIVEN: Final = object()
 """Stands for an option that was left out where null is a value."""
 
@@ -86,10 +88,9 @@ Exit status:
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(min=0, max=86_400),
-    default=10.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long the first Ctrl-C lets work finish; 0 cancels at once.",
+    help="How long the first Ctrl-C lets work finish; 0 cancels at once.  [default: the configuration's "
+    f"orchestrator.drain_seconds, or {_DRAIN_SECONDS:g}]",
 )
 @click.option(
     "--log-level",
@@ -109,7 +110,7 @@ def run_command(
     set_payload: str | None,
     queue_url: str | None,
     execution_id: str | None,
-    drain_timeout: float,
+    drain_timeout: float | None,
     log_level: str,
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
@@ -132,7 +133,7 @@ def run_command(
             open_manager=open_manager,
             config=config,
             progress=progress,
-            drain_seconds=drain_timeout,
+            drain_seconds=_drain_seconds(config, drain_timeout),
             instead_of_init=first,
             execution_id=execution_id,
         )
@@ -142,6 +143,14 @@ def run_command(
     else:
         print_report(end, output())
     return _status_of(end)
+
+
+def _drain_seconds(config: PipelineGlobalConfig, asked: float | None) -> float:
+    """How long a drain lets work finish: what the operator says, else the configuration; never without end."""
+    for seconds in (asked, config.orchestrator.drain_seconds):
+        if seconds is not None:
+            return seconds
+    return _DRAIN_SECONDS
 
 
 def _where(

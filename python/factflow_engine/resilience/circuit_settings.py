@@ -37,6 +37,8 @@ class CircuitBreakerSection(Protocol):
     @property
     def wait_jitter(self) -> float: ...  # noqa: D102
     @property
+    def automatic_half_open(self) -> bool: ...  # noqa: D102
+    @property
     def permitted_calls_in_half_open(self) -> int: ...  # noqa: D102
     @property
     def max_half_open_seconds(self) -> float | None: ...  # noqa: D102
@@ -76,7 +78,7 @@ class CircuitBreakerSettings:
         after_half_open: Where it goes then.
         half_open_lease_seconds: After how long a trial call that never ended loses its place; None: 30, or twice
             `slow_call_duration_seconds` if that is more.
-        retry_after: What a failure's `retry_after_seconds` does. `extend`: when the breaker opens, it stays open that
+        retry_after: What a failure's `retry_after_seconds` or `retry_after` does. `extend`: when the breaker opens, it stays open that
             long at least. `open`: it opens at once, for that long. `ignore`: nothing.
         max_retry_after_seconds: No wait that a failure asks for is longer.
         record_errors: Names of exception classes that count as failures, subclasses too; empty: all.
@@ -158,6 +160,7 @@ class CircuitBreakerSettings:
             wait_multiplier=section.wait_multiplier,
             max_wait_duration_seconds=section.max_wait_duration_seconds,
             wait_jitter=section.wait_jitter,
+            automatic_half_open=section.automatic_half_open,
             permitted_calls_in_half_open=section.permitted_calls_in_half_open,
             max_half_open_seconds=section.max_half_open_seconds,
             after_half_open=section.after_half_open,

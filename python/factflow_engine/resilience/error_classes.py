@@ -5,6 +5,7 @@ Apart because it is the one decision of a breaker that is about Python: class na
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -45,8 +46,9 @@ class ErrorClasses:
     def judge(self, error: BaseException) -> tuple[Verdict, int | None]:
         """What a call counts as that ended so, and for how many nanoseconds it asked to stay away.
 
-        That is the attribute `retry_after_seconds` of a failure, or the delay of a `RetryLater`, if it is a number of
-        zero or more; of a group, the longest.
+        That is the attribute `retry_after_seconds` of a failure, or its `retry_after` as clients of HTTP services have
+        it, or the delay of a `RetryLater`, if it is a number of seconds, zero or more, or a `timedelta`; of a group,
+        the longest.
         """
         if not isinstance(error, BaseExceptionGroup):
             verdict = self._verdict(error)
@@ -93,7 +95,14 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 def _asked_ns(error: BaseException) -> int | None:
-    seconds = error.delay_seconds if isinstance(error, RetryLater) else getattr(error, "retry_after_seconds", None)
+    if isinstance(error, RetryLater):
+        return _delay_ns(error.delay_seconds)
+    asked_ns = _delay_ns(getattr(error, "retry_after_seconds", None))
+    return _delay_ns(getattr(error, "retry_after", None)) if asked_ns is None else asked_ns
+
+
+def _delay_ns(delay: object) -> int | None:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
     if not seconds >= 0:  # nor is it a NaN

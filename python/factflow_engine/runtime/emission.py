@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from factflow_engine.runtime.guards import EmissionTimeoutError
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Threads
 
@@ -63,6 +64,22 @@ class _Async:
             await aclose()
 
 
+class _Timed(_Async):
+    """An async iterable that may take so long for each element; waiting for room for one counts for nothing."""
+
+    __slots__ = ("_seconds", "_stage")
+
+    def __init__(self, iterable: AsyncIterable[Any], stage: Stage, seconds: float) -> None:
+        super().__init__(iterable)
+        self._stage = stage
+        self._seconds = seconds
+
+    async def pull(self) -> Any:
+        with trio.move_on_after(self._seconds):
+            return await super().pull()
+        raise EmissionTimeoutError(self._stage.info.route, self._stage.info.stage, self._seconds)
+
+
 class _Threaded:
     """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories)."""
 
@@ -111,7 +128,7 @@ def emission_of(emitted: Any, stage: Stage) -> Emission:
         TypeError: It is neither iterable nor async iterable.
     """
     if isinstance(emitted, AsyncIterable):
-        return _Async(emitted)
+        return _Async(emitted) if stage.pull_seconds is None else _Timed(emitted, stage, stage.pull_seconds)
     if not isinstance(emitted, Iterable):
         raise TypeError(
             f"AdapterResult(emitted=...) needs an iterable or async iterable of messages, got {type(emitted).__name__}"

@@ -18,7 +18,7 @@ from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import CircuitBreakerConfig
-    from factflow_engine.resilience import AdapterCircuitMetrics, CircuitBreaker, CircuitEvents
+    from factflow_engine.resilience import AdapterCircuitMetrics, CircuitBreaker, CircuitEvents, DomainMetrics
 
 StageCall = Callable[[MessageContext], Awaitable[AdapterResult | None]]
 
@@ -53,21 +53,36 @@ def in_time(call: StageCall, seconds: float) -> StageCall:
 
 
 class RouteTimeoutError(TimeoutError):
-    """An attempt at a route took longer than the route's `timeout_seconds`."""
+    """An attempt at a route took longer than its `error_handling.timeout_seconds`."""
 
-    def __init__(self, route: str, seconds: float) -> None:
-        super().__init__(f"the attempt was not through route {route!r} within its timeout_seconds: {seconds:g}")
+    def __init__(self, route: str, stage: str, seconds: float) -> None:
+        super().__init__(
+            f"the attempt was not through route {route!r} within error_handling.timeout_seconds: {seconds:g}; "
+            f"it was at stage {stage!r}"
+        )
+
+
+class EmissionTimeoutError(RouteTimeoutError):
+    """What a stage emitted gave no next message for longer than its route's `error_handling.timeout_seconds`."""
+
+    def __init__(self, route: str, stage: str, seconds: float) -> None:
+        TimeoutError.__init__(
+            self,
+            f"what stage {stage!r} of route {route!r} emitted gave no next message within "
+            f"error_handling.timeout_seconds: {seconds:g}",
+        )
 
 
 def in_route_time(call: StageCall, seconds: float, clock: Clock) -> StageCall:
     """A call that must end so long after the attempt at its route began."""
 
+    # Outside the circuit breaker: which stage used the time up is not for the last of them to answer for.
     async def timed(context: MessageContext) -> AdapterResult | None:
         left = seconds - (clock.monotonic_ns() - context.begun_ns) / 1e9
         if left > 0:
             with trio.move_on_after(left):
                 return await call(context)
-        raise RouteTimeoutError(context.route, seconds)
+        raise RouteTimeoutError(context.route, context.stage, seconds)
 
     return timed
 
@@ -91,9 +106,10 @@ class Guard:
     Attributes:
         key: The field; None if there is one breaker for all messages.
         events: What happens to the breakers.
+        is_timed: Whether time alone may change a breaker's state.
     """
 
-    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "key")
+    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key")
 
     events: CircuitEvents
 
@@ -101,6 +117,7 @@ class Guard:
         self, call: StageCall, section: CircuitBreakerConfig, *, name: str, clock: Clock, randomness: Randomness
     ) -> None:
         self.key = section.key
+        self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
         self._call = call
         self._clock = clock
         self._key_path = () if section.key is None else tuple(section.key.split("."))
@@ -114,12 +131,20 @@ class Guard:
             )
             self.events = self._breakers.events
 
+    def advance(self) -> None:
+        """Do what is due at the breakers without a call."""
+        self._source.advance(self._clock.monotonic_ns())
+
+    def due_seconds(self) -> float:
+        """In how many seconds `advance` may find something to do; infinity if time alone changes nothing."""
+        now_ns = self._clock.monotonic_ns()
+        deadline_ns = self._source.next_deadline_ns
+        # What was due, and has not been done, waits for a call.
+        return math.inf if deadline_ns is None or deadline_ns <= now_ns else (deadline_ns - now_ns) / 1e9
+
     def metrics(self) -> AdapterCircuitMetrics:
         """What the breakers are and have counted."""
-        now_ns = self._clock.monotonic_ns()
-        source = self._breaker if self._breakers is None else self._breakers
-        assert source is not None
-        return source.metrics(now_ns)
+        return self._source.metrics(self._clock.monotonic_ns())
 
     async def call(self, context: MessageContext) -> AdapterResult | None:
         """Call the adapter if the breaker permits, and tell it how that ended.
@@ -144,6 +169,12 @@ class Guard:
         now_ns = self._clock.monotonic_ns()
         permit.record(now_ns, max(now_ns - started_ns, 0))
         return result
+
+    @property
+    def _source(self) -> CircuitBreaker | DomainMetrics:
+        source = self._breaker if self._breakers is None else self._breakers
+        assert source is not None
+        return source
 
     def _breaker_of(self, context: MessageContext) -> CircuitBreaker:
         if self._breaker is not None:

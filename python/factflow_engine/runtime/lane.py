@@ -15,7 +15,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.native import Books, Carrier, Journal
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import RetryPolicy
-from factflow_engine.runtime.report import Outcome, RouteStatistics
+from factflow_engine.runtime.report import Holder, Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
@@ -55,15 +55,19 @@ class Child:
         index: The stage to begin at; of `result` if that is given.
         family: Whose child it is; None for one that came from the inbox at first.
         result: What the stage at `index` already returned for it (what a stateful stage said at the end).
+        since_ns: Since when it may begin, if it waits for a worker.
     """
 
-    __slots__ = ("family", "frame", "index", "result")
+    __slots__ = ("family", "frame", "index", "result", "since_ns")
 
-    def __init__(self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None) -> None:
+    def __init__(
+        self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None, *, since_ns: int = 0
+    ) -> None:
         self.frame = frame
         self.index = index
         self.family = family
         self.result = result
+        self.since_ns = since_ns
 
 
 DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
@@ -80,10 +84,10 @@ class Waiting:
         stage: The stage that it is at, for those who ask; empty between stages.
         since_ns: Since when it waits.
         give_up: What to do instead of trying it again: true when it is done, else it waits on.
-        on_circuit: Whether it waits for a circuit breaker.
+        by: What it waits for.
     """
 
-    __slots__ = ("child", "due", "give_up", "on_circuit", "serial", "since_ns", "stage")
+    __slots__ = ("by", "child", "due", "give_up", "serial", "since_ns", "stage")
 
     def __init__(
         self,
@@ -94,7 +98,7 @@ class Waiting:
         stage: str,
         since_ns: int,
         give_up: "Callable[[], bool] | None",
-        on_circuit: bool,
+        by: Holder,
     ) -> None:
         self.due = due
         self.serial = serial
@@ -102,7 +106,7 @@ class Waiting:
         self.stage = stage
         self.since_ns = since_ns
         self.give_up = give_up
-        self.on_circuit = on_circuit
+        self.by = by
 
     def __lt__(self, other: "Waiting") -> bool:
         return (self.due, self.serial) < (other.due, other.serial)

@@ -50,6 +50,7 @@ from factflow_engine.native import (
 )
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
+from factflow_engine.runtime.guards import Guard
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
@@ -114,12 +115,15 @@ class Loop:
         self._alarm = math.inf  # when the next message has waited long enough, in trio's time
         self._alarm_moved = trio.lowlevel.ParkingLot()
         self._alarm_runs = False
+        self._timed: list[Guard] = []  # those whose breakers change with time
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
             for stage in lane.stages:
                 if stage.guard is not None:
-                    stage.guard.events.subscribe(self._circuit_listener(lane))
+                    stage.guard.events.subscribe(self._circuit_listener(lane, stage.guard))
+                    if stage.guard.is_timed:
+                        self._timed.append(stage.guard)
 
     # -- what the orchestrator and routes call ---------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ class Loop:
     def inject(self, lane: Lane, frame: Frame, index: int, result: AdapterResult) -> None:
         """Go on with what the stage at `index` said at the end, as if it had said it of a message."""
         lane.books.received += 1
-        lane.children.append(Child(frame, index, DETACHED, result))
+        lane.children.append(Child(frame, index, DETACHED, result, since_ns=self._now()))
         lane.notify()
 
     @property
@@ -180,7 +184,7 @@ class Loop:
 
     @property
     def given_back(self) -> tuple[HeldMessage, ...]:
-        """What was interrupted in an adapter, and had been there for how long."""
+        """What was interrupted, who held it, and for how long."""
         return tuple(self._settlement.given_back)
 
     def stall(self) -> tuple[str, ...]:
@@ -211,9 +215,9 @@ class Loop:
             lane.carrier.intake_closed = True
 
     def held(self) -> tuple[HeldMessage, ...]:
-        """What is in adapters now, and for how long."""
+        """What has begun and not ended, who holds it, and for how long: in adapters, then what waits."""
         now = self._now()
-        return tuple(
+        in_adapters = [
             HeldMessage(
                 route=worker.context.route,
                 stage=worker.context.stage,
@@ -222,7 +226,8 @@ class Loop:
             )
             for worker in self._workers
             if worker.context is not None
-        )
+        ]
+        return (*in_adapters, *(held for lane in self._lanes for held in self._settlement.waiting(lane)))
 
     # -- waking ----------------------------------------------------------------------------------------------------
 
@@ -259,10 +264,12 @@ class Loop:
         while lane.drivers:
             trio.lowlevel.reschedule(lane.drivers.popleft())
 
-    def _circuit_listener(self, lane: Lane) -> Callable[[CircuitEvent], None]:
+    def _circuit_listener(self, lane: Lane, guard: Guard) -> Callable[[CircuitEvent], None]:
         def heard(event: CircuitEvent) -> None:
             if event.kind == "reset" or event.to_state in PERMITTING:
                 self._settlement.release_circuits(lane)
+            elif event.to_state is not None and guard.is_timed:
+                self._set_alarm(trio.current_time() + guard.due_seconds())
 
         return heard
 
@@ -289,7 +296,10 @@ class Loop:
             now = trio.current_time()
             for lane in self._lanes:
                 self._settlement.release(lane, now)
-            self._alarm = min((lane.waiting[0].due for lane in self._lanes if lane.waiting), default=math.inf)
+            for guard in self._timed:
+                guard.advance()
+            waits = [lane.waiting[0].due for lane in self._lanes if lane.waiting]
+            self._alarm = min([*waits, *(now + guard.due_seconds() for guard in self._timed)], default=math.inf)
             self._idle.unpark_all()  # what was given up has ended without a worker
 
     # -- workers ---------------------------------------------------------------------------------------------------
@@ -522,7 +532,8 @@ class Loop:
                     await self._carry_child(worker, lane, child)
                     worker.context, worker.since_ns = parent, since_ns
                 worker.turns -= 1
-                if worker.turns <= 0 or self._now() > worker.until_ns:
+                child.since_ns = self._now()
+                if worker.turns <= 0 or child.since_ns > worker.until_ns:
                     await self._yield(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)

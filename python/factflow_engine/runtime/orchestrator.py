@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -30,6 +29,7 @@ from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEn
 from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.redaction import Redaction
 from factflow_engine.runtime.relay import Lines, Relay
 from factflow_engine.runtime.report import (
@@ -44,7 +44,7 @@ from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueError, QueueProtocol, StatefulAdapter, Subscription
+from factflow_protocols import AdapterResult, QueueError, QueueProtocol, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -84,9 +84,8 @@ class PipelineOrchestrator:
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
         self._error: str | None = None
-        self._end_text = "cancelled before it was drained"
+        self._end_text: str | None = None
         self._closed = False  # nothing more is taken from outside
-        self._draining = False
         self._redacted = Redaction(config)
         self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
         self._late_errors: list[str] = []
@@ -96,8 +95,10 @@ class PipelineOrchestrator:
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
         self._opening = trio.CancelScope()  # cancelled when it is made to stop before it runs
-        # Cancelled, or past its deadline, when completion is no longer waited for.
-        self._completing = trio.CancelScope()
+        self._phases = Phases(
+            drain_seconds=config.orchestrator.drain_seconds, finish_seconds=config.orchestrator.finish_seconds
+        )
+        self._completing = self._phases.work
         # What is in flight may go on in here after that; ended at once unless cancel() gives it time.
         self._grace_seconds = 0.0
         self._stopping = trio.CancelScope()
@@ -254,27 +255,33 @@ class PipelineOrchestrator:
         self._asked_to_end.set()
 
     @trio.lowlevel.enable_ki_protection
-    async def drain(self, timeout: float = math.inf) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
+    async def drain(self, timeout: float | None = None) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
         """Take no more from outside, complete, and return the report; give up work after `timeout` seconds.
 
-        That is the budget of what was begun or waits, retries included. When it is done, each stateful stage has
-        `orchestrator.finish_seconds` for its last words and `orchestrator.close_seconds` to close.
+        Each phase has a budget. Nothing is taken from outside from the call on. What has begun or waits, retries
+        included, has `timeout`, or `orchestrator.drain_seconds` if that is None. When it is done, each stateful stage
+        has `orchestrator.finish_seconds` for its last words, and `orchestrator.close_seconds` to close. Last words that
+        are being said at the call have their whole budget from then on.
 
-        What is still in flight when the budget is spent is cancelled, given back to its queue and named in the report's `held`; the
-        status is `cancelled`. With a durable queue, so is what waits there: it stays for the next execution of this id.
-        From outside means through `publish`, whoever calls it, an adapter included; what goes
-        from route to route goes on.
+        What has not ended when the budget for work is spent is cancelled, given back to its queue and named in the
+        report's `held`, with who held it; the status is `cancelled`, and no stage is asked for last words. With a
+        durable queue, what waits there is left, too: it stays for the next execution of this id. A stage that does not
+        finish in time fails the execution; one that does not close in time is named in `close_errors`.
+
+        From outside means through `publish`, whoever calls it, an adapter included; what goes from route to route goes
+        on.
+
+        Raises:
+            ValueError: The timeout is negative or not a number.
 
         Cancellation: the drain goes on.
         """
-        if not timeout >= 0:
-            raise ValueError(f"drain() needs a timeout of zero or more seconds, got {timeout!r}")
-        self._closed = self._draining = True
+        self._phases.drain(timeout)
+        self._closed = True
         self._entrance.wake_publishers()
         if self._relay is not None:
             self._relay.close_intake()
         self._asked_to_end.set()
-        self._completing.deadline = min(self._completing.deadline, trio.current_time() + timeout)
         return await self._ended_report()
 
     @trio.lowlevel.enable_ki_protection
@@ -326,7 +333,7 @@ class PipelineOrchestrator:
         )
 
     def held(self) -> tuple[HeldMessage, ...]:
-        """The messages that are in adapters now: route, stage, and for how long."""
+        """The messages that have begun and not ended: route, stage, who holds them, and for how long."""
         return self._loop.held()
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
@@ -457,7 +464,7 @@ class PipelineOrchestrator:
             processor, index, stage = unfinished
             stage.touched = False
             try:
-                result = await self._finish(stage.stateful) if stage.stateful is not None else None
+                result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
                 if result is not None:
                     self._loop.inject(processor.lane, self._roots.frame(None), index, _said(result))
             except STOPPABLE as error:
@@ -465,20 +472,6 @@ class PipelineOrchestrator:
                 logger.debug("%s", where, exc_info=error)
                 self._fail(f"{where}: {describe(error)}")
                 await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
-
-    async def _finish(self, stateful: StatefulAdapter) -> AdapterResult | None:
-        """Ask a stage for its last words; while draining they have a budget of their own, and no more.
-
-        Raises:
-            TimeoutError: It was not enough.
-        """
-        if not self._draining:
-            return await stateful.finish()
-        seconds = self.config.orchestrator.finish_seconds
-        self._completing.deadline = max(self._completing.deadline, trio.current_time() + seconds + 1)
-        with trio.move_on_after(seconds):
-            return await stateful.finish()
-        raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {seconds:g}")
 
     def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
         for processor in self._upstream_first:
@@ -506,7 +499,7 @@ class PipelineOrchestrator:
             self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
         error = self._error
         if error is None and self._status is ExecutionStatus.CANCELLED:
-            error = self._end_text
+            error = self._end_text or self._phases.why
         self._report = ExecutionReport(
             execution_id=self.id,
             name=self.config.name,
@@ -575,7 +568,7 @@ class PipelineOrchestrator:
             self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + grace)
         else:
             self._grace_seconds = grace
-            self._completing.cancel()
+            self._phases.cancel()
 
     async def _ended_report(self) -> ExecutionReport:
         await self._ended.wait()

@@ -61,21 +61,40 @@ class FailureRecord:
     payload_preview: str
 
 
+class Holder(StrEnum):
+    """Who holds a message that has begun and not ended."""
+
+    ADAPTER = "adapter"
+    """The stage's adapter, or the iterator that it emitted."""
+    RETRY = "retry"
+    """The time until it is tried again, after a failure or because the stage said later."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The stage's circuit breaker, which permits no call."""
+    DEAD_LETTER_QUEUE = "dead_letter_queue"
+    """The dead-letter queue, which is full."""
+    PERMIT = "permit"
+    """The route's limit: others have the permits. A stage has emitted it, or its time to be tried again has come."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldMessage:
-    """A message that was in flight when an execution was made to stop, and was given back.
+    """A message that has begun and not ended; in a report: when the execution was made to stop, and was given back.
+
+    One that waits only for the messages that it has emitted is not named beside them.
 
     Attributes:
         route: Route id.
-        stage: The stage it was in.
+        stage: The stage that it is at; empty between stages.
         message_id: 32 hexadecimal digits.
-        seconds: How long the message had been in the chain.
+        seconds: How long it has been held there: in an adapter, since the message's turn in the chain began.
+        by: Who holds it.
     """
 
     route: str
     stage: str
     message_id: str
     seconds: float
+    by: Holder = Holder.ADAPTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +179,7 @@ class ExecutionReport:
         routes: Last statistics by route id; `waiting` is what was left in the queue.
         failures: Messages that ended `failed`, oldest first, as many as the configuration keeps.
         failures_omitted: Failed messages beyond those.
-        held: Messages in flight when it was made to stop.
+        held: What had begun and not ended when it was made to stop, and who held it.
         close_errors: What went wrong while stateful stages were closed, each as `route/stage: error`.
         duration_seconds: From the beginning of its start to its end.
     """

@@ -3,7 +3,7 @@
 Apart from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -16,7 +16,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.runtime.guards import DeadlineExceededError
 from factflow_engine.runtime.lane import DETACHED, Child, Family, Lane, Waiting
-from factflow_engine.runtime.report import HeldMessage, Outcome
+from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Seams
 from factflow_protocols import CircuitOpenError, QueueFullError, Reject, RetryLater
@@ -115,7 +115,7 @@ class Settlement:
         if isinstance(error, CircuitOpenError):
             seconds = error.retry_after_seconds
             seconds = ASK_AGAIN_SECONDS if seconds is None else max(seconds, TRIAL_SECONDS)
-            self._wait(lane, again, stage, seconds, on_circuit=True)
+            self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
             guard = stage.guard if stage is not None else None
             if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
@@ -129,7 +129,7 @@ class Settlement:
             return
         give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
         if not give_up():
-            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up)
+            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE)
 
     def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
         """Whether an attempt may begin after so many seconds."""
@@ -184,7 +184,7 @@ class Settlement:
         seconds: float,
         *,
         give_up: Callable[[], bool] | None = None,
-        on_circuit: bool = False,
+        by: Holder = Holder.RETRY,
     ) -> None:
         due = trio.current_time() + seconds
         lane.books.retrying += 1
@@ -197,7 +197,7 @@ class Settlement:
                 stage="" if stage is None else stage.info.stage,
                 since_ns=self._now(),
                 give_up=give_up,
-                on_circuit=on_circuit,
+                by=by,
             ),
         )
         self._on_wait(due)
@@ -209,9 +209,9 @@ class Settlement:
 
     def release_circuits(self, lane: Lane) -> None:
         """Let all that wait for a circuit breaker be tried again: one permits calls again."""
-        ready = sorted(waiting for waiting in lane.waiting if waiting.on_circuit)
+        ready = sorted(waiting for waiting in lane.waiting if waiting.by is Holder.CIRCUIT_OPEN)
         if ready:
-            lane.waiting[:] = [waiting for waiting in lane.waiting if not waiting.on_circuit]
+            lane.waiting[:] = [waiting for waiting in lane.waiting if waiting.by is not Holder.CIRCUIT_OPEN]
             heapify(lane.waiting)
             for waiting in ready:
                 self._release(lane, waiting, waiting.due)
@@ -219,8 +219,9 @@ class Settlement:
     def _release(self, lane: Lane, waiting: Waiting, now: float) -> None:
         lane.books.retrying -= 1
         if waiting.give_up is None:
+            waiting.child.since_ns = self._now()
             lane.children.append(waiting.child)
-            if waiting.on_circuit:
+            if waiting.by is Holder.CIRCUIT_OPEN:
                 lane.pauses.discard(CIRCUIT_OPEN)
         elif not waiting.give_up():
             lane.books.retrying += 1
@@ -237,11 +238,30 @@ class Settlement:
 
     def note(self, worker: Worker, lane: Lane, context: MessageContext) -> None:
         """Note who was interrupted where."""
-        self._note(lane, context.stage, context.message_id, worker.since_ns)
+        seconds = (self._now() - worker.since_ns) / 1e9
+        self.given_back.append(
+            HeldMessage(route=lane.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
+        )
 
-    def _note(self, lane: Lane, stage: str, message_id: str, since_ns: int) -> None:
-        seconds = (self._now() - since_ns) / 1e9
-        self.given_back.append(HeldMessage(route=lane.id, stage=stage, message_id=message_id, seconds=seconds))
+    def waiting(self, lane: Lane) -> Iterator[HeldMessage]:
+        """What has begun and waits outside of adapters; longest wait first by kind: for a permit, then for a time."""
+        now_ns = self._now()
+        for child in lane.children:
+            yield HeldMessage(
+                route=lane.id,
+                stage=lane.stages[child.index].info.stage if child.index < len(lane.stages) else "",
+                message_id=child.frame.message_id.hex(),
+                seconds=(now_ns - child.since_ns) / 1e9,
+                by=Holder.PERMIT,
+            )
+        for waiting in sorted(lane.waiting, key=lambda waiting: waiting.since_ns):
+            yield HeldMessage(
+                route=lane.id,
+                stage=waiting.stage,
+                message_id=waiting.child.frame.message_id.hex(),
+                seconds=(now_ns - waiting.since_ns) / 1e9,
+                by=waiting.by,
+            )
 
     def give_back(self, lane: Lane, frame: Frame, family: Family | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
@@ -254,13 +274,13 @@ class Settlement:
             self.end_family(lane, family)
 
     def give_back_waiting(self, lane: Lane) -> None:
-        """Un-begin what waits for a worker or for a time; the execution ends."""
+        """Un-begin what waits for a worker or for a time, and note it; the execution ends."""
+        self.given_back.extend(self.waiting(lane))
         while lane.children:
             child = lane.children.popleft()
             self.give_back(lane, child.frame, child.family)
         for waiting in sorted(lane.waiting, reverse=True):
             lane.books.retrying -= 1
-            self._note(lane, waiting.stage, waiting.child.frame.message_id.hex(), waiting.since_ns)
             self.give_back(lane, waiting.child.frame, waiting.child.family)
         lane.waiting.clear()
 

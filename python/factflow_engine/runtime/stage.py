@@ -30,6 +30,7 @@ class Stage:
         stateful: The adapter if it has state to open, finish and close.
         is_stateful: Whether there is one.
         guard: Its circuit breakers, if it has any.
+        pull_seconds: How long an async iterator that it emits may take for one element; None: no bound.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
 
@@ -41,6 +42,7 @@ class Stage:
         "info",
         "is_stateful",
         "label",
+        "pull_seconds",
         "stateful",
         "threads",
         "touched",
@@ -65,6 +67,7 @@ class Stage:
         self.is_stateful = self.stateful is not None
         self.touched = True
         self.threads = seams.threads
+        self.pull_seconds = route_timeout_seconds
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
         if timeout_seconds is not None:

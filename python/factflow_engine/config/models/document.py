@@ -39,6 +39,13 @@ class OrchestratorConfig(ConfigModel):
     max_recorded_failures: int = Field(
         default=1_000, ge=0, le=1_000_000, description="Failures kept in the report; further ones are counted."
     )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="Seconds that a drain lets work go on which has begun or waits, retries included, where whoever asks "
+        "for it does not say; none: until it is done.",
+    )
     finish_seconds: float = Field(
         default=30.0,
         gt=0,

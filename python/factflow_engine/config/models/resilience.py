@@ -40,7 +40,9 @@ class ErrorHandlingConfig(ConfigModel):
         default=None,
         gt=0,
         le=86_400,
-        description="Seconds that one attempt may take through all stages of the route; one that takes longer has failed.",
+        description="Seconds that one attempt may take through all stages of the route; one that takes longer has "
+        "failed. An emitted async iterator has them for each element. Circuit breakers count nothing of a call that "
+        "is cut off so: a stage's own timeout_seconds is what they count.",
     )
     deadline_seconds: float | None = Field(
         default=None,
@@ -117,13 +119,13 @@ class CircuitBreakerConfig(ConfigModel):
         description="Breakers of one stage at most; beyond, the one that was not used for longest is forgotten.",
     )
     failure_rate_threshold: float = Field(
-        default=50.0, gt=0, le=100, description="Per cent of failed calls at which the breaker opens."
+        default=50.0, ge=0.001, le=100, description="Per cent of failed calls at which the breaker opens."
     )
     slow_call_rate_threshold: float = Field(
-        default=100.0, gt=0, le=100, description="Per cent of slow calls at which the breaker opens."
+        default=100.0, ge=0.001, le=100, description="Per cent of slow calls at which the breaker opens."
     )
     slow_call_duration_seconds: float = Field(
-        default=60.0, gt=0, le=86_400, description="Seconds; a call that takes longer is slow, failed or not."
+        default=60.0, ge=1e-6, le=86_400, description="Seconds; a call that takes longer is slow, failed or not."
     )
     sliding_window_type: Literal["count", "time"] = Field(
         default="count", description="Whether the rates are those of the last calls or of the last seconds."
@@ -149,24 +151,29 @@ class CircuitBreakerConfig(ConfigModel):
     )
     retry_after: Literal["extend", "open", "ignore"] = Field(
         default="extend",
-        description="What the retry_after_seconds of an adapter's error does: a breaker that opens stays open so long "
-        "at least; or it opens at once for so long; or nothing.",
+        description="What the retry_after_seconds, or retry_after, of an adapter's error does: a breaker that opens "
+        "stays open so long at least; or it opens at once for so long; or nothing.",
     )
     max_retry_after_seconds: float = Field(
         default=3_600.0, ge=0.001, le=86_400, description="Seconds; no wait that an error asks for is longer."
+    )
+    automatic_half_open: bool = Field(
+        default=False,
+        description="Whether the end of the wait alone makes it half open; else the next call does, which may be long "
+        "after.",
     )
     permitted_calls_in_half_open: int = Field(
         default=3, ge=1, le=10_000, description="Trial calls that decide whether the breaker closes."
     )
     max_half_open_seconds: float | None = Field(
-        default=None, gt=0, le=86_400, description="Seconds of half-open after which it opens again; none: no bound."
+        default=None, ge=1e-6, le=86_400, description="Seconds of half-open after which it opens again; none: no bound."
     )
     after_half_open: Literal["open", "closed"] = Field(
         default="open", description="What it becomes after max_half_open_seconds."
     )
     half_open_lease_seconds: float | None = Field(
         default=None,
-        gt=0,
+        ge=1e-6,
         le=86_400,
         description="Seconds after which a trial call that never ended loses its place; by default 30, or twice "
         "slow_call_duration_seconds if that is more.",

@@ -1,0 +1,88 @@
+"""How long each phase of an execution's end may take: work that has begun or waits, then last words stage by stage.
+
+Apart from the orchestrator because budgets of two phases meet here, and only here: the one for work must not cut off
+what is said when it was done in time. (Closing comes after everything; each route bounds that by itself.)
+"""
+
+import math
+from typing import Final
+
+import trio
+
+from factflow_protocols import AdapterResult, StatefulAdapter
+
+CANCELLED: Final = "cancelled before it was drained"
+
+REST_SECONDS: Final = 1.0
+"""What last words lead to has the rest of their budget if the one for work has less, and this long at least."""
+
+
+class Phases:
+    """The budgets of one execution's end; there are none until it is drained.
+
+    Attributes:
+        work: Cancelled, or past its deadline, when completion is no longer waited for.
+    """
+
+    def __init__(self, *, drain_seconds: float | None, finish_seconds: float) -> None:
+        self.work: Final = trio.CancelScope()
+        self._why = CANCELLED  # holds if `work` ends by being cancelled
+        self._drain_seconds = math.inf if drain_seconds is None else drain_seconds
+        self._finish_seconds = finish_seconds
+        self._draining = False
+        self._finishing: trio.CancelScope | None = None  # last words, while they are being said
+
+    @property
+    def why(self) -> str:
+        """Why the execution has not completed, if that is because completion was waited for no longer."""
+        return self._why if self.work.cancelled_caught else CANCELLED
+
+    def drain(self, seconds: float | None) -> None:
+        """Let the budget for work begin, and that of last words if they are being said; a longer one than before is not heard.
+
+        Raises:
+            ValueError: The budget is negative or not a number.
+        """
+        seconds = self._drain_seconds if seconds is None else seconds
+        if not seconds >= 0:
+            raise ValueError(f"drain() needs a timeout of zero or more seconds, got {seconds!r}")
+        self._draining = True
+        now = trio.current_time()
+        deadline = now + seconds
+        if self._finishing is not None:
+            deadline = max(deadline, self._bound(self._finishing))
+        if deadline < self.work.deadline and not self.work.cancel_called:
+            self.work.deadline = deadline
+            self._why = f"drain gave up: what had begun or waited was not done within {deadline - now:g} s"
+
+    def cancel(self) -> None:
+        """Wait for completion no longer."""
+        self._why = CANCELLED
+        self.work.cancel()
+
+    async def finish(self, stateful: StatefulAdapter) -> AdapterResult | None:
+        """Ask a stage for its last words; from when the execution is drained they have a budget of their own.
+
+        Raises:
+            TimeoutError: It was not enough.
+        """
+        self._finishing = trio.CancelScope()
+        if self._draining:
+            deadline = self._bound(self._finishing)
+            if deadline > self.work.deadline:
+                self.work.deadline = deadline
+                self._why = (
+                    "drain gave up: what stages said at their end was not done within orchestrator.finish_seconds: "
+                    f"{self._finish_seconds:g}"
+                )
+        try:
+            with self._finishing:
+                return await stateful.finish()
+        finally:
+            self._finishing = None
+        raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")
+
+    def _bound(self, finishing: trio.CancelScope) -> float:
+        """Let the budget of last words begin, unless it has; by when what they lead to must be done, in trio's time."""
+        finishing.deadline = min(finishing.deadline, trio.current_time() + self._finish_seconds)
+        return finishing.deadline + REST_SECONDS
