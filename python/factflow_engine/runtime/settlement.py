@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.errors import error_text
+from factflow_engine.errors import error_text, sole_cause
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.runtime.guards import DeadlineExceededError
@@ -109,6 +109,9 @@ class Settlement:
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, child: Child | None, error: Exception
     ) -> None:
         again = Child(frame, 0, None) if child is None else child
+        # An adapter that waits in a nursery raises what it means to say in a group. (Whether to try again is asked of
+        # the group itself: its class may be named in the configuration.)
+        raised, error = error, sole_cause(error)
         if isinstance(error, RetryLater):
             self._wait(lane, again, stage, error.delay_seconds)
             return
@@ -122,7 +125,7 @@ class Settlement:
             return
         delay = None
         if not isinstance(error, HOPELESS):
-            delay = lane.retry.delay(error, frame.attempt, self._seams.randomness.uniform)
+            delay = lane.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(lane, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
             self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
