@@ -538,16 +538,18 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
             family.interrupted = _cancelled()
+            if family.interrupted:
+                self._settlement.note(worker, lane, parent)
         except BaseException:
             if worker.context is parent:  # else a child was interrupted, and is named itself
                 self._settlement.note(worker, lane, parent)
             family.interrupted = True
             raise
         finally:
-            await self._end_emission(worker, lane, family, stage, emission)
+            await self._end_emission(worker, lane, family, parent, emission)
 
     async def _end_emission(
-        self, worker: Worker, lane: Lane, family: Family, stage: Stage, emission: Emission | None
+        self, worker: Worker, lane: Lane, family: Family, parent: MessageContext, emission: Emission | None
     ) -> None:
         try:
             if emission is not None:
@@ -557,8 +559,10 @@ class Loop:
                 finally:
                     self._crew.active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
-            family.error = family.error or (error, stage)
+            family.error = family.error or (error, parent.stage_of)
         except BaseException:
+            if not family.interrupted:  # else it was noted, or the child was
+                self._settlement.note(worker, lane, parent)
             family.interrupted = True
             raise
         finally:
