@@ -466,7 +466,9 @@ class PipelineOrchestrator:
             try:
                 result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
                 if result is not None:
-                    self._loop.inject(processor.lane, self._roots.frame(None), index, _said(result))
+                    # Its payload is what a dead letter will carry.
+                    frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
+                    self._loop.inject(processor.lane, frame, index, result)
             except STOPPABLE as error:
                 where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
                 logger.debug("%s", where, exc_info=error)

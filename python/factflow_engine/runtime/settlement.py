@@ -112,19 +112,24 @@ class Settlement:
         # An adapter that waits in a nursery raises what it means to say in a group. (Whether to try again is asked of
         # the group itself: its class may be named in the configuration.)
         raised, error = error, sole_cause(error)
-        if isinstance(error, RetryLater):
+        # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
+        final = again.result is not None and again.result.emitted is not None
+        if isinstance(error, RetryLater) and not final and self._fits(lane, frame, error.delay_seconds):
             self._wait(lane, again, stage, error.delay_seconds)
             return
-        if isinstance(error, CircuitOpenError):
+        if isinstance(error, CircuitOpenError) and not final:
             seconds = error.retry_after_seconds
-            seconds = ASK_AGAIN_SECONDS if seconds is None else max(seconds, TRIAL_SECONDS)
+            seconds = ASK_AGAIN_SECONDS if seconds is None else seconds
+            if lane.deadline_seconds is not None:
+                seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
+            seconds = max(seconds, TRIAL_SECONDS)
             self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
             guard = stage.guard if stage is not None else None
             if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
             return
         delay = None
-        if not isinstance(error, HOPELESS):
+        if not isinstance(error, HOPELESS) and not final:
             delay = lane.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(lane, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
@@ -138,8 +143,11 @@ class Settlement:
         """Whether an attempt may begin after so many seconds."""
         if lane.deadline_seconds is None:
             return True
-        age = (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
-        return age + delay < lane.deadline_seconds
+        return self._age(frame) + delay < lane.deadline_seconds
+
+    def _age(self, frame: Frame) -> float:
+        """How many seconds ago a message was published."""
+        return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
 
     def _give_up(
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, family: Family | None, error: Exception
