@@ -281,6 +281,42 @@ async def test_a_message_waits_for_a_circuit_breaker_until_its_deadline(autojump
     assert [failure.error_type for failure in report.failures] == ["OSError", "DeadlineExceededError"]
 
 
+def waiting_for_long():
+    async def numbers():
+        yield 1
+        await trio.sleep(1000)
+        yield 2
+
+    return numbers()
+
+
+def without_end():
+    while True:
+        yield 1
+
+
+@pytest.mark.parametrize("emit", [waiting_for_long, without_end])
+async def test_a_deadline_bounds_what_a_stage_emits(autojump_clock, emit):
+    async def emitting(context):
+        return AdapterResult(emitted=emit())
+
+    async def second(context):
+        await trio.sleep(1)
+        return AdapterResult.forward()
+
+    began = trio.current_time()
+    report = await run(
+        "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: a}, {type: b}], "
+        "error_handling: {deadline_seconds: 5, max_retries: 3}}}",
+        adapters={"a": emitting, "b": second},
+        publish=[("r", 1)],
+        seams=seams_on_trio_time(),
+    )
+    assert trio.current_time() - began == pytest.approx(5)
+    assert {failure.error_type for failure in report.failures} == {"DeadlineExceededError"}
+    assert report.failures[-1].stage == "a"
+
+
 @given(fails=st.lists(st.integers(0, 6), min_size=1, max_size=30), retries=st.integers(0, 4), letters=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_every_message_ends_once_whatever_fails(fails, retries, letters):

@@ -54,7 +54,6 @@ from factflow_engine.runtime.guards import Guard
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
-from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 
@@ -295,7 +294,10 @@ class Loop:
                 continue
             now = trio.current_time()
             for lane in self._lanes:
-                self._settlement.release(lane, now)
+                try:
+                    self._settlement.release(lane, now)
+                except Exception as error:  # noqa: BLE001 - fails its route, as in a worker, and not the manager
+                    self._on_death(lane, error)
             for guard in self._timed:
                 guard.advance()
             waits = [lane.waiting[0].due for lane in self._lanes if lane.waiting]
@@ -509,7 +511,7 @@ class Loop:
         emission: Emission | None = None
         ordinal = 0
         try:
-            emission = emission_of(result.emitted, stage)
+            emission = emission_of(result.emitted, stage, parent.frame.time_ns)
             while True:
                 if lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
                     await self._wait_for_room(worker, lane)
