@@ -124,8 +124,7 @@ class Settlement:
                 seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
             seconds = max(seconds, TRIAL_SECONDS)
             self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
-            guard = stage.guard if stage is not None else None
-            if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
+            if _stops_all(stage, error) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
             return
         delay = None
@@ -154,7 +153,12 @@ class Settlement:
     ) -> bool:
         """End a message for good; false, and nothing is done, while its dead-letter queue has no room."""
         letters = lane.dead_letters
-        wanted = letters is not None and bool(letters.channels)  # a topic that nobody reads would lose it
+        # A topic that nobody reads would lose it; and who waits for room in a queue that nobody reads, waits for ever.
+        wanted = (
+            letters is not None
+            and bool(letters.channels)
+            and not any(channel.is_full and not channel.listeners for channel in letters.channels)
+        )
         if letters is None or not wanted or (isinstance(error, UnroutedError) and lane.unrouted == "fail"):
             try:
                 self._on_failure(lane, stage, frame, payload, error)
@@ -165,6 +169,7 @@ class Settlement:
             return False
         letter = frame.restamp(
             attempt=1,
+            time_ns=self._seams.clock.wall_ns(),  # it is published anew: deadlines of whoever reads it begin
             headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, error)},
         )
         for channel in letters.channels:
@@ -234,10 +239,15 @@ class Settlement:
             lane.children.append(waiting.child)
             if waiting.by is Holder.CIRCUIT_OPEN:
                 lane.pauses.discard(CIRCUIT_OPEN)
-        elif not waiting.give_up():
-            lane.books.retrying += 1
-            waiting.due = now + ASK_AGAIN_SECONDS
-            heappush(lane.waiting, waiting)
+        else:
+            done = False
+            try:
+                done = waiting.give_up()
+            finally:
+                if not done:  # for want of room, or because it raised: then it goes back when its route ends
+                    lane.books.retrying += 1
+                    waiting.due = now + ASK_AGAIN_SECONDS
+                    heappush(lane.waiting, waiting)
         lane.notify()
 
     # -- interruption ----------------------------------------------------------------------------------------------
@@ -294,6 +304,14 @@ class Settlement:
             lane.books.retrying -= 1
             self.give_back(lane, waiting.child.frame, waiting.child.family)
         lane.waiting.clear()
+
+
+def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
+    """Whether the refusal holds for every message of the route: by the one breaker of a stage that none skips."""
+    guard = None if stage is None else stage.guard
+    if stage is None or guard is None or guard.key is not None or stage.condition is not None:
+        return False
+    return error.name == guard.name  # else it is from a breaker of the adapter's own
 
 
 def stranded(lane: Lane) -> Exception:
