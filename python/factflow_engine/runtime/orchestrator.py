@@ -290,8 +290,14 @@ class PipelineOrchestrator:
 
         A second call may shorten the first one's grace, not lengthen it.
 
+        Raises:
+            ValueError: The grace is negative or not a number.
+
         Cancellation: the execution ends all the same.
         """
+        # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
+        if not grace >= 0:
+            raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
         self._request_stop(grace)
         return await self._ended_report()
 
