@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from factflow_engine.runtime.report import ExecutionStatus, Outcome
-from factflow_protocols import AdapterResult, Reject, RetryLater, StatefulAdapter
+from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater, StatefulAdapter
 from support.pipelines import assert_books_balance, run, running
 
 LETTERS = "error_handling: {dead_letter_queue: /queue/dead}"
@@ -122,3 +122,23 @@ async def test_an_error_whose_properties_raise_is_like_any_other(autojump_clock,
     assert (failure.error_type, failure.error, failure.attempts) == ("Unreadable", "503", 2)
     assert all(total.failed == 2 for total in totals)
     assert len(totals) == bool(breaker)
+
+
+@pytest.mark.parametrize(
+    "error", [RetryLater(10**400), CircuitOpenError("x", float("inf")), CircuitOpenError("x", float("nan"))]
+)
+async def test_no_wait_that_an_adapter_asks_for_harms_its_route(autojump_clock, error):
+    async def later(context):
+        if context.message == 1:
+            raise error
+        return AdapterResult.forward()
+
+    async with running("routes: {r: {adapters: [{type: a}]}}", adapters={"a": later}) as execution:
+        await execution.publish("r", 1)
+        await trio.sleep(1)
+        await execution.publish("r", 2)
+        await trio.sleep(0.01)
+        route = execution.statistics().routes["r"]
+        assert (route.completed, route.retrying) == (1, 1)
+        report = await execution.cancel()
+    assert report.routes["r"].waiting == 1

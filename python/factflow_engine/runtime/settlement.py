@@ -29,6 +29,9 @@ ASK_AGAIN_SECONDS: Final = 1.0
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
 
+LONGEST_SECONDS: Final = 1e9
+"""What an adapter may ask for is any number; the clock takes no more than this."""
+
 CIRCUIT_OPEN: Final = "circuit_open"
 """The reason for which a route is paused whose work all waits for a circuit breaker."""
 
@@ -114,15 +117,17 @@ class Settlement:
         raised, error = error, sole_cause(error)
         # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
         final = again.result is not None and again.result.emitted is not None
-        if isinstance(error, RetryLater) and not final and self._fits(lane, frame, error.delay_seconds):
-            self._wait(lane, again, stage, error.delay_seconds)
-            return
+        if isinstance(error, RetryLater) and not final:
+            seconds = min(error.delay_seconds, LONGEST_SECONDS)
+            if self._fits(lane, frame, seconds):
+                self._wait(lane, again, stage, seconds)
+                return
         if isinstance(error, CircuitOpenError) and not final:
-            seconds = error.retry_after_seconds
-            seconds = ASK_AGAIN_SECONDS if seconds is None else seconds
+            asked = error.retry_after_seconds
+            seconds = ASK_AGAIN_SECONDS if asked is None else asked
             if lane.deadline_seconds is not None:
                 seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
-            seconds = max(seconds, TRIAL_SECONDS)
+            seconds = max(TRIAL_SECONDS, min(seconds, LONGEST_SECONDS))  # in this order, which a NaN does not survive
             self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
             if _stops_all(stage, error) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
