@@ -165,15 +165,42 @@ DESCRIBED_CHARACTERS: Final = 2000
 """How much of an error's text is kept."""
 
 
+def sole_cause(error: Exception) -> Exception:
+    """What a nursery wrapped, if it wrapped one exception only; else the error itself."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def error_text(error: BaseException) -> str:
-    """An error's text, bounded, whatever its author made of `__str__`."""
-    try:
-        text = str(error)
-    except Exception as failure:  # noqa: BLE001 - an error that cannot be printed must not take its message along
-        return f"<its text cannot be had: {type(failure).__name__}>"
+    """An error's text, bounded, whatever its author made of `__str__`; of a group, what it holds too.
+
+    It can be encoded: a lone surrogate, which the text of a file name may have, is written as its escape.
+    """
+    text = _text(error)
+    # Leaf by leaf without recursion, for groups may be nested deeply; and no more of them than can be shown.
+    waiting = list(reversed(error.exceptions)) if isinstance(error, BaseExceptionGroup) else []
+    between = ": "
+    while waiting and len(text) < DESCRIBED_CHARACTERS:
+        leaf = waiting.pop()
+        if isinstance(leaf, BaseExceptionGroup):
+            waiting.extend(reversed(leaf.exceptions))
+        else:
+            text += f"{between}{type(leaf).__name__}: {_text(leaf)}"
+            between = "; "
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= DESCRIBED_CHARACTERS else text[: DESCRIBED_CHARACTERS - 1] + "…"
 
 
 def describe(error: BaseException) -> str:
-    """An error's class and text, for one line of a report."""
+    """An error's class and text, for one line of a report; of one that a nursery wrapped alone, its own."""
+    if isinstance(error, Exception):
+        error = sole_cause(error)
     return f"{type(error).__name__}: {error_text(error)}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - an error that cannot be printed must not take its message along
+        return f"<its text cannot be had: {type(failure).__name__}>"

@@ -170,6 +170,7 @@ def test_requeue_puts_back_the_original_once(factflow: Callable[..., Any], file:
     assert frame.payload == letter.payload
     assert dict(frame.headers) == {"trace": "t"}
     assert (frame.key, frame.attempt, frame.correlation_id) == ("k", 1, letter.correlation_id)
+    assert frame.time_ns > letter.time_ns, "a deadline that was over counts anew"
     assert "has no message" in factflow("dlq", "requeue", url, "/queue/dlq", identity).err
 
     fill(path, Frame.create(pack(1), message_id=letter.message_id), queue="/queue/dlq")  # its id is remembered

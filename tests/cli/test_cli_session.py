@@ -183,3 +183,18 @@ async def test_what_the_progress_raises_ends_the_run(samples: Any, autojump_cloc
     with pytest.raises(ExceptionGroup) as caught:
         await stage.play()
     assert caught.group_contains(BrokenPipeError)
+
+
+async def test_a_signal_that_comes_after_the_end_interrupts_nothing(samples: Any, autojump_clock: Any) -> None:
+    """The report stands; the queue, say, is still being closed."""
+    stage = Stage(samples)
+
+    @asynccontextmanager
+    async def slow_to_close() -> AsyncIterator[FakeManager]:
+        yield stage.manager
+        await trio.sleep(5)
+
+    stage.open_manager = slow_to_close  # type: ignore[method-assign]
+    end = await stage.play((1, stage.execution.over.set), (2, signal.SIGTERM))
+    assert end.report is not None
+    assert end.interrupted_by is None

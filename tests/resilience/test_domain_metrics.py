@@ -111,6 +111,15 @@ def test_a_permit_of_an_evicted_breaker_may_still_be_given_back():
     assert set(breakers.stats()) == {"b"}
 
 
+def test_a_call_that_ends_after_its_breaker_was_evicted_is_counted():
+    breakers = family(max_keys=1)
+    permits = [breakers.breaker(key).try_acquire(0) for key in "abcdefgh"]
+    assert breakers.metrics().totals == CircuitTotals(permitted=8, in_flight=8)
+    for permit in permits[:-1]:
+        permit.record(0, 0, OSError())
+    assert breakers.metrics().totals == CircuitTotals(permitted=8, failed=7, in_flight=1)
+
+
 def test_metrics_add_up_what_the_breakers_counted_and_the_evicted_ones():
     breakers = family(max_keys=2)
     call(breakers, "gone")

@@ -10,7 +10,7 @@ from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.interrupts import CancelAtStep
-from support.pipelines import assert_books_balance, load, registry_of
+from support.pipelines import assert_books_balance, load, registry_of, running
 
 PIPELINE = """
 routes:
@@ -158,3 +158,13 @@ def test_cancelled_at_every_step(how):
     assert report.status == "completed"
     assert len(set(done)) == INPUTS * CHILDREN + 1
     assert statuses == {"completed", "cancelled"}
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), None, "5"])
+async def test_a_wrong_grace_is_the_callers_error_and_ends_nothing(grace):
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        with pytest.raises((ValueError, TypeError)):
+            await execution.cancel(grace)
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.routes["r"].completed == 1

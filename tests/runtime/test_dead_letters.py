@@ -1,9 +1,13 @@
 """Messages that were given up: where they go, what they say, and what happens when they cannot go there."""
 
+import dataclasses
+
 import trio
 
-from factflow_engine.runtime.report import Outcome
+from factflow_engine.runtime.report import ExecutionStatus, Outcome
+from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult, Reject
+from support.clocks import TrioClock, seams_on_trio_time
 from support.pipelines import assert_books_balance, run, running
 
 
@@ -136,3 +140,73 @@ routes:
     assert len(calls) == 2
     assert report.routes["r"].dead_lettered == 1
     assert report.routes["s"].completed == 1
+
+
+async def test_a_full_dead_letter_queue_that_nobody_reads_holds_nothing_up(autojump_clock):
+    """Nobody will ever make room: waiting for it, the execution could not end."""
+    async with running(
+        "routes: {r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead}}}",
+        adapters={"reject": reject},
+    ) as execution:
+        for number in range(1002):
+            await execution.publish("r", number)
+        report = await execution.wait()
+    assert (report.routes["r"].dead_lettered, report.routes["r"].failed) == (1000, 2)
+    assert {failure.error_type for failure in report.failures} == {"Reject"}
+    assert_books_balance(report)
+
+
+async def test_a_deadline_counts_anew_for_whoever_reads_dead_letters(autojump_clock):
+    async def slow(context):
+        await trio.sleep(10)
+
+    report = await run(
+        """
+error_handling: {deadline_seconds: 5}
+routes:
+  r: {adapters: [{type: slow}], error_handling: {dead_letter_queue: /queue/graves}}
+  graves: {inbound: {queue: /queue/graves}, adapters: [{type: forward}]}
+""",
+        adapters={"slow": slow},
+        publish=[("r", 1)],
+        seams=seams_on_trio_time(),
+    )
+    assert (report.routes["r"].dead_lettered, report.routes["graves"].completed) == (1, 1)
+
+
+class StoppingClock(TrioClock):
+    """Breaks when it is told to."""
+
+    broken = False
+
+    def wall_ns(self):
+        if self.broken:
+            raise OSError("no clock")
+        return super().wall_ns()
+
+
+async def test_what_fails_while_a_dead_letter_waits_for_room_fails_its_route_alone(autojump_clock):
+    clock = StoppingClock()
+
+    async def reject(context):
+        raise Reject("never")
+
+    async with (
+        running(
+            "routes: {r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead}}}",
+            adapters={"reject": reject},
+            seams=dataclasses.replace(Seams.real(), clock=clock),
+        ) as execution,
+        execution.subscribe("/queue/dead", capacity=1) as letters,
+    ):
+        for number in range(2):
+            await execution.publish("r", number)
+        await trio.sleep(0.5)
+        clock.broken = True
+        await letters.settle(await letters.receive(1))
+        report = await execution.wait()
+    assert report.status is ExecutionStatus.FAILED
+    assert report.error == "route 'r' died: OSError: no clock"
+    assert [held.by for held in report.held] == ["dead_letter_queue"]
+    assert (report.routes["r"].waiting, report.routes["r"].in_flight) == (1, 0)
+    assert_books_balance(report)

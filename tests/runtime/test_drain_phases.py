@@ -175,6 +175,43 @@ routes:
     assert [(held.route, held.stage, held.by) for held in report.held] == [("r", "", "dead_letter_queue")]
 
 
+def made_of_the_cancellation():
+    async def emitted():
+        try:
+            yield 1
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise OSError("connection lost") from None
+
+    return emitted()
+
+
+def cleaning_up_for_long():
+    async def emitted():
+        try:
+            yield 1
+            yield object()  # nothing that a message can carry: the iterator is closed
+        finally:
+            await trio.sleep_forever()
+
+    return emitted()
+
+
+@pytest.mark.parametrize("emit", [made_of_the_cancellation, cleaning_up_for_long])
+async def test_an_iterator_that_is_interrupted_is_named_however_it_ends(autojump_clock, emit):
+    async def emitting(context):
+        return AdapterResult(emitted=emit())
+
+    async with running("routes: {r: {adapters: [{type: a}]}}", adapters={"a": emitting}) as execution:
+        message_id = await execution.publish("r", 1)
+        await trio.sleep(1)
+        before = execution.held()
+        report = await execution.cancel()
+    assert [(held.stage, held.message_id) for held in before] == [("a", message_id)]
+    assert [(held.stage, held.message_id) for held in report.held] == [("a", message_id)]
+    assert report.routes["r"].waiting == 1
+
+
 async def test_a_message_whose_turn_has_come_again_waits_for_a_permit(autojump_clock):
     async def stage(context):
         if context.attempt == 1 and context.message == "fails":

@@ -246,6 +246,77 @@ async def test_a_retry_that_cannot_fit_in_the_deadline_is_not_waited_for(autojum
     assert report.routes["r"].failed == 1
 
 
+async def test_a_wait_that_a_message_asks_for_fits_in_the_deadline_or_is_not_waited_for(autojump_clock):
+    async def later(context):
+        raise RetryLater(1000, "rate limit")
+
+    began = trio.current_time()
+    report = await run(
+        "routes: {r: {adapters: [{type: a}], error_handling: {deadline_seconds: 5}}}",
+        adapters={"a": later},
+        publish=[("r", 1)],
+        seams=seams_on_trio_time(),
+        seconds=5000,
+    )
+    assert trio.current_time() - began < 5
+    assert report.failures[0].error == "retry in 1000 s: rate limit"
+
+
+async def test_a_message_waits_for_a_circuit_breaker_until_its_deadline(autojump_clock):
+    async def down(context):
+        raise OSError
+
+    async with running(
+        "routes: {r: {adapters: [{type: a, circuit_breaker: {minimum_calls: 1, sliding_window_size: 1, wait_jitter: 0, "
+        "wait_duration_seconds: 60}}], error_handling: {deadline_seconds: 5}}}",
+        adapters={"a": down},
+        seams=seams_on_trio_time(),
+        seconds=5000,
+    ) as execution:
+        await execution.publish("r", 1)
+        await execution.publish("r", 2)
+        began = trio.current_time()
+        report = await execution.wait()
+    assert trio.current_time() - began < 5.2
+    assert [failure.error_type for failure in report.failures] == ["OSError", "DeadlineExceededError"]
+
+
+def waiting_for_long():
+    async def numbers():
+        yield 1
+        await trio.sleep(1000)
+        yield 2
+
+    return numbers()
+
+
+def without_end():
+    while True:
+        yield 1
+
+
+@pytest.mark.parametrize("emit", [waiting_for_long, without_end])
+async def test_a_deadline_bounds_what_a_stage_emits(autojump_clock, emit):
+    async def emitting(context):
+        return AdapterResult(emitted=emit())
+
+    async def second(context):
+        await trio.sleep(1)
+        return AdapterResult.forward()
+
+    began = trio.current_time()
+    report = await run(
+        "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: a}, {type: b}], "
+        "error_handling: {deadline_seconds: 5, max_retries: 3}}}",
+        adapters={"a": emitting, "b": second},
+        publish=[("r", 1)],
+        seams=seams_on_trio_time(),
+    )
+    assert trio.current_time() - began == pytest.approx(5)
+    assert {failure.error_type for failure in report.failures} == {"DeadlineExceededError"}
+    assert report.failures[-1].stage == "a"
+
+
 @given(fails=st.lists(st.integers(0, 6), min_size=1, max_size=30), retries=st.integers(0, 4), letters=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_every_message_ends_once_whatever_fails(fails, retries, letters):

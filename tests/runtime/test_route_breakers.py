@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from factflow_protocols import AdapterResult, RetryLater
+from factflow_protocols import AdapterResult, CircuitOpenError, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
 
@@ -294,3 +294,45 @@ async def test_a_breaker_counts_slow_calls_in_a_window_of_time(autojump_clock, c
         await trio.sleep(7)
         assert execution.circuits()["r/slow"].states == {"open" if calls == "slow" else "closed": 1}
         await execution.wait()
+
+
+async def test_messages_that_skip_the_stage_of_an_open_breaker_flow(autojump_clock):
+    host = Host()
+    host.down.add("a")
+    async with running(
+        f"""
+routes:
+  r:
+    adapters:
+      - {{type: dial, circuit_breaker: {{{BREAKER}}}, condition: {{field: host, operator: eq, value: a}}}}
+    error_handling: {{max_retries: 20, retry_delay_seconds: 0}}
+""",
+        adapters={"dial": host.process},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        for _ in range(20):
+            await execution.publish("r", {"host": "a"})
+        await trio.sleep(0.1)
+        assert execution.circuits()["r/dial"].states == {"open": 1}
+        for _ in range(5):
+            await execution.publish("r", {"host": "b"})
+        await trio.sleep(0.1)
+        assert execution.statistics().routes["r"].completed == 5
+        await execution.cancel()
+
+
+async def test_a_breaker_of_the_adapters_own_pauses_no_route(autojump_clock):
+    async def dial(context):
+        if context.message == "a":
+            raise CircuitOpenError("host a", 60)
+        return AdapterResult.forward()
+
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: dial, circuit_breaker: {{{BREAKER}}}}}]}}}}", adapters={"dial": dial}
+    ) as execution:
+        for host in "ab":
+            await execution.publish("r", host)
+        await trio.sleep(0.1)
+        route = execution.statistics().routes["r"]
+        assert (route.completed, route.retrying, route.pauses) == (1, 1, ())
+        await execution.cancel()

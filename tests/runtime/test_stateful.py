@@ -187,3 +187,35 @@ async def test_last_words_may_take_long_when_nobody_drains(autojump_clock):
         await execution.publish("r", 1)
         report = await execution.wait()
     assert report.status == "completed"
+
+
+async def test_what_a_stage_emits_at_the_end_is_not_pulled_again_after_it_failed(autojump_clock):
+    """The rest of a generator that has raised is nothing: another attempt would complete without it."""
+
+    def two_of_three():
+        yield 1
+        yield 2
+        raise OSError("the third is unreadable")
+
+    report = await run(
+        "routes: {r: {adapters: [{type: a}], error_handling: {max_retries: 3}}}",
+        adapters={"a": collector([], say=lambda _: AdapterResult(emitted=two_of_three()))},
+    )
+    assert (report.routes["r"].completed, report.routes["r"].failed) == (2, 1)
+    assert report.failures[0].error == "the third is unreadable"
+
+
+async def test_the_dead_letter_of_last_words_holds_them():
+    async def fail(context):
+        raise OSError
+
+    async with running(
+        "routes: {r: {adapters: [{type: a}, {type: fail}], error_handling: {dead_letter_queue: /queue/dead}}}",
+        adapters={"a": collector([], say=lambda _: AdapterResult(message={"total": 42})), "fail": fail},
+    ) as execution:
+        async with execution.subscribe("/queue/dead") as letters:
+            execution.let_complete()
+            [letter] = await letters.receive(1)
+            await letters.settle([letter])
+        await execution.wait()
+    assert letter.message.value() == {"total": 42}

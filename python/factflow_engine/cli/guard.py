@@ -16,7 +16,7 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import OutputClosedError, clean
-from factflow_engine.errors import UnsupportedFeatureError
+from factflow_engine.errors import UnsupportedFeatureError, sole_cause
 from factflow_protocols import FactflowError
 
 
@@ -56,13 +56,6 @@ def _reported(call: Callable[[], object], settings: Settings) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost boundary: it is reported, here and once
         return _report_error(sole_cause(error), settings)
     return result if isinstance(result, int) else ExitStatus.OK
-
-
-def sole_cause(error: Exception) -> Exception:
-    """What a nursery wrapped, if it wrapped one exception only; else the error itself."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _report_error(error: Exception, settings: Settings) -> int:

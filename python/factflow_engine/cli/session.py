@@ -118,6 +118,7 @@ class Session:
             FactflowError: The execution could not start; wrapped in an ExceptionGroup as nurseries do.
         """
         report: ExecutionReport | None = None
+        interrupted_by: signal.Signals | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._obey, interruptions, nursery)
             async with self._open_manager() as manager:
@@ -129,9 +130,14 @@ class Session:
                     nursery.start_soon(self._show, self._execution)
                     await self._publish_first(self._execution)
                     report = await self._execution.wait()
+                    interrupted_by = self._first_signal  # what comes while all is being put away changes nothing
                     self._progress.end(self._execution.statistics())
             nursery.cancel_scope.cancel()
-        return SessionEnd(report=report, interrupted_by=self._signals[0] if self._signals else None)
+        return SessionEnd(report=report, interrupted_by=interrupted_by if report is not None else self._first_signal)
+
+    @property
+    def _first_signal(self) -> signal.Signals | None:
+        return self._signals[0] if self._signals else None
 
     async def _publish_first(self, execution: RunningExecution) -> None:
         """The execution waits for it: it does not complete before somebody waits for its end."""

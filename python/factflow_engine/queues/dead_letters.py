@@ -43,15 +43,17 @@ class DeadLetter:
     time_ns: int
     config_hash: str
 
-    @property
-    def restored(self) -> Frame:
-        """The message to process again: original payload and headers, attempt 1.
+    def restored(self, time_ns: int) -> Frame:
+        """The message to process again: original payload and headers, attempt 1, published now.
+
+        Args:
+            time_ns: Now, from which on a deadline counts: it was over, often, when the message was given up.
 
         Its id derives from the dead letter's, so that putting one back twice makes the same message twice, and a
         provider that refuses duplicates takes it once.
         """
         headers = {key: value for key, value in self.frame.headers.items() if key != HEADER}
-        return self.frame.child(_LABEL, 0, headers=headers)
+        return self.frame.child(_LABEL, 0, headers=headers, time_ns=time_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ class DomainMetrics:
 
     When there are too many, the one that was used least recently goes; first among those that permit every call,
     because forgetting that a host is down means to call it again. Its counts stay in the totals. A permit of a breaker
-    that went is given back to that breaker, where it changes nothing here.
+    that went is given back to that breaker, where it changes nothing here but those.
 
     Args:
         config: Parameters of each breaker.
@@ -39,7 +39,8 @@ class DomainMetrics:
     """
 
     __slots__ = (
-        "_calm", "_clock", "_evicted", "_evicted_totals", "_max_keys", "_name", "_randomness", "_settings",
+        "_calm", "_clock", "_evicted", "_evicted_totals", "_leaving", "_leaving_most",
+        "_max_keys", "_name", "_randomness", "_settings",
         "_troubled", "events",
     )  # fmt: skip
 
@@ -64,6 +65,8 @@ class DomainMetrics:
         self._troubled: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._evicted = 0
         self._evicted_totals = CircuitTotals()
+        self._leaving: list[CircuitBreaker] = []  # evicted, and not yet counted for the permits that were out
+        self._leaving_most = 1  # how many may be there before those whose permits are back are looked for
         self.events = CircuitEvents()
 
     def breaker(self, key: str) -> CircuitBreaker:
@@ -102,10 +105,12 @@ class DomainMetrics:
     def metrics(self, now_ns: int | None = None) -> AdapterCircuitMetrics:
         """All of them together, and by key."""
         circuits = self.stats(now_ns)
+        self._count_out()
+        totals = sum((breaker.stats().totals for breaker in self._leaving), self._evicted_totals)
         return AdapterCircuitMetrics(
             name=self._name,
             states=dict(Counter(stats.state for stats in circuits.values())),
-            totals=sum((stats.totals for stats in circuits.values()), self._evicted_totals),
+            totals=sum((stats.totals for stats in circuits.values()), totals),
             circuits=circuits,
             evicted=self._evicted,
         )
@@ -119,7 +124,20 @@ class DomainMetrics:
     def _evict(self) -> None:
         _, breaker = (self._calm or self._troubled).popitem(last=False)
         self._evicted += 1
-        self._evicted_totals += breaker.stats().totals
+        self._leaving.append(breaker)
+        if len(self._leaving) > self._leaving_most:
+            self._count_out()
+            self._leaving_most = 2 * len(self._leaving) + 1  # so that an eviction takes constant time, amortised
+
+    def _count_out(self) -> None:
+        """Add to the totals what breakers that were evicted have counted, once all their permits are back."""
+        leaving, self._leaving = self._leaving, []
+        for breaker in leaving:
+            totals = breaker.stats().totals
+            if totals.in_flight:
+                self._leaving.append(breaker)
+            else:
+                self._evicted_totals += totals
 
     def _heard(self, key: str, breaker: CircuitBreaker, event: CircuitEvent) -> None:
         group = self._calm if key in self._calm else self._troubled

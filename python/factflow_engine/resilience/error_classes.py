@@ -97,8 +97,15 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _asked_ns(error: BaseException) -> int | None:
     if isinstance(error, RetryLater):
         return _delay_ns(error.delay_seconds)
-    asked_ns = _delay_ns(getattr(error, "retry_after_seconds", None))
-    return _delay_ns(getattr(error, "retry_after", None)) if asked_ns is None else asked_ns
+    asked_ns = _delay_ns(_attribute(error, "retry_after_seconds"))
+    return _delay_ns(_attribute(error, "retry_after")) if asked_ns is None else asked_ns
+
+
+def _attribute(error: BaseException, name: str) -> object:
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property that fails (the response has no such header) has asked for nothing
+        return None
 
 
 def _delay_ns(delay: object) -> int | None:

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from factflow_engine.runtime.guards import EmissionTimeoutError
+from factflow_engine.runtime.guards import DeadlineExceededError, EmissionTimeoutError
 from factflow_engine.runtime.stage import Stage
-from factflow_engine.seams import Threads
+from factflow_engine.seams import Clock, Threads
 
 EXHAUSTED: Final[Any] = object()
 """What `pull` returns when there is nothing more."""
@@ -121,8 +121,42 @@ class _Threaded:
         return batch
 
 
-def emission_of(emitted: Any, stage: Stage) -> Emission:
-    """Choose how to pull what a stage emitted.
+class _ByDeadline:
+    """Another emission, until so long after its message was published."""
+
+    __slots__ = ("_clock", "_deadline_ns", "_inner", "_seconds")
+
+    def __init__(self, inner: Emission, *, published_ns: int, seconds: float, clock: Clock) -> None:
+        self._inner = inner
+        self._seconds = seconds
+        self._deadline_ns = published_ns + round(seconds * 1e9)
+        self._clock = clock
+
+    async def pull(self) -> Any:
+        left = (self._deadline_ns - self._clock.wall_ns()) / 1e9
+        if left > 0:
+            with trio.move_on_after(left):
+                return await self._inner.pull()
+        raise DeadlineExceededError(self._seconds)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def emission_of(emitted: Any, stage: Stage, published_ns: int) -> Emission:
+    """Choose how to pull what a stage emitted, of a message that was published then.
+
+    Raises:
+        TypeError: It is neither iterable nor async iterable.
+    """
+    emission = _emission_of(emitted, stage)
+    if stage.deadline_seconds is None:
+        return emission
+    return _ByDeadline(emission, published_ns=published_ns, seconds=stage.deadline_seconds, clock=stage.clock)
+
+
+def _emission_of(emitted: Any, stage: Stage) -> Emission:
+    """Choose how to pull it, without regard to time.
 
     Raises:
         TypeError: It is neither iterable nor async iterable.

@@ -104,18 +104,20 @@ class Guard:
     """A call behind a circuit breaker, or behind one of several by what a field of the message says.
 
     Attributes:
+        name: What the breakers protect.
         key: The field; None if there is one breaker for all messages.
         events: What happens to the breakers.
         is_timed: Whether time alone may change a breaker's state.
     """
 
-    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key")
+    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key", "name")
 
     events: CircuitEvents
 
     def __init__(
         self, call: StageCall, section: CircuitBreakerConfig, *, name: str, clock: Clock, randomness: Randomness
     ) -> None:
+        self.name = name
         self.key = section.key
         self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
         self._call = call

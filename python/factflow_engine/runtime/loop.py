@@ -54,7 +54,6 @@ from factflow_engine.runtime.guards import Guard
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
-from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 
@@ -295,7 +294,10 @@ class Loop:
                 continue
             now = trio.current_time()
             for lane in self._lanes:
-                self._settlement.release(lane, now)
+                try:
+                    self._settlement.release(lane, now)
+                except Exception as error:  # noqa: BLE001 - fails its route, as in a worker, and not the manager
+                    self._on_death(lane, error)
             for guard in self._timed:
                 guard.advance()
             waits = [lane.waiting[0].due for lane in self._lanes if lane.waiting]
@@ -509,7 +511,7 @@ class Loop:
         emission: Emission | None = None
         ordinal = 0
         try:
-            emission = emission_of(result.emitted, stage)
+            emission = emission_of(result.emitted, stage, parent.frame.time_ns)
             while True:
                 if lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
                     await self._wait_for_room(worker, lane)
@@ -538,16 +540,18 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
             family.interrupted = _cancelled()
+            if family.interrupted:
+                self._settlement.note(worker, lane, parent)
         except BaseException:
             if worker.context is parent:  # else a child was interrupted, and is named itself
                 self._settlement.note(worker, lane, parent)
             family.interrupted = True
             raise
         finally:
-            await self._end_emission(worker, lane, family, stage, emission)
+            await self._end_emission(worker, lane, family, parent, emission)
 
     async def _end_emission(
-        self, worker: Worker, lane: Lane, family: Family, stage: Stage, emission: Emission | None
+        self, worker: Worker, lane: Lane, family: Family, parent: MessageContext, emission: Emission | None
     ) -> None:
         try:
             if emission is not None:
@@ -557,8 +561,10 @@ class Loop:
                 finally:
                     self._crew.active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
-            family.error = family.error or (error, stage)
+            family.error = family.error or (error, parent.stage_of)
         except BaseException:
+            if not family.interrupted:  # else it was noted, or the child was
+                self._settlement.note(worker, lane, parent)
             family.interrupted = True
             raise
         finally:

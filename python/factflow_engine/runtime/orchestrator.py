@@ -290,8 +290,14 @@ class PipelineOrchestrator:
 
         A second call may shorten the first one's grace, not lengthen it.
 
+        Raises:
+            ValueError: The grace is negative or not a number.
+
         Cancellation: the execution ends all the same.
         """
+        # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
+        if not grace >= 0:
+            raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
         self._request_stop(grace)
         return await self._ended_report()
 
@@ -466,7 +472,9 @@ class PipelineOrchestrator:
             try:
                 result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
                 if result is not None:
-                    self._loop.inject(processor.lane, self._roots.frame(None), index, _said(result))
+                    # Its payload is what a dead letter will carry.
+                    frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
+                    self._loop.inject(processor.lane, frame, index, result)
             except STOPPABLE as error:
                 where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
                 logger.debug("%s", where, exc_info=error)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.errors import error_text
+from factflow_engine.errors import error_text, sole_cause
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.runtime.guards import DeadlineExceededError
@@ -28,6 +28,9 @@ ASK_AGAIN_SECONDS: Final = 1.0
 
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
+
+LONGEST_SECONDS: Final = 1e9
+"""What an adapter may ask for is any number; the clock takes no more than this."""
 
 CIRCUIT_OPEN: Final = "circuit_open"
 """The reason for which a route is paused whose work all waits for a circuit breaker."""
@@ -109,20 +112,29 @@ class Settlement:
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, child: Child | None, error: Exception
     ) -> None:
         again = Child(frame, 0, None) if child is None else child
-        if isinstance(error, RetryLater):
-            self._wait(lane, again, stage, error.delay_seconds)
-            return
-        if isinstance(error, CircuitOpenError):
-            seconds = error.retry_after_seconds
-            seconds = ASK_AGAIN_SECONDS if seconds is None else max(seconds, TRIAL_SECONDS)
+        # An adapter that waits in a nursery raises what it means to say in a group. (Whether to try again is asked of
+        # the group itself: its class may be named in the configuration.)
+        raised, error = error, sole_cause(error)
+        # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
+        final = again.result is not None and again.result.emitted is not None
+        if isinstance(error, RetryLater) and not final:
+            seconds = min(error.delay_seconds, LONGEST_SECONDS)
+            if self._fits(lane, frame, seconds):
+                self._wait(lane, again, stage, seconds)
+                return
+        if isinstance(error, CircuitOpenError) and not final:
+            asked = error.retry_after_seconds
+            seconds = ASK_AGAIN_SECONDS if asked is None else asked
+            if lane.deadline_seconds is not None:
+                seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
+            seconds = max(TRIAL_SECONDS, min(seconds, LONGEST_SECONDS))  # in this order, which a NaN does not survive
             self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
-            guard = stage.guard if stage is not None else None
-            if (guard is not None and guard.key is None) or lane.books.retrying >= lane.inbox.capacity:
+            if _stops_all(stage, error) or lane.books.retrying >= lane.inbox.capacity:
                 lane.pauses.add(CIRCUIT_OPEN)
             return
         delay = None
-        if not isinstance(error, HOPELESS):
-            delay = lane.retry.delay(error, frame.attempt, self._seams.randomness.uniform)
+        if not isinstance(error, HOPELESS) and not final:
+            delay = lane.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(lane, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
             self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
@@ -135,15 +147,23 @@ class Settlement:
         """Whether an attempt may begin after so many seconds."""
         if lane.deadline_seconds is None:
             return True
-        age = (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
-        return age + delay < lane.deadline_seconds
+        return self._age(frame) + delay < lane.deadline_seconds
+
+    def _age(self, frame: Frame) -> float:
+        """How many seconds ago a message was published."""
+        return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
 
     def _give_up(
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, family: Family | None, error: Exception
     ) -> bool:
         """End a message for good; false, and nothing is done, while its dead-letter queue has no room."""
         letters = lane.dead_letters
-        wanted = letters is not None and bool(letters.channels)  # a topic that nobody reads would lose it
+        # A topic that nobody reads would lose it; and who waits for room in a queue that nobody reads, waits for ever.
+        wanted = (
+            letters is not None
+            and bool(letters.channels)
+            and not any(channel.is_full and not channel.listeners for channel in letters.channels)
+        )
         if letters is None or not wanted or (isinstance(error, UnroutedError) and lane.unrouted == "fail"):
             try:
                 self._on_failure(lane, stage, frame, payload, error)
@@ -154,6 +174,7 @@ class Settlement:
             return False
         letter = frame.restamp(
             attempt=1,
+            time_ns=self._seams.clock.wall_ns(),  # it is published anew: deadlines of whoever reads it begin
             headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, error)},
         )
         for channel in letters.channels:
@@ -223,10 +244,15 @@ class Settlement:
             lane.children.append(waiting.child)
             if waiting.by is Holder.CIRCUIT_OPEN:
                 lane.pauses.discard(CIRCUIT_OPEN)
-        elif not waiting.give_up():
-            lane.books.retrying += 1
-            waiting.due = now + ASK_AGAIN_SECONDS
-            heappush(lane.waiting, waiting)
+        else:
+            done = False
+            try:
+                done = waiting.give_up()
+            finally:
+                if not done:  # for want of room, or because it raised: then it goes back when its route ends
+                    lane.books.retrying += 1
+                    waiting.due = now + ASK_AGAIN_SECONDS
+                    heappush(lane.waiting, waiting)
         lane.notify()
 
     # -- interruption ----------------------------------------------------------------------------------------------
@@ -283,6 +309,14 @@ class Settlement:
             lane.books.retrying -= 1
             self.give_back(lane, waiting.child.frame, waiting.child.family)
         lane.waiting.clear()
+
+
+def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
+    """Whether the refusal holds for every message of the route: by the one breaker of a stage that none skips."""
+    guard = None if stage is None else stage.guard
+    if stage is None or guard is None or guard.key is not None or stage.condition is not None:
+        return False
+    return error.name == guard.name  # else it is from a breaker of the adapter's own
 
 
 def stranded(lane: Lane) -> Exception:

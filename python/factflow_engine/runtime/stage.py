@@ -30,13 +30,17 @@ class Stage:
         stateful: The adapter if it has state to open, finish and close.
         is_stateful: Whether there is one.
         guard: Its circuit breakers, if it has any.
+        deadline_seconds: Since its message was published, for what it emits as for its call; None: no bound.
+        clock: By which that is measured.
         pull_seconds: How long an async iterator that it emits may take for one element; None: no bound.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
 
     __slots__ = (
         "call",
+        "clock",
         "condition",
+        "deadline_seconds",
         "guard",
         "in_thread",
         "info",
@@ -68,6 +72,8 @@ class Stage:
         self.touched = True
         self.threads = seams.threads
         self.pull_seconds = route_timeout_seconds
+        self.deadline_seconds = deadline_seconds
+        self.clock = seams.clock
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
         if timeout_seconds is not None:

@@ -27,7 +27,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
     target = to or letter.queue
     if target == queue:
         raise QueueError(queue, f"message {stored.message_id.hex()} would go back where it is; name another queue")
-    frame = letter.restored
+    frame = letter.restored(store.now_ns)
     published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")

@@ -1,0 +1,144 @@
+"""Errors that are awkward to look at: in groups, with text that cannot be encoded, with properties that raise."""
+
+import pytest
+import trio
+
+from factflow_engine.runtime.report import ExecutionStatus, Outcome
+from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater, StatefulAdapter
+from support.pipelines import assert_books_balance, run, running
+
+LETTERS = "error_handling: {dead_letter_queue: /queue/dead}"
+
+
+class Unreadable(Exception):
+    """What a client makes of a response, and reads it only when asked."""
+
+    @property
+    def retry_after(self):
+        raise KeyError("Retry-After")
+
+
+async def in_a_nursery(*errors):
+    """Raise as an adapter does that waits for several things at once."""
+
+    async def fail(error):
+        raise error
+
+    async with trio.open_nursery() as nursery:
+        for error in errors:
+            nursery.start_soon(fail, error)
+
+
+async def test_what_an_adapter_tells_the_engine_from_within_a_nursery_is_done(autojump_clock):
+    calls = []
+
+    async def later(context):
+        calls.append(context.attempt)
+        if len(calls) < 3:
+            await in_a_nursery(RetryLater(5))
+        return AdapterResult.forward()
+
+    report = await run("routes: {r: {adapters: [{type: a}]}}", adapters={"a": later}, publish=[("r", 1)])
+    assert report.outcomes[Outcome.COMPLETED] == 1
+    assert calls == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("errors", "error_type", "texts"),
+    [
+        ([Reject("bad input")], "Reject", ["bad input"]),
+        ([OSError("db7 is down")], "OSError", ["db7 is down"]),
+        ([OSError("db7 is down"), KeyError("n")], "ExceptionGroup", ["OSError: db7 is down", "KeyError: 'n'"]),
+    ],
+)
+async def test_a_report_says_what_a_nursery_wrapped(errors, error_type, texts):
+    async def fail(context):
+        await in_a_nursery(*errors)
+
+    report = await run("routes: {r: {adapters: [{type: a}]}}", adapters={"a": fail}, publish=[("r", 1)])
+    [failure] = report.failures
+    assert failure.error_type == error_type
+    for text in texts:
+        assert text in failure.error
+
+
+async def test_a_stage_that_cannot_finish_says_what_a_nursery_wrapped():
+    class Total(StatefulAdapter):
+        async def process(self, context):
+            return None
+
+        async def finish(self):
+            await in_a_nursery(OSError("the disk is full"))
+
+    report = await run("routes: {r: {adapters: [{type: a}]}}", adapters={"a": Total}, publish=[("r", 1)])
+    assert report.status is ExecutionStatus.FAILED
+    assert report.error is not None
+    assert report.error.endswith("could not finish: OSError: the disk is full")
+
+
+async def test_a_group_of_one_is_tried_again_by_what_it_holds_or_by_its_own_name(autojump_clock):
+    calls = []
+
+    async def fail(context):
+        calls.append(context.message)
+        await in_a_nursery(OSError())
+
+    for setting in ("retry_on: [OSError]", "give_up_on: [ExceptionGroup]"):
+        await run(
+            f"routes: {{r: {{adapters: [{{type: a}}], error_handling: {{max_retries: 2, {setting}}}}}}}",
+            adapters={"a": fail},
+            publish=[("r", setting)],
+        )
+    assert calls == ["retry_on: [OSError]"] * 3 + ["give_up_on: [ExceptionGroup]"]
+
+
+async def test_an_error_whose_text_cannot_be_encoded_has_a_dead_letter():
+    async def fail(context):
+        raise FileNotFoundError("no file report-\udcff.pdf")
+
+    async with running(f"routes: {{r: {{adapters: [{{type: a}}], {LETTERS}}}}}", adapters={"a": fail}) as execution:
+        async with execution.subscribe("/queue/dead") as letters:
+            await execution.publish("r", 1)
+            [letter] = await letters.receive(1)
+            await letters.settle([letter])
+        report = await execution.wait()
+    assert letter.message.headers["dead_letter"]["error"] == r"no file report-\udcff.pdf"
+    assert report.status is ExecutionStatus.COMPLETED
+    assert_books_balance(report)
+
+
+@pytest.mark.parametrize("breaker", ["", ", circuit_breaker: {minimum_calls: 5}"])
+async def test_an_error_whose_properties_raise_is_like_any_other(autojump_clock, breaker):
+    async def fail(context):
+        raise Unreadable("503")
+
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: a{breaker}}}], error_handling: {{max_retries: 1}}}}}}", adapters={"a": fail}
+    ) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+        totals = [metrics.totals for metrics in execution.circuits().values()]
+    [failure] = report.failures
+    assert (failure.error_type, failure.error, failure.attempts) == ("Unreadable", "503", 2)
+    assert all(total.failed == 2 for total in totals)
+    assert len(totals) == bool(breaker)
+
+
+@pytest.mark.parametrize(
+    "error", [RetryLater(10**400), CircuitOpenError("x", float("inf")), CircuitOpenError("x", float("nan"))]
+)
+async def test_no_wait_that_an_adapter_asks_for_harms_its_route(autojump_clock, error):
+    async def later(context):
+        if context.message == 1:
+            raise error
+        return AdapterResult.forward()
+
+    async with running("routes: {r: {adapters: [{type: a}]}}", adapters={"a": later}) as execution:
+        await execution.publish("r", 1)
+        await trio.sleep(1)
+        await execution.publish("r", 2)
+        await trio.sleep(0.01)
+        route = execution.statistics().routes["r"]
+        assert (route.completed, route.retrying) == (1, 1)
+        report = await execution.cancel()
+    assert report.routes["r"].waiting == 1
