@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
+from typing import Any, Final, TypeVarTuple
 
 import trio
 
@@ -48,25 +48,19 @@ from factflow_engine.native import (
     Crew,
     Worker,
 )
+from factflow_engine.runtime.alarm import Alarm
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.guards import Guard
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 
-if TYPE_CHECKING:
-    from factflow_engine.resilience import CircuitEvent
-
 Arguments = TypeVarTuple("Arguments")
 
 MAX_TURNS: Final = 4096
 """How many messages a worker takes before it yields even if the clock says that no time has passed."""
-
-PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
-"""States of a circuit breaker in which it refuses no call."""
 
 
 class Loop:
@@ -111,24 +105,17 @@ class Loop:
         self._stopped = False
         self._idle = trio.lowlevel.ParkingLot()
         self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
-        self._alarm = math.inf  # when the next message has waited long enough, in trio's time
-        self._alarm_moved = trio.lowlevel.ParkingLot()
-        self._alarm_runs = False
-        self._timed: list[Guard] = []  # those whose breakers change with time
+        self._alarm = Alarm(self._lanes, self._settlement, on_death=on_death, on_rung=self._rung)
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
-            for stage in lane.stages:
-                if stage.guard is not None:
-                    stage.guard.events.subscribe(self._circuit_listener(lane, stage.guard))
-                    if stage.guard.is_timed:
-                        self._timed.append(stage.guard)
 
     # -- what the orchestrator and routes call ---------------------------------------------------------------------
 
     def start(self, nursery: trio.Nursery) -> None:
         """Begin to take messages; workers are started in this nursery as they are needed."""
         self._nursery = nursery
+        self._alarm.start(nursery)
         for lane in self._lanes:
             lane.notify()
 
@@ -263,46 +250,11 @@ class Loop:
         while lane.drivers:
             trio.lowlevel.reschedule(lane.drivers.popleft())
 
-    def _circuit_listener(self, lane: Lane, guard: Guard) -> Callable[[CircuitEvent], None]:
-        def heard(event: CircuitEvent) -> None:
-            if event.kind == "reset" or event.to_state in PERMITTING:
-                self._settlement.release_circuits(lane)
-            elif event.to_state is not None and guard.is_timed:
-                self._set_alarm(trio.current_time() + guard.due_seconds())
-
-        return heard
-
-    # -- the alarm -------------------------------------------------------------------------------------------------
-
     def _set_alarm(self, due: float) -> None:
-        """See to it that what waits until then is released."""
-        if due >= self._alarm or self._nursery is None:
-            return
-        self._alarm = due
-        if self._alarm_runs:
-            self._alarm_moved.unpark_all()
-        else:
-            self._alarm_runs = True
-            self._nursery.start_soon(self._run_alarm)
+        self._alarm.set(due)
 
-    async def _run_alarm(self) -> None:
-        """Release, in all lanes, what has waited long enough."""
-        while True:
-            with trio.move_on_at(self._alarm) as waiting:
-                await self._alarm_moved.park()
-            if not waiting.cancelled_caught:
-                continue
-            now = trio.current_time()
-            for lane in self._lanes:
-                try:
-                    self._settlement.release(lane, now)
-                except Exception as error:  # noqa: BLE001 - fails its route, as in a worker, and not the manager
-                    self._on_death(lane, error)
-            for guard in self._timed:
-                guard.advance()
-            waits = [lane.waiting[0].due for lane in self._lanes if lane.waiting]
-            self._alarm = min([*waits, *(now + guard.due_seconds() for guard in self._timed)], default=math.inf)
-            self._idle.unpark_all()  # what was given up has ended without a worker
+    def _rung(self) -> None:
+        self._idle.unpark_all()  # what was given up has ended without a worker
 
     # -- workers ---------------------------------------------------------------------------------------------------
 

@@ -17,13 +17,10 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config.graph import build_graph
-from factflow_engine.errors import (
-    ExecutionClosedError,
-    ExecutionStartError,
-    describe,
-)
+from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.completion import Completion, LastWordsError
 from factflow_engine.runtime.ending import until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
@@ -39,12 +36,12 @@ from factflow_engine.runtime.report import (
     HeldMessage,
     RouteStatistics,
 )
-from factflow_engine.runtime.route import STOPPABLE, ReactiveRouteProcessor
+from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.seams import Seams
-from factflow_protocols import AdapterResult, QueueError, QueueProtocol, Subscription
+from factflow_protocols import QueueError, QueueProtocol, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -128,7 +125,6 @@ class PipelineOrchestrator:
             self._discard()  # what the routes before it have subscribed
             raise
         graph = build_graph(config)
-        self._upstream_first = tuple(self._processors[route_id] for route_id in graph.order)
         queues = {route_id: route.inbound.queue for route_id, route in config.routes.items()}
         self._roots = Roots(seams)
         self._entrance: Entrance
@@ -160,6 +156,14 @@ class PipelineOrchestrator:
             on_death=self._route_died,
             redacted=self._redacted,
             config_hash=self._config_hash,
+        )
+        self._completion = Completion(
+            [self._processors[route_id] for route_id in graph.order],
+            loop=self._loop,
+            relay=self._relay,
+            entrance=self._entrance,
+            roots=self._roots,
+            phases=self._phases,
         )
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -448,45 +452,19 @@ class PipelineOrchestrator:
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""
-        while True:
-            left = 0
-            if self._relay is None:
-                await self._loop.wait_idle()
-            else:
-                left = await self._relay.wait_done(self._loop)
-            if self._entrance.publishers and not left:
-                # They come before the end; it may be a consumer from outside who has no room.
-                await self._entrance.stirred.park()
-                continue
-            unfinished = self._unfinished()
-            if unfinished is None:
-                self._closed = True  # no await since the loop was seen idle: completion is exact
-                if left:
-                    self._end_text = f"drained; {left} messages stay in the queue for the next execution of this id"
-                    self._completing.cancel()
-                else:
-                    self._status = ExecutionStatus.COMPLETED
-                return
-            processor, index, stage = unfinished
-            stage.touched = False
-            try:
-                result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
-                if result is not None:
-                    # Its payload is what a dead letter will carry.
-                    frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
-                    self._loop.inject(processor.lane, frame, index, result)
-            except STOPPABLE as error:
-                where = f"route {processor.id!r}, stage {stage.info.stage!r} could not finish"
-                logger.debug("%s", where, exc_info=error)
-                self._fail(f"{where}: {describe(error)}")
-                await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
-
-    def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
-        for processor in self._upstream_first:
-            for index, stage in enumerate(processor.stages):
-                if stage.stateful is not None and stage.touched:
-                    return processor, index, stage
-        return None
+        try:
+            left = await self._completion.reached()
+        except LastWordsError as error:
+            logger.debug("%s", error, exc_info=error.__cause__)
+            self._fail(str(error))
+            await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
+            raise
+        self._closed = True  # no await since the loop was seen idle: completion is exact
+        if left:
+            self._end_text = f"drained; {left} messages stay in the queue for the next execution of this id"
+            self._completing.cancel()
+        else:
+            self._status = ExecutionStatus.COMPLETED
 
     async def _stop(self) -> None:
         """Let what is in flight end for as long as the grace lasts; note what is still held."""
@@ -614,9 +592,3 @@ class PipelineOrchestrator:
 
     def _elapsed(self) -> float:
         return (self._seams.clock.monotonic_ns() - self._started_ns) / 1e9
-
-
-def _said(result: object) -> AdapterResult:
-    if not isinstance(result, AdapterResult) or result.is_forward:
-        raise TypeError(f"finish() returned {result!r}; expected AdapterResult(message=...), (emitted=...) or None")
-    return result

@@ -1,0 +1,95 @@
+"""Completion: the instant at which nothing is left to do, and what stages say just before it.
+
+Apart from the orchestrator, which decides what an end means: here is only when there is one.
+"""
+
+from collections.abc import Sequence
+
+from factflow_engine.errors import describe
+from factflow_engine.runtime.entrance import Entrance, Roots
+from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.phases import Phases
+from factflow_engine.runtime.relay import Relay
+from factflow_engine.runtime.route import STOPPABLE, ReactiveRouteProcessor
+from factflow_engine.runtime.stage import Stage
+from factflow_protocols import AdapterResult
+
+
+class LastWordsError(Exception):
+    """A stage could not finish; the text names it, and the cause is what it raised."""
+
+
+class Completion:
+    """Waits for an execution's routes to have nothing left to do, and lets stateful stages finish, upstream first.
+
+    Args:
+        routes: Upstream first.
+        relay: Between the routes and a provider elsewhere, if there is one.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[ReactiveRouteProcessor],
+        *,
+        loop: Loop,
+        relay: Relay | None,
+        entrance: Entrance,
+        roots: Roots,
+        phases: Phases,
+    ) -> None:
+        self._routes = tuple(routes)
+        self._loop = loop
+        self._relay = relay
+        self._entrance = entrance
+        self._roots = roots
+        self._phases = phases
+
+    async def reached(self) -> int:
+        """Return when nothing is left to do, and how many messages stay with the provider for another execution.
+
+        There is no checkpoint between the instant at which everything was seen to be done and the return.
+
+        Raises:
+            LastWordsError: A stage could not finish. May be called again; that stage is not asked again.
+
+        Cancellation: nothing that is done is undone; a stage that was finishing is not asked again.
+        """
+        while True:
+            left = 0
+            if self._relay is None:
+                await self._loop.wait_idle()
+            else:
+                left = await self._relay.wait_done(self._loop)
+            if self._entrance.publishers and not left:
+                # They come before the end; it may be a consumer from outside who has no room.
+                await self._entrance.stirred.park()
+                continue
+            unfinished = self._unfinished()
+            if unfinished is None:
+                return left
+            await self._finish(*unfinished)
+
+    def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
+        for route in self._routes:
+            for index, stage in enumerate(route.stages):
+                if stage.stateful is not None and stage.touched:
+                    return route, index, stage
+        return None
+
+    async def _finish(self, route: ReactiveRouteProcessor, index: int, stage: Stage) -> None:
+        stage.touched = False
+        try:
+            result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
+            if result is not None:
+                # Its payload is what a dead letter will carry.
+                frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
+                self._loop.inject(route.lane, frame, index, result)
+        except STOPPABLE as error:
+            text = f"route {route.id!r}, stage {stage.info.stage!r} could not finish: {describe(error)}"
+            raise LastWordsError(text) from error
+
+
+def _said(result: object) -> AdapterResult:
+    if not isinstance(result, AdapterResult) or result.is_forward:
+        raise TypeError(f"finish() returned {result!r}; expected AdapterResult(message=...), (emitted=...) or None")
+    return result
