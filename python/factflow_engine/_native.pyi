@@ -22,6 +22,7 @@ __all__ = [
     "Carrier",
     "Condition",
     "Crew",
+    "FieldPath",
     "Frame",
     "FrameDecoder",
     "Journal",
@@ -244,6 +245,25 @@ class FrameDecoder:
 
 BUILT_IN_OPERATORS: Final[tuple[str, ...]]
 CONDITION_CODES: Final[tuple[str, ...]]
+
+@final
+class FieldPath:
+    """Where one field of a message is, written as conditions write it; it names exactly one.
+
+    Args:
+        text: `a.b`, `a[0].b`, `a."x.y"`, `/a/0/b`, or `@` for the whole message.
+
+    Raises:
+        ValueError: The text is no path, or names several fields (`[*]`).
+    """
+
+    def __new__(cls, text: str, /) -> FieldPath: ...
+    def value(self, payload: bytes, /) -> object:
+        """The field's value in a message given as its msgpack bytes; None if it has no such field, or it is nil.
+
+        Raises:
+            CodecError: The payload is malformed where it was looked at.
+        """
 
 @final
 class Condition:

@@ -119,6 +119,7 @@ CASES = [
     Case("E413", condition("{field: a, operator: divisible_by, value: >>>0}")),
     Case("E501", document("error_handling: {max_retries: >>>-1}")),
     Case("E501", document("inbound: {concurrency: >>>0}")),
+    Case("E501", document("adapters: [{type: plain, circuit_breaker: {key: >>>'hosts[*]'}}]")),
     Case("E501", document("adapters: [{type: plain, timeout_seconds: >>>.inf}]")),
     Case("E502", document("backpressure: {min_concurrency: >>>5, max_concurrency: 4}")),
     Case("E502", document("error_handling: {max_retries: 1, retry_on: [A], give_up_on: >>>[A]}")),

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from factflow_engine.runtime.guards import MAX_KEY_CHARACTERS, bounded_key
 from factflow_protocols import AdapterResult, CircuitOpenError, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
@@ -275,6 +278,26 @@ async def test_no_more_breakers_than_max_keys(autojump_clock):
         await execution.wait()
     metrics = execution.circuits()["r/forward"]
     assert (set(metrics.circuits), metrics.evicted) == ({"b", "c"}, 1)
+
+
+@pytest.mark.parametrize("path", ["'urls[0].host'", "/urls/0/host", "'urls[-1].\"host\"'"])
+async def test_a_key_is_a_path_as_conditions_write_it(autojump_clock, path):
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: forward, circuit_breaker: {{key: {path}, {BREAKER}}}}}]}}}}"
+    ) as execution:
+        for host in ["a", 7, None]:
+            await execution.publish("r", {"urls": [{"host": host}]})
+        await execution.publish("r", {"urls": []})
+        await execution.wait()
+    circuits = execution.circuits()["r/forward"].circuits
+    assert {key: stats.totals.succeeded for key, stats in circuits.items()} == {"a": 1, "7": 1, "": 2}
+
+
+@given(texts=st.lists(st.text(st.sampled_from("ab\ud800"), min_size=190, max_size=210), min_size=1))
+def test_keys_are_bounded_and_differ_as_their_texts_do(texts):
+    keys = {text: bounded_key(text) for text in texts}
+    assert len(set(keys.values())) == len(keys)
+    assert max(map(len, keys.values())) <= MAX_KEY_CHARACTERS
 
 
 @pytest.mark.parametrize("calls", ["few", "slow"])

@@ -5,14 +5,15 @@ Each wraps the awaitable call of a stage; a stage that asks for none of them pay
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from factflow_engine import resilience
-from factflow_engine.native import MessageContext
+from factflow_engine.native import FieldPath, MessageContext
 from factflow_engine.seams import Clock, Randomness
 from factflow_protocols import AdapterResult
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from factflow_engine.resilience import AdapterCircuitMetrics, CircuitBreaker, CircuitEvents, DomainMetrics
 
 StageCall = Callable[[MessageContext], Awaitable[AdapterResult | None]]
+
+MAX_KEY_CHARACTERS: Final = 200
+"""Of a breaker's key: breakers are bounded in number, so that this bounds what messages can make them keep."""
+
+SHOWN_KEY_CHARACTERS: Final = 100
+"""How much of a longer one is kept as it is, before its digest."""
 
 
 class StageTimeoutError(TimeoutError):
@@ -122,7 +129,7 @@ class Guard:
         self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
         self._call = call
         self._clock = clock
-        self._key_path = () if section.key is None else tuple(section.key.split("."))
+        self._key_path = None if section.key is None else FieldPath(section.key)
         self._breaker = self._breakers = None
         if section.key is None:
             self._breaker = resilience.CircuitBreaker(section, name=name, clock=clock, randomness=randomness)
@@ -182,7 +189,14 @@ class Guard:
         if self._breaker is not None:
             return self._breaker
         assert self._breakers is not None
-        value = context.message
-        for name in self._key_path:
-            value = value.get(name) if isinstance(value, dict) else None
-        return self._breakers.breaker("" if value is None else str(value))
+        assert self._key_path is not None
+        value = self._key_path.value(context.payload)
+        return self._breakers.breaker("" if value is None else bounded_key(str(value)))
+
+
+def bounded_key(text: str) -> str:
+    """A breaker's key that takes no more memory than `MAX_KEY_CHARACTERS`, and differs where the text does."""
+    if len(text) <= MAX_KEY_CHARACTERS:
+        return text
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return f"{text[:SHOWN_KEY_CHARACTERS]}…{digest}"

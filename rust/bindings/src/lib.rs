@@ -6,6 +6,7 @@ mod breaker;
 mod codec;
 mod conditions;
 mod errors;
+mod field_path;
 mod frame;
 mod frame_decoder;
 mod hop;
@@ -24,6 +25,8 @@ mod _native {
     use crate::codec::{label_of, pack, unpack, validate};
     #[pymodule_export]
     use crate::conditions::{Condition, compile_condition};
+    #[pymodule_export]
+    use crate::field_path::FieldPath;
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]

@@ -16,6 +16,7 @@ mod base64;
 pub(crate) mod choices;
 mod compile;
 pub(crate) mod equality;
+mod field_path;
 mod finding;
 mod instant;
 pub(crate) mod interval;
@@ -42,10 +43,11 @@ pub(crate) mod texts;
 pub use compile::{
     Compiler, MAX_DEPTH, MAX_NODES, MAX_PATTERNS_BYTES, NoOperators, Operators, compile,
 };
+pub use field_path::FieldPath;
 pub use finding::{Code, Finding};
 pub use node::{AnyElement, Body, Leaf, Node};
 pub use operator::BUILT_IN;
-pub use path::Segment;
+pub use path::{Refusal, Segment};
 pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};
 pub use scope::{MISSING, Scope, Slots};

@@ -5,10 +5,11 @@ Apart because the top of a document, its routes and (the breaker) its stages all
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from factflow_engine.config.models.base import ConfigModel, Sequence_
+from factflow_engine.native import FieldPath
 
 
 class ErrorHandlingConfig(ConfigModel):
@@ -110,7 +111,8 @@ class CircuitBreakerConfig(ConfigModel):
     key: str | None = Field(
         default=None,
         min_length=1,
-        description="Path of a message field; each of its values has a breaker of its own (one a host, say).",
+        description="Path of a message field, as conditions write it; each of its values has a breaker of its own (one "
+        "a host, say), and messages without it share one.",
     )
     max_keys: int = Field(
         default=1_000,
@@ -184,6 +186,16 @@ class CircuitBreakerConfig(ConfigModel):
     ignore_errors: Sequence_[str] = Field(
         default=(), description="Names of exception classes that count as nothing; wins over record_errors."
     )
+
+    @field_validator("key")
+    @classmethod
+    def _is_a_path(cls, key: str | None) -> str | None:
+        if key is not None:
+            try:
+                FieldPath(key)
+            except ValueError as error:
+                raise PydanticCustomError("field_path", "{problem}", {"problem": str(error)}) from None
+        return key
 
     @model_validator(mode="after")
     def _waits_agree(self) -> Self:

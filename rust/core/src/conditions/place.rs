@@ -37,7 +37,7 @@ impl Place {
 /// Follows the segments from `at`, to every element where one says so, until `test` holds.
 ///
 /// Recurses once a segment. A byte is looked at once more for each wildcard of the path.
-fn resolve<E: From<Error>>(
+pub fn resolve<E: From<Error>>(
     segments: &[Segment],
     bytes: &[u8],
     at: usize,

@@ -155,6 +155,30 @@ fn a_deep_message_is_walked_without_recursion_into_what_nobody_asks_for() {
 }
 
 #[test]
+fn a_field_path_finds_the_bytes_of_one_field() {
+    let message = b"\x81\xa1a\x92\x01\x81\xa3b.c\xa1x";
+    for (text, found) in [
+        ("a[0]", Some(&b"\x01"[..])),
+        (r#"a[1]."b.c""#, Some(b"\xa1x")),
+        ("/a/1/b.c", Some(b"\xa1x")),
+        ("a[-1]", Some(b"\x81\xa3b.c\xa1x")),
+        ("@", Some(message)),
+        ("a[2]", None),
+        ("a.0", None),
+        ("b", None),
+    ] {
+        assert_eq!(
+            FieldPath::parse(text).unwrap().find(message),
+            Ok(found),
+            "{text}"
+        );
+    }
+    for text in ["", "a..b", "a[*].b"] {
+        assert!(FieldPath::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn malformed_bytes_are_an_error_where_they_are_met() {
     let condition = body(&leaf("b", "eq", int(1)));
     assert!(condition.holds(&[], 0, &BuiltInOnly).is_err());
@@ -190,6 +214,13 @@ proptest! {
                 let _ = condition.holds(&message, 0, &BuiltInOnly);
             }
         });
+    }
+
+    #[test]
+    fn no_bytes_make_a_field_path_panic(message in hostile()) {
+        for text in ["@", "a", "a.b", "a[0]", "a[-1].a", "/0", "/a/1"] {
+            let _ = FieldPath::parse(text).unwrap().find(&message);
+        }
     }
 
     #[test]
