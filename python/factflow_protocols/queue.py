@@ -199,7 +199,10 @@ class QueueProtocol(Protocol):
         ...
 
     async def forget_empty(self, prefix: str) -> None:
-        """Forget the queues and the topics' subscriptions whose names begin so and that hold nothing."""
+        """Forget the queues and the topics' subscriptions whose names begin so and that hold nothing.
+
+        Not those that a consumer of this provider has open: it is not to be told of an error where there is none.
+        """
         ...
 
     async def stop(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueClosedError, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
@@ -243,6 +244,31 @@ async def test_results_are_read_until_the_execution_has_ended(autojump_clock):
                         await results.settle(deliveries)
                         assert results.statistics().unsettled == 0
     assert read == list(range(5))
+
+
+@pytest.mark.parametrize("cause", ["the caller is cancelled", "the execution ends"])
+async def test_what_is_on_its_way_to_a_reader_arrives_whatever_happens_meanwhile(autojump_clock, cause):
+    class Slow:  # as one that must not leave a transaction half done
+        async def receive(self, max_messages):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+            return ["message"]
+
+    @asynccontextmanager
+    async def subscribing():
+        yield Slow()
+
+    async def end_later():
+        await trio.sleep(1)
+        readers.end()
+
+    readers, received = Readers(), []
+    async with until_ended("/queue/out", subscribing(), readers) as results, trio.open_nursery() as nursery:
+        if cause == "the execution ends":
+            nursery.start_soon(end_later)
+        with trio.move_on_after(1 if cause == "the caller is cancelled" else 9):
+            received += await results.receive(1)
+    assert received == ["message"]
 
 
 async def test_an_error_while_results_are_read_is_raised_as_it_is(autojump_clock):

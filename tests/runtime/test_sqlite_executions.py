@@ -1,10 +1,12 @@
 """Executions on a real file: what outlives them there, and what does not."""
 
+import pytest
 import trio
 
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_protocols import QueueClosedError
 from support.pipelines import Recorder, load, registry_of
 from support.sqlite_queues import settings
 
@@ -39,6 +41,27 @@ async def test_an_execution_that_completes_leaves_what_has_left_the_pipeline_and
             await execution.wait()
     statistics = await queue.administration.statistics()
     assert {line.queue: line.waiting for line in statistics.lines} == {f"{prefix}/queue/out": 2 for prefix in prefixes}
+    await queue.stop()
+
+
+async def test_who_reads_the_results_is_told_of_the_end_and_leaves_no_empty_queue(tmp_path):
+    registry = registry_of(work=Recorder().adapter())
+    config = load(registry, TOPIC.replace("/topic/t", "/queue/r"))
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    read = []
+    with trio.fail_after(60):
+        async with OrchestratorManager(registry=registry, queue=queue) as manager, trio.open_nursery() as nursery:
+            execution = await manager.start(config)
+            async with execution.subscribe("/queue/out") as results:
+                await execution.publish_batch("r", [1, 2])
+                nursery.start_soon(execution.wait)
+                with pytest.raises(QueueClosedError, match="has ended"):
+                    while True:
+                        deliveries = await results.receive(10)
+                        read += [delivery.message.value() for delivery in deliveries]
+                        await results.settle(deliveries)
+    assert read == [1, 2]
+    assert (await queue.administration.statistics()).lines == ()
     await queue.stop()
 
 

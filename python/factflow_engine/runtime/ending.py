@@ -10,19 +10,38 @@ from typing import Final
 
 import trio
 
-from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, Subscription, SubscriptionStatistics
+from factflow_protocols import Delivery, Nack, QueueClosedError, Subscription, SubscriptionStatistics
 
 POLL_SECONDS: Final = 0.25
 """How soon a consumer that waits notices, once the execution has ended, that nothing more will come."""
 
 
+class Readers:
+    """Those who consume an execution's queues from outside, as far as they wait for messages.
+
+    Attributes:
+        is_over: Whether the execution has ended.
+        receiving: Cancelled by its end.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.receiving: Final[set[trio.CancelScope]] = set()
+
+    def end(self) -> None:
+        """Tell them that the execution has ended."""
+        self.is_over = True
+        for scope in self.receiving:
+            scope.cancel()
+
+
 class EndingSubscription:
     """See `factflow_protocols.Subscription` for the contract."""
 
-    def __init__(self, queue: str, inner: Subscription, ended: trio.Event) -> None:
+    def __init__(self, queue: str, inner: Subscription, readers: Readers) -> None:
         self._queue = queue
         self._inner = inner
-        self._ended = ended
+        self._readers = readers
 
     async def receive(self, max_messages: int) -> Sequence[Delivery]:
         """See `Subscription.receive`.
@@ -30,20 +49,15 @@ class EndingSubscription:
         Raises:
             QueueClosedError: The execution has ended, and no message is left but what this consumer holds.
         """
-        while not self._ended.is_set():
-            deliveries: Sequence[Delivery] = ()
-            failure: QueueError | None = None
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._cancel_at_the_end, nursery.cancel_scope)
+        # Between the provider's return and this one there is no checkpoint: what it has handed out arrives, even if the
+        # execution has ended, or the caller was cancelled, while it was on its way.
+        if not self._readers.is_over:
+            with trio.CancelScope() as receiving:
+                self._readers.receiving.add(receiving)
                 try:
-                    deliveries = await self._inner.receive(max_messages)
-                except QueueError as error:
-                    failure = error  # to be raised as it is, not in the nursery's group
-                nursery.cancel_scope.cancel()
-            if failure is not None:
-                raise failure
-            if deliveries:
-                return deliveries
+                    return await self._inner.receive(max_messages)
+                finally:
+                    self._readers.receiving.discard(receiving)
         while True:
             if await self._inner.depth() <= self._inner.statistics().unsettled:
                 raise QueueClosedError(self._queue, "its execution has ended; nothing more will come")
@@ -62,15 +76,11 @@ class EndingSubscription:
         """See `Subscription.depth`."""
         return await self._inner.depth()
 
-    async def _cancel_at_the_end(self, scope: trio.CancelScope) -> None:
-        await self._ended.wait()
-        scope.cancel()
-
 
 @asynccontextmanager
 async def until_ended(
-    queue: str, subscribing: AbstractAsyncContextManager[Subscription], ended: trio.Event
+    queue: str, subscribing: AbstractAsyncContextManager[Subscription], readers: Readers
 ) -> AsyncIterator[Subscription]:
     """Subscribe, and be told of the execution's end."""
     async with subscribing as subscription:
-        yield EndingSubscription(queue, subscription, ended)
+        yield EndingSubscription(queue, subscription, readers)

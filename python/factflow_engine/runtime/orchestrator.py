@@ -21,7 +21,7 @@ from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, de
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.completion import Completion, LastWordsError
-from factflow_engine.runtime.ending import until_ended
+from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
@@ -91,6 +91,7 @@ class PipelineOrchestrator:
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
+        self._readers = Readers()
         self._opening = trio.CancelScope()  # cancelled when it is made to stop before it runs
         self._phases = Phases(
             drain_seconds=config.orchestrator.drain_seconds, finish_seconds=config.orchestrator.finish_seconds
@@ -236,7 +237,7 @@ class PipelineOrchestrator:
         if self._ended.is_set():
             self._refuse_if_closed()
         subscribing = self._scope.subscribe(queue, subscription, prefetch, capacity)
-        return subscribing if self._relay is None else until_ended(queue, subscribing, self._ended)
+        return subscribing if self._relay is None else until_ended(queue, subscribing, self._readers)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -504,6 +505,7 @@ class PipelineOrchestrator:
         )
         self._discard()
         self._ended.set()
+        self._readers.end()
 
     # -- what the loop tells ---------------------------------------------------------------------------------------
 

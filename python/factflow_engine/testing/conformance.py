@@ -339,13 +339,17 @@ async def the_depth_counts_what_nobody_has_settled(open_queue: OpenQueue) -> Non
 
 
 async def forgetting_what_is_empty_keeps_what_is_not(open_queue: OpenQueue) -> None:
-    """`forget_empty` forgets nothing that holds a message, and nothing whose name begins otherwise."""
+    """`forget_empty` forgets nothing that holds a message or is consumed, and nothing whose name begins otherwise."""
     async with open_queue() as queue:
         for name in ("exec:a:/queue/empty", "exec:a:/queue/full", "exec:b:/queue/full"):
             await queue.publish(name, message(1))
         async with queue.subscribe("exec:a:/queue/empty", "s", 10, 100) as subscription:
             await subscription.settle(await take(subscription, 1))
-        await queue.forget_empty("exec:a:")
+        async with queue.subscribe("exec:a:/queue/consumed", "s", 10, 100) as subscription:
+            await queue.forget_empty("exec:a:")
+            await queue.publish("exec:b:/queue/new", message(1))  # may take the place of what was forgotten
+            await queue.publish("exec:a:/queue/consumed", message(3))
+            expect(values(await take(subscription, 1)), [3], "what was published to a queue that is consumed")
         for name in ("exec:a:/queue/full", "exec:b:/queue/full"):
             async with queue.subscribe(name, "s", 10, 100) as subscription:
                 expect(values(await take(subscription, 1)), [1], f"what {name} held")

@@ -59,6 +59,7 @@ class SqliteQueue:
         self._bells = Bells()
         self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
         self._sized: set[int] = set()  # lines whose capacity a consumer of this process named
+        self._forgettable: set[int] = set()  # lines to be forgotten, if they are empty, when their consumers have left
         self._stopped = False
 
     @classmethod
@@ -184,6 +185,7 @@ class SqliteQueue:
                 del self._subscriptions[line]
             if not self._stopped:
                 await consumer.release()
+                await self._forget_left(line)
         if raised is not None:  # the caller's own error, not a group around it
             raise raised
 
@@ -199,8 +201,18 @@ class SqliteQueue:
     async def forget_empty(self, prefix: str) -> None:
         """See `QueueProtocol.forget_empty`; what is quarantined is kept, with its queue."""
         self._refuse_if_stopped(prefix)
-        await self._writer.submit(Call(lambda store: _discard(store, prefix, only_empty=True), prefix))
+        consumed = frozenset(self._subscriptions)
+        self._forgettable |= await self._writer.submit(
+            Call(lambda store: _forget_empty(store, prefix, consumed), prefix)
+        )
         self._bells.ring_all()
+
+    async def _forget_left(self, line: int) -> None:
+        """Do what `forget_empty` left undone, once nobody here consumes the line any more."""
+        if line in self._forgettable and line not in self._subscriptions:
+            self._forgettable.discard(line)
+            with trio.CancelScope(shield=True):
+                await self._writer.submit(Call(lambda store: _forget_if_empty(store, line)))
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
@@ -291,12 +303,29 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
     return find
 
 
-def _discard(store: Store, prefix: str, *, only_empty: bool = False) -> None:
-    lines = store.connection.execute(
-        "SELECT id, tail - cursor + held + quarantined FROM line "
-        "WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2",
-        (len(prefix), prefix),
-    ).fetchall()
-    for line, kept in lines:
-        if not (kept and only_empty):
-            forget_line(store.connection, line)
+def _discard(store: Store, prefix: str) -> None:
+    for line in _lines_named(store, prefix):
+        forget_line(store.connection, line)
+
+
+def _forget_empty(store: Store, prefix: str, consumed: frozenset[int]) -> frozenset[int]:
+    """Forget those that hold nothing and are not consumed; the lines that are."""
+    lines = _lines_named(store, prefix)
+    for line in lines - consumed:
+        _forget_if_empty(store, line)
+    return lines & consumed
+
+
+def _forget_if_empty(store: Store, line: int) -> None:
+    row = store.connection.execute(
+        "SELECT tail - cursor + held + quarantined FROM line WHERE id = ?", (line,)
+    ).fetchone()
+    if row == (0,):
+        forget_line(store.connection, line)
+
+
+def _lines_named(store: Store, prefix: str) -> frozenset[int]:
+    rows = store.connection.execute(
+        "SELECT id FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2", (len(prefix), prefix)
+    )
+    return frozenset(line for (line,) in rows)
