@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -106,3 +107,19 @@ def test_an_interruption_outside_a_run_ends_quietly(
     said = factflow("adapters", "list")
     assert said.status == 130
     assert said.err.strip() == "factflow: interrupted"
+
+
+def test_an_interruption_that_became_another_error_on_its_way_is_one_all_the_same(
+    factflow: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ValueError(f"could not be built: {error!r}") from None
+
+    monkeypatch.setattr("factflow_engine.cli.adapters_list.app_for", interrupt)
+    said = factflow("adapters", "list", "--output", "json")
+    assert said.status == 130
+    assert said.err.strip() == "factflow: interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

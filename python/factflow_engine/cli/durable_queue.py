@@ -10,6 +10,7 @@ import click
 import trio
 
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.frames import Frame
 from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
 from factflow_engine.queues.sqlite import QueueUrlError, SqliteAdministration, SqliteSettings, open_administration
@@ -39,7 +40,8 @@ def with_queue(url: str, work: Callable[[SqliteAdministration], Awaitable[T]]) -
             return await work(administration)
 
     try:
-        return trio.run(run)
+        with python_interrupts():
+            return trio.run(run)
     except (QueueUrlError, QueueError) as error:
         raise InvalidInputError(str(error)) from error
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 import click
 
 from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.interrupts import Interrupts, noticed_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import OutputClosedError, clean
@@ -33,7 +34,8 @@ def guarded(call: Callable[[], object], settings: Settings) -> int:
     """
     _tolerate_any_text()
     try:
-        status = _reported(call, settings)
+        with noticed_interrupts() as interrupts:
+            status = _reported(call, settings, interrupts)
         sys.stdout.flush()
         sys.stderr.flush()
     except (OutputClosedError, BrokenPipeError):
@@ -42,18 +44,20 @@ def guarded(call: Callable[[], object], settings: Settings) -> int:
     return status
 
 
-def _reported(call: Callable[[], object], settings: Settings) -> int:
+def _reported(call: Callable[[], object], settings: Settings, interrupts: Interrupts) -> int:
     try:
         result = call()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("factflow: interrupted", err=True)
-        return ExitStatus.INTERRUPTED
+        return _report_interruption()
     except (OutputClosedError, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the outermost boundary: it is reported, here and once
+        if interrupts.noticed:
+            _show_traceback(error, settings)
+            return _report_interruption()
         return _report_error(sole_cause(error), settings)
     return result if isinstance(result, int) else ExitStatus.OK
 
@@ -66,9 +70,7 @@ def _report_error(error: Exception, settings: Settings) -> int:
         raise error
     invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError))
     expected = isinstance(error, FactflowError)
-    if settings.debug:
-        for line in "".join(traceback.format_exception(error)).splitlines():
-            click.echo(clean(line), err=True)
+    _show_traceback(error, settings)
     said = str(error) or type(error).__name__
     hint = "" if settings.debug or invalid else "  (--debug shows where)"
     lines = (said if expected else f"{type(error).__name__}: {said}").splitlines()
@@ -76,6 +78,18 @@ def _report_error(error: Exception, settings: Settings) -> int:
     if settings.as_json and not settings.document_printed:
         print_document({"status": "error", "error": said, "error_type": type(error).__name__}, settings)
     return ExitStatus.INVALID if invalid else ExitStatus.FAILED
+
+
+def _report_interruption() -> int:
+    click.echo("factflow: interrupted", err=True)
+    return ExitStatus.INTERRUPTED
+
+
+def _show_traceback(error: Exception, settings: Settings) -> None:
+    """If it was asked for."""
+    if settings.debug:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            click.echo(clean(line), err=True)
 
 
 def _tolerate_any_text() -> None:

@@ -17,6 +17,7 @@ from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import load_or_report
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.logs import logs_through
 from factflow_engine.cli.options import adapters_option, debug_option, output_option
@@ -137,7 +138,8 @@ def run_command(
             instead_of_init=first,
             execution_id=execution_id,
         )
-        end = trio.run(_interruptible, session)
+        with python_interrupts():
+            end = trio.run(_interruptible, session)
     if settings.as_json:
         print_document(report_document(end), settings)
     else:

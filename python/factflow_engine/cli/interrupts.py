@@ -1,0 +1,63 @@
+"""Noticing a Ctrl-C outside a run, whatever it becomes on its way up.
+
+Apart from `signals`, which is for runs, so that commands that run nothing need not import trio.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupts:
+    """A handler of SIGINT that does as Python's own, and remembers it.
+
+    Who is interrupted may make another error of a KeyboardInterrupt, as foreign code does: pydantic, while it builds a
+    validator.
+    """
+
+    def __init__(self) -> None:
+        self.noticed = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Do what Python does by itself, and note it."""
+        self.noticed = True
+        signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def noticed_interrupts() -> Iterator[Interrupts]:
+    """Remember interrupts in this block, if Python's own handler is the one in charge: else nothing changes."""
+    interrupts = Interrupts()
+    if not _replaced(signal.default_int_handler, interrupts):
+        yield interrupts
+        return
+    try:
+        yield interrupts
+    finally:
+        _replaced(interrupts, signal.default_int_handler)
+
+
+@contextmanager
+def python_interrupts() -> Iterator[None]:
+    """Have Python's own handler back for a while, for who looks for it: trio, before it protects its tasks."""
+    current = signal.getsignal(signal.SIGINT)
+    if not isinstance(current, Interrupts):
+        yield
+        return
+    _replaced(current, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        _replaced(signal.default_int_handler, current)
+
+
+def _replaced(before: object, after: Callable[[int, FrameType | None], object]) -> bool:
+    """Put one handler in the place of another; false, and nothing is done, if that is not there."""
+    if signal.getsignal(signal.SIGINT) is not before:
+        return False
+    try:
+        signal.signal(signal.SIGINT, after)
+    except ValueError:  # not the main thread: signals are not handled here
+        return False
+    return True
