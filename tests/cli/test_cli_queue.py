@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> tuple[Path, str]:
     return path, f"sqlite:///{path}"
 
 
-def dead(number: int, *, error: str = "boom", queue: str = "/queue/parse", **fields: Any) -> Frame:
+def dead(number: int, *, error: str = "boom", queue: str | None = "/queue/parse", **fields: Any) -> Frame:
     header = {
         "route": "parse", "stage": "markdown", "error_type": "ValueError", "error": error, "attempts": 3,
         "time_ns": 1_700_000_000_000_000_000, "config_hash": "c" * 64, "queue": queue, **fields,
@@ -158,6 +158,24 @@ def test_an_id_must_name_one_message(
     answer = factflow("dlq", "show", url, "/queue/dlq", identity)
     assert answer.status == 2
     assert said in answer.err
+
+
+def test_what_a_stage_emitted_is_put_back_only_where_it_is_told_to(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+    fill(path, dead(1), dead(2, queue=None), queue="/queue/dlq")
+    said = factflow("dlq", "requeue", url, "/queue/dlq", "--all")
+    assert (said.status, said.out) == (0, "1 message put back\n")
+    assert (
+        "left where it is: message 00000000000000000000000000000002 was emitted by a stage of route 'parse'" in said.err
+    )
+    said = factflow("dlq", "requeue", url, "/queue/dlq", "0000000000000000")
+    assert said.status == 2
+    assert "came from no queue; name one" in said.err
+    assert factflow("dlq", "show", url, "/queue/dlq", "0000000000000000", "-o", "json").document["queue"] is None
+    assert factflow("dlq", "requeue", url, "/queue/dlq", "--all", "--to", "/queue/b").out == "1 message put back\n"
+    assert [frame.value() for frame in drain(path, "/queue/b")] == [2]
 
 
 def test_requeue_puts_back_the_original_once(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:

@@ -53,6 +53,28 @@ async def test_a_dead_letter_is_the_original_message_and_says_why(autojump_clock
     assert_books_balance(report)
 
 
+async def test_the_dead_letter_of_what_a_stage_emitted_names_no_queue(autojump_clock):
+    async def cut(context):
+        return AdapterResult(emitted=[1, 2])
+
+    async def pick(context):
+        if context.message == 2:
+            raise Reject("odd one")
+
+    async with running(
+        "routes: {r: {adapters: [{type: cut}, {type: pick}], error_handling: {dead_letter_queue: /queue/dead}}}",
+        adapters={"cut": cut, "pick": pick},
+    ) as execution:
+        async with execution.subscribe("/queue/dead") as letters:
+            await execution.publish("r", "whole")
+            [delivery] = await letters.receive(10)
+            await letters.settle([delivery])
+        await execution.wait()
+    assert delivery.message.value() == 2
+    why = delivery.message.headers["dead_letter"]
+    assert (why["queue"], why["stage"]) == (None, "pick"), "the queue's reader would begin with another stage"
+
+
 async def test_a_dead_letter_queue_may_be_another_routes_inbox():
     seen = []
 

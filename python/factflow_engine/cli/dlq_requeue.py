@@ -49,7 +49,7 @@ def requeue_command(
         raise InvalidInputError(f"--to {to!r} {problem}")
 
     async def put_back(queues: SqliteAdministration) -> Requeued:
-        return await queues.requeue(queue, await _named(queues, queue, message_ids), to=to)
+        return await queues.requeue(queue, await _named(queues, queue, message_ids, to), to=to)
 
     counts = with_queue(url, put_back)
     if settings.as_json:
@@ -61,8 +61,8 @@ def requeue_command(
     return ExitStatus.OK
 
 
-async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence[str]) -> list[int]:
-    """The sequence numbers of the messages named, or of all that nobody has."""
+async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence[str], to: str | None) -> list[int]:
+    """The sequence numbers of the messages named, or of all that nobody has and that can go there."""
     if message_ids:
         return [(await one_of(queues, queue, text)).seq for text in dict.fromkeys(message_ids)]
     named = []
@@ -70,8 +70,8 @@ async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence
         if stored.state is State.LEASED:
             continue
         try:
-            letter_of(queue, stored)
-        except (QueueError, CodecError) as error:
+            letter_of(queue, stored).target(to)
+        except (QueueError, CodecError, LookupError) as error:
             click.echo(clean(f"factflow: left where it is: {error}"), err=True)
         else:
             named.append(stored.seq)

@@ -23,7 +23,7 @@ class DeadLetter:
 
     Attributes:
         frame: The dead letter.
-        queue: Where the message came from.
+        queue: Where the message came from; None if a stage of the route emitted it.
         route: Id of the route that gave it up.
         stage: Name of the stage that failed last; empty if it was none.
         error_type: Class of the error.
@@ -34,7 +34,7 @@ class DeadLetter:
     """
 
     frame: Frame
-    queue: str
+    queue: str | None
     route: str
     stage: str
     error_type: str
@@ -42,6 +42,23 @@ class DeadLetter:
     attempts: int
     time_ns: int
     config_hash: str
+
+    def target(self, to: str | None) -> str:
+        """Where to put the message back.
+
+        Args:
+            to: Where else than where it came from.
+
+        Raises:
+            LookupError: It came from no queue, and none is named.
+        """
+        target = to or self.queue
+        if target is None:
+            raise LookupError(
+                f"message {self.frame.message_id.hex()} was emitted by a stage of route {self.route!r} and came from no "
+                "queue; name one whose reader takes such messages (--to)"
+            )
+        return target
 
     def restored(self, time_ns: int) -> Frame:
         """The message to process again: original payload and headers, attempt 1, published now.
@@ -96,7 +113,7 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
         )
     return DeadLetter(
         frame=frame,
-        queue=_field(queue, frame, header, "queue", str),
+        queue=None if header.get("queue", "") is None else _field(queue, frame, header, "queue", str),
         route=_field(queue, frame, header, "route", str),
         stage=_field(queue, frame, header, "stage", str, default=""),
         error_type=_field(queue, frame, header, "error_type", str, default=""),

@@ -175,19 +175,21 @@ class Settlement:
         letter = frame.restamp(
             attempt=1,
             time_ns=self._seams.clock.wall_ns(),  # it is published anew: deadlines of whoever reads it begin
-            headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, error)},
+            headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, family, error)},
         )
         for channel in letters.channels:
             channel.append(letter)
         self.end(lane, frame, family, Outcome.DEAD_LETTERED)
         return True
 
-    def _why(self, lane: Lane, stage: Stage | None, frame: Frame, error: Exception) -> dict[str, Any]:
+    def _why(
+        self, lane: Lane, stage: Stage | None, frame: Frame, family: Family | None, error: Exception
+    ) -> dict[str, Any]:
         """What a dead letter's header of that name says."""
         return {
             "route": lane.id,
             "stage": None if stage is None else stage.info.stage,
-            "queue": lane.queue,
+            "queue": lane.queue if family is None else None,  # what a stage emitted came from none
             "error_type": type(error).__name__,
             "error": self._redacted(error_text(error)),
             "attempts": frame.attempt,

@@ -16,7 +16,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
     """Do it for one message, in the transaction under way.
 
     Raises:
-        QueueError: It is no dead letter, a consumer has it, or there is no room where it should go.
+        QueueError: It is no dead letter, a consumer has it, it came from no queue, or there is no room where it should go.
     """
     stored = by_seq(store, queue, seq)
     if stored is None:
@@ -24,7 +24,10 @@ def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
     if stored.state is State.LEASED:
         raise QueueError(queue, f"a consumer has message {stored.message_id.hex()} now; stop it, or wait for its lease")
     letter = read_dead_letter(queue, Frame.decode(stored.frame))
-    target = to or letter.queue
+    try:
+        target = letter.target(to)
+    except LookupError as error:
+        raise QueueError(queue, str(error)) from None
     if target == queue:
         raise QueueError(queue, f"message {stored.message_id.hex()} would go back where it is; name another queue")
     frame = letter.restored(store.now_ns)
