@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import sys
-from contextlib import ExitStack, closing, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -221,6 +221,30 @@ async def test_a_lock_that_is_never_given_up_is_named(tmp_path):
         connection.execute("ROLLBACK")
     assert await queue.publish(QUEUE, message(2)) is MessageStatus.ACCEPTED
     await queue.stop()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_nothing_is_accepted_once_the_file_was_removed(tmp_path, replaced):
+    path = tmp_path / "q.db"
+    queue, other = (SqliteQueue(settings(path)) for _ in range(2))
+    await queue.publish(QUEUE, message(1))
+    async with AsyncExitStack() as stack:
+        subscription = await stack.enter_async_context(queue.subscribe(QUEUE, "s", 5))
+        [delivery] = await subscription.receive(1)
+        for file in tmp_path.iterdir():
+            file.unlink()
+        if replaced:
+            await other.publish(QUEUE, message(1))
+        with pytest.raises(QueueFileError, match="was removed or replaced while it was in use"):
+            await queue.publish(QUEUE, message(2))
+        with pytest.raises(QueueFileError, match="was removed or replaced while it was in use"):
+            await subscription.settle([delivery])
+        with trio.fail_after(10), pytest.raises(QueueFileError, match="was removed or replaced while it was in use"):
+            await subscription.receive(1)  # also one that finds nothing and waits
+        with pytest.raises(QueueFileError, match="was removed or replaced while it was in use"):
+            await stack.aclose()  # what it holds cannot be given back
+    await queue.stop()
+    await other.stop()
 
 
 async def test_large_messages_are_handed_out_a_few_at_a_time(tmp_path):

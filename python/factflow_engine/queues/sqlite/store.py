@@ -8,6 +8,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
@@ -38,12 +39,14 @@ class Request(ABC, Generic[T]):
         queue: For errors.
         weight: Bytes that it moves, roughly; bounds what one transaction holds.
         reads_only: Whether it needs no transaction.
+        uses_file: Whether it looks into the file at all.
         alone: Whether it is granted apart from others.
     """
 
     queue: str = ""
     weight: int = 0
     reads_only: bool = False
+    uses_file: bool = True
     alone: bool = False
 
     @abstractmethod
@@ -75,13 +78,17 @@ class Store:
         self.now_ns = 0
         self._create = create
         self._connection: sqlite3.Connection | None = None
+        self._path = settings.path  # absolute once it was opened
+        self._opened: tuple[int, int] | None = None  # what file that was
         self._housekeeping = Housekeeping(settings)
 
     @property
     def connection(self) -> sqlite3.Connection:
         """The open file."""
         if self._connection is None:
+            self._path = self.settings.path.absolute()
             self._connection = open_file(self.settings, create=self._create)
+            self._opened = _file_at(self._path)
         return self._connection
 
     def run(self, requests: Sequence[Request[Any]], now_ns: int) -> list[Outcome]:
@@ -115,13 +122,17 @@ class Store:
 
     def _together(self, requests: Sequence[Request[Any]]) -> list[Any]:
         if all(request.reads_only for request in requests):
-            return [request.apply(self) for request in requests]
+            results = [request.apply(self) for request in requests]
+            if any(request.uses_file for request in requests):
+                self._require_same_file()
+            return results
         connection = self.connection
         while True:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 results = [request.apply(self) for request in requests]
                 self._housekeeping.step(connection, self.now_ns)
+                self._require_same_file()
                 connection.execute("COMMIT")
             except Again:
                 self._roll_back(connection)
@@ -130,6 +141,19 @@ class Store:
                 raise
             else:
                 return results
+
+    def _require_same_file(self) -> None:
+        """See that the open file is still the one of its name: what is written to another would be lost in the end.
+
+        Raises:
+            QueueFileError: It was removed or replaced.
+        """
+        if self._connection is not None and _file_at(self._path) != self._opened:
+            raise QueueFileError(
+                self.settings.path,
+                "was removed or replaced while it was in use, so that nothing more is stored; start again once the right "
+                "file is in its place, and remove or replace it only when no process uses it",
+            )
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         """Undo; a connection that cannot even do that is given up."""
@@ -154,6 +178,15 @@ class Store:
         return failure
 
 
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """What file a path names, None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Call(Request[T]):
     """A function as a request, granted in a transaction."""
 
@@ -172,10 +205,21 @@ class Look(Call[T]):
     reads_only = True
 
 
+class Wait(Request[None]):
+    """Nothing; granted after what was asked for before."""
+
+    reads_only = True
+    uses_file = False
+
+    def apply(self, store: Store) -> None:
+        """See `Request`."""
+
+
 class Close(Request[None]):
     """Close the file; whoever asks for something afterwards opens it again."""
 
     reads_only = True
+    uses_file = False
     alone = True
 
     def apply(self, store: Store) -> None:
