@@ -139,7 +139,7 @@ def test_processes_that_open_a_new_file_together_all_can(tmp_path):
     assert said == [b""] * 4
 
 
-async def test_damaged_rows_are_put_aside_and_hold_nobody_up(autojump_clock, tmp_path):
+async def test_damaged_rows_are_put_aside_loudly_and_hold_nobody_up(autojump_clock, tmp_path, caplog):
     queue = simulated(tmp_path / "q.db")
     await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
     with closing(sqlite3.connect(tmp_path / "q.db")) as connection, connection:
@@ -149,6 +149,7 @@ async def test_damaged_rows_are_put_aside_and_hold_nobody_up(autojump_clock, tmp
         deliveries = await subscription.receive(10)
         assert values(deliveries) == [0, 2, 4, 5]
         await subscription.settle(deliveries)
+    assert "2 messages are damaged and were put aside" in caplog.text
     problems = [problem.text for problem in await queue.administration.check()]
     assert len(problems) == 2
     assert all("in quarantine" in problem for problem in problems)

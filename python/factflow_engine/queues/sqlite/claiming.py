@@ -1,5 +1,6 @@
 """The request that hands out messages: what is due again first, then what never was handed out, under a new lease."""
 
+import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from factflow_engine.queues.sqlite.lines import Line, is_line_of, line_by_id
 from factflow_engine.queues.sqlite.statements import blobs, insert_rows, numbers, runs_of, where_in, where_within
 from factflow_engine.queues.sqlite.store import Request, Store
 from factflow_protocols import QueueError
+
+logger = logging.getLogger("factflow_engine.queues")
 
 MAX_BYTES: Final = 16 << 20
 """Of the frames handed out at a time; one message may be larger."""
@@ -88,6 +91,12 @@ class Claim(Request[Claimed]):
             handed = _decoded(store, line.id, token, taken, wanted, frames)
             self._lease(store, line, due, taken, handed, wanted)
             lost = len(taken) - len(handed)
+            if lost:
+                logger.error(
+                    "queue %r: %d messages are damaged and were put aside; `factflow queue fsck` names them",
+                    self.queue,
+                    lost,
+                )
             store.connection.execute(
                 "UPDATE line SET cursor = cursor + ?, held = held + ?, token = ? WHERE id = ?",
                 (fresh, fresh - lost, token, line.id),
