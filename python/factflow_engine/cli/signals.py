@@ -6,7 +6,8 @@ Apart from the session because this is the one place that touches the process's 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -21,7 +22,7 @@ _SHOW_CURSOR: Final = b"\x1b[?25h\n"
 
 
 @contextmanager
-def interruptions() -> Iterator[AsyncIterator[int]]:
+def interruptions() -> Iterator[AsyncGenerator[int]]:
     """Receive SIGINT and SIGTERM as an async iterator of signal numbers, in the main thread, inside `trio.run`.
 
     The first two are delivered. A third ends the process as the signal does by default, without clean-up: an adapter
@@ -29,6 +30,7 @@ def interruptions() -> Iterator[AsyncIterator[int]]:
     """
     with trio.open_signal_receiver(*_WATCHED) as received:
         deliver = {number: signal.getsignal(number) for number in _WATCHED}
+        arrived: Counter[int] = Counter()
         count = 0
 
         def hand_over(number: int, frame: FrameType | None) -> None:
@@ -36,6 +38,7 @@ def interruptions() -> Iterator[AsyncIterator[int]]:
             count += 1
             if count > _PATIENCE:
                 _die_of(number)
+            arrived[number] += 1
             handler = deliver[signal.Signals(number)]
             if callable(handler):
                 handler(number, frame)
@@ -43,7 +46,14 @@ def interruptions() -> Iterator[AsyncIterator[int]]:
         for number in _WATCHED:
             signal.signal(number, hand_over)
         # Leaving the receiver puts the handlers of before it back, these included.
-        yield received
+        yield _each(received, arrived)
+
+
+async def _each(received: AsyncIterator[int], arrived: Counter[int]) -> AsyncGenerator[int]:
+    """What is received, as often as it arrived: trio makes one of two alike that it has not handed out."""
+    async for number in received:
+        for _ in range(arrived.pop(number, 0)):
+            yield number
 
 
 def _die_of(number: int) -> None:
