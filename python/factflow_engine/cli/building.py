@@ -11,7 +11,9 @@ import click
 
 from factflow_engine.app import AdapterModuleError, App, build_app
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.interrupts import held_interrupts
 from factflow_engine.cli.text import clean
+from factflow_engine.config import LoadResult
 
 
 def app_for(adapter_modules: Iterable[str]) -> App:
@@ -26,9 +28,15 @@ def app_for(adapter_modules: Iterable[str]) -> App:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        app = build_app(adapters=adapter_modules)
+        app = build_app(adapters=adapter_modules)  # interruptible: importing may take as long as it likes
     except AdapterModuleError as error:
         raise InvalidInputError(f"--adapters: {error}") from error
     for problem in app.problems:
         click.echo(clean(f"factflow: plug-in left out: {problem.source}: {problem.error}"), err=True)
     return app
+
+
+def checked(app: App, file: Path) -> LoadResult:
+    """What the loader says of a configuration."""
+    with held_interrupts():
+        return app.loader.check_file(file)

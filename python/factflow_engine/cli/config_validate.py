@@ -8,7 +8,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from factflow_engine.cli.building import app_for
+from factflow_engine.cli.building import app_for, checked
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import findings_document, print_findings, summary
@@ -47,8 +47,8 @@ def validate_command(settings: Settings, *, path: Path, adapter_modules: tuple[s
         raise InvalidInputError(
             f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
         )
-    loader = app_for(adapter_modules).loader
-    results = [(file, loader.check_file(file)) for file in files]
+    app = app_for(adapter_modules)
+    results = [(file, checked(app, file)) for file in files]
     valid = sum(result.is_valid for _, result in results)
     if settings.as_json:
         print_document(_document(results), settings)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from factflow_engine.app import App
+from factflow_engine.cli.building import checked
 from factflow_engine.cli.console import messages
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
@@ -31,7 +32,7 @@ def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalCo
     Raises:
         OutputClosedError: The reader went away.
     """
-    result = app.loader.check_file(file)
+    result = checked(app, file)
     console = messages()
     print_findings(result, console)
     if result.is_valid:
