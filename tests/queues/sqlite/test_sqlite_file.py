@@ -286,6 +286,21 @@ async def test_a_damaged_count_of_attempts_holds_nobody_up(tmp_path, attempts):
     await queue.stop()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_removed_takes_nothing_more(tmp_path, replaced):
+    path = tmp_path / "q.db"
+    queue = simulated(path)
+    await queue.publish(QUEUE, message(1))
+    path.rename(tmp_path / "moved.db")
+    if replaced:
+        other = simulated(path)
+        await other.publish(QUEUE, message(2))
+        await other.stop()
+    with pytest.raises(QueueFileError, match="was removed or replaced while in use"):
+        await queue.publish(QUEUE, message(3))
+    await queue.stop()
+
+
 NUMBERS = st.sets(st.integers(1, 40))
 
 

@@ -21,7 +21,7 @@ from factflow_engine.queues.sqlite.lines import forget_line, line_id
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
-from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
+from factflow_engine.queues.sqlite.store import Call, Close, Look, Pass, Store
 from factflow_engine.queues.sqlite.subscription import (
     FIRST_POLL_SECONDS,
     LONGEST_POLL_SECONDS,
@@ -229,9 +229,7 @@ class SqliteQueue:
         self._bells.ring_all()
         with trio.CancelScope(shield=True):
             try:
-                await self._writer.submit(
-                    Look(lambda _: None)
-                )  # those who claimed before know what they got after this
+                await self._writer.submit(Pass())  # those who claimed before know what they got after this
                 await trio.lowlevel.checkpoint()
                 for consumer in consumers:
                     await consumer.release()

@@ -75,6 +75,7 @@ class Store:
         self.now_ns = 0
         self._create = create
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None  # the file that the connection is to: device and inode
         self._housekeeping = Housekeeping(settings)
 
     @property
@@ -82,6 +83,7 @@ class Store:
         """The open file."""
         if self._connection is None:
             self._connection = open_file(self.settings, create=self._create)
+            self._opened = self._found()
         return self._connection
 
     def run(self, requests: Sequence[Request[Any]], now_ns: int) -> list[Outcome]:
@@ -113,7 +115,28 @@ class Store:
         if connection is not None:
             connection.close()
 
+    def _found(self) -> tuple[int, int] | None:
+        """Which file is at the path now."""
+        try:
+            status = self.settings.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _see_that_it_is_there(self) -> None:
+        """SQLite goes on with a file that has no name any more, and what it stores there is gone with the process.
+
+        Raises:
+            QueueFileError: The file was removed, or another put in its place.
+        """
+        if self._connection is not None and self._found() != self._opened:
+            raise QueueFileError(
+                self.settings.path, "was removed or replaced while in use; put it back, or stop what uses it"
+            )
+
     def _together(self, requests: Sequence[Request[Any]]) -> list[Any]:
+        if not requests[0].alone:  # what needs no file goes on without one
+            self._see_that_it_is_there()
         if all(request.reads_only for request in requests):
             return [request.apply(self) for request in requests]
         connection = self.connection
@@ -170,6 +193,16 @@ class Look(Call[T]):
     """A function that only reads, as a request."""
 
     reads_only = True
+
+
+class Pass(Request[None]):
+    """Nothing; who asked before has been answered after it."""
+
+    reads_only = True
+    alone = True
+
+    def apply(self, store: Store) -> None:
+        """See `Request`."""
 
 
 class Close(Request[None]):
