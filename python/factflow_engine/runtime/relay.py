@@ -266,9 +266,6 @@ class Relay:
                         await nursery.start(self._subscribed, intake)
                 except QueueError as error:
                     problem = error
-                except Exception as error:  # noqa: BLE001 - whatever a provider raises is one execution's matter
-                    problem = QueueError(intake.queue, f"cannot be subscribed: {describe(error)}")
-                    problem.__cause__ = error
                 else:
                     life.shield = True  # from here on it ends by `end`, after those who publish
                     for outbox in self._outboxes.values():
@@ -360,7 +357,9 @@ class Relay:
             await intake.run(self._provider, task_status=task_status)
         except Exception as error:
             if not intake.is_subscribed:
-                raise
+                if isinstance(error, QueueError):
+                    raise
+                raise QueueError(intake.queue, f"cannot be subscribed: {describe(error)}") from error
             self._died(f"the subscription of {intake.queue!r}", error)
 
     @trio.lowlevel.enable_ki_protection
