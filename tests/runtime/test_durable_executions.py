@@ -433,3 +433,52 @@ async def test_a_provider_that_hangs_holds_no_end_up_for_long(autojump_clock, ho
     assert trio.current_time() - began < 6
     assert execution.report.status in ("cancelled", "completed")
     assert_books_balance(execution.report)
+
+
+@pytest.mark.parametrize("call", ["depth", "forget_empty"])
+async def test_an_error_that_no_provider_should_raise_ends_its_execution_and_no_other(autojump_clock, call):
+    lives = Lives(ONE, work=Recorder().adapter())
+    with trio.fail_after(60):
+        async with lives.manager() as manager:
+            execution = await manager.start(lives.config)
+            await execution.publish("r", 1)
+            lives.connection.fail(call, OSError("the network is down"))
+            report = await execution.wait()
+            assert manager.executions == {}
+            lives.connection.failing.clear()
+            assert (await (await manager.start(lives.config)).wait()).status == "completed"
+    assert "the network is down" in str([report.error, *report.close_errors])
+
+
+async def test_a_subscription_that_fails_with_any_error_fails_the_start_alone(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+    async with lives.manager() as manager:
+        subscribe = lives.connection.subscribe
+
+        @asynccontextmanager
+        async def broken(*_):
+            raise OSError("the network is down")
+            yield
+
+        lives.connection.subscribe = broken
+        with pytest.raises(QueueError, match="the network is down") as caught:
+            await lives.start(manager)
+        assert isinstance(caught.value.__cause__, OSError)
+        lives.connection.subscribe = subscribe
+        assert (await (await lives.start(manager)).wait()).status == "completed"
+
+
+async def test_a_provider_that_does_not_answer_at_the_end_does_not_keep_an_execution(autojump_clock):
+    lives = Lives(ONE, work=Recorder().adapter())
+    with trio.fail_after(60):
+        async with lives.manager() as manager:
+
+            async def hang(_):
+                await trio.sleep(1000)
+
+            lives.connection.forget_empty = hang
+            began = trio.current_time()
+            report = await (await manager.start(lives.config)).wait()
+            assert trio.current_time() - began < 10
+    assert report.status == "completed"
+    assert "did not answer" in str(report.close_errors)

@@ -6,9 +6,9 @@ import trio
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_protocols import QueueClosedError
+from factflow_protocols import AdapterResult, QueueClosedError, Reject
 from support.pipelines import Recorder, load, registry_of
-from support.sqlite_queues import settings
+from support.sqlite_queues import settings, simulated
 
 TOPIC = "routes: {r: {inbound: {queue: /topic/t}, adapters: [{type: work}], outbound: [{queue: /queue/out}]}}"
 
@@ -84,3 +84,50 @@ async def test_two_executions_of_one_id_share_the_work_and_neither_ends_the_othe
     assert sorted([*one.seen, *other.seen]) == list(range(51))
     await here.stop()
     await there.stop()
+
+
+TWO_ON_A_TOPIC = """
+routes:
+  r: {inbound: {queue: /topic/t}, adapters: [{type: refuse}], error_handling: {dead_letter_queue: /queue/dead}}
+  s: {inbound: {queue: /topic/t}, adapters: [{type: refuse}], error_handling: {dead_letter_queue: /queue/dead}}
+"""
+
+
+async def test_each_route_that_gives_a_message_up_leaves_a_dead_letter(tmp_path):
+    async def refuse(context):
+        raise Reject("no")
+
+    registry = registry_of(refuse=refuse)
+    queue = simulated(tmp_path / "q.db")
+    async with OrchestratorManager(registry=registry, queue=queue) as manager:
+        execution = await manager.start(load(registry, TWO_ON_A_TOPIC))
+        sent = await execution.publish("r", 1)
+        report = await execution.wait()
+        prefix = f"exec:{execution.id}:"
+    assert [route.dead_lettered for route in report.routes.values()] == [1, 1]
+    letters = [Frame.decode(stored.frame) async for stored in queue.administration.browse(prefix + "/queue/dead")]
+    assert sorted(letter.headers["dead_letter"]["route"] for letter in letters) == ["r", "s"]
+    assert {letter.parent_id.hex() for letter in letters} == {sent}
+    assert {(letter.correlation_id.hex(), letter.value()) for letter in letters} == {(sent, 1)}
+    await queue.stop()
+
+
+async def test_a_dead_letter_that_goes_back_to_the_queue_of_its_message_is_not_taken_for_it(tmp_path):
+    attempts = []
+
+    async def refuse_twice(context):
+        attempts.append(context.message)
+        if len(attempts) < 3:
+            raise Reject("no")
+        return AdapterResult.forward()
+
+    registry = registry_of(work=refuse_twice)
+    text = "routes: {r: {inbound: {queue: /queue/r}, adapters: [{type: work}], error_handling: {dead_letter_queue: /queue/r}}}"
+    queue = simulated(tmp_path / "q.db")
+    async with OrchestratorManager(registry=registry, queue=queue) as manager:
+        execution = await manager.start(load(registry, text))
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert attempts == [1, 1, 1]
+    assert (report.routes["r"].dead_lettered, report.routes["r"].completed) == (2, 1)
+    await queue.stop()

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import trio
 
+from factflow_engine.errors import describe
 from factflow_engine.frames import Frame
 from factflow_engine.native import Journal
 from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryChannel, as_frame
@@ -276,12 +277,20 @@ class Relay:
                         await self._flushed()
                 nursery.cancel_scope.cancel()
             if self._prefix_to_forget is not None and not self._broken:
-                try:
-                    await self._provider.forget_empty(self._prefix_to_forget)
-                except QueueError as error:
-                    self._died("forgetting its queues", error)
+                await self._forget(self._prefix_to_forget)
         if problem is not None:
             raise problem
+
+    async def _forget(self, prefix: str) -> None:
+        """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
+        with trio.move_on_after(FLUSH_SECONDS) as waiting:
+            try:
+                await self._provider.forget_empty(prefix)
+            except Exception as error:  # noqa: BLE001 - whatever a provider raises is one execution's matter
+                self._died("forgetting its queues", error)
+        if waiting.cancelled_caught:
+            problem = QueueError(prefix, f"the provider did not answer within {FLUSH_SECONDS:g} s")
+            self._died("forgetting its queues", problem)
 
     def end(self, *, forget: str | None = None) -> None:
         """Come to an end; `forget` is the prefix of the names that need not be kept if they are empty."""
@@ -310,7 +319,7 @@ class Relay:
             if self._is_done(loop) and not self._broken:
                 try:
                     depth = await self.depth()
-                except QueueError as error:
+                except Exception as error:  # noqa: BLE001 - whatever a provider raises is one execution's matter
                     self._died("asking what is left", error)
                     continue
                 if moves != self._moves() or not self._is_done(loop):
@@ -348,7 +357,9 @@ class Relay:
             await intake.run(self._provider, task_status=task_status)
         except Exception as error:
             if not intake.is_subscribed:
-                raise
+                if isinstance(error, QueueError):
+                    raise
+                raise QueueError(intake.queue, f"cannot be subscribed: {describe(error)}") from error
             self._died(f"the subscription of {intake.queue!r}", error)
 
     @trio.lowlevel.enable_ki_protection

@@ -13,7 +13,7 @@ import trio
 
 from factflow_engine.errors import error_text, sole_cause
 from factflow_engine.frames import Frame
-from factflow_engine.native import MessageContext, Worker
+from factflow_engine.native import MessageContext, Worker, label_of
 from factflow_engine.runtime.guards import DeadlineExceededError
 from factflow_engine.runtime.lane import DETACHED, Child, Family, Lane, Waiting
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
@@ -172,11 +172,14 @@ class Settlement:
             return True
         if any(channel.is_full for channel in letters.channels):
             return False
-        letter = frame.restamp(
-            attempt=1,
-            time_ns=self._seams.clock.wall_ns(),  # it is published anew: deadlines of whoever reads it begin
-            headers={**frame.headers, "dead_letter": self._why(lane, stage, frame, family, error)},
-        )
+        headers = {**frame.headers, "dead_letter": self._why(lane, stage, frame, family, error)}
+        wall_ns = self._seams.clock.wall_ns()  # it is published anew: deadlines of whoever reads it begin
+        if lane.journal is None:
+            letter = frame.restamp(attempt=1, time_ns=wall_ns, headers=headers)
+        else:
+            # Its queue refuses an id that it has seen: from another route that reads the same topic, or because the
+            # letter comes back to where the message was. The parent is the message; repeated, the letter has the same id.
+            letter = frame.child(label_of(f"dead_letter\0{lane.id}"), 0, headers=headers, time_ns=wall_ns)
         for channel in letters.channels:
             channel.append(letter)
         self.end(lane, frame, family, Outcome.DEAD_LETTERED)

@@ -281,6 +281,51 @@ async def test_discarding_forgets_queues_by_prefix(autojump_clock, tmp_path):
     await queue.stop()
 
 
+async def test_a_queue_that_gets_the_number_of_a_forgotten_one_has_its_own_capacity(tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    for name, capacity in [("/queue/a", 7), ("/queue/b", 3), ("/queue/b", 5)]:
+        async with queue.subscribe(name, "s", 1, capacity):
+            [line] = (await queue.administration.statistics()).lines
+            assert (line.queue, line.capacity) == (name, capacity)
+        await queue.forget_empty("/queue/")
+    await queue.stop()
+
+
+@pytest.mark.parametrize("attempts", [-5, 1 << 32, 1 << 62])
+async def test_a_damaged_count_of_attempts_holds_nobody_up(tmp_path, attempts):
+    path = tmp_path / "q.db"
+    queue = simulated(path)
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    async with queue.subscribe(QUEUE, "s", 1) as subscription:
+        await subscription.receive(1)
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE hold SET attempts = ?", (attempts,))
+        connection.commit()
+    queue = simulated(path)
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        deliveries = await subscription.receive(10)
+        assert values(deliveries) == [1, 2]
+        await subscription.settle(deliveries)
+        assert await subscription.depth() == 0
+    await queue.stop()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_moved_takes_nothing_more(tmp_path, replaced):
+    path = tmp_path / "q.db"
+    queue = simulated(path)
+    await queue.publish(QUEUE, message(1))
+    path.rename(tmp_path / "moved.db")
+    if replaced:
+        other = simulated(path)
+        await other.publish(QUEUE, message(2))
+        await other.stop()
+    with pytest.raises(QueueFileError, match="was removed or replaced while it was in use"):
+        await queue.publish(QUEUE, message(3))
+    await queue.stop()
+
+
 NUMBERS = st.sets(st.integers(1, 40))
 
 

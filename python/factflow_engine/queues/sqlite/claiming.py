@@ -20,6 +20,9 @@ logger = logging.getLogger("factflow_engine.queues")
 MAX_BYTES: Final = 16 << 20
 """Of the frames handed out at a time; one message may be larger."""
 
+MOST_ATTEMPTS: Final = (1 << 32) - 1
+"""What a frame can say."""
+
 _HOLD: Final = ("low", "high", "line", "due", "token", "attempts")
 INSERT_HOLDS: Final = "INSERT OR REPLACE INTO hold(low, high, line, due, token, attempts) VALUES "
 
@@ -194,13 +197,14 @@ def _decoded(
     for seq in taken:
         try:
             frame = Frame.decode(frames[seq])
+            spent = min(max(0, attempts[seq]), MOST_ATTEMPTS - frame.attempt)  # the count may be damaged, too
+            message = frame.restamp(attempt=frame.attempt + spent) if spent > 0 else frame
         except KeyError:
             broken.append((seq, "its row is missing"))
         except CodecError as error:
             broken.append((seq, str(error)))
         else:
-            spent = attempts[seq]
-            handed.append(SqliteDelivery(frame.restamp(attempt=frame.attempt + spent) if spent else frame, seq, token))
+            handed.append(SqliteDelivery(message, seq, token))
     for seq, problem in broken:
         quarantine(store, line, seq, problem)
     return handed

@@ -294,8 +294,12 @@ def _part(messages: Sequence[Encoded], start: int) -> int:
 def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[int]) -> Callable[[Store], int]:
     def find(store: Store) -> int:
         line = line_id(store.connection, queue, subscription, store.now_ns)
-        if capacity is not None and line not in sized:
-            store.connection.execute("UPDATE line SET capacity = ? WHERE id = ?", (capacity, line))
+        if capacity is not None:
+            # A line without one is new, though its number may have been another's.
+            store.connection.execute(
+                "UPDATE line SET capacity = ?1 WHERE id = ?2 AND (capacity IS NULL OR ?3)",
+                (capacity, line, line not in sized),
+            )
         return line
 
     return find

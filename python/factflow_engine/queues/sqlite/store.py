@@ -121,11 +121,10 @@ class Store:
             connection.close()
 
     def _together(self, requests: Sequence[Request[Any]]) -> list[Any]:
+        if any(request.uses_file for request in requests):
+            self._require_same_file()
         if all(request.reads_only for request in requests):
-            results = [request.apply(self) for request in requests]
-            if any(request.uses_file for request in requests):
-                self._require_same_file()
-            return results
+            return [request.apply(self) for request in requests]
         connection = self.connection
         while True:
             connection.execute("BEGIN IMMEDIATE")
