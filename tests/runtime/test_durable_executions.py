@@ -482,3 +482,37 @@ async def test_a_provider_that_does_not_answer_at_the_end_does_not_keep_an_execu
             assert trio.current_time() - began < 10
     assert report.status == "completed"
     assert "did not answer" in str(report.close_errors)
+
+
+async def test_the_watchdog_names_a_queue_that_accepts_nothing(autojump_clock, caplog):
+    lives = Lives(ONE, work=Recorder().adapter())
+    with trio.fail_after(1000):
+        async with lives.manager() as manager, lives.store.subscribe("exec:x:/queue/out", "s", 1, 2) as reader:
+            execution = await lives.start(manager)
+            await execution.publish_batch("r", list(range(5)))
+            await trio.sleep(3 * lives.config.processor.stall_seconds)
+            [stalled] = execution.statistics().stalled
+            assert "messages are not accepted by 'exec:x:/queue/out'" in stalled
+            assert caplog.text.count("does not move") == 1, "said once"
+            for _ in range(5):
+                await reader.settle(await reader.receive(1))
+            report = await execution.wait()
+            assert execution.statistics().stalled == ()
+    assert report.status == "completed"
+
+
+async def test_what_is_left_is_asked_for_upstream_first(autojump_clock):
+    text = """
+routes:
+  last: {adapters: [{type: work}]}
+  middle: {adapters: [{type: work}], outbound: [{route: last}]}
+  first: {adapters: [{type: work}], outbound: [{route: middle}]}
+"""
+    lives = Lives(text, work=Recorder().adapter())
+    asked = []
+    async with lives.manager() as manager:
+        lives.connection.on_depth = asked.append
+        execution = await lives.start(manager)
+        asked.clear()
+        await execution.wait()
+    assert [queue.rpartition("/")[2] for queue in asked] == ["first", "middle", "last"]

@@ -21,6 +21,7 @@ class Connection:
         self.error: Exception | None = None
         self.batches = []
         self.failing = {}  # calls to the errors that they raise
+        self.on_depth = lambda queue: None
 
     def fail(self, call, error):
         self.failing[call] = error
@@ -46,7 +47,7 @@ class Connection:
     @asynccontextmanager
     async def subscribe(self, queue, subscription, prefetch, capacity=None):
         async with self.store.subscribe(queue, subscription, prefetch, capacity) as inner:
-            yield ConnectedSubscription(inner, self)
+            yield ConnectedSubscription(queue, inner, self)
 
     async def forget_empty(self, prefix):
         if "forget_empty" in self.failing:
@@ -58,7 +59,8 @@ class Connection:
 
 
 class ConnectedSubscription:
-    def __init__(self, inner, connection):
+    def __init__(self, queue, inner, connection):
+        self.queue = queue
         self.inner = inner
         self.connection = connection
 
@@ -79,6 +81,7 @@ class ConnectedSubscription:
         return self.inner.statistics()
 
     async def depth(self):
+        self.connection.on_depth(self.queue)
         if "depth" in self.connection.failing:
             raise self.connection.failing["depth"]
         return await self.inner.depth()

@@ -40,6 +40,7 @@ from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.support import refuse_unsupported
+from factflow_engine.runtime.watchdog import Watchdog
 from factflow_engine.seams import Seams
 from factflow_protocols import QueueError, QueueProtocol, Subscription
 
@@ -87,7 +88,6 @@ class PipelineOrchestrator:
         self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
         self._late_errors: list[str] = []
         self._last_routes: Mapping[str, RouteStatistics] = {}
-        self._stalled: tuple[str, ...] = ()
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
@@ -147,8 +147,8 @@ class PipelineOrchestrator:
                 self._refuse_if_closed,
             )
             in_cycles = {route_id for members in graph.cycles for route_id in members}
-            for route_id, processor in self._processors.items():
-                self._relay.attach(processor.lane, in_cycle=route_id in in_cycles)
+            for route_id in graph.order:
+                self._relay.attach(self._processors[route_id].lane, in_cycle=route_id in in_cycles)
         self._loop = Loop(
             [processor.lane for processor in self._processors.values()],
             seams=seams,
@@ -157,6 +157,13 @@ class PipelineOrchestrator:
             on_death=self._route_died,
             redacted=self._redacted,
             config_hash=self._config_hash,
+        )
+        self._watchdog = Watchdog(
+            execution_id,
+            [processor.lane for processor in self._processors.values()],
+            self._loop,
+            self._relay,
+            seconds=config.processor.stall_seconds,
         )
         self._completion = Completion(
             [self._processors[route_id] for route_id in graph.order],
@@ -340,7 +347,7 @@ class PipelineOrchestrator:
             status=self._status,
             elapsed_seconds=self._elapsed(),
             routes=self._route_statistics(),
-            stalled=self._stalled,
+            stalled=self._watchdog.stalled,
         )
 
     def held(self) -> tuple[HeldMessage, ...]:
@@ -406,7 +413,7 @@ class PipelineOrchestrator:
                 self._status = ExecutionStatus.RUNNING
                 try:
                     self._loop.start(workers)
-                    workers.start_soon(self._watch)
+                    self._watchdog.start(workers)
                     with self._completing:
                         if publish_init:
                             await self._publish_init()
@@ -439,17 +446,6 @@ class PipelineOrchestrator:
                 await self._entrance.publish_from_inside(message.route, frame)
         except QueueError as error:
             self._relay_died("publishing the init messages", error)
-
-    @trio.lowlevel.enable_ki_protection
-    async def _watch(self) -> None:
-        """Say so when messages wait, nothing is in flight or paused, and nothing has moved for a while."""
-        while True:
-            await self._loop.wait_stalled()
-            received = self._received()
-            await trio.sleep(self.config.processor.stall_seconds)
-            self._stalled = self._loop.stall() if received == self._received() else ()
-            if self._stalled:
-                logger.error("execution %s does not move: %s", self.id, "; ".join(self._stalled))
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""
@@ -588,9 +584,6 @@ class PipelineOrchestrator:
                 outside = self._relay.backlog(self._processors[route_id].lane)
                 routes[route_id] = replace(route, waiting=route.waiting + outside)
         return routes
-
-    def _received(self) -> int:
-        return sum(processor.lane.books.received for processor in self._processors.values())
 
     def _elapsed(self) -> float:
         return (self._seams.clock.monotonic_ns() - self._started_ns) / 1e9

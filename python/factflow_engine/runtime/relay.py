@@ -10,7 +10,7 @@ Per message this is an entry in a journal (native) and in a table; receiving, pu
 batch, which grows by itself while the provider is busy.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -51,7 +51,12 @@ class Lines(Protocol):
 
 
 class Outbox:
-    """What is on its way to one queue of the provider."""
+    """What is on its way to one queue of the provider.
+
+    Attributes:
+        line: Where routes put it.
+        accepted: How many messages the provider has taken.
+    """
 
     def __init__(self, queue: str, changed: Callable[[], None]) -> None:
         self.queue: Final = queue
@@ -60,13 +65,18 @@ class Outbox:
         self._arrived = trio.lowlevel.ParkingLot()
         self._progress = trio.lowlevel.ParkingLot()
         self._taken = 0  # from the line, since the beginning
-        self._accepted = 0  # by the provider
+        self.accepted = 0  # by the provider
         self.line.listen(self._tell)
 
     @property
     def is_empty(self) -> bool:
         """Whether everything was accepted."""
-        return not self.line.waiting and self._taken == self._accepted
+        return not self.under_way
+
+    @property
+    def under_way(self) -> int:
+        """How many messages were not accepted yet."""
+        return self.line.waiting + self._taken - self.accepted
 
     async def run(self, provider: QueueProtocol) -> None:
         """Publish what comes.
@@ -88,7 +98,7 @@ class Outbox:
             result = await provider.publish_batch(self.queue, frames)
             for error in result.errors.values():
                 raise error
-            self._accepted += len(frames)
+            self.accepted += len(frames)
             self._progress.unpark_all()
             self._changed()
 
@@ -98,7 +108,7 @@ class Outbox:
     async def flush(self) -> None:
         """Return when everything that has been added by now was accepted."""
         mark = self._taken + self.line.waiting
-        while self._accepted < mark:
+        while self.accepted < mark:
             await self._progress.park()
 
 
@@ -208,6 +218,7 @@ class Relay:
         self._on_death = on_death
         self._outboxes: dict[str, Outbox] = {}
         self._intakes: list[Intake] = []
+        self._upstream_first: list[Intake] = []
         self._by_line: dict[int, Intake] = {}
         self._changes = trio.lowlevel.ParkingLot()
         self._end = trio.Event()
@@ -232,11 +243,12 @@ class Relay:
         return intake.inbox
 
     def attach(self, lane: Lane, *, in_cycle: bool) -> None:
-        """Learn where a route publishes, and whether what it reads may wait for what it publishes."""
+        """Learn where a route publishes, and whether what it reads may wait for what it publishes; upstream first."""
         lines = [line for outlet in lane.outlets for line in outlet.channels]
         if lane.dead_letters is not None:
             lines += lane.dead_letters.channels
         intake = self._by_line[id(lane.inbox)]
+        self._upstream_first.append(intake)
         intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
         if in_cycle:
             intake.capacity = UNBOUNDED
@@ -305,8 +317,23 @@ class Relay:
         self._changed()
 
     async def depth(self) -> int:
-        """How many messages the provider holds for the execution's routes."""
-        return sum([await intake.depth() for intake in self._intakes])
+        """How many messages the provider holds for the execution's routes; never none while there are some.
+
+        Another process may carry a message on from route to route meanwhile: it is met further down, if not here.
+        """
+        return sum([await intake.depth() for intake in self._upstream_first])
+
+    def accepted(self) -> Mapping[str, int]:
+        """How many messages the provider has taken, by queue."""
+        return {queue: outbox.accepted for queue, outbox in self._outboxes.items()}
+
+    def stuck(self, before: Mapping[str, int]) -> tuple[str, ...]:
+        """For which queues messages are under way and none was accepted since then."""
+        return tuple(
+            f"{outbox.under_way} messages are not accepted by {queue!r}, which is full, or whose provider does not answer"
+            for queue, outbox in self._outboxes.items()
+            if outbox.under_way and outbox.accepted == before.get(queue)
+        )
 
     async def wait_done(self, loop: Loop) -> int:
         """Return when the execution has nothing left to do; how many messages stay with the provider.
