@@ -109,6 +109,17 @@ def test_an_interruption_outside_a_run_ends_quietly(
     assert said.err.strip() == "factflow: interrupted"
 
 
+def test_an_interruption_that_comes_in_a_group_ends_quietly(
+    factflow: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> None:
+        raise BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+
+    monkeypatch.setattr("factflow_engine.cli.adapters_list.app_for", interrupt)
+    said = factflow("adapters", "list")
+    assert (said.status, said.err.strip()) == (130, "factflow: interrupted")
+
+
 def test_an_interruption_that_became_another_error_on_its_way_is_one_all_the_same(
     factflow: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,11 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
             _show_traceback(error, settings)
             return _report_interruption()
         return _report_error(sole_cause(error), settings)
+    except BaseExceptionGroup as group:
+        # trio raises an interruption in the main task, and nurseries put it into groups.
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        return _report_interruption()
     return result if isinstance(result, int) else ExitStatus.OK
 
 
