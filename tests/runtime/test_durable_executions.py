@@ -516,3 +516,43 @@ routes:
         asked.clear()
         await execution.wait()
     assert [queue.rpartition("/")[2] for queue in asked] == ["first", "middle", "last"]
+
+
+BEGINS = """
+routes: {r: {adapters: [{type: work}]}, s: {adapters: [{type: work}]}}
+init_message:
+  - {route: r, payload: 1, key: k, headers: {h: 1}}
+  - {route: s, payload: 2}
+  - {route: r, payload: 3}
+"""
+
+
+@pytest.mark.parametrize("calls", range(9))
+async def test_the_init_messages_are_all_published_once_wherever_the_process_dies(autojump_clock, calls):
+    seen = []
+
+    async def work(context):
+        seen.append((context.message, context.key, context.headers.get("h"), context.message_id))
+        await trio.sleep(1)
+
+    lives = Lives(BEGINS, work=work)
+    with trio.fail_after(1000):
+        with trio.move_on_after(calls * 0.001 + 0.0005):  # a call to the provider takes a millisecond
+            async with lives.manager() as manager:
+                connection = lives.connection
+                try:
+                    await lives.start(manager)
+                    await trio.sleep_forever()
+                finally:
+                    connection.cut()
+        async with lives.manager() as manager:
+            report = await (await lives.start(manager)).wait()
+            again = await (await lives.start(manager)).cancel()
+    assert report.status == "completed"
+    assert sorted({(payload, key, header) for payload, key, header, _ in seen}, key=str) == [
+        (1, "k", 1),
+        (2, None, None),
+        (3, None, None),
+    ]
+    assert len({identity for *_, identity in seen}) in (3, 6), "what came twice has the same id"
+    assert again.status == "cancelled"

@@ -31,6 +31,11 @@ class Roots:
             pack(payload), message_id=self._seams.ids.new(wall_ns), time_ns=wall_ns, key=key, headers=headers
         )
 
+    def mark(self, count: int) -> Frame:
+        """The frame of a message that stands for so many to come; the ids that follow its own are theirs."""
+        wall_ns = self._seams.clock.wall_ns()
+        return Frame.create(pack(count), message_id=self._seams.ids.reserve(wall_ns, count + 1), time_ns=wall_ns)
+
     def batch(self, payloads: Sequence[Any]) -> Batch:
         """The frames of many messages, made as they are poured."""
         wall_ns = self._seams.clock.wall_ns()

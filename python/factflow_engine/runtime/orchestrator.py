@@ -20,6 +20,7 @@ from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.beginning import MARKS, Beginning
 from factflow_engine.runtime.completion import Completion, LastWordsError
 from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
@@ -379,6 +380,7 @@ class PipelineOrchestrator:
         Cancellation: the execution ends `cancelled`; what was in flight is given back.
         """
         start_error: ExecutionStartError | QueueError | None = None
+        left = 0
         try:
             async with trio.open_nursery() as routes:
                 try:
@@ -387,6 +389,7 @@ class PipelineOrchestrator:
                             await routes.start(self._relay.run)
                         for processor in self._processors.values():
                             await routes.start(processor.run)
+                        left = await self._left() if publish_init else 0  # before any of it is carried
                 except (ExecutionStartError, QueueError) as error:
                     start_error = error
                     self._status, self._error = ExecutionStatus.FAILED, str(error)
@@ -394,7 +397,7 @@ class PipelineOrchestrator:
                     if self._opening.cancelled_caught:
                         task_status.started()
                     else:
-                        await self._live(publish_init=publish_init, task_status=task_status)
+                        await self._live(left if publish_init else None, task_status)
                 finally:
                     if self._relay is not None:
                         # An id that somebody chose may be another process's, too: its queues are left, though empty.
@@ -406,7 +409,7 @@ class PipelineOrchestrator:
         if start_error is not None:
             raise start_error
 
-    async def _live(self, *, publish_init: bool, task_status: trio.TaskStatus[None]) -> None:
+    async def _live(self, left: int | None, task_status: trio.TaskStatus[None]) -> None:
         started = False
         try:
             async with trio.open_nursery() as workers:
@@ -415,8 +418,8 @@ class PipelineOrchestrator:
                     self._loop.start(workers)
                     self._watchdog.start(workers)
                     with self._completing:
-                        if publish_init:
-                            await self._publish_init()
+                        if left is not None:
+                            await self._publish_init(left)
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()
@@ -427,7 +430,7 @@ class PipelineOrchestrator:
                         await self._stop()
                     workers.cancel_scope.cancel()
                 finally:
-                    self._loop.wake_no_more()  # the nursery takes no more from here on
+                    self._loop.wake_no_more()  # the nursery takes no more
         finally:
             self._closed = True  # also when it is cancelled from outside: nothing is accepted that no report knows
             self._entrance.wake_publishers()
@@ -435,17 +438,25 @@ class PipelineOrchestrator:
             self._last_routes = self._route_statistics()
             self._discard()  # before routes close, which may take long
 
-    async def _publish_init(self) -> None:
-        """Publish the init messages, unless messages of an earlier execution of this id are left: then it goes on."""
+    async def _publish_init(self, left: int) -> None:
+        messages, entrance = self.config.init_message, self._entrance
+        # From inside: also while the execution takes no more from outside.
+        beginning = Beginning(messages, roots=self._roots, publish=entrance.publish_from_inside, left=left)
         try:
-            if self._relay is not None and await self._relay.depth():
-                return
-            for message in self.config.init_message:
-                frame = self._roots.frame(message.payload, message.headers, message.key)
-                # From inside: also while the execution takes no more from outside.
-                await self._entrance.publish_from_inside(message.route, frame)
+            if self._relay is not None and self._may_go_on and len(messages) > 1:
+                await beginning.publish_marked(self._provider, self._scope.scope_queue(MARKS))
+            else:
+                await beginning.publish()
         except QueueError as error:
             self._relay_died("publishing the init messages", error)
+
+    async def _left(self) -> int:
+        """How many messages an earlier execution of this id has left."""
+        try:
+            return 0 if self._relay is None else await self._relay.depth()
+        except QueueError as error:
+            self._relay_died("asking what is left", error)
+            return 0
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""

@@ -1,0 +1,105 @@
+"""The init messages of an execution on a durable queue: all of them, once, whenever its process dies.
+
+Apart from the orchestrator because several messages cannot be stored in one step: a mark in a queue of its own says
+that they are under way, and gives them their ids, so that whoever finds it begins again without storing one twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.memory import as_frame
+from factflow_engine.runtime.entrance import Roots
+from factflow_protocols import Delivery, QueueProtocol, Subscription
+
+if TYPE_CHECKING:
+    from factflow_engine.config import InitMessageConfig
+
+MARKS: Final = "/queue/.init"
+"""Name, within the execution, of the queue with the mark."""
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed that another process has published them."""
+
+
+class Beginning:
+    """Publishes init messages."""
+
+    def __init__(
+        self,
+        messages: Sequence[InitMessageConfig],
+        *,
+        roots: Roots,
+        publish: Callable[[str, Frame], Awaitable[None]],
+        left: int,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            messages: In order.
+            roots: Makes frames.
+            publish: Gives one to a route.
+            left: How many messages the provider held for the execution before any was carried.
+        """
+        self._messages = messages
+        self._roots = roots
+        self._publish = publish
+        self._left = left
+
+    async def publish(self) -> None:
+        """Publish them, unless messages of an earlier execution of this id are left: then that goes on.
+
+        Raises:
+            QueueError: The provider could not be used.
+
+        Cancellation: some of them may have been published.
+        """
+        if not self._left:
+            await self._publish_all(None)
+
+    async def publish_marked(self, provider: QueueProtocol, marks: str) -> None:
+        """The same where the execution may be gone on with after a crash; `marks` is the name of the mark's queue.
+
+        Raises:
+            QueueError: The provider could not be used.
+
+        Cancellation, and the end of the process: the next execution of this id publishes the rest.
+        """
+        async with provider.subscribe(marks, "init", 1) as subscription:
+            if not await subscription.depth():
+                if self._left:
+                    return
+                await provider.publish(marks, self._roots.mark(len(self._messages)))
+            for mark in await _taken(subscription):
+                await self._publish_all(as_frame(mark.message))
+                await subscription.settle([mark])
+
+    async def _publish_all(self, mark: Frame | None) -> None:
+        for number, message in enumerate(self._messages):
+            frame = self._roots.frame(message.payload, message.headers, message.key)
+            if mark is not None:
+                frame = Frame.create(
+                    pack(message.payload),
+                    message_id=_following(mark, number + 1),
+                    time_ns=frame.time_ns,
+                    key=message.key,
+                    headers=message.headers,
+                )
+            await self._publish(message.route, frame)
+
+
+async def _taken(subscription: Subscription) -> Sequence[Delivery]:
+    """The mark; nothing if another process has it until it has published them."""
+    while await subscription.depth():
+        with trio.move_on_after(POLL_SECONDS):
+            return await subscription.receive(1)
+    return ()
+
+
+def _following(mark: Frame, number: int) -> bytes:
+    """An id that was reserved with the mark's."""
+    return ((int.from_bytes(mark.message_id) + number) % (1 << 128)).to_bytes(16)
