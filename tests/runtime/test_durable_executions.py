@@ -547,12 +547,10 @@ async def test_the_init_messages_are_all_published_once_wherever_the_process_die
                     connection.cut()
         async with lives.manager() as manager:
             report = await (await lives.start(manager)).wait()
-            again = await (await lives.start(manager)).cancel()
     assert report.status == "completed"
     assert sorted({(payload, key, header) for payload, key, header, _ in seen}, key=str) == [
         (1, "k", 1),
         (2, None, None),
         (3, None, None),
     ]
-    assert len({identity for *_, identity in seen}) in (3, 6), "what came twice has the same id"
-    assert again.status == "cancelled"
+    assert len({identity for *_, identity in seen}) == 3, "what came twice has the same id"

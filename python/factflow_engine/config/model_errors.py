@@ -149,7 +149,10 @@ def _report_one(
     code = codes.kind if expected is not None else codes.value
     if codes is STRUCTURE:
         code = _special_code(location, kind, code)
-    report.add(code, mark, _message(details, expected, node), path=(*prefix, *location[:depth]))
+    remedy = ""  # the code's own
+    if kind == "field_path":
+        code, remedy = "E404", "" if has_variables(node) else context["remedy"]
+    report.add(code, mark, _message(details, expected, node), path=(*prefix, *location[:depth]), remedy=remedy)
 
 
 def _special_code(location: Path, kind: str, code: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from factflow_engine.frames import Frame, pack
+from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import as_frame
 from factflow_engine.runtime.entrance import Roots
 from factflow_protocols import Delivery, QueueProtocol, Subscription
@@ -64,6 +64,8 @@ class Beginning:
     async def publish_marked(self, provider: QueueProtocol, marks: str) -> None:
         """The same where the execution may be gone on with after a crash; `marks` is the name of the mark's queue.
 
+        Waits while another process has the mark; for one that died, until its lease ends.
+
         Raises:
             QueueError: The provider could not be used.
 
@@ -80,15 +82,8 @@ class Beginning:
 
     async def _publish_all(self, mark: Frame | None) -> None:
         for number, message in enumerate(self._messages):
-            frame = self._roots.frame(message.payload, message.headers, message.key)
-            if mark is not None:
-                frame = Frame.create(
-                    pack(message.payload),
-                    message_id=_following(mark, number + 1),
-                    time_ns=frame.time_ns,
-                    key=message.key,
-                    headers=message.headers,
-                )
+            message_id = None if mark is None else _following(mark, number + 1)
+            frame = self._roots.frame(message.payload, message.headers, message.key, message_id)
             await self._publish(message.route, frame)
 
 

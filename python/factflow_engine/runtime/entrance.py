@@ -22,14 +22,19 @@ class Roots:
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
 
-    def frame(self, payload: Any, headers: Mapping[str, Any] | None = None, key: str | None = None) -> Frame:
-        """A message's frame, with an id of its own."""
+    def frame(
+        self,
+        payload: Any,
+        headers: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        message_id: bytes | None = None,
+    ) -> Frame:
+        """A message's frame, with an id of its own if none is given."""
         if key is not None and not isinstance(key, str):
             raise TypeError(f"key= needs a string or None, got {type(key).__name__}; write key=str(...)")
         wall_ns = self._seams.clock.wall_ns()
-        return Frame.create(
-            pack(payload), message_id=self._seams.ids.new(wall_ns), time_ns=wall_ns, key=key, headers=headers
-        )
+        message_id = message_id or self._seams.ids.new(wall_ns)
+        return Frame.create(pack(payload), message_id=message_id, time_ns=wall_ns, key=key, headers=headers)
 
     def mark(self, count: int) -> Frame:
         """The frame of a message that stands for so many to come; the ids that follow its own are theirs."""

@@ -291,6 +291,17 @@ async def test_a_queue_that_gets_the_number_of_a_forgotten_one_has_its_own_capac
     await queue.stop()
 
 
+async def test_forgetting_what_was_read_spares_a_queue_that_has_its_number_now(tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    async with queue.subscribe("/queue/a", "s", 1):
+        await queue.forget_empty("/queue/")
+        await queue.discard("/queue/")
+        async with queue.subscribe("/topic/t", "s", 1):
+            pass
+    assert [line.queue for line in (await queue.administration.statistics()).lines] == ["/topic/t"]
+    await queue.stop()
+
+
 @pytest.mark.parametrize("attempts", [-5, 1 << 32, 1 << 62])
 async def test_a_damaged_count_of_attempts_holds_nobody_up(tmp_path, attempts):
     path = tmp_path / "q.db"

@@ -194,7 +194,9 @@ class CircuitBreakerConfig(ConfigModel):
             try:
                 FieldPath(key)
             except ValueError as error:
-                raise PydanticCustomError("field_path", "{problem}", {"problem": str(error)}) from None
+                problem, _, remedy = str(error).partition("; ")
+                context = {"problem": problem, "remedy": remedy or "write a path, such as host or urls[0].host"}
+                raise PydanticCustomError("field_path", "{problem}", context) from None
         return key
 
     @model_validator(mode="after")

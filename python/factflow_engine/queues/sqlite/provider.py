@@ -17,7 +17,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.queues.sqlite.administration import SqliteAdministration
 from factflow_engine.queues.sqlite.bells import Bell, Bells
-from factflow_engine.queues.sqlite.lines import forget_line, line_id
+from factflow_engine.queues.sqlite.lines import forget_line, is_line_of, line_id
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
@@ -185,7 +185,7 @@ class SqliteQueue:
                 del self._subscriptions[line]
             if not self._stopped:
                 await consumer.release()
-                await self._forget_left(line)
+                await self._forget_left(line, queue, subscription)
         if raised is not None:  # the caller's own error, not a group around it
             raise raised
 
@@ -207,12 +207,12 @@ class SqliteQueue:
         )
         self._bells.ring_all()
 
-    async def _forget_left(self, line: int) -> None:
+    async def _forget_left(self, line: int, queue: str, subscription: str) -> None:
         """Do what `forget_empty` left undone, once nobody here consumes the line any more."""
         if line in self._forgettable and line not in self._subscriptions:
             self._forgettable.discard(line)
             with trio.CancelScope(shield=True):
-                await self._writer.submit(Call(lambda store: _forget_if_empty(store, line)))
+                await self._writer.submit(Call(lambda store: _forget_if_same(store, line, queue, subscription), queue))
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
@@ -316,6 +316,12 @@ def _forget_empty(store: Store, prefix: str, consumed: frozenset[int]) -> frozen
     for line in lines - consumed:
         _forget_if_empty(store, line)
     return lines & consumed
+
+
+def _forget_if_same(store: Store, line: int, queue: str, subscription: str) -> None:
+    """Its number may be another's by now."""
+    if is_line_of(store.connection, line, queue, subscription):
+        _forget_if_empty(store, line)
 
 
 def _forget_if_empty(store: Store, line: int) -> None:
