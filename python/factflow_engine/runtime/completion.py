@@ -6,11 +6,12 @@ Apart from the orchestrator, which decides what an end means: here is only when 
 from collections.abc import Sequence
 
 from factflow_engine.errors import describe
+from factflow_engine.runtime.containment import FaultError
 from factflow_engine.runtime.entrance import Entrance, Roots
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.relay import Relay
-from factflow_engine.runtime.route import STOPPABLE, ReactiveRouteProcessor
+from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.stage import Stage
 from factflow_protocols import AdapterResult
 
@@ -84,7 +85,8 @@ class Completion:
                 # Its payload is what a dead letter will carry.
                 frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
                 self._loop.inject(route.lane, frame, index, result)
-        except STOPPABLE as error:
+        except Exception as raised:  # noqa: BLE001 - raised again, with the name of the stage
+            error = raised.error if isinstance(raised, FaultError) else raised
             text = f"route {route.id!r}, stage {stage.info.stage!r} could not finish: {describe(error)}"
             raise LastWordsError(text) from error
 

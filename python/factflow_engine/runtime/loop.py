@@ -33,7 +33,6 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVarTuple
@@ -49,6 +48,7 @@ from factflow_engine.native import (
     Worker,
 )
 from factflow_engine.runtime.alarm import Alarm
+from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
@@ -301,14 +301,14 @@ class Loop:
                     if self._yielding:
                         await self._park(worker)  # others do as well: one of them is enough until an adapter suspends
         except trio.Cancelled as error:
-            if _cancelled():
+            if is_cancelled():
                 raise
             self._on_death(_lane_of(worker), error)  # somebody else's cancellation, kept and raised here: nobody's own
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
             cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
-            if fault is not None or not _cancelled():
+            if fault is not None or not is_cancelled():
                 self._on_death(_lane_of(worker), fault or error)
-            if cancelled is not None and _cancelled():
+            if cancelled is not None and is_cancelled():
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
@@ -429,7 +429,7 @@ class Loop:
                 held = worker.context
                 if held is None:
                     raise  # nothing was taken: the engine's own failure
-                if _cancelled():
+                if is_cancelled():
                     settlement.interrupt(worker, lane, held, family)
                     await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
                 settlement.fail(lane, held, child, error)
@@ -491,7 +491,7 @@ class Loop:
                     await self._yield(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
-            family.interrupted = _cancelled()
+            family.interrupted = is_cancelled()
             if family.interrupted:
                 self._settlement.note(worker, lane, parent)
         except BaseException:
@@ -546,11 +546,6 @@ class Loop:
                 await trio.lowlevel.wait_task_rescheduled(abort)
             finally:
                 self._enter(worker)
-
-
-def _cancelled() -> bool:
-    """Whether the running task really is being cancelled."""
-    return trio.current_effective_deadline() == -math.inf
 
 
 def _lane_of(worker: Worker) -> Lane | None:

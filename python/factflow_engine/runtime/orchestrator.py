@@ -22,6 +22,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.beginning import MARKS, Beginning
 from factflow_engine.runtime.completion import Completion, LastWordsError
+from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
@@ -464,8 +465,8 @@ class PipelineOrchestrator:
             left = await self._completion.reached()
         except LastWordsError as error:
             logger.debug("%s", error, exc_info=error.__cause__)
-            self._fail(str(error))
-            await trio.lowlevel.checkpoint()  # raises: _fail has cancelled the completing scope
+            self._fault(str(error))
+            await trio.lowlevel.checkpoint()  # raises: the completing scope is cancelled, by this or before
             raise
         self._closed = True  # no await since the loop was seen idle: completion is exact
         if left:
@@ -532,9 +533,11 @@ class PipelineOrchestrator:
     def _route_died(self, lane: Lane | None, error: BaseException) -> None:
         where = "the engine" if lane is None else f"route {lane.id!r}"
         logger.error("%s died", where, exc_info=error)
-        text = f"{where} died: {describe(error)}"
-        if self._completing.cancel_called and self._error is None:
-            self._late_errors.append(text)  # it was asked to stop before: that is its end, this happened on the way
+        self._fault(f"{where} died: {describe(error)}")
+
+    def _fault(self, text: str) -> None:
+        if self._error is None and (self._completing.cancel_called or is_cancelled()):
+            self._late_errors.append(text)  # it was made to stop before: that is its end, this happened on the way
         else:
             self._fail(text)
 

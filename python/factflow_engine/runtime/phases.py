@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from factflow_engine.runtime.containment import contained
 from factflow_protocols import AdapterResult, StatefulAdapter
 
 CANCELLED: Final = "cancelled before it was drained"
@@ -64,6 +65,7 @@ class Phases:
         """Ask a stage for its last words; from when the execution is drained they have a budget of their own.
 
         Raises:
+            FaultError: It raised something.
             TimeoutError: It was not enough.
         """
         self._finishing = trio.CancelScope()
@@ -77,7 +79,7 @@ class Phases:
                 )
         try:
             with self._finishing:
-                return await stateful.finish()
+                return await contained(stateful.finish())
         finally:
             self._finishing = None
         raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")

@@ -15,6 +15,7 @@ from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, 
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.resilience.retry import RetryPolicy
+from factflow_engine.runtime.containment import FaultError, contained, is_cancelled
 from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.relay import Lines
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
-"""What an adapter's constructor, `open`, `finish` or `close` may raise without taking more than its execution along."""
+"""What an adapter's constructor may raise to be told as the reason why its stage could not be made."""
 
 ALWAYS: Final[Mapping[str, object]] = {"field": "@", "operator": "exists"}
 """The condition of an outbound that has none, where all of them are filed in one table."""
@@ -39,7 +40,7 @@ class ReactiveRouteProcessor:
 
     Attributes:
         lane: What the loop carries.
-        close_errors: What went wrong while closing, as `route/stage: error`.
+        close_errors: What went wrong while closing, or while opening was cancelled, as `route/stage: error`.
     """
 
     def __init__(
@@ -152,9 +153,12 @@ class ReactiveRouteProcessor:
             for stage in self.stages:
                 if stage.stateful is not None:
                     try:
-                        await stage.stateful.open(stage.info)
-                    except STOPPABLE as error:
-                        raise ExecutionStartError(self.id, stage.info.stage, error) from error
+                        await contained(stage.stateful.open(stage.info))
+                    except FaultError as fault:
+                        if is_cancelled():  # said with the execution's end, which is not for this to change
+                            self.close_errors.append(f"{self.id}/{stage.info.stage}: {describe(fault.error)}")
+                            await trio.lowlevel.checkpoint()
+                        raise ExecutionStartError(self.id, stage.info.stage, fault.error) from fault.error
                     self._opened.append(stage)
             task_status.started()
             await trio.sleep_forever()
@@ -168,9 +172,9 @@ class ReactiveRouteProcessor:
                 continue
             with trio.move_on_after(self._close_seconds, shield=True) as scope:
                 try:
-                    await stage.stateful.close()
-                except STOPPABLE as error:  # reported with the execution; the others must close too
-                    self.close_errors.append(f"{where}: {describe(error)}")
+                    await contained(stage.stateful.close())
+                except FaultError as fault:  # reported with the execution; the others must close too
+                    self.close_errors.append(f"{where}: {describe(fault.error)}")
             if scope.cancelled_caught:
                 self.close_errors.append(f"{where}: close() did not return within {self._close_seconds:g} s")
 
