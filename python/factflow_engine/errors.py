@@ -4,6 +4,8 @@ What adapters and providers raise is in `factflow_protocols.errors`; configurati
 the loader's findings in `config`.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Final
 
 from factflow_protocols import FactflowError
@@ -126,6 +128,14 @@ class ExecutionStartError(FactflowError):
         self.route = route
         self.stage = stage
         super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}")
+
+
+def no_such_route(route: str, known: Iterable[str]) -> LookupError:
+    """The error for a route that the pipeline does not have, with the name that may have been meant."""
+    names = list(known)
+    near = difflib.get_close_matches(route, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(repr(name) for name in names)}"
+    return LookupError(f"this pipeline has no route {route!r}; {hint}")
 
 
 class ExecutionClosedError(FactflowError):

@@ -71,6 +71,7 @@ class Alarm:
             self._runs = True
             self._nursery.start_soon(self._run)
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self) -> None:
         while True:
             with trio.move_on_at(self._due) as waiting:
@@ -82,7 +83,7 @@ class Alarm:
         for lane in self._lanes:
             try:
                 self._settlement.release(lane, now)
-            except Exception as error:  # noqa: BLE001 - see on_death
+            except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
                 self._on_death(lane, error)
         for guard in self._timed:
             guard.advance()

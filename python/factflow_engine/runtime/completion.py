@@ -80,7 +80,7 @@ class Completion:
     async def _finish(self, route: ReactiveRouteProcessor, index: int, stage: Stage) -> None:
         stage.touched = False
         try:
-            result = await self._phases.finish(stage.stateful) if stage.stateful is not None else None
+            result = await self._phases.finish(stage)
             if result is not None:
                 # Its payload is what a dead letter will carry.
                 frame = self._roots.frame(None if _said(result).emitted is not None else result.message)

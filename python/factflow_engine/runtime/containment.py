@@ -30,6 +30,14 @@ def is_cancelled() -> bool:
     return trio.current_effective_deadline() == -math.inf
 
 
+def descends_from(ancestor: trio.lowlevel.Task) -> bool:
+    """Whether the running task is this one, or was started below it."""
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    while task is not None and task is not ancestor:
+        task = None if task.parent_nursery is None else task.parent_nursery.parent_task
+    return task is not None
+
+
 async def contained(call: Awaitable[Value]) -> Value:
     """Await what an adapter does.
 

@@ -4,7 +4,7 @@ In memory a queue ends with its execution, and its consumers are told. A provide
 same, so that a program reads its results in one way.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -84,3 +84,13 @@ async def until_ended(
     """Subscribe, and be told of the execution's end."""
     async with subscribing as subscription:
         yield EndingSubscription(queue, subscription, readers)
+
+
+@asynccontextmanager
+async def unless_ended(
+    subscribing: AbstractAsyncContextManager[Subscription], refuse: Callable[[], None]
+) -> AsyncIterator[Subscription]:
+    """Subscribe, unless the execution has ended since this was asked for; `refuse` raises then."""
+    refuse()
+    async with subscribing as subscription:
+        yield subscription

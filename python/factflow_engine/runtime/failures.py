@@ -4,12 +4,12 @@ Apart from the orchestrator because what a report may show is decided here and n
 """
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame, unpack
 from factflow_engine.runtime.lane import Lane
+from factflow_engine.runtime.redaction import Redaction
 from factflow_engine.runtime.report import FailureRecord
 from factflow_engine.runtime.stage import Stage
 
@@ -27,7 +27,7 @@ class FailureLog:
         omitted: How many there were besides.
     """
 
-    def __init__(self, most: int, redacted: Callable[[str], str]) -> None:
+    def __init__(self, most: int, redacted: Redaction) -> None:
         self.records: Final[list[FailureRecord]] = []
         self.omitted = 0
         self._most = most
@@ -36,7 +36,9 @@ class FailureLog:
     def record(self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception) -> int:
         """Note that a message failed; how many have, all in all."""
         name = None if stage is None else stage.info.stage
-        logger.debug("route %r, stage %r: message %s failed", lane.id, name, frame.message_id.hex(), exc_info=error)
+        if logger.isEnabledFor(logging.DEBUG):
+            trace = self._redacted.trace(error)
+            logger.debug("route %r, stage %r: message %s failed:\n%s", lane.id, name, frame.message_id.hex(), trace)
         if len(self.records) < self._most:
             self.records.append(
                 FailureRecord(

@@ -304,16 +304,26 @@ class Loop:
             if is_cancelled():
                 raise
             self._on_death(_lane_of(worker), error)  # somebody else's cancellation, kept and raised here: nobody's own
+            self._leave_dead(worker)
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
             cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
             if fault is not None or not is_cancelled():
                 self._on_death(_lane_of(worker), fault or error)
+                self._leave_dead(worker)
             if cancelled is not None and is_cancelled():
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
             if self._crew.active is worker:
                 self._crew.active = None
+
+    def _leave_dead(self, worker: Worker) -> None:
+        """What this worker would have done or told when it parked is left to others."""
+        if self._crew.active is worker:
+            self._crew.active = None
+        self._idle.unpark_all()  # it may have had the last message in flight
+        if self._ready:
+            self._wake()
 
     def _enter(self, worker: Worker) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""

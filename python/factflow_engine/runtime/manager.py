@@ -59,7 +59,7 @@ class OrchestratorManager:
         self._registry = registry
         self._operators = operators
         self._limit = max_concurrent_executions
-        self._provider: QueueProtocol = queue or MemoryQueue()
+        self._provider: QueueProtocol = MemoryQueue() if queue is None else queue
         self._seams = seams or Seams.real()
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager = trio.open_nursery()
@@ -117,6 +117,7 @@ class OrchestratorManager:
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
             ValueError: The id cannot be one, or an execution of that id is running here.
+            RuntimeError: The manager is not entered, or has been left.
 
         Cancellation: the execution is cancelled with it.
         """
@@ -142,11 +143,30 @@ class OrchestratorManager:
             seams=self._seams,
             may_go_on=may_go_on,
         )
+        # Until it has started it lives in the caller's task, which the end of the manager does not reach by itself.
+        starting = trio.CancelScope()
+        try:
+            self._nursery.start_soon(self._abandon_when_cancelled, execution, starting)
+        except RuntimeError:
+            execution.discard()
+            raise RuntimeError("this manager has been left; nothing more can be started") from None
         self._executions[execution.id] = execution
-        await self._nursery.start(self._run, execution, publish_init)
+        try:
+            await self._nursery.start(self._run, execution, publish_init)
+        finally:
+            starting.cancel()
         if self._leaving:
             execution.let_complete()
         return execution
+
+    @trio.lowlevel.enable_ki_protection
+    async def _abandon_when_cancelled(self, execution: PipelineOrchestrator, starting: trio.CancelScope) -> None:
+        with starting:
+            try:
+                await trio.sleep_forever()
+            finally:
+                if not starting.cancel_called:
+                    execution.request_stop(0.0)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(

@@ -5,7 +5,6 @@ Apart from the loop, which knows messages, and the manager, which knows executio
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,13 +16,13 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config.graph import build_graph
-from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe
+from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe, no_such_route
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.beginning import MARKS, Beginning
 from factflow_engine.runtime.completion import Completion, LastWordsError
-from factflow_engine.runtime.containment import is_cancelled
-from factflow_engine.runtime.ending import Readers, until_ended
+from factflow_engine.runtime.containment import descends_from, is_cancelled
+from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
@@ -94,14 +93,10 @@ class PipelineOrchestrator:
         self._asked_to_end = trio.Event()
         self._ended = trio.Event()
         self._readers = Readers()
-        self._opening = trio.CancelScope()  # cancelled when it is made to stop before it runs
+        self._task: trio.lowlevel.Task | None = None  # that everything of the execution descends from, while it lives
         self._phases = Phases(
             drain_seconds=config.orchestrator.drain_seconds, finish_seconds=config.orchestrator.finish_seconds
         )
-        self._completing = self._phases.work
-        # What is in flight may go on in here after that; ended at once unless cancel() gives it time.
-        self._grace_seconds = 0.0
-        self._stopping = trio.CancelScope()
         # Either the lines that routes work on are all there is, or they lead to and from a provider elsewhere.
         self._memory: MemoryQueue | None = None
         self._relay: Relay | None = None
@@ -124,8 +119,9 @@ class PipelineOrchestrator:
                 )
                 for route_id in config.routes
             }
-        except BaseException:
-            self._discard()  # what the routes before it have subscribed
+        except BaseException as error:
+            self.discard()  # what the routes before it have subscribed
+            self._redacted.censor(error)
             raise
         graph = build_graph(config)
         queues = {route_id: route.inbound.queue for route_id, route in config.routes.items()}
@@ -184,7 +180,9 @@ class PipelineOrchestrator:
     ) -> str:
         """Give a route a message, waiting while its queue is full.
 
-        Costs one checkpoint, some 5 microseconds in all, and lets the route take the message before it returns.
+        Costs one checkpoint, some 5 microseconds in all, and lets the route take the message before it returns. An
+        adapter should rather return what is to be published, to an outbound: while this waits for room, its message
+        keeps its permit, and a route whose permits all wait for room in itself does not move.
 
         Args:
             route: Route id.
@@ -241,12 +239,13 @@ class PipelineOrchestrator:
         ended, what is left is still handed out; then `receive` raises `QueueClosedError`.
 
         Raises:
-            ExecutionClosedError: The execution has ended.
+            ExecutionClosedError: The execution has ended, by this call or when the context is entered.
         """
-        if self._ended.is_set():
-            self._refuse_if_closed()
+        self._refuse_if_ended()
         subscribing = self._scope.subscribe(queue, subscription, prefetch, capacity)
-        return subscribing if self._relay is None else until_ended(queue, subscribing, self._readers)
+        if self._relay is not None:
+            subscribing = until_ended(queue, subscribing, self._readers)
+        return unless_ended(subscribing, self._refuse_if_ended)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -258,8 +257,12 @@ class PipelineOrchestrator:
         finished. Until that instant messages may still be published. A paused route that holds messages keeps the
         execution from completing.
 
+        Raises:
+            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
+
         Cancellation: the execution goes on and will still complete.
         """
+        self._refuse_from_inside("wait")
         self.let_complete()
         return await self._ended_report()
 
@@ -287,9 +290,11 @@ class PipelineOrchestrator:
 
         Raises:
             ValueError: The timeout is negative or not a number.
+            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the drain goes on.
         """
+        self._refuse_from_inside("drain")
         self._phases.drain(timeout)
         self._closed = True
         self._entrance.wake_publishers()
@@ -302,7 +307,8 @@ class PipelineOrchestrator:
     async def cancel(self, grace: float = 0.0) -> ExecutionReport:
         """Take no more messages; cancel what is still in flight after `grace` seconds; return the report.
 
-        A second call may shorten the first one's grace, not lengthen it.
+        A second call may shorten the first one's grace, not lengthen it; of a drain's budget and a grace the shorter
+        one holds, whichever was called first.
 
         Raises:
             ValueError: The grace is negative or not a number.
@@ -312,7 +318,7 @@ class PipelineOrchestrator:
         # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
-        self._request_stop(grace)
+        self.request_stop(grace)
         return await self._ended_report()
 
     # -- operating -------------------------------------------------------------------------------------------------
@@ -348,7 +354,7 @@ class PipelineOrchestrator:
             execution_id=self.id,
             status=self._status,
             elapsed_seconds=self._elapsed(),
-            routes=self._route_statistics(),
+            routes=self._last_routes or self._route_statistics(),
             stalled=self._watchdog.stalled,
         )
 
@@ -382,10 +388,11 @@ class PipelineOrchestrator:
         """
         start_error: ExecutionStartError | QueueError | None = None
         left = 0
+        self._task = trio.lowlevel.current_task()
         try:
             async with trio.open_nursery() as routes:
                 try:
-                    with self._opening:
+                    with self._phases.opening:
                         if self._relay is not None:
                             await routes.start(self._relay.run)
                         for processor in self._processors.values():
@@ -393,9 +400,10 @@ class PipelineOrchestrator:
                         left = await self._left() if publish_init else 0  # before any of it is carried
                 except (ExecutionStartError, QueueError) as error:
                     start_error = error
+                    self._redacted.censor(error)
                     self._status, self._error = ExecutionStatus.FAILED, str(error)
                 else:
-                    if self._opening.cancelled_caught:
+                    if self._phases.opening.cancelled_caught:
                         task_status.started()
                     else:
                         await self._live(left if publish_init else None, task_status)
@@ -418,7 +426,7 @@ class PipelineOrchestrator:
                 try:
                     self._loop.start(workers)
                     self._watchdog.start(workers)
-                    with self._completing:
+                    with self._phases.work:
                         if left is not None:
                             await self._publish_init(left)
                         started = True
@@ -437,7 +445,7 @@ class PipelineOrchestrator:
             self._entrance.wake_publishers()
             self._loop.stop()
             self._last_routes = self._route_statistics()
-            self._discard()  # before routes close, which may take long
+            self.discard()  # before routes close, which may take long
 
     async def _publish_init(self, left: int) -> None:
         messages, entrance = self.config.init_message, self._entrance
@@ -464,14 +472,14 @@ class PipelineOrchestrator:
         try:
             left = await self._completion.reached()
         except LastWordsError as error:
-            logger.debug("%s", error, exc_info=error.__cause__)
+            logger.debug("%s", self._redacted.trace(error))
             self._fault(str(error))
             await trio.lowlevel.checkpoint()  # raises: the completing scope is cancelled, by this or before
             raise
         self._closed = True  # no await since the loop was seen idle: completion is exact
         if left:
             self._end_text = f"drained; {left} messages stay in the queue for the next execution of this id"
-            self._completing.cancel()
+            self._phases.work.cancel()
         else:
             self._status = ExecutionStatus.COMPLETED
 
@@ -480,8 +488,7 @@ class PipelineOrchestrator:
         self._closed = True
         self._entrance.wake_publishers()
         self._loop.close_intake()
-        self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + self._grace_seconds)
-        with self._stopping:
+        with self._phases.grace:
             await self._loop.wait_quiet()
         self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
 
@@ -505,20 +512,22 @@ class PipelineOrchestrator:
             failures=tuple(self._failures.records),
             failures_omitted=self._failures.omitted,
             held=self._loop.given_back,
-            close_errors=(
-                *self._late_errors,
-                *(text for processor in self._processors.values() for text in processor.close_errors),
+            close_errors=tuple(
+                self._redacted(text)
+                for texts in (self._late_errors, *(processor.close_errors for processor in self._processors.values()))
+                for text in texts
             ),
             duration_seconds=self._elapsed(),
         )
-        self._discard()
+        self.discard()
+        self._task = None
         self._ended.set()
         self._readers.end()
 
     # -- what the loop tells ---------------------------------------------------------------------------------------
 
-    def _discard(self) -> None:
-        """Forget the execution's own queues, as far as they die with it."""
+    def discard(self) -> None:
+        """Forget the execution's own queues, as far as they die with it; called by `run` if that is called."""
         if self._memory is not None:
             self._memory.discard(self._scope.prefix)
 
@@ -532,17 +541,17 @@ class PipelineOrchestrator:
 
     def _route_died(self, lane: Lane | None, error: BaseException) -> None:
         where = "the engine" if lane is None else f"route {lane.id!r}"
-        logger.error("%s died", where, exc_info=error)
+        logger.error("%s died:\n%s", where, self._redacted.trace(error))
         self._fault(f"{where} died: {describe(error)}")
 
     def _fault(self, text: str) -> None:
-        if self._error is None and (self._completing.cancel_called or is_cancelled()):
+        if self._error is None and (self._phases.work.cancel_called or is_cancelled()):
             self._late_errors.append(text)  # it was made to stop before: that is its end, this happened on the way
         else:
             self._fail(text)
 
     def _relay_died(self, what: str, error: BaseException) -> None:
-        logger.error("%s failed", what, exc_info=error)
+        logger.error("%s failed:\n%s", what, self._redacted.trace(error))
         text = f"{what} failed: {describe(error)}"
         if self._status is ExecutionStatus.COMPLETED:
             self._late_errors.append(text)
@@ -553,20 +562,16 @@ class PipelineOrchestrator:
         if self._error is None:
             self._error = self._redacted(error)
         self._loop.close_intake()  # at once: what was given back must not be tried again on the way out
-        self._request_stop(0.0)
+        self.request_stop(0.0)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
-    def _request_stop(self, grace: float) -> None:
+    def request_stop(self, grace: float) -> None:
+        """Ask for what `cancel` waits for, without waiting."""
         self._closed = True
-        self._opening.cancel()
         if self._relay is not None:
             self._relay.close_intake()
-        if self._completing.cancel_called:
-            self._stopping.deadline = min(self._stopping.deadline, trio.current_time() + grace)
-        else:
-            self._grace_seconds = grace
-            self._phases.cancel()
+        self._phases.cancel(grace)
 
     async def _ended_report(self) -> ExecutionReport:
         await self._ended.wait()
@@ -578,10 +583,7 @@ class PipelineOrchestrator:
         try:
             return self._processors[route].lane
         except KeyError:
-            near = difflib.get_close_matches(route, self._processors, 1)
-            known = ", ".join(repr(name) for name in self._processors)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
-            raise LookupError(f"this pipeline has no route {route!r}; {hint}") from None
+            raise no_such_route(route, self._processors) from None
 
     def _lanes(self, route: str | None) -> Sequence[Lane]:
         return [processor.lane for processor in self._processors.values()] if route is None else [self._lane(route)]
@@ -591,13 +593,23 @@ class PipelineOrchestrator:
             status = "draining" if self._status is ExecutionStatus.RUNNING else self._status.value
             raise ExecutionClosedError(self.id, status)
 
+    def _refuse_if_ended(self) -> None:
+        if self._ended.is_set():
+            raise ExecutionClosedError(self.id, self._status.value)
+
+    def _refuse_from_inside(self, call: str) -> None:
+        if self._task is not None and descends_from(self._task):
+            raise RuntimeError(
+                f"{call}() was called by an adapter of execution {self.id!r}, which would wait for itself; call "
+                f"let_complete(), which does not wait, or {call}() from a task outside the execution"
+            )
+
     def _route_statistics(self) -> Mapping[str, RouteStatistics]:
         routes = {route_id: processor.lane.statistics() for route_id, processor in self._processors.items()}
-        if self._relay is not None:
-            for route_id, route in routes.items():
-                outside = self._relay.backlog(self._processors[route_id].lane)
-                routes[route_id] = replace(route, waiting=route.waiting + outside)
-        return routes
+        if self._relay is None:
+            return routes
+        outside = {route_id: self._relay.backlog(self._processors[route_id].lane) for route_id in routes}
+        return {id_: replace(route, waiting=route.waiting + outside[id_]) for id_, route in routes.items()}
 
     def _elapsed(self) -> float:
         return (self._seams.clock.monotonic_ns() - self._started_ns) / 1e9

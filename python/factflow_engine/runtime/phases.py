@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from factflow_engine.runtime.containment import contained
-from factflow_protocols import AdapterResult, StatefulAdapter
+from factflow_engine.runtime.stage import Stage
+from factflow_protocols import AdapterResult
 
 CANCELLED: Final = "cancelled before it was drained"
 
@@ -19,24 +20,30 @@ REST_SECONDS: Final = 1.0
 
 
 class Phases:
-    """The budgets of one execution's end; there are none until it is drained.
+    """The budgets of one execution's end; there are none until it is drained or cancelled.
 
     Attributes:
+        opening: Cancelled, or past its deadline, when the routes need not open any more.
         work: Cancelled, or past its deadline, when completion is no longer waited for.
+        grace: For what is still in flight then; over at once unless `cancel` grants some.
     """
 
     def __init__(self, *, drain_seconds: float | None, finish_seconds: float) -> None:
+        self.opening: Final = trio.CancelScope()
         self.work: Final = trio.CancelScope()
+        self.grace: Final = trio.CancelScope(deadline=-math.inf)
         self._why = CANCELLED  # holds if `work` ends by being cancelled
         self._drain_seconds = math.inf if drain_seconds is None else drain_seconds
         self._finish_seconds = finish_seconds
         self._draining = False
         self._finishing: trio.CancelScope | None = None  # last words, while they are being said
+        self._speaker: Stage | None = None  # who says them
+        self._granted: set[Stage] = set()  # whose last words have prolonged the budget for work
 
     @property
     def why(self) -> str:
         """Why the execution has not completed, if that is because completion was waited for no longer."""
-        return self._why if self.work.cancelled_caught else CANCELLED
+        return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED
 
     def drain(self, seconds: float | None) -> None:
         """Let the budget for work begin, and that of last words if they are being said; a longer one than before is not heard.
@@ -50,26 +57,41 @@ class Phases:
         self._draining = True
         now = trio.current_time()
         deadline = now + seconds
-        if self._finishing is not None:
+        if self.work.cancel_called:
+            self.grace.deadline = min(self.grace.deadline, deadline)
+            return
+        if self._finishing is not None and self._speaker is not None:
+            self._granted.add(self._speaker)
             deadline = max(deadline, self._bound(self._finishing))
-        if deadline < self.work.deadline and not self.work.cancel_called:
-            self.work.deadline = deadline
+        if deadline < self.work.deadline:
+            self.opening.deadline = self.work.deadline = deadline
             self._why = f"drain gave up: what had begun or waited was not done within {deadline - now:g} s"
 
-    def cancel(self) -> None:
-        """Wait for completion no longer."""
+    def cancel(self, grace: float) -> None:
+        """Wait for completion no longer; what is in flight has so many seconds, or what a drain or a call before left."""
+        deadline = trio.current_time() + grace
+        if self.work.cancel_called:
+            self.grace.deadline = min(self.grace.deadline, deadline)
+            return
+        self.grace.deadline = min(self.work.deadline, deadline)
         self._why = CANCELLED
+        self.opening.cancel()
         self.work.cancel()
 
-    async def finish(self, stateful: StatefulAdapter) -> AdapterResult | None:
+    async def finish(self, stage: Stage) -> AdapterResult | None:
         """Ask a stage for its last words; from when the execution is drained they have a budget of their own.
+
+        Once: what a stage in a cycle says again, because its words came back to it, is part of what they led to.
 
         Raises:
             FaultError: It raised something.
             TimeoutError: It was not enough.
         """
-        self._finishing = trio.CancelScope()
-        if self._draining:
+        if stage.stateful is None:
+            return None
+        self._finishing, self._speaker = trio.CancelScope(), stage
+        if self._draining and stage not in self._granted:
+            self._granted.add(stage)
             deadline = self._bound(self._finishing)
             if deadline > self.work.deadline:
                 self.work.deadline = deadline
@@ -79,9 +101,9 @@ class Phases:
                 )
         try:
             with self._finishing:
-                return await contained(stateful.finish())
+                return await contained(stage.stateful.finish())
         finally:
-            self._finishing = None
+            self._finishing = self._speaker = None
         raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")
 
     def _bound(self, finishing: trio.CancelScope) -> float:

@@ -5,6 +5,7 @@ Apart from the report because what is secret is the configuration's knowledge.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,14 @@ class Redaction:
         for value, written in self._pairs:
             text = text.replace(value, written)
         return text
+
+    def trace(self, error: BaseException) -> str:
+        """The error as Python prints it, without the values; for logs."""
+        return self("".join(traceback.format_exception(error)))
+
+    def censor(self, error: BaseException) -> None:
+        """Take the values out of an error's text. What it was raised from is left as it is."""
+        error.args = tuple(self(part) if isinstance(part, str) else part for part in error.args)
 
 
 def _resolved(value: Any, written: Any) -> Iterator[tuple[str, str]]:
