@@ -99,17 +99,18 @@ class Frame:
         """Make a frame around a payload that is trusted to be one msgpack value: `pack` made it, or `validate` saw it.
 
         Args:
-            payload: Kept by reference.
+            payload: Kept by reference; at most 62 MiB.
             message_id: 16 bytes, time-ordered.
             correlation_id: 16 bytes; the message's own id if None.
             parent_id: 16 bytes; None for a root.
             attempt: From 1.
             time_ns: Nanoseconds since the Unix epoch, 64 bits.
-            key: Ordering key.
-            headers: Any message values under str keys; encoded at once.
+            key: Ordering key; at most 64 KiB.
+            headers: Any message values under str keys, 512 KiB at most; encoded at once.
 
         Raises:
-            CodecError: An id is not of 16 bytes, the attempt is below 1, or a header cannot be carried.
+            CodecError: An id is not of 16 bytes, the attempt is below 1, a header cannot be carried, or something is too
+                long: what can be made can also be read, wherever it was stored.
         """
 
     @staticmethod

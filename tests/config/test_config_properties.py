@@ -47,7 +47,7 @@ ERRORS = st.fixed_dictionaries(
         "backoff": st.sampled_from(["exponential", "fixed"]),
         "jitter": st.sampled_from(["full", "none"]),
         "retry_on": st.lists(st.sampled_from(["OSError", "ValueError"]), max_size=2),
-        "dead_letter_queue": st.sampled_from(["/queue/dlq", "/topic/dead"]),
+        "dead_letter_queue": st.sampled_from(["/queue/dlq", "/queue/dead"]),
         "deadline_seconds": st.integers(1, 100),
         "timeout_seconds": st.floats(0.1, 100),
     },

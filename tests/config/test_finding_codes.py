@@ -96,6 +96,8 @@ CASES = [
     Case("E204", document(top="error_handling: {dead_letter_queue: >>>dlq}")),
     Case("E205", document(top="init_message: {route: parse, payload: >>>18446744073709551616}")),
     Case("E206", document("unrouted: >>>dead_letter\noutbound: [{queue: /topic/a}]")),
+    Case("E207", document("error_handling: {dead_letter_queue: >>>/topic/dead}")),
+    Case("E207", document(top="error_handling: {dead_letter_queue: >>>/topic/dead}")),
     Case("E301", document("adapters: [{type: probe, config: {url: x, >>>prot: 1}}]")),
     Case("E301", document("adapters: [{type: plain, config: {>>>x: 1}}]")),
     Case("E302", document("adapters: [{type: probe, >>>config: {port: 1}}]")),

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.errors import CodecError, CorruptError, TruncatedError
 from factflow_engine.frames import Frame, label_of, pack
+from factflow_protocols import Ext
 
 ID = bytes(range(16))
 IDS = st.binary(min_size=16, max_size=16)
@@ -211,3 +212,28 @@ def test_a_payload_that_is_no_value_is_refused_behind_its_checksum() -> None:
 def test_frames_have_one_serial_form(duplicate: Any) -> None:
     with pytest.raises(TypeError, match="cannot pickle"):
         duplicate(Frame.create(b"\xc0", message_id=ID))
+
+
+def test_what_can_be_made_can_be_read() -> None:
+    payload = pack(bytes((62 << 20) - 5))
+    headers = {"a": "x" * ((512 << 10) - 8)}
+    frame = Frame.create(payload, message_id=ID, correlation_id=ID[::-1], parent_id=ID, key="k" * (64 << 10), headers=headers)
+    letter = frame.restamp(attempt=9, headers={**headers, "dead_letter": {"error": "\u20ac" * 2000, "route": "r" * 128}})
+    assert Frame.decode(letter.encode()) == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "make"),
+    [
+        ("payload: expected at most 65011712 bytes, came 65011713", lambda: Frame.create(bytes((62 << 20) + 1), message_id=ID)),
+        ("headers: expected at most 524288 bytes", lambda: Frame.create(b"\xc0", message_id=ID, headers={"a": "x" * 524288})),
+        ("key: expected at most 65536 bytes", lambda: Frame.create(b"\xc0", message_id=ID, key="\u20ac" * 30_000)),
+        # A hundred gigabytes, were they written.
+        (r"message.a\[61\]: expected at most 65011712 bytes", lambda: pack({"a": ["x" * (1 << 20)] * 100_000})),
+        ("message: expected at most 65011712 bytes", lambda: pack(["x" * (59 << 20)] + [2.5] * 600_000)),
+        (r"message\[1\]: expected at most", lambda: pack([b"x" * (60 << 20), Ext(1, b"x" * (3 << 20))])),
+    ],
+)  # fmt: skip
+def test_what_would_be_too_long_to_be_read_cannot_be_made(text: str, make: Callable[[], object]) -> None:
+    with pytest.raises(CodecError, match=text):
+        make()

@@ -129,16 +129,6 @@ routes:
     assert report.routes["r"].dead_lettered == 20
 
 
-async def test_a_topic_that_nobody_reads_is_no_place_for_dead_letters():
-    report = await run(
-        "routes: {r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /topic/dead}}}",
-        adapters={"reject": reject},
-        publish=[("r", 1)],
-    )
-    assert report.outcomes[Outcome.FAILED] == 1
-    assert report.failures[0].error_type == "Reject"
-
-
 async def test_a_message_that_no_outbound_takes_may_be_dead_lettered_untried(autojump_clock):
     calls = []
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.manager import OrchestratorManager
@@ -554,3 +555,19 @@ async def test_the_init_messages_are_all_published_once_wherever_the_process_die
         (3, None, None),
     ]
     assert len({identity for *_, identity in seen}) == 3, "what came twice has the same id"
+
+
+async def test_who_waits_for_another_process_to_publish_the_init_messages_says_so(autojump_clock, caplog):
+    work = Recorder()
+    lives = Lives(BEGINS, work=work.adapter())
+    marks = "exec:x:init-mark"
+    async with lives.store.subscribe(marks, "init", 1) as other:
+        await lives.store.publish(marks, Frame.create(pack(3), message_id=bytes(range(16))))
+        held = await other.receive(1)
+        async with lives.manager() as manager, trio.open_nursery() as nursery:
+            nursery.start_soon(lives.start, manager)
+            await trio.sleep(10)
+            assert [record.levelname for record in caplog.records] == ["WARNING"]
+            assert f"its lease on '{marks}' must end first" in caplog.text
+            await other.settle(held)
+    assert work.seen == [], "the other process has published them"

@@ -131,3 +131,20 @@ async def test_a_dead_letter_that_goes_back_to_the_queue_of_its_message_is_not_t
     assert attempts == [1, 1, 1]
     assert (report.routes["r"].dead_lettered, report.routes["r"].completed) == (2, 1)
     await queue.stop()
+
+
+async def test_a_result_that_is_too_long_to_be_stored_fails_its_message_alone(tmp_path):
+    async def swell(context):
+        return AdapterResult(message=[bytes(1 << 20)] * (70 if context.message == "large" else 1))
+
+    registry = registry_of(swell=swell)
+    text = "routes: {r: {adapters: [{type: swell}], outbound: [{queue: /queue/out}]}}"
+    queue = simulated(tmp_path / "q.db")
+    async with OrchestratorManager(registry=registry, queue=queue) as manager:
+        execution = await manager.start(load(registry, text))
+        await execution.publish_batch("r", ["small", "large", "small"])
+        report = await execution.wait()
+    assert report.status == "completed"
+    assert (report.routes["r"].completed, report.routes["r"].failed) == (2, 1)
+    assert report.failures[0].error_type == "CodecError"
+    await queue.stop()

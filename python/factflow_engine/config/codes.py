@@ -207,6 +207,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "set error_handling.dead_letter_queue",
     ),
     (
+        "E207",
+        "dead letters to a topic",
+        "A topic keeps nothing for those who do not read it yet, so that dead letters would be lost.",
+        "write /queue/NAME; a route that reads it may publish to the topic",
+    ),
+    (
         "E301",
         "unknown field of an adapter",
         "The adapter's configuration has no field of this name.",

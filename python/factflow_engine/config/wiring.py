@@ -23,6 +23,7 @@ from factflow_engine.config.nodes import (
 from factflow_engine.config.report import Report
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import pack
+from factflow_engine.queues.naming import is_topic
 
 _NAME: Final = re.compile(NAME_PATTERN)
 
@@ -46,7 +47,7 @@ def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, repo
             _check_init_message(message, ("init_message", index), ids, report)
     top = root.mapping("error_handling")
     if top is not None:
-        _check_queue(top.get("dead_letter_queue"), ("error_handling", "dead_letter_queue"), validate_queue_name, report)
+        _check_dead_letters(top, ("error_handling",), validate_queue_name, report)
 
 
 def _check_route(
@@ -63,8 +64,10 @@ def _check_route(
             _check_route_id("E202", outbound.get("route"), (*where, "route"), ids, report)
             _check_queue(outbound.get("queue"), (*where, "queue"), validate_queue_name, report)
     errors = route.mapping("error_handling")
-    dead_letters = errors.get("dead_letter_queue") if errors is not None else None
-    _check_queue(dead_letters, (*path, "error_handling", "dead_letter_queue"), validate_queue_name, report)
+    dead_letters = None
+    if errors is not None:
+        dead_letters = errors.get("dead_letter_queue")
+        _check_dead_letters(errors, (*path, "error_handling"), validate_queue_name, report)
     if route.text("unrouted") == "dead_letter" and (
         dead_letters is None or (isinstance(dead_letters, ScalarNode) and dead_letters.value is None)
     ):
@@ -127,6 +130,18 @@ def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCh
         path=path,
         remedy=remedy if separator else "",
     )
+
+
+def _check_dead_letters(
+    errors: MappingNode, path: Path, validate_queue_name: QueueNameCheck, report: Report
+) -> None:
+    node = errors.get("dead_letter_queue")
+    name = string(node)
+    path = (*path, "dead_letter_queue")
+    if node is not None and name is not None and is_topic(name) and validate_queue_name(name) is None:
+        report.add("E207", node.mark, f"{describe(node)} is a topic", path=path)
+    else:
+        _check_queue(node, path, validate_queue_name, report)
 
 
 def _check_init_message(message: MappingNode, path: Path, ids: Collection[str] | None, report: Report) -> None:

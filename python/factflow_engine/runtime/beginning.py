@@ -6,6 +6,7 @@ that they are under way, and gives them their ids, so that whoever finds it begi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +20,10 @@ from factflow_protocols import Delivery, QueueProtocol, Subscription
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig
 
-MARKS: Final = "/queue/.init"
-"""Name, within the execution, of the queue with the mark."""
+logger = logging.getLogger("factflow_engine.runtime")
+
+MARKS: Final = "init-mark"
+"""Name, within the execution, of the queue with the mark; none that a configuration can use."""
 
 POLL_SECONDS: Final = 0.25
 """How soon it is noticed that another process has published them."""
@@ -76,7 +79,7 @@ class Beginning:
                 if self._left:
                     return
                 await provider.publish(marks, self._roots.mark(len(self._messages)))
-            for mark in await _taken(subscription):
+            for mark in await _taken(marks, subscription):
                 await self._publish_all(as_frame(mark.message))
                 await subscription.settle([mark])
 
@@ -87,11 +90,19 @@ class Beginning:
             await self._publish(message.route, frame)
 
 
-async def _taken(subscription: Subscription) -> Sequence[Delivery]:
+async def _taken(marks: str, subscription: Subscription) -> Sequence[Delivery]:
     """The mark; nothing if another process has it until it has published them."""
+    waits = False
     while await subscription.depth():
         with trio.move_on_after(POLL_SECONDS):
             return await subscription.receive(1)
+        if not waits:
+            waits = True
+            logger.warning(
+                "another process is publishing the init messages, or died of it and its lease on %r must end first; "
+                "waiting for that",
+                marks,
+            )
     return ()
 
 

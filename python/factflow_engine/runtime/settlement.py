@@ -158,11 +158,9 @@ class Settlement:
     ) -> bool:
         """End a message for good; false, and nothing is done, while its dead-letter queue has no room."""
         letters = lane.dead_letters
-        # A topic that nobody reads would lose it; and who waits for room in a queue that nobody reads, waits for ever.
-        wanted = (
-            letters is not None
-            and bool(letters.channels)
-            and not any(channel.is_full and not channel.listeners for channel in letters.channels)
+        # Who waits for room in a queue that nobody reads, waits for ever.
+        wanted = letters is not None and not any(
+            channel.is_full and not channel.listeners for channel in letters.channels
         )
         if letters is None or not wanted or (isinstance(error, UnroutedError) and lane.unrouted == "fail"):
             try:

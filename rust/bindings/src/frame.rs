@@ -6,7 +6,9 @@
 
 use core::fmt::Write;
 
-use factflow_core::frames::{self, DEFAULT_MAX_BYTES, Header};
+use factflow_core::frames::{
+    self, DEFAULT_MAX_BYTES, Header, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES,
+};
 use factflow_core::ids;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -75,9 +77,9 @@ impl Fields {
 pub struct Headers(Option<Py<PyBytes>>);
 
 impl Headers {
-    /// Encodes them.
+    /// Encodes them; those of an adapter or a publisher are bounded.
     pub fn of(headers: &Bound<'_, PyAny>) -> PyResult<Self> {
-        headers_of(headers).map(Self)
+        bounded_headers_of(headers).map(Self)
     }
 
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
@@ -112,6 +114,12 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let message_id = id_of(message_id, "message_id")?;
+        fits(
+            payload.py(),
+            "payload",
+            payload.as_bytes().len(),
+            MAX_PAYLOAD_BYTES,
+        )?;
         Ok(Self(Fields {
             message_id,
             correlation_id: correlation_id
@@ -120,7 +128,7 @@ impl Frame {
             attempt: attempt_of(payload.py(), attempt)?,
             time_ns,
             key: key.map(key_of).transpose()?,
-            headers: headers.map_or(Ok(None), headers_of)?,
+            headers: headers.map_or(Ok(None), bounded_headers_of)?,
             payload: payload.unbind(),
         }))
     }
@@ -161,7 +169,8 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
         time_ns: Option<i64>,
     ) -> PyResult<Self> {
-        let headers = headers.map(Headers::of).transpose()?;
+        // The engine's own, as in `restamp`: a letter has more headers than its message was allowed.
+        let headers = headers.map(headers_of).transpose()?.map(Headers);
         let mut child = self.0.child(
             py,
             label,
@@ -352,13 +361,35 @@ fn attempt_of(py: Python<'_>, attempt: i64) -> PyResult<u32> {
 
 /// A key that can be encoded, so that `encode` cannot fail for it.
 fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
-    if key.to_str().is_err() {
+    let Ok(text) = key.to_str() else {
         return Err(errors::refused(
             key.py(),
             "key: cannot carry a str with a lone surrogate".to_owned(),
         ));
-    }
+    };
+    fits(key.py(), "key", text.len(), MAX_KEY_BYTES)?;
     Ok(key.unbind())
+}
+
+/// Refuses what would make a frame that nobody reads.
+fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(errors::refused(
+        py,
+        format!("{what}: expected at most {most} bytes, came {length}"),
+    ))
+}
+
+/// The headers encoded; None if there are none, and an error if they are longer than a message's may be.
+fn bounded_headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
+    let encoded = headers_of(headers)?;
+    if let Some(encoded) = &encoded {
+        let length = encoded.as_bytes(headers.py()).len();
+        fits(headers.py(), "headers", length, MAX_HEADERS_BYTES)?;
+    }
+    Ok(encoded)
 }
 
 /// The headers encoded; None if there are none.

@@ -27,4 +27,7 @@ mod wire;
 pub use decoder::Decoder;
 pub use error::{Error, Kind};
 pub use header::Header;
-pub use wire::{DEFAULT_MAX_BYTES, Frame, PREFIX_BYTES, decode, encode};
+pub use wire::{
+    DEFAULT_MAX_BYTES, Frame, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, PREFIX_BYTES,
+    decode, encode,
+};

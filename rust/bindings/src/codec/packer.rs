@@ -18,6 +18,7 @@ use pyo3::types::{
 
 use super::refusal::Refusal;
 use super::{LIMITS, classes};
+use factflow_core::frames::MAX_PAYLOAD_BYTES;
 
 type Outcome = Result<(), Refusal>;
 
@@ -56,6 +57,7 @@ pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Outcome {
         has_odd_keys: false,
     };
     packer.value(value, 0)?;
+    packer.fits(0)?;
     if packer.has_odd_keys {
         validate(&out[start..], &LIMITS).map_err(|error| Refusal::new(error.to_string()))?;
     }
@@ -140,19 +142,29 @@ impl Packer<'_> {
         }
     }
 
+    /// Refuses so many bytes more before they are copied: a small object can stand for terabytes.
+    #[inline]
+    fn fits(&self, length: usize) -> Outcome {
+        let length = self.out.len() + length;
+        if length <= MAX_PAYLOAD_BYTES {
+            return Ok(());
+        }
+        Err(too_large(length))
+    }
+
     #[inline]
     fn text(&mut self, text: &Bound<'_, PyString>) -> Outcome {
         let text = match ascii(text) {
             Some(text) => text,
             None => text.to_str().map_err(|_| lone_surrogate(text))?,
         };
-        fits(text.len())?;
+        self.fits(text.len())?;
         write_str(self.out, text);
         Ok(())
     }
 
     fn bytes(&mut self, data: &[u8]) -> Outcome {
-        fits(data.len())?;
+        self.fits(data.len())?;
         write_bin(self.out, data);
         Ok(())
     }
@@ -313,7 +325,7 @@ impl Packer<'_> {
                 "expected an Ext whose data is bytes, came another type".to_owned(),
             ));
         };
-        fits(data.as_bytes().len())?;
+        self.fits(data.as_bytes().len())?;
         write_ext(self.out, code, data.as_bytes());
         Ok(())
     }
@@ -363,15 +375,12 @@ fn unchanged(is_unchanged: bool) -> Outcome {
     ))
 }
 
-#[inline]
-fn fits(length: usize) -> Outcome {
-    if u32::try_from(length).is_ok() {
-        return Ok(());
-    }
-    Err(Refusal::new(format!(
-        "expected at most {} bytes in one str or bytes, came {length}",
-        u32::MAX
-    )))
+#[cold]
+fn too_large(length: usize) -> Refusal {
+    Refusal::new(format!(
+        "expected at most {MAX_PAYLOAD_BYTES} bytes, came {length} up to here; emit it as several messages, or pass on \
+         where it lies"
+    ))
 }
 
 #[cold]

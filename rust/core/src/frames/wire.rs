@@ -8,6 +8,13 @@ use crate::value::{Limits, validate};
 pub const PREFIX_BYTES: usize = 10;
 /// What a frame may have unless its reader says otherwise: 64 MiB.
 pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
+/// What a message's payload may have where messages are made: 62 MiB. With the bounds of headers and key it is so far
+/// below the bound of a frame that whatever was made can be read, and a dead letter with more headers, too.
+pub const MAX_PAYLOAD_BYTES: usize = 62 << 20;
+/// What a message's headers may have where messages are made: 512 KiB.
+pub const MAX_HEADERS_BYTES: usize = 512 << 10;
+/// What a message's key may have where messages are made: 64 KiB.
+pub const MAX_KEY_BYTES: usize = 64 << 10;
 
 const FORMAT: u8 = 0xc1;
 /// Where the checksum stands, and where the part of the prefix that it covers ends.
