@@ -217,8 +217,12 @@ def test_frames_have_one_serial_form(duplicate: Any) -> None:
 def test_what_can_be_made_can_be_read() -> None:
     payload = pack(bytes((62 << 20) - 5))
     headers = {"a": "x" * ((512 << 10) - 8)}
-    frame = Frame.create(payload, message_id=ID, correlation_id=ID[::-1], parent_id=ID, key="k" * (64 << 10), headers=headers)
-    letter = frame.restamp(attempt=9, headers={**headers, "dead_letter": {"error": "\u20ac" * 2000, "route": "r" * 128}})
+    frame = Frame.create(
+        payload, message_id=ID, correlation_id=ID[::-1], parent_id=ID, key="k" * (64 << 10), headers=headers
+    )
+    letter = frame.restamp(
+        attempt=9, headers={**headers, "dead_letter": {"error": "\u20ac" * 2000, "route": "r" * 128}}
+    )
     assert Frame.decode(letter.encode()) == letter
 
 

@@ -13,7 +13,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from support.elsewhere import Connection
-from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines
+from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines, headers_of
 from support.pipelines import assert_books_balance, load, registry_of
 
 ENDS = ["killed", "cancelled", "abandoned", "drained"]
@@ -70,7 +70,8 @@ def check(routes, lives, inputs, seed):
         async def publish(execution):
             while len(accepted) < inputs:
                 number = len(accepted)
-                await execution.publish("r0", {"id": number, "trail": [], "key": f"k{number % 3}"})
+                message = {"id": number, "trail": [], "key": f"k{number % 3}"}
+                await execution.publish("r0", message, headers=headers_of(number))
                 accepted.append(number)
 
         async def live(how, seconds):

@@ -26,7 +26,7 @@ def faulty_pipelines(draw):
     for position in range(count):
         stages = [
             {
-                "kind": draw(st.sampled_from(["work", "work", "spread", "sync"])),
+                "kind": draw(st.sampled_from(["work", "work", "spread", "sync", "sift"])),
                 "breaker": draw(st.sampled_from(["", "", BREAKER % "", BREAKER % ", key: key"])),
                 "below": draw(st.sampled_from([None, None, 3])),
             }
@@ -100,6 +100,8 @@ def leaves(routes, position, message):
         for one in messages:
             if not holds(stage["below"], one):
                 after.append(one)
+            elif stage["kind"] == "sift":
+                after += [one] * is_kept(one)
             elif stage["kind"] == "spread":
                 after += [extended(one, f"{step}#{ordinal}") for ordinal in range(children_of(one))]
             else:
@@ -115,6 +117,15 @@ def leaves(routes, position, message):
 
 def children_of(message):
     return (message["id"] + len(message["trail"])) % 3
+
+
+def is_kept(message):
+    return (message["id"] + len(message["trail"])) % 5 > 0
+
+
+def headers_of(number):
+    """What is published with an input, and must be with all that it leads to."""
+    return {"of": number, "shared": [number]}
 
 
 def adapters(randomness):
@@ -137,6 +148,7 @@ def adapters(randomness):
         if chance(0.5):
             await trio.sleep(randomness.uniform(0, 0.4))
         message["trail"].append("spoilt")  # nobody else may see this
+        context.headers["shared"].append("spoilt")  # nor this
         fault()
         message["trail"][-1] = step_of(context)
         return AdapterResult(message=message)
@@ -158,7 +170,11 @@ def adapters(randomness):
         fault_free = context.message
         return AdapterResult(message=extended(fault_free, step_of(context)))
 
-    return {"work": work, "spread": spread, "sync": sync}
+    async def sift(context):
+        fault()
+        return AdapterResult.forward() if is_kept(context.message) else None
+
+    return {"work": work, "spread": spread, "sync": sync, "sift": sift}
 
 
 async def collect(subscription, into):
@@ -174,6 +190,9 @@ async def collect(subscription, into):
 def assert_all_is_where_it_must_be(routes, inputs, out, dead):
     """What has come out, and what the dead letters would have led to, is what so many inputs lead to."""
     by_id = {}
+    for frame in [*out, *dead]:
+        headers = {name: value for name, value in frame.headers.items() if name != "dead_letter"}
+        assert headers == headers_of(frame.value()["id"]), "with the headers of its input"
     for frame in out:
         assert by_id.setdefault(frame.message_id, frame.value()) == frame.value(), "a repeat has the same id"
     arrived = {frozen(frame.value()) for frame in out}
