@@ -804,6 +804,7 @@ class Carrier:
     limit: int
     busy: int
     intake_closed: bool
+    circuit_open: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
         """Take messages from the inbox until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
 

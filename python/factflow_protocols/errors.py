@@ -5,6 +5,14 @@ that an adapter raises is a failure of that message. One base class, then one cl
 """
 
 
+import sys
+
+
+def _seconds(number: float) -> float:
+    """A float, whatever kind of number it was given as, and however large that is."""
+    return float(min(number, sys.float_info.max))
+
+
 class FactflowError(Exception):
     """Base of every exception that this project defines."""
 
@@ -24,7 +32,7 @@ class RetryLater(EngineInstruction):
     def __init__(self, delay_seconds: float, reason: str = "") -> None:
         if not delay_seconds >= 0:
             raise ValueError(f"RetryLater needs a delay of zero or more seconds, got {delay_seconds!r}")
-        self.delay_seconds = delay_seconds
+        self.delay_seconds = _seconds(delay_seconds)
         self.reason = reason
         super().__init__(f"retry in {delay_seconds} s" + (f": {reason}" if reason else ""))
 
@@ -55,7 +63,7 @@ class CircuitOpenError(EngineInstruction):
 
     def __init__(self, name: str, retry_after_seconds: float | None) -> None:
         self.name = name
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = None if retry_after_seconds is None else _seconds(retry_after_seconds)
         when = "until somebody moves it" if retry_after_seconds is None else f"for another {retry_after_seconds:g} s"
         super().__init__(f"circuit {name!r} refuses calls {when}")
 

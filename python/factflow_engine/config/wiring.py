@@ -132,9 +132,7 @@ def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCh
     )
 
 
-def _check_dead_letters(
-    errors: MappingNode, path: Path, validate_queue_name: QueueNameCheck, report: Report
-) -> None:
+def _check_dead_letters(errors: MappingNode, path: Path, validate_queue_name: QueueNameCheck, report: Report) -> None:
     node = errors.get("dead_letter_queue")
     name = string(node)
     path = (*path, "dead_letter_queue")

@@ -4,8 +4,9 @@ The machine is Rust's; here it meets what Rust does not know: trio's tasks and c
 the seams. The methods that take a time are free of all of it.
 """
 
+import math
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -19,13 +20,16 @@ from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
 from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomness
 from factflow_protocols import CircuitOpenError
 
+LONGEST_SECONDS: Final = 1e9
+"""For which a breaker may be opened by hand."""
+
 
 class CircuitBreaker(Breaker):
     """Refuses calls while the rate of failed or slow ones is too high, then tries a few, then goes on.
 
     Around a call, from any number of tasks::
 
-        async with breaker:  # CircuitOpenError if it is refused
+        async with breaker:  # CircuitOpenError if it is refused; in a generator write `breaker.call()`
             await client.get(url)
 
     or by hand, with a time of the caller's own in nanoseconds that never goes back::
@@ -58,8 +62,8 @@ class CircuitBreaker(Breaker):
     _name: str
     _clock: Clock
     _errors: ErrorClasses
-    # Each task's permits of the `async with` blocks that it is in, innermost last; no task has an empty list.
-    _entered: dict[trio.lowlevel.Task, list[BreakerPermit]]
+    # Each task's `async with` blocks that it is in, innermost last; no task has an empty list.
+    _entered: dict[trio.lowlevel.Task, list["CircuitCall"]]
 
     def __new__(
         cls,
@@ -136,10 +140,50 @@ class CircuitBreaker(Breaker):
         """Open it by hand for a time that is neither capped nor jittered and does not lengthen later ones.
 
         Raises:
+            ValueError: The time is negative, no number, or above a billion.
             CircuitTransitionError: It is metrics only; the breaker is as it was.
         """
+        if not 0 <= seconds <= LONGEST_SECONDS:
+            raise ValueError(
+                f"transition_to_open_for() needs seconds from 0 to {LONGEST_SECONDS:g}, got {seconds!r}; "
+                "transition_to(CircuitState.FORCED_OPEN) opens it until somebody moves it"
+            )
         if not self.move_to_open_for(round(seconds * 1e9), now_ns):
             raise CircuitTransitionError(self._name, self.state, CircuitState.OPEN)
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether it is trying calls, by what it was last told."""
+        return super().state == "half_open"
+
+    def deadline_after(self, now_ns: int) -> int | None:
+        """`next_deadline_ns` if that is to come; None if time alone changes nothing, or what is due waits for a call."""
+        deadline_ns = self.next_deadline_ns
+        return deadline_ns if deadline_ns is not None and deadline_ns > now_ns else None
+
+    def settle(self, permit: BreakerPermit, error: BaseException | None = None, duration_ns: int | None = None) -> None:
+        """Give back the permit of a call that has ended just now, unless it was given back; by the breaker's own clock.
+
+        Args:
+            permit: Of this breaker.
+            error: What the call raised. What a cancelled task raises counts as nothing, whatever it was made into.
+            duration_ns: How long the call took; since it was permitted if None.
+        """
+        if permit.is_settled:
+            return
+        if error is not None and trio.current_effective_deadline() == -math.inf:
+            permit.release()
+            return
+        now_ns = self._clock.monotonic_ns()
+        permit.record(now_ns, max(now_ns - permit.acquired_ns, 0) if duration_ns is None else duration_ns, error)
+
+    def call(self) -> "CircuitCall":
+        """One call, as a block: `async with breaker.call() as permit:`.
+
+        The same as `async with breaker` where blocks of one task end in the reverse order in which they were entered. In
+        a generator, or where a block is left in another task than it was entered in, only this knows its own permit.
+        """
+        return CircuitCall(self)
 
     async def __aenter__(self) -> BreakerPermit:
         """A checkpoint, then a permit; it may be given back within the block to say what came of the call.
@@ -147,24 +191,30 @@ class CircuitBreaker(Breaker):
         Raises:
             CircuitOpenError: The call is refused.
         """
-        # Before the permit, so that a cancellation here finds nothing to give back.
-        await trio.lowlevel.checkpoint()
-        permit = self.acquire_nowait()
-        self._entered.setdefault(trio.lowlevel.current_task(), []).append(permit)
+        call = CircuitCall(self)
+        permit = await call.__aenter__()
+        self._entered.setdefault(trio.lowlevel.current_task(), []).append(call)
         return permit
 
     async def __aexit__(
         self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Record how the block ended, unless it was cancelled, or gave its permit back itself. No checkpoint."""
+        """Record how the block ended, unless it was cancelled, or gave its permit back itself. No checkpoint.
+
+        Raises:
+            RuntimeError: This task is in no block of the breaker; the block was entered in another.
+        """
         task = trio.lowlevel.current_task()
-        permits = self._entered[task]
-        permit = permits.pop()
-        if not permits:
+        calls = self._entered.get(task)
+        if calls is None:
+            raise RuntimeError(
+                f"a block of circuit {self._name!r} was left in another task than it was entered in; "
+                "write `async with breaker.call():`"
+            )
+        call = calls.pop()
+        if not calls:
             del self._entered[task]
-        if not permit.is_settled:
-            now_ns = self._clock.monotonic_ns()
-            permit.record(now_ns, max(now_ns - permit.acquired_ns, 0), error)
+        await call.__aexit__(error_class, error, traceback)
 
     def _classify(self, error: BaseException) -> tuple[Verdict, int | None]:
         """Called by the machine for an error that is recorded."""
@@ -176,6 +226,36 @@ class CircuitBreaker(Breaker):
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self._name!r} {super().state}>"
+
+
+class CircuitCall:
+    """One call through a breaker; made by `CircuitBreaker.call`, and entered once."""
+
+    __slots__ = ("_breaker", "_permit")
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._permit: BreakerPermit | None = None
+
+    async def __aenter__(self) -> BreakerPermit:
+        """See `CircuitBreaker.__aenter__`.
+
+        Raises:
+            RuntimeError: It was entered before.
+        """
+        if self._permit is not None:
+            raise RuntimeError("this call was made already; write breaker.call() for each")
+        # Before the permit, so that a cancellation here finds nothing to give back.
+        await trio.lowlevel.checkpoint()
+        self._permit = self._breaker.acquire_nowait()
+        return self._permit
+
+    async def __aexit__(
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """See `CircuitBreaker.__aexit__`."""
+        if self._permit is not None:
+            self._breaker.settle(self._permit, error)
 
 
 def _event(name: str, row: dict[str, Any]) -> CircuitEvent:

@@ -73,6 +73,10 @@ class CircuitEvents:
 
         return unsubscribe
 
+    def close(self) -> None:
+        """Tell nobody any more, not even of what has happened already."""
+        self._listeners = ()
+
     def publish(self, events: Iterable[CircuitEvent]) -> None:
         """Tell every listener."""
         self._pending.extend(events)

@@ -4,6 +4,7 @@ Keys come from messages, so their number has no bound of its own; here it has on
 """
 
 from collections import Counter, OrderedDict
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -81,7 +82,7 @@ class DomainMetrics:
         made = CircuitBreaker(
             self._settings, name=f"{self._name}[{key}]", clock=self._clock, randomness=self._randomness
         )
-        made.events.subscribe(lambda event: self._heard(key, made, event))
+        made.events.subscribe(partial(self._heard, key))  # not the breaker itself: it would be a cycle of references
         self._calm[key] = made
         return made
 
@@ -95,6 +96,11 @@ class DomainMetrics:
     def next_deadline_ns(self) -> int | None:
         """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
         deadlines = (breaker.next_deadline_ns for breaker in self._troubled.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def deadline_after(self, now_ns: int) -> int | None:
+        """The first of all deadlines that are to come; see `CircuitBreaker.deadline_after`."""
+        deadlines = (breaker.deadline_after(now_ns) for breaker in self._troubled.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def stats(self, now_ns: int | None = None) -> dict[str, CircuitStats]:
@@ -123,6 +129,7 @@ class DomainMetrics:
 
     def _evict(self) -> None:
         _, breaker = (self._calm or self._troubled).popitem(last=False)
+        breaker.events.close()  # what calls that it permitted before still do to it is nobody's concern
         self._evicted += 1
         self._leaving.append(breaker)
         if len(self._leaving) > self._leaving_most:
@@ -139,11 +146,8 @@ class DomainMetrics:
             else:
                 self._evicted_totals += totals
 
-    def _heard(self, key: str, breaker: CircuitBreaker, event: CircuitEvent) -> None:
-        group = self._calm if key in self._calm else self._troubled
-        if group.get(key) is not breaker:
-            return  # it was evicted, and reports the end of a call that it permitted before
+    def _heard(self, key: str, event: CircuitEvent) -> None:
         if event.kind is CircuitEventKind.TRANSITION:
-            del group[key]
+            breaker = (self._calm if key in self._calm else self._troubled).pop(key)
             (self._troubled if event.to_state in _REFUSING else self._calm)[key] = breaker
         self.events.publish([event])

@@ -33,7 +33,7 @@ class ErrorClasses:
     to the engine (`RetryLater`, `Reject`, a refusal of another breaker) counts as nothing unless it is named. What is
     to be recorded, everything by default, is a failure. Anything else is a success: the dependency answered.
 
-    A group counts by what it holds: a failure if one of its exceptions is.
+    A group counts by what it holds: a failure if one of its exceptions is. It is one itself if its class is named.
 
     Attributes:
         record: Names that count as failures; empty: all.
@@ -55,6 +55,10 @@ class ErrorClasses:
             return verdict, _asked_ns(error) if verdict is Verdict.FAILURE else None
         if not self.ignore.isdisjoint(_names(type(error))):
             return Verdict.IGNORED, None
+        if isinstance(error, Exception) and not self.record.isdisjoint(_group_names(type(error))):
+            return Verdict.FAILURE, max(
+                (asked for leaf in _leaves(error) if (asked := _asked_ns(leaf)) is not None), default=None
+            )
         verdicts: set[Verdict] = set()
         asked_ns: list[int] = []
         for leaf in _leaves(error):
@@ -64,6 +68,11 @@ class ErrorClasses:
                 asked_ns.append(asked)
         # In the order of the enumeration: a failure outweighs the rest, a cancellation beside anything says nothing.
         return next(verdict for verdict in Verdict if verdict in verdicts), max(asked_ns, default=None)
+
+    def gives_up(self, error: BaseException) -> bool:
+        """Whether it, or anything in the group that it is, is to be ignored."""
+        every = (error, *_leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
+        return any(not self.ignore.isdisjoint(_names(type(one))) for one in every)
 
     def _verdict(self, error: BaseException) -> Verdict:
         if not isinstance(error, Exception):
@@ -81,6 +90,11 @@ class ErrorClasses:
 
 def _names(error_class: type) -> tuple[str, ...]:
     return tuple(cls.__name__ for cls in error_class.__mro__)
+
+
+def _group_names(error_class: type) -> tuple[str, ...]:
+    """Not `Exception`, by which somebody means single ones."""
+    return tuple(cls.__name__ for cls in error_class.__mro__ if issubclass(cls, BaseExceptionGroup))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -72,7 +72,9 @@ class RetryPolicy:
             attempt: Which it was, from 1.
             uniform: Draws a number between two bounds.
         """
-        if attempt > self.max_retries or self.errors.judge(error)[0] is not Verdict.FAILURE:
+        if attempt > self.max_retries or self.errors.gives_up(error):
+            return None
+        if self.errors.judge(error)[0] is not Verdict.FAILURE:
             return None
         seconds = min(self.delay_seconds, self.max_delay_seconds)
         if self.backoff == "exponential":

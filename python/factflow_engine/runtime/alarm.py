@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -52,6 +53,7 @@ class Alarm:
         for lane in lanes:
             for stage in lane.stages:
                 if stage.guard is not None:
+                    stage.guard.on_half_open = partial(self._settlement.release_circuit, lane, most=1)
                     stage.guard.events.subscribe(self._listener(lane, stage.guard))
                     if stage.guard.is_timed:
                         self._timed.append(stage.guard)
@@ -94,7 +96,7 @@ class Alarm:
     def _listener(self, lane: Lane, guard: Guard) -> Callable[[CircuitEvent], None]:
         def heard(event: CircuitEvent) -> None:
             if event.kind == "reset" or event.to_state in PERMITTING:
-                self._settlement.release_circuits(lane)
+                self._settlement.release_circuit(lane, event.name)
             elif event.to_state is not None and guard.is_timed:
                 self.set(trio.current_time() + guard.due_seconds())
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from factflow_engine.errors import describe
 from factflow_engine.runtime.containment import FaultError
 from factflow_engine.runtime.entrance import Entrance, Roots
+from factflow_engine.runtime.lane import DETACHED, Child
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.relay import Relay
@@ -82,9 +83,12 @@ class Completion:
         try:
             result = await self._phases.finish(stage)
             if result is not None:
-                # Its payload is what a dead letter will carry.
-                frame = self._roots.frame(None if _said(result).emitted is not None else result.message)
-                self._loop.inject(route.lane, frame, index, result)
+                if _said(result).emitted is None:
+                    frame = self._roots.frame(result.message, result.headers)
+                    self._loop.inject(route.lane, Child(frame, index + 1, DETACHED))
+                else:
+                    frame = self._roots.frame(None)
+                    self._loop.inject(route.lane, Child(frame, index, DETACHED, result))
         except Exception as raised:  # noqa: BLE001 - raised again, with the name of the stage
             error = raised.error if isinstance(raised, FaultError) else raised
             text = f"route {route.id!r}, stage {stage.info.stage!r} could not finish: {describe(error)}"

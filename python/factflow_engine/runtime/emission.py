@@ -9,7 +9,12 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from factflow_engine.runtime.guards import DeadlineExceededError, EmissionTimeoutError
+from factflow_engine.runtime.guards import (
+    DeadlineExceededError,
+    EmissionCloseTimeoutError,
+    EmissionTimeoutError,
+    WatchedEmission,
+)
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock, Threads
 
@@ -50,28 +55,32 @@ class _Inline:
 class _Async:
     """An async iterable: pulled with an await, which may suspend."""
 
-    __slots__ = ("_iterator",)
+    __slots__ = ("_iterator", "_stage")
 
-    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+    def __init__(self, iterable: AsyncIterable[Any], stage: Stage) -> None:
         self._iterator: AsyncIterator[Any] = aiter(iterable)
+        self._stage = stage
 
     async def pull(self) -> Any:
         return await anext(self._iterator, EXHAUSTED)
 
     async def close(self) -> None:
         aclose = getattr(self._iterator, "aclose", None)
-        if aclose is not None:
+        if aclose is None:
+            return
+        with trio.move_on_after(self._stage.close_seconds) as scope:
             await aclose()
+        if scope.cancelled_caught:
+            raise EmissionCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
 
 
 class _Timed(_Async):
     """An async iterable that may take so long for each element; waiting for room for one counts for nothing."""
 
-    __slots__ = ("_seconds", "_stage")
+    __slots__ = ("_seconds",)
 
     def __init__(self, iterable: AsyncIterable[Any], stage: Stage, seconds: float) -> None:
-        super().__init__(iterable)
-        self._stage = stage
+        super().__init__(iterable, stage)
         self._seconds = seconds
 
     async def pull(self) -> Any:
@@ -121,6 +130,38 @@ class _Threaded:
         return batch
 
 
+class _Watched:
+    """Another emission, whose errors and end are those of a call through a circuit breaker."""
+
+    __slots__ = ("_clock", "_inner", "_watched")
+
+    def __init__(self, inner: Emission, watched: WatchedEmission, clock: Clock) -> None:
+        self._inner = inner
+        self._watched = watched
+        self._clock = clock
+
+    async def pull(self) -> Any:
+        watched = self._watched
+        begun_ns = self._clock.monotonic_ns()
+        try:
+            value = await self._inner.pull()
+        except BaseException as error:
+            watched.end(error, self._spend(begun_ns))
+            raise
+        spent_ns = self._spend(begun_ns)
+        if value is EXHAUSTED:
+            watched.end(None, spent_ns)
+        return value
+
+    async def close(self) -> None:
+        # Of one that was not pulled to its end nothing is known: its permit goes back when it is dropped.
+        await self._inner.close()
+
+    def _spend(self, begun_ns: int) -> int:
+        self._watched.spent_ns += max(self._clock.monotonic_ns() - begun_ns, 0)
+        return self._watched.spent_ns
+
+
 class _ByDeadline:
     """Another emission, until so long after its message was published."""
 
@@ -161,8 +202,10 @@ def _emission_of(emitted: Any, stage: Stage) -> Emission:
     Raises:
         TypeError: It is neither iterable nor async iterable.
     """
+    if isinstance(emitted, WatchedEmission):
+        return _Watched(_emission_of(emitted.source, stage), emitted, stage.clock)
     if isinstance(emitted, AsyncIterable):
-        return _Async(emitted) if stage.pull_seconds is None else _Timed(emitted, stage, stage.pull_seconds)
+        return _Async(emitted, stage) if stage.pull_seconds is None else _Timed(emitted, stage, stage.pull_seconds)
     if not isinstance(emitted, Iterable):
         raise TypeError(
             f"AdapterResult(emitted=...) needs an iterable or async iterable of messages, got {type(emitted).__name__}"

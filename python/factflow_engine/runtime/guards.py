@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from factflow_engine import resilience
-from factflow_engine.native import FieldPath, MessageContext
+from factflow_engine.native import BreakerPermit, FieldPath, MessageContext
 from factflow_engine.seams import Clock, Randomness
 from factflow_protocols import AdapterResult
 
@@ -80,6 +81,15 @@ class EmissionTimeoutError(RouteTimeoutError):
         )
 
 
+class EmissionCloseTimeoutError(TimeoutError):
+    """What a stage emitted did not close within `orchestrator.close_seconds`."""
+
+    def __init__(self, route: str, stage: str, seconds: float) -> None:
+        super().__init__(
+            f"what stage {stage!r} of route {route!r} emitted did not close within orchestrator.close_seconds: {seconds:g}"
+        )
+
+
 def in_route_time(call: StageCall, seconds: float, clock: Clock) -> StageCall:
     """A call that must end so long after the attempt at its route began."""
 
@@ -107,6 +117,23 @@ def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
     return bounded
 
 
+class WatchedEmission:
+    """What a stage behind a circuit breaker emits lazily: its call goes on for as long as that is pulled.
+
+    Attributes:
+        source: What the stage emitted.
+        end: Told how the call ended and how long it took, in nanoseconds.
+        spent_ns: How long it took until it returned; being pulled takes the rest, waiting for room does not count.
+    """
+
+    __slots__ = ("end", "source", "spent_ns")
+
+    def __init__(self, source: object, end: Callable[[BaseException | None, int | None], None], spent_ns: int) -> None:
+        self.source = source
+        self.end = end
+        self.spent_ns = spent_ns
+
+
 class Guard:
     """A call behind a circuit breaker, or behind one of several by what a field of the message says.
 
@@ -115,9 +142,12 @@ class Guard:
         key: The field; None if there is one breaker for all messages.
         events: What happens to the breakers.
         is_timed: Whether time alone may change a breaker's state.
+        on_half_open: Told the name of a breaker that is half open after a call has ended: another may be tried.
     """
 
-    __slots__ = ("_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key", "name")
+    __slots__ = (
+        "_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key", "name", "on_half_open",
+    )  # fmt: skip
 
     events: CircuitEvents
 
@@ -127,6 +157,7 @@ class Guard:
         self.name = name
         self.key = section.key
         self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
+        self.on_half_open: Callable[[str], None] = lambda _: None
         self._call = call
         self._clock = clock
         self._key_path = None if section.key is None else FieldPath(section.key)
@@ -147,9 +178,8 @@ class Guard:
     def due_seconds(self) -> float:
         """In how many seconds `advance` may find something to do; infinity if time alone changes nothing."""
         now_ns = self._clock.monotonic_ns()
-        deadline_ns = self._source.next_deadline_ns
-        # What was due, and has not been done, waits for a call.
-        return math.inf if deadline_ns is None or deadline_ns <= now_ns else (deadline_ns - now_ns) / 1e9
+        deadline_ns = self._source.deadline_after(now_ns)  # what was due, and has not been done, waits for a call
+        return math.inf if deadline_ns is None else (deadline_ns - now_ns) / 1e9
 
     def metrics(self) -> AdapterCircuitMetrics:
         """What the breakers are and have counted."""
@@ -165,19 +195,28 @@ class Guard:
         """
         breaker = self._breaker_of(context)
         permit = breaker.acquire_nowait()
-        started_ns = permit.acquired_ns
         try:
             result = await self._call(context)
         except BaseException as error:
-            if trio.current_effective_deadline() == -math.inf:
-                permit.release()  # an error made of a cancellation says nothing of what was called
-            else:
-                now_ns = self._clock.monotonic_ns()
-                permit.record(now_ns, max(now_ns - started_ns, 0), error)
+            self._end(breaker, permit, error)
             raise
-        now_ns = self._clock.monotonic_ns()
-        permit.record(now_ns, max(now_ns - started_ns, 0))
+        if result is not None and result.emitted is not None and not isinstance(result.emitted, list | tuple):
+            spent_ns = max(self._clock.monotonic_ns() - permit.acquired_ns, 0)
+            watched: Any = WatchedEmission(result.emitted, partial(self._end, breaker, permit), spent_ns)
+            return AdapterResult(emitted=watched, headers=result.headers)
+        self._end(breaker, permit)
         return result
+
+    def _end(
+        self,
+        breaker: CircuitBreaker,
+        permit: BreakerPermit,
+        error: BaseException | None = None,
+        duration_ns: int | None = None,
+    ) -> None:
+        breaker.settle(permit, error, duration_ns)
+        if breaker.is_half_open:
+            self.on_half_open(breaker.name)
 
     @property
     def _source(self) -> CircuitBreaker | DomainMetrics:

@@ -20,6 +20,9 @@ from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
 
+CIRCUIT_OPEN: Final = "circuit_open"
+"""Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `Lane.pauses`."""
+
 TURN: Final = 64
 """How many messages a lane may have taken before it is the next lane's turn."""
 
@@ -85,9 +88,11 @@ class Waiting:
         since_ns: Since when it waits.
         give_up: What to do instead of trying it again: true when it is done, else it waits on.
         by: What it waits for.
+        circuit: Name of the breaker that refused it, if that is what it waits for.
+        stops: Whether that breaker refuses every message of the route.
     """
 
-    __slots__ = ("by", "child", "due", "give_up", "serial", "since_ns", "stage")
+    __slots__ = ("by", "child", "circuit", "due", "give_up", "serial", "since_ns", "stage", "stops")
 
     def __init__(
         self,
@@ -97,8 +102,10 @@ class Waiting:
         child: Child,
         stage: str,
         since_ns: int,
-        give_up: "Callable[[], bool] | None",
-        by: Holder,
+        give_up: "Callable[[], bool] | None" = None,
+        by: Holder = Holder.RETRY,
+        circuit: str | None = None,
+        stops: bool = False,
     ) -> None:
         self.due = due
         self.serial = serial
@@ -107,6 +114,8 @@ class Waiting:
         self.since_ns = since_ns
         self.give_up = give_up
         self.by = by
+        self.circuit = circuit
+        self.stops = stops
 
     def __lt__(self, other: "Waiting") -> bool:
         return (self.due, self.serial) < (other.due, other.serial)
@@ -146,6 +155,8 @@ class Lane:
         inbox: Where its messages wait.
         children: Messages that are begun and wait for a worker; they go before the inbox.
         waiting: Messages that wait for a time, a heap; at most about as many as the inbox may hold.
+        stopping: How many of them wait for a breaker that refuses every message of the route. While there are any,
+            nothing is taken from the inbox (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
         deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
         dead_letters: Where messages go that were given up; None: nowhere.
@@ -154,7 +165,7 @@ class Lane:
         table: The outlets filed by their conditions, if there are several; then it is asked instead of each of them.
         first_only: Only the first outlet that takes a message gets it.
         unrouted: What becomes of a message that no outlet takes: `filter`, `fail` or `dead_letter`.
-        pauses: Reasons not to run.
+        pauses: Reasons not to run that somebody gave.
         listed: Whether it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
             below 0, and at most `limit`, how many there are, except after that was lowered; and whether nothing more is taken from the
@@ -185,6 +196,7 @@ class Lane:
         "queue",
         "retry",
         "stages",
+        "stopping",
         "table",
         "unrouted",
         "waiting",
@@ -223,6 +235,7 @@ class Lane:
         self.deadline_seconds = deadline_seconds
         self.dead_letters = dead_letters
         self.waiting: list[Waiting] = []
+        self.stopping = 0
         self.pauses: set[str] = set()
         self.listed = False
         self.drivers: deque[trio.lowlevel.Task] = deque()
@@ -257,6 +270,37 @@ class Lane:
         """Whether nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
         books = self.books
         return not (self.inbox.waiting or self.inbox.outside or books.in_flight or books.retrying)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a driver may carry a child: the lane is not paused and has room."""
+        return not self.pauses and self.room(self.carrier.busy - len(self.drivers) - 1) > 0
+
+    @property
+    def may_emit(self) -> bool:
+        """Whether a driver may pull a child: it may carry it, and no more wait to be tried again than the inbox may hold."""
+        return self.books.retrying < self.inbox.capacity and self.may_go_on
+
+    def child_for_driver(self, index: int) -> Child | None:
+        """A child that no worker will begin because every permit is in use, perhaps by drivers alone; taken out.
+
+        Args:
+            index: The stage of the driver, which gets a child of a later stage only: it may drive in its turn what such
+                a child emits, and so on, no deeper than the route has stages.
+        """
+        if self.carrier.busy < self.carrier.limit:
+            return None
+        child = next((child for child in self.children if child.index > index), None)
+        if child is not None:
+            self.children.remove(child)
+        return child
+
+    @property
+    def waits_for_circuits(self) -> bool:
+        """Whether the route takes nothing more because of circuit breakers."""
+        return self.stopping > 0 or (
+            len(self.waiting) >= self.inbox.capacity and all(one.by is Holder.CIRCUIT_OPEN for one in self.waiting)
+        )
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
@@ -315,7 +359,7 @@ class Lane:
             dead_lettered=self.books.dead_lettered,
             failed=self.books.failed,
             redelivered=self.inbox.redelivered,
-            pauses=tuple(sorted(self.pauses)),
+            pauses=tuple(sorted({*self.pauses, *([CIRCUIT_OPEN] if self.waits_for_circuits else ())})),
         )
 
 
@@ -350,7 +394,7 @@ class Cycle:
         return any(lane.has_work and lane.carrier.busy < lane.carrier.limit for lane in self.lanes)
 
     def _waits_inside(self, lane: Lane) -> bool:
-        if lane.pauses or lane.carrier.busy > len(lane.drivers):
+        if lane.pauses or lane.stopping or lane.carrier.busy > len(lane.drivers):
             return False
         if not lane.drivers and not (lane.has_work and lane.carrier.busy < lane.carrier.limit):
             return True  # nothing to do

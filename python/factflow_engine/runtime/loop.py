@@ -39,7 +39,7 @@ from typing import Any, Final, TypeVarTuple
 
 import trio
 
-from factflow_engine.frames import Frame, pack
+from factflow_engine.frames import pack
 from factflow_engine.native import (
     STEP_RETURNED,
     STEP_STRANDED,
@@ -51,7 +51,7 @@ from factflow_engine.runtime.alarm import Alarm
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.lane import DETACHED, Child, Cycle, Family, Lane
+from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
@@ -145,10 +145,11 @@ class Loop:
             if lane.cycle is not None:
                 self._relieve(lane.cycle)  # its pause may have been what the others waited for
 
-    def inject(self, lane: Lane, frame: Frame, index: int, result: AdapterResult) -> None:
-        """Go on with what the stage at `index` said at the end, as if it had said it of a message."""
+    def inject(self, lane: Lane, child: Child) -> None:
+        """Carry a message that was not published: what a stage has said at its end."""
         lane.books.received += 1
-        lane.children.append(Child(frame, index, DETACHED, result, since_ns=self._now()))
+        child.since_ns = self._now()
+        lane.children.append(child)
         lane.notify()
 
     @property
@@ -475,8 +476,13 @@ class Loop:
         try:
             emission = emission_of(result.emitted, stage, parent.frame.time_ns)
             while True:
-                if lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
-                    await self._wait_for_room(worker, lane)
+                waiting = await self._wait_for_room(worker, lane, parent.index) if not lane.may_emit else None
+                waiting = waiting or lane.child_for_driver(parent.index)
+                if waiting is not None:
+                    since_ns = worker.since_ns
+                    await self._carry_child(worker, lane, waiting)
+                    worker.context, worker.since_ns = parent, since_ns
+                    continue
                 self._crew.leave()
                 try:
                     value = await emission.pull()
@@ -533,8 +539,8 @@ class Loop:
             family.exhausted = True
             self._settlement.end_family(lane, family)
 
-    async def _wait_for_room(self, worker: Worker, lane: Lane) -> None:
-        """Wait, as a driver, until a child of this lane has somewhere to go."""
+    async def _wait_for_room(self, worker: Worker, lane: Lane, index: int) -> Child | None:
+        """Wait, as a driver, until a child of this lane has somewhere to go; a child that only this driver can carry."""
         task = trio.lowlevel.current_task()
 
         def abort(_: Any) -> trio.lowlevel.Abort:
@@ -542,12 +548,14 @@ class Loop:
                 lane.drivers.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        while lane.pauses or lane.room(lane.carrier.busy - len(lane.drivers) - 1) <= 0:
+        while not lane.may_emit:
+            if lane.may_go_on and (child := lane.child_for_driver(index)) is not None:
+                return child
             lane.drivers.append(task)
             if lane.cycle is not None and lane.cycle.is_stuck():
                 if not lane.cycle.has_taker():
                     lane.drivers.remove(task)
-                    return  # nobody else can move: this one goes over the capacity
+                    return None  # nobody else can move: this one goes over the capacity
                 for member in lane.cycle.lanes:
                     if member.has_work:
                         self._list(member)
@@ -556,6 +564,7 @@ class Loop:
                 await trio.lowlevel.wait_task_rescheduled(abort)
             finally:
                 self._enter(worker)
+        return None
 
 
 def _lane_of(worker: Worker) -> Lane | None:

@@ -84,6 +84,7 @@ class ReactiveRouteProcessor:
                     timeout_seconds=stage.timeout_seconds,
                     route_timeout_seconds=errors.timeout_seconds,
                     deadline_seconds=errors.deadline_seconds,
+                    close_seconds=config.orchestrator.close_seconds,
                     circuit_breaker=stage.circuit_breaker,
                     seams=seams,
                 )

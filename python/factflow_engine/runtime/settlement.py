@@ -3,7 +3,7 @@
 Apart from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.errors import error_text, sole_cause
+from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker, label_of
 from factflow_engine.runtime.guards import DeadlineExceededError
+from factflow_engine.runtime.instructions import UnreadableInstructionError, instruction_of, wait_of
 from factflow_engine.runtime.lane import DETACHED, Child, Family, Lane, Waiting
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stage import Stage
@@ -28,12 +29,6 @@ ASK_AGAIN_SECONDS: Final = 1.0
 
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
-
-LONGEST_SECONDS: Final = 1e9
-"""What an adapter may ask for is any number; the clock takes no more than this."""
-
-CIRCUIT_OPEN: Final = "circuit_open"
-"""The reason for which a route is paused whose work all waits for a circuit breaker."""
 
 
 class UnroutedError(Exception):
@@ -112,28 +107,27 @@ class Settlement:
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, child: Child | None, error: Exception
     ) -> None:
         again = Child(frame, 0, None) if child is None else child
-        # An adapter that waits in a nursery raises what it means to say in a group. (Whether to try again is asked of
-        # the group itself: its class may be named in the configuration.)
-        raised, error = error, sole_cause(error)
+        raised, error = error, instruction_of(error)
+        if isinstance(error, UnreadableInstructionError):
+            raised = error
         # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
-        final = again.result is not None and again.result.emitted is not None
+        final = again.result is not None
         if isinstance(error, RetryLater) and not final:
-            seconds = min(error.delay_seconds, LONGEST_SECONDS)
+            seconds = wait_of(error) or 0.0
             if self._fits(lane, frame, seconds):
                 self._wait(lane, again, stage, seconds)
                 return
         if isinstance(error, CircuitOpenError) and not final:
-            asked = error.retry_after_seconds
+            asked = wait_of(error)
             seconds = ASK_AGAIN_SECONDS if asked is None else asked
             if lane.deadline_seconds is not None:
                 seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
-            seconds = max(TRIAL_SECONDS, min(seconds, LONGEST_SECONDS))  # in this order, which a NaN does not survive
-            self._wait(lane, again, stage, seconds, by=Holder.CIRCUIT_OPEN)
-            if _stops_all(stage, error) or lane.books.retrying >= lane.inbox.capacity:
-                lane.pauses.add(CIRCUIT_OPEN)
+            seconds = max(TRIAL_SECONDS, seconds)
+            self._wait_for_circuit(lane, again, stage, seconds, error)
             return
         delay = None
         if not isinstance(error, HOPELESS) and not final:
+            # Asked of what was raised: a group's own class may be named in the configuration.
             delay = lane.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(lane, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
@@ -170,7 +164,12 @@ class Settlement:
             return True
         if any(channel.is_full for channel in letters.channels):
             return False
-        headers = {**frame.headers, "dead_letter": self._why(lane, stage, frame, family, error)}
+        headers = dict(frame.headers)
+        why = self._why(lane, stage, frame, family, error)
+        if (before := headers.get("dead_letter")) is not None:
+            # Whoever read it from a dead-letter queue has given it up as well: the first time is not forgotten.
+            why["first"] = before.get("first", before) if isinstance(before, Mapping) else before
+        headers["dead_letter"] = why
         wall_ns = self._seams.clock.wall_ns()  # it is published anew: deadlines of whoever reads it begin
         if lane.journal is None:
             letter = frame.restamp(attempt=1, time_ns=wall_ns, headers=headers)
@@ -209,9 +208,14 @@ class Settlement:
         *,
         give_up: Callable[[], bool] | None = None,
         by: Holder = Holder.RETRY,
+        circuit: str | None = None,
+        stops: bool = False,
     ) -> None:
         due = trio.current_time() + seconds
         lane.books.retrying += 1
+        if stops:
+            lane.stopping += 1
+            lane.carrier.circuit_open = True
         heappush(
             lane.waiting,
             Waiting(
@@ -222,31 +226,45 @@ class Settlement:
                 since_ns=self._now(),
                 give_up=give_up,
                 by=by,
+                circuit=circuit,
+                stops=stops,
             ),
         )
         self._on_wait(due)
+
+    def _wait_for_circuit(
+        self, lane: Lane, child: Child, stage: Stage | None, seconds: float, error: CircuitOpenError
+    ) -> None:
+        """Wait for a breaker; if it refuses all that the route could take, nothing is taken meanwhile."""
+        stops = _stops_all(stage, error)
+        self._wait(lane, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops)
 
     def release(self, lane: Lane, now: float) -> None:
         """Let those whose time has come be tried again, or end them."""
         while lane.waiting and lane.waiting[0].due <= now:
             self._release(lane, heappop(lane.waiting), now)
 
-    def release_circuits(self, lane: Lane) -> None:
-        """Let all that wait for a circuit breaker be tried again: one permits calls again."""
-        ready = sorted(waiting for waiting in lane.waiting if waiting.by is Holder.CIRCUIT_OPEN)
+    def release_circuit(self, lane: Lane, name: str, most: int | None = None) -> None:
+        """Let what waits for a circuit breaker be tried again, the first that came first.
+
+        Args:
+            lane: Whose messages.
+            name: The breaker's, which permits calls again.
+            most: How many; all by default.
+        """
+        ready = sorted(waiting for waiting in lane.waiting if waiting.circuit == name)[:most]
         if ready:
-            lane.waiting[:] = [waiting for waiting in lane.waiting if waiting.by is not Holder.CIRCUIT_OPEN]
+            released = set(map(id, ready))
+            lane.waiting[:] = [waiting for waiting in lane.waiting if id(waiting) not in released]
             heapify(lane.waiting)
             for waiting in ready:
                 self._release(lane, waiting, waiting.due)
 
     def _release(self, lane: Lane, waiting: Waiting, now: float) -> None:
-        lane.books.retrying -= 1
+        _waits_no_more(lane, waiting)
         if waiting.give_up is None:
             waiting.child.since_ns = self._now()
             lane.children.append(waiting.child)
-            if waiting.by is Holder.CIRCUIT_OPEN:
-                lane.pauses.discard(CIRCUIT_OPEN)
         else:
             done = False
             try:
@@ -309,9 +327,17 @@ class Settlement:
             child = lane.children.popleft()
             self.give_back(lane, child.frame, child.family)
         for waiting in sorted(lane.waiting, reverse=True):
-            lane.books.retrying -= 1
+            _waits_no_more(lane, waiting)
             self.give_back(lane, waiting.child.frame, waiting.child.family)
         lane.waiting.clear()
+
+
+def _waits_no_more(lane: Lane, waiting: Waiting) -> None:
+    """Take what waited out of the books; taking it out of `lane.waiting` is the caller's."""
+    lane.books.retrying -= 1
+    if waiting.stops:
+        lane.stopping -= 1
+        lane.carrier.circuit_open = lane.stopping > 0
 
 
 def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:

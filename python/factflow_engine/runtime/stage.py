@@ -32,6 +32,7 @@ class Stage:
         guard: Its circuit breakers, if it has any.
         deadline_seconds: Since its message was published, for what it emits as for its call; None: no bound.
         clock: By which that is measured.
+        close_seconds: How long it may take to clean up.
         pull_seconds: How long an async iterator that it emits may take for one element; None: no bound.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
     """
@@ -39,6 +40,7 @@ class Stage:
     __slots__ = (
         "call",
         "clock",
+        "close_seconds",
         "condition",
         "deadline_seconds",
         "guard",
@@ -61,6 +63,7 @@ class Stage:
         timeout_seconds: float | None,
         route_timeout_seconds: float | None,
         deadline_seconds: float | None,
+        close_seconds: float,
         circuit_breaker: CircuitBreakerConfig | None,
         seams: Seams,
     ) -> None:
@@ -73,6 +76,7 @@ class Stage:
         self.threads = seams.threads
         self.pull_seconds = route_timeout_seconds
         self.deadline_seconds = deadline_seconds
+        self.close_seconds = close_seconds
         self.clock = seams.clock
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one

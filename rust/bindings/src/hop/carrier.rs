@@ -64,6 +64,8 @@ pub struct Carrier {
     pub(super) busy: AtomicIsize,
     /// Whether nothing more is taken from the inbox.
     pub(super) intake_closed: AtomicBool,
+    /// Whether a circuit breaker would refuse whatever is taken from the inbox.
+    pub(super) circuit_open: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Py<PyAny>,
     /// The class of adapters' results, and the one that says "as it came".
@@ -112,6 +114,7 @@ impl Carrier {
             limit: AtomicIsize::new(limit),
             busy: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
+            circuit_open: AtomicBool::new(false),
             now,
             // `forward` is the one instance of a subclass of the class that all others are of.
             result: forward
@@ -254,6 +257,16 @@ impl Carrier {
     #[setter]
     fn set_intake_closed(&self, closed: bool) {
         self.intake_closed.store(closed, Relaxed);
+    }
+
+    #[getter]
+    fn circuit_open(&self) -> bool {
+        self.circuit_open.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_circuit_open(&self, open: bool) {
+        self.circuit_open.store(open, Relaxed);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -217,10 +217,12 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
-    /// Whether the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself.
+    /// Whether the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself, nor
+    /// while a circuit breaker would refuse each of them.
     pub(super) fn takes(&self, py: Python<'_>) -> bool {
         let retrying = self.books.get().retrying.get();
         !self.intake_closed.load(Relaxed)
+            && !self.circuit_open.load(Relaxed)
             && (retrying == 0 || retrying < self.inbox.bind(py).borrow().capacity() as u64)
     }
 
