@@ -266,3 +266,68 @@ def test_a_single_breaker_gives_the_metrics_of_its_stage():
     assert (metrics.name, metrics.states, metrics.is_open) == ("api", {CircuitState.OPEN: 1}, True)
     assert metrics.circuits == {"": breaker.stats()}
     assert repr(breaker) == "<CircuitBreaker 'api' open>"
+
+
+async def test_a_block_whose_task_is_cancelled_counts_as_nothing_whatever_it_raises(autojump_clock, breaker):
+    with trio.move_on_after(1), pytest.raises(OSError, match="made of"):
+        async with breaker:
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled:
+                raise OSError("made of a cancellation") from None
+    totals = breaker.stats().totals
+    assert (totals.released, totals.failed, totals.in_flight) == (1, 0, 0)
+
+
+async def test_calls_of_generators_keep_their_own_permits(autojump_clock, breaker):
+    async def stream(fails):
+        async with breaker.call():
+            yield 1
+            if fails:
+                raise OSError("broken")
+
+    old, other = stream(fails=True), stream(fails=True)
+    await anext(old)
+    await anext(other)
+    await fail(breaker)
+    await fail(breaker)
+    await trio.sleep(61)
+    trial = stream(fails=False)
+    await anext(trial)
+    with pytest.raises(OSError, match="broken"):
+        await anext(old)
+    assert (breaker.state, breaker.stats().totals.stale) == (CircuitState.HALF_OPEN, 1)
+    assert [one async for one in trial] == []
+    assert (breaker.stats().calls, breaker.stats().failed) == (1, 0)
+    await other.aclose()
+
+
+async def test_a_block_that_is_left_in_another_task_says_what_to_write(autojump_clock, breaker):
+    async with breaker.call():
+        pass
+    await breaker.__aenter__()
+
+    async def leave():
+        with pytest.raises(RuntimeError, match=r"breaker\.call\(\)"):
+            await breaker.__aexit__(None, None, None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave)
+    await breaker.__aexit__(None, None, None)
+    assert breaker.stats().totals.in_flight == 0
+
+
+async def test_a_call_is_entered_once(autojump_clock, breaker):
+    call = breaker.call()
+    async with call:
+        with pytest.raises(RuntimeError, match="made already"):
+            async with call:
+                raise AssertionError("never")
+    assert breaker.stats().totals.in_flight == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), 1e300])
+def test_opening_by_hand_needs_a_time(breaker, seconds):
+    with pytest.raises(ValueError, match="FORCED_OPEN"):
+        breaker.transition_to_open_for(seconds, 0)
+    assert breaker.state is CircuitState.CLOSED

@@ -1,10 +1,19 @@
 """Breakers by key: each for itself, no more of them than allowed, and nothing lost from the counts."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factflow_engine.resilience import CircuitBreakerSettings, CircuitEvent, CircuitState, CircuitTotals, DomainMetrics
+from factflow_engine.resilience import (
+    CircuitBreaker,
+    CircuitBreakerSettings,
+    CircuitEvent,
+    CircuitState,
+    CircuitTotals,
+    DomainMetrics,
+)
 from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness
 from factflow_protocols import CircuitOpenError
 
@@ -168,3 +177,16 @@ def test_keys_are_bounded_and_totals_conserved(max_keys, steps):
         assert set(breakers.stats()) == {key for key in "abcdefg" if key in breakers}
         totals = breakers.metrics().totals
         assert (totals.permitted, totals.rejected, totals.succeeded + totals.failed) == (permitted, rejected, permitted)
+
+
+def test_breakers_that_went_leave_nothing_for_the_collector():
+    breakers = family(max_keys=2)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(1000):
+            call(breakers, str(number), OSError())
+        left = sum(type(one) is CircuitBreaker for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left < 20

@@ -56,3 +56,15 @@ def test_names_of_exception_classes_decide_and_giving_up_wins():
     assert policy.delay(ConnectionError(), 1, longest) is not None
     assert policy.delay(TimeoutError(), 1, longest) is None
     assert policy.delay(ValueError(), 1, longest) is None
+
+
+def test_a_groups_own_class_may_be_named():
+    policy = RetryPolicy(max_retries=1, errors=ErrorClasses(record=frozenset({"ExceptionGroup"})))
+    assert policy.delay(ExceptionGroup("", [KeyError()]), 1, longest) is not None
+    assert policy.delay(KeyError(), 1, longest) is None
+
+
+def test_what_is_to_be_given_up_is_given_up_in_a_group_too():
+    policy = RetryPolicy(max_retries=1, errors=ErrorClasses(ignore=frozenset({"OSError"})))
+    assert policy.delay(ExceptionGroup("", [KeyError(), ExceptionGroup("", [ConnectionError()])]), 1, longest) is None
+    assert policy.delay(ExceptionGroup("", [KeyError()]), 1, longest) is not None

@@ -1,5 +1,7 @@
 """Errors that are awkward to look at: in groups, with text that cannot be encoded, with properties that raise."""
 
+from decimal import Decimal
+
 import pytest
 import trio
 
@@ -122,6 +124,78 @@ async def test_an_error_whose_properties_raise_is_like_any_other(autojump_clock,
     assert (failure.error_type, failure.error, failure.attempts) == ("Unreadable", "503", 2)
     assert all(total.failed == 2 for total in totals)
     assert len(totals) == bool(breaker)
+
+
+class Busy(RetryLater):
+    def __init__(self, *delay):
+        self.args = delay
+        if delay:
+            [self.delay_seconds] = delay
+
+
+@pytest.mark.parametrize("error", [Busy(), Busy(float("nan")), Busy("soon"), Busy(None), Busy(-1)])
+async def test_an_instruction_without_a_number_fails_its_message(autojump_clock, error):
+    async def busy(context):
+        raise error
+
+    async with running(
+        "routes: {r: {adapters: [{type: a}], error_handling: {max_retries: 1}}}", adapters={"a": busy}
+    ) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.status is ExecutionStatus.COMPLETED
+    [failure] = report.failures
+    assert (failure.error_type, failure.attempts) == ("UnreadableInstructionError", 2)
+    assert "Busy.delay_seconds is no number of seconds" in failure.error
+
+
+@pytest.mark.parametrize("error", [RetryLater(Decimal(1)), CircuitOpenError("x", Decimal(1))])
+async def test_any_kind_of_number_is_one(autojump_clock, error):
+    async def once(context):
+        if not calls:
+            calls.append(1)
+            raise error
+        return AdapterResult.forward()
+
+    calls = []
+    async with running("routes: {r: {adapters: [{type: a}]}}", adapters={"a": once}) as execution:
+        await execution.publish("r", 1)
+        assert (await execution.wait()).routes["r"].completed == 1
+
+
+def failing(*errors):
+    async def fail(context):
+        async def raise_it(error):
+            raise error
+
+        async with trio.open_nursery() as nursery:
+            for error in errors:
+                nursery.start_soon(raise_it, error)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("errors", "outcome", "seconds"),
+    [
+        ((RetryLater(5), RetryLater(7)), None, 7),
+        ((CircuitOpenError("x", 3), CircuitOpenError("y", 9)), None, 9),
+        ((CircuitOpenError("x", 3), RetryLater(9)), None, 9),
+        ((RetryLater(5), Reject("never")), "Reject", 0),
+        ((RetryLater(5), OSError("down")), "ExceptionGroup", 0),
+    ],
+)
+async def test_of_several_instructions_the_strongest_holds(autojump_clock, errors, outcome, seconds):
+    async with running(
+        "routes: {r: {adapters: [{type: a}]}}", adapters={"a": failing(*errors)}, seconds=1000
+    ) as execution:
+        await execution.publish("r", 1)
+        await trio.sleep(seconds - 0.5 if seconds else 1)
+        assert execution.statistics().routes["r"].retrying == (outcome is None)
+        [due] = [waiting.due for waiting in execution._processors["r"].lane.waiting] or [0]
+        assert due == pytest.approx(trio.current_time() + 0.5 if seconds else 0, abs=0.1)
+        report = await execution.cancel()
+    assert [failure.error_type for failure in report.failures] == ([] if outcome is None else [outcome])
 
 
 @pytest.mark.parametrize(

@@ -222,3 +222,23 @@ async def test_what_fails_while_a_dead_letter_waits_for_room_fails_its_route_alo
     assert [held.by for held in report.held] == ["dead_letter_queue"]
     assert (report.routes["r"].waiting, report.routes["r"].in_flight) == (1, 0)
     assert_books_balance(report)
+
+
+async def test_a_dead_letter_that_is_given_up_again_tells_of_the_first_time():
+    async with running(
+        """
+routes:
+  r: {adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead}}
+  again: {inbound: {queue: /queue/dead}, adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead2}}
+  third: {inbound: {queue: /queue/dead2}, adapters: [{type: reject}], error_handling: {dead_letter_queue: /queue/dead3}}
+""",
+        adapters={"reject": reject},
+    ) as execution:
+        async with execution.subscribe("/queue/dead3") as letters:
+            await execution.publish("r", 1)
+            [letter] = await letters.receive(1)
+            await letters.settle([letter])
+        await execution.wait()
+    why = letter.message.headers["dead_letter"]
+    assert (why["route"], why["first"]["route"], why["first"]["queue"]) == ("third", "r", "/queue/r")
+    assert "first" not in why["first"]

@@ -219,3 +219,35 @@ async def test_the_dead_letter_of_last_words_holds_them():
             await letters.settle([letter])
         await execution.wait()
     assert letter.message.value() == {"total": 42}
+
+
+async def test_what_a_stage_says_at_its_end_does_not_change_while_it_waits_to_be_tried_again(autojump_clock):
+    seen = []
+
+    class Total(StatefulAdapter):
+        def __init__(self):
+            self.total = {"sum": 0}
+
+        async def process(self, context):
+            self.total["sum"] += context.message
+
+        async def finish(self):
+            return AdapterResult(message=self.total, headers={"h": 1})
+
+    async def store(context):
+        seen.append((context.message, context.headers["h"], context.attempt))
+        if context.attempt == 1:
+            raise OSError("disk full")
+
+    async with running(
+        "routes: {r: {adapters: [{type: total}, {type: store}], "
+        "error_handling: {max_retries: 1, retry_delay_seconds: 10, jitter: none}}}",
+        adapters={"total": Total, "store": store},
+    ) as execution:
+        await execution.publish("r", 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(execution.wait)
+            await trio.sleep(1)
+            await execution.publish("r", 41)
+    assert seen[:2] == [({"sum": 1}, 1, 1), ({"sum": 1}, 1, 2)]
+    assert seen[-1] == ({"sum": 42}, 1, 2)
