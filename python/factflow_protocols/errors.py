@@ -4,7 +4,6 @@ Instructions (`EngineInstruction`) tell the engine what to do with a message and
 that an adapter raises is a failure of that message. One base class, then one class for each party that must act.
 """
 
-
 import sys
 
 

@@ -9,7 +9,7 @@ from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.pipelines import load, registry_of, running
+from support.pipelines import Recorder, assert_books_balance, load, registry_of, running
 
 
 class RecordingQueue(MemoryQueue):
@@ -285,3 +285,46 @@ async def test_a_provider_that_is_false_is_used_all_the_same():
     async with OrchestratorManager(registry=registry, queue=provider) as manager:
         await manager.start(load(registry, "routes: {r: {adapters: [{type: forward}]}}"), execution_id="x")
         assert provider.made == {"exec:x:"}
+
+
+async def test_a_grace_is_not_spent_on_what_waits_for_a_route_that_takes_nothing_more(autojump_clock):
+    async def spread(context):
+        return AdapterResult(emitted=iter(range(1000)))
+
+    quick = Recorder(seconds=0.05)
+    text = (
+        "routes: {r: {adapters: [{type: spread}], outbound: [{route: s}]}, "
+        "s: {inbound: {concurrency: 1, capacity: 2}, adapters: [{type: quick}]}}"
+    )
+    async with running(text, adapters={"spread": spread, "quick": quick.adapter()}, seconds=1000) as execution:
+        await execution.publish("r", 1)
+        await trio.sleep(0.12)
+        start = trio.current_time()
+        report = await execution.cancel(500)
+        assert trio.current_time() - start < 1
+    assert report.status == "cancelled"
+    assert {held.route for held in report.held} == {"r"}
+    assert_books_balance(report)
+
+
+async def test_a_drain_without_any_budget_completes_what_has_nothing_to_do(autojump_clock):
+    async with running(SLOW, adapters={"slow": slow}, seconds=200) as execution:
+        report = await execution.drain(0)
+    assert (report.status, report.error) == ("completed", None)
+
+
+async def test_nobody_subscribes_to_what_was_forgotten_while_stages_close(autojump_clock):
+    class Slow(StatefulAdapter):
+        async def process(self, context):
+            return AdapterResult.forward()
+
+        async def close(self):
+            await trio.sleep(3)
+
+    text = "routes: {r: {adapters: [{type: slow}], outbound: [{queue: /queue/out}]}}"
+    async with running(text, adapters={"slow": Slow}, seconds=100) as execution:
+        await execution.publish("r", 1)
+        execution.let_complete()
+        await trio.sleep(1)
+        with pytest.raises(ExecutionClosedError):
+            execution.subscribe("/queue/out")

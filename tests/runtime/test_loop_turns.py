@@ -166,7 +166,7 @@ async def test_a_driver_hands_on_as_many_children_as_others_may_soon_have_permit
 
 
 async def test_a_child_is_held_since_its_worker_began_it(autojump_clock):
-    """The driver runs the third child itself; the other worker then takes the first two in a row."""
+    """The driver runs the first child itself; the other worker then takes the others in a row."""
     now = 0
 
     class Clock:
@@ -177,7 +177,7 @@ async def test_a_child_is_held_since_its_worker_began_it(autojump_clock):
             return 0
 
     async def emit(context):
-        return AdapterResult(emitted=["spends", "waits", "driven"])
+        return AdapterResult(emitted=["driven", "spends", "waits"])
 
     async def stage(context):
         nonlocal now

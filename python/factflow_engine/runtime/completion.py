@@ -45,6 +45,27 @@ class Completion:
         self._entrance = entrance
         self._roots = roots
         self._phases = phases
+        self._is_finishing = False  # a stage says its last words, or was interrupted in them
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether nothing is left to do in this instant; with a provider elsewhere nobody can say so without asking it."""
+        return (
+            self._relay is None
+            and self._loop.is_idle
+            and not self._entrance.publishers
+            and self._unfinished() is None
+            and not self._is_finishing
+        )
+
+    def unsaid(self) -> tuple[str, ...]:
+        """The stages, as `route/stage`, that have something to say at their end and were not asked for it."""
+        return tuple(
+            f"{route.id}/{stage.info.stage}"
+            for route in self._routes
+            for stage in route.stages
+            if stage.stateful is not None and stage.touched and route.lane.books.received
+        )
 
     async def reached(self) -> int:
         """Return when nothing is left to do, and how many messages stay with the provider for another execution.
@@ -79,9 +100,10 @@ class Completion:
         return None
 
     async def _finish(self, route: ReactiveRouteProcessor, index: int, stage: Stage) -> None:
-        stage.touched = False
+        stage.touched, self._is_finishing = False, True
         try:
             result = await self._phases.finish(stage)
+            self._is_finishing = False
             if result is not None:
                 if _said(result).emitted is None:
                     frame = self._roots.frame(result.message, result.headers)

@@ -183,6 +183,7 @@ class DurableEntrance:
         refuse_if_closed: Callable[[], None],
     ) -> None:
         """Prepare; `queues` are the provider's names of the routes' queues."""
+        self._publishing: set[trio.CancelScope] = set()  # from outside
         self.publishers = 0
         self.stirred = trio.lowlevel.ParkingLot()
         self._roots = roots
@@ -193,8 +194,7 @@ class DurableEntrance:
 
     async def publish(self, route: str, frame: Frame) -> None:
         """See `Entrance`. Cancellation: the message may or may not have been published."""
-        self._refuse_if_closed()
-        await self.publish_from_inside(route, frame)
+        await self._unless_closed(route, (frame,))
 
     def publish_nowait(self, route: str, frame: Frame) -> None:  # noqa: ARG002 - the entrance's signature
         """See `Entrance`; storing takes time, so that this never can."""
@@ -204,9 +204,8 @@ class DurableEntrance:
 
     async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
         """See `Entrance`. Cancellation: the first messages may have been published."""
-        self._refuse_if_closed()
         frames = [self._roots.frame(payload) for payload in payloads]
-        await self._publish(route, frames)
+        await self._unless_closed(route, frames)
         return tuple(frame.message_id.hex() for frame in frames)
 
     async def publish_from_inside(self, route: str, frame: Frame) -> None:
@@ -214,7 +213,21 @@ class DurableEntrance:
         await self._publish(route, (frame,))
 
     def wake_publishers(self) -> None:
-        """See `Entrance`; those who wait for room still get it: what they publish is there for the next execution."""
+        """See `Entrance`."""
+        for scope in self._publishing:
+            scope.cancel()
+
+    async def _unless_closed(self, route: str, frames: Sequence[Frame]) -> None:
+        """Publish from outside; who waits for room when it is closed does not wait for a reader that will not come."""
+        self._refuse_if_closed()
+        with trio.CancelScope() as scope:
+            self._publishing.add(scope)
+            try:
+                await self._publish(route, frames)
+            finally:
+                self._publishing.discard(scope)
+        if scope.cancelled_caught:
+            self._refuse_if_closed()
 
     async def _publish(self, route: str, frames: Sequence[Frame]) -> None:
         self.publishers += 1

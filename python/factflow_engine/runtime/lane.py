@@ -12,7 +12,7 @@ import trio
 
 from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
-from factflow_engine.native import Books, Carrier, Journal
+from factflow_engine.native import Books, Carrier, Journal, Worker
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import RetryPolicy
 from factflow_engine.runtime.report import Holder, Outcome, RouteStatistics
@@ -172,7 +172,8 @@ class Lane:
             inbox while what has begun goes on, `intake_closed`.
         books: What was counted.
         journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
-        drivers: Tasks that pull an emitted iterator and wait for room. Each holds a permit.
+        driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
+        drivers: Tasks of those of them that wait for room.
         cycle: The cycle of queues that it is part of, if any.
     """
 
@@ -184,6 +185,7 @@ class Lane:
         "dead_letters",
         "deadline_seconds",
         "drivers",
+        "driving",
         "first_only",
         "id",
         "inbox",
@@ -238,6 +240,7 @@ class Lane:
         self.stopping = 0
         self.pauses: set[str] = set()
         self.listed = False
+        self.driving: set[Worker] = set()
         self.drivers: deque[trio.lowlevel.Task] = deque()
         self.cycle: Cycle | None = None
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
@@ -282,18 +285,21 @@ class Lane:
         return self.books.retrying < self.inbox.capacity and self.may_go_on
 
     def child_for_driver(self, index: int) -> Child | None:
-        """A child that no worker will begin because every permit is in use, perhaps by drivers alone; taken out.
+        """The child that has waited longest, taken out, for a driver to carry.
 
         Args:
             index: The stage of the driver, which gets a child of a later stage only: it may drive in its turn what such
                 a child emits, and so on, no deeper than the route has stages.
         """
-        if self.carrier.busy < self.carrier.limit:
-            return None
         child = next((child for child in self.children if child.index > index), None)
         if child is not None:
             self.children.remove(child)
         return child
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether every permit is a driver's, so that nobody else will begin what waits in `children`."""
+        return self.carrier.limit <= self.carrier.busy <= len(self.driving)
 
     @property
     def waits_for_circuits(self) -> bool:
@@ -321,6 +327,20 @@ class Lane:
         if room <= 0:
             self.watch_full()
         return room
+
+    def waits_for(self, lines: frozenset[int]) -> bool:
+        """Whether all that has begun here, if anything, waits for room in these lines (by identity) and for nothing else."""
+        if self.pauses or self.books.retrying or self.carrier.busy > len(self.drivers):
+            return False
+        if not self.books.in_flight:
+            return True
+        full = [
+            id(channel)
+            for outlet in self.outlets
+            for channel in outlet.channels
+            if channel.is_full and channel.listeners
+        ]
+        return bool(full) and lines.issuperset(full)
 
     def watch_full(self) -> None:
         """Have `notify` called when an outlet that is full now has room."""

@@ -103,6 +103,7 @@ class Loop:
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
+        self._closing = False  # nothing is taken from inboxes any more
         self._idle = trio.lowlevel.ParkingLot()
         self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
         self._alarm = Alarm(self._lanes, self._settlement, on_death=on_death, on_rung=self._rung)
@@ -164,10 +165,15 @@ class Loop:
             await self._idle.park()
 
     async def wait_quiet(self) -> None:
-        """Return when nothing is in flight, whatever waits; for lanes that are paused."""
+        """Return when nothing is in flight, whatever waits; or nothing that does not wait for a lane whose intake is closed."""
         await trio.lowlevel.checkpoint()
-        while any(lane.books.in_flight for lane in self._lanes):
+        inboxes = frozenset(id(lane.inbox) for lane in self._lanes if lane.carrier.intake_closed)
+        while any(lane.books.in_flight for lane in self._lanes) and not self.waits_for(inboxes):
             await self._idle.park()
+
+    def waits_for(self, lines: frozenset[int]) -> bool:
+        """Whether nothing has begun that does not wait for room in these lines, by identity: if they get none, for ever."""
+        return all(lane.waits_for(lines) for lane in self._lanes)
 
     @property
     def given_back(self) -> tuple[HeldMessage, ...]:
@@ -198,6 +204,7 @@ class Loop:
 
     def close_intake(self) -> None:
         """Take nothing more from any inbox; what has begun goes on."""
+        self._closing = True
         for lane in self._lanes:
             lane.carrier.intake_closed = True
 
@@ -366,6 +373,8 @@ class Loop:
                 self._idle.unpark_all()
                 if any(lane.inbox.waiting for lane in self._lanes):
                     self._quiet.unpark_all()
+            elif self._closing:
+                self._idle.unpark_all()  # what is still in flight may wait for what nobody takes any more
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
@@ -473,15 +482,17 @@ class Loop:
         family = Family(parent.frame, above)
         emission: Emission | None = None
         ordinal = 0
+        is_first = worker not in lane.driving  # a child of it may emit, too
+        lane.driving.add(worker)
         try:
             emission = emission_of(result.emitted, stage, parent.frame.time_ns)
             while True:
-                waiting = await self._wait_for_room(worker, lane, parent.index) if not lane.may_emit else None
-                waiting = waiting or lane.child_for_driver(parent.index)
+                if not lane.may_emit:
+                    waiting = await self._wait_for_room(worker, lane, parent.index)
+                else:
+                    waiting = lane.child_for_driver(parent.index) if lane.children and lane.is_driven else None
                 if waiting is not None:
-                    since_ns = worker.since_ns
-                    await self._carry_child(worker, lane, waiting)
-                    worker.context, worker.since_ns = parent, since_ns
+                    await self._drive(worker, lane, parent, waiting)
                     continue
                 self._crew.leave()
                 try:
@@ -490,20 +501,19 @@ class Loop:
                     self._crew.active = worker
                 if value is EXHAUSTED:
                     break
-                child = Child(parent.child(label, ordinal, pack(value)), index, family)
+                begins_ns = self._now()
+                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=begins_ns)
                 ordinal += 1
                 family.open += 1
                 lane.books.received += 1
-                if lane.carrier.busy + len(lane.children) < 2 * lane.carrier.limit - 1 and not lane.pauses:
-                    lane.children.append(child)
+                lane.children.append(child)
+                if lane.carrier.busy + len(lane.children) < 2 * lane.carrier.limit and not lane.pauses:
                     self._list(lane)
                 else:
-                    since_ns = worker.since_ns
-                    await self._carry_child(worker, lane, child)
-                    worker.context, worker.since_ns = parent, since_ns
+                    await self._drive(worker, lane, parent, lane.child_for_driver(parent.index) or child)
+                    begins_ns = self._now()
                 worker.turns -= 1
-                child.since_ns = self._now()
-                if worker.turns <= 0 or child.since_ns > worker.until_ns:
+                if worker.turns <= 0 or begins_ns > worker.until_ns:
                     await self._yield(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
@@ -516,7 +526,15 @@ class Loop:
             family.interrupted = True
             raise
         finally:
+            if is_first:
+                lane.driving.discard(worker)
             await self._end_emission(worker, lane, family, parent, emission)
+
+    async def _drive(self, worker: Worker, lane: Lane, parent: MessageContext, child: Child) -> None:
+        """Carry a child by the permit of the message that the worker drives, and go back to that."""
+        since_ns = worker.since_ns
+        await self._carry_child(worker, lane, child)
+        worker.context, worker.since_ns = parent, since_ns
 
     async def _end_emission(
         self, worker: Worker, lane: Lane, family: Family, parent: MessageContext, emission: Emission | None
@@ -549,7 +567,11 @@ class Loop:
             return trio.lowlevel.Abort.SUCCEEDED
 
         while not lane.may_emit:
-            if lane.may_go_on and (child := lane.child_for_driver(index)) is not None:
+            if (
+                lane.carrier.busy >= lane.carrier.limit
+                and lane.may_go_on
+                and (child := lane.child_for_driver(index)) is not None
+            ):
                 return child
             lane.drivers.append(task)
             if lane.cycle is not None and lane.cycle.is_stuck():
@@ -559,6 +581,8 @@ class Loop:
                 for member in lane.cycle.lanes:
                     if member.has_work:
                         self._list(member)
+            if self._closing:
+                self._idle.unpark_all()  # it may be the last that moved
             self._crew.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)

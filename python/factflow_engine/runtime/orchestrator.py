@@ -21,7 +21,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.beginning import MARKS, Beginning
 from factflow_engine.runtime.completion import Completion, LastWordsError
-from factflow_engine.runtime.containment import descends_from, is_cancelled
+from factflow_engine.runtime.containment import FaultError, contained, descends_from, is_cancelled
 from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
@@ -85,6 +85,7 @@ class PipelineOrchestrator:
         self._error: str | None = None
         self._end_text: str | None = None
         self._closed = False  # nothing more is taken from outside
+        self._is_discarded = False  # its queues are gone, and with them what could be read
         self._redacted = Redaction(config)
         self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
         self._late_errors: list[str] = []
@@ -433,6 +434,8 @@ class PipelineOrchestrator:
                         task_status.started()
                         await self._asked_to_end.wait()
                         await self._complete()
+                    if self._phases.is_spent and self._completion.is_reached:
+                        self._status = ExecutionStatus.COMPLETED  # of no budget at all nothing was needed
                     if self._status is not ExecutionStatus.COMPLETED:
                         if not started:
                             task_status.started()
@@ -453,18 +456,18 @@ class PipelineOrchestrator:
         beginning = Beginning(messages, roots=self._roots, publish=entrance.publish_from_inside, left=left)
         try:
             if self._relay is not None and self._may_go_on and len(messages) > 1:
-                await beginning.publish_marked(self._provider, self._scope.scope_queue(MARKS))
+                await contained(beginning.publish_marked(self._provider, self._scope.scope_queue(MARKS)))
             else:
-                await beginning.publish()
-        except QueueError as error:
-            self._relay_died("publishing the init messages", error)
+                await contained(beginning.publish())
+        except FaultError as fault:
+            self._relay_died("publishing the init messages", fault.error)
 
     async def _left(self) -> int:
         """How many messages an earlier execution of this id has left."""
         try:
-            return 0 if self._relay is None else await self._relay.depth()
-        except QueueError as error:
-            self._relay_died("asking what is left", error)
+            return 0 if self._relay is None else await contained(self._relay.depth())
+        except FaultError as fault:
+            self._relay_died("asking what is left", fault.error)
             return 0
 
     async def _complete(self) -> None:
@@ -502,6 +505,8 @@ class PipelineOrchestrator:
         error = self._error
         if error is None and self._status is ExecutionStatus.CANCELLED:
             error = self._end_text or self._phases.why
+        if self._relay is not None:
+            self._note_what_is_lost(self._relay)
         self._report = ExecutionReport(
             execution_id=self.id,
             name=self.config.name,
@@ -524,11 +529,24 @@ class PipelineOrchestrator:
         self._ended.set()
         self._readers.end()
 
+    def _note_what_is_lost(self, relay: Relay) -> None:
+        """Say what an execution that did not complete leaves behind where no message is held for it."""
+        for queue, count in relay.unaccepted().items():
+            self._late_errors.append(
+                f"queue {queue!r} has not accepted {count} messages; what led to them is not acknowledged and comes again"
+            )
+        if self._status is not ExecutionStatus.COMPLETED:
+            self._late_errors += [
+                f"{where}: was not asked for its last words; what it kept in memory is lost"
+                for where in self._completion.unsaid()
+            ]
+
     # -- what the loop tells ---------------------------------------------------------------------------------------
 
     def discard(self) -> None:
         """Forget the execution's own queues, as far as they die with it; called by `run` if that is called."""
         if self._memory is not None:
+            self._is_discarded = True
             self._memory.discard(self._scope.prefix)
 
     def _record_failure(
@@ -545,18 +563,17 @@ class PipelineOrchestrator:
         self._fault(f"{where} died: {describe(error)}")
 
     def _fault(self, text: str) -> None:
-        if self._error is None and (self._phases.work.cancel_called or is_cancelled()):
+        if self._status is ExecutionStatus.COMPLETED:
+            self._late_errors.append(text)
+        elif self._error is None and (self._phases.work.cancel_called or is_cancelled()):
             self._late_errors.append(text)  # it was made to stop before: that is its end, this happened on the way
         else:
             self._fail(text)
 
     def _relay_died(self, what: str, error: BaseException) -> None:
         logger.error("%s failed:\n%s", what, self._redacted.trace(error))
-        text = f"{what} failed: {describe(error)}"
-        if self._status is ExecutionStatus.COMPLETED:
-            self._late_errors.append(text)
-        else:
-            self._fail(text)
+        self._fault(f"{what} failed: {describe(error)}")
+        self.request_stop(0.0)  # also of a grace: nothing that is done now can be acknowledged
 
     def _fail(self, error: str) -> None:
         if self._error is None:
@@ -594,7 +611,7 @@ class PipelineOrchestrator:
             raise ExecutionClosedError(self.id, status)
 
     def _refuse_if_ended(self) -> None:
-        if self._ended.is_set():
+        if self._ended.is_set() or self._is_discarded:
             raise ExecutionClosedError(self.id, self._status.value)
 
     def _refuse_from_inside(self, call: str) -> None:

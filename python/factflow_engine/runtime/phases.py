@@ -45,6 +45,11 @@ class Phases:
         """Why the execution has not completed, if that is because completion was waited for no longer."""
         return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether completion is waited for no longer because a drain's budget is spent."""
+        return self.work.cancelled_caught and self._why != CANCELLED
+
     def drain(self, seconds: float | None) -> None:
         """Let the budget for work begin, and that of last words if they are being said; a longer one than before is not heard.
 

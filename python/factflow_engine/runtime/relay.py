@@ -19,6 +19,7 @@ from factflow_engine.errors import describe
 from factflow_engine.frames import Frame
 from factflow_engine.native import Journal
 from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryChannel, as_frame
+from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_protocols import Delivery, QueueError, QueueProtocol, Subscription
@@ -123,6 +124,8 @@ class Intake:
         self.capacity = capacity
         self.outboxes: Sequence[Outbox] = ()
         self.received = 0
+        self.settled = 0
+        self._let_go = 0  # received, and given back without having begun
         self._subscription_name = subscription
         self._prefetch = prefetch
         self._changed = changed
@@ -147,7 +150,7 @@ class Intake:
     @property
     def backlog(self) -> int:
         """How many more messages could be received, as far as the provider has said."""
-        return 0 if self._subscription is None else self._subscription.statistics().waiting or 0
+        return self._let_go + (0 if self._subscription is None else self._subscription.statistics().waiting or 0)
 
     async def depth(self) -> int:
         """How many messages the provider holds for the route."""
@@ -157,7 +160,7 @@ class Intake:
         """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""
         self._receiving.cancel()
         for frame in self.inbox.frames():
-            self._held.pop(frame.message_id, None)
+            self._let_go += len(self._held.pop(frame.message_id, ()))
         self.inbox.clear()
 
     async def run(
@@ -200,8 +203,25 @@ class Intake:
                 await outbox.flush()
             if done:
                 await subscription.settle(done)
+            self.settled += len(done)
             self._settling = 0
             self._changed()
+
+
+class _Patience:
+    """Is over when a relay has made no progress for twice as long as it takes to notice what others do."""
+
+    def __init__(self, relay: "Relay") -> None:
+        self._relay = relay
+        self._progress = relay.progress
+        self._since = trio.current_time()
+
+    @property
+    def is_over(self) -> bool:
+        """To be asked repeatedly."""
+        if self._progress != self._relay.progress:
+            self._progress, self._since = self._relay.progress, trio.current_time()
+        return trio.current_time() - self._since >= 2 * POLL_SECONDS
 
 
 class Relay:
@@ -279,6 +299,8 @@ class Relay:
                 except QueueError as error:
                     problem = error
                 else:
+                    # Who starts it may have been cancelled meanwhile, and would wait for an end that nobody asks for.
+                    await trio.lowlevel.checkpoint_if_cancelled()
                     life.shield = True  # from here on it ends by `end`, after those who publish
                     for outbox in self._outboxes.values():
                         nursery.start_soon(self._guarded, outbox.queue, outbox.run)
@@ -297,9 +319,9 @@ class Relay:
         """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
         with trio.move_on_after(FLUSH_SECONDS) as waiting:
             try:
-                await self._provider.forget_empty(prefix)
-            except Exception as error:  # noqa: BLE001 - whatever a provider raises is one execution's matter
-                self._died("forgetting its queues", error)
+                await contained(self._provider.forget_empty(prefix))
+            except FaultError as fault:
+                self._died("forgetting its queues", fault.error)
         if waiting.cancelled_caught:
             problem = QueueError(prefix, f"the provider did not answer within {FLUSH_SECONDS:g} s")
             self._died("forgetting its queues", problem)
@@ -340,21 +362,50 @@ class Relay:
 
         None do, unless the intake was closed. Nothing is awaited between the last look and the return. Does not return
         when the provider has failed: the execution has been told, and ends otherwise.
+
+        Once the intake is closed, what this execution's own queues have no room for is not waited for: nobody here makes
+        room any more. It comes again with its cause.
         """
+        patience = _Patience(self)
         while True:
             moves = self._moves()
-            if self._is_done(loop) and not self._broken:
+            gives_up = self._closed and loop.waits_for(self._shut_lines()) and self._waits_for_itself()
+            if not self._broken and (self._is_done(loop) or (gives_up and patience.is_over)):
                 try:
-                    depth = await self.depth()
-                except Exception as error:  # noqa: BLE001 - whatever a provider raises is one execution's matter
-                    self._died("asking what is left", error)
+                    depth = await contained(self.depth())
+                except FaultError as fault:
+                    self._died("asking what is left", fault.error)
                     continue
-                if moves != self._moves() or not self._is_done(loop):
+                if moves != self._moves() or not (gives_up or self._is_done(loop)):
                     continue
                 if self._closed or not depth:
                     return depth
             with trio.move_on_after(POLL_SECONDS):
                 await self._changes.park()
+
+    def unaccepted(self) -> Mapping[str, int]:
+        """How many messages the provider has not taken, by queue; what led to them is not acknowledged."""
+        return {queue: outbox.under_way for queue, outbox in self._outboxes.items() if outbox.under_way}
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many messages were accepted and how many deliveries settled, all in all."""
+        return (
+            sum(outbox.accepted for outbox in self._outboxes.values()),
+            sum(intake.settled for intake in self._intakes),
+        )
+
+    def _shut_lines(self) -> frozenset[int]:
+        """The lines to queues that only this execution reads, as far as it knows, and does not any more; by identity."""
+        own = {intake.queue for intake in self._intakes}
+        return frozenset(id(outbox.line) for queue, outbox in self._outboxes.items() if queue in own)
+
+    def _waits_for_itself(self) -> bool:
+        """Whether something is under way, and all of it to such queues."""
+        shut = self._shut_lines()
+        return bool(self.unaccepted()) and all(
+            id(outbox.line) in shut for outbox in self._outboxes.values() if outbox.under_way
+        )
 
     def _is_done(self, loop: Loop) -> bool:
         return loop.is_idle and self._is_empty
@@ -372,8 +423,10 @@ class Relay:
         self._changes.unpark_all()
 
     async def _flushed(self) -> None:
-        while not (self._is_empty or self._broken):
-            await self._changes.park()
+        patience = _Patience(self)
+        while not (self._is_empty or self._broken or (self._waits_for_itself() and patience.is_over)):
+            with trio.move_on_after(POLL_SECONDS):
+                await self._changes.park()
 
     @trio.lowlevel.enable_ki_protection
     async def _subscribed(
@@ -381,23 +434,25 @@ class Relay:
     ) -> None:
         """Run an intake: a failure before it has subscribed is the starter's, a later one the execution's."""
         try:
-            await intake.run(self._provider, task_status=task_status)
-        except Exception as error:
-            if not intake.is_subscribed:
-                if isinstance(error, QueueError):
-                    raise
+            await contained(intake.run(self._provider, task_status=task_status))
+        except FaultError as fault:
+            error = fault.error
+            if intake.is_subscribed:
+                self._died(f"the subscription of {intake.queue!r}", error)
+            elif isinstance(error, QueueError):
+                raise error from None
+            else:
                 raise QueueError(intake.queue, f"cannot be subscribed: {describe(error)}") from error
-            self._died(f"the subscription of {intake.queue!r}", error)
 
     @trio.lowlevel.enable_ki_protection
     async def _guarded(self, queue: str, run: Callable[[QueueProtocol], Awaitable[None]]) -> None:
         try:
-            await run(self._provider)
-        except Exception as error:  # noqa: BLE001 - what ends a relay ends its execution, with its cause
-            self._died(f"publishing to {queue!r}", error)
+            await contained(run(self._provider))
+        except FaultError as fault:  # what ends a relay ends its execution, with its cause
+            self._died(f"publishing to {queue!r}", fault.error)
 
-    def _died(self, what: str, error: Exception) -> None:
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+    def _died(self, what: str, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         self._broken = True
         self._on_death(what, error)
