@@ -449,32 +449,32 @@ class Breaker:
     `_deliver`, which are called here.
     """
 
-    def __new__(cls, settings: BreakerSettings, seed: int, /) -> Self: ...
-    def try_acquire(self, now_ns: int, /) -> BreakerPermit | None:
+    def __new__(cls, settings: BreakerSettings, seed: int, report_calls: bool, /) -> Self: ...
+    def try_acquire(self, now_ns: int) -> BreakerPermit | None:
         """Ask for a call; None if it is refused. An open breaker whose wait is over gives its first trial call.
 
         Args:
             now_ns: Now. An earlier time than one it was told before counts as that one, here and everywhere.
         """
 
-    def advance(self, now_ns: int, /) -> None:
+    def advance(self, now_ns: int) -> None:
         """Do what is due without a call, as a timer would.
 
         That is the end of trial calls' leases, of a half open that lasted too long, and of the wait in open if the
         settings make it automatic. `try_acquire` and `record` do this first.
         """
 
-    def reset(self, now_ns: int, /) -> None:
+    def reset(self, now_ns: int) -> None:
         """Make it closed and as new, wherever it is; only the lifetime counters stay."""
 
-    def move_to(self, state: str, now_ns: int, /) -> bool:
+    def move_to(self, state: str, now_ns: int) -> bool:
         """Move it by hand; False if that move is not allowed, and then nothing changed.
 
         Raises:
             ValueError: There is no state of this name.
         """
 
-    def move_to_open_for(self, wait_ns: int, now_ns: int, /) -> bool:
+    def move_to_open_for(self, wait_ns: int, now_ns: int) -> bool:
         """Open it by hand for that long; False if that move is not allowed, and then nothing changed."""
 
     @property
@@ -485,10 +485,10 @@ class Breaker:
     def next_deadline_ns(self) -> int | None:
         """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
 
-    def retry_after_ns(self, now_ns: int, /) -> int | None:
+    def retry_after_ns(self, now_ns: int) -> int | None:
         """How long until a refused call may be permitted; 0 if one may be now, None if only an operator can say."""
 
-    def stats_at(self, now_ns: int | None, /) -> tuple[dict[str, Any], dict[str, Any]]:
+    def stats_at(self, now_ns: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """What it is now, and its counts over life, as keywords of `CircuitStats` and `CircuitTotals`.
 
         Args:
@@ -502,7 +502,7 @@ class BreakerPermit:
     One that is dropped is released, whoever dropped it. Made by `Breaker.try_acquire`.
     """
 
-    def record(self, now_ns: int, duration_ns: int, error: BaseException | None = None, /) -> bool:
+    def record(self, now_ns: int, duration_ns: int, error: BaseException | None = None) -> bool:
         """Give it back with what came of the call; whether that counts in the breaker's rates.
 
         It does not if the breaker has changed state since the permit was given, if the trial call's lease is over, or
@@ -517,7 +517,7 @@ class BreakerPermit:
             RuntimeError: It was given back before.
         """
 
-    def record_failure(self, now_ns: int, duration_ns: int, retry_after_ns: int | None = None, /) -> bool:
+    def record_failure(self, now_ns: int, duration_ns: int, retry_after_ns: int | None = None) -> bool:
         """Give it back with a result that counts as a failure though nothing was raised.
 
         Args:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from factflow_engine.resilience import ErrorClasses, Verdict
+from factflow_engine.resilience import CircuitBreaker, CircuitBreakerSettings, CircuitState, ErrorClasses, Verdict
 from factflow_protocols import CircuitOpenError, Reject, RetryLater
 
 EVERYTHING = ErrorClasses()
@@ -127,3 +127,36 @@ def test_groups_may_be_nested_deeper_than_the_stack():
     for _ in range(5_000):
         group = ExceptionGroup("", [group])
     assert EVERYTHING.judge(group) == (Verdict.FAILURE, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "failed"),
+    [
+        ({"record_if": lambda error: "503" in str(error)}, [True, False]),
+        ({"record_if": lambda error: "503" in str(error), "record_errors": ["OSError"]}, [True, True]),
+        ({"ignore_if": lambda error: "404" in str(error)}, [True, None]),
+        ({"ignore_if": lambda error: True, "record_errors": ["OSError"]}, [None, None]),
+    ],
+)
+def test_a_function_may_say_what_an_exception_counts_as(settings, failed):
+    breaker = CircuitBreaker(CircuitBreakerSettings(minimum_calls=10, **settings))
+    for error, expected in zip([OSError("503"), OSError("404")], failed, strict=True):
+        before = breaker.stats()
+        permit = breaker.try_acquire(0)
+        assert permit is not None
+        assert permit.record(now_ns=0, duration_ns=0, error=error) is (expected is not None)
+        after = breaker.stats()
+        assert after.failed - before.failed == bool(expected)
+        assert after.calls - before.calls == (expected is not None)
+
+
+def test_times_may_be_given_by_name():
+    breaker = CircuitBreaker(CircuitBreakerSettings())
+    breaker.advance(now_ns=1)
+    permit = breaker.try_acquire(now_ns=2)
+    assert permit is not None
+    permit.record_failure(now_ns=3, duration_ns=1, retry_after_ns=None)
+    breaker.transition_to(CircuitState.OPEN, now_ns=4)
+    assert breaker.retry_after_ns(now_ns=5) is not None
+    breaker.reset(now_ns=6)
+    assert breaker.state is CircuitState.CLOSED

@@ -11,6 +11,7 @@ from factflow_engine.resilience import (
     CircuitEventKind,
     CircuitReason,
     CircuitState,
+    DomainMetrics,
 )
 
 SETTINGS = CircuitBreakerSettings(minimum_calls=1, wait_jitter=0.0)
@@ -107,3 +108,66 @@ def test_what_interrupts_a_listener_passes_and_later_events_are_told(breaker):
     assert breaker.state is CircuitState.OPEN
     breaker.reset(0)
     assert [event.kind for event in told] == ["transition", "transition", "reset"]
+
+
+def calls_of(breaker: CircuitBreaker) -> list[CircuitEvent]:
+    events: list[CircuitEvent] = []
+    breaker.events.subscribe(events.append)
+    return events
+
+
+def test_calls_are_reported_if_asked_for_before_what_they_led_to():
+    breaker = CircuitBreaker(
+        CircuitBreakerSettings(minimum_calls=1, wait_jitter=0.0, ignore_errors=["KeyError"]), report_calls=True
+    )
+    events = calls_of(breaker)
+    for error in (None, KeyError(), OSError()):
+        permit = breaker.try_acquire(1)
+        assert permit is not None
+        permit.record(2, 5, error)
+    assert breaker.try_acquire(3) is None
+    assert [event.kind for event in events] == [
+        "success",
+        "ignored_error",
+        "error",
+        "failure_rate_exceeded",
+        "transition",
+        "not_permitted",
+    ]
+    assert [event.duration_ns for event in events] == [5, 5, 5, None, None, None]
+
+
+@pytest.mark.parametrize("state", [CircuitState.DISABLED, CircuitState.FORCED_OPEN])
+def test_disabled_and_forced_open_report_no_calls(state):
+    breaker = CircuitBreaker(SETTINGS, initial_state=state, report_calls=True)
+    assert breaker.state is state
+    events = calls_of(breaker)
+    permit = breaker.try_acquire(1)
+    if permit is not None:
+        permit.record(2, 5, OSError())
+    assert events == []
+
+
+def test_calls_are_not_reported_unless_asked_for(breaker):
+    events = calls_of(breaker)
+    permit = breaker.try_acquire(1)
+    assert permit is not None
+    permit.record(2, 5)
+    assert events == []
+
+
+@pytest.mark.parametrize("state", [CircuitState.OPEN, CircuitState.HALF_OPEN])
+def test_a_breaker_cannot_begin_in_a_state_that_time_ends(state):
+    with pytest.raises(ValueError, match="cannot begin"):
+        CircuitBreaker(SETTINGS, initial_state=state)
+
+
+def test_a_keyed_family_passes_the_calls_of_all_its_breakers_on():
+    family = DomainMetrics(SETTINGS, name="fetch", report_calls=True)
+    events: list[CircuitEvent] = []
+    family.events.subscribe(events.append)
+    for key in "ab":
+        permit = family.breaker(key).try_acquire(0)
+        assert permit is not None
+        permit.record(1, 1)
+    assert [(event.name, event.kind) for event in events] == [("fetch[a]", "success"), ("fetch[b]", "success")]

@@ -2,6 +2,9 @@
 
 The machine is Rust's; here it meets what Rust does not know: trio's tasks and cancellation, exceptions, listeners and
 the seams. The methods that take a time are free of all of it.
+
+Left out of what such breakers have elsewhere: a predicate on results (`permit.record_failure` says it), tags (the name is
+one), and snapshots, for a breaker that lives as long as its execution.
 """
 
 import math
@@ -48,12 +51,15 @@ class CircuitBreaker(Breaker):
         name: What it protects, for errors, events and reports.
         clock: What `async with` and `acquire_nowait` read; the machine's by default.
         randomness: What seeds the jitter of its waits; the machine's by default.
+        initial_state: Where it begins: closed, disabled, metrics only or forced open.
+        report_calls: Whether each call is an event, too: how it ended, or that it was refused. Not while the breaker is
+            disabled or forced open.
 
     Attributes:
         events: Where to subscribe to what happens to it.
 
     Raises:
-        ValueError: A parameter of the configuration is outside its bounds.
+        ValueError: A parameter of the configuration is outside its bounds, or it cannot begin in that state.
     """
 
     __slots__ = ("_clock", "_entered", "_errors", "_name", "events")
@@ -72,16 +78,24 @@ class CircuitBreaker(Breaker):
         name: str = "circuit",
         clock: Clock | None = None,
         randomness: Randomness | None = None,
+        initial_state: CircuitState = CircuitState.CLOSED,
+        report_calls: bool = False,
     ) -> "CircuitBreaker":
         """See the class."""
         settings = CircuitBreakerSettings.of(config)
         seed = int.from_bytes((SystemRandomness() if randomness is None else randomness).token(8))
-        self = super().__new__(cls, settings.native, seed)
+        if initial_state in (CircuitState.OPEN, CircuitState.HALF_OPEN):
+            raise ValueError(
+                f"a circuit breaker cannot begin {initial_state}, which lasts from an instant on; move it there"
+            )
+        self = super().__new__(cls, settings.native, seed, report_calls)
         self._name = name
         self._clock = SystemClock() if clock is None else clock
         self._errors = settings.errors
         self._entered = {}
         self.events = CircuitEvents()
+        if initial_state is not CircuitState.CLOSED:
+            self.move_to(initial_state, 0)
         return self
 
     @property

@@ -30,6 +30,7 @@ class CircuitEvent:
         reason: Of a transition.
         wait_ns: How long it will stay open, of a transition to open.
         leases_expired: How many trial calls lost their place, if that is what happened.
+        duration_ns: How long a call took, if one has ended.
     """
 
     name: str
@@ -43,6 +44,7 @@ class CircuitEvent:
     reason: CircuitReason | None = None
     wait_ns: int | None = None
     leases_expired: int = 0
+    duration_ns: int | None = None
 
 
 Listener = Callable[[CircuitEvent], None]

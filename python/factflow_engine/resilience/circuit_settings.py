@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from factflow_engine.native import BreakerSettings
-from factflow_engine.resilience.error_classes import ErrorClasses
+from factflow_engine.resilience.error_classes import ErrorClasses, Predicate
 
 
 class CircuitBreakerSection(Protocol):
@@ -83,6 +83,8 @@ class CircuitBreakerSettings:
         max_retry_after_seconds: No wait that a failure asks for is longer.
         record_errors: Names of exception classes that count as failures, subclasses too; empty: all.
         ignore_errors: Names of exception classes that count as nothing; wins.
+        record_if: Says of other exceptions whether they count as failures.
+        ignore_if: Says of other exceptions whether they count as nothing; wins.
 
     Raises:
         ValueError: A parameter is outside its bounds; the text names it.
@@ -107,6 +109,8 @@ class CircuitBreakerSettings:
     max_retry_after_seconds: float = 3600.0
     record_errors: Sequence[str] = ()
     ignore_errors: Sequence[str] = ()
+    record_if: Predicate | None = None
+    ignore_if: Predicate | None = None
     native: BreakerSettings = field(init=False, repr=False, compare=False)
     """The same for the machine."""
     errors: ErrorClasses = field(init=False, repr=False, compare=False)
@@ -136,7 +140,12 @@ class CircuitBreakerSettings:
             retry_after=self.retry_after,
             max_retry_after_ns=_ns("max_retry_after_seconds", self.max_retry_after_seconds),
         )
-        errors = ErrorClasses(record=_names(self.record_errors), ignore=_names(self.ignore_errors))
+        errors = ErrorClasses(
+            record=_names(self.record_errors),
+            ignore=_names(self.ignore_errors),
+            record_if=self.record_if,
+            ignore_if=self.ignore_if,
+        )
         object.__setattr__(self, "native", native)
         object.__setattr__(self, "errors", errors)
 

@@ -31,6 +31,7 @@ class DomainMetrics:
         max_keys: How many breakers there are at most, 1 or more.
         clock: See `CircuitBreaker`.
         randomness: See `CircuitBreaker`.
+        report_calls: See `CircuitBreaker`.
 
     Attributes:
         events: Where to subscribe to what happens to any of them.
@@ -41,7 +42,7 @@ class DomainMetrics:
 
     __slots__ = (
         "_calm", "_clock", "_evicted", "_evicted_totals", "_leaving", "_leaving_most",
-        "_max_keys", "_name", "_randomness", "_settings",
+        "_max_keys", "_name", "_randomness", "_report_calls", "_settings",
         "_troubled", "events",
     )  # fmt: skip
 
@@ -53,12 +54,14 @@ class DomainMetrics:
         max_keys: int = 1000,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
+        report_calls: bool = False,
     ) -> None:
         if max_keys < 1:
             raise ValueError(f"max_keys: expected 1 or more, came {max_keys}")
         self._settings = CircuitBreakerSettings.of(config)
         self._name = name
         self._max_keys = max_keys
+        self._report_calls = report_calls
         self._clock = SystemClock() if clock is None else clock
         self._randomness = SystemRandomness() if randomness is None else randomness
         # Every breaker is in one of these, by whether it may refuse calls; each in order of use, the latest last.
@@ -80,7 +83,11 @@ class DomainMetrics:
         if len(self) >= self._max_keys:
             self._evict()
         made = CircuitBreaker(
-            self._settings, name=f"{self._name}[{key}]", clock=self._clock, randomness=self._randomness
+            self._settings,
+            name=f"{self._name}[{key}]",
+            clock=self._clock,
+            randomness=self._randomness,
+            report_calls=self._report_calls,
         )
         made.events.subscribe(partial(self._heard, key))  # not the breaker itself: it would be a cycle of references
         self._calm[key] = made

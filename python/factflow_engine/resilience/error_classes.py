@@ -3,7 +3,7 @@
 Apart because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,6 +12,9 @@ from typing import Final
 from factflow_protocols import EngineInstruction, RetryLater
 
 _MAX_SECONDS: Final = 1e9
+
+
+Predicate = Callable[[Exception], bool]
 
 
 class Verdict(StrEnum):
@@ -38,10 +41,14 @@ class ErrorClasses:
     Attributes:
         record: Names that count as failures; empty: all.
         ignore: Names that count as nothing; wins.
+        record_if: Says of an exception that it is a failure, though none of its names is in `record`.
+        ignore_if: Says of an exception that it counts as nothing; wins.
     """
 
     record: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
+    record_if: Predicate | None = None
+    ignore_if: Predicate | None = None
 
     def judge(self, error: BaseException) -> tuple[Verdict, int | None]:
         """What a call counts as that ended so, and for how many nanoseconds it asked to stay away.
@@ -78,14 +85,17 @@ class ErrorClasses:
         if not isinstance(error, Exception):
             return Verdict.RELEASE
         names = _names(type(error))
-        if not self.ignore.isdisjoint(names):
+        if not self.ignore.isdisjoint(names) or (self.ignore_if is not None and self.ignore_if(error)):
             return Verdict.IGNORED
         if isinstance(error, EngineInstruction):
             named = any(
                 cls.__name__ in self.record for cls in type(error).__mro__ if issubclass(cls, EngineInstruction)
             )
             return Verdict.FAILURE if named else Verdict.IGNORED
-        return Verdict.FAILURE if not self.record or not self.record.isdisjoint(names) else Verdict.SUCCESS
+        if self.record_if is not None and self.record_if(error):
+            return Verdict.FAILURE
+        counts = not self.record.isdisjoint(names) or (not self.record and self.record_if is None)
+        return Verdict.FAILURE if counts else Verdict.SUCCESS
 
 
 def _names(error_class: type) -> tuple[str, ...]:

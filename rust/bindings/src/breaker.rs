@@ -112,16 +112,19 @@ pub struct Breaker {
 #[pymethods]
 impl Breaker {
     #[new]
-    #[pyo3(signature = (settings, seed, /))]
-    fn new(settings: &Bound<'_, BreakerSettings>, seed: u64) -> PyResult<Self> {
-        let machine = core::Breaker::new(settings.get().settings, seed, 0)
+    #[pyo3(signature = (settings, seed, report_calls, /))]
+    fn new(settings: &Bound<'_, BreakerSettings>, seed: u64, report_calls: bool) -> PyResult<Self> {
+        let mut machine = core::Breaker::new(settings.get().settings, seed, 0)
             .map_err(|error| errors::invalid_settings(&error))?;
+        if report_calls {
+            machine.report_calls();
+        }
         Ok(Self {
             machine: Mutex::new(machine),
         })
     }
 
-    #[pyo3(signature = (now_ns, /))]
+    #[pyo3(signature = (now_ns))]
     fn try_acquire(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<Option<BreakerPermit>> {
         let (answer, events) = slf.get().machine().try_acquire(now_ns);
         // Made before events are delivered: whatever happens to it then gives the place back.
@@ -134,19 +137,19 @@ impl Breaker {
         Ok(permit)
     }
 
-    #[pyo3(signature = (now_ns, /))]
+    #[pyo3(signature = (now_ns))]
     fn advance(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
         let events = slf.get().machine().advance(now_ns);
         deliver(slf, &events)
     }
 
-    #[pyo3(signature = (now_ns, /))]
+    #[pyo3(signature = (now_ns))]
     fn reset(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
         let events = slf.get().machine().reset(now_ns);
         deliver(slf, &events)
     }
 
-    #[pyo3(signature = (state, now_ns, /))]
+    #[pyo3(signature = (state, now_ns))]
     fn move_to(slf: &Bound<'_, Self>, state: &str, now_ns: u64) -> PyResult<bool> {
         let Some(state) = State::from_name(state) else {
             let names = State::ALL.map(State::as_str).join(", ");
@@ -156,7 +159,7 @@ impl Breaker {
         moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
     }
 
-    #[pyo3(signature = (wait_ns, now_ns, /))]
+    #[pyo3(signature = (wait_ns, now_ns))]
     fn move_to_open_for(slf: &Bound<'_, Self>, wait_ns: u64, now_ns: u64) -> PyResult<bool> {
         let moved = slf.get().machine().transition_to_open_for(wait_ns, now_ns);
         moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
@@ -172,12 +175,12 @@ impl Breaker {
         self.machine().next_deadline()
     }
 
-    #[pyo3(signature = (now_ns, /))]
+    #[pyo3(signature = (now_ns))]
     fn retry_after_ns(&self, now_ns: u64) -> Option<u64> {
         self.machine().stats(Some(now_ns)).retry_after_ns
     }
 
-    #[pyo3(signature = (now_ns, /))]
+    #[pyo3(signature = (now_ns))]
     fn stats_at<'py>(
         &self,
         py: Python<'py>,
@@ -207,7 +210,7 @@ pub struct BreakerPermit {
 
 #[pymethods]
 impl BreakerPermit {
-    #[pyo3(signature = (now_ns, duration_ns, error=None, /))]
+    #[pyo3(signature = (now_ns, duration_ns, error=None))]
     fn record(
         &mut self,
         py: Python<'_>,
@@ -238,7 +241,7 @@ impl BreakerPermit {
         self.settle(py, now_ns, duration_ns, outcome)
     }
 
-    #[pyo3(signature = (now_ns, duration_ns, retry_after_ns=None, /))]
+    #[pyo3(signature = (now_ns, duration_ns, retry_after_ns=None))]
     fn record_failure(
         &mut self,
         py: Python<'_>,
@@ -341,7 +344,13 @@ fn event_of<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>>
             row.set_item("wait_ns", wait_ns)?;
         }
         Kind::LeasesExpired(count) => row.set_item("leases_expired", count)?,
-        Kind::FailureRateExceeded | Kind::SlowCallRateExceeded | Kind::Reset => {}
+        Kind::Succeeded(duration_ns) | Kind::Failed(duration_ns) | Kind::Ignored(duration_ns) => {
+            row.set_item("duration_ns", duration_ns)?;
+        }
+        Kind::NotPermitted
+        | Kind::FailureRateExceeded
+        | Kind::SlowCallRateExceeded
+        | Kind::Reset => {}
     }
     Ok(row)
 }

@@ -20,6 +20,14 @@ pub struct Event {
 /// Kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A call that took so many nanoseconds succeeded; of calls only if they are reported, as the next three.
+    Succeeded(u64),
+    /// A call failed.
+    Failed(u64),
+    /// A call ended in a way that counts as nothing.
+    Ignored(u64),
+    /// A call was refused.
+    NotPermitted,
     /// The failure rate reached its threshold (while closed or metrics only).
     FailureRateExceeded,
     /// The slow call rate reached its threshold (while closed or metrics only).
@@ -46,6 +54,10 @@ impl Kind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Succeeded(_) => "success",
+            Self::Failed(_) => "error",
+            Self::Ignored(_) => "ignored_error",
+            Self::NotPermitted => "not_permitted",
             Self::FailureRateExceeded => "failure_rate_exceeded",
             Self::SlowCallRateExceeded => "slow_call_rate_exceeded",
             Self::LeasesExpired(_) => "leases_expired",

@@ -51,6 +51,7 @@ pub struct Breaker {
     /// What metrics only has reported since it was entered: failure rate, slow call rate.
     reported: [bool; 2],
     totals: Totals,
+    reports_calls: bool,
 }
 
 impl Breaker {
@@ -76,7 +77,13 @@ impl Breaker {
             leases: Leases::new(),
             reported: [false; 2],
             totals: Totals::default(),
+            reports_calls: false,
         })
+    }
+
+    /// Has each call reported from now on: how it ended, or that it was refused. Disabled and forced open report none.
+    pub fn report_calls(&mut self) {
+        self.reports_calls = true;
     }
 
     /// Asks for a call. Open becomes half open here once its wait is over, and this call is the first trial.
@@ -98,6 +105,7 @@ impl Breaker {
                     state: self.state,
                     retry_after_ns: self.retry_after(self.now_ns),
                 };
+                self.report(Kind::NotPermitted, &mut events);
                 return (Err(refusal), events);
             }
         };
@@ -119,6 +127,7 @@ impl Breaker {
         let (failed, retry_after_ns) = match call.outcome {
             Outcome::Ignored => {
                 self.totals.ignored += 1;
+                self.report(Kind::Ignored(call.duration_ns), &mut events);
                 return (Recorded::Ignored, events);
             }
             Outcome::Success => (false, None),
@@ -132,8 +141,14 @@ impl Breaker {
         self.totals.succeeded += u64::from(!failed);
         self.totals.failed += u64::from(failed);
         self.totals.slow += u64::from(slow);
+        let kind = if failed {
+            Kind::Failed(call.duration_ns)
+        } else {
+            Kind::Succeeded(call.duration_ns)
+        };
         if !is_current {
             self.totals.stale += 1;
+            self.report(kind, &mut events);
             return (Recorded::Stale, events);
         }
         let asked_ns = retry_after_ns
@@ -147,10 +162,12 @@ impl Breaker {
         match self.state {
             State::HalfOpen => {
                 self.trials.add(failed, slow);
+                self.report(kind, &mut events);
                 self.decide(open_for_ns, &mut events);
             }
             State::Closed | State::MetricsOnly => {
                 let tally = self.window.record(self.now_ns, failed, slow);
+                self.report(kind, &mut events);
                 self.judge(tally, open_for_ns, &mut events);
             }
             // These give no permits of their own generation that reach here.
@@ -234,6 +251,13 @@ impl Breaker {
         self.transition(State::Closed, Reason::Reset, &mut events);
         events.push(self.event(Kind::Reset));
         events
+    }
+
+    /// Reports a call, if calls are reported here.
+    fn report(&self, kind: Kind, events: &mut Vec<Event>) {
+        if self.reports_calls && !matches!(self.state, State::Disabled | State::ForcedOpen) {
+            events.push(self.event(kind));
+        }
     }
 
     /// Ends what a permit holds; whether its result counts.
