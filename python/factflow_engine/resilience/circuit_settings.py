@@ -119,7 +119,7 @@ class CircuitBreakerSettings:
     def __post_init__(self) -> None:
         lease_seconds = self.half_open_lease_seconds
         if lease_seconds is None:
-            lease_seconds = max(2 * self.slow_call_duration_seconds, 30.0)
+            lease_seconds = min(max(2 * self.slow_call_duration_seconds, 30.0), 1e9)
         longest = self.max_half_open_seconds
         native = BreakerSettings(
             failure_rate_threshold=self.failure_rate_threshold,
