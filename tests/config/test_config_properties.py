@@ -49,6 +49,7 @@ ERRORS = st.fixed_dictionaries(
         "retry_on": st.lists(st.sampled_from(["OSError", "ValueError"]), max_size=2),
         "dead_letter_queue": st.sampled_from(["/queue/dlq", "/queue/dead"]),
         "deadline_seconds": st.integers(1, 100),
+        "max_deliveries": st.none() | st.integers(1, 9),
         "timeout_seconds": st.floats(0.1, 100),
     },
 )

@@ -9,7 +9,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.ending import Readers, until_ended
 from factflow_engine.runtime.manager import OrchestratorManager
-from factflow_protocols import AdapterResult, QueueClosedError, QueueError, StatefulAdapter
+from factflow_protocols import AdapterResult, Nack, QueueClosedError, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
 from support.elsewhere import Connection
 from support.pipelines import Recorder, assert_books_balance, load, registry_of
@@ -571,3 +571,58 @@ async def test_who_waits_for_another_process_to_publish_the_init_messages_says_s
             assert f"its lease on '{marks}' must end first" in caplog.text
             await other.settle(held)
     assert work.seen == [], "the other process has published them"
+
+
+@pytest.mark.parametrize("letters", [True, False])
+async def test_a_message_that_kills_its_process_each_time_is_given_up_untried(autojump_clock, letters):
+    """What was handed out and not settled when its process died is handed out again, as another delivery."""
+    begun = []
+
+    async def kill(context):
+        begun.append((context.message, context.attempt))
+        if context.message == "kills":
+            await trio.sleep_forever()  # its process dies meanwhile
+        return AdapterResult.forward()
+
+    queue = ", dead_letter_queue: /queue/dead" if letters else ""
+    lives = Lives(
+        "routes: {r: {inbound: {prefetch: 1, concurrency: 1}, adapters: [{type: kill}], "
+        f"error_handling: {{max_deliveries: 3{queue}}}, outbound: [{{queue: /queue/out}}]}}}}",
+        kill=kill,
+    )
+
+    class Counts(Connection):
+        """The store counts what a process that died had in hand, as a lease that ends does."""
+
+        @asynccontextmanager
+        async def subscribe(self, queue, subscription, prefetch, capacity=None):
+            async with self.store.subscribe(queue, subscription, prefetch, capacity) as inner:
+                handed = []
+
+                class Remembers:
+                    def __getattr__(self, name):
+                        return getattr(inner, name)
+
+                    async def receive(self, most):
+                        deliveries = await inner.receive(most)
+                        handed.extend(deliveries)
+                        return deliveries
+
+                try:
+                    yield Remembers()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await inner.settle((), [Nack(delivery) for delivery in handed])
+
+    for _ in range(5):
+        async with OrchestratorManager(registry=lives.registry, queue=Counts(lives.store)) as manager:
+            execution = await lives.start(manager)
+            if not begun:
+                await execution.publish_batch("r", ["kills", "harmless"])
+            await trio.sleep(1)
+            report = await execution.cancel()
+    assert begun == [("kills", 1), ("kills", 2), ("kills", 3), ("harmless", 1)]
+    assert lives.held("/queue/out") == ["harmless"]
+    assert lives.held("/queue/r") == []
+    assert lives.held("/queue/dead") == ["kills"] * letters
+    assert_books_balance(report)

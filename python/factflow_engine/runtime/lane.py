@@ -159,6 +159,7 @@ class Lane:
             nothing is taken from the inbox (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
         deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
+        max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
         dead_letters: Where messages go that were given up; None: nowhere.
         stages: In order.
         outlets: In order.
@@ -191,6 +192,7 @@ class Lane:
         "inbox",
         "journal",
         "listed",
+        "max_deliveries",
         "name",
         "notify",
         "outlets",
@@ -220,6 +222,7 @@ class Lane:
         retry: RetryPolicy,
         deadline_seconds: float | None,
         dead_letters: Outlet | None,
+        max_deliveries: int | None = None,
         clock: Clock,
         journal: Journal | None = None,
     ) -> None:
@@ -236,6 +239,7 @@ class Lane:
         self.retry = retry
         self.deadline_seconds = deadline_seconds
         self.dead_letters = dead_letters
+        self.max_deliveries = max_deliveries
         self.waiting: list[Waiting] = []
         self.stopping = 0
         self.pauses: set[str] = set()

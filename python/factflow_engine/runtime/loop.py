@@ -39,7 +39,7 @@ from typing import Any, Final, TypeVarTuple
 
 import trio
 
-from factflow_engine.frames import pack
+from factflow_engine.frames import Frame, pack
 from factflow_engine.native import (
     STEP_RETURNED,
     STEP_STRANDED,
@@ -53,7 +53,7 @@ from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
 from factflow_engine.runtime.report import HeldMessage
-from factflow_engine.runtime.settlement import OnFailure, Settlement, stranded
+from factflow_engine.runtime.settlement import DeliveriesExhaustedError, OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 
@@ -152,6 +152,15 @@ class Loop:
         child.since_ns = self._now()
         lane.children.append(child)
         lane.notify()
+
+    def take_in(self, lane: Lane, frame: Frame) -> None:
+        """Add a message that was handed out from elsewhere; one that was too often is given up, once and for all."""
+        most = lane.max_deliveries
+        if most is None or frame.attempt <= most or self._stopped:
+            lane.inbox.append(frame)
+        else:
+            self._settlement.refuse(lane, frame, DeliveriesExhaustedError(frame.attempt, most))
+            self._idle.unpark_all()
 
     @property
     def is_idle(self) -> bool:

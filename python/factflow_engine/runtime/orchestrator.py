@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -147,7 +148,8 @@ class PipelineOrchestrator:
             )
             in_cycles = {route_id for members in graph.cycles for route_id in members}
             for route_id in graph.order:
-                self._relay.attach(self._processors[route_id].lane, in_cycle=route_id in in_cycles)
+                lane = self._processors[route_id].lane
+                self._relay.attach(lane, in_cycle=route_id in in_cycles, take_in=partial(self._take_in, lane))
         self._loop = Loop(
             [processor.lane for processor in self._processors.values()],
             seams=seams,
@@ -569,6 +571,9 @@ class PipelineOrchestrator:
             self._late_errors.append(text)  # it was made to stop before: that is its end, this happened on the way
         else:
             self._fail(text)
+
+    def _take_in(self, lane: Lane, frame: Frame) -> None:
+        self._loop.take_in(lane, frame)
 
     def _relay_died(self, what: str, error: BaseException) -> None:
         logger.error("%s failed:\n%s", what, self._redacted.trace(error))

@@ -125,6 +125,7 @@ class Intake:
         self.outboxes: Sequence[Outbox] = ()
         self.received = 0
         self.settled = 0
+        self.take_in: Callable[[Frame], None] = self.inbox.append
         self._let_go = 0  # received, and given back without having begun
         self._subscription_name = subscription
         self._prefetch = prefetch
@@ -191,7 +192,7 @@ class Intake:
                     copies.append(delivery)
                     if len(copies) == 1:
                         self.received += 1
-                        self.inbox.append(frame)
+                        self.take_in(frame)
 
     async def _acknowledge(self, subscription: Subscription) -> None:
         while True:
@@ -262,13 +263,20 @@ class Relay:
         self._by_line[id(intake.inbox)] = intake
         return intake.inbox
 
-    def attach(self, lane: Lane, *, in_cycle: bool) -> None:
-        """Learn where a route publishes, and whether what it reads may wait for what it publishes; upstream first."""
+    def attach(self, lane: Lane, *, in_cycle: bool, take_in: Callable[[Frame], None]) -> None:
+        """Learn of a route, upstream ones first.
+
+        Args:
+            lane: The route's.
+            in_cycle: Whether what it reads may wait for what it publishes.
+            take_in: What to do with a message that was received for it.
+        """
         lines = [line for outlet in lane.outlets for line in outlet.channels]
         if lane.dead_letters is not None:
             lines += lane.dead_letters.channels
         intake = self._by_line[id(lane.inbox)]
         self._upstream_first.append(intake)
+        intake.take_in = take_in
         intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
         if in_cycle:
             intake.capacity = UNBOUNDED

@@ -134,6 +134,7 @@ class ReactiveRouteProcessor:
             retry=RetryPolicy.of(errors),
             deadline_seconds=errors.deadline_seconds,
             dead_letters=letters,
+            max_deliveries=errors.max_deliveries,
             clock=seams.clock,
             journal=inbox.journal,
         )

@@ -38,7 +38,17 @@ class UnroutedError(Exception):
         super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
 
 
-HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError)
+class DeliveriesExhaustedError(Exception):
+    """A message was handed out again and again, and each time its process died or held it for too long."""
+
+    def __init__(self, deliveries: int, most: int) -> None:
+        super().__init__(
+            f"handed out {deliveries} times, each time but this one to a process that died or held it beyond its lease; "
+            f"error_handling.max_deliveries is {most}"
+        )
+
+
+HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError)
 """What another attempt cannot change."""
 
 
@@ -102,6 +112,11 @@ class Settlement:
         What the engine was told to do is done; else the message is tried again, dead-lettered or failed.
         """
         self._fail(lane, context.stage_of, context.frame, context.payload, child, error)
+
+    def refuse(self, lane: Lane, frame: Frame, error: Exception) -> None:
+        """Give a message up that has not begun."""
+        lane.books.received += 1
+        self._fail(lane, None, frame, frame.payload, None, error)
 
     def _fail(
         self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, child: Child | None, error: Exception

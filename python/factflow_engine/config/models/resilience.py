@@ -52,6 +52,15 @@ class ErrorHandlingConfig(ConfigModel):
         description="Seconds since a message was published after which its adapters are cancelled and none is tried again.",
     )
 
+    max_deliveries: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many times a durable queue may hand a message out without an end of it, because its process died "
+        "or held it beyond its lease; then it is given up untried. A process that dies spends a delivery of everything "
+        "that it held, so a small inbound.prefetch spares the neighbours of a message that kills. None: no bound.",
+    )
+
     @model_validator(mode="after")
     def _delays_agree(self) -> Self:
         if self.backoff == "exponential" and self.retry_delay_seconds > self.max_delay_seconds:
