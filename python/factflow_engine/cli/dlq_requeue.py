@@ -41,6 +41,7 @@ def requeue_command(
     """Publish dead letters of QUEUE again, with their original payload and headers, and take them out of QUEUE.
 
     Both or neither happens, message by message; putting the same one back twice makes one message of it.
+    What goes back to a topic reaches every subscription of it, and stays in QUEUE if there is none.
     """
     if everything == bool(message_ids):
         raise InvalidInputError("name the messages to put back, or write --all")

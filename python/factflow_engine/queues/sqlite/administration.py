@@ -74,6 +74,8 @@ class SqliteAdministration:
     async def requeue(self, queue: str, seqs: Sequence[int], *, to: str | None = None) -> Requeued:
         """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.
 
+        One that goes to a topic reaches every subscription of it, also those that had no part in its failure.
+
         Args:
             queue: The dead-letter queue.
             seqs: `Stored.seq` of each.

@@ -13,10 +13,11 @@ from factflow_protocols import MessageStatus, QueueError, QueueFullError
 
 
 def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
-    """Do it for one message, in the transaction under way.
+    """Do it for one message, in the transaction under way. One that goes to a topic reaches every subscription of it.
 
     Raises:
-        QueueError: It is no dead letter, a consumer has it, it came from no queue, or there is no room where it should go.
+        QueueError: It is no dead letter, a consumer has it, it came from no queue, or where it should go there is no room,
+            or nobody to take it.
     """
     stored = by_seq(store, queue, seq)
     if stored is None:
@@ -34,6 +35,8 @@ def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
     published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")
+    if not published.added:
+        raise QueueError(target, "nobody subscribes to it; start what reads it, or name another queue or topic")
     _take_out(store, seq)
     duplicate = published.statuses[0] is MessageStatus.DUPLICATE
     return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
