@@ -14,7 +14,7 @@ from factflow_engine.queues.dead_letters import Requeued
 from factflow_engine.queues.sqlite.browsing import Stored, browse, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
-from factflow_engine.queues.sqlite.purging import clear_cursor, delete_unreachable
+from factflow_engine.queues.sqlite.purging import clear_cursor, delete_purged
 from factflow_engine.queues.sqlite.requeueing import requeue
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
@@ -67,9 +67,9 @@ class SqliteAdministration:
             How many messages were deleted.
         """
         purged = await self._writer.submit(Call(lambda store: clear_cursor(store, queue, subscription), queue))
-        while await self._writer.submit(Call(lambda store: delete_unreachable(store, purged.lines), queue)):
+        while await self._writer.submit(Call(delete_purged, queue)):
             pass
-        return purged.messages
+        return purged
 
     async def requeue(self, queue: str, seqs: Sequence[int], *, to: str | None = None) -> Requeued:
         """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.

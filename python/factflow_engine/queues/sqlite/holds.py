@@ -5,7 +5,10 @@ See `schema` for what a hold means. Apart from the statements so that splitting 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_NO_RANGE: Final = (1 << 63, 1 << 63)
+"""Beyond all sequence numbers."""
 
 
 class Hold(NamedTuple):
@@ -68,6 +71,63 @@ def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
     if low <= hold.high:
         left.append(hold._replace(low=low))
     return left
+
+
+def minus(holds: Iterable[Hold], taken: Sequence[tuple[int, int]]) -> list[Hold]:
+    """What is left of holds, as `without` says it for one.
+
+    Args:
+        holds: Ascending, none overlapping another.
+        taken: Ranges of sequence numbers, ends included, ascending, none overlapping another.
+    """
+    left = []
+    place = 0
+    for hold in holds:
+        low = hold.low
+        while place < len(taken) and taken[place][0] <= hold.high:
+            first, last = taken[place]
+            if first > low:
+                left.append(hold._replace(low=low, high=first - 1))
+            low = max(low, last + 1)
+            if last > hold.high:
+                break  # it may reach into the next hold
+            place += 1
+        if low <= hold.high:
+            left.append(hold._replace(low=low))
+    return left
+
+
+class Cover:
+    """Which of ascending numbers are within ascending ranges, and which parts of the ranges none of them was in.
+
+    Attributes:
+        passed: Those parts, as far as the numbers went.
+    """
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self.passed: list[tuple[int, int]] = []
+        self._ranges = iter(ranges)
+        self._low, self._high = next(self._ranges, _NO_RANGE)  # what is left of the range that is next
+
+    def takes(self, number: int) -> bool:
+        """Whether a range has this number, which is greater than those asked for before."""
+        while self._high < number:
+            self._pass(self._high)
+            self._low, self._high = next(self._ranges, _NO_RANGE)
+        if number < self._low:
+            return False
+        self._pass(number - 1)
+        self._low = number + 1
+        return True
+
+    def finish(self) -> list[tuple[int, int]]:
+        """Go on to the end; gives `passed`."""
+        self.takes(_NO_RANGE[0])
+        return self.passed
+
+    def _pass(self, last: int) -> None:
+        if self._low <= last:
+            self.passed.append((self._low, last))
 
 
 def settle(

@@ -1,65 +1,74 @@
 """Deleting what waits in a queue: first out of reach, in one step, then row by row, in short ones."""
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
 from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.statements import insert_rows
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import QueueError
 
-_ROWS: Final = 20_000
-"""Messages deleted in one transaction."""
+_RANGES: Final = 64
+"""Ranges whose messages are deleted in one transaction; housekeeping, which finishes what was left, takes as many."""
+
+_LENGTH: Final = 256
+"""Messages of a range at most."""
 
 
-class Purged(NamedTuple):
-    """How many messages, and of which lines."""
+def clear_cursor(store: Store, queue: str, subscription: str | None) -> int:
+    """Put what no consumer has out of reach, and forget the ids; gives how many messages that were.
 
-    messages: int
-    lines: tuple[int, ...]
-
-
-def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
-    """Put what no consumer has out of reach, and forget the ids.
+    They become settled messages whose retention is over, so that a purge that is killed before it has deleted them leaves
+    nothing that is unaccounted for.
 
     Raises:
         QueueError: There is no such queue or subscription.
     """
     connection = store.connection
     lines = connection.execute(
-        "SELECT id, tail - cursor, subscription FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
+        "SELECT id, tail, cursor FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
         (queue, subscription),
     ).fetchall()
     require_queue(connection, queue)
     if not lines:
         raise QueueError(queue, f"has no subscription {subscription!r}")
     messages = 0
-    for line, fresh, _ in lines:
-        [held] = connection.execute(
-            "SELECT coalesce(sum(high - low + 1), 0) FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)",
-            (line, store.now_ns),
-        ).fetchone()
+    for line, tail, cursor in lines:
+        free = connection.execute(
+            "SELECT low, high FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns)
+        ).fetchall()
+        held = sum(high - low + 1 for low, high in free)
         connection.execute("DELETE FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns))
-        connection.execute("DELETE FROM settled WHERE low >> ? = ?", (LINE_SHIFT, line))
+        connection.execute("UPDATE settled SET at = 0 WHERE low >> ? = ?", (LINE_SHIFT, line))
+        _let_go(store, line, [*free, ((line << LINE_SHIFT) + cursor + 1, (line << LINE_SHIFT) + tail)])
         connection.execute("DELETE FROM seen WHERE line = ?", (line,))
         connection.execute("DELETE FROM quarantine WHERE line = ?", (line,))
         connection.execute("UPDATE line SET cursor = tail, held = held - ?, quarantined = 0 WHERE id = ?", (held, line))
-        messages += fresh + held
-    return Purged(messages, tuple(line for line, _, _ in lines))
+        messages += tail - cursor + held
+    return messages
 
 
-def delete_unreachable(store: Store, lines: tuple[int, ...]) -> bool:
-    """Delete some rows at or before the cursors that nothing refers to any more; whether there may be others."""
+def _let_go(store: Store, line: int, ranges: list[tuple[int, int]]) -> None:
+    """Note messages as settled long ago, as far as there are rows."""
+    [newest] = store.connection.execute(
+        "SELECT coalesce(max(seq), 0) FROM message WHERE seq BETWEEN ? AND ?",
+        (line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1),
+    ).fetchone()
+    parts = [part for low, high in ranges for part in _parts(low, min(high, newest))]
+    insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, at) VALUES ", parts)
+
+
+def _parts(low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    for first in range(low, high + 1, _LENGTH):
+        yield first, min(first + _LENGTH - 1, high), 0
+
+
+def delete_purged(store: Store) -> bool:
+    """Delete some of the rows that purges have let go; whether there may be others."""
     connection = store.connection
-    deleted = 0
-    for line in lines:
-        deleted += connection.execute(
-            "DELETE FROM message WHERE seq IN (SELECT seq FROM message AS m JOIN line AS l ON l.id = ?1 "
-            "WHERE seq BETWEEN (?1 << ?2) AND (?1 << ?2) + l.cursor "
-            "AND NOT EXISTS (SELECT 1 FROM hold WHERE low = (SELECT max(low) FROM hold WHERE low <= seq) AND high >= seq) "
-            "AND NOT EXISTS (SELECT 1 FROM settled WHERE low = (SELECT max(low) FROM settled WHERE low <= seq) "
-            "AND high >= seq) LIMIT ?3)",
-            (line, LINE_SHIFT, _ROWS),
-        ).rowcount
-        if deleted >= _ROWS:
-            break
-    return deleted >= _ROWS
+    ranges = connection.execute("SELECT low, high FROM settled WHERE at = 0 LIMIT ?", (_RANGES,)).fetchall()
+    for low, high in ranges:
+        connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))
+        connection.execute("DELETE FROM settled WHERE low = ?", (low,))
+    return len(ranges) == _RANGES

@@ -7,6 +7,9 @@ cursor is settled unless a *hold* covers it: a range of sequence numbers that a 
 `due` is when the lease ends), or that waits to be handed out again (`token` 0, `due` is when it may be). Handing out
 a batch is one row, and so is settling it: what is paid per message is one insert, one read and one delete.
 
+Settling deletes a message's row, or notes it in `settled` if it is kept for a while; so does purging, with time 0, until
+the row is deleted. So a row that neither the cursor, a hold nor `settled` accounts for means that one of them is wrong.
+
 Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message.
 """
 

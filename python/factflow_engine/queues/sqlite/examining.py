@@ -1,0 +1,159 @@
+"""One line of a file, looked at row by row: what is wrong with it, what it should be, and making it so.
+
+Apart from `fsck` because that is about the whole file. A row that is there is a message that was not settled, unless
+`settled` has it: settling deletes, in the same transaction. So what nothing refers to is handed out again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from factflow_engine.errors import CodecError
+from factflow_engine.frames import Frame
+from factflow_engine.queues.sqlite.claiming import INSERT_HOLDS, quarantine
+from factflow_engine.queues.sqlite.holds import Cover, Hold, join, minus
+from factflow_engine.queues.sqlite.lines import Line
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.statements import insert_rows
+from factflow_engine.queues.sqlite.store import Store
+
+_MOST: Final = (1 << LINE_SHIFT) - 1
+"""The greatest number of a message."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Examined:
+    """A line, looked at.
+
+    Attributes:
+        line: Its row, as it should be.
+        name: For people.
+        holds: As they should be: within the log, not overlapping, only messages that can be read.
+        broken: Sequence numbers of messages that are there and cannot be read, with the reason.
+        missing: Ranges of messages that should be there.
+        texts: What is wrong, in words.
+    """
+
+    line: Line
+    name: str
+    holds: Sequence[Hold] = ()
+    broken: dict[int, str] = field(default_factory=dict)
+    missing: Sequence[tuple[int, int]] = ()
+    texts: list[str] = field(default_factory=list)
+
+
+def examine(store: Store, line: Line, name: str) -> Examined:
+    """Look at a line and all that is its own; reads every row."""
+    examined = Examined(line=line, name=name)
+    tail, cursor = _log(store, examined)
+    ranges = _within_log(store, examined, line.base + cursor)
+    fresh = Hold(line.base + cursor + 1, line.base + tail, line.id, 0, 0, 0)
+    stray = _look_at_messages(store, examined, [*ranges, fresh] if fresh.size else ranges)
+    lost = sorted([*((seq, seq) for seq in examined.broken), *examined.missing])
+    holds = minus(ranges, lost)
+    if tail != line.tail or (lost and lost[-1][1] >= fresh.low):
+        holds += minus([fresh], lost)
+        cursor = tail
+    examined.holds = join([*holds, *(Hold(low, high, line.id, 0, 0, 0) for low, high in stray)])
+    held = sum(hold.size for hold in ranges)
+    if held != line.held:
+        examined.texts.append(f"it counts {line.held} messages handed out or given back, there are {held}")
+    examined.line = line._replace(tail=tail, cursor=cursor, held=sum(hold.size for hold in examined.holds))
+    return examined
+
+
+def _log(store: Store, examined: Examined) -> tuple[int, int]:
+    """The right tail and cursor."""
+    line = examined.line
+    [newest] = store.connection.execute(
+        "SELECT coalesce(max(seq), ?1) - ?1 FROM message WHERE seq BETWEEN ?1 AND ?2", (line.base, line.base + _MOST)
+    ).fetchone()
+    tail = line.tail
+    if not newest <= tail <= _MOST:
+        tail = max(newest, min(line.cursor, _MOST)) if tail > _MOST else newest
+        examined.texts.append(f"its newest message is number {newest}, it counts {line.tail}")
+    cursor = min(max(line.cursor, 0), tail)
+    if cursor != line.cursor:
+        examined.texts.append(f"its cursor {line.cursor} is not within its log, 0-{tail}")
+    return tail, cursor
+
+
+def _within_log(store: Store, examined: Examined, last: int) -> list[Hold]:
+    """The holds, cut to the log and to each other."""
+    line = examined.line
+    right: list[Hold] = []
+    for row in store.connection.execute(
+        "SELECT low, high, line, due, token, attempts FROM hold WHERE low BETWEEN ? AND ? ORDER BY low",
+        (line.base, line.base + _MOST),
+    ):
+        hold = Hold(*row)
+        low = max(hold.low, line.base + 1, right[-1].high + 1 if right else 0)
+        cut = hold._replace(low=low, high=min(hold.high, last), line=line.id)
+        if cut != hold:
+            examined.texts.append(
+                f"the range {hold.low - line.base}-{hold.high - line.base} overlaps another, or the log's end"
+            )
+        if cut.size > 0:
+            right.append(cut)
+    return right
+
+
+def _look_at_messages(store: Store, examined: Examined, expected: Sequence[Hold]) -> Sequence[tuple[int, int]]:
+    """Read every row of the line, and sort out what is wrong; gives the ranges of those that nothing refers to."""
+    line = examined.line
+    stray: list[tuple[int, int]] = []
+    awaited = Cover((hold.low, hold.high) for hold in expected)
+    kept = Cover(
+        store.connection.execute(
+            "SELECT low, high FROM settled WHERE low >> ? = ? ORDER BY low", (LINE_SHIFT, line.id)
+        ).fetchall()
+    )
+    for seq, frame in store.connection.execute(
+        "SELECT seq, frame FROM message WHERE seq BETWEEN ? AND ? ORDER BY seq", (line.base, line.base + _MOST)
+    ):
+        referred = awaited.takes(seq)
+        if not referred and kept.takes(seq):
+            continue
+        try:
+            Frame.decode(frame)
+        except (CodecError, TypeError) as error:
+            examined.broken[seq] = str(error)
+        else:
+            if stray and not referred and stray[-1][1] + 1 == seq:
+                stray[-1] = (stray[-1][0], seq)
+            elif not referred:
+                stray.append((seq, seq))
+    examined.missing = awaited.finish()
+    for seq, problem in examined.broken.items():
+        examined.texts.append(f"message number {seq - line.base} cannot be read: {problem}")
+    if examined.missing:
+        examined.texts.append(_counted(examined.missing, line, "missing"))
+    if stray:
+        examined.texts.append(_counted(stray, line, "neither waiting, handed out nor settled"))
+    return stray
+
+
+def _counted(ranges: Sequence[tuple[int, int]], line: Line, what: str) -> str:
+    count = sum(high - low + 1 for low, high in ranges)
+    return f"{count} messages are {what}, the first is number {ranges[0][0] - line.base}"
+
+
+def mend(store: Store, examined: Examined) -> None:
+    """Make a line what it should be, in the transaction under way."""
+    connection, line = store.connection, examined.line
+    for seq, problem in examined.broken.items():
+        quarantine(store, line.id, seq, problem)
+    for low, high in examined.missing:
+        count = high - low + 1
+        problem = "its row is missing" if count == 1 else f"the rows of {count} messages are missing, from this one on"
+        connection.execute(
+            "INSERT OR IGNORE INTO quarantine(seq, line, at, error) VALUES (?, ?, ?, ?)",
+            (low, line.id, store.now_ns // 1_000_000_000, problem),
+        )
+    connection.execute("DELETE FROM hold WHERE low BETWEEN ? AND ?", (line.base, line.base + _MOST))
+    insert_rows(connection, INSERT_HOLDS, examined.holds)
+    connection.execute(
+        "UPDATE line SET tail = ?, cursor = ?, held = ?, "
+        "quarantined = (SELECT count(*) FROM quarantine WHERE line = line.id) WHERE id = ?",
+        (line.tail, line.cursor, line.held, line.id),
+    )

@@ -1,0 +1,179 @@
+"""Damage to a queue's file: that it is found, and that mending it throws away nothing that can be read."""
+
+import sqlite3
+import tracemalloc
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factflow_engine.queues.sqlite.holds import Cover, Hold, minus
+from factflow_engine.queues.sqlite.purging import clear_cursor
+from factflow_engine.queues.sqlite.statements import runs_of
+from factflow_engine.queues.sqlite.store import Call
+from factflow_protocols import Nack
+from support.sqlite_queues import message, simulated, values
+
+QUEUE = "/queue/q"
+
+
+async def make(path, *, messages=10, settled=1, delayed=2, **options):
+    """A queue whose first messages were settled, whose next were given back for some seconds, and whose rest waits."""
+    queue = simulated(path, **options)
+    await queue.publish_batch(QUEUE, [message(number) for number in range(messages)])
+    async with queue.subscribe(QUEUE, "s", 1000) as subscription:
+        if settled + delayed:
+            deliveries = await subscription.receive(settled + delayed)
+            nacks = [Nack(each, delay_seconds=5) for each in deliveries[settled:]]
+            await subscription.settle(deliveries[:settled], nacks)
+    await queue.stop()
+
+
+def execute(path, *statements):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def ask(path, statement):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+async def texts(path, **options):
+    """What check says."""
+    queue = simulated(path, **options)
+    found = [problem.text for problem in await queue.administration.check()]
+    await queue.stop()
+    return found
+
+
+async def mend(path, **options):
+    """What repair says; nothing that it could mend is left afterwards."""
+    queue = simulated(path, **options)
+    mended = [problem.text for problem in await queue.administration.repair()]
+    assert [problem for problem in await queue.administration.check() if problem.mendable] == []
+    await queue.stop()
+    return mended
+
+
+async def drain(path, **options):
+    """Everything that is handed out, in order."""
+    queue, drained = simulated(path, **options), []
+    async with queue.subscribe(QUEUE, "s", 1000) as subscription:
+        while deliveries := await subscription.receive(1000):
+            drained += values(deliveries)
+            await subscription.settle(deliveries)
+            if await subscription.depth() == 0:
+                break
+    await queue.stop()
+    return drained
+
+
+RANGES = st.sets(st.integers(1, 40)).map(lambda numbers: runs_of(sorted(numbers)))
+
+
+@given(RANGES, RANGES)
+def test_taking_ranges_from_holds_leaves_the_rest(held, taken):
+    left = minus([Hold(low, high, 1, 5, 7, low) for low, high in held], taken)
+    assert numbers((hold.low, hold.high) for hold in left) == sorted({*numbers(held)} - {*numbers(taken)})
+    assert all(any(low <= hold.low <= high and hold.attempts == low for low, high in held) for hold in left)
+
+
+@given(RANGES, st.sets(st.integers(1, 40)))
+def test_a_cover_knows_what_it_covers_and_what_was_passed_over(ranges, asked):
+    cover = Cover(ranges)
+    assert [number for number in sorted(asked) if cover.takes(number)] == sorted({*numbers(ranges)} & asked)
+    assert numbers(cover.finish()) == sorted({*numbers(ranges)} - asked)
+
+
+def numbers(ranges):
+    return [number for low, high in ranges for number in range(low, high + 1)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE line SET cursor = cursor + 1048576",
+        "UPDATE line SET cursor = cursor + 3",
+        "UPDATE line SET cursor = -5",
+        "DELETE FROM hold",
+        "UPDATE hold SET high = low",
+        "UPDATE line SET tail = 3",
+        "UPDATE line SET tail = 5, cursor = 5",
+        "UPDATE line SET tail = -1",
+    ],
+)
+async def test_no_message_is_lost_by_mending_a_wrong_number(autojump_clock, tmp_path, damage):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, damage)
+    assert await texts(path)
+    assert await mend(path)
+    assert sorted(await drain(path)) == list(range(1, 10))
+
+
+async def test_what_nothing_refers_to_and_cannot_be_read_is_quarantined(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "DELETE FROM hold", "UPDATE message SET frame = x'00' WHERE seq & 1023 = 2")
+    assert await mend(path)
+    assert await drain(path) == [2, *range(3, 10)]
+    assert ask(path, "SELECT seq & 1023, frame FROM quarantine") == [(2, b"\0")]
+
+
+async def test_mending_keeps_what_was_quarantined_before(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, settled=0, delayed=0)
+    execute(path, "UPDATE message SET frame = x'00' WHERE seq & 1023 = 1")
+    assert await mend(path)
+    execute(path, "UPDATE line SET cursor = 0")
+    assert await mend(path)
+    assert ask(path, "SELECT seq & 1023, frame FROM quarantine") == [(1, b"\0")]
+    assert await drain(path) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("excess", [1 << 24, 1 << 43, 1 << 60])
+async def test_a_tail_that_is_far_too_large_costs_no_more_than_the_rows_there_are(autojump_clock, tmp_path, excess):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, f"UPDATE line SET tail = tail + {excess}")
+    tracemalloc.start()
+    try:
+        assert await texts(path)
+        assert await mend(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert sorted(await drain(path)) == list(range(1, 10))
+    assert ask(path, "SELECT count(*) <= 1 FROM quarantine") == [(1,)]
+
+
+async def test_missing_rows_are_counted_and_passed_over(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "DELETE FROM message WHERE seq & 1023 IN (3, 6, 7)")
+    assert await texts(path) == ["3 messages are missing, the first is number 3"]
+    assert await mend(path)
+    assert await drain(path) == [3, 4, *range(7, 10), 1]
+    [one, two] = await texts(path)
+    assert "its row is missing" in one
+    assert "the rows of 2 messages are missing, from this one on" in two
+
+
+async def test_what_a_purge_left_undone_when_it_was_killed_is_no_damage(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=20_000)
+    queue = simulated(path)
+    await queue._writer.submit(Call(lambda store: clear_cursor(store, QUEUE, None)))
+    await queue.stop()
+    assert len(ask(path, "SELECT seq FROM message")) > 0
+    assert await texts(path) == []
+    assert await mend(path) == []
+    queue = simulated(path)
+    for number in range(2):  # whoever writes next goes on with it
+        await queue.publish(QUEUE, message(number))
+    await queue.stop()
+    assert len(ask(path, "SELECT seq FROM message")) == 2
+    assert await drain(path) == [0, 1]
