@@ -99,6 +99,20 @@ def test_a_file_of_another_program_is_left_alone(factflow: Callable[..., Any], f
     assert "not a usable SQLite file" in factflow("queue", "stats", url).err
 
 
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 99])
+@pytest.mark.parametrize("command", [("queue", "stats"), ("queue", "fsck"), ("queue", "fsck", "--repair")])
+def test_a_file_that_holds_no_queue_is_refused_and_not_written_to(
+    factflow: Callable[..., Any], file: tuple[Path, str], command: tuple[str, ...], content: bytes
+) -> None:
+    path, url = file
+    path.write_bytes(content)
+    said = factflow(*command, url)
+    assert said.status == 2
+    assert "no queue's file" in said.err
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_purge_asks_deletes_and_forgets(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
     path, url = file
     fill(path, *map(message, range(5)))

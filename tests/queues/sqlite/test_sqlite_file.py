@@ -92,6 +92,19 @@ async def test_what_is_no_file_is_refused_by_name(make, tmp_path):
     await queue.stop()
 
 
+@pytest.mark.parametrize("size", [1, 99])
+async def test_what_is_too_short_for_an_sqlite_file_is_not_overwritten(tmp_path, size):
+    path = tmp_path / "q.db"
+    path.write_bytes(b"x" * size)
+    queue = SqliteQueue(settings(path))
+    with pytest.raises(QueueFileError, match="no queue's file"):
+        await queue.publish(QUEUE, message(1))
+    assert path.read_bytes() == b"x" * size
+    path.write_bytes(b"")  # as `mktemp` makes it
+    assert await queue.publish(QUEUE, message(1)) is MessageStatus.ACCEPTED
+    await queue.stop()
+
+
 async def test_a_file_of_a_later_version_is_refused(tmp_path):
     queue = SqliteQueue(settings(tmp_path / "q.db"))
     await queue.publish(QUEUE, message(1))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factflow_engine.queues.sqlite import QueueFileError
 from factflow_engine.queues.sqlite.holds import Cover, Hold, minus
 from factflow_engine.queues.sqlite.purging import clear_cursor
 from factflow_engine.queues.sqlite.statements import runs_of
@@ -177,3 +178,36 @@ async def test_what_a_purge_left_undone_when_it_was_killed_is_no_damage(autojump
     await queue.stop()
     assert len(ask(path, "SELECT seq FROM message")) == 2
     assert await drain(path) == [0, 1]
+
+
+def damage(path, page):
+    """Overwrite a page of the file."""
+    content = bytearray(path.read_bytes())
+    content[page * 8192 : (page + 1) * 8192] = bytes([0xA5]) * 8192
+    path.write_bytes(content)
+
+
+async def test_damaged_pages_are_reported_with_what_can_be_done(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=500)
+    pages = path.stat().st_size // 8192
+    whole = path.read_bytes()
+    found = 0
+    for page in range(1, pages):
+        path.write_bytes(whole)
+        damage(path, page)
+        said = await texts(path)
+        found += bool(said)
+        assert not said or ".recover" in said[-1]
+        assert len(await mend(path)) == 0, "what the pages say is not to be trusted"
+    assert found == pages - 1
+
+
+async def test_a_truncated_file_says_how_to_save_what_is_left(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=500)
+    path.write_bytes(path.read_bytes()[:-20_000])
+    queue = simulated(path)
+    with pytest.raises(QueueFileError, match=r"is damaged.*\.recover"):
+        await queue.administration.check()
+    await queue.stop()

@@ -12,7 +12,7 @@ import trio
 
 from factflow_engine.queues.dead_letters import Requeued
 from factflow_engine.queues.sqlite.browsing import Stored, browse, find
-from factflow_engine.queues.sqlite.fsck import Problem, check, repair
+from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import clear_cursor, delete_purged
 from factflow_engine.queues.sqlite.requeueing import requeue
@@ -91,7 +91,12 @@ class SqliteAdministration:
         return await self._writer.submit(Look(check))
 
     async def repair(self) -> Sequence[Problem]:
-        """Mend what can be mended, in one transaction, and say what it was."""
+        """Mend what can be mended, in one transaction, and say what it was.
+
+        Nothing in a file whose pages are damaged: what they say is not to be trusted.
+        """
+        if await self._writer.submit(Look(damage)):
+            return []
         return await self._writer.submit(Call(repair))
 
 

@@ -1,7 +1,8 @@
 """Checking a file against what `schema` promises, and mending it.
 
-Nothing that can still be read is thrown away: damaged rows go to quarantine, what nothing refers to is handed
-out again, and what the counts got wrong is counted again. A file whose pages are damaged is SQLite's to recover (`sqlite3 file .recover`), and the report says so.
+Nothing that can still be read is thrown away: damaged rows go to quarantine, what nothing refers to is handed out
+again, and what the counts got wrong is counted again. A file whose pages are damaged is SQLite's to recover, and the
+report says so.
 """
 
 import sqlite3
@@ -11,7 +12,7 @@ from typing import Final
 
 from factflow_engine.queues.sqlite.examining import Examined, examine, mend
 from factflow_engine.queues.sqlite.lines import Line
-from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
 from factflow_engine.queues.sqlite.store import Store
 
 _REPORTED: Final = 20
@@ -41,13 +42,7 @@ def check(store: Store) -> list[Problem]:
 
 def _problems(store: Store) -> list[Problem]:
     connection = store.connection
-    said = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
-    problems = [
-        Problem(queue="", text=f"SQLite: {text}; recover what can be with `sqlite3 FILE .recover`", mendable=False)
-        for text in said
-        if text != "ok"
-    ]
-    if problems:
+    if problems := damage(store):
         return problems
     for examined in _examine_all(store):
         problems += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
@@ -65,7 +60,10 @@ def _problems(store: Store) -> list[Problem]:
 
 
 def repair(store: Store) -> list[Problem]:
-    """Mend what `check` calls mendable, in the transaction under way, and say what it was."""
+    """Mend what `check` calls mendable, in the transaction under way, and say what it was.
+
+    Not to be asked for if the file's pages are damaged (`damage`).
+    """
     connection = store.connection
     mended = []
     for examined in list(_examine_all(store)):
@@ -82,6 +80,20 @@ def repair(store: Store) -> list[Problem]:
         mended.append(Problem(queue="", text=f"{count} messages belong to no queue (number {line})", mendable=True))
     connection.execute("DELETE FROM hold WHERE line NOT IN (SELECT id FROM line)")
     return mended
+
+
+def damage(store: Store) -> list[Problem]:
+    """What SQLite finds wrong with the pages; whatever they say is not to be trusted then."""
+    try:
+        said = [str(text) for (text,) in store.connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        said = [str(error)]
+    if said == ["ok"]:
+        return []
+    said[-1] += f"; {RECOVERY}"
+    return [Problem(queue="", text=f"SQLite: {text}", mendable=False) for text in said]
 
 
 def _homeless(connection: sqlite3.Connection) -> list[tuple[int, int]]:

@@ -17,6 +17,9 @@ from factflow_protocols import FactflowError, QueueError
 
 SCHEME: Final = "sqlite://"
 
+_HEADER_BYTES: Final = 100
+"""What every SQLite file begins with that is not empty."""
+
 
 class QueueUrlError(FactflowError, ValueError):
     """Whoever wrote the URL of a queue provider must change it.
@@ -93,10 +96,10 @@ def check_path(path: Path) -> None:
     """Refuse what cannot be a queue's file, before SQLite touches it. Nothing is created.
 
     Raises:
-        QueueFileError: The folder does not exist, or something that is not a regular file is in the way.
+        QueueFileError: The folder does not exist, or something is in the way that is not a regular file, or too short.
     """
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise QueueFileError(
@@ -105,10 +108,14 @@ def check_path(path: Path) -> None:
         return
     except OSError as error:
         raise QueueFileError(path, f"cannot be looked at: {error.strerror}") from error
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(found.st_mode):
         raise QueueFileError(path, f"is a folder; name a file in it, such as {str(path / 'queue.db')!r}")
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         raise QueueFileError(path, "is not a regular file; name one, or a path where none is yet")
+    if 0 < found.st_size < _HEADER_BYTES:  # SQLite would take it for an empty one
+        raise QueueFileError(
+            path, f"is no queue's file: it has {found.st_size} bytes of something else; name another path"
+        )
 
 
 def _is_utf8(quoted: str) -> bool:

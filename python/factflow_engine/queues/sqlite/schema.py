@@ -31,6 +31,12 @@ VERSION: Final = 1
 LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
 
+RECOVERY: Final = (
+    "stop what uses it, recover what can be into a new file (`sqlite3 FILE .recover | sqlite3 NEW`), put that in its place "
+    "and run `factflow queue fsck --repair` on it"
+)
+"""What can be done about damaged pages."""
+
 _SWITCHES: Final = 100
 """Attempts to switch a new file to write-ahead logging while other processes do the same."""
 
@@ -70,7 +76,7 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
 
     Args:
         settings: Where, and how durable.
-        create: Whether a file that is not there is made.
+        create: Whether a file that is not there, or empty, is made one.
 
     Raises:
         QueueFileError: It cannot be opened, is not a queue's, or of another version.
@@ -91,23 +97,27 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
     except sqlite3.Error as error:
         raise QueueFileError(path, f"cannot be opened: {error}") from error
     try:
-        _prepare(connection, settings)
+        _prepare(connection, settings, create=create)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create: bool) -> None:
     path = settings.path
     try:
         with _transaction(connection, "DEFERRED"):
             fresh = _is_fresh(connection, path)
+        if fresh and not create:
+            raise QueueFileError(path, "is empty, and no queue's file; name the one that the pipelines use")
         connection.execute("PRAGMA page_size = 8192")  # of use to a new file only
         mode = _write_ahead(connection)
     except sqlite3.DatabaseError as error:
         if is_busy(error):
             raise
+        if is_damage(error):
+            raise QueueFileError(path, f"is damaged ({error}); {RECOVERY}") from error
         raise QueueFileError(path, f"is not a usable SQLite file: {error}") from error
     if mode != "wal":
         raise QueueFileError(path, f"cannot write ahead here (journal mode {mode!r}); name a file on a local disk")
@@ -189,3 +199,9 @@ def is_busy(error: BaseException) -> bool:
     """Whether SQLite gave up waiting for another process."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite found the file's pages damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_CORRUPT
