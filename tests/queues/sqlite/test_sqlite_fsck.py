@@ -5,6 +5,7 @@ import tracemalloc
 from contextlib import closing
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,3 +212,95 @@ async def test_a_truncated_file_says_how_to_save_what_is_left(autojump_clock, tm
     with pytest.raises(QueueFileError, match=r"is damaged.*\.recover"):
         await queue.administration.check()
     await queue.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "UPDATE message SET message_id = x'00' WHERE seq & 1023 = 5",
+            "1 messages have another id than their frames, the first is number 5",
+        ),
+        ("UPDATE hold SET due = 7258118400000000000", "2 messages are not due for more than ten years"),
+        ("UPDATE line SET quarantined = 5", "it counts 5 messages in quarantine, there are 0"),
+        ("UPDATE hold SET token = (SELECT token + 1 FROM line)", "its newest lease is number"),
+        ("UPDATE hold SET token = 9223372036854775807", "2 messages have a lease of a number that there cannot be"),
+        ("UPDATE hold SET token = -1", "2 messages have a lease of a number that there cannot be"),
+        ("DROP INDEX hold_by_due", "the index hold_by_due is missing"),
+        ("DROP TABLE seen", "the table seen is missing"),
+        (
+            "INSERT INTO hold VALUES (9 << 44, (9 << 44) + 4, 9, 0, 0, 0)",
+            "5 messages handed out or given back belong to no queue",
+        ),
+        (
+            "INSERT INTO hold VALUES (9 << 44, (9 << 44) + 4, 1, 0, 0, 0)",
+            "5 messages handed out or given back belong to no queue",
+        ),
+        ("INSERT INTO settled VALUES (9 << 44, (9 << 44) + 4, 1)", "5 settled messages belong to no queue"),
+    ],
+)
+async def test_what_contradicts_itself_is_found_and_mended(autojump_clock, tmp_path, change, said):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, change)
+    [found] = await texts(path)
+    assert said in found
+    assert await mend(path) == [found]
+    assert await texts(path) == []
+    assert sorted(await drain(path)) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("low", [2, 3, 5])
+async def test_messages_noted_as_settled_that_are_not_outlive_the_retention(autojump_clock, tmp_path, low):
+    path = tmp_path / "q.db"
+    await make(path, messages=10, settled=1, delayed=2, retention_seconds=60)
+    execute(path, f"INSERT INTO settled SELECT (id << 44) + {low}, (id << 44) + 9, 1 FROM line")
+    [found] = await texts(path, retention_seconds=60)
+    assert f"are noted as settled and are not, the first is number {low}" in found
+    assert await mend(path, retention_seconds=60) == [found]
+    queue = simulated(path, retention_seconds=60)
+    await trio.sleep(100)
+    await queue.publish(QUEUE, message(10))
+    await queue.stop()
+    assert sorted(await drain(path)) == list(range(1, 11))
+
+
+async def test_a_lease_goes_on_when_the_count_of_leases_is_mended(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    queue = simulated(path)
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    async with queue.subscribe(QUEUE, "s", 5) as subscription:
+        deliveries = await subscription.receive(1)
+        execute(path, "UPDATE line SET token = 5")
+        assert await queue.administration.repair()
+        await subscription.settle(deliveries)
+        assert await subscription.depth() == 1
+        [other] = await subscription.receive(1)
+        assert other.token > deliveries[0].token
+    await queue.stop()
+
+
+async def test_a_trigger_is_named_and_left_to_whoever_made_it(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "CREATE TRIGGER eats AFTER INSERT ON message BEGIN DELETE FROM message WHERE seq = new.seq; END")
+    [found] = await texts(path)
+    assert "the trigger eats" in found
+    assert await mend(path) == []
+    assert await texts(path) == [found]
+
+
+async def test_a_table_of_another_shape_is_named_and_nothing_is_mended(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "DROP TABLE quarantine", "CREATE TABLE quarantine(seq)", "UPDATE line SET held = 7")
+    [found] = await texts(path)
+    assert "the table quarantine is not as this engine makes it" in found
+    assert await mend(path) == []
+
+
+async def test_other_tables_and_statistics_of_sqlite_are_no_problem(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "CREATE TABLE lost_and_found(x)", "CREATE INDEX mine ON message(message_id)", "ANALYZE")
+    assert await texts(path) == []

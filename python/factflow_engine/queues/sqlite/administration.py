@@ -93,7 +93,7 @@ class SqliteAdministration:
     async def repair(self) -> Sequence[Problem]:
         """Mend what can be mended, in one transaction, and say what it was.
 
-        Nothing in a file whose pages are damaged: what they say is not to be trusted.
+        Nothing where pages are damaged, or tables of another shape: what they say is not to be trusted.
         """
         if await self._writer.submit(Look(damage)):
             return []

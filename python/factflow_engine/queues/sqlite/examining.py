@@ -11,14 +11,23 @@ from typing import Final
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite.claiming import INSERT_HOLDS, quarantine
-from factflow_engine.queues.sqlite.holds import Cover, Hold, join, minus
+from factflow_engine.queues.sqlite.holds import Cover, Hold, Kept, join, minus
 from factflow_engine.queues.sqlite.lines import Line
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
-from factflow_engine.queues.sqlite.statements import insert_rows
+from factflow_engine.queues.sqlite.statements import insert_rows, runs_of
 from factflow_engine.queues.sqlite.store import Store
 
 _MOST: Final = (1 << LINE_SHIFT) - 1
 """The greatest number of a message."""
+
+_LAST: Final = (1 << 63) - 1
+"""The greatest sequence number of any line."""
+
+_LEASES: Final = 1 << 62
+"""Above all numbers of leases, which are counted up from the time in nanoseconds when the line was made."""
+
+_LONGEST_DELAY_NS: Final = 10 * 365 * 86_400 * 1_000_000_000
+"""Nobody means to wait longer than that."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +40,8 @@ class Examined:
         holds: As they should be: within the log, not overlapping, only messages that can be read.
         broken: Sequence numbers of messages that are there and cannot be read, with the reason.
         missing: Ranges of messages that should be there.
+        renamed: Sequence numbers of messages whose row has another id than they, with theirs.
+        kept: The ranges of settled messages, as they should be; None if they are.
         texts: What is wrong, in words.
     """
 
@@ -39,6 +50,8 @@ class Examined:
     holds: Sequence[Hold] = ()
     broken: dict[int, str] = field(default_factory=dict)
     missing: Sequence[tuple[int, int]] = ()
+    renamed: dict[int, bytes] = field(default_factory=dict)
+    kept: Sequence[Kept] | None = None
     texts: list[str] = field(default_factory=list)
 
 
@@ -46,9 +59,10 @@ def examine(store: Store, line: Line, name: str) -> Examined:
     """Look at a line and all that is its own; reads every row."""
     examined = Examined(line=line, name=name)
     tail, cursor = _log(store, examined)
-    ranges = _within_log(store, examined, line.base + cursor)
+    ranges = _with_fates(store, examined, _within_log(store, examined, line.base + cursor))
     fresh = Hold(line.base + cursor + 1, line.base + tail, line.id, 0, 0, 0)
-    stray = _look_at_messages(store, examined, [*ranges, fresh] if fresh.size else ranges)
+    kept = _kept(store, examined, [*((hold.low, hold.high) for hold in ranges), (fresh.low, _LAST)])
+    stray = _look_at_messages(store, examined, [*ranges, fresh] if fresh.size else ranges, kept)
     lost = sorted([*((seq, seq) for seq in examined.broken), *examined.missing])
     holds = minus(ranges, lost)
     if tail != line.tail or (lost and lost[-1][1] >= fresh.low):
@@ -58,7 +72,7 @@ def examine(store: Store, line: Line, name: str) -> Examined:
     held = sum(hold.size for hold in ranges)
     if held != line.held:
         examined.texts.append(f"it counts {line.held} messages handed out or given back, there are {held}")
-    examined.line = line._replace(tail=tail, cursor=cursor, held=sum(hold.size for hold in examined.holds))
+    examined.line = examined.line._replace(tail=tail, cursor=cursor, held=sum(hold.size for hold in examined.holds))
     return examined
 
 
@@ -98,27 +112,61 @@ def _within_log(store: Store, examined: Examined, last: int) -> list[Hold]:
     return right
 
 
-def _look_at_messages(store: Store, examined: Examined, expected: Sequence[Hold]) -> Sequence[tuple[int, int]]:
+def _with_fates(store: Store, examined: Examined, holds: Sequence[Hold]) -> list[Hold]:
+    """The holds, with leases and times that there can be."""
+    line, free = examined.line, {"due": 0, "token": 0}
+    leased = [hold if 0 <= hold.token < _LEASES else hold._replace(**free) for hold in holds]
+    if wrong := sum(one.size for one, other in zip(holds, leased, strict=True) if one != other):
+        examined.texts.append(f"{wrong} messages have a lease of a number that there cannot be")
+    latest = store.now_ns + _LONGEST_DELAY_NS
+    if late := sum(hold.size for hold in leased if hold.due > latest):
+        examined.texts.append(f"{late} messages are not due for more than ten years")
+    token = line.token if 0 <= line.token < _LEASES else store.now_ns
+    token = max([token, *(hold.token for hold in leased)])
+    if token != line.token:
+        examined.texts.append(f"its newest lease is number {token}, it counts {line.token}")
+        examined.line = line._replace(token=token)
+    return [hold if hold.due <= latest else hold._replace(**free) for hold in leased]
+
+
+def _kept(store: Store, examined: Examined, live: Sequence[tuple[int, int]]) -> Sequence[Kept]:
+    """The settled messages whose rows are kept, without those that are not settled."""
+    line = examined.line
+    kept: list[Kept] = []
+    for low, high, at in store.connection.execute(
+        "SELECT low, high, at FROM settled WHERE low BETWEEN ? AND ? ORDER BY low", (line.base, line.base + _MOST)
+    ):
+        kept.append(Kept(max(low, kept[-1].high + 1 if kept else 0), high, at))
+    right = minus(kept, live)
+    if wrong := minus(kept, [(each.low, each.high) for each in right]):
+        examined.kept = right
+        ranges = [(each.low, each.high) for each in wrong]
+        examined.texts.append(_counted(ranges, line, "are noted as settled and are not"))
+    return right
+
+
+def _look_at_messages(
+    store: Store, examined: Examined, expected: Sequence[Hold], settled: Sequence[Kept]
+) -> Sequence[tuple[int, int]]:
     """Read every row of the line, and sort out what is wrong; gives the ranges of those that nothing refers to."""
     line = examined.line
     stray: list[tuple[int, int]] = []
     awaited = Cover((hold.low, hold.high) for hold in expected)
-    kept = Cover(
-        store.connection.execute(
-            "SELECT low, high FROM settled WHERE low >> ? = ? ORDER BY low", (LINE_SHIFT, line.id)
-        ).fetchall()
-    )
-    for seq, frame in store.connection.execute(
-        "SELECT seq, frame FROM message WHERE seq BETWEEN ? AND ? ORDER BY seq", (line.base, line.base + _MOST)
+    kept = Cover((each.low, each.high) for each in settled)
+    for seq, message_id, frame in store.connection.execute(
+        "SELECT seq, message_id, frame FROM message WHERE seq BETWEEN ? AND ? ORDER BY seq",
+        (line.base, line.base + _MOST),
     ):
         referred = awaited.takes(seq)
         if not referred and kept.takes(seq):
             continue
         try:
-            Frame.decode(frame)
+            identity = Frame.decode(frame).message_id
         except (CodecError, TypeError) as error:
             examined.broken[seq] = str(error)
         else:
+            if identity != message_id:
+                examined.renamed[seq] = identity
             if stray and not referred and stray[-1][1] + 1 == seq:
                 stray[-1] = (stray[-1][0], seq)
             elif not referred:
@@ -127,15 +175,18 @@ def _look_at_messages(store: Store, examined: Examined, expected: Sequence[Hold]
     for seq, problem in examined.broken.items():
         examined.texts.append(f"message number {seq - line.base} cannot be read: {problem}")
     if examined.missing:
-        examined.texts.append(_counted(examined.missing, line, "missing"))
+        examined.texts.append(_counted(examined.missing, line, "are missing"))
+    if examined.renamed:
+        ranges = runs_of(examined.renamed)
+        examined.texts.append(_counted(ranges, line, "have another id than their frames"))
     if stray:
-        examined.texts.append(_counted(stray, line, "neither waiting, handed out nor settled"))
+        examined.texts.append(_counted(stray, line, "are neither waiting, handed out nor settled"))
     return stray
 
 
 def _counted(ranges: Sequence[tuple[int, int]], line: Line, what: str) -> str:
     count = sum(high - low + 1 for low, high in ranges)
-    return f"{count} messages are {what}, the first is number {ranges[0][0] - line.base}"
+    return f"{count} messages {what}, the first is number {ranges[0][0] - line.base}"
 
 
 def mend(store: Store, examined: Examined) -> None:
@@ -150,10 +201,15 @@ def mend(store: Store, examined: Examined) -> None:
             "INSERT OR IGNORE INTO quarantine(seq, line, at, error) VALUES (?, ?, ?, ?)",
             (low, line.id, store.now_ns // 1_000_000_000, problem),
         )
+    for seq, identity in examined.renamed.items():
+        connection.execute("UPDATE message SET message_id = ? WHERE seq = ?", (identity, seq))
+    if examined.kept is not None:
+        connection.execute("DELETE FROM settled WHERE low BETWEEN ? AND ?", (line.base, line.base + _MOST))
+        insert_rows(connection, "INSERT INTO settled(low, high, at) VALUES ", examined.kept)
     connection.execute("DELETE FROM hold WHERE low BETWEEN ? AND ?", (line.base, line.base + _MOST))
     insert_rows(connection, INSERT_HOLDS, examined.holds)
     connection.execute(
-        "UPDATE line SET tail = ?, cursor = ?, held = ?, "
+        "UPDATE line SET tail = ?, cursor = ?, held = ?, token = ?, "
         "quarantined = (SELECT count(*) FROM quarantine WHERE line = line.id) WHERE id = ?",
-        (line.tail, line.cursor, line.held, line.id),
+        (line.tail, line.cursor, line.held, line.token, line.id),
     )

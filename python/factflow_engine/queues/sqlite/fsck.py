@@ -12,8 +12,11 @@ from typing import Final
 
 from factflow_engine.queues.sqlite.examining import Examined, examine, mend
 from factflow_engine.queues.sqlite.lines import Line
-from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
+from factflow_engine.queues.sqlite.schema import RECOVERY, is_damage
+from factflow_engine.queues.sqlite.shape import Part, misshapen_parts, missing_parts, triggers
 from factflow_engine.queues.sqlite.store import Store
+
+_OF_NO_LINE: Final = ">> 44 NOT IN (SELECT id FROM line)"
 
 _REPORTED: Final = 20
 """Findings of SQLite's own that are passed on."""
@@ -44,12 +47,21 @@ def _problems(store: Store) -> list[Problem]:
     connection = store.connection
     if problems := damage(store):
         return problems
+    missing = missing_parts(connection)
+    problems = [_missing(part) for part in missing]
+    problems += [
+        Problem(
+            queue="",
+            text=f"the trigger {name} on the table {table} is not this engine's, and may change what is stored; drop it",
+            mendable=False,
+        )
+        for name, table in triggers(connection)
+    ]
+    if any(part.kind == "table" for part in missing):
+        return problems
     for examined in _examine_all(store):
         problems += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
-    problems += [
-        Problem(queue="", text=f"{count} messages belong to no queue (number {line})", mendable=True)
-        for line, count in _homeless(connection)
-    ]
+    problems += _homeless(connection)
     for queue, seq, message_id, error in connection.execute(
         "SELECT coalesce(l.queue, ''), q.seq, hex(q.message_id), q.error FROM quarantine AS q "
         "LEFT JOIN line AS l ON l.id = q.line ORDER BY q.seq"
@@ -62,28 +74,30 @@ def _problems(store: Store) -> list[Problem]:
 def repair(store: Store) -> list[Problem]:
     """Mend what `check` calls mendable, in the transaction under way, and say what it was.
 
-    Not to be asked for if the file's pages are damaged (`damage`).
+    Not to be asked for where there is `damage`.
     """
     connection = store.connection
     mended = []
+    for part in missing_parts(connection):
+        connection.execute(part.sql)
+        mended.append(_missing(part))
     for examined in list(_examine_all(store)):
         if examined.texts:
             mend(store, examined)
             mended += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
-    for line, count in _homeless(connection):
-        connection.execute(
-            "INSERT OR REPLACE INTO quarantine SELECT seq, ?1, message_id, ?2, 'belongs to no queue', frame "
-            "FROM message WHERE seq >> ?3 = ?1",
-            (line, store.now_ns // 1_000_000_000, LINE_SHIFT),
-        )
-        connection.execute("DELETE FROM message WHERE seq >> ? = ?", (LINE_SHIFT, line))
-        mended.append(Problem(queue="", text=f"{count} messages belong to no queue (number {line})", mendable=True))
-    connection.execute("DELETE FROM hold WHERE line NOT IN (SELECT id FROM line)")
+    mended += _homeless(connection)
+    connection.execute(
+        f"INSERT OR REPLACE INTO quarantine SELECT seq, 0, message_id, ?, 'belongs to no queue', frame FROM message WHERE seq {_OF_NO_LINE}",  # noqa: S608 - constant
+        (store.now_ns // 1_000_000_000,),
+    )
+    connection.execute(f"DELETE FROM message WHERE seq {_OF_NO_LINE}")  # noqa: S608 - constant
+    connection.execute(f"DELETE FROM hold WHERE low {_OF_NO_LINE}")  # noqa: S608 - constant
+    connection.execute(f"DELETE FROM settled WHERE low {_OF_NO_LINE}")  # noqa: S608 - constant
     return mended
 
 
 def damage(store: Store) -> list[Problem]:
-    """What SQLite finds wrong with the pages; whatever they say is not to be trusted then."""
+    """Why nothing more can be said of the file: its pages are damaged, or tables are not what they should be."""
     try:
         said = [str(text) for (text,) in store.connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
     except sqlite3.DatabaseError as error:
@@ -91,21 +105,47 @@ def damage(store: Store) -> list[Problem]:
             raise
         said = [str(error)]
     if said == ["ok"]:
-        return []
-    said[-1] += f"; {RECOVERY}"
-    return [Problem(queue="", text=f"SQLite: {text}", mendable=False) for text in said]
+        said = [
+            f"the {part.kind} {part.name} is not as this engine makes it" for part in misshapen_parts(store.connection)
+        ]
+    else:
+        said = [f"SQLite: {text}" for text in said]
+        said[-1] += f"; {RECOVERY}"
+    return [Problem(queue="", text=text, mendable=False) for text in said]
 
 
-def _homeless(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    return connection.execute(
-        "SELECT seq >> ? AS l, count(*) FROM message WHERE l NOT IN (SELECT id FROM line) GROUP BY l", (LINE_SHIFT,)
-    ).fetchall()
+def _missing(part: Part) -> Problem:
+    return Problem(queue="", text=f"the {part.kind} {part.name} is missing", mendable=True)
+
+
+def _homeless(connection: sqlite3.Connection) -> list[Problem]:
+    """What has the number of a line that is not there."""
+    found = []
+    for what, table, low, size in (
+        ("messages", "message", "seq", "1"),
+        ("messages handed out or given back", "hold", "low", "high - low + 1"),
+        ("settled messages", "settled", "low", "high - low + 1"),
+    ):
+        rows = connection.execute(
+            f"SELECT {low} >> 44 AS l, sum({size}) FROM {table} WHERE {low} {_OF_NO_LINE} GROUP BY l"  # noqa: S608 - constants
+        )
+        found += [
+            Problem(queue="", text=f"{count} {what} belong to no queue (number {line})", mendable=True)
+            for line, count in rows
+        ]
+    return found
 
 
 def _examine_all(store: Store) -> Iterator[Examined]:
+    quarantined = dict(store.connection.execute("SELECT line, count(*) FROM quarantine GROUP BY line"))
     rows = store.connection.execute(
-        "SELECT queue, subscription, id, tail, cursor, held, coalesce(capacity, ?), token FROM line ORDER BY id",
+        "SELECT queue, subscription, quarantined, id, tail, cursor, held, coalesce(capacity, ?), token FROM line ORDER BY id",
         (store.settings.capacity,),
     ).fetchall()
-    for queue, subscription, *row in rows:
-        yield examine(store, Line(*row), f"{queue} ({subscription})" if subscription else queue)
+    for queue, subscription, counted, *row in rows:
+        line = Line(*row)
+        examined = examine(store, line, f"{queue} ({subscription})" if subscription else queue)
+        there = quarantined.get(line.id, 0)
+        if there != counted:
+            examined.texts.append(f"it counts {counted} messages in quarantine, there are {there}")
+        yield examined

@@ -5,7 +5,7 @@ See `schema` for what a hold means. Apart from the statements so that splitting 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 _NO_RANGE: Final = (1 << 63, 1 << 63)
 """Beyond all sequence numbers."""
@@ -34,6 +34,23 @@ class Hold(NamedTuple):
     def size(self) -> int:
         """How many messages it covers."""
         return self.high - self.low + 1
+
+
+class Kept(NamedTuple):
+    """A range of settled messages whose rows are kept for a while; a row of the table.
+
+    Attributes:
+        low: First sequence number.
+        high: Last one.
+        at: When they were settled, in seconds of wall time.
+    """
+
+    low: int
+    high: int
+    at: int
+
+
+R = TypeVar("R", Hold, Kept)
 
 
 class Return(NamedTuple):
@@ -73,27 +90,27 @@ def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
     return left
 
 
-def minus(holds: Iterable[Hold], taken: Sequence[tuple[int, int]]) -> list[Hold]:
-    """What is left of holds, as `without` says it for one.
+def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
+    """What is left of ranges, as `without` says it for one hold.
 
     Args:
-        holds: Ascending, none overlapping another.
+        ranges: Ascending, none overlapping another.
         taken: Ranges of sequence numbers, ends included, ascending, none overlapping another.
     """
-    left = []
+    left: list[R] = []
     place = 0
-    for hold in holds:
-        low = hold.low
-        while place < len(taken) and taken[place][0] <= hold.high:
+    for each in ranges:
+        low = each.low
+        while place < len(taken) and taken[place][0] <= each.high:
             first, last = taken[place]
             if first > low:
-                left.append(hold._replace(low=low, high=first - 1))
+                left.append(each._replace(low=low, high=first - 1))
             low = max(low, last + 1)
-            if last > hold.high:
-                break  # it may reach into the next hold
+            if last > each.high:
+                break  # it may reach into the next one
             place += 1
-        if low <= hold.high:
-            left.append(hold._replace(low=low))
+        if low <= each.high:
+            left.append(each._replace(low=low))
     return left
 
 

@@ -42,7 +42,7 @@ _SWITCHES: Final = 100
 
 MAX_LINES: Final = (1 << (63 - LINE_SHIFT)) - 1
 
-_TABLES: Final = (
+TABLES: Final = (
     """CREATE TABLE line(
         id INTEGER PRIMARY KEY,
         queue TEXT NOT NULL,
@@ -177,7 +177,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables, unless another process was faster."""
     with _transaction(connection, "IMMEDIATE"):
         if _is_fresh(connection, path):
-            for statement in _TABLES:
+            for statement in TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
