@@ -12,9 +12,9 @@ from factflow_engine.queues.sqlite import SqliteQueue
 from support.sqlite_queues import message, settings
 
 
-def fill(path: Path, *frames: Frame, queue: str = "/queue/a") -> None:
+def fill(path: Path, *frames: Frame, queue: str = "/queue/a", **options: Any) -> None:
     async def publish() -> None:
-        provider = SqliteQueue(settings(path))
+        provider = SqliteQueue(settings(path, **options))
         result = await provider.publish_batch(queue, frames)
         assert not result.errors
         await provider.stop()
@@ -172,6 +172,20 @@ def test_an_id_must_name_one_message(
     answer = factflow("dlq", "show", url, "/queue/dlq", identity)
     assert answer.status == 2
     assert said in answer.err
+
+
+def test_messages_of_one_id_are_shown_and_put_back_by_it(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    for _ in range(2):
+        fill(path, dead(1), queue="/queue/dlq", dedup_seconds=0)
+    identity = dead(1).message_id.hex()
+    said = factflow("dlq", "show", url, "/queue/dlq", identity, "-o", "json")
+    assert (said.status, said.document["message_id"]) == (0, identity)
+    assert "2 messages have this id" in said.err
+    said = factflow("dlq", "requeue", url, "/queue/dlq", identity[:-2], identity)
+    assert said.out == "1 message put back, 1 put back before\n"
+    assert len(drain(path, "/queue/parse")) == 1
+    assert drain(path, "/queue/dlq") == []
 
 
 def test_what_a_stage_emitted_is_put_back_only_where_it_is_told_to(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from factflow_engine.cli.durable_queue import letter_of, one_of, url_argument, with_queue
+from factflow_engine.cli.durable_queue import letter_of, named, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
@@ -65,8 +65,9 @@ def requeue_command(
 async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence[str], to: str | None) -> list[int]:
     """The sequence numbers of the messages named, or of all that nobody has and that can go there."""
     if message_ids:
-        return [(await one_of(queues, queue, text)).seq for text in dict.fromkeys(message_ids)]
-    named = []
+        seqs = [seq for text in message_ids for seq in await named(queues, queue, text)]
+        return list(dict.fromkeys(seqs))
+    found = []
     async for stored in queues.browse(queue):
         if stored.state is State.LEASED:
             continue
@@ -75,5 +76,5 @@ async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence
         except (QueueError, CodecError, LookupError) as error:
             click.echo(clean(f"factflow: left where it is: {error}"), err=True)
         else:
-            named.append(stored.seq)
-    return named
+            found.append(stored.seq)
+    return found

@@ -3,8 +3,9 @@
 import click
 
 from factflow_engine.cli.dlq_list import when
-from factflow_engine.cli.durable_queue import letter_document, letter_of, one_of, url_argument, with_queue
+from factflow_engine.cli.durable_queue import letter_document, letter_of, named, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
@@ -27,11 +28,16 @@ _SHOWN = 20_000
 def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -> int:
     """Show the dead letter of QUEUE whose id begins with MESSAGE_ID (8 digits or more)."""
 
-    async def read(queues: SqliteAdministration) -> tuple[Stored, DeadLetter]:
-        stored = await one_of(queues, queue, message_id)
-        return stored, letter_of(queue, stored)
+    async def read(queues: SqliteAdministration) -> tuple[Stored, DeadLetter, int]:
+        seqs = await named(queues, queue, message_id)
+        stored = await queues.one(queue, seqs[0])
+        if stored is None:
+            raise InvalidInputError(f"message {message_id} was taken from queue {queue!r} meanwhile")
+        return stored, letter_of(queue, stored), len(seqs)
 
-    stored, letter = with_queue(url, read)
+    stored, letter, copies = with_queue(url, read)
+    if copies > 1:
+        click.echo(f"factflow: {copies} messages have this id; the oldest is shown", err=True)
     headers = {name: value for name, value in letter.frame.headers.items() if name != HEADER}
     payload = letter.frame.value()
     document = {**letter_document(letter, stored), "key": letter.frame.key, "headers": headers, "payload": payload}

@@ -46,8 +46,8 @@ def with_queue(url: str, work: Callable[[SqliteAdministration], Awaitable[T]]) -
         raise InvalidInputError(str(error)) from error
 
 
-async def one_of(administration: SqliteAdministration, queue: str, text: str) -> Stored:
-    """The message that the beginning of an id names.
+async def named(administration: SqliteAdministration, queue: str, text: str) -> list[int]:
+    """The sequence numbers of the messages whose id begins so: one, or those that have the same id.
 
     Raises:
         InvalidInputError: It is no id, or names none or several.
@@ -63,9 +63,9 @@ async def one_of(administration: SqliteAdministration, queue: str, text: str) ->
     found = await administration.find(queue, beginning)
     if not found:
         raise InvalidInputError(f"queue {queue!r} has no message {text}; `factflow dlq list` shows those it has")
-    if len(found) > 1:
+    if len({each.message_id for each in found}) > 1:
         raise InvalidInputError(f"{len(found)} messages of queue {queue!r} begin with {text}; write more digits")
-    return found[0]
+    return [each.seq for each in found]
 
 
 def letter_of(queue: str, stored: Stored) -> DeadLetter:

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from factflow_engine.queues.dead_letters import Requeued
-from factflow_engine.queues.sqlite.browsing import Stored, browse, find
+from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import clear_cursor, delete_purged
@@ -22,7 +22,7 @@ from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
 
 PAGE: Final = 200
-"""Messages read at a time while a queue is looked through."""
+"""Messages read at a time, at most, while a queue is looked through."""
 
 
 class SqliteAdministration:
@@ -46,15 +46,19 @@ class SqliteAdministration:
         after = 0
         while True:
             page = await self._writer.submit(Look(partial(browse, queue=queue, after=after, limit=PAGE), queue))
+            if not page:
+                return
             for stored in page:
                 yield stored
-            if len(page) < PAGE:
-                return
             after = page[-1].seq
 
-    async def find(self, queue: str, message_id: bytes) -> Sequence[Stored]:
-        """The messages of a queue whose ids begin with these bytes."""
-        return await self._writer.submit(Look(partial(find, queue=queue, message_id=message_id), queue))
+    async def find(self, queue: str, beginning: bytes) -> Sequence[Named]:
+        """The messages of a queue that are not settled and whose ids begin with these bytes, a hundred at most."""
+        return await self._writer.submit(Look(partial(find, queue=queue, beginning=beginning), queue))
+
+    async def one(self, queue: str, seq: int) -> Stored | None:
+        """A message of a queue, if it is not settled."""
+        return await self._writer.submit(Look(partial(by_seq, queue=queue, seq=seq), queue))
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> int:
         """Delete the messages that no consumer has at the moment, and forget which ids were seen.

@@ -3,8 +3,9 @@
 import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
+from factflow_engine.queues.sqlite.claiming import MAX_BYTES
 from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.store import Store
 
@@ -39,41 +40,66 @@ class Stored:
     frame: bytes
 
 
-_SELECT: Final = """
-    SELECT m.seq, m.message_id, m.frame, h.due, h.token, h.attempts
-    FROM line AS l
-    JOIN message AS m ON m.seq BETWEEN (l.id << 44) AND (l.id << 44) + l.tail
+class Named(NamedTuple):
+    """A message that was found: its row, and its id."""
+
+    seq: int
+    message_id: bytes
+
+
+_LAST: Final = (1 << 63) - 1
+"""No sequence number is greater."""
+
+_UNSETTLED: Final = """
+    FROM line AS l NOT INDEXED
+    CROSS JOIN message AS m ON m.seq BETWEEN max(l.id << 44, :first) AND min((l.id << 44) + l.tail, :last)
     LEFT JOIN hold AS h ON h.low = (SELECT max(low) FROM hold WHERE low <= m.seq) AND h.high >= m.seq
-    WHERE l.queue = ? AND (h.low IS NOT NULL OR m.seq > (l.id << 44) + l.cursor)"""
+    WHERE l.queue = :queue AND (h.low IS NOT NULL OR m.seq > (l.id << 44) + l.cursor)"""
+"""In the order of lines and messages, so that `ORDER BY l.id, m.seq` sorts nothing."""
+
+_SELECT: Final = f"SELECT m.seq, m.message_id, m.frame, h.due, h.token, h.attempts {_UNSETTLED}"
 
 
 def browse(store: Store, queue: str, after: int, limit: int) -> list[Stored]:
-    """The unsettled messages of a queue with higher sequence numbers, in order.
+    """The unsettled messages of a queue with higher sequence numbers, in order: as many as `MAX_BYTES` allow, or one.
 
     Raises:
         QueueError: There is no such queue.
     """
-    require_queue(store.connection, queue)
-    rows = store.connection.execute(f"{_SELECT} AND m.seq > ? ORDER BY m.seq LIMIT ?", (queue, after, limit))
-    return [_stored(store, row) for row in rows]
+    with store.snapshot():
+        require_queue(store.connection, queue)
+        asked = {"queue": queue, "first": after + 1, "last": _LAST, "limit": limit}
+        sizes = store.connection.execute(
+            f"SELECT m.seq, length(m.frame) {_UNSETTLED} ORDER BY l.id, m.seq LIMIT :limit", asked
+        ).fetchall()
+        last, total = after, 0
+        for seq, size in sizes:
+            total += size
+            if total > MAX_BYTES and last != after:
+                break
+            last = seq
+        rows = store.connection.execute(f"{_SELECT} ORDER BY l.id, m.seq", {**asked, "last": last})
+        return [_stored(store, row) for row in rows]
 
 
-def find(store: Store, queue: str, message_id: bytes) -> list[Stored]:
-    """The unsettled messages of a queue whose ids begin so.
+def find(store: Store, queue: str, beginning: bytes) -> list[Named]:
+    """The unsettled messages of a queue whose ids begin so, a hundred at most.
 
     Raises:
         QueueError: There is no such queue.
     """
     require_queue(store.connection, queue)
     rows = store.connection.execute(
-        f"{_SELECT} AND substr(m.message_id, 1, ?) = ? ORDER BY m.seq LIMIT 100", (queue, len(message_id), message_id)
+        f"SELECT m.seq, m.message_id {_UNSETTLED} AND substr(m.message_id, 1, :length) = :beginning "
+        "ORDER BY l.id, m.seq LIMIT 100",
+        {"queue": queue, "first": 0, "last": _LAST, "length": len(beginning), "beginning": beginning},
     )
-    return [_stored(store, row) for row in rows]
+    return [Named(*row) for row in rows]
 
 
 def by_seq(store: Store, queue: str, seq: int) -> Stored | None:
     """One unsettled message of a queue."""
-    row = store.connection.execute(f"{_SELECT} AND m.seq = ?", (queue, seq)).fetchone()
+    row = store.connection.execute(_SELECT, {"queue": queue, "first": seq, "last": seq}).fetchone()
     return None if row is None else _stored(store, row)
 
 
