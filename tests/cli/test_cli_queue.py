@@ -1,6 +1,6 @@
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_purge_asks_deletes_and_forgets(factflow: Callable[..., Any], file: tupl
     fill(path, *map(message, range(5)))
     assert factflow("queue", "purge", url, "/queue/a").status == 130, "nobody answered"
     assert factflow("queue", "purge", url, "/queue/a", "--yes").out == "5 messages deleted\n"
-    assert "has /queue/a" in factflow("queue", "purge", url, "/queue/b", "--yes").err
+    assert "did you mean /queue/a" in factflow("queue", "purge", url, "/queue/b", "--yes").err
     fill(path, message(3))
     assert [frame.value() for frame in drain(path, "/queue/a")] == [3]
     assert factflow("queue", "fsck", url).out == "0 problems\n"
@@ -188,6 +188,55 @@ def test_messages_of_one_id_are_shown_and_put_back_by_it(factflow: Callable[...,
     assert drain(path, "/queue/dlq") == []
 
 
+def test_requeue_tells_what_it_did_before_it_had_to_stop(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+
+    async def prepare() -> None:
+        provider = SqliteQueue(settings(path))
+        async with provider.subscribe("/queue/parse", "s", 1, 2):
+            pass
+        await provider.publish_batch("/queue/dlq", [dead(number) for number in range(5)])
+        await provider.stop()
+
+    trio.run(prepare)
+    said = factflow("dlq", "requeue", url, "/queue/dlq", "--all")
+    assert (said.status, said.out) == (2, "2 messages put back\n")
+    assert "is full; drain it" in said.err
+    said = factflow("dlq", "requeue", url, "/queue/dlq", "--all", "-o", "json")
+    assert said.status == 2
+    assert {name: said.document[name] for name in ("status", "error_type", "requeued")} == {
+        "status": "error",
+        "error_type": "RequeueStoppedError",
+        "requeued": 0,
+    }
+    assert "is full; drain it" in said.document["error"]
+
+
+def test_requeue_leaves_letters_with_the_consumer_that_has_them(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+
+    async def take() -> None:
+        provider = SqliteQueue(settings(path, lease_seconds=3600.0))
+        await provider.publish_batch("/queue/dlq", [dead(number) for number in range(2)])
+        subscription = await stack.enter_async_context(provider.subscribe("/queue/dlq", "s", 1))
+        await subscription.receive(1)
+        answers.append(
+            await trio.to_thread.run_sync(factflow, "dlq", "requeue", url, "/queue/dlq", dead(0).message_id.hex())
+        )
+        answers.append(await trio.to_thread.run_sync(factflow, "dlq", "requeue", url, "/queue/dlq", "--all"))
+        await stack.aclose()
+        await provider.stop()
+
+    stack, answers = AsyncExitStack(), []
+    trio.run(take)
+    one, rest = answers
+    assert (one.status, one.out) == (2, "0 messages put back, 1 left with a consumer\n")
+    assert "stop it, or wait for its lease" in one.err
+    assert (rest.status, rest.out) == (0, "1 message put back, 1 left with a consumer\n")
+
+
 def test_what_a_stage_emitted_is_put_back_only_where_it_is_told_to(
     factflow: Callable[..., Any], file: tuple[Path, str]
 ) -> None:
@@ -202,7 +251,9 @@ def test_what_a_stage_emitted_is_put_back_only_where_it_is_told_to(
     assert said.status == 2
     assert "came from no queue; name one" in said.err
     assert factflow("dlq", "show", url, "/queue/dlq", "0000000000000000", "-o", "json").document["queue"] is None
-    assert factflow("dlq", "requeue", url, "/queue/dlq", "--all", "--to", "/queue/b").out == "1 message put back\n"
+    assert factflow("dlq", "requeue", url, "/queue/dlq", "--all", "--to", "/queue/b", "--create").out == (
+        "1 message put back\n"
+    )
     assert [frame.value() for frame in drain(path, "/queue/b")] == [2]
 
 
@@ -239,8 +290,9 @@ def test_the_same_dead_letter_put_back_twice_is_one_message(
 def test_all_go_where_they_are_sent(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
     path, url = file
     fill(path, *(dead(number) for number in range(5)), message(77), queue="/queue/dlq")
-    document = factflow("dlq", "requeue", url, "/queue/dlq", "--all", "--to", "/queue/again", "-o", "json").document
-    assert document == {"requeued": 5, "duplicates": 0, "gone": 0}
+    options = ("--all", "--to", "/queue/again", "--create", "-o", "json")
+    document = factflow("dlq", "requeue", url, "/queue/dlq", *options).document
+    assert document == {"requeued": 5, "duplicates": 0, "gone": 0, "leased": 0}
     assert len(drain(path, "/queue/again")) == 5
     assert [frame.value() for frame in drain(path, "/queue/dlq")] == [77]
 
@@ -251,6 +303,13 @@ def test_all_go_where_they_are_sent(factflow: Callable[..., Any], file: tuple[Pa
         ((), "or write --all"),
         (("--all", "00000000"), "or write --all"),
         (("--all", "--to", "queue/x"), "write '/queue/x'"),
+        (("--all", "--to", "parsed"), "write '/queue/parsed'"),
+        (("--all", "--to", "exec:nightly:queue/x"), "write '/queue/"),
+        (("--all", "--to", "exec:nightly:/topic/x"), "write '/topic/x'"),
+        (("--all", "--to", "exec::/queue/x"), "is not a queue name"),
+        (("--all", "--to", "/queue/dqq"), "did you mean /queue/dlq?"),
+        (("--all", "--to", "/topic/x"), "nobody subscribes to it"),
+        (("--all", "--create"), "add --to"),
         (("--all", "--to", "/queue/dlq"), "would go back where it is"),
     ],
 )

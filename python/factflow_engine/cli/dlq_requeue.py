@@ -1,6 +1,9 @@
 """`factflow dlq requeue`: put dead letters back where they came from."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
 
 import click
 
@@ -12,11 +15,14 @@ from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.errors import CodecError
-from factflow_engine.queues.dead_letters import Requeued
-from factflow_engine.queues.naming import memory_queue_name_problem
+from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
+from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
 from factflow_engine.queues.sqlite import SqliteAdministration
 from factflow_engine.queues.sqlite.browsing import State
 from factflow_protocols import QueueError
+
+_OWN: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:(/.*)")
+"""An execution's own queue."""
 
 
 @click.command(
@@ -32,44 +38,79 @@ Examples:
 @click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 @click.option("--all", "everything", is_flag=True, help="All dead letters that no consumer has.")
 @click.option("--to", metavar="QUEUE", help="Where to put them instead of where they came from.")
+@click.option("--create", is_flag=True, help="Make the queue of --to if it is not in the file yet.")
 @output_option
 @debug_option
 @click.pass_obj
 def requeue_command(
-    settings: Settings, *, url: str, queue: str, message_ids: tuple[str, ...], everything: bool, to: str | None
+    settings: Settings,
+    *,
+    url: str,
+    queue: str,
+    message_ids: tuple[str, ...],
+    everything: bool,
+    to: str | None,
+    create: bool,
 ) -> int:
     """Publish dead letters of QUEUE again, with their original payload and headers, and take them out of QUEUE.
 
     Both or neither happens, message by message; putting the same one back twice makes one message of it.
     What goes back to a topic reaches every subscription of it, and stays in QUEUE if there is none.
+    What a consumer has is left to it. At the first message that cannot be put back, such as for want of room, it ends.
     """
     if everything == bool(message_ids):
         raise InvalidInputError("name the messages to put back, or write --all")
-    bare = None if to is None else to[to.find("/") :]  # an execution's own queues are called exec:<id>:/queue/...
-    if bare is not None and (problem := memory_queue_name_problem(bare)):
+    if to is None and create:
+        raise InvalidInputError("--create says that the queue of --to may be new; add --to")
+    if to is not None and (problem := _name_problem(to)):
         raise InvalidInputError(f"--to {to!r} {problem}")
 
-    async def put_back(queues: SqliteAdministration) -> Requeued:
-        return await queues.requeue(queue, await _named(queues, queue, message_ids, to), to=to)
+    async def put_back(queues: SqliteAdministration) -> tuple[Requeued, QueueError | None]:
+        seqs, leased = await _chosen(queues, queue, message_ids, to)
+        error: QueueError | None = None
+        try:
+            counts = await queues.requeue(queue, seqs, to=to, create=create)
+        except RequeueStoppedError as stopped:
+            counts, error = stopped.counts, stopped
+        counts = counts.plus(Requeued(leased=leased))
+        if counts.leased and message_ids and error is None:
+            error = QueueError(queue, "a consumer has such a message now; stop it, or wait for its lease")
+        return counts, error
 
-    counts = with_queue(url, put_back)
+    counts, error = with_queue(url, put_back)
     if settings.as_json:
-        print_document({"requeued": counts.requeued, "duplicates": counts.duplicates, "gone": counts.gone}, settings)
+        failure = {} if error is None else {"status": "error", "error": str(error), "error_type": type(error).__name__}
+        print_document({**failure, **asdict(counts)}, settings)
     else:
         notes = [f"{counts.duplicates} put back before"] * bool(counts.duplicates)
         notes += [f"{counts.gone} taken by somebody meanwhile"] * bool(counts.gone)
+        notes += [f"{counts.leased} left with a consumer"] * bool(counts.leased)
         click.echo(", ".join([f"{plural(counts.requeued, 'message')} put back", *notes]))
+    if error is not None:
+        raise InvalidInputError(str(error)) from error
     return ExitStatus.OK
 
 
-async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence[str], to: str | None) -> list[int]:
-    """The sequence numbers of the messages named, or of all that nobody has and that can go there."""
+def _name_problem(to: str) -> str | None:
+    """What is wrong with the name of a queue in a file, where those of executions have a prefix."""
+    own = _OWN.fullmatch(to)
+    bare = own[1] if own else to
+    if own and is_topic(bare):
+        return f"is no execution's own: topics are everybody's; write {bare!r}"
+    return memory_queue_name_problem(bare)
+
+
+async def _chosen(
+    queues: SqliteAdministration, queue: str, message_ids: Sequence[str], to: str | None
+) -> tuple[list[int], int]:
+    """The sequence numbers of the messages named, or of all that can go there; and how many of all consumers have."""
     if message_ids:
         seqs = [seq for text in message_ids for seq in await named(queues, queue, text)]
-        return list(dict.fromkeys(seqs))
-    found = []
+        return list(dict.fromkeys(seqs)), 0
+    found, leased = [], 0
     async for stored in queues.browse(queue):
         if stored.state is State.LEASED:
+            leased += 1
             continue
         try:
             letter_of(queue, stored).target(to)
@@ -77,4 +118,4 @@ async def _named(queues: SqliteAdministration, queue: str, message_ids: Sequence
             click.echo(clean(f"factflow: left where it is: {error}"), err=True)
         else:
             found.append(stored.seq)
-    return found
+    return found, leased

@@ -81,11 +81,13 @@ class Requeued:
         requeued: Published again, and settled.
         duplicates: Settled; their queue had taken them before.
         gone: Settled by somebody else meanwhile.
+        leased: Left with the consumers that have them.
     """
 
     requeued: int = 0
     duplicates: int = 0
     gone: int = 0
+    leased: int = 0
 
     def plus(self, other: "Requeued") -> "Requeued":
         """Both together."""
@@ -93,7 +95,20 @@ class Requeued:
             requeued=self.requeued + other.requeued,
             duplicates=self.duplicates + other.duplicates,
             gone=self.gone + other.gone,
+            leased=self.leased + other.leased,
         )
+
+
+class RequeueStoppedError(QueueError):
+    """A dead letter could not be put back; it is where it was, as are those after it.
+
+    Attributes:
+        counts: What came of those before it.
+    """
+
+    def __init__(self, queue: str, counts: Requeued, reason: QueueError) -> None:
+        self.counts = counts
+        super().__init__(queue, f"putting back stopped at a message: {reason}")
 
 
 def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:

@@ -1,8 +1,12 @@
 """Putting dead letters back: what goes where, and what stays where it is."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
 from factflow_protocols import QueueError
 from support.sqlite_queues import simulated, values
 
@@ -46,4 +50,61 @@ async def test_a_letter_that_goes_back_to_a_topic_reaches_every_subscription_onc
         await queue.publish("/queue/dead2", letter(1, "/topic/news"))
         [again] = [stored.seq async for stored in queue.administration.browse("/queue/dead2")]
         assert (await queue.administration.requeue("/queue/dead2", [again])).duplicates == 1
+    await queue.stop()
+
+
+async def test_putting_back_stops_at_a_full_queue_and_says_what_was_done(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    async with queue.subscribe("/queue/in", "s", 1, 2):
+        pass
+    await queue.publish_batch(DEAD, [letter(number, "/queue/in") for number in range(5)])
+    seqs = await dead_letters(queue)
+    with pytest.raises(RequeueStoppedError, match=r"'/queue/in': is full") as raised:
+        await queue.administration.requeue(DEAD, seqs)
+    assert raised.value.counts == Requeued(requeued=2)
+    assert await dead_letters(queue) == seqs[2:]
+    await queue.stop()
+
+
+async def test_a_letter_that_a_consumer_has_is_left_to_it(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch(DEAD, [letter(number, "/queue/in") for number in range(3)])
+    seqs = await dead_letters(queue)
+    async with queue.subscribe(DEAD, "s", 1) as subscription:
+        [delivery] = await subscription.receive(1)
+        assert await queue.administration.requeue(DEAD, seqs) == Requeued(requeued=2, leased=1)
+        await subscription.settle([delivery])
+    assert await queue.administration.requeue(DEAD, seqs) == Requeued(gone=3)
+    await queue.stop()
+
+
+async def test_a_damaged_letter_is_named(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish(DEAD, letter(1, "/queue/in"))
+    with closing(sqlite3.connect(tmp_path / "q.db")) as connection, connection:
+        connection.execute("UPDATE message SET frame = x'00'")
+    with pytest.raises(QueueError, match="message 00000000000000000000000000000001 cannot be read"):
+        await queue.administration.requeue(DEAD, await dead_letters(queue))
+    await queue.stop()
+
+
+@pytest.mark.parametrize("to", ["/queue/im", "exec:nightlly:/queue/in"])
+async def test_no_queue_is_made_of_a_mistyped_name(autojump_clock, tmp_path, to):
+    queue = simulated(tmp_path / "q.db")
+    for name in ("/queue/in", "exec:nightly:/queue/in", "/queue/parse"):
+        async with queue.subscribe(name, "s", 1):
+            pass
+    await queue.publish(DEAD, letter(1, "/queue/gone"))
+    seqs = await dead_letters(queue)
+    with pytest.raises(QueueError, match=r"is not in the file; did you mean .*/queue/in"):
+        await queue.administration.requeue(DEAD, seqs, to=to)
+    assert await dead_letters(queue) == seqs
+    assert (await queue.administration.requeue(DEAD, seqs, to=to, create=True)).requeued == 1
+    await queue.stop()
+
+
+async def test_a_queue_that_a_letter_came_from_is_made_again(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish(DEAD, letter(1, "/queue/forgotten"))
+    assert (await queue.administration.requeue(DEAD, await dead_letters(queue))).requeued == 1
     await queue.stop()

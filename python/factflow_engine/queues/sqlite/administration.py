@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.queues.dead_letters import Requeued
+from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
@@ -20,6 +20,7 @@ from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+from factflow_protocols import QueueError
 
 PAGE: Final = 200
 """Messages read at a time, at most, while a queue is looked through."""
@@ -75,7 +76,9 @@ class SqliteAdministration:
             pass
         return purged
 
-    async def requeue(self, queue: str, seqs: Sequence[int], *, to: str | None = None) -> Requeued:
+    async def requeue(
+        self, queue: str, seqs: Sequence[int], *, to: str | None = None, create: bool = False
+    ) -> Requeued:
         """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.
 
         One that goes to a topic reaches every subscription of it, also those that had no part in its failure.
@@ -83,11 +86,19 @@ class SqliteAdministration:
         Args:
             queue: The dead-letter queue.
             seqs: `Stored.seq` of each.
-            to: Name of a queue; None for the one that the dead letter names.
+            to: Name of a queue or topic; None for the one that the dead letter names.
+            create: Whether that queue is made if it is not in the file, rather than taken for a mistake.
+
+        Raises:
+            RequeueStoppedError: One could not be put back; the error counts what was done before.
         """
         counts = Requeued()
         for seq in seqs:
-            counts = counts.plus(await self._writer.submit(Call(partial(requeue, queue=queue, seq=seq, to=to), queue)))
+            call = Call(partial(requeue, queue=queue, seq=seq, to=to, create=create), queue)
+            try:
+                counts = counts.plus(await self._writer.submit(call))
+            except QueueError as error:
+                raise RequeueStoppedError(queue, counts, error) from error
         return counts
 
     async def check(self) -> Sequence[Problem]:

@@ -1,5 +1,6 @@
 """The rows of lines: finding and making them, and the figures that every change of messages must keep right."""
 
+import difflib
 import sqlite3
 from typing import Final, NamedTuple
 
@@ -108,15 +109,29 @@ def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_n
     return int(line)
 
 
-def require_queue(connection: sqlite3.Connection, queue: str) -> None:
+def require_queue(connection: sqlite3.Connection, queue: str, remedy: str = "") -> None:
     """See that a queue is in the file.
+
+    Args:
+        connection: Any.
+        queue: Name of the queue or topic.
+        remedy: What else can be done than to name another, for the error.
 
     Raises:
         QueueError: It is not; the text names some that are.
     """
     if connection.execute("SELECT 1 FROM line WHERE queue = ? LIMIT 1", (queue,)).fetchone() is None:
-        names = [name for (name,) in connection.execute("SELECT DISTINCT queue FROM line ORDER BY queue LIMIT 20")]
-        raise QueueError(queue, f"is not in the file, which has {', '.join(names) or 'no queue yet'}")
+        raise QueueError(queue, f"is not in the file; {names_like(connection, queue)}{remedy}")
+
+
+def names_like(connection: sqlite3.Connection, queue: str) -> str:
+    """Names of queues for whoever mistyped one: those that are near, else some, in words."""
+    rows = connection.execute("SELECT DISTINCT queue FROM line WHERE queue <> ? ORDER BY queue LIMIT 10000", (queue,))
+    names = [name for (name,) in rows]
+    near = difflib.get_close_matches(queue, names, 3, 0.8)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"it has {', '.join(names[:20]) or 'no queue yet'}"
 
 
 def forget_line(connection: sqlite3.Connection, line: int) -> None:

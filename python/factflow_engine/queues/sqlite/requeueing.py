@@ -1,42 +1,53 @@
 """Putting a dead letter back: published to its queue and settled, both or neither."""
 
+from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.dead_letters import Requeued, read_dead_letter
+from factflow_engine.queues.naming import is_topic
 from factflow_engine.queues.sqlite.browsing import State, by_seq
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, without
-from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of
+from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of, names_like, require_queue
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
 from factflow_engine.queues.sqlite.settling import forget
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import MessageStatus, QueueError, QueueFullError
 
 
-def requeue(store: Store, queue: str, seq: int, to: str | None) -> Requeued:
+def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool) -> Requeued:
     """Do it for one message, in the transaction under way. One that goes to a topic reaches every subscription of it.
 
     Raises:
-        QueueError: It is no dead letter, a consumer has it, it came from no queue, or where it should go there is no room,
-            or nobody to take it.
+        QueueError: It is no dead letter, it came from no queue, or where it should go there is no room, nobody to take
+            it, or nothing of that name.
     """
     stored = by_seq(store, queue, seq)
     if stored is None:
         return Requeued(gone=1)
     if stored.state is State.LEASED:
-        raise QueueError(queue, f"a consumer has message {stored.message_id.hex()} now; stop it, or wait for its lease")
-    letter = read_dead_letter(queue, Frame.decode(stored.frame))
+        return Requeued(leased=1)
     try:
+        letter = read_dead_letter(queue, Frame.decode(stored.frame))
         target = letter.target(to)
     except LookupError as error:
         raise QueueError(queue, str(error)) from None
+    except CodecError as error:
+        problem = (
+            f"message {stored.message_id.hex()} cannot be read ({error}); `factflow queue fsck --repair` puts it aside"
+        )
+        raise QueueError(queue, problem) from error
     if target == queue:
         raise QueueError(queue, f"message {stored.message_id.hex()} would go back where it is; name another queue")
+    if target == to and not create and not is_topic(target):
+        require_queue(store.connection, target, "; --create makes a new one")
     frame = letter.restored(store.now_ns)
     published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")
     if not published.added:
-        raise QueueError(target, "nobody subscribes to it; start what reads it, or name another queue or topic")
+        raise QueueError(
+            target, f"nobody subscribes to it; start what does, or name another; {names_like(store.connection, target)}"
+        )
     _take_out(store, seq)
     duplicate = published.statuses[0] is MessageStatus.DUPLICATE
     return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
