@@ -38,8 +38,8 @@ def factflow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     for variable in ("FORCE_COLOR", "COLUMNS"):  # a test runner may set them; they change what is printed
         monkeypatch.delenv(variable, raising=False)
 
-    def call(*arguments: object, env: dict[str, str] | None = None) -> Said:
-        result = CliRunner().invoke(root, [str(argument) for argument in arguments], env=env)
+    def call(*arguments: object, env: dict[str, str] | None = None, answer: str | None = None) -> Said:
+        result = CliRunner().invoke(root, [str(argument) for argument in arguments], env=env, input=answer)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr)

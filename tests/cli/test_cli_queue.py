@@ -124,6 +124,67 @@ def test_purge_asks_deletes_and_forgets(factflow: Callable[..., Any], file: tupl
     assert factflow("queue", "fsck", url).out == "0 problems\n"
 
 
+def test_purge_says_what_it_deletes_of_each_kind(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+
+    def prepare() -> None:
+        async def settle() -> None:
+            provider = SqliteQueue(settings(path, retention_seconds=3600, dedup_seconds=0))
+            await provider.publish_batch("/queue/a", [message(number) for number in range(5)])
+            async with provider.subscribe("/queue/a", "s", 5) as subscription:
+                await subscription.settle(await subscription.receive(2))
+            await provider.stop()
+
+        trio.run(settle)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE message SET frame = x'00' WHERE seq = (SELECT max(seq) FROM message)")
+        assert factflow("queue", "fsck", url + "?retention=3600", "--repair").status == 1
+
+    prepare()
+    said = factflow("queue", "purge", url + "?retention=3600", "/queue/a", "--yes")
+    assert said.out == "2 messages deleted, 2 settled ones that were kept, 1 from quarantine\n"
+    assert factflow("queue", "fsck", url).out == "0 problems\n"
+    prepare()
+    document = factflow("queue", "purge", url + "?retention=3600", "/queue/a", "--yes", "-o", "json").document
+    assert document == {"deleted": 2, "settled": 2, "quarantined": 1}
+
+
+def test_quarantine_is_emptied_by_itself(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    for queue in ("/queue/a", "/queue/b"):
+        fill(path, *map(message, range(3)), queue=queue)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE message SET frame = x'00' WHERE seq & 1023 = 2")
+        connection.execute("INSERT INTO message SELECT (9 << 44) + 1, message_id, frame FROM message LIMIT 1")
+    assert factflow("queue", "fsck", url, "--repair").out.endswith("3 problems mended, 3 left\n")
+    said = factflow("queue", "purge", url, "/queue/a", "--quarantined", "--yes")
+    assert said.out == "0 messages deleted, 1 from quarantine\n"
+    assert factflow("queue", "fsck", url).out.endswith("2 problems\n")
+    assert "is not in the file" in factflow("queue", "purge", url, "/queue/z", "--quarantined", "--yes").err
+    said = factflow("queue", "purge", url, "--quarantined", "--yes", "-o", "json")
+    assert said.document == {"deleted": 0, "settled": 0, "quarantined": 2}
+    assert factflow("queue", "fsck", url).out == "0 problems\n"
+    assert [frame.value() for frame in drain(path, "/queue/a")] == [0, 2]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--subscription", "s", "--quarantined")])
+def test_purge_wants_a_queue(factflow: Callable[..., Any], file: tuple[Path, str], arguments: tuple[str, ...]) -> None:
+    path, url = file
+    fill(path, message(1))
+    said = factflow("queue", "purge", url, *arguments, "--yes")
+    assert said.status == 2
+    assert "name the queue" in said.err
+
+
+def test_purge_does_nothing_if_the_answer_is_no(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, message(1))
+    said = factflow("queue", "purge", url, "/queue/a", answer="n\n")
+    assert (said.status, said.out) == (1, "")
+    assert said.err.endswith("factflow: nothing was deleted\n")
+    assert len(drain(path, "/queue/a")) == 1
+
+
 def test_fsck_finds_damage_and_mends_it(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
     path, url = file
     fill(path, *map(message, range(5)))

@@ -18,7 +18,11 @@ from factflow_engine.queues.sqlite.fsck import Problem
     epilog="Exit status: 0 nothing is wrong (any more), 1 something is.",
 )
 @url_argument
-@click.option("--repair", is_flag=True, help="Mend what can be mended; damaged messages go to quarantine.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Mend what can be mended; damaged messages go to quarantine, which `queue purge --quarantined` empties.",
+)
 @output_option
 @debug_option
 @click.pass_obj

@@ -8,29 +8,60 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import plural
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.queues.sqlite import SqliteAdministration
+from factflow_engine.queues.sqlite.purging import Purged
 
 
-@click.command("purge", short_help="Delete the messages that wait in a queue.")
+@click.command(
+    "purge",
+    short_help="Delete the messages that wait in a queue.",
+    epilog="""\b
+Examples:
+  factflow queue purge sqlite:///queue.db /queue/parse
+  factflow queue purge sqlite:///queue.db --quarantined""",
+)
 @url_argument
-@click.argument("queue")
+@click.argument("queue", required=False)
 @click.option("--subscription", help="Only this subscription of a topic.")
+@click.option(
+    "--quarantined",
+    is_flag=True,
+    help="Only the messages that could not be read; without QUEUE those of the whole file, of no queue too.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 @debug_option
 @click.pass_obj
-def purge_command(settings: Settings, *, url: str, queue: str, subscription: str | None, yes: bool) -> int:
+def purge_command(
+    settings: Settings, *, url: str, queue: str | None, subscription: str | None, quarantined: bool, yes: bool
+) -> int:
     """Delete the messages that wait in QUEUE, due or not, and forget which ids it has seen.
 
-    What consumers have at the moment stays theirs.
+    Settled messages that are kept for a while and messages in quarantine are deleted, too. What consumers have at the
+    moment stays theirs.
     """
+    if queue is None and (subscription is not None or not quarantined):
+        raise InvalidInputError("name the queue to purge; only --quarantined goes without one, for the whole file")
     if not yes:
         if settings.as_json:
             raise InvalidInputError("purging asks first; write --yes where nobody can answer")
-        click.confirm(f"Delete what waits in {queue}?", abort=True, err=True)
-    deleted = with_queue(url, lambda queues: queues.purge(queue, subscription=subscription))
+        what = "what is in quarantine" if quarantined else "what waits, is kept or is in quarantine"
+        if not click.confirm(f"Delete {what} in {clean(queue or url)}?", err=True):
+            click.echo("factflow: nothing was deleted", err=True)
+            return ExitStatus.FAILED
+
+    async def purge(queues: SqliteAdministration) -> Purged:
+        if queue is None or quarantined:
+            return Purged(0, 0, await queues.purge_quarantine(queue, subscription=subscription))
+        return await queues.purge(queue, subscription=subscription)
+
+    purged = with_queue(url, purge)
     if settings.as_json:
-        print_document({"deleted": deleted}, settings)
+        document = {"deleted": purged.messages, "settled": purged.settled, "quarantined": purged.quarantined}
+        print_document(document, settings)
     else:
-        click.echo(f"{plural(deleted, 'message')} deleted")
+        notes = [f"{purged.settled:,} settled ones that were kept"] * bool(purged.settled)
+        notes += [f"{purged.quarantined:,} from quarantine"] * bool(purged.quarantined)
+        click.echo(", ".join([f"{plural(purged.messages, 'message')} deleted", *notes]))
     return ExitStatus.OK

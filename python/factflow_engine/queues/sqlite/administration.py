@@ -14,7 +14,7 @@ from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
-from factflow_engine.queues.sqlite.purging import clear_cursor, delete_purged
+from factflow_engine.queues.sqlite.purging import Purged, clear_cursor, delete_purged, purge_quarantine
 from factflow_engine.queues.sqlite.requeueing import requeue
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
@@ -61,20 +61,32 @@ class SqliteAdministration:
         """A message of a queue, if it is not settled."""
         return await self._writer.submit(Look(partial(by_seq, queue=queue, seq=seq), queue))
 
-    async def purge(self, queue: str, *, subscription: str | None = None) -> int:
+    async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
         """Delete the messages that no consumer has at the moment, and forget which ids were seen.
+
+        Those that are kept for the retention's sake and those in quarantine go, too.
 
         Args:
             queue: Name of the queue or topic.
             subscription: One of the topic's; None for all.
-
-        Returns:
-            How many messages were deleted.
         """
         purged = await self._writer.submit(Call(lambda store: clear_cursor(store, queue, subscription), queue))
         while await self._writer.submit(Call(delete_purged, queue)):
             pass
         return purged
+
+    async def purge_quarantine(self, queue: str | None = None, *, subscription: str | None = None) -> int:
+        """Delete the messages that could not be read, and nothing else.
+
+        Args:
+            queue: Name of the queue or topic; None for all in the file, and for those of no queue.
+            subscription: One of the topic's; None for all.
+
+        Returns:
+            How many messages were deleted.
+        """
+        call = Call(lambda store: purge_quarantine(store, queue, subscription), queue or "")
+        return await self._writer.submit(call)
 
     async def requeue(
         self, queue: str, seqs: Sequence[int], *, to: str | None = None, create: bool = False

@@ -1,7 +1,7 @@
 """Deleting what waits in a queue: first out of reach, in one step, then row by row, in short ones."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
@@ -16,8 +16,22 @@ _LENGTH: Final = 256
 """Messages of a range at most."""
 
 
-def clear_cursor(store: Store, queue: str, subscription: str | None) -> int:
-    """Put what no consumer has out of reach, and forget the ids; gives how many messages that were.
+class Purged(NamedTuple):
+    """How many messages were deleted.
+
+    Attributes:
+        messages: That waited, due or not.
+        settled: That were kept for the retention's sake.
+        quarantined: That could not be read.
+    """
+
+    messages: int
+    settled: int
+    quarantined: int
+
+
+def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
+    """Put what no consumer has out of reach, and forget the ids.
 
     They become settled messages whose retention is over, so that a purge that is killed before it has deleted them leaves
     nothing that is unaccounted for.
@@ -26,27 +40,53 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> int:
         QueueError: There is no such queue or subscription.
     """
     connection = store.connection
-    lines = connection.execute(
-        "SELECT id, tail, cursor FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
-        (queue, subscription),
-    ).fetchall()
-    require_queue(connection, queue)
-    if not lines:
-        raise QueueError(queue, f"has no subscription {subscription!r}")
-    messages = 0
-    for line, tail, cursor in lines:
+    messages = settled = 0
+    quarantined = purge_quarantine(store, queue, subscription)
+    for line, tail, cursor in _lines(store, queue, subscription):
         free = connection.execute(
             "SELECT low, high FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns)
         ).fetchall()
         held = sum(high - low + 1 for low, high in free)
         connection.execute("DELETE FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns))
+        [kept] = connection.execute(
+            "SELECT coalesce(sum(high - low + 1), 0) FROM settled WHERE low >> ? = ? AND at > 0", (LINE_SHIFT, line)
+        ).fetchone()
         connection.execute("UPDATE settled SET at = 0 WHERE low >> ? = ?", (LINE_SHIFT, line))
         _let_go(store, line, [*free, ((line << LINE_SHIFT) + cursor + 1, (line << LINE_SHIFT) + tail)])
         connection.execute("DELETE FROM seen WHERE line = ?", (line,))
-        connection.execute("DELETE FROM quarantine WHERE line = ?", (line,))
-        connection.execute("UPDATE line SET cursor = tail, held = held - ?, quarantined = 0 WHERE id = ?", (held, line))
+        connection.execute("UPDATE line SET cursor = tail, held = held - ? WHERE id = ?", (held, line))
         messages += tail - cursor + held
-    return messages
+        settled += kept
+    return Purged(messages, settled, quarantined)
+
+
+def purge_quarantine(store: Store, queue: str | None, subscription: str | None) -> int:
+    """Delete what is quarantined of a queue, or in the whole file, also of no queue; gives how many messages.
+
+    Raises:
+        QueueError: There is no such queue or subscription.
+    """
+    connection = store.connection
+    if queue is None:
+        connection.execute("UPDATE line SET quarantined = 0 WHERE quarantined <> 0")
+        return connection.execute("DELETE FROM quarantine").rowcount
+    deleted = 0
+    for line, _, _ in _lines(store, queue, subscription):
+        deleted += connection.execute("DELETE FROM quarantine WHERE line = ?", (line,)).rowcount
+        connection.execute("UPDATE line SET quarantined = 0 WHERE id = ?", (line,))
+    return deleted
+
+
+def _lines(store: Store, queue: str, subscription: str | None) -> list[tuple[int, int, int]]:
+    """Id, tail and cursor of each line that is meant, at least one."""
+    require_queue(store.connection, queue)
+    lines = store.connection.execute(
+        "SELECT id, tail, cursor FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
+        (queue, subscription),
+    ).fetchall()
+    if not lines:
+        raise QueueError(queue, f"has no subscription {subscription!r}")
+    return lines
 
 
 def _let_go(store: Store, line: int, ranges: list[tuple[int, int]]) -> None:
