@@ -216,6 +216,36 @@ def test_dead_letters_are_listed_and_shown(factflow: Callable[..., Any], file: t
     assert (document["payload"], document["headers"], document["attempts"]) == (1, {"trace": "t"}, 3)
 
 
+def test_a_letter_that_was_given_up_again_shows_what_became_of_it_first(
+    factflow: Callable[..., Any], file: tuple[Path, str], samples: Any
+) -> None:
+    path, url = file
+    first = {"route": "early", "error": samples.HOSTILE, "attempts": 2, "time_ns": 1_600_000_000_000_000_000}
+    fill(path, dead(1, first=first), queue="/queue/dlq")
+    identity = dead(1).message_id.hex()
+    shown = factflow("dlq", "show", url, "/queue/dlq", identity)
+    assert "\nfirst route:" in shown.out
+    assert "early" in shown.out
+    assert "\x1b" not in shown.out
+    document = factflow("dlq", "show", url, "/queue/dlq", identity, "-o", "json").document
+    assert document["first"] == first
+    assert "first" not in factflow("dlq", "list", url, "/queue/dlq", "-o", "json").document["dead_letters"][0]
+    assert factflow("dlq", "requeue", url, "/queue/dlq", identity).status == 0
+    [frame] = drain(path, "/queue/parse")
+    assert dict(frame.headers) == {"trace": "t"}
+
+
+@pytest.mark.parametrize("first", ["text", 7, [1]])
+def test_a_letter_whose_first_time_is_nonsense_is_called_damaged(
+    factflow: Callable[..., Any], file: tuple[Path, str], first: object
+) -> None:
+    path, url = file
+    fill(path, dead(1, first=first), queue="/queue/dlq")
+    said = factflow("dlq", "show", url, "/queue/dlq", dead(1).message_id.hex())
+    assert said.status == 2
+    assert "damaged dead letter: its 'first'" in said.err
+
+
 @pytest.mark.parametrize(
     ("identity", "said"),
     [

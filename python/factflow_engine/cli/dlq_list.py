@@ -75,16 +75,12 @@ def _cells(letter: DeadLetter | None) -> tuple[str, ...]:
     if letter is None:
         return ("", "", "", "", "not a dead letter")
     error = clean(f"{letter.error_type}: {letter.error}", limit=120)
-    return when(letter), clean(letter.route), clean(letter.stage), str(letter.attempts), error
+    return when(letter.time_ns), clean(letter.route), clean(letter.stage), str(letter.attempts), error
 
 
-def when(letter: DeadLetter) -> str:
-    """When it was given up; empty if that is not known."""
+def when(time_ns: int) -> str:
+    """A time for people; empty if it is not known."""
     try:
-        return (
-            f"{dt.datetime.fromtimestamp(letter.time_ns // 1_000_000_000, dt.UTC):%Y-%m-%d %H:%M:%S}"
-            if letter.time_ns
-            else ""
-        )
+        return f"{dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC):%Y-%m-%d %H:%M:%S}" if time_ns else ""
     except (OverflowError, ValueError, OSError):
         return ""

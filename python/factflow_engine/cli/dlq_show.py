@@ -1,5 +1,7 @@
 """`factflow dlq show`: one dead letter in full."""
 
+from collections.abc import Mapping
+
 import click
 
 from factflow_engine.cli.dlq_list import when
@@ -16,6 +18,9 @@ from factflow_engine.queues.sqlite.browsing import Stored
 
 _SHOWN = 20_000
 """Characters of a payload printed as text; --output json has all of it."""
+
+_LABEL = 60
+"""Characters of a name printed."""
 
 
 @click.command("show", short_help="Show one dead letter in full.")
@@ -40,15 +45,24 @@ def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -
         click.echo(f"factflow: {copies} messages have this id; the oldest is shown", err=True)
     headers = {name: value for name, value in letter.frame.headers.items() if name != HEADER}
     payload = letter.frame.value()
-    document = {**letter_document(letter, stored), "key": letter.frame.key, "headers": headers, "payload": payload}
+    document = letter_document(letter, stored)
+    content = {"key": letter.frame.key, "headers": headers, "payload": payload}
     if settings.as_json:
-        print_document(printable(document), settings)
+        print_document(printable({**document, "first": letter.first, **content}), settings)
         return ExitStatus.OK
-    for name, value in {**document, "time_ns": when(letter)}.items():
-        label = {"time_ns": "when (UTC)"}.get(name, name.replace("_", " "))
-        text = value if isinstance(value, str) else repr(value)
-        click.echo(f"{label + ':':<16}{clean(text, limit=_SHOWN)}")
+    _show(document)
+    _show(letter.first or {}, before="first ")
+    _show(content)
     return ExitStatus.OK
+
+
+def _show(values: Mapping[str, object], before: str = "") -> None:
+    """A line on each; times are for people."""
+    for name, value in values.items():
+        label, text = name.replace("_", " "), value if isinstance(value, str) else repr(value)
+        if name == "time_ns" and isinstance(value, int):
+            label, text = "when (UTC)", when(value)
+        click.echo(f"{clean(before + label, limit=_LABEL) + ':':<18} {clean(text, limit=_SHOWN)}")
 
 
 def printable(value: object) -> object:

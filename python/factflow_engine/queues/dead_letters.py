@@ -31,6 +31,8 @@ class DeadLetter:
         attempts: How many were spent.
         time_ns: When it was given up, in nanoseconds since the Unix epoch.
         config_hash: Of the configuration that ran.
+        first: The same of the first time, as it was written, if whoever read the letter from a dead-letter queue has
+            given it up again.
     """
 
     frame: Frame
@@ -42,6 +44,7 @@ class DeadLetter:
     attempts: int
     time_ns: int
     config_hash: str
+    first: Mapping[str, Any] | None
 
     def target(self, to: str | None) -> str:
         """Where to put the message back.
@@ -136,6 +139,7 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
         attempts=_field(queue, frame, header, "attempts", int, default=0),
         time_ns=_field(queue, frame, header, "time_ns", int, default=0),
         config_hash=_field(queue, frame, header, "config_hash", str, default=""),
+        first=None if header.get("first") is None else _field(queue, frame, header, "first", Mapping),
     )
 
 
