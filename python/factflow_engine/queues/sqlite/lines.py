@@ -131,7 +131,7 @@ def names_like(connection: sqlite3.Connection, queue: str) -> str:
     near = difflib.get_close_matches(queue, names, 3, 0.8)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"it has {', '.join(names[:20]) or 'no queue yet'}"
+    return f"the file has {', '.join(names[:20]) or 'no queue yet'}"
 
 
 def forget_line(connection: sqlite3.Connection, line: int) -> None:
