@@ -174,6 +174,9 @@ class CircuitTransitionError(FactflowError, ValueError):
 DESCRIBED_CHARACTERS: Final = 2000
 """How much of an error's text is kept."""
 
+CUT: Final = "…"
+"""Stands at the end of a text of which no more is kept."""
+
 
 def sole_cause(error: Exception) -> Exception:
     """What a nursery wrapped, if it wrapped one exception only; else the error itself."""
@@ -198,8 +201,13 @@ def error_text(error: BaseException) -> str:
         else:
             text += f"{between}{type(leaf).__name__}: {_text(leaf)}"
             between = "; "
-    text = text.encode(errors="backslashreplace").decode()
-    return text if len(text) <= DESCRIBED_CHARACTERS else text[: DESCRIBED_CHARACTERS - 1] + "…"
+    # Cut first, for the text may be as large as a message; and again, for escapes are longer than what they stand for.
+    return bounded(bounded(text, DESCRIBED_CHARACTERS).encode(errors="backslashreplace").decode(), DESCRIBED_CHARACTERS)
+
+
+def bounded(text: str, most: int) -> str:
+    """The text, or its beginning and the mark of a cut; at most so many characters."""
+    return text if len(text) <= most else text[: most - len(CUT)] + CUT
 
 
 def describe(error: BaseException) -> str:

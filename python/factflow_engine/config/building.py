@@ -48,4 +48,4 @@ def build(
         return None
     if not report.has_errors:
         check_meaning(config, root, report)
-    return config.located(source.text, source.directory)
+    return config.located(source.text, source.directory, report.secrets)

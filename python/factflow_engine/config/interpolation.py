@@ -8,9 +8,10 @@ number), and as text if it is quoted. Where the field it stands in takes only th
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from factflow_engine.config.hiding import SHORTEST
 from factflow_engine.config.nodes import MappingNode, Node, Path, ScalarNode, SequenceNode
 from factflow_engine.config.report import Report
 from factflow_engine.config.scalars import NumberTooLongError, Scalar, resolve_plain
@@ -45,6 +46,7 @@ def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, ScalarNode]]:
 def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: Report) -> None:
     parts: list[str] = []
     names: list[str] = []
+    values: list[str] = []
     failed = False
     end = 0
     for match in _REFERENCE.finditer(node.text):
@@ -59,7 +61,8 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
         elif name in environ:
             names.append(name)
             parts.append(environ[name])
-            report.secrets[environ[name]] = f"${{{name}}}"
+            values.append(environ[name])
+            report.keep_secret(environ[name], f"${{{name}}}")
         elif default is not None:
             names.append(name)
             parts.append(default)
@@ -81,6 +84,17 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
     node.whole = len(names) == 1 and end == len(node.text) and _REFERENCE.fullmatch(node.text) is not None
     if node.whole:
         _choose_reading(node, text)
+    if values:
+        _hide(node, text, values, report)
+
+
+def _hide(node: ScalarNode, text: str, values: Sequence[str], report: Report) -> None:
+    """Keep values of the environment out of findings and of all that a run prints or stores."""
+    if any(0 < len(value) < SHORTEST for value in values) and "\n" not in text:
+        report.keep_secret(text, node.text)  # too short to be told from other text, but not with what is around it
+    for reading in (node.value, *node.alternative):
+        if isinstance(reading, (int, float)) and not isinstance(reading, bool) and str(reading) != text:
+            report.keep_secret(str(reading), node.text)  # a number, which is shown otherwise than it was written
 
 
 def _choose_reading(node: ScalarNode, text: str) -> None:

@@ -3,15 +3,14 @@
 Apart from the findings because it knows the tree and the catalogue, and findings are plain values.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from factflow_engine.config.catalogue import code_of
 from factflow_engine.config.codes import Severity
 from factflow_engine.config.findings import Finding
+from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.nodes import Mark, Path, dotted
 
-_SHORTEST_SECRET: Final = 4
 _CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
 """Findings from which others follow at the same place, most telling first."""
 _LAST: Final = 2
@@ -23,8 +22,14 @@ class Report:
     def __init__(self, file: str) -> None:
         self._file = file
         self._findings: dict[tuple[str, int, int, str], Finding] = {}
-        # Values of the environment and how they are written; grows while references are resolved.
+        self._hidden = Hiding({})
+        # Values of the environment and how they are written.
         self.secrets: dict[str, str] = {}
+
+    def keep_secret(self, value: str, written: str) -> None:
+        """Show, from now on, what was written instead of this value of the environment."""
+        self.secrets[value] = written
+        self._hidden = Hiding(self.secrets)
 
     def add(self, code: str, mark: Mark, message: str, *, path: Path = (), remedy: str = "") -> None:
         """Add a finding; the same one at the same place is kept once, under its shortest path."""
@@ -36,8 +41,8 @@ class Report:
             line=mark.line,
             column=mark.column,
             path=dotted(path),
-            message=scrub(message or entry.title, self.secrets),
-            remedy=scrub(remedy or entry.remedy, self.secrets),
+            message=self._hidden(message or entry.title),
+            remedy=self._hidden(remedy or entry.remedy),
         )
         key = (code, mark.line, mark.column, finding.message)
         known = self._findings.get(key)
@@ -61,14 +66,3 @@ class Report:
             if _CAUSES.get(found.code, _LAST) == causes[found.line, found.column]
         ]
         return tuple(sorted(kept, key=lambda found: (found.line, found.column, found.code, found.path)))
-
-
-def scrub(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with values of the environment replaced by their references; the last line of defence.
-
-    What is shorter than four characters is left: it would garble every text and hide nothing.
-    """
-    for value in sorted(secrets, key=len, reverse=True):
-        if len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, secrets[value])
-    return text

@@ -6,7 +6,7 @@ Apart from the orchestrator because what a report may show is decided here and n
 import logging
 from typing import Final
 
-from factflow_engine.errors import error_text
+from factflow_engine.errors import bounded, error_text
 from factflow_engine.frames import Frame, unpack
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.redaction import Redaction
@@ -59,5 +59,4 @@ class FailureLog:
     def _preview(self, payload: bytes) -> str:
         if len(payload) > PREVIEW_MAX_BYTES:
             return f"<{len(payload)} bytes>"
-        text = self._redacted(repr(unpack(payload)))
-        return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"
+        return bounded(self._redacted(repr(unpack(payload))), PREVIEW_CHARACTERS)

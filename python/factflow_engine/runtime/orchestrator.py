@@ -118,6 +118,7 @@ class PipelineOrchestrator:
                     registry=registry,
                     operators=operators,
                     seams=seams,
+                    redacted=self._redacted,
                 )
                 for route_id in config.routes
             }
@@ -511,7 +512,7 @@ class PipelineOrchestrator:
             self._note_what_is_lost(self._relay)
         self._report = ExecutionReport(
             execution_id=self.id,
-            name=self.config.name,
+            name=self._redacted(self.config.name),
             config_hash=self._config_hash,
             status=self._status,
             error=error,

@@ -5,7 +5,7 @@ The messages themselves are carried by the loop; this is what must exist before 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -54,6 +54,7 @@ class ReactiveRouteProcessor:
         registry: ValidatingAdapterRegistry,
         operators: OperatorRegistry | None,
         seams: Seams,
+        redacted: Callable[[str], str],
     ) -> None:
         route = config.routes[route_id]
         inbound, errors = route.inbound, route.error_handling
@@ -122,7 +123,7 @@ class ReactiveRouteProcessor:
             )
         self.lane = Lane(
             id=route_id,
-            name=route.name,
+            name=redacted(route.name),
             queue=inbound.queue if inbox.journal is None else inbox.owner,
             inbox=inbox,
             stages=stages,

@@ -3,7 +3,7 @@
 Apart from the routes because this is the snapshot that an execution runs: canonical, hashed, never changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -120,6 +120,7 @@ class PipelineGlobalConfig(ConfigModel):
 
     _source: str = PrivateAttr(default="")
     _directory: Path = PrivateAttr(default_factory=Path)
+    _secrets: Mapping[str, str] = PrivateAttr(default_factory=FrozenDict)
 
     @property
     def source(self) -> str:
@@ -141,11 +142,20 @@ class PipelineGlobalConfig(ConfigModel):
         """
         return canonical_hash(self.to_mapping())
 
-    def located(self, source: str, directory: Path) -> Self:
-        """The same configuration, saying where it was read from."""
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Values that came from the environment, and what was written for them, as `${NAME}`; never to be shown.
+
+        No part of what the configuration is: two that differ in nothing else are equal.
+        """
+        return self._secrets
+
+    def located(self, source: str, directory: Path, secrets: Mapping[str, str]) -> Self:
+        """The same configuration, saying where it was read from, and what of it must not be shown."""
         located = self.model_copy()
         located._source = source
         located._directory = directory
+        located._secrets = FrozenDict(secrets)
         return located
 
     def to_mapping(self) -> dict[str, Any]:
