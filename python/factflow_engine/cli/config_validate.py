@@ -18,6 +18,7 @@ from factflow_engine.cli.options import adapters_option, debug_option, output_op
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import LoadResult
+from factflow_engine.config.hiding import Hiding
 
 _SUFFIXES: Final = (".yaml", ".yml")
 
@@ -73,7 +74,7 @@ def _document(results: Sequence[tuple[Path, LoadResult]]) -> dict[str, object]:
             {
                 "file": str(file),
                 "valid": result.is_valid,
-                "name": result.config.name if result.config is not None else None,
+                "name": Hiding(result.config.secrets)(result.config.name) if result.config is not None else None,
                 "config_hash": result.config.hash if result.is_valid and result.config is not None else None,
                 "findings": findings_document(result.findings),
             }

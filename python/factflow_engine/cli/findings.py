@@ -18,6 +18,7 @@ from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import Finding, LoadResult, PipelineGlobalConfig, Severity
 from factflow_engine.config.findings import split_lines
+from factflow_engine.config.hiding import Hiding
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
@@ -33,6 +34,8 @@ def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalCo
         OutputClosedError: The reader went away.
     """
     result = checked(app, file)
+    if result.config is not None:
+        settings.hidden = Hiding(result.config.secrets)
     console = messages()
     print_findings(result, console)
     if result.is_valid:

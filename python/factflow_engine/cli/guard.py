@@ -76,7 +76,7 @@ def _report_error(error: Exception, settings: Settings) -> int:
     invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError))
     expected = isinstance(error, FactflowError)
     _show_traceback(error, settings)
-    said = str(error) or type(error).__name__
+    said = settings.hidden(str(error)) or type(error).__name__
     hint = "" if settings.debug or invalid else "  (--debug shows where)"
     lines = (said if expected else f"{type(error).__name__}: {said}").splitlines()
     click.echo("\n".join([f"factflow: {clean(lines[0])}{hint}", *map(clean, lines[1:])]), err=True)
@@ -93,7 +93,7 @@ def _report_interruption() -> int:
 def _show_traceback(error: Exception, settings: Settings) -> None:
     """If it was asked for."""
     if settings.debug:
-        for line in "".join(traceback.format_exception(error)).splitlines():
+        for line in settings.hidden("".join(traceback.format_exception(error))).splitlines():
             click.echo(clean(line), err=True)
 
 

@@ -27,6 +27,7 @@ from factflow_engine.cli.session import FirstMessage, Session, SessionEnd, Start
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.signals import interruptions
 from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.config.hiding import Hiding
 from factflow_engine.queues.sqlite import QueueUrlError
 from factflow_engine.runtime.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
@@ -128,7 +129,7 @@ def run_command(
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
         stack.enter_context(_standard_output_kept_clean(settings))
-        progress = stack.enter_context(open_progress(mode, title=config.name))
+        progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
         session = Session(
             open_manager=open_manager,
@@ -167,7 +168,10 @@ def _where(
         if execution_id is not None:
             raise InvalidInputError("--id names an execution's messages in a queue: add --queue sqlite:///PATH")
         return app.manager, None
-    execution_id = config.name if execution_id is None else execution_id
+    if execution_id is None:
+        # It is printed and stored; a literal name is no secret, whatever the environment holds.
+        literal = config.to_mapping()["name"] == config.name
+        execution_id = config.name if literal else Hiding(config.secrets)(config.name)
     if not is_execution_id(execution_id):
         raise InvalidInputError(
             f"{execution_id!r} cannot name an execution's messages: pass --id with 1 to 64 letters, digits, '.', '_' or '-'"

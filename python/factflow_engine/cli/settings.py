@@ -1,5 +1,6 @@
 """What one invocation of the command line has been asked for; click carries it as the context's object."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -11,8 +12,10 @@ class Settings:
         debug: Whether an error prints its traceback.
         as_json: Whether standard output is to hold exactly one JSON document, errors included.
         document_printed: Whether that document is out already.
+        hidden: Takes out of a text what must not be shown of the configuration that was loaded.
     """
 
     debug: bool = False
     as_json: bool = False
     document_printed: bool = False
+    hidden: Callable[[str], str] = str
