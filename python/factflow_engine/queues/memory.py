@@ -49,18 +49,20 @@ class MemoryChannel(Line):
             knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
         closed: Nothing will be added any more; consumers may take what is left.
         outside: Taken through subscriptions and not settled: the queue is not done with them.
+        settled: How many were taken and acknowledged through subscriptions.
         journal: Where the ends of what was taken are noted, if it came from elsewhere; None: nowhere.
         awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
         listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any.
     """
 
-    __slots__ = ("_room", "_watchers", "closed", "journal", "listeners", "outside", "redelivered", "sized")
+    __slots__ = ("_room", "_watchers", "closed", "journal", "listeners", "outside", "redelivered", "settled", "sized")
 
     def __init__(self, owner: str, capacity: int) -> None:  # noqa: ARG002 - the native part's, which has taken them
         self.redelivered = 0
         self.sized = False  # whether a consumer has named the capacity
         self.closed = False
         self.outside = 0
+        self.settled = 0
         self.journal: Journal | None = None
         self.listeners: list[Callable[[], None]] = []
         self._watchers: list[Callable[[], None]] = []  # told once each when there is room
@@ -186,6 +188,7 @@ class MemorySubscription:
             if isinstance(delivery, MemoryDelivery) and delivery in self._unsettled:
                 self._unsettled.discard(delivery)
                 self._channel.outside -= 1
+                self._channel.settled += 1
                 self._channel.tell()
         for nack in reversed(nacks):
             if isinstance(nack.delivery, MemoryDelivery) and nack.delivery in self._unsettled:

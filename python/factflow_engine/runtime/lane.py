@@ -90,9 +90,10 @@ class Waiting:
         by: What it waits for.
         circuit: Name of the breaker that refused it, if that is what it waits for.
         stops: Whether that breaker refuses every message of the route.
+        asks: Whether it asks again and again, for nobody can say when there will be what it waits for.
     """
 
-    __slots__ = ("by", "child", "circuit", "due", "give_up", "serial", "since_ns", "stage", "stops")
+    __slots__ = ("asks", "by", "child", "circuit", "due", "give_up", "serial", "since_ns", "stage", "stops")
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class Waiting:
         by: Holder = Holder.RETRY,
         circuit: str | None = None,
         stops: bool = False,
+        asks: bool = False,
     ) -> None:
         self.due = due
         self.serial = serial
@@ -116,6 +118,7 @@ class Waiting:
         self.by = by
         self.circuit = circuit
         self.stops = stops
+        self.asks = asks
 
     def __lt__(self, other: "Waiting") -> bool:
         return (self.due, self.serial) < (other.due, other.serial)

@@ -92,6 +92,8 @@ class Loop:
         self._workers: list[Worker] = []
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
+        # Then what is done here may not be done yet where it came from or goes.
+        self._is_relayed = any(lane.journal is not None for lane in lanes)
         self._max_workers = sum(lane.carrier.limit for lane in lanes)
         self._crew = Crew(
             ready=self._ready,
@@ -105,7 +107,8 @@ class Loop:
         self._stopped = False
         self._closing = False  # nothing is taken from inboxes any more
         self._idle = trio.lowlevel.ParkingLot()
-        self._quiet = trio.lowlevel.ParkingLot()  # who wants to know when nothing is in flight
+        self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
+        self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
         self._alarm = Alarm(self._lanes, self._settlement, on_death=on_death, on_rung=self._rung)
         for lane in lanes:
             lane.notify = self._notifier(lane)
@@ -189,28 +192,6 @@ class Loop:
         """What was interrupted, who held it, and for how long."""
         return tuple(self._settlement.given_back)
 
-    def stall(self) -> tuple[str, ...]:
-        """What waits although nothing is in flight and nothing is paused, and for whom; empty if nothing is stuck.
-
-        It may still be right: a consumer from outside, or another execution, has not made room. But nothing in this
-        execution will move by itself.
-        """
-        if any(lane.books.in_flight or lane.books.retrying or lane.pauses for lane in self._lanes):
-            return ()
-        return tuple(
-            f"route {lane.id!r} holds {lane.inbox.waiting} messages and waits for room in "
-            + (", ".join(repr(outlet.queue) for outlet in lane.outlets if outlet.is_full) or "nothing that is known")
-            for lane in self._lanes
-            if lane.inbox.waiting
-        )
-
-    async def wait_stalled(self) -> None:
-        """Return when the last worker has stopped and something waits all the same."""
-        while True:
-            await self._quiet.park()
-            if self.stall():
-                return
-
     def close_intake(self) -> None:
         """Take nothing more from any inbox; what has begun goes on."""
         self._closing = True
@@ -231,6 +212,24 @@ class Loop:
             if worker.context is not None
         ]
         return (*in_adapters, *(held for lane in self._lanes for held in self._settlement.waiting(lane)))
+
+    async def wait_stirred(self) -> None:
+        """Return when an adapter has to wait, or a worker has no more to do and something is left all the same."""
+        self._is_watched = True
+        await self._stirred.park()
+
+    def stir(self) -> None:
+        """Let `wait_stirred` return."""
+        self._is_watched = False
+        self._stirred.unpark_all()
+
+    def turns(self) -> Mapping[Lane, list[int]]:
+        """Since when adapters have what they have, by lane, in the loop's time; it changes with whatever they take."""
+        turns: dict[Lane, list[int]] = {}
+        for worker in self._workers:
+            if worker.context is not None:
+                turns.setdefault(worker.lane, []).append(worker.since_ns)
+        return turns
 
     # -- waking ----------------------------------------------------------------------------------------------------
 
@@ -378,12 +377,11 @@ class Loop:
         self._crew.active = None
         while True:
             parked.append(task)
-            if (self._idle or self._quiet) and not any(lane.books.in_flight for lane in self._lanes):
+            # While it closes, what is still in flight may wait for what nobody takes any more.
+            if self._idle and (self._closing or not any(lane.books.in_flight for lane in self._lanes)):
                 self._idle.unpark_all()
-                if any(lane.inbox.waiting for lane in self._lanes):
-                    self._quiet.unpark_all()
-            elif self._closing:
-                self._idle.unpark_all()  # what is still in flight may wait for what nobody takes any more
+            if self._is_watched and (self._is_relayed or not self.is_idle):
+                self.stir()
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
@@ -431,6 +429,8 @@ class Loop:
                 step = begin(*arguments)
                 while step:
                     if step == STEP_SUSPENDED:
+                        if self._is_watched:
+                            self.stir()
                         step = await carrier.waited(worker, crew, alone)
                     elif step == STEP_RETURNED:
                         result, worker.value = worker.value, None  # not for as long as the worker is idle
@@ -447,6 +447,7 @@ class Loop:
                     elif step == STEP_STRANDED:
                         raise stranded(lane)
                     else:
+                        self.stir()
                         self._crew.leave()
                         pending, worker.pending = worker.pending, None
                         try:
@@ -486,6 +487,7 @@ class Loop:
 
         Does not wait for the children that other workers run: the last of them to end ends the parent.
         """
+        self.stir()
         parent = _context_of(worker)
         stage, label, index = parent.stage_of, parent.stage_of.label, parent.index + 1
         family = Family(parent.frame, above)

@@ -165,7 +165,9 @@ class PipelineOrchestrator:
             [processor.lane for processor in self._processors.values()],
             self._loop,
             self._relay,
+            self._phases,
             seconds=config.processor.stall_seconds,
+            redacted=self._redacted,
         )
         self._completion = Completion(
             [self._processors[route_id] for route_id in graph.order],
@@ -436,6 +438,7 @@ class PipelineOrchestrator:
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()
+                        self._watchdog.expect_end()
                         await self._complete()
                     if self._phases.is_spent and self._completion.is_reached:
                         self._status = ExecutionStatus.COMPLETED  # of no budget at all nothing was needed

@@ -41,6 +41,11 @@ class Phases:
         self._granted: set[Stage] = set()  # whose last words have prolonged the budget for work
 
     @property
+    def speaker(self) -> Stage | None:
+        """The stage that is asked for its last words."""
+        return self._speaker
+
+    @property
     def why(self) -> str:
         """Why the execution has not completed, if that is because completion was waited for no longer."""
         return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED

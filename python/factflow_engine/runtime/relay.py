@@ -10,7 +10,7 @@ Per message this is an entry in a journal (native) and in a table; receiving, pu
 batch, which grows by itself while the provider is busy.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -32,6 +32,10 @@ FLUSH_SECONDS: Final = 2.0
 
 POLL_SECONDS: Final = 0.25
 """How soon it is noticed that another process has done the rest of a queue."""
+
+ANSWERS: Final = "answers"
+DELIVERIES: Final = "deliveries"
+"""What a provider owes to the execution as a whole, where it is counted what it does."""
 
 UNBOUNDED: Final = 1 << 40
 """Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
@@ -144,6 +148,11 @@ class Intake:
         return not (self._held or self._settling or len(self._journal))
 
     @property
+    def is_settling(self) -> bool:
+        """Whether the provider is being told what has ended; before that, what it led to must be accepted."""
+        return self._settling > 0 and all(outbox.is_empty for outbox in self.outboxes)
+
+    @property
     def is_subscribed(self) -> bool:
         """Whether it has begun."""
         return self._subscription is not None
@@ -204,7 +213,7 @@ class Intake:
                 await outbox.flush()
             if done:
                 await subscription.settle(done)
-            self.settled += len(done)
+                self.settled += len(done)
             self._settling = 0
             self._changed()
 
@@ -247,6 +256,9 @@ class Relay:
         self._closed = False  # nothing more is received
         self._broken = False  # the provider failed: nothing more will arrive there
         self.published = 0  # by the execution's own publishers, accepted
+        self._left = 0  # with the provider, as it has answered who waits for the end
+        self._answers = 0
+        self._asking = False
 
     def targets(self, queue: str) -> list[MemoryChannel]:
         """See `Lines.targets`."""
@@ -351,19 +363,32 @@ class Relay:
 
         Another process may carry a message on from route to route meanwhile: it is met further down, if not here.
         """
-        return sum([await intake.depth() for intake in self._upstream_first])
+        self._asking = True
+        try:
+            return sum([await intake.depth() for intake in self._upstream_first])
+        finally:
+            self._asking = False
+            self._answers += 1
 
-    def accepted(self) -> Mapping[str, int]:
-        """How many messages the provider has taken, by queue."""
-        return {queue: outbox.accepted for queue, outbox in self._outboxes.items()}
+    def counts(self) -> Mapping[object, int]:
+        """What the provider has done, by who has asked it; see `stuck`."""
+        counts: dict[object, int] = {outbox: outbox.accepted for outbox in self._outboxes.values()}
+        counts |= {intake: intake.settled for intake in self._intakes}
+        return counts | {ANSWERS: self._answers if self._asking else -1, DELIVERIES: self._moves()}
 
-    def stuck(self, before: Mapping[str, int]) -> tuple[str, ...]:
-        """For which queues messages are under way and none was accepted since then."""
-        return tuple(
-            f"{outbox.under_way} messages are not accepted by {queue!r}, which is full, or whose provider does not answer"
-            for queue, outbox in self._outboxes.items()
-            if outbox.under_way and outbox.accepted == before.get(queue)
-        )
+    def stuck(self, still: Container[object]) -> Iterator[tuple[object, str]]:
+        """What the provider has not done, given whose counts have not changed for a while: who has asked, and a text."""
+        for outbox in self._outboxes.values():
+            if outbox.under_way and outbox in still:
+                problem = "which is full, or whose provider does not answer"
+                yield outbox, f"{outbox.under_way} messages are not accepted by {outbox.queue!r}, {problem}"
+        for intake in self._intakes:
+            if intake.is_settling and intake in still:
+                yield intake, f"the provider does not answer what is acknowledged of {intake.queue!r}"
+        if self._asking and ANSWERS in still:
+            yield ANSWERS, "the provider does not answer how many messages are left"
+        elif self._left and self.is_empty and not self._closed and DELIVERIES in still:
+            yield DELIVERIES, f"the provider hands out none of its {self._left} messages, unless to other consumers"
 
     async def wait_done(self, loop: Loop) -> int:
         """Return when the execution has nothing left to do; how many messages stay with the provider.
@@ -380,7 +405,7 @@ class Relay:
             gives_up = self._closed and loop.waits_for(self._shut_lines()) and self._waits_for_itself()
             if not self._broken and (self._is_done(loop) or (gives_up and patience.is_over)):
                 try:
-                    depth = await contained(self.depth())
+                    depth = self._left = await contained(self.depth())
                 except FaultError as fault:
                     self._died("asking what is left", fault.error)
                     continue
@@ -416,13 +441,14 @@ class Relay:
         )
 
     def _is_done(self, loop: Loop) -> bool:
-        return loop.is_idle and self._is_empty
+        return loop.is_idle and self.is_empty
 
     def _moves(self) -> int:
         return self.published + sum(intake.received for intake in self._intakes)
 
     @property
-    def _is_empty(self) -> bool:
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way to a route or to the provider."""
         return all(intake.is_empty for intake in self._intakes) and all(
             outbox.is_empty for outbox in self._outboxes.values()
         )
@@ -432,7 +458,7 @@ class Relay:
 
     async def _flushed(self) -> None:
         patience = _Patience(self)
-        while not (self._is_empty or self._broken or (self._waits_for_itself() and patience.is_over)):
+        while not (self.is_empty or self._broken or (self._waits_for_itself() and patience.is_over)):
             with trio.move_on_after(POLL_SECONDS):
                 await self._changes.park()
 

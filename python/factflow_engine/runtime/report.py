@@ -151,7 +151,7 @@ class ExecutionStatistics:
         status: Its state.
         elapsed_seconds: Since it began to start.
         routes: By route id, in the configuration's order.
-        stalled: If messages wait and nothing has moved for `processor.stall_seconds`: which, and for whom.
+        stalled: What waits or is held where nothing has moved for `processor.stall_seconds`, and for whom or by whom.
     """
 
     execution_id: str

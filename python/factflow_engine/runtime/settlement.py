@@ -138,7 +138,7 @@ class Settlement:
             if lane.deadline_seconds is not None:
                 seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
             seconds = max(TRIAL_SECONDS, seconds)
-            self._wait_for_circuit(lane, again, stage, seconds, error)
+            self._wait_for_circuit(lane, again, stage, seconds, error, asks=asked is None)
             return
         delay = None
         if not isinstance(error, HOPELESS) and not final:
@@ -150,7 +150,7 @@ class Settlement:
             return
         give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
         if not give_up():
-            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE)
+            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
 
     def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
         """Whether an attempt may begin after so many seconds."""
@@ -225,6 +225,7 @@ class Settlement:
         by: Holder = Holder.RETRY,
         circuit: str | None = None,
         stops: bool = False,
+        asks: bool = False,
     ) -> None:
         due = trio.current_time() + seconds
         lane.books.retrying += 1
@@ -243,16 +244,17 @@ class Settlement:
                 by=by,
                 circuit=circuit,
                 stops=stops,
+                asks=asks,
             ),
         )
         self._on_wait(due)
 
     def _wait_for_circuit(
-        self, lane: Lane, child: Child, stage: Stage | None, seconds: float, error: CircuitOpenError
+        self, lane: Lane, child: Child, stage: Stage | None, seconds: float, error: CircuitOpenError, *, asks: bool
     ) -> None:
         """Wait for a breaker; if it refuses all that the route could take, nothing is taken meanwhile."""
         stops = _stops_all(stage, error)
-        self._wait(lane, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops)
+        self._wait(lane, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops, asks=asks)
 
     def release(self, lane: Lane, now: float) -> None:
         """Let those whose time has come be tried again, or end them."""

@@ -1,83 +1,226 @@
-"""The watchdog: says so when an execution has work and does not move.
+"""The watchdog: says what of an execution does not move, and who holds it.
+
+It looks every `processor.stall_seconds` at what was counted: of each route what it has taken, tried, ended and emitted,
+and what others have settled of its queue; of a provider elsewhere what it has accepted, acknowledged and answered; and
+whether a stage is finishing. Where something waits or is held and no count has changed for that long, it is named: once
+in the log until it moves, and in `statistics().stalled` for as long as it does not. What only waits for a time (another
+attempt, a breaker that will be tried again) moves by itself and is left, and so is a route that somebody has paused.
+
+Messages pay nothing for it: the counts are there anyway. And it keeps no virtual clock awake: while nothing is there it
+sleeps until something has to wait (`Loop.wait_stirred`), and while nothing moves it looks less and less often, and at
+last not any more, until something has to wait anew.
 
 Apart from the orchestrator because what is stuck may be inside, between routes, or outside, at the provider.
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import trio
 
-from factflow_engine.runtime.lane import Lane
+from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.loop import Loop
-from factflow_engine.runtime.relay import Relay
+from factflow_engine.runtime.phases import Phases
+from factflow_engine.runtime.relay import DELIVERIES, Relay
+from factflow_engine.runtime.report import HeldMessage, Holder
+from factflow_engine.runtime.stage import Stage
 
 logger = logging.getLogger("factflow_engine.runtime")
+
+SETTLING: Final = 1 / 16
+"""How long it waits when it is woken, in periods: what has woken it moves on meanwhile, and its first look is at the rest."""
+
+LONGEST: Final = 2**10
+"""After so many periods without any movement it is not by time that it looks again."""
+
+
+class Stalled(NamedTuple):
+    """Something that does not move.
+
+    Attributes:
+        where: What was counted: a lane, a stage that finishes, or a part of the relay.
+        what: Tells it apart from whatever else may be said of that place.
+        text: For people.
+        is_waiting: Whether the engine waits for somebody who may merely take long, such as an adapter.
+    """
+
+    where: object
+    what: object
+    text: str
+    is_waiting: bool = False
 
 
 class Watchdog:
     """Looks after one execution.
 
     Attributes:
-        seconds: Without progress after which it barks.
+        seconds: Without movement after which it barks.
     """
 
     def __init__(
-        self, execution_id: str, lanes: Sequence[Lane], loop: Loop, relay: Relay | None, *, seconds: float
+        self,
+        execution_id: str,
+        lanes: Sequence[Lane],
+        loop: Loop,
+        relay: Relay | None,
+        phases: Phases,
+        *,
+        seconds: float,
+        redacted: Callable[[str], str],
     ) -> None:
         self.seconds: Final = seconds
         self._execution_id = execution_id
         self._lanes = lanes
         self._loop = loop
         self._relay = relay
-        self._inside: tuple[str, ...] = ()
-        self._outside: tuple[str, ...] = ()
+        self._phases = phases
+        self._redacted = redacted
+        self._seen: dict[object, tuple[object, float]] = {}  # by place: what was counted, and since when it is so
+        self._stalled: tuple[Stalled, ...] = ()
+        self._ending = False  # somebody waits for the end
 
     @property
     def stalled(self) -> tuple[str, ...]:
-        """What does not move, and for whom it waits, as of the last look."""
-        return (*self._inside, *self._outside)
+        """What does not move, and for whom it waits, as of the last look; without what has moved since."""
+        if not self._stalled:
+            return ()
+        counts = self._counts()
+        return tuple(one.text for one in self._stalled if counts.get(one.where) == self._seen[one.where][0])
 
     def start(self, nursery: trio.Nursery) -> None:
         """Look from now on, until the nursery is cancelled."""
         nursery.start_soon(self._watch)
 
+    def expect_end(self) -> None:
+        """Look also when nothing is there, for somebody waits for the end: it may be the provider's turn, or a stage's."""
+        self._ending = True
+        self._loop.stir()
+
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
+        # Until the next look; if that is longer than a period, until the loop is stirred.
+        pause = self.seconds if self._ending else math.inf
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_loop)
-                if self._relay is not None:
-                    nursery.start_soon(self._watch_relay, self._relay)
+            while True:
+                with trio.move_on_after(pause) as rest:
+                    if pause > self.seconds:
+                        await self._loop.wait_stirred()
+                    else:
+                        await trio.sleep_forever()
+                if not rest.cancelled_caught:
+                    await trio.sleep(self.seconds * SETTLING)
+                    self._count()
+                    pause = self.seconds
+                elif self._count():
+                    self._look()
+                    pause = self.seconds
+                else:
+                    self._look()
+                    pause = 2 * pause if self._holds_something and pause < LONGEST * self.seconds else math.inf
         finally:
-            self._inside = self._outside = ()  # what has ended is not stuck
+            self._stalled = ()  # what has ended is not stuck
 
-    @trio.lowlevel.enable_ki_protection
-    async def _watch_loop(self) -> None:
-        """Messages wait, nothing is in flight or paused, and nothing is received for a while."""
-        while True:
-            await self._loop.wait_stalled()
-            received = self._received()
-            await trio.sleep(self.seconds)
-            self._inside = self._loop.stall() if received == self._received() else ()
-            self._bark(self._inside)
+    # -- what was counted ------------------------------------------------------------------------------------------
 
-    @trio.lowlevel.enable_ki_protection
-    async def _watch_relay(self, relay: Relay) -> None:
-        """Messages are on their way to the provider, and it accepts none of a queue for a while."""
-        said: tuple[str, ...] = ()
-        while True:
-            accepted = relay.accepted()
-            await trio.sleep(self.seconds)
-            self._outside = relay.stuck(accepted)
-            if self._outside != said:  # it may last; what is new is said once
-                self._bark(self._outside)
-            said = self._outside
+    @property
+    def _holds_something(self) -> bool:
+        return self._ending or not self._loop.is_idle or (self._relay is not None and not self._relay.is_empty)
 
-    def _received(self) -> int:
-        return sum(lane.books.received for lane in self._lanes)
+    def _counts(self) -> dict[object, object]:
+        """By place, what changes when it moves."""
+        counts: dict[object, object] = {}
+        turns = self._loop.turns()
+        for lane in self._lanes:
+            books, inbox = lane.books, lane.inbox
+            ended = (books.completed, books.filtered, books.dead_lettered, books.failed)
+            counts[lane] = (books.received, ended, books.emitted, turns.get(lane), inbox.settled, inbox.redelivered)
+        if self._phases.speaker is not None:
+            counts[self._phases.speaker] = True
+        if self._relay is not None:
+            counts.update(self._relay.counts())
+        return counts
 
-    def _bark(self, stalled: tuple[str, ...]) -> None:
-        if stalled:
-            logger.error("execution %s does not move: %s", self._execution_id, "; ".join(stalled))
+    def _count(self) -> bool:
+        """Note what is there and since when it is so, and forget what was said of what has moved; whether any has."""
+        now, before = trio.current_time(), self._seen
+        self._seen = {}
+        for where, count in self._counts().items():
+            known = before.get(where)
+            self._seen[where] = known if known is not None and known[0] == count else (count, now)
+        self._stalled = tuple(one for one in self._stalled if self._seen.get(one.where) is before.get(one.where))
+        return self._seen != before
+
+    # -- what does not move ----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        said = {(one.where, one.what) for one in self._stalled}
+        self._stalled = tuple(one._replace(text=self._redacted(one.text)) for one in self._found())
+        new = [one.text for one in self._stalled if (one.where, one.what) not in said]
+        if not new:
+            return
+        if any(one.is_waiting for one in self._stalled):  # the others may be behind it
+            logger.warning("execution %s waits: %s", self._execution_id, "; ".join(new))
+        else:
+            logger.error("execution %s does not move: %s", self._execution_id, "; ".join(new))
+
+    def _found(self) -> Iterator[Stalled]:
+        # A period is never quite as long as the clock's numbers say.
+        long_ago = trio.current_time() - 0.99 * self.seconds
+        still = {where for where, (_, since) in self._seen.items() if since <= long_ago}
+        held: dict[str, list[HeldMessage]] = {}
+        if any(lane in still and not lane.is_idle for lane in self._lanes):
+            for message in self._loop.held():
+                held.setdefault(message.route, []).append(message)
+        for lane in self._lanes:
+            if lane in still and not lane.pauses:
+                yield from self._in_lane(lane, trio.current_time() - self._seen[lane][1], held.get(lane.id, ()))
+        for where in still:
+            if isinstance(where, Stage):
+                seconds = trio.current_time() - self._seen[where][1]
+                text = f"{_place(where.info.route, where.info.stage)} has been finishing for {seconds:.0f} s"
+                yield Stalled(where, "finish", text, is_waiting=True)
+        if self._relay is not None:
+            for where, text in self._relay.stuck(still):
+                yield Stalled(where, "relay", text, is_waiting=where is DELIVERIES)
+
+    def _in_lane(self, lane: Lane, seconds: float, held: Sequence[HeldMessage]) -> Iterator[Stalled]:
+        """What a lane waits for that has not moved for so long; nothing if it has nothing, or waits for a time."""
+        waiting = lane.inbox.waiting + len(lane.children) + len(lane.drivers)
+        full = {outlet.queue: self._paused(outlet) for outlet in lane.outlets if outlet.is_full} if waiting else {}
+        if full:
+            rooms = ", ".join(f"{queue!r}{why}" for queue, why in full.items())
+            text = f"route {lane.id!r} holds {waiting} messages and waits for room in {rooms}"
+            yield Stalled(lane, tuple(full), text, is_waiting=any(full.values()))
+        busy: dict[str, float] = {}
+        if not (full and lane.drivers):  # they count as adapters, and wait for that room
+            for one in held:
+                if one.by is Holder.ADAPTER:
+                    busy[one.stage] = max(busy.get(one.stage, seconds), one.seconds)
+        more = f", and {waiting} wait" if waiting else ""
+        for stage, longest in busy.items():
+            text = f"{_place(lane.id, stage)} has had a message for {longest:.0f} s{more}"
+            yield Stalled(lane, ("adapter", stage), text, is_waiting=True)
+        asking = Counter((one.stage, one.by) for one in lane.waiting if one.asks)
+        for (stage, by), count in asking.items():
+            what = "a circuit breaker that does not say when it will permit calls"
+            if by is Holder.DEAD_LETTER_QUEUE and lane.dead_letters is not None:
+                what = f"room in the dead-letter queue {lane.dead_letters.queue!r}"
+            yield Stalled(lane, (by, stage), f"{_place(lane.id, stage)}: {count} messages wait for {what}")
+        if lane.inbox.outside:
+            text = f"a consumer from outside holds {lane.inbox.outside} messages of {lane.queue!r}"
+            yield Stalled(lane, "outside", f"{_place(lane.id)}: {text}", is_waiting=True)
+        if lane.inbox.waiting and not (full or busy or lane.waiting or lane.carrier.intake_closed):
+            text = f"route {lane.id!r} holds {waiting} messages and waits for nothing that is known"
+            yield Stalled(lane, "unknown", text)
+
+    def _paused(self, outlet: Outlet) -> str:
+        """Why whoever reads a queue does not, if it is a route that somebody has paused."""
+        readers = [lane for lane in self._lanes if lane.pauses and lane.inbox in outlet.channels]
+        return "".join(f" (route {lane.id!r} is paused)" for lane in readers)
+
+
+def _place(route: str, stage: str = "") -> str:
+    return f"route {route!r}, stage {stage!r}" if stage else f"route {route!r}"
