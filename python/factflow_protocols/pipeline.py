@@ -214,12 +214,30 @@ class PipelineAdapter(ABC):
 
 
 class StatefulAdapter(PipelineAdapter):
-    """An adapter with state that belongs to one execution: opened before its first message, closed after the last."""
+    """An adapter with state that belongs to one execution: opened before its first message, closed after the last.
+
+    `open` may enter what `close` is to leave, such as a client with a nursery inside, or a nursery of the stage's own:
+
+        async def open(self, stage):
+            async with AsyncExitStack() as stack:
+                self.client = await stack.enter_async_context(Client(self.config.url))
+                self.stack = stack.pop_all()
+
+        async def close(self):
+            await self.stack.aclose()
+
+    Both are called in one task that belongs to the stage alone; `process` and `finish` are called in others, and so may
+    use what is entered, start tasks in it, but not leave it. Tasks in there live until `close`, also while the execution
+    is cancelled. If one of them dies, the stage's route has died: the execution fails.
+    """
 
     async def open(self, stage: StageInfo) -> None:
         """Acquire what the stage needs. Called once, before any route of the execution gets a message.
 
-        Raising fails the start of the execution; `close` is then called for the stages that were opened, this one not.
+        Raising fails the start of the execution; `close` is then called for the stages that were opened, this one not:
+        what it had entered by then it must leave itself.
+
+        Cancellation: may be raised at any await; let it pass, as any other error.
         """
 
     async def finish(self) -> AdapterResult | None:
@@ -236,5 +254,6 @@ class StatefulAdapter(PipelineAdapter):
     async def close(self) -> None:
         """Release what `open` acquired. Always called once after a successful `open`, also on cancellation.
 
-        Shielded from cancellation, for a bounded time (five seconds); errors are reported with the execution.
+        Shielded from cancellation, for a bounded time (`orchestrator.close_seconds`, by default five); errors are
+        reported with the execution. What it does not leave of what `open` entered is cancelled, and reported, too.
         """

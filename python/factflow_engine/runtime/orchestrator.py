@@ -119,6 +119,7 @@ class PipelineOrchestrator:
                     operators=operators,
                     seams=seams,
                     redacted=self._redacted,
+                    on_death=self._route_died,
                 )
                 for route_id in config.routes
             }
@@ -569,10 +570,9 @@ class PipelineOrchestrator:
         self._fault(f"{where} died: {describe(error)}")
 
     def _fault(self, text: str) -> None:
-        if self._status is ExecutionStatus.COMPLETED:
-            self._late_errors.append(text)
-        elif self._error is None and (self._phases.work.cancel_called or is_cancelled()):
-            self._late_errors.append(text)  # it was made to stop before: that is its end, this happened on the way
+        stopping = self._phases.work.cancel_called or is_cancelled()
+        if self._status is ExecutionStatus.COMPLETED or (self._error is None and stopping):
+            self._late_errors.append(text)  # it ended, or was made to stop, before: this happened on the way
         else:
             self._fail(text)
 

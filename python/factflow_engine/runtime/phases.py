@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.runtime.containment import contained
+from factflow_engine.runtime.containment import apart
 from factflow_engine.runtime.stage import Stage
 from factflow_protocols import AdapterResult
 
@@ -99,10 +99,11 @@ class Phases:
         """
         if stage.stateful is None:
             return None
-        self._finishing, self._speaker = trio.CancelScope(), stage
+        finishing = trio.CancelScope()
+        self._finishing, self._speaker = finishing, stage
         if self._draining and stage not in self._granted:
             self._granted.add(stage)
-            deadline = self._bound(self._finishing)
+            deadline = self._bound(finishing)
             if deadline > self.work.deadline:
                 self.work.deadline = deadline
                 self._why = (
@@ -110,10 +111,11 @@ class Phases:
                     f"{self._finish_seconds:g}"
                 )
         try:
-            with self._finishing:
-                return await contained(stage.stateful.finish())
+            result = await apart(stage.stateful.finish, finishing)
         finally:
             self._finishing = self._speaker = None
+        if not finishing.cancelled_caught:
+            return result
         raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")
 
     def _bound(self, finishing: trio.CancelScope) -> float:

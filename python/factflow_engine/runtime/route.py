@@ -15,7 +15,7 @@ from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, 
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.resilience.retry import RetryPolicy
-from factflow_engine.runtime.containment import FaultError, contained, is_cancelled
+from factflow_engine.runtime.keeper import Keeper, StageLostError
 from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.relay import Lines
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
@@ -55,12 +55,17 @@ class ReactiveRouteProcessor:
         operators: OperatorRegistry | None,
         seams: Seams,
         redacted: Callable[[str], str],
+        on_death: Callable[[Lane, BaseException], None],
     ) -> None:
+        """Subscribe; `on_death` is told what has died of the route while it lived."""
         route = config.routes[route_id]
         inbound, errors = route.inbound, route.error_handling
         self.id = route_id
         self.close_errors: list[str] = []
-        self._opened: list[Stage] = []
+        self._keepers: list[Keeper] = []  # of the stages that are or were open, in order
+        self._on_death = on_death
+        self._lost = trio.Event()
+        self._loss: StageLostError | None = None  # the first one, from when that is set
         self._close_seconds = config.orchestrator.close_seconds
         limit = inbound.concurrency
         if route.backpressure is not None and route.backpressure.max_concurrency is not None:
@@ -152,34 +157,50 @@ class ReactiveRouteProcessor:
         Raises:
             ExecutionStartError: A stage could not be opened; those before it are closed.
         """
-        try:
-            for stage in self.stages:
-                if stage.stateful is not None:
-                    try:
-                        await contained(stage.stateful.open(stage.info))
-                    except FaultError as fault:
-                        if is_cancelled():  # said with the execution's end, which is not for this to change
-                            self.close_errors.append(f"{self.id}/{stage.info.stage}: {describe(fault.error)}")
-                            await trio.lowlevel.checkpoint()
-                        raise ExecutionStartError(self.id, stage.info.stage, fault.error) from fault.error
-                    self._opened.append(stage)
-            task_status.started()
-            await trio.sleep_forever()
-        finally:
-            await self._close()
+        failed: Keeper | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                failed = await self._open(nursery)
+                if failed is None:
+                    task_status.started()
+                    await self._live()
+            finally:
+                await self._close(failed)
+        if failed is not None and failed.failure is not None:
+            raise ExecutionStartError(self.id, failed.info.stage, failed.failure) from failed.failure
 
-    async def _close(self) -> None:
-        for stage in reversed(self._opened):
-            where = f"{self.id}/{stage.info.stage}"
+    async def _open(self, nursery: trio.Nursery) -> Keeper | None:
+        """Open one after the other; the first that could not be opened."""
+        for stage in self.stages:
             if stage.stateful is None:
                 continue
-            with trio.move_on_after(self._close_seconds, shield=True) as scope:
-                try:
-                    await contained(stage.stateful.close())
-                except FaultError as fault:  # reported with the execution; the others must close too
-                    self.close_errors.append(f"{where}: {describe(fault.error)}")
-            if scope.cancelled_caught:
-                self.close_errors.append(f"{where}: close() did not return within {self._close_seconds:g} s")
+            keeper = Keeper(stage.info, stage.stateful, close_seconds=self._close_seconds, on_loss=self._lose)
+            self._keepers.append(keeper)
+            nursery.start_soon(keeper.run)
+            await keeper.opened.wait()
+            if keeper.failure is not None:
+                await trio.lowlevel.checkpoint_if_cancelled()  # that is then the reason for the end
+                return keeper
+        return None
+
+    def _lose(self, error: StageLostError) -> None:
+        self._loss = self._loss or error
+        self._lost.set()
+
+    async def _live(self) -> None:
+        await self._lost.wait()
+        if self._loss is not None:
+            self._on_death(self.lane, self._loss)
+        await trio.sleep_forever()
+
+    async def _close(self, failed: Keeper | None) -> None:
+        with trio.CancelScope(shield=True):
+            for keeper in reversed(self._keepers):
+                await keeper.close()
+                texts = list(keeper.close_errors)
+                if keeper.failure is not None and keeper is not failed:
+                    texts.append(describe(keeper.failure))
+                self.close_errors.extend(f"{self.id}/{keeper.info.stage}: {text}" for text in texts)
 
 
 def _target(outbound: OutboundConfig, config: PipelineGlobalConfig) -> str:
