@@ -1,7 +1,7 @@
 """The session against a fake execution: what each interruption asks of it, and when."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -76,10 +76,13 @@ class FakeManager:
         self.execution = execution
         self.start_seconds = start_seconds
         self.publish_init: bool | None = None
+        self.steps: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self, config: Any, *, publish_init: bool, execution_id: str | None) -> FakeExecution:
         self.publish_init = publish_init
         await trio.sleep(self.start_seconds)
+        for step in self.steps:
+            await step()
         return self.execution
 
 
@@ -109,6 +112,10 @@ class Stage:
             nursery.start_soon(self._script, send, script)
             end = await session.run(receive)
         return end
+
+    async def end_at(self, seconds: float) -> None:
+        await trio.sleep_until(seconds)
+        self.execution.over.set()
 
     async def _script(self, send: trio.MemorySendChannel[int], script: tuple[Any, ...]) -> None:
         for at, action in script:
@@ -157,6 +164,48 @@ async def test_an_interruption_while_starting_cancels_the_start(samples: Any, au
     assert end == SessionEnd(report=None, interrupted_by=signal.SIGINT)
     assert trio.current_time() < 60
     assert "while starting" in stage.progress.said[0]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("drain_seconds", [0.0, 10.0])
+@pytest.mark.parametrize("step", range(7))
+async def test_at_whatever_step_of_a_start_an_interruption_comes_it_is_obeyed(
+    step: int, drain_seconds: float, times: int, samples: Any, autojump_clock: Any
+) -> None:
+    """Of the last steps the start cannot be cancelled any more: it returns an execution all the same."""
+    send, receive = trio.open_memory_channel[int](10)
+    stage = Stage(samples, drain_seconds=drain_seconds)
+    before, after = [trio.lowlevel.checkpoint] * 3, [trio.lowlevel.cancel_shielded_checkpoint] * 3
+
+    async def interrupt() -> None:
+        for _ in range(times):
+            send.send_nowait(signal.SIGTERM)
+
+    stage.manager.steps = [*before, *after]
+    stage.manager.steps.insert(step, interrupt)
+    session = Session(
+        open_manager=stage.open_manager,
+        config=None,  # type: ignore[arg-type]  # the fake does not look at it
+        progress=stage.progress,
+        drain_seconds=drain_seconds,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.end_at, 5)
+        end = await session.run(receive)
+        nursery.cancel_scope.cancel()
+    assert end.interrupted_by is signal.SIGTERM
+    assert step == 2 or (end.report is None) is (step < 2), (
+        "which of the two runs first at the boundary is trio's choice"
+    )
+    if end.report is None:
+        assert stage.execution.asked == []
+        assert set(stage.progress.said) == {"interrupted while starting"}
+    elif times == 2:
+        assert ("cancel", 0) in stage.execution.asked
+        assert stage.progress.said[-1].startswith("cancelling: ")
+    else:
+        assert stage.execution.asked == [("drain", 10.0) if drain_seconds else ("cancel", 0)]
+        assert stage.progress.said[-1].startswith("draining: " if drain_seconds else "cancelling: ")
 
 
 async def test_another_first_message_takes_the_place_of_the_init_message(samples: Any, autojump_clock: Any) -> None:

@@ -127,6 +127,8 @@ class Session:
                         self._config, publish_init=self._first is None, execution_id=self._execution_id
                     )
                 if self._execution is not None:
+                    if self._start.cancel_called:  # as it ended: there was nothing left to cancel
+                        self._end(self._execution, nursery)
                     nursery.start_soon(self._show, self._execution)
                     await self._publish_first(self._execution)
                     report = await self._execution.wait()
@@ -157,17 +159,22 @@ class Session:
         async for number in interruptions:
             self._signals.append(signal.Signals(number))
             if self._execution is None:
-                self._progress.say("interrupted while starting; nothing was processed")
+                self._progress.say("interrupted while starting")
                 self._start.cancel()
-            elif len(self._signals) == 1 and self._drain_seconds > 0:
-                self._progress.say(
-                    f"draining: {self._held()} may take {self._drain_seconds:g} s to finish; "
-                    "interrupt again to cancel at once"
-                )
-                nursery.start_soon(self._drain, self._execution)
             else:
-                self._progress.say(f"cancelling: {self._held()} will be given back")
-                nursery.start_soon(self._cancel, self._execution)
+                self._end(self._execution, nursery)
+
+    def _end(self, execution: RunningExecution, nursery: trio.Nursery) -> None:
+        """End it as the signals so far ask for."""
+        if len(self._signals) == 1 and self._drain_seconds > 0:
+            self._progress.say(
+                f"draining: {_held(execution)} may take {self._drain_seconds:g} s to finish; "
+                "interrupt again to cancel at once"
+            )
+            nursery.start_soon(self._drain, execution)
+        else:
+            self._progress.say(f"cancelling: {_held(execution)} will be given back")
+            nursery.start_soon(self._cancel, execution)
 
     async def _drain(self, execution: RunningExecution) -> None:
         await execution.drain(self._drain_seconds)
@@ -175,9 +182,8 @@ class Session:
     async def _cancel(self, execution: RunningExecution) -> None:
         await execution.cancel(0)
 
-    def _held(self) -> str:
-        if self._execution is None:
-            return "nothing"
-        routes = self._execution.statistics().routes.values()
-        in_flight, waiting = sum(route.in_flight for route in routes), sum(route.waiting for route in routes)
-        return f"{in_flight:,} in flight and {waiting:,} waiting"
+
+def _held(execution: RunningExecution) -> str:
+    routes = execution.statistics().routes.values()
+    in_flight, waiting = sum(route.in_flight for route in routes), sum(route.waiting for route in routes)
+    return f"{in_flight:,} in flight and {waiting:,} waiting"
