@@ -224,6 +224,36 @@ async def test_an_execution_is_not_waited_for_from_inside(call, place, autojump_
     assert "let_complete()" in told
 
 
+@pytest.mark.parametrize("grace", [1, float("inf")])
+async def test_a_grace_is_not_waited_for_from_inside(grace, autojump_clock):
+    executions = []
+
+    async def ask(context):
+        await executions[0].cancel(grace)
+
+    async with running("routes: {r: {adapters: [{type: ask}]}}", adapters={"ask": ask}) as execution:
+        executions.append(execution)
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.status == "completed"
+    assert "cancel() was called by an adapter" in report.failures[0].error
+    assert "call cancel(0), which does not" in report.failures[0].error
+
+
+async def test_an_adapter_may_cancel_its_own_execution_at_once(autojump_clock):
+    executions = []
+
+    async def ask(context):
+        await executions[0].cancel()
+
+    async with running("routes: {r: {adapters: [{type: ask}]}}", adapters={"ask": ask}) as execution:
+        executions.append(execution)
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    assert report.status == "cancelled"
+    assert report.routes["r"].redelivered == 1
+
+
 async def test_another_execution_may_be_waited_for_from_an_adapter(autojump_clock):
     others = []
 

@@ -319,12 +319,16 @@ class PipelineOrchestrator:
 
         Raises:
             ValueError: The grace is negative or not a number.
+            RuntimeError: A task of the execution calls, such as an adapter, with a grace: it would wait for itself for
+                that long. Without one it is cancelled with the rest.
 
         Cancellation: the execution ends all the same.
         """
         # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
+        if grace > 0:
+            self._refuse_from_inside("cancel", "cancel(0)")
         self.request_stop(grace)
         return await self._ended_report()
 
@@ -623,11 +627,11 @@ class PipelineOrchestrator:
         if self._ended.is_set() or self._is_discarded:
             raise ExecutionClosedError(self.id, self._status.value)
 
-    def _refuse_from_inside(self, call: str) -> None:
+    def _refuse_from_inside(self, call: str, instead: str = "let_complete()") -> None:
         if self._task is not None and descends_from(self._task):
             raise RuntimeError(
                 f"{call}() was called by an adapter of execution {self.id!r}, which would wait for itself; call "
-                f"let_complete(), which does not wait, or {call}() from a task outside the execution"
+                f"{instead}, which does not, or {call}() from a task outside the execution"
             )
 
     def _route_statistics(self) -> Mapping[str, RouteStatistics]:
