@@ -132,8 +132,8 @@ async def open_administration(
     settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None
 ) -> AsyncIterator[SqliteAdministration]:
     """Work on a file that exists; it is closed on exit."""
-    store = Store(settings, create=False)
-    writer = Writer(store, threads=threads or TrioThreads(limit=1), clock=clock or SystemClock())
+    store = Store(settings, clock=clock or SystemClock(), create=False)
+    writer = Writer(store, threads=threads or TrioThreads(limit=1))
     try:
         yield SqliteAdministration(writer)
     finally:

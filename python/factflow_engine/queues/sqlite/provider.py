@@ -55,7 +55,7 @@ class SqliteQueue:
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._writer = Writer(Store(settings), threads=threads or TrioThreads(limit=1), clock=self._clock)
+        self._writer = Writer(Store(settings, clock=self._clock), threads=threads or TrioThreads(limit=1))
         self._bells = Bells()
         self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
         self._sized: set[int] = set()  # lines whose capacity a consumer of this process named

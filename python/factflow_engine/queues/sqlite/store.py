@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.schema import is_busy, open_file
+from factflow_engine.seams import Clock
 from factflow_protocols import QueueError
 
 T = TypeVar("T")
@@ -69,13 +70,14 @@ class Store:
 
     Attributes:
         settings: Where it is and what is asked of it.
-        now_ns: Wall time of the transaction under way.
+        now_ns: Wall time of the transaction under way: read once it has the lock, for the wait may be as long as a lease.
         connection: Open while requests are applied.
     """
 
-    def __init__(self, settings: SqliteSettings, *, create: bool = True) -> None:
+    def __init__(self, settings: SqliteSettings, *, clock: Clock, create: bool = True) -> None:
         self.settings = settings
         self.now_ns = 0
+        self._clock = clock
         self._create = create
         self._connection: sqlite3.Connection | None = None
         self._path = settings.path  # absolute once it was opened
@@ -91,14 +93,13 @@ class Store:
             self._opened = _file_at(self._path)
         return self._connection
 
-    def run(self, requests: Sequence[Request[Any]], now_ns: int) -> list[Outcome]:
+    def run(self, requests: Sequence[Request[Any]]) -> list[Outcome]:
         """Grant requests, all in one transaction; if that fails, each in its own, so that only the guilty one fails."""
-        self.now_ns = now_ns
         try:
             return [Outcome(result) for result in self._together(requests)]
         except Exception as error:  # noqa: BLE001 - it is handed to the callers
             if len(requests) > 1 and not is_busy(error):
-                return [outcome for request in requests for outcome in self.run([request], now_ns)]
+                return [outcome for request in requests for outcome in self.run([request])]
             return [Outcome(error=self._explained(error, request)) for request in requests]
 
     @contextmanager
@@ -124,10 +125,12 @@ class Store:
         if any(request.uses_file for request in requests):
             self._require_same_file()
         if all(request.reads_only for request in requests):
+            self.now_ns = self._clock.wall_ns()
             return [request.apply(self) for request in requests]
         connection = self.connection
         while True:
             connection.execute("BEGIN IMMEDIATE")
+            self.now_ns = self._clock.wall_ns()
             try:
                 results = [request.apply(self) for request in requests]
                 self._housekeeping.step(connection, self.now_ns)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar, cast
 import trio
 
 from factflow_engine.queues.sqlite.store import Outcome, Request, Store
-from factflow_engine.seams import Clock, Threads
+from factflow_engine.seams import Threads
 from factflow_protocols import QueueError
 
 T = TypeVar("T")
@@ -44,10 +44,9 @@ class _Waiting:
 class Writer:
     """The one way to the file."""
 
-    def __init__(self, store: Store, *, threads: Threads, clock: Clock) -> None:
+    def __init__(self, store: Store, *, threads: Threads) -> None:
         self._store = store
         self._threads = threads
-        self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._led = False  # somebody leads, or was woken to lead
 
@@ -87,11 +86,10 @@ class Writer:
     async def _commit(self) -> None:
         """Grant what waits, the leader's own request first, and wake the others."""
         batch = self._next_batch()
-        now_ns = self._clock.wall_ns()
         outcomes: list[Outcome] = []
         requests = [waiting.request for waiting in batch]
         try:
-            outcomes = await self._threads.run(lambda: self._store.run(requests, now_ns))
+            outcomes = await self._threads.run(lambda: self._store.run(requests))
         finally:
             for place, waiting in enumerate(batch):
                 waiting.outcome = outcomes[place] if outcomes else _interrupted(waiting.request)
