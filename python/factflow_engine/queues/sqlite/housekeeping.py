@@ -16,13 +16,15 @@ _RANGES: Final = 64
 
 _START: Final = (-1, b"")
 
+_ROUND_SECONDS: Final = 150
+"""Between the beginnings of sweeps by a process that remembers no ids itself."""
+
 
 class Housekeeping:
     """A sweep that goes round all ids, and the deletion of what was retained long enough."""
 
     def __init__(self, settings: SqliteSettings) -> None:
-        self._window = round(settings.dedup_seconds)
-        self._retention = round(settings.retention_seconds)
+        self._round_seconds = max(1, round(settings.dedup_seconds) // 4) if settings.dedup_seconds else _ROUND_SECONDS
         self._position: tuple[int, bytes] = _START  # the sweep has passed all keys up to here
         self._next_round = 0  # seconds of wall time before which no sweep begins
         self._next_settled = 0
@@ -37,7 +39,7 @@ class Housekeeping:
 
     def _sweep_ids(self, connection: sqlite3.Connection, now: int) -> None:
         if self._position == _START:
-            self._next_round = now + max(1, self._window // 4)
+            self._next_round = now + self._round_seconds
         end = connection.execute(
             "SELECT line, message_id FROM seen WHERE (line, message_id) > (?, ?) ORDER BY line, message_id "
             "LIMIT 1 OFFSET ?",
@@ -45,14 +47,14 @@ class Housekeeping:
         ).fetchone()
         condition = "(line, message_id) > (?, ?)" + (" AND (line, message_id) <= (?, ?)" if end else "")
         connection.execute(
-            f"DELETE FROM seen WHERE {condition} AND at < ?",  # noqa: S608 - constants
-            (*self._position, *(end or ()), now - self._window),
+            f"DELETE FROM seen WHERE {condition} AND until < ?",  # noqa: S608 - constants
+            (*self._position, *(end or ()), now),
         )
         self._position = tuple(end) if end else _START
 
     def _delete_settled(self, connection: sqlite3.Connection, now: int) -> None:
         ranges = connection.execute(
-            "SELECT low, high FROM settled WHERE at < ? ORDER BY at LIMIT ?", (now - self._retention, _RANGES)
+            "SELECT low, high FROM settled WHERE until < ? ORDER BY until LIMIT ?", (now, _RANGES)
         ).fetchall()
         for low, high in ranges:
             connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))

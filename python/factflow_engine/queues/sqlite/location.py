@@ -55,8 +55,10 @@ class SqliteSettings:
         durability: What acceptance promises.
         lease_seconds: How long after the last sign of life of its consumer a delivery is given to another. A living
             consumer renews three times as often. Consumers that stop in an orderly way give back at once.
-        dedup_seconds: For how long after its acceptance an id is refused as a duplicate; 0 for never.
-        retention_seconds: How long a settled message is kept before its row is deleted; 0 for not at all.
+        dedup_seconds: For how long after its acceptance an id is refused as a duplicate; 0 for never. The window is that
+            of the process that accepted it.
+        retention_seconds: How long a settled message is kept before its row is deleted; 0 for not at all. That of the
+            process that settled it counts.
         capacity: What a queue holds until a consumer has said otherwise.
         busy_seconds: How long to wait for another process's lock before giving up; a caller that is cancelled meanwhile
             waits too.

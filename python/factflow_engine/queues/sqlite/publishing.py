@@ -1,6 +1,5 @@
 """The request that stores messages: room is counted, duplicates are told apart, the rest is appended."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -11,10 +10,8 @@ from factflow_engine.queues.sqlite.statements import insert_rows, where_in
 from factflow_engine.queues.sqlite.store import Again, Request, Store
 from factflow_protocols import MessageStatus, QueueError
 
-_REMEMBER: Final = "INSERT INTO seen(line, message_id, at) VALUES "
-_UNLESS_REMEMBERED: Final = (
-    " ON CONFLICT(line, message_id) DO UPDATE SET at = excluded.at WHERE at < ?"  # past the window: as if new
-)
+_REMEMBER: Final = "INSERT INTO seen(line, message_id, until) VALUES "
+_UNLESS_REMEMBERED: Final = " ON CONFLICT(line, message_id) DO UPDATE SET until = excluded.until WHERE until < ?"  # its window is over: as if new
 _STORE: Final = "INSERT INTO message(seq, message_id, frame) VALUES "
 
 
@@ -83,12 +80,13 @@ class Publish(Request[Published]):
             return new
         if store.settings.dedup_seconds > 0:
             now = store.now_ns // 1_000_000_000
+            until = now + round(store.settings.dedup_seconds)
             remembered = insert_rows(
                 connection,
                 _REMEMBER,
-                [(line.id, messages[number].message_id, now) for number in new],
+                [(line.id, messages[number].message_id, until) for number in new],
                 tail=_UNLESS_REMEMBERED,
-                after=(_window_start(store),),
+                after=(now,),
             )
             if remembered < len(new):
                 self._wary = True
@@ -98,9 +96,7 @@ class Publish(Request[Published]):
         return new
 
     def _new(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
-        known = _remembered(
-            store.connection, line.id, [message.message_id for message in messages], _window_start(store)
-        )
+        known = _remembered(store, line.id, [message.message_id for message in messages])
         new = []
         for number, message in enumerate(messages):
             if message.message_id not in known:
@@ -109,17 +105,15 @@ class Publish(Request[Published]):
         return new
 
 
-def _window_start(store: Store) -> int:
-    """Seconds of wall time; ids accepted before are forgotten."""
-    return store.now_ns // 1_000_000_000 - round(store.settings.dedup_seconds)
-
-
-def _remembered(connection: sqlite3.Connection, line: int, ids: Sequence[bytes], since: int) -> set[bytes]:
+def _remembered(store: Store, line: int, ids: Sequence[bytes]) -> set[bytes]:
+    """Those of the ids that are refused now; none if this process refuses none."""
     known: set[bytes] = set()
+    if store.settings.dedup_seconds == 0:
+        return known
     for condition, values in where_in("message_id", ids):
-        text = connection.execute(
-            f"SELECT group_concat(hex(message_id)) FROM seen WHERE line = ? AND at >= ? AND {condition}",  # noqa: S608 - placeholders
-            (line, since, *values),
+        text = store.connection.execute(
+            f"SELECT group_concat(hex(message_id)) FROM seen WHERE line = ? AND until >= ? AND {condition}",  # noqa: S608 - placeholders
+            (line, store.now_ns // 1_000_000_000, *values),
         ).fetchone()[0]
         known.update(map(bytes.fromhex, text.split(",") if text else ()))
     return known

@@ -7,10 +7,12 @@ cursor is settled unless a *hold* covers it: a range of sequence numbers that a 
 `due` is when the lease ends), or that waits to be handed out again (`token` 0, `due` is when it may be). Handing out
 a batch is one row, and so is settling it: what is paid per message is one insert, one read and one delete.
 
-Settling deletes a message's row, or notes it in `settled` if it is kept for a while; so does purging, with time 0, until
+Settling deletes a message's row, or notes it in `settled` if it is kept for a while; so does purging, until time 0, until
 the row is deleted. So a row that neither the cursor, a hold nor `settled` accounts for means that one of them is wrong.
 
-Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message.
+Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message. Such an
+id, and a settled message that is kept for a while, says itself until when: processes with different settings share the
+file, and none may cut short what another promised.
 """
 
 import sqlite3
@@ -25,7 +27,7 @@ from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSetting
 APPLICATION_ID: Final = 0x46465131
 """Marks a file as ours ("FFQ1")."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables below; a file of another version is refused, not guessed at."""
 
 LINE_SHIFT: Final = 44
@@ -62,10 +64,10 @@ TABLES: Final = (
         attempts INTEGER NOT NULL)    -- spent so far""",
     "CREATE INDEX hold_by_due ON hold(line, due)",
     "CREATE INDEX hold_by_token ON hold(token) WHERE token > 0",
-    """CREATE TABLE seen(line INTEGER, message_id BLOB, at INTEGER NOT NULL,  -- seconds of wall time
+    """CREATE TABLE seen(line INTEGER, message_id BLOB, until INTEGER NOT NULL,  -- seconds of wall time
         PRIMARY KEY(line, message_id)) WITHOUT ROWID""",
-    "CREATE TABLE settled(low INTEGER PRIMARY KEY, high INTEGER NOT NULL, at INTEGER NOT NULL)",
-    "CREATE INDEX settled_by_at ON settled(at)",
+    "CREATE TABLE settled(low INTEGER PRIMARY KEY, high INTEGER NOT NULL, until INTEGER NOT NULL)",
+    "CREATE INDEX settled_by_until ON settled(until)",
     """CREATE TABLE quarantine(seq INTEGER PRIMARY KEY, line INTEGER NOT NULL, message_id BLOB, at INTEGER NOT NULL,
         error TEXT NOT NULL, frame BLOB)""",
 )

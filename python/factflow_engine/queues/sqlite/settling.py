@@ -105,12 +105,12 @@ def _holds_of(store: Store, line: int, tokens: Sequence[int] | set[int]) -> list
 
 
 def forget(store: Store, gone: Sequence[int]) -> None:
-    """Delete settled messages, or note since when they are settled if they are to be kept for a while."""
+    """Delete settled messages, or note until when they are to be kept."""
     runs = runs_of(gone)
     if store.settings.retention_seconds > 0:
-        now = store.now_ns // 1_000_000_000
-        rows = [(low, high, now) for low, high in runs]
-        insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, at) VALUES ", rows)
+        until = store.now_ns // 1_000_000_000 + round(store.settings.retention_seconds)
+        rows = [(low, high, until) for low, high in runs]
+        insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, until) VALUES ", rows)
         return
     for condition, values in where_within("seq", runs):
         store.connection.execute(f"DELETE FROM message WHERE {condition}", values)  # noqa: S608 - placeholders
