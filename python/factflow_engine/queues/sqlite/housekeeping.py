@@ -1,18 +1,21 @@
 """What every writing transaction does a little of: forgetting old ids and settled messages that were kept long enough.
 
-A little at a time and paid by those who write, so that nothing needs a task of its own and no transaction becomes long.
+Paid by those who write, in proportion to what they write, so that nothing needs a task of its own, no transaction
+becomes much longer, and what is kept does not grow faster than it is looked through.
 """
 
 import sqlite3
+from itertools import accumulate
 from typing import Final
 
 from factflow_engine.queues.sqlite.location import SqliteSettings
+from factflow_engine.queues.sqlite.statements import numbers, where_in, where_within
 
-_IDS: Final = 2_000
-"""Ids looked at in one step; more than a transaction adds, so that the sweep keeps ahead."""
+_LEAST: Final = 2_000
+"""Ids looked at, and settled messages deleted, in one step; as many more as the transaction changed rows.
 
-_RANGES: Final = 64
-"""Ranges of settled messages deleted in one step."""
+A message is two rows when it is published, itself and its id, so that a sweep is faster than ids come.
+"""
 
 _START: Final = (-1, b"")
 
@@ -29,21 +32,27 @@ class Housekeeping:
         self._next_round = 0  # seconds of wall time before which no sweep begins
         self._next_settled = 0
 
-    def step(self, connection: sqlite3.Connection, now_ns: int) -> None:
-        """Do a bounded amount of it, in the transaction under way."""
+    def step(self, connection: sqlite3.Connection, now_ns: int, changes: int) -> None:
+        """Do a bounded amount of it, in the transaction under way.
+
+        Args:
+            connection: Of the transaction.
+            now_ns: Its time.
+            changes: How many rows it has changed.
+        """
         now = now_ns // 1_000_000_000
         if self._position != _START or now >= self._next_round:
-            self._sweep_ids(connection, now)
+            self._sweep_ids(connection, now, _LEAST + changes)
         if now >= self._next_settled:
-            self._delete_settled(connection, now)
+            self._delete_settled(connection, now, _LEAST + changes)
 
-    def _sweep_ids(self, connection: sqlite3.Connection, now: int) -> None:
+    def _sweep_ids(self, connection: sqlite3.Connection, now: int, count: int) -> None:
         if self._position == _START:
             self._next_round = now + self._round_seconds
         end = connection.execute(
             "SELECT line, message_id FROM seen WHERE (line, message_id) > (?, ?) ORDER BY line, message_id "
             "LIMIT 1 OFFSET ?",
-            (*self._position, _IDS),
+            (*self._position, count),
         ).fetchone()
         condition = "(line, message_id) > (?, ?)" + (" AND (line, message_id) <= (?, ?)" if end else "")
         connection.execute(
@@ -52,12 +61,17 @@ class Housekeeping:
         )
         self._position = tuple(end) if end else _START
 
-    def _delete_settled(self, connection: sqlite3.Connection, now: int) -> None:
-        ranges = connection.execute(
-            "SELECT low, high FROM settled WHERE until < ? ORDER BY until LIMIT ?", (now, _RANGES)
-        ).fetchall()
-        for low, high in ranges:
-            connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))
-            connection.execute("DELETE FROM settled WHERE low = ?", (low,))
-        if len(ranges) < _RANGES:
+    def _delete_settled(self, connection: sqlite3.Connection, now: int, count: int) -> None:
+        found = numbers(
+            connection, ("low", "high"), "FROM settled WHERE until < ? ORDER BY until, low LIMIT ?", (now, count)
+        )
+        if not found:
             self._next_settled = now + 1
+            return
+        sizes = accumulate(high - low + 1 for low, high in found)
+        fitting = max(1, sum(size <= count for size in sizes))
+        runs = [(low, high) for low, high in found[:fitting]]
+        for condition, values in where_within("seq", runs):
+            connection.execute(f"DELETE FROM message WHERE {condition}", values)  # noqa: S608 - placeholders
+        for condition, values in where_in("low", [low for low, _ in runs]):
+            connection.execute(f"DELETE FROM settled WHERE {condition}", values)  # noqa: S608 - placeholders

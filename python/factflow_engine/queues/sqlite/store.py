@@ -131,9 +131,10 @@ class Store:
         while True:
             connection.execute("BEGIN IMMEDIATE")
             self.now_ns = self._clock.wall_ns()
+            changes = connection.total_changes
             try:
                 results = [request.apply(self) for request in requests]
-                self._housekeeping.step(connection, self.now_ns)
+                self._housekeeping.step(connection, self.now_ns, connection.total_changes - changes)
                 self._require_same_file()
                 connection.execute("COMMIT")
             except Again:
