@@ -12,10 +12,10 @@ def settings(path, **options) -> SqliteSettings:
     return SqliteSettings(path=path, **{"durability": Durability.PROCESS, "lease_seconds": 1.0, **options})
 
 
-def simulated(path, *, seed=0, **options) -> SqliteQueue:
-    """A provider in virtual time, without threads."""
+def simulated(path, *, seed=0, clock=None, **options) -> SqliteQueue:
+    """A provider in virtual time, without threads; its wall clock may be one of the test's own."""
     threads = SimulatedThreads(SimulatedRandomness(seed), longest_seconds=0.001)
-    return SqliteQueue(settings(path, **options), threads=threads, clock=SimulatedClock())
+    return SqliteQueue(settings(path, **options), threads=threads, clock=clock or SimulatedClock())
 
 
 def opener(make):

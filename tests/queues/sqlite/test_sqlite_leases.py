@@ -1,9 +1,15 @@
 """Leases: from when they count, what happens when they cannot be renewed, and when somebody else got the messages."""
 
+import sqlite3
 import time
+from contextlib import contextmanager
 
-from factflow_engine.queues.sqlite import SqliteQueue
-from support.sqlite_queues import message, settings, values
+import pytest
+import trio
+
+from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
+from factflow_protocols import Nack
+from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"
 
@@ -23,6 +29,23 @@ class Watch:
         self.now_ns += round(seconds * 1e9)
 
 
+@contextmanager
+def locked(path):
+    """Another process keeps the file to itself."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+async def figures(queue):
+    """How many messages wait, are delayed, and are leased."""
+    [line] = (await queue.administration.statistics()).lines
+    return line.waiting, line.delayed, line.leased
+
+
 async def test_a_lease_counts_from_when_the_file_was_free(tmp_path):
     watch = Watch()
     first, second = (SqliteQueue(settings(tmp_path / "q.db", lease_seconds=30), clock=watch) for _ in range(2))
@@ -39,3 +62,115 @@ async def test_a_lease_counts_from_when_the_file_was_free(tmp_path):
         assert values(await two.receive(10)) == [2]
     await first.stop()
     await second.stop()
+
+
+async def test_what_was_done_is_settled_also_after_a_renewal_failed(autojump_clock, tmp_path, caplog):
+    queue = simulated(tmp_path / "q.db", lease_seconds=3, busy_seconds=0)
+    await queue.publish_batch(QUEUE, [message(number) for number in range(3)])
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        done, later, kept = await subscription.receive(3)
+        with locked(tmp_path / "q.db"):
+            await trio.sleep(1.5)
+        assert "leases of a consumer were not renewed" in caplog.text
+        await subscription.settle([done], [Nack(later, 3600)])
+        assert await figures(queue) == (0, 1, 1)
+        await trio.sleep(10)
+        assert await figures(queue) == (0, 1, 1), "it was renewed again"
+        await subscription.settle([kept])
+    await queue.stop()
+
+
+async def test_a_subscription_ends_loudly_when_its_leases_are_over(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db", lease_seconds=3, busy_seconds=0)
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    async with queue.subscribe(QUEUE, "s", 2) as subscription:
+        done, _ = await subscription.receive(2)
+
+        async def told():
+            with pytest.raises(QueueFileError, match="kept it locked"):
+                await subscription.receive(1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(told)
+            with locked(tmp_path / "q.db"):
+                await trio.sleep(4)
+        await subscription.settle([done])
+    assert await figures(queue) == (1, 0, 0)
+    await queue.stop()
+
+
+async def test_a_consumer_is_told_what_another_got_while_it_was_blocked(autojump_clock, tmp_path, caplog):
+    watch = Watch()
+    queue, other = (simulated(tmp_path / "q.db", clock=watch, lease_seconds=30) for _ in range(2))
+    await queue.publish_batch(QUEUE, [message(number) for number in range(4)])
+    async with queue.subscribe(QUEUE, "s", 4) as subscription, other.subscribe(QUEUE, "s", 10) as thief:
+        held = await subscription.receive(4)
+        watch.forward(31)
+        stolen = await thief.receive(2)
+        await subscription.settle([held[0]])
+        assert "1 messages that a consumer had are no longer its own" in caplog.text
+        assert subscription.statistics().unsettled == 3
+        caplog.clear()
+        await trio.sleep(11)
+        assert f"queue {QUEUE!r}: 1 messages that a consumer had are no longer its own" in caplog.text
+        assert subscription.statistics().unsettled == 2, "the others nobody else had got"
+        await subscription.settle(held)
+        await thief.settle(stolen)
+        assert await subscription.depth() == 0
+        caplog.clear()
+        await trio.sleep(100)
+        assert not caplog.text
+    await queue.stop()
+    await other.stop()
+
+
+async def test_a_saturated_consumer_that_lost_everything_goes_on(autojump_clock, tmp_path):
+    watch = Watch()
+    queue, other = (simulated(tmp_path / "q.db", clock=watch, lease_seconds=30) for _ in range(2))
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    async with queue.subscribe(QUEUE, "s", 1) as subscription:
+        await subscription.receive(1)
+        async with other.subscribe(QUEUE, "s", 10) as thief:
+            watch.forward(31)
+            assert values(await thief.receive(1)) == [1]
+            with trio.fail_after(60):
+                assert values(await subscription.receive(1)) == [2]
+    await queue.stop()
+    await other.stop()
+
+
+async def test_a_consumer_that_gets_its_own_messages_again_is_told(autojump_clock, tmp_path, caplog):
+    watch = Watch()
+    queue = simulated(tmp_path / "q.db", clock=watch, lease_seconds=30)
+    await queue.publish(QUEUE, message(1))
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        await subscription.receive(1)
+        watch.forward(31)
+        await subscription.receive(1)
+        assert "1 messages that a consumer had are no longer its own" in caplog.text
+        assert subscription.statistics().unsettled == 1
+    await queue.stop()
+
+
+async def test_settling_beside_a_renewal_is_not_taken_for_a_loss(autojump_clock, tmp_path, caplog):
+    class SlowThreads:
+        async def run(self, function):
+            await trio.sleep(0.2)
+            return function()
+
+    queue = SqliteQueue(settings(tmp_path / "q.db", lease_seconds=3), threads=SlowThreads())
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        for turn in range(10):
+            await queue.publish(QUEUE, message(turn))
+            held = await subscription.receive(1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(subscription.renew)  # asks in a second
+                await trio.sleep(0.9)
+                for number in range(2):  # the second leads the transaction of the other two, who go on in any order
+                    nursery.start_soon(queue.publish, "/queue/other", message(2 * turn + number))
+                    await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(subscription.settle, held)
+                await trio.sleep(0.8)
+                nursery.cancel_scope.cancel()
+    assert not caplog.text
+    await queue.stop()

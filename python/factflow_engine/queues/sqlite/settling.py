@@ -57,24 +57,23 @@ class Settle(Request[Settled]):
         return Settled(len(gone), back)
 
 
-class Renew(Request[int]):
-    """Put off the end of leases; gives how many rows were renewed."""
+class Renew(Request[list[Hold]]):
+    """Put off the end of leases; gives what they still cover: another consumer may have got the rest."""
 
     def __init__(self, queue: str, line: int, tokens: Sequence[int]) -> None:
         self.queue = queue
         self._line = line
         self._tokens = tokens
 
-    def apply(self, store: Store) -> int:
+    def apply(self, store: Store) -> list[Hold]:
         """See `Request`."""
         until = store.now_ns + round(store.settings.lease_seconds * 1e9)
-        renewed = 0
         for condition, values in where_in("token", self._tokens):
-            renewed += store.connection.execute(
+            store.connection.execute(
                 f"UPDATE hold SET due = ? WHERE token > 0 AND line = ? AND {condition}",  # noqa: S608 - placeholders
                 (until, self._line, *values),
-            ).rowcount
-        return renewed
+            )
+        return _holds_of(store, self._line, self._tokens)
 
 
 class Release(Request[int]):

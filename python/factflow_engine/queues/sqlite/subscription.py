@@ -3,20 +3,24 @@
 Apart from the provider because a consumer has a state of its own: what it holds and has not settled.
 """
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import trio
 
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
+from factflow_engine.queues.sqlite.holds import Hold
 from factflow_engine.queues.sqlite.looking import Glance, depth_of, glance
 from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
 from factflow_engine.queues.sqlite.store import Look
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock
 from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, SubscriptionStatistics
+
+logger = logging.getLogger("factflow_engine.queues")
 
 FIRST_POLL_SECONDS: Final = 0.01
 LONGEST_POLL_SECONDS: Final = 0.25
@@ -51,6 +55,7 @@ class SqliteSubscription:
         self._clock = clock
         self._bell = Bell()
         self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
+        self._settling: list[Collection[int]] = []  # sequence numbers in settlements under way
         self._over: QueueError | None = None  # why nothing can be received any more
         self._waiting = 0  # what this process knows of
         self._redelivered = 0
@@ -86,21 +91,28 @@ class SqliteSubscription:
                 poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
 
     async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
-        """See `Subscription.settle`; what was lost with an expired lease is passed over."""
+        """See `Subscription.settle`; what was lost with an expired lease is passed over, and logged."""
         acked = {delivery.seq: delivery.token for delivery in map(self._mine, acks) if delivery is not None}
         returned: dict[int, tuple[int, float, bool]] = {}
         for nack in nacks:
             delivery = self._mine(nack.delivery)
             if delivery is not None and delivery.seq not in acked:
                 returned[delivery.seq] = (delivery.token, nack.delay_seconds, nack.counts)
-        if self._over is not None or not (acked or returned):
+        if not (acked or returned):
             await trio.lowlevel.checkpoint()
             return
-        await self._writer.submit(Settle(self._queue, self._line, acked, returned))
+        tokens = acked | {seq: token for seq, (token, _, _) in returned.items()}
+        self._settling.append(tokens)
+        try:
+            settled = await self._writer.submit(Settle(self._queue, self._line, acked, returned))
+        finally:
+            self._settling.remove(tokens)
         saturated = len(self._unsettled) >= self._prefetch
-        for seq, token in [*acked.items(), *((seq, token) for seq, (token, _, _) in returned.items())]:
+        before = len(self._unsettled)
+        for seq, token in tokens.items():
             if seq in self._unsettled and self._unsettled[seq].token == token:
                 del self._unsettled[seq]
+        self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
         self._waiting += sum(delay <= 0 for _, delay, _ in returned.values())
         if saturated:
             self._bell.ring()
@@ -128,15 +140,28 @@ class SqliteSubscription:
         self._end(QueueClosedError(self._queue, problem))
 
     async def renew(self) -> None:
-        """Keep the leases alive until cancelled; a failure ends the subscription loudly, at its next `receive`."""
+        """Keep the leases alive until cancelled.
+
+        A failure is logged, and tried again until the leases are over; the subscription has ended then, loudly, at its
+        next `receive`.
+        """
+        alive = trio.current_time()  # when it was certain that the leases were
         while True:
             await trio.sleep(self._lease_seconds / 3)
-            if tokens := self._tokens():
-                try:
-                    await self._writer.submit(Renew(self._queue, self._line, tokens))
-                except QueueError as error:
+            asked, tokens = trio.current_time(), self._tokens()
+            try:
+                if tokens:
+                    expected = len(self._unsettled)
+                    holds = await self._writer.submit(Renew(self._queue, self._line, tokens))
+                    if sum(hold.size for hold in holds) < expected:
+                        self._drop_lost(tokens, holds)
+            except QueueError as error:
+                logger.warning("queue %r: the leases of a consumer were not renewed: %s", self._queue, error)
+                if trio.current_time() - alive >= self._lease_seconds:
                     self._end(error)
                     return
+            else:
+                alive = asked
 
     async def release(self) -> None:
         """Give back what is unsettled, at once and without an attempt spent; nothing can be received or settled then."""
@@ -155,7 +180,9 @@ class SqliteSubscription:
         self._bell.ring()
 
     def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
+        expected = len(self._unsettled) + len(claimed.deliveries)
         self._unsettled.update((delivery.seq, delivery) for delivery in claimed.deliveries)
+        self._report_lost(expected - len(self._unsettled))
         self._redelivered += claimed.again
         return claimed.deliveries
 
@@ -173,6 +200,32 @@ class SqliteSubscription:
         if isinstance(delivery, SqliteDelivery) and self._unsettled.get(delivery.seq) is delivery:
             return delivery
         return None
+
+    def _drop_lost(self, tokens: Sequence[int], holds: Sequence[Hold]) -> None:
+        """Forget the deliveries under these leases that are not under them any more."""
+        asked, covered = set(tokens), {(seq, hold.token) for hold in holds for seq in range(hold.low, hold.high + 1)}
+        lost = [
+            seq
+            for seq, delivery in self._unsettled.items()
+            if delivery.token in asked
+            and (seq, delivery.token) not in covered
+            and not any(seq in settling for settling in self._settling)
+        ]
+        for seq in lost:
+            del self._unsettled[seq]
+        if lost:
+            self._report_lost(len(lost))
+            self._bell.ring()
+
+    def _report_lost(self, count: int) -> None:
+        if count > 0:
+            logger.warning(
+                "queue %r: %d messages that a consumer had are no longer its own: they were handed out again, since it was "
+                "blocked or the file was locked for longer than the lease of %g s, or they were purged",
+                self._queue,
+                count,
+                self._lease_seconds,
+            )
 
     def _tokens(self) -> list[int]:
         return sorted({delivery.token for delivery in self._unsettled.values()})
