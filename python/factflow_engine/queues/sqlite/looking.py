@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.store import Store
 
 
@@ -12,10 +13,12 @@ class Glance(NamedTuple):
     next_due_ns: int | None
 
 
-def glance(store: Store, line: int) -> Glance:
-    """Look; a line that is gone counts as ready, so that the claim says so."""
+def glance(store: Store, queue: str, subscription: str, line: int) -> Glance:
+    """Look; a line that was forgotten counts as ready, so that the claim says so. Its number may be another's by now."""
     row = store.connection.execute(
-        "SELECT tail > cursor, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line WHERE id = ?", (line,)
+        "SELECT tail > cursor, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line "
+        "WHERE id = ? AND queue = ? AND subscription = ?",
+        (line, queue, subscription_key(queue, subscription)),
     ).fetchone()
     if row is None:
         return Glance(True, None)
@@ -32,7 +35,10 @@ def room_of(store: Store, queue: str) -> int:
     return max(0, int(room))
 
 
-def depth_of(store: Store, line: int) -> int:
-    """How many messages a line holds that are not settled; none if it is gone."""
-    row = store.connection.execute("SELECT tail - cursor + held FROM line WHERE id = ?", (line,)).fetchone()
+def depth_of(store: Store, queue: str, subscription: str) -> int:
+    """How many messages are held for a consumer that are not settled; none if its line was forgotten for good."""
+    row = store.connection.execute(
+        "SELECT tail - cursor + held FROM line WHERE queue = ? AND subscription = ?",
+        (queue, subscription_key(queue, subscription)),
+    ).fetchone()
     return 0 if row is None else int(row[0])

@@ -129,7 +129,9 @@ class SqliteSubscription:
 
     async def depth(self) -> int:
         """See `Subscription.depth`; as of the file, whoever holds what."""
-        return await self._writer.submit(Look(lambda store: depth_of(store, self._line), self._queue))
+        return await self._writer.submit(
+            Look(lambda store: depth_of(store, self._queue, self._subscription), self._queue)
+        )
 
     def added(self, count: int) -> None:
         """This process published so many messages to the line."""
@@ -187,7 +189,9 @@ class SqliteSubscription:
         return claimed.deliveries
 
     async def _glance(self) -> Glance:
-        return await self._writer.submit(Look(lambda store: glance(store, self._line), self._queue))
+        return await self._writer.submit(
+            Look(lambda store: glance(store, self._queue, self._subscription, self._line), self._queue)
+        )
 
     def _pause(self, poll_seconds: float, next_due_ns: int | None) -> float:
         """How long to wait before looking: until the next poll, or sooner if something is due before."""
