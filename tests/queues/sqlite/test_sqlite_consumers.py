@@ -3,10 +3,24 @@
 import pytest
 import trio
 
+from factflow_engine.queues.sqlite import SqliteQueue
+from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import QueueError
-from support.sqlite_queues import message, simulated
+from support.sqlite_queues import message, settings, simulated
 
 QUEUE = "/queue/q"
+
+
+class SlowThreads:
+    """Takes a second, so that others can come meanwhile."""
+
+    async def run(self, function):
+        await trio.sleep(1)
+        return function()
+
+
+def slow(path):
+    return SqliteQueue(settings(path, lease_seconds=100), threads=SlowThreads(), clock=SimulatedClock())
 
 
 async def test_a_consumer_is_told_that_its_queue_was_forgotten_though_another_has_its_number(autojump_clock, tmp_path):
@@ -26,3 +40,18 @@ async def test_a_consumer_is_told_that_its_queue_was_forgotten_though_another_ha
             assert await subscription.depth() == 1, "what the queue holds that was made anew"
     await queue.stop()
     await other.stop()
+
+
+@pytest.mark.parametrize("step", range(8))
+async def test_what_is_empty_is_forgotten_also_if_its_consumer_leaves_meanwhile(step, autojump_clock, tmp_path):
+    queue = slow(tmp_path / "q.db")
+    async with trio.open_nursery() as nursery, queue.subscribe("/topic/t", "exec:1:s", 10):
+        nursery.start_soon(queue.publish, "/queue/kept", message(1))
+        await trio.sleep(0.1)
+        nursery.start_soon(queue.forget_empty, "exec:1:")
+        await trio.sleep(step / 2)
+    assert [line.queue for line in (await queue.administration.statistics()).lines] == ["/queue/kept"]
+    async with queue.subscribe("/topic/t", "exec:2:s", 10):
+        pass
+    assert len((await queue.administration.statistics()).lines) == 2, "nothing is left that would forget another"
+    await queue.stop()

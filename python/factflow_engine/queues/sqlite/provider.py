@@ -7,6 +7,7 @@ were accepted, apart from those that come back.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -201,10 +202,12 @@ class SqliteQueue:
     async def forget_empty(self, prefix: str) -> None:
         """See `QueueProtocol.forget_empty`; what is quarantined is kept, with its queue."""
         self._refuse_if_stopped(prefix)
-        consumed = frozenset(self._subscriptions)
-        self._forgettable |= await self._writer.submit(
-            Call(lambda store: _forget_empty(store, prefix, consumed), prefix)
-        )
+        while True:
+            consumed = frozenset(self._subscriptions)
+            spared = await self._writer.submit(Call(partial(_forget_empty, prefix=prefix, consumed=consumed), prefix))
+            self._forgettable |= spared & self._subscriptions.keys()
+            if spared <= self._subscriptions.keys():  # else a consumer left meanwhile, and did not know
+                break
         self._bells.ring_all()
 
     async def _forget_left(self, line: int, queue: str, subscription: str) -> None:
