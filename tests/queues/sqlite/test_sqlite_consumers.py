@@ -5,8 +5,8 @@ import trio
 
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.testing.simulation import SimulatedClock
-from factflow_protocols import QueueError
-from support.sqlite_queues import message, settings, simulated
+from factflow_protocols import QueueClosedError, QueueError
+from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"
 
@@ -55,3 +55,36 @@ async def test_what_is_empty_is_forgotten_also_if_its_consumer_leaves_meanwhile(
         pass
     assert len((await queue.administration.statistics()).lines) == 2, "nothing is left that would forget another"
     await queue.stop()
+
+
+@pytest.mark.parametrize("step", range(6))
+async def test_nobody_consumes_from_a_provider_that_was_stopped_meanwhile(step, autojump_clock, tmp_path):
+    queue = slow(tmp_path / "q.db")
+    await queue.publish(QUEUE, message(1))
+
+    async def consume():
+        with pytest.raises(QueueClosedError):
+            async with queue.subscribe(QUEUE, "s", 10) as subscription:
+                while True:
+                    await subscription.receive(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(consume)
+        await trio.sleep(step / 2)
+        await queue.stop()
+    again = simulated(tmp_path / "q.db")
+    async with again.subscribe(QUEUE, "s", 10) as subscription:
+        with trio.fail_after(1):
+            assert values(await subscription.receive(1)) == [1]
+    await again.stop()
+
+
+async def test_a_stopped_provider_does_not_open_its_file_again(tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        await queue.stop()
+        with pytest.raises(QueueClosedError, match="was stopped"):
+            await subscription.depth()
+        with pytest.raises(QueueClosedError, match="was stopped"):
+            await queue.administration.statistics()
+    assert [file.name for file in tmp_path.iterdir()] == ["q.db"]

@@ -152,6 +152,7 @@ class SqliteQueue:
             raise ValueError(f"subscribe() needs a capacity of at least 1, got {capacity}")
         self._refuse_if_stopped(queue)
         line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
+        self._refuse_if_stopped(queue)  # it may have been meanwhile, and knows nothing of this consumer
         if capacity is not None:
             self._sized.add(line)
             self._bells.left(queue)  # there may be more room now

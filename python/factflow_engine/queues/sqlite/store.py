@@ -15,7 +15,7 @@ from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.schema import is_busy, open_file
 from factflow_engine.seams import Clock
-from factflow_protocols import QueueError
+from factflow_protocols import QueueClosedError, QueueError
 
 T = TypeVar("T")
 
@@ -80,13 +80,20 @@ class Store:
         self._clock = clock
         self._create = create
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
         self._path = settings.path  # absolute once it was opened
         self._opened: tuple[int, int] | None = None  # what file that was
         self._housekeeping = Housekeeping(settings)
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The open file."""
+        """The open file.
+
+        Raises:
+            QueueClosedError: It was closed for good.
+        """
+        if self._closed:
+            raise QueueClosedError(str(self.settings.path), "its provider was stopped")
         if self._connection is None:
             self._path = self.settings.path.absolute()
             self._connection = open_file(self.settings, create=self._create)
@@ -116,6 +123,11 @@ class Store:
             connection.execute("ROLLBACK")
 
     def close(self) -> None:
+        """Close the file for good."""
+        self._closed = True
+        self._give_up()
+
+    def _give_up(self) -> None:
         """Close the file; it opens again if it is used again."""
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -164,7 +176,7 @@ class Store:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
-            self.close()
+            self._give_up()
             raise
 
     def _explained(self, error: Exception, request: Request[Any]) -> Exception:
@@ -219,7 +231,7 @@ class Wait(Request[None]):
 
 
 class Close(Request[None]):
-    """Close the file; whoever asks for something afterwards opens it again."""
+    """Close the file; whoever asks for something afterwards is refused."""
 
     reads_only = True
     uses_file = False
