@@ -1,6 +1,7 @@
 """The request that stores messages: room is counted, duplicates are told apart, the rest is appended."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.naming import is_topic
@@ -23,7 +24,7 @@ class Encoded(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became of the messages that there was room for.
+    """What became of the messages that there was room for, and of duplicates, which need none.
 
     Attributes:
         statuses: Of a prefix of the messages; the rest found no room.
@@ -62,7 +63,7 @@ class Publish(Request[Published]):
             lines = lines_of_queue(connection, self.queue, store.settings.capacity)
         fitting = self._messages[: min(line.room for line in lines)]
         if not fitting:
-            return Published([], {})
+            return Published([MessageStatus.DUPLICATE] * self._leading_duplicates(store, lines), {})
         if any(line.tail + len(fitting) >= 1 << LINE_SHIFT for line in lines):
             raise QueueError(self.queue, "has numbered as many messages as it can; drain and purge it")
         fresh = {line.id: self._append(store, line, fitting) for line in lines}
@@ -71,6 +72,12 @@ class Publish(Request[Published]):
             [MessageStatus.ACCEPTED if number in stored else MessageStatus.DUPLICATE for number in range(len(fitting))],
             {line: len(numbers) for line, numbers in fresh.items()},
         )
+
+    def _leading_duplicates(self, store: Store, lines: Sequence[Line]) -> int:
+        """How many of the messages, from the first, every line has had: they need no room."""
+        ids = [message.message_id for message in self._messages]
+        known = set(ids).intersection(*(_remembered(store, line.id, ids) for line in lines))
+        return len(list(takewhile(known.__contains__, ids)))
 
     def _append(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
         """Store what is new to this line; the positions of those."""
