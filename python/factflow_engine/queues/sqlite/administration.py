@@ -17,7 +17,7 @@ from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import Purged, clear_cursor, delete_purged, purge_quarantine
 from factflow_engine.queues.sqlite.requeueing import requeue
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
-from factflow_engine.queues.sqlite.store import Call, Close, Look, Store
+from factflow_engine.queues.sqlite.store import Call, Close, Store, Survey
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
 from factflow_protocols import QueueError
@@ -37,7 +37,7 @@ class SqliteAdministration:
 
     async def statistics(self) -> FileStatistics:
         """What the file holds, by queue."""
-        return await self._writer.submit(Look(statistics))
+        return await self._writer.submit(Survey(statistics))
 
     async def browse(self, queue: str) -> AsyncIterator[Stored]:
         """Every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
@@ -46,7 +46,7 @@ class SqliteAdministration:
         """
         after = 0
         while True:
-            page = await self._writer.submit(Look(partial(browse, queue=queue, after=after, limit=PAGE), queue))
+            page = await self._writer.submit(Survey(partial(browse, queue=queue, after=after, limit=PAGE), queue))
             if not page:
                 return
             for stored in page:
@@ -55,11 +55,11 @@ class SqliteAdministration:
 
     async def find(self, queue: str, beginning: bytes) -> Sequence[Named]:
         """The messages of a queue that are not settled and whose ids begin with these bytes, a hundred at most."""
-        return await self._writer.submit(Look(partial(find, queue=queue, beginning=beginning), queue))
+        return await self._writer.submit(Survey(partial(find, queue=queue, beginning=beginning), queue))
 
     async def one(self, queue: str, seq: int) -> Stored | None:
         """A message of a queue, if it is not settled."""
-        return await self._writer.submit(Look(partial(by_seq, queue=queue, seq=seq), queue))
+        return await self._writer.submit(Survey(partial(by_seq, queue=queue, seq=seq), queue))
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
         """Delete the messages that no consumer has at the moment, and forget which ids were seen.
@@ -114,15 +114,19 @@ class SqliteAdministration:
         return counts
 
     async def check(self) -> Sequence[Problem]:
-        """Everything that is wrong with the file; reads all of it."""
-        return await self._writer.submit(Look(check))
+        """Everything that is wrong with the file; reads all of it.
+
+        Other processes go on meanwhile. What this one asks for waits, the renewal of leases too: check a large file from
+        a process of its own.
+        """
+        return await self._writer.submit(Survey(check))
 
     async def repair(self) -> Sequence[Problem]:
         """Mend what can be mended, in one transaction, and say what it was.
 
         Nothing where pages are damaged, or tables of another shape: what they say is not to be trusted.
         """
-        if await self._writer.submit(Look(damage)):
+        if await self._writer.submit(Survey(damage)):
             return []
         return await self._writer.submit(Call(repair))
 

@@ -220,6 +220,12 @@ class Look(Call[T]):
     reads_only = True
 
 
+class Survey(Look[T]):
+    """A function that reads much: granted apart, for beside one that writes it would hold the lock all the while."""
+
+    alone = True
+
+
 class Wait(Request[None]):
     """Nothing; granted after what was asked for before."""
 
