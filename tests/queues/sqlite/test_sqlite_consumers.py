@@ -1,9 +1,12 @@
 """Consumers in awkward moments: their queue is forgotten, the provider stops, the file is locked when they leave."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 import trio
 
-from factflow_engine.queues.sqlite import SqliteQueue
+from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
 from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import QueueClosedError, QueueError
 from support.sqlite_queues import message, settings, simulated, values
@@ -88,3 +91,31 @@ async def test_a_stopped_provider_does_not_open_its_file_again(tmp_path):
         with pytest.raises(QueueClosedError, match="was stopped"):
             await queue.administration.statistics()
     assert [file.name for file in tmp_path.iterdir()] == ["q.db"]
+
+
+async def test_why_a_consumer_left_is_not_hidden_by_a_file_that_is_locked(autojump_clock, tmp_path, caplog):
+    queue = simulated(tmp_path / "q.db", busy_seconds=0)
+    await queue.publish(QUEUE, message(1))
+    with closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as lock:
+        with pytest.raises(KeyError, match="mine"):
+            async with queue.subscribe(QUEUE, "s", 10) as subscription:
+                await subscription.receive(1)
+                lock.execute("BEGIN IMMEDIATE")
+                raise KeyError("mine")
+        assert "could not give back what it held: " in caplog.text
+        lock.execute("ROLLBACK")
+        with trio.CancelScope() as scope:
+            async with queue.subscribe(QUEUE, "s", 10) as subscription:
+                await trio.sleep(1.1)
+                await subscription.receive(1)
+                lock.execute("BEGIN IMMEDIATE")
+                scope.cancel()
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+        lock.execute("ROLLBACK")
+        with pytest.raises(QueueFileError, match="kept it locked"):
+            async with queue.subscribe(QUEUE, "s", 10) as subscription:
+                await trio.sleep(1.1)
+                await subscription.receive(1)
+                lock.execute("BEGIN IMMEDIATE")
+    await queue.stop()

@@ -5,6 +5,7 @@ cut may take is the durability's (see `durability`). Messages of one queue are h
 were accepted, apart from those that come back.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,6 +32,8 @@ from factflow_engine.queues.sqlite.subscription import (
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
 from factflow_protocols import BatchResult, MessageStatus, QueueClosedError, QueueError, QueueMessage
+
+logger = logging.getLogger("factflow_engine.queues")
 
 MOST_MESSAGES: Final = 1_000
 MOST_BYTES: Final = 4 << 20
@@ -144,7 +147,8 @@ class SqliteQueue:
 
         Raises:
             QueueClosedError: The provider was stopped.
-            QueueFileError: The file cannot be used.
+            QueueFileError: The file cannot be used. On leaving: what was held could not be given back; only logged if the
+                body raised something itself.
         """
         if prefetch < 1:
             raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")
@@ -185,9 +189,15 @@ class SqliteQueue:
             self._subscriptions[line].remove(consumer)
             if not self._subscriptions[line]:
                 del self._subscriptions[line]
-            if not self._stopped:
-                await consumer.release()
-                await self._forget_left(line, queue, subscription)
+            try:
+                if not self._stopped:
+                    await consumer.release()
+                    await self._forget_left(line, queue, subscription)
+            except QueueError as error:
+                if raised is None:
+                    raise
+                # Why the consumer left is the better reason; what it held comes back when its lease is over.
+                logger.warning("queue %r: a consumer that left could not give back what it held: %s", queue, error)
         if raised is not None:  # the caller's own error, not a group around it
             raise raised
 
