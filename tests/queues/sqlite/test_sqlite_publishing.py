@@ -1,8 +1,10 @@
-"""Publishing: duplicates where there is no room, and names that cannot be stored."""
+"""Publishing: duplicates where there is no room, and names and places that cannot be used."""
 
+import pytest
 import trio
 
-from factflow_protocols import MessageStatus
+from factflow_engine.queues.sqlite import QueueFileError
+from factflow_protocols import MessageStatus, QueueError
 from support.sqlite_queues import message, simulated
 
 QUEUE = "/queue/q"
@@ -40,3 +42,42 @@ async def test_a_process_that_refuses_no_duplicates_waits_for_room(autojump_cloc
     assert waiting.cancelled_caught
     await queue.stop()
     await other.stop()
+
+
+async def test_a_name_that_is_no_text_is_refused_alone(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    statuses = []
+
+    async def publish(number):
+        statuses.append(await queue.publish(QUEUE, message(number)))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(publish, number)
+        with pytest.raises(QueueError, match="lone surrogate"):
+            await queue.publish("/queue/\ud800", message(1))
+    with pytest.raises(QueueError, match="lone surrogate"):
+        async with queue.subscribe("/topic/t", "\udfff", 1):
+            pass
+    assert statuses == [MessageStatus.ACCEPTED] * 3
+    await queue.stop()
+
+
+@pytest.mark.parametrize("instead", ["file", "loop"])
+async def test_a_folder_that_cannot_be_looked_into_any_more_is_said_of_the_file(instead, autojump_clock, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    queue = simulated(folder / "q.db")
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    with pytest.raises(QueueFileError, match=r"was removed or replaced|cannot be looked at"):
+        async with queue.subscribe(QUEUE, "s", 10) as subscription:
+            await subscription.receive(1)
+            folder.rename(tmp_path / "moved")
+            if instead == "file":
+                folder.touch()
+            else:
+                folder.symlink_to(folder)
+            with pytest.raises(QueueFileError, match=r"was removed or replaced|cannot be looked at"):
+                await queue.publish(QUEUE, message(3))
+            await trio.sleep(10)  # the leases cannot be renewed either
+    await queue.stop()

@@ -96,8 +96,13 @@ class Store:
             raise QueueClosedError(str(self.settings.path), "its provider was stopped")
         if self._connection is None:
             self._path = self.settings.path.absolute()
-            self._connection = open_file(self.settings, create=self._create)
-            self._opened = _file_at(self._path)
+            connection = open_file(self.settings, create=self._create)
+            try:
+                self._opened = _file_at(self._path)
+            except QueueFileError:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
     def run(self, requests: Sequence[Request[Any]]) -> list[Outcome]:
@@ -181,6 +186,11 @@ class Store:
 
     def _explained(self, error: Exception, request: Request[Any]) -> Exception:
         """The error that a caller sees; what is not SQLite's passes as it is."""
+        if isinstance(error, UnicodeEncodeError):
+            problem = "its name, or its subscription's, has half a character (a lone surrogate); write another"
+            failure = QueueError(request.queue, problem)
+            failure.__cause__ = error
+            return failure
         if isinstance(error, QueueError) or not isinstance(error, (sqlite3.Error, sqlite3.Warning, OverflowError)):
             return error
         path, code = self.settings.path, getattr(error, "sqlite_errorcode", None)
@@ -194,11 +204,17 @@ class Store:
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """What file a path names, None if there is none."""
+    """What file a path names, None if there is none.
+
+    Raises:
+        QueueFileError: The system does not say.
+    """
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise QueueFileError(path, f"cannot be looked at: {error.strerror}") from error
     return found.st_dev, found.st_ino
 
 
