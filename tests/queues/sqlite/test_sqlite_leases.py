@@ -1,5 +1,6 @@
 """Leases: from when they count, what happens when they cannot be renewed, and when somebody else got the messages."""
 
+import math
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -173,4 +174,17 @@ async def test_settling_beside_a_renewal_is_not_taken_for_a_loss(autojump_clock,
                 await trio.sleep(0.8)
                 nursery.cancel_scope.cancel()
     assert not caplog.text
+    await queue.stop()
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"), [(math.inf, (0, 1, 0)), (1e11, (0, 1, 0)), (math.nan, (1, 0, 0)), (-math.inf, (1, 0, 0))]
+)
+async def test_any_delay_is_settled_with_the_rest_of_its_batch(delay, expected, tmp_path):
+    queue = simulated(tmp_path / "q.db", lease_seconds=3)
+    await queue.publish_batch(QUEUE, [message(1), message(2)])
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        done, again = await subscription.receive(2)
+        await subscription.settle([done], [Nack(again, delay)])
+        assert await figures(queue) == expected
     await queue.stop()

@@ -1,12 +1,15 @@
 """The requests of a consumer that holds leases: settle, renew, give back."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, Return, settle
 from factflow_engine.queues.sqlite.statements import insert_rows, numbers, runs_of, where_in, where_within
 from factflow_engine.queues.sqlite.store import Request, Store
+
+_LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
+"""What a longer delay is cut to: a time that the file can say."""
 
 
 class Settled(NamedTuple):
@@ -32,7 +35,8 @@ class Settle(Request[Settled]):
             queue: For errors.
             line: Id of the line.
             acked: Sequence number to token.
-            returned: Sequence number to token, delay in seconds, and whether an attempt was spent.
+            returned: Sequence number to token, delay in seconds, and whether an attempt was spent. A delay that is no
+                number, or below 0, counts as none.
         """
         self.queue = queue
         self.weight = 32 * (len(acked) + len(returned))
@@ -45,8 +49,7 @@ class Settle(Request[Settled]):
         tokens = {*self._acked.values(), *(token for token, _, _ in self._returned.values())}
         holds = _holds_of(store, self._line, tokens)
         fates = {
-            seq: (token, Return(store.now_ns + round(delay * 1e9) if delay > 0 else 0, counts))
-            for seq, (token, delay, counts) in self._returned.items()
+            seq: (token, Return(_due(store, delay), counts)) for seq, (token, delay, counts) in self._returned.items()
         }
         after, gone, back = settle(holds, self._acked, fates)
         if gone or back:
@@ -89,6 +92,12 @@ class Release(Request[int]):
         holds = _holds_of(store, self._line, self._tokens)
         replace_holds(store, (), [hold._replace(due=0, token=0) for hold in holds])
         return sum(hold.size for hold in holds)
+
+
+def _due(store: Store, delay_seconds: float) -> int:
+    if not delay_seconds > 0:  # NaN is neither
+        return 0
+    return store.now_ns + round(min(delay_seconds, _LONGEST_DELAY_SECONDS) * 1e9)
 
 
 def _holds_of(store: Store, line: int, tokens: Sequence[int] | set[int]) -> list[Hold]:

@@ -113,7 +113,7 @@ class SqliteSubscription:
             if seq in self._unsettled and self._unsettled[seq].token == token:
                 del self._unsettled[seq]
         self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
-        self._waiting += sum(delay <= 0 for _, delay, _ in returned.values())
+        self._waiting += sum(not delay > 0 for _, delay, _ in returned.values())
         if saturated:
             self._bell.ring()
         if returned:
