@@ -57,6 +57,7 @@ def test_a_url_names_a_relative_or_an_absolute_file():
         ("sqlite:///a?durability=full", "expected power or process"),
         ("sqlite:///a?lease=nan", "at least 0.1"),
         ("sqlite:///a?capacity=0", "1 or more"),
+        ("sqlite:///a?busy=86401", "at most a day"),
         ("sqlite:///a?lease=1&lease=2", "twice"),
     ],
 )

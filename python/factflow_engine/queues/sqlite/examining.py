@@ -134,7 +134,7 @@ def _kept(store: Store, examined: Examined, live: Sequence[tuple[int, int]]) -> 
     line = examined.line
     kept: list[Kept] = []
     for low, high, at in store.connection.execute(
-        "SELECT low, high, at FROM settled WHERE low BETWEEN ? AND ? ORDER BY low", (line.base, line.base + _MOST)
+        "SELECT low, high, until FROM settled WHERE low BETWEEN ? AND ? ORDER BY low", (line.base, line.base + _MOST)
     ):
         kept.append(Kept(max(low, kept[-1].high + 1 if kept else 0), high, at))
     right = minus(kept, live)
@@ -205,7 +205,7 @@ def mend(store: Store, examined: Examined) -> None:
         connection.execute("UPDATE message SET message_id = ? WHERE seq = ?", (identity, seq))
     if examined.kept is not None:
         connection.execute("DELETE FROM settled WHERE low BETWEEN ? AND ?", (line.base, line.base + _MOST))
-        insert_rows(connection, "INSERT INTO settled(low, high, at) VALUES ", examined.kept)
+        insert_rows(connection, "INSERT INTO settled(low, high, until) VALUES ", examined.kept)
     connection.execute("DELETE FROM hold WHERE low BETWEEN ? AND ?", (line.base, line.base + _MOST))
     insert_rows(connection, INSERT_HOLDS, examined.holds)
     connection.execute(

@@ -20,6 +20,9 @@ SCHEME: Final = "sqlite://"
 _HEADER_BYTES: Final = 100
 """What every SQLite file begins with that is not empty."""
 
+_LONGEST_WAIT_SECONDS: Final = 86_400
+"""For a lock. SQLite does not wait at all if the milliseconds do not fit into 31 bits."""
+
 
 class QueueUrlError(FactflowError, ValueError):
     """Whoever wrote the URL of a queue provider must change it.
@@ -61,7 +64,7 @@ class SqliteSettings:
             process that settled it counts.
         capacity: What a queue holds until a consumer has said otherwise.
         busy_seconds: How long to wait for another process's lock before giving up; a caller that is cancelled meanwhile
-            waits too.
+            waits too. At most a day.
     """
 
     path: Path
@@ -143,6 +146,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _lock_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value > _LONGEST_WAIT_SECONDS:
+        raise ValueError
+    return value
+
+
 def _positive_seconds(text: str) -> float:
     value = _seconds(text)
     if value < 0.1:
@@ -162,7 +172,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
     "lease": ("lease_seconds", _positive_seconds, "seconds, at least 0.1"),
     "dedup": ("dedup_seconds", _seconds, "seconds, 0 or more"),
     "retention": ("retention_seconds", _seconds, "seconds, 0 or more"),
-    "busy": ("busy_seconds", _seconds, "seconds, 0 or more"),
+    "busy": ("busy_seconds", _lock_seconds, "seconds, at most a day (86400)"),
     "capacity": ("capacity", _count, "a number of messages, 1 or more"),
 }
 """Name in the URL to the field, how to read it, and what is expected."""

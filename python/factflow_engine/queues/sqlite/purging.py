@@ -49,9 +49,9 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
         held = sum(high - low + 1 for low, high in free)
         connection.execute("DELETE FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns))
         [kept] = connection.execute(
-            "SELECT coalesce(sum(high - low + 1), 0) FROM settled WHERE low >> ? = ? AND at > 0", (LINE_SHIFT, line)
+            "SELECT coalesce(sum(high - low + 1), 0) FROM settled WHERE low >> ? = ? AND until > 0", (LINE_SHIFT, line)
         ).fetchone()
-        connection.execute("UPDATE settled SET at = 0 WHERE low >> ? = ?", (LINE_SHIFT, line))
+        connection.execute("UPDATE settled SET until = 0 WHERE low >> ? = ?", (LINE_SHIFT, line))
         _let_go(store, line, [*free, ((line << LINE_SHIFT) + cursor + 1, (line << LINE_SHIFT) + tail)])
         connection.execute("DELETE FROM seen WHERE line = ?", (line,))
         connection.execute("UPDATE line SET cursor = tail, held = held - ? WHERE id = ?", (held, line))
@@ -96,7 +96,7 @@ def _let_go(store: Store, line: int, ranges: list[tuple[int, int]]) -> None:
         (line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1),
     ).fetchone()
     parts = [part for low, high in ranges for part in _parts(low, min(high, newest))]
-    insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, at) VALUES ", parts)
+    insert_rows(store.connection, "INSERT OR REPLACE INTO settled(low, high, until) VALUES ", parts)
 
 
 def _parts(low: int, high: int) -> Iterator[tuple[int, int, int]]:
@@ -107,7 +107,7 @@ def _parts(low: int, high: int) -> Iterator[tuple[int, int, int]]:
 def delete_purged(store: Store) -> bool:
     """Delete some of the rows that purges have let go; whether there may be others."""
     connection = store.connection
-    ranges = connection.execute("SELECT low, high FROM settled WHERE at = 0 LIMIT ?", (_RANGES,)).fetchall()
+    ranges = connection.execute("SELECT low, high FROM settled WHERE until = 0 LIMIT ?", (_RANGES,)).fetchall()
     for low, high in ranges:
         connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))
         connection.execute("DELETE FROM settled WHERE low = ?", (low,))
