@@ -47,6 +47,10 @@ class SqliteQueue:
     """A durable provider. See `factflow_protocols.QueueProtocol` for the contract of its methods.
 
     Several may be open on one file, in one process or in many. The file is opened at the first call that needs it.
+
+    Delays, leases and windows are counted in wall time, which is what processes share; keep the clock from stepping. If
+    it is put forward by more than a lease, what living consumers have is handed out to others, too (they are told at
+    their next renewal). If it is put back, what was delayed, or leased by a consumer that died, waits for as much longer.
     """
 
     def __init__(self, settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None) -> None:
