@@ -59,7 +59,8 @@ class SqliteQueue:
         Args:
             settings: Where, and how durable; see `SqliteSettings.from_url`.
             threads: Where SQLite may block; a thread at a time of its own if None.
-            clock: Its wall time is what delays and leases are counted in; the machine's if None.
+            clock: Its wall time is what delays and leases are counted in; the machine's if None. It is read in the thread,
+                too.
         """
         self._settings = settings
         self._clock = clock or SystemClock()
