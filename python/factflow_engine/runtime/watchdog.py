@@ -102,14 +102,14 @@ class Watchdog:
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         # Until the next look; if that is longer than a period, until the loop is stirred.
-        pause = self.seconds if self._ending else math.inf
+        pause = math.inf
         try:
             while True:
                 with trio.move_on_after(pause) as rest:
-                    if pause > self.seconds:
-                        await self._loop.wait_stirred()
-                    else:
+                    if pause <= self.seconds:
                         await trio.sleep_forever()
+                    elif self._seen or not self._holds_something:  # else messages were faster than this task
+                        await self._loop.wait_stirred()
                 if not rest.cancelled_caught:
                     await trio.sleep(self.seconds * SETTLING)
                     self._count()

@@ -17,6 +17,9 @@ _LEAST: Final = 2_000
 A message is two rows when it is published, itself and its id, so that a sweep is faster than ids come.
 """
 
+_MOST: Final = 100_000
+"""The same at the most: twice what a transaction that only publishes can add. A purge changes as many rows as it likes."""
+
 _START: Final = (-1, b"")
 
 _ROUND_SECONDS: Final = 150
@@ -41,10 +44,11 @@ class Housekeeping:
             changes: How many rows it has changed.
         """
         now = now_ns // 1_000_000_000
+        count = min(_LEAST + changes, _MOST)
         if self._position != _START or now >= self._next_round:
-            self._sweep_ids(connection, now, _LEAST + changes)
+            self._sweep_ids(connection, now, count)
         if now >= self._next_settled:
-            self._delete_settled(connection, now, _LEAST + changes)
+            self._delete_settled(connection, now, count)
 
     def _sweep_ids(self, connection: sqlite3.Connection, now: int, count: int) -> None:
         if self._position == _START:
