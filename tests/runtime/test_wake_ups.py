@@ -121,7 +121,7 @@ async def test_nothing_is_woken_while_there_is_nothing_to_do(autojump_clock):
     async with running(chain(3, "forward"), seconds=10_000) as execution:
         for number in range(10):
             await execution.publish("r0", number)
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(600)  # the watchdog has seen messages, and looks whether they go on
         with EngineSteps() as engine:
             await trio.sleep(3600)
             assert engine.scheduled == 0
