@@ -298,15 +298,13 @@ class Lane:
             index: The stage of the driver, which gets a child of a later stage only: it may drive in its turn what such
                 a child emits, and so on, no deeper than the route has stages.
         """
-        child = next((child for child in self.children if child.index > index), None)
+        children = self.children
+        if children and children[0].index > index:  # as nearly always
+            return children.popleft()
+        child = next((child for child in children if child.index > index), None)
         if child is not None:
-            self.children.remove(child)
+            children.remove(child)
         return child
-
-    @property
-    def is_driven(self) -> bool:
-        """Whether every permit is a driver's, so that nobody else will begin what waits in `children`."""
-        return self.carrier.limit <= self.carrier.busy <= len(self.driving)
 
     @property
     def waits_for_circuits(self) -> bool:

@@ -490,18 +490,25 @@ class Loop:
         self.stir()
         parent = _context_of(worker)
         stage, label, index = parent.stage_of, parent.stage_of.label, parent.index + 1
+        carrier, children, books = lane.carrier, lane.children, lane.books
         family = Family(parent.frame, above)
         emission: Emission | None = None
         ordinal = 0
-        is_first = worker not in lane.driving  # a child of it may emit, too
-        lane.driving.add(worker)
+        driving = lane.driving
+        is_first = worker not in driving  # a child of it may emit, too
+        driving.add(worker)
         try:
             emission = emission_of(result.emitted, stage, parent.frame.time_ns)
             while True:
-                if not lane.may_emit:
+                waiting: Child | None = None
+                if (
+                    lane.pauses
+                    or (books.retrying and books.retrying >= lane.inbox.capacity)
+                    or carrier.room(carrier.busy - len(lane.drivers) - 1) <= 0
+                ):
                     waiting = await self._wait_for_room(worker, lane, parent.index)
-                else:
-                    waiting = lane.child_for_driver(parent.index) if lane.children and lane.is_driven else None
+                elif children and len(driving) >= carrier.limit:  # nobody else will begin what waits there
+                    waiting = lane.child_for_driver(parent.index)
                 if waiting is not None:
                     await self._drive(worker, lane, parent, waiting)
                     continue
@@ -512,19 +519,23 @@ class Loop:
                     self._crew.active = worker
                 if value is EXHAUSTED:
                     break
-                begins_ns = self._now()
-                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=begins_ns)
+                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=self._now())
                 ordinal += 1
                 family.open += 1
-                lane.books.received += 1
-                lane.children.append(child)
-                if lane.carrier.busy + len(lane.children) < 2 * lane.carrier.limit and not lane.pauses:
+                books.received += 1
+                others = carrier.limit - len(driving)  # permits that are not drivers', who carry children themselves
+                if others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
+                    children.append(child)
                     self._list(lane)
+                    now_ns = child.since_ns
                 else:
-                    await self._drive(worker, lane, parent, lane.child_for_driver(parent.index) or child)
-                    begins_ns = self._now()
+                    if children and (first := lane.child_for_driver(parent.index)) is not None:
+                        children.append(child)  # behind those that have waited longer
+                        child = first
+                    await self._drive(worker, lane, parent, child)
+                    now_ns = self._now()
                 worker.turns -= 1
-                if worker.turns <= 0 or begins_ns > worker.until_ns:
+                if worker.turns <= 0 or now_ns > worker.until_ns:
                     await self._yield(worker)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
             family.error = (error, stage)
@@ -538,7 +549,7 @@ class Loop:
             raise
         finally:
             if is_first:
-                lane.driving.discard(worker)
+                driving.discard(worker)
             await self._end_emission(worker, lane, family, parent, emission)
 
     async def _drive(self, worker: Worker, lane: Lane, parent: MessageContext, child: Child) -> None:
