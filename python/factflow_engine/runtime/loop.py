@@ -25,7 +25,7 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
     while its lane is listed, or holds work that an event will have it asked about: a permit, room, a resume.
  6. A message that emits lends its permit to its children: a child is handed to other workers while they have permits,
     or soon will (as many may wait as there are other permits), else its driver runs it. So children never wait for a
-    permit that their parent holds, and a slow child of the driver's own does not leave the others idle.
+    permit that their parent holds, and a slow child of the driver's own does not leave the others idle. See `driving`.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
     returns to trio can therefore not be interrupted by Ctrl-C; a second, harder signal is the way out.
  8. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
@@ -50,8 +50,8 @@ from factflow_engine.native import (
 from factflow_engine.runtime.alarm import Alarm
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
-from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.lane import Child, Cycle, Family, Lane
+from factflow_engine.runtime.driving import Driver
+from factflow_engine.runtime.lane import Child, Cycle, Lane
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import DeliveriesExhaustedError, OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
@@ -78,9 +78,9 @@ class Loop:
         config_hash: str,
     ) -> None:
         self._lanes = tuple(lanes)
-        self._now = seams.clock.monotonic_ns
+        self.now: Final = seams.clock.monotonic_ns
         self._quantum_ns = quantum_ns  # how long a worker goes on before the program's other tasks get their turn
-        self._settlement = Settlement(
+        self.settlement: Final = Settlement(
             seams=seams,
             on_failure=on_failure,
             on_wait=self._set_alarm,
@@ -95,7 +95,7 @@ class Loop:
         # Then what is done here may not be done yet where it came from or goes.
         self._is_relayed = any(lane.journal is not None for lane in lanes)
         self._max_workers = sum(lane.carrier.limit for lane in lanes)
-        self._crew = Crew(
+        self.crew: Final = Crew(
             ready=self._ready,
             parked=self._parked,
             workers=self._workers,
@@ -109,7 +109,7 @@ class Loop:
         self._idle = trio.lowlevel.ParkingLot()
         self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
-        self._alarm = Alarm(self._lanes, self._settlement, on_death=on_death, on_rung=self._rung)
+        self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death, on_rung=self._rung)
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
@@ -135,7 +135,7 @@ class Loop:
             for outlet in lane.outlets:
                 for channel in outlet.channels:
                     channel.unwatch(lane.notify)
-            self._settlement.give_back_waiting(lane)
+            self.settlement.give_back_waiting(lane)
 
     def pause(self, lane: Lane, reason: str) -> None:
         """Take nothing more from this lane until every reason is resumed; what is in flight goes on."""
@@ -152,7 +152,7 @@ class Loop:
     def inject(self, lane: Lane, child: Child) -> None:
         """Carry a message that was not published: what a stage has said at its end."""
         lane.books.received += 1
-        child.since_ns = self._now()
+        child.since_ns = self.now()
         lane.children.append(child)
         lane.notify()
 
@@ -162,7 +162,7 @@ class Loop:
         if most is None or frame.attempt <= most or self._stopped:
             lane.inbox.append(frame)
         else:
-            self._settlement.refuse(lane, frame, DeliveriesExhaustedError(frame.attempt, most))
+            self.settlement.refuse(lane, frame, DeliveriesExhaustedError(frame.attempt, most))
             self._idle.unpark_all()
 
     @property
@@ -190,7 +190,7 @@ class Loop:
     @property
     def given_back(self) -> tuple[HeldMessage, ...]:
         """What was interrupted, who held it, and for how long."""
-        return tuple(self._settlement.given_back)
+        return tuple(self.settlement.given_back)
 
     def close_intake(self) -> None:
         """Take nothing more from any inbox; what has begun goes on."""
@@ -200,7 +200,7 @@ class Loop:
 
     def held(self) -> tuple[HeldMessage, ...]:
         """What has begun and not ended, who holds it, and for how long: in adapters, then what waits."""
-        now = self._now()
+        now = self.now()
         in_adapters = [
             HeldMessage(
                 route=worker.context.route,
@@ -211,7 +211,7 @@ class Loop:
             for worker in self._workers
             if worker.context is not None
         ]
-        return (*in_adapters, *(held for lane in self._lanes for held in self._settlement.waiting(lane)))
+        return (*in_adapters, *(held for lane in self._lanes for held in self.settlement.waiting(lane)))
 
     async def wait_stirred(self) -> None:
         """Return when an adapter has to wait, or a worker has no more to do and something is left all the same."""
@@ -235,15 +235,16 @@ class Loop:
 
     def _notifier(self, lane: Lane) -> Callable[[], None]:
         def notify() -> None:
-            self._list(lane)
+            self.attend(lane)
             if lane.drivers:
                 self._wake_drivers(lane)
-            if self._crew.active is None:
+            if self.crew.active is None:
                 self._wake()
 
         return notify
 
-    def _list(self, lane: Lane) -> None:
+    def attend(self, lane: Lane) -> None:
+        """Have a worker look at the lane, in its turn."""
         if not lane.listed:
             lane.listed = True
             lane.inbox.armed = lane.inbox.shared
@@ -282,7 +283,7 @@ class Loop:
         try:
             # A worker that is started while everything is being cancelled must not take what others have given back.
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._enter(worker)
+            self.enter(worker)
             while True:
                 if not ready:
                     await self._park(worker)
@@ -295,7 +296,7 @@ class Loop:
                     continue
                 child = lane.children.popleft() if lane.children else None
                 if lane.children or lane.inbox.waiting > (child is None):
-                    self._list(lane)  # others may take from it while this worker is suspended in an adapter
+                    self.attend(lane)  # others may take from it while this worker is suspended in an adapter
                 else:
                     lane.inbox.armed = True
                 worker.lane = lane
@@ -306,14 +307,14 @@ class Loop:
                         worker.left = turns
                         await self._carry(worker, lane, None, lane.carrier.carry, worker, False)
                     else:
-                        await self._carry_child(worker, lane, child)
-                        worker.since_ns = self._now()
+                        await self.carry_child(worker, lane, child)
+                        worker.since_ns = self.now()
                 finally:
                     worker.context = None
                     lane.carrier.busy -= 1
                     self._after(lane)
                 if worker.turns <= 0 or worker.since_ns > worker.until_ns:
-                    await self._yield(worker)
+                    await self.give_way(worker)
                     if self._yielding:
                         await self._park(worker)  # others do as well: one of them is enough until an adapter suspends
         except trio.Cancelled as error:
@@ -330,26 +331,26 @@ class Loop:
                 raise cancelled from None
         finally:
             self._workers.remove(worker)
-            if self._crew.active is worker:
-                self._crew.active = None
+            if self.crew.active is worker:
+                self.crew.active = None
 
     def _leave_dead(self, worker: Worker) -> None:
         """What this worker would have done or told when it parked is left to others."""
-        if self._crew.active is worker:
-            self._crew.active = None
+        if self.crew.active is worker:
+            self.crew.active = None
         self._idle.unpark_all()  # it may have had the last message in flight
         if self._ready:
             self._wake()
 
-    def _enter(self, worker: Worker) -> None:
+    def enter(self, worker: Worker) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""
-        self._crew.active = worker
-        worker.enter(self._now())
+        self.crew.active = worker
+        worker.enter(self.now())
 
     def _after(self, lane: Lane) -> None:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
         if lane.children or lane.inbox.waiting:
-            self._list(lane)
+            self.attend(lane)
         elif not lane.listed:
             lane.inbox.armed = True  # it may have been off while every permit was in use
         if lane.drivers:
@@ -374,7 +375,7 @@ class Loop:
                 parked.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._crew.active = None
+        self.crew.active = None
         while True:
             parked.append(task)
             # While it closes, what is still in flight may wait for what nobody takes any more.
@@ -387,22 +388,29 @@ class Loop:
             # A worker that merely yielded will go on by itself: two would only double the time between yields.
             if self._ready and not self._yielding:
                 break
-        self._enter(worker)
+        self.enter(worker)
 
-    async def _yield(self, worker: Worker) -> None:
-        self._crew.active = None
+    def stand_still(self) -> None:
+        """A message that has begun waits for others: whoever waits for the end of it all may not have to any more."""
+        if self._closing:
+            self._idle.unpark_all()
+
+    async def give_way(self, worker: Worker) -> None:
+        """Let everybody else have a turn, and go on with a new quantum."""
+        self.crew.active = None
         self._yielding += 1
         try:
             await trio.lowlevel.checkpoint()
         finally:
             self._yielding -= 1
-        self._enter(worker)
+        self.enter(worker)
 
     # -- one message -----------------------------------------------------------------------------------------------
 
-    async def _carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
+    async def carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
+        """Carry a message that does not begin with its being taken from the inbox."""
         carrier = lane.carrier
-        worker.since_ns = self._now()
+        worker.since_ns = self.now()
         if child.result is None:
             await self._carry(worker, lane, child, carrier.begin, worker, child.frame, child.index)
         else:
@@ -420,7 +428,7 @@ class Loop:
 
         Raises only what interrupts a message, after giving it back.
         """
-        carrier, crew, settlement = lane.carrier, self._crew, self._settlement
+        carrier, crew, settlement = lane.carrier, self.crew, self.settlement
         alone = child is not None
         family = None if child is None else child.family
         while True:
@@ -448,12 +456,12 @@ class Loop:
                         raise stranded(lane)
                     else:
                         self.stir()
-                        self._crew.leave()
+                        self.crew.leave()
                         pending, worker.pending = worker.pending, None
                         try:
                             result = await pending
                         finally:
-                            self._enter(worker)
+                            self.enter(worker)
                         step = carrier.proceed(worker, result)
             except Exception as error:
                 held = worker.context
@@ -470,147 +478,17 @@ class Loop:
                 raise
             else:
                 if emitting is not None:
-                    await self._fan_out(worker, lane, child, emitting)
+                    if self._is_watched:
+                        self.stir()
+                    await Driver(self, worker, lane, _context_of(worker), child).drive(emitting)
                 elif family is not None:
                     settlement.end_child(lane, family)
             if alone:
                 return
-            worker.since_ns = self._now()
+            worker.since_ns = self.now()
             if not worker.left or worker.since_ns > worker.until_ns:
                 return
             begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
-
-    # -- fan-out ---------------------------------------------------------------------------------------------------
-
-    async def _fan_out(self, worker: Worker, lane: Lane, above: Child | None, result: AdapterResult) -> None:
-        """Drive what a stage emitted: pull a child when there is room for it, hand it on or run it.
-
-        Does not wait for the children that other workers run: the last of them to end ends the parent.
-        """
-        self.stir()
-        parent = _context_of(worker)
-        stage, label, index = parent.stage_of, parent.stage_of.label, parent.index + 1
-        carrier, children, books = lane.carrier, lane.children, lane.books
-        family = Family(parent.frame, above)
-        emission: Emission | None = None
-        ordinal = 0
-        driving = lane.driving
-        is_first = worker not in driving  # a child of it may emit, too
-        driving.add(worker)
-        try:
-            emission = emission_of(result.emitted, stage, parent.frame.time_ns)
-            while True:
-                waiting: Child | None = None
-                if (
-                    lane.pauses
-                    or (books.retrying and books.retrying >= lane.inbox.capacity)
-                    or carrier.room(carrier.busy - len(lane.drivers) - 1) <= 0
-                ):
-                    waiting = await self._wait_for_room(worker, lane, parent.index)
-                elif children and len(driving) >= carrier.limit:  # nobody else will begin what waits there
-                    waiting = lane.child_for_driver(parent.index)
-                if waiting is not None:
-                    await self._drive(worker, lane, parent, waiting)
-                    continue
-                self._crew.leave()
-                try:
-                    value = await emission.pull()
-                finally:
-                    self._crew.active = worker
-                if value is EXHAUSTED:
-                    break
-                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=self._now())
-                ordinal += 1
-                family.open += 1
-                books.received += 1
-                others = carrier.limit - len(driving)  # permits that are not drivers', who carry children themselves
-                if others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
-                    children.append(child)
-                    self._list(lane)
-                    now_ns = child.since_ns
-                else:
-                    if children and (first := lane.child_for_driver(parent.index)) is not None:
-                        children.append(child)  # behind those that have waited longer
-                        child = first
-                    await self._drive(worker, lane, parent, child)
-                    now_ns = self._now()
-                worker.turns -= 1
-                if worker.turns <= 0 or now_ns > worker.until_ns:
-                    await self._yield(worker)
-        except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
-            family.error = (error, stage)
-            family.interrupted = is_cancelled()
-            if family.interrupted:
-                self._settlement.note(worker, lane, parent)
-        except BaseException:
-            if worker.context is parent:  # else a child was interrupted, and is named itself
-                self._settlement.note(worker, lane, parent)
-            family.interrupted = True
-            raise
-        finally:
-            if is_first:
-                driving.discard(worker)
-            await self._end_emission(worker, lane, family, parent, emission)
-
-    async def _drive(self, worker: Worker, lane: Lane, parent: MessageContext, child: Child) -> None:
-        """Carry a child by the permit of the message that the worker drives, and go back to that."""
-        since_ns = worker.since_ns
-        await self._carry_child(worker, lane, child)
-        worker.context, worker.since_ns = parent, since_ns
-
-    async def _end_emission(
-        self, worker: Worker, lane: Lane, family: Family, parent: MessageContext, emission: Emission | None
-    ) -> None:
-        try:
-            if emission is not None:
-                self._crew.leave()
-                try:
-                    await emission.close()
-                finally:
-                    self._crew.active = worker
-        except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
-            family.error = family.error or (error, parent.stage_of)
-        except BaseException:
-            if not family.interrupted:  # else it was noted, or the child was
-                self._settlement.note(worker, lane, parent)
-            family.interrupted = True
-            raise
-        finally:
-            family.exhausted = True
-            self._settlement.end_family(lane, family)
-
-    async def _wait_for_room(self, worker: Worker, lane: Lane, index: int) -> Child | None:
-        """Wait, as a driver, until a child of this lane has somewhere to go; a child that only this driver can carry."""
-        task = trio.lowlevel.current_task()
-
-        def abort(_: Any) -> trio.lowlevel.Abort:
-            if task in lane.drivers:
-                lane.drivers.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        while not lane.may_emit:
-            if (
-                lane.carrier.busy >= lane.carrier.limit
-                and lane.may_go_on
-                and (child := lane.child_for_driver(index)) is not None
-            ):
-                return child
-            lane.drivers.append(task)
-            if lane.cycle is not None and lane.cycle.is_stuck():
-                if not lane.cycle.has_taker():
-                    lane.drivers.remove(task)
-                    return None  # nobody else can move: this one goes over the capacity
-                for member in lane.cycle.lanes:
-                    if member.has_work:
-                        self._list(member)
-            if self._closing:
-                self._idle.unpark_all()  # it may be the last that moved
-            self._crew.leave()
-            try:
-                await trio.lowlevel.wait_task_rescheduled(abort)
-            finally:
-                self._enter(worker)
-        return None
 
 
 def _lane_of(worker: Worker) -> Lane | None:

@@ -1,0 +1,206 @@
+"""Driving what a stage emitted: pulling one child after another, no faster than the route can carry them.
+
+Apart from the loop because it is the one place where a worker holds a message, its permit, and waits for others. Its
+rules, each with a test in tests/runtime/test_drivers.py:
+
+- A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
+  that has waited longest. Where every permit is a driver's, it carries what waits before it pulls more.
+- It pulls nothing while the lane is paused or has no room, or while as many messages wait to be tried again as the inbox
+  may hold.
+- It carries children of later stages than its own only. One that emits makes it the driver of that, too: so deep, but no
+  deeper than the route has stages.
+- Whatever ends it, the source is closed, and the parent ends with the last of its children.
+"""
+
+from typing import Any, Protocol
+
+import trio
+
+from factflow_engine.frames import pack
+from factflow_engine.native import Crew, MessageContext, Worker
+from factflow_engine.runtime.containment import is_cancelled
+from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
+from factflow_engine.runtime.lane import Child, Family, Lane
+from factflow_engine.runtime.settlement import Settlement
+from factflow_protocols import AdapterResult
+
+
+class Hands(Protocol):
+    """What a driver uses of the loop whose worker it is."""
+
+    @property
+    def crew(self) -> Crew: ...  # noqa: D102
+    @property
+    def settlement(self) -> Settlement: ...  # noqa: D102
+
+    def now(self) -> int:
+        """The loop's time, in nanoseconds."""
+        ...
+
+    def attend(self, lane: Lane) -> None:
+        """Have a worker look at the lane."""
+        ...
+
+    def enter(self, worker: Worker) -> None:
+        """Note that this worker runs, and that trio has given everybody else a turn."""
+        ...
+
+    def stand_still(self) -> None:
+        """Tell those who wait for the end that one more does not move."""
+        ...
+
+    async def give_way(self, worker: Worker) -> None:
+        """Give trio a turn."""
+        ...
+
+    async def carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
+        """Carry a message that begins within the route to its end."""
+        ...
+
+
+class Driver:
+    """Drives one message whose stage emitted; made for each, by its worker.
+
+    Args:
+        hands: The loop.
+        worker: Whose message it is.
+        lane: The message's.
+        parent: The message.
+        above: The parent's own place, if it did not come from the queue.
+    """
+
+    __slots__ = ("_family", "_hands", "_lane", "_parent", "_worker")
+
+    def __init__(self, hands: Hands, worker: Worker, lane: Lane, parent: MessageContext, above: Child | None) -> None:
+        self._hands = hands
+        self._worker = worker
+        self._lane = lane
+        self._parent = parent
+        self._family = Family(parent.frame, above)
+
+    async def drive(self, result: AdapterResult) -> None:
+        """Pull what the result emits to its end, handing children on or carrying them.
+
+        Does not wait for the children that other workers carry: the last of them to end ends the parent.
+
+        Cancellation: the parent goes back, with whatever of its children has not ended; the source is closed.
+        """
+        hands, worker, lane, parent, family = self._hands, self._worker, self._lane, self._parent, self._family
+        driving = lane.driving
+        is_first = worker not in driving  # else it drives what a child has emitted
+        driving.add(worker)
+        emission: Emission | None = None
+        try:
+            emission = emission_of(result.emitted, parent.stage_of, parent.frame.time_ns)
+            await self._pull(emission)
+        except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
+            family.error = (error, parent.stage_of)
+            family.interrupted = is_cancelled()
+            if family.interrupted:
+                hands.settlement.note(worker, lane, parent)
+        except BaseException:
+            if worker.context is parent:  # else a child was interrupted, and is named itself
+                hands.settlement.note(worker, lane, parent)
+            family.interrupted = True
+            raise
+        finally:
+            if is_first:
+                driving.discard(worker)
+            await self._end(emission)
+
+    async def _pull(self, emission: Emission) -> None:
+        hands, worker, lane, parent, family = self._hands, self._worker, self._lane, self._parent, self._family
+        crew, carrier, children, driving, books = hands.crew, lane.carrier, lane.children, lane.driving, lane.books
+        label, index, ordinal = parent.stage_of.label, parent.index + 1, 0
+        while True:
+            mine: Child | None = None
+            if (
+                lane.pauses
+                or (books.retrying and books.retrying >= lane.inbox.capacity)
+                or carrier.room(carrier.busy - len(lane.drivers) - 1) <= 0
+            ):
+                mine = await self._wait_for_room()
+            elif children and len(driving) >= carrier.limit:
+                mine = lane.child_for_driver(parent.index)
+            if mine is None:
+                crew.leave()
+                try:
+                    value = await emission.pull()
+                finally:
+                    crew.active = worker
+                if value is EXHAUSTED:
+                    return
+                now_ns = hands.now()
+                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=now_ns)
+                ordinal += 1
+                family.open += 1
+                books.received += 1
+                others = carrier.limit - len(driving)  # permits of those who carry children by themselves
+                if others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
+                    children.append(child)
+                    hands.attend(lane)
+                else:
+                    mine = child
+                    if children and (first := lane.child_for_driver(parent.index)) is not None:
+                        children.append(child)
+                        mine = first
+            if mine is not None:
+                since_ns = worker.since_ns
+                await hands.carry_child(worker, lane, mine)
+                worker.context, worker.since_ns = parent, since_ns
+                now_ns = hands.now()
+            worker.turns -= 1
+            if worker.turns <= 0 or now_ns > worker.until_ns:
+                await hands.give_way(worker)
+
+    async def _wait_for_room(self) -> Child | None:
+        """Wait until a child may be pulled; or until one waits that only a driver can carry, which is returned."""
+        hands, lane = self._hands, self._lane
+        task = trio.lowlevel.current_task()
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            if task in lane.drivers:
+                lane.drivers.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while not lane.may_emit:
+            if lane.carrier.busy >= lane.carrier.limit and lane.may_go_on:
+                child = lane.child_for_driver(self._parent.index)
+                if child is not None:
+                    return child
+            lane.drivers.append(task)
+            if lane.cycle is not None and lane.cycle.is_stuck():
+                if not lane.cycle.has_taker():
+                    lane.drivers.remove(task)
+                    return None  # nobody else can move: this one goes over the capacity
+                for member in lane.cycle.lanes:
+                    if member.has_work:
+                        hands.attend(member)
+            hands.stand_still()
+            hands.crew.leave()
+            try:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            finally:
+                hands.enter(self._worker)
+        return None
+
+    async def _end(self, emission: Emission | None) -> None:
+        """Close the source, and end the parent if nothing of it is left."""
+        hands, worker, lane, parent, family = self._hands, self._worker, self._lane, self._parent, self._family
+        try:
+            if emission is not None:
+                hands.crew.leave()
+                try:
+                    await emission.close()
+                finally:
+                    hands.crew.active = worker
+        except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
+            family.error = family.error or (error, parent.stage_of)
+        except BaseException:
+            if not family.interrupted:  # else it was noted, or the child was
+                hands.settlement.note(worker, lane, parent)
+            family.interrupted = True
+            raise
+        finally:
+            family.exhausted = True
+            hands.settlement.end_family(lane, family)
