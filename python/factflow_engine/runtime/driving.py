@@ -111,7 +111,7 @@ class Driver:
     async def _pull(self, emission: Emission) -> None:
         hands, worker, lane, parent, family = self._hands, self._worker, self._lane, self._parent, self._family
         crew, carrier, children, driving, books = hands.crew, lane.carrier, lane.children, lane.driving, lane.books
-        label, index, ordinal = parent.stage_of.label, parent.index + 1, 0
+        label, index, ordinal, now_ns = parent.stage_of.label, parent.index + 1, 0, worker.since_ns
         while True:
             mine: Child | None = None
             if (
