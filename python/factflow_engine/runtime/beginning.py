@@ -14,6 +14,7 @@ import trio
 
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import as_frame
+from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.entrance import Roots
 from factflow_protocols import Delivery, QueueProtocol, Subscription
 
@@ -30,7 +31,17 @@ POLL_SECONDS: Final = 0.25
 
 
 class Beginning:
-    """Publishes init messages."""
+    """Publishes init messages.
+
+    Args:
+        messages: In order.
+        roots: Makes frames.
+        publish: Gives one to a route.
+        provider: Where messages wait outside the process, if they do.
+        marks: Name of the mark's queue there, if the execution may be gone on with after a crash.
+        left: Asks how many messages the provider holds for the execution.
+        on_death: Told what was being done, and why the provider could not do it.
+    """
 
     def __init__(
         self,
@@ -38,47 +49,48 @@ class Beginning:
         *,
         roots: Roots,
         publish: Callable[[str, Frame], Awaitable[None]],
-        left: int,
+        provider: QueueProtocol,
+        marks: str | None,
+        left: Callable[[], Awaitable[int]] | None,
+        on_death: Callable[[str, BaseException], None],
     ) -> None:
-        """Prepare.
-
-        Args:
-            messages: In order.
-            roots: Makes frames.
-            publish: Gives one to a route.
-            left: How many messages the provider held for the execution before any was carried.
-        """
         self._messages = messages
         self._roots = roots
         self._publish = publish
-        self._left = left
+        self._provider = provider
+        self._marks = marks
+        self._ask = left
+        self._on_death = on_death
+        self._left = 0
+
+    async def look(self) -> None:
+        """See whether messages of an earlier execution of this id are left; to be called before any is carried."""
+        try:
+            self._left = 0 if self._ask is None else await contained(self._ask())
+        except FaultError as fault:
+            self._on_death("asking what is left", fault.error)
 
     async def publish(self) -> None:
-        """Publish them, unless messages of an earlier execution of this id are left: then that goes on.
+        """Publish them, unless messages of an earlier execution of this id were left: then that goes on.
 
-        Raises:
-            QueueError: The provider could not be used.
-
-        Cancellation: some of them may have been published.
+        Cancellation: some of them may have been published; where an execution may be gone on with, after the end of the
+        process, too, the next one publishes the rest.
         """
-        if not self._left:
-            await self._publish_all(None)
+        try:
+            if self._marks is not None and len(self._messages) > 1:
+                await contained(self._publish_marked(self._marks))
+            elif not self._left:
+                await contained(self._publish_all(None))
+        except FaultError as fault:
+            self._on_death("publishing the init messages", fault.error)
 
-    async def publish_marked(self, provider: QueueProtocol, marks: str) -> None:
-        """The same where the execution may be gone on with after a crash; `marks` is the name of the mark's queue.
-
-        Waits while another process has the mark; for one that died, until its lease ends.
-
-        Raises:
-            QueueError: The provider could not be used.
-
-        Cancellation, and the end of the process: the next execution of this id publishes the rest.
-        """
-        async with provider.subscribe(marks, "init", 1) as subscription:
+    async def _publish_marked(self, marks: str) -> None:
+        """Publish them all or none; waits while another process has the mark; for one that died, until its lease ends."""
+        async with self._provider.subscribe(marks, "init", 1) as subscription:
             if not await subscription.depth():
                 if self._left:
                     return
-                await provider.publish(marks, self._roots.mark(len(self._messages)))
+                await self._provider.publish(marks, self._roots.mark(len(self._messages)))
             for mark in await _taken(marks, subscription):
                 await self._publish_all(as_frame(mark.message))
                 await subscription.settle([mark])

@@ -21,8 +21,9 @@ from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, de
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.beginning import MARKS, Beginning
+from factflow_engine.runtime.cause import Cause
 from factflow_engine.runtime.completion import Completion, LastWordsError
-from factflow_engine.runtime.containment import FaultError, contained, descends_from, is_cancelled
+from factflow_engine.runtime.containment import descends_from, is_cancelled
 from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
@@ -83,13 +84,11 @@ class PipelineOrchestrator:
         self._may_go_on = may_go_on  # whether another execution may have the same id
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
-        self._error: str | None = None
-        self._end_text: str | None = None
         self._closed = False  # nothing more is taken from outside
         self._is_discarded = False  # its queues are gone, and with them what could be read
         self._redacted = Redaction(config)
         self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
-        self._late_errors: list[str] = []
+        self._cause = Cause(self._redacted)
         self._last_routes: Mapping[str, RouteStatistics] = {}
         self._report: ExecutionReport | None = None
         self._asked_to_end = trio.Event()
@@ -152,6 +151,15 @@ class PipelineOrchestrator:
             for route_id in graph.order:
                 lane = self._processors[route_id].lane
                 self._relay.attach(lane, in_cycle=route_id in in_cycles, take_in=partial(self._take_in, lane))
+        self._beginning = Beginning(
+            config.init_message,
+            roots=self._roots,
+            publish=self._entrance.publish_from_inside,  # also while it takes no more from outside
+            provider=provider,
+            marks=self._scope.scope_queue(MARKS) if may_go_on and self._relay is not None else None,
+            left=None if self._relay is None else self._relay.depth,
+            on_death=self._relay_died,
+        )
         self._loop = Loop(
             [processor.lane for processor in self._processors.values()],
             seams=seams,
@@ -398,7 +406,6 @@ class PipelineOrchestrator:
         Cancellation: the execution ends `cancelled`; what was in flight is given back.
         """
         start_error: ExecutionStartError | QueueError | None = None
-        left = 0
         self._task = trio.lowlevel.current_task()
         try:
             async with trio.open_nursery() as routes:
@@ -408,16 +415,18 @@ class PipelineOrchestrator:
                             await routes.start(self._relay.run)
                         for processor in self._processors.values():
                             await routes.start(processor.run)
-                        left = await self._left() if publish_init else 0  # before any of it is carried
+                        if publish_init:
+                            await self._beginning.look()
                 except (ExecutionStartError, QueueError) as error:
                     start_error = error
                     self._redacted.censor(error)
-                    self._status, self._error = ExecutionStatus.FAILED, str(error)
+                    self._status = ExecutionStatus.FAILED
+                    self._cause.fail(str(error))
                 else:
                     if self._phases.opening.cancelled_caught:
                         task_status.started()
                     else:
-                        await self._live(left if publish_init else None, task_status)
+                        await self._live(task_status, publish_init=publish_init)
                 finally:
                     if self._relay is not None:
                         # An id that somebody chose may be another process's, too: its queues are left, though empty.
@@ -429,7 +438,7 @@ class PipelineOrchestrator:
         if start_error is not None:
             raise start_error
 
-    async def _live(self, left: int | None, task_status: trio.TaskStatus[None]) -> None:
+    async def _live(self, task_status: trio.TaskStatus[None], *, publish_init: bool) -> None:
         started = False
         try:
             async with trio.open_nursery() as workers:
@@ -438,8 +447,8 @@ class PipelineOrchestrator:
                     self._loop.start(workers)
                     self._watchdog.start(workers)
                     with self._phases.work:
-                        if left is not None:
-                            await self._publish_init(left)
+                        if publish_init:
+                            await self._beginning.publish()
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()
@@ -461,26 +470,6 @@ class PipelineOrchestrator:
             self._last_routes = self._route_statistics()
             self.discard()  # before routes close, which may take long
 
-    async def _publish_init(self, left: int) -> None:
-        messages, entrance = self.config.init_message, self._entrance
-        # From inside: also while the execution takes no more from outside.
-        beginning = Beginning(messages, roots=self._roots, publish=entrance.publish_from_inside, left=left)
-        try:
-            if self._relay is not None and self._may_go_on and len(messages) > 1:
-                await contained(beginning.publish_marked(self._provider, self._scope.scope_queue(MARKS)))
-            else:
-                await contained(beginning.publish())
-        except FaultError as fault:
-            self._relay_died("publishing the init messages", fault.error)
-
-    async def _left(self) -> int:
-        """How many messages an earlier execution of this id has left."""
-        try:
-            return 0 if self._relay is None else await contained(self._relay.depth())
-        except FaultError as fault:
-            self._relay_died("asking what is left", fault.error)
-            return 0
-
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""
         try:
@@ -492,7 +481,7 @@ class PipelineOrchestrator:
             raise
         self._closed = True  # no await since the loop was seen idle: completion is exact
         if left:
-            self._end_text = f"drained; {left} messages stay in the queue for the next execution of this id"
+            self._cause.left = f"drained; {left} messages stay in the queue for the next execution of this id"
             self._phases.work.cancel()
         else:
             self._status = ExecutionStatus.COMPLETED
@@ -504,7 +493,7 @@ class PipelineOrchestrator:
         self._loop.close_intake()
         with self._phases.grace:
             await self._loop.wait_quiet()
-        self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
+        self._status = self._cause.status
 
     def _finalise(self) -> None:
         self._closed = True
@@ -512,26 +501,22 @@ class PipelineOrchestrator:
             ExecutionStatus.STARTING,
             ExecutionStatus.RUNNING,
         ):  # cancelled from outside, or on the way up
-            self._status = ExecutionStatus.CANCELLED if self._error is None else ExecutionStatus.FAILED
-        error = self._error
-        if error is None and self._status is ExecutionStatus.CANCELLED:
-            error = self._end_text or self._phases.why
+            self._status = self._cause.status
         if self._relay is not None:
-            self._note_what_is_lost(self._relay)
+            completed = self._status is ExecutionStatus.COMPLETED
+            self._cause.note_lost(self._relay.unaccepted(), () if completed else self._completion.unsaid())
         self._report = ExecutionReport(
             execution_id=self.id,
             name=self._redacted(self.config.name),
             config_hash=self._config_hash,
             status=self._status,
-            error=error,
+            error=self._cause.error_of(self._status, self._phases.why),
             routes=self._last_routes or self._route_statistics(),
             failures=tuple(self._failures.records),
             failures_omitted=self._failures.omitted,
             held=self._loop.given_back,
-            close_errors=tuple(
-                self._redacted(text)
-                for texts in (self._late_errors, *(processor.close_errors for processor in self._processors.values()))
-                for text in texts
+            close_errors=self._cause.noted(
+                text for processor in self._processors.values() for text in processor.close_errors
             ),
             duration_seconds=self._elapsed(),
         )
@@ -539,18 +524,6 @@ class PipelineOrchestrator:
         self._task = None
         self._ended.set()
         self._readers.end()
-
-    def _note_what_is_lost(self, relay: Relay) -> None:
-        """Say what an execution that did not complete leaves behind where no message is held for it."""
-        for queue, count in relay.unaccepted().items():
-            self._late_errors.append(
-                f"queue {queue!r} has not accepted {count} messages; what led to them is not acknowledged and comes again"
-            )
-        if self._status is not ExecutionStatus.COMPLETED:
-            self._late_errors += [
-                f"{where}: was not asked for its last words; what it kept in memory is lost"
-                for where in self._completion.unsaid()
-            ]
 
     # -- what the loop tells ---------------------------------------------------------------------------------------
 
@@ -575,8 +548,8 @@ class PipelineOrchestrator:
 
     def _fault(self, text: str) -> None:
         stopping = self._phases.work.cancel_called or is_cancelled()
-        if self._status is ExecutionStatus.COMPLETED or (self._error is None and stopping):
-            self._late_errors.append(text)  # it ended, or was made to stop, before: this happened on the way
+        if self._status is ExecutionStatus.COMPLETED or (self._cause.error is None and stopping):
+            self._cause.note(text)  # it ended, or was made to stop, before: this happened on the way
         else:
             self._fail(text)
 
@@ -588,9 +561,8 @@ class PipelineOrchestrator:
         self._fault(f"{what} failed: {describe(error)}")
         self.request_stop(0.0)  # also of a grace: nothing that is done now can be acknowledged
 
-    def _fail(self, error: str) -> None:
-        if self._error is None:
-            self._error = self._redacted(error)
+    def _fail(self, text: str) -> None:
+        self._cause.fail(text)
         self._loop.close_intake()  # at once: what was given back must not be tried again on the way out
         self.request_stop(0.0)
 
