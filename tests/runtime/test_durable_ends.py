@@ -133,7 +133,7 @@ async def test_a_drain_does_not_wait_for_room_that_nobody_makes(count, autojump_
         report = await execution.drain(60)
         assert trio.current_time() - start < 2
     assert report.status == "cancelled"
-    assert any("'exec:x:/queue/s' has not accepted" in text for text in report.close_errors)
+    assert any("'exec:x:/queue/s' has not confirmed" in text for text in report.close_errors)
     assert_books_balance(report)
     async with OrchestratorManager(registry=registry, queue=Connection(store), seams=seams_on_trio_time()) as manager:
         execution = await manager.start(load(registry, SPREAD), execution_id="x")

@@ -42,7 +42,7 @@ class Cause:
         """
         for queue, count in unaccepted.items():
             self.note(
-                f"queue {queue!r} has not accepted {count} messages; what led to them is not acknowledged and comes again"
+                f"queue {queue!r} has not confirmed {count} messages; what led to them is not acknowledged and comes again"
             )
         for where in unsaid:
             self.note(f"{where}: was not asked for its last words; what it kept in memory is lost")
