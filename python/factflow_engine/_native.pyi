@@ -803,6 +803,7 @@ class Carrier:
     ) -> Self: ...
     limit: int
     busy: int
+    pulling: int
     intake_closed: bool
     circuit_open: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:

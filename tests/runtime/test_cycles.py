@@ -1,5 +1,7 @@
 """No cycle of bounded queues deadlocks, and queues outside cycles stay within their capacity."""
 
+import random
+
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, Reject
 from support.pipelines import assert_books_balance, load, registry_of, run
 
 
@@ -154,3 +156,49 @@ routes:
         execution.resume("b")
         report = await execution.wait()
     assert_books_balance(report)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_cycle_through_a_dead_letter_queue_does_not_wait_for_itself(seed):
+    generator = random.Random(seed)
+    left = generator.randint(5, 30)
+
+    async def reject(context):
+        nonlocal left
+        if generator.random() < 0.7:
+            await trio.sleep(generator.uniform(0, 0.5))
+        if left > 0:
+            left -= 1
+            raise Reject("not yet")
+
+    async def forward(context):
+        await trio.sleep(generator.uniform(0, 0.5))
+        return AdapterResult.forward()
+
+    async def main(simulation):
+        a, dead = generator.randint(1, 3), generator.randint(1, 3)
+        registry = registry_of(reject=reject, slowly=forward)
+        config = load(
+            registry,
+            f"""
+routes:
+  a:
+    inbound: {{queue: /queue/a, capacity: {a}, concurrency: {generator.randint(1, 2)}}}
+    adapters: [{{type: reject}}]
+    error_handling: {{dead_letter_queue: /queue/dead}}
+  again:
+    inbound: {{queue: /queue/dead, capacity: {dead}, concurrency: {generator.randint(1, 2)}}}
+    adapters: [{{type: slowly}}]
+    outbound: [{{route: a}}]
+""",
+        )
+        with trio.fail_after(5000):
+            async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
+                execution = await manager.start(config)
+                async with trio.open_nursery() as nursery:
+                    for number in range(8):
+                        nursery.start_soon(execution.publish, "a", number)
+                return await execution.wait()
+
+    report = simulate(main, seed=seed)
+    assert report.routes["a"].filtered == 8

@@ -1,8 +1,12 @@
 """Drivers of emitted iterators: they make no more wait than a queue may hold, and nobody starves beside them."""
 
+import gc
+from dataclasses import replace
+
 import pytest
 import trio
 
+from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
@@ -215,3 +219,211 @@ async def test_a_source_that_does_not_close_in_time_fails_its_parent(autojump_cl
     [failure] = report.failures
     assert failure.error_type == "EmissionCloseTimeoutError"
     assert "orchestrator.close_seconds: 3" in failure.error
+
+
+@pytest.mark.parametrize(("tails", "concurrency", "capacity"), [(1, 1, 1), (1, 2, 1), (2, 4, 2), (4, 8, 4)])
+async def test_sources_that_say_nothing_reserve_no_room(autojump_clock, tails, concurrency, capacity):
+    seen = []
+
+    async def tail(context):
+        async def lines():
+            yield context.message
+            await trio.sleep_forever()
+
+        return AdapterResult(emitted=lines())
+
+    async def sink(context):
+        seen.append(context.message)
+
+    async with running(
+        f"""
+routes:
+  r: {{inbound: {{concurrency: {concurrency}}}, adapters: [{{type: tail}}], outbound: [{{route: s}}]}}
+  s: {{inbound: {{capacity: {capacity}}}, adapters: [{{type: sink}}]}}
+""",
+        adapters={"tail": tail, "sink": sink},
+        seconds=1e6,
+    ) as execution:
+        for number in range(tails):
+            await execution.publish("r", number)
+        await trio.sleep(10)
+        assert seen == list(range(tails))
+        await execution.cancel()
+
+
+async def test_a_source_that_says_nothing_does_not_stop_a_cycle(autojump_clock):
+    async def multiply(context):
+        if context.message == "tail":
+
+            async def nothing():
+                await trio.sleep_forever()
+                yield 0
+
+            return AdapterResult(emitted=nothing())
+        return AdapterResult(emitted=[context.message - 1] * 3 if context.message > 0 else [])
+
+    async with running(
+        """
+routes:
+  a: {inbound: {concurrency: 2, capacity: 2}, adapters: [{type: multiply}], outbound: [{route: b}]}
+  b: {inbound: {concurrency: 2, capacity: 2}, adapters: [{type: forward}], outbound: [{route: a}]}
+""",
+        adapters={"multiply": multiply},
+        seconds=1e6,
+    ) as execution:
+        await execution.publish("a", "tail")
+        await trio.sleep(1)
+        await execution.publish("a", 5)
+        await trio.sleep(100)
+        statistics = execution.statistics().routes
+        assert (statistics["b"].completed, statistics["a"].in_flight) == (sum(3**level for level in range(1, 6)), 1)
+        await execution.cancel()
+
+
+async def test_a_driver_that_carries_what_waits_gives_way_to_the_program(autojump_clock):
+    now_ns, seen, at = 0, set(), []
+
+    class Clock:
+        def monotonic_ns(self):
+            return now_ns
+
+        def wall_ns(self):
+            return 0
+
+    class Steps(trio.abc.Instrument):
+        count = 0
+
+        def before_task_step(self, task):
+            self.count += 1
+
+    async def emit(context):
+        async def children():
+            for number in range(200):
+                yield number
+            await trio.sleep(10)
+            yield 200
+
+        return AdapterResult(emitted=children())
+
+    async def later(context):
+        nonlocal now_ns
+        if context.message not in seen:
+            seen.add(context.message)
+            raise RetryLater(3)
+        now_ns += 1_000_000  # longer than a quantum
+        at.append(steps.count)
+
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    async with running(
+        "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: emit}, {type: later}]}}",
+        adapters={"emit": emit, "later": later},
+        seams=replace(Seams.real(), clock=Clock()),
+        seconds=1e6,
+    ) as execution:
+        await execution.publish("r", 0)
+        await execution.wait()
+    trio.lowlevel.remove_instrument(steps)
+    assert len(at) == 201
+    assert len(set(at)) == 201, "trio had its turn between all of them"
+
+
+@pytest.mark.parametrize("ends", ["not to be packed", "too late"])
+async def test_a_breakers_permit_comes_back_when_an_emission_ends_otherwise(autojump_clock, ends):
+    async def emit(context):
+        async def children():
+            yield 1
+            yield object() if ends == "not to be packed" else 2
+
+        return AdapterResult(emitted=children())
+
+    async def leaf(context):
+        await trio.sleep(10 if ends == "too late" else 0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with running(
+            """
+routes:
+  r:
+    inbound: {concurrency: 1}
+    adapters: [{type: emit, circuit_breaker: {minimum_calls: 99}}, {type: leaf}]
+    error_handling: {deadline_seconds: 5}
+""",
+            adapters={"emit": emit, "leaf": leaf},
+            seams=seams_on_trio_time(),
+        ) as execution:
+            await execution.publish("r", 1)
+            await execution.wait()
+            assert execution.circuits()["r/emit"].totals.in_flight == 0
+    finally:
+        gc.enable()
+
+
+async def test_what_a_stage_behind_a_breaker_returns_is_judged_as_any(autojump_clock):
+    async def bad(context):
+        return {"x": 1}
+
+    async with running(
+        "routes: {r: {adapters: [{type: bad, circuit_breaker: {minimum_calls: 9}}]}}", adapters={"bad": bad}
+    ) as execution:
+        await execution.publish("r", 1)
+        report = await execution.wait()
+    [failure] = report.failures
+    assert failure.error_type == "TypeError"
+    assert failure.error.startswith("process() returned dict; expected AdapterResult or None")
+
+
+async def test_a_close_that_makes_an_error_of_its_cancellation_is_no_outcome(autojump_clock):
+    class Source:
+        def __init__(self):
+            self.left = 2
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return self.left
+
+        async def aclose(self):
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled:
+                raise ValueError("could not close") from None
+
+    async def emit(context):
+        return AdapterResult(emitted=Source())
+
+    async with running("routes: {r: {adapters: [{type: emit}]}}", adapters={"emit": emit}) as execution:
+        await execution.publish("r", 1)
+        await trio.sleep(0.5)
+        report = await execution.cancel()
+    assert report.routes["r"].failed == 0
+    assert [held.stage for held in report.held] == ["emit"]
+    assert report.routes["r"].waiting == 1
+
+
+async def test_what_is_due_again_goes_before_what_waits_in_the_queue(autojump_clock):
+    tried = []
+
+    async def work(context):
+        if context.message == 0:
+            tried.append(trio.current_time() - start)
+            if len(tried) == 1:
+                raise OSError
+        await trio.sleep(10)
+
+    async with running(
+        "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: work}], "
+        "error_handling: {max_retries: 2, retry_delay_seconds: 1, jitter: none}}}",
+        adapters={"work": work},
+        seconds=1e6,
+    ) as execution:
+        start = trio.current_time()
+        await execution.publish_batch("r", list(range(100)))
+        await execution.wait()
+    assert tried == [0, pytest.approx(10, abs=0.1)]

@@ -1,11 +1,14 @@
 """Values of the environment are in nothing that an execution prints or stores."""
 
 import json
+import traceback
 
 import pytest
 
+from factflow_engine.errors import ExecutionStartError
+from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.runtime.redaction import Redaction
-from factflow_protocols import QueueClosedError
+from factflow_protocols import PipelineAdapter, QueueClosedError
 from support.pipelines import load, registry_of, run, running
 
 PASSWORD = "hunter2secret"
@@ -97,3 +100,23 @@ async def test_a_traceback_in_which_every_line_is_indented_shows_nothing_of_a_va
         trace = Redaction(config).trace(error)
     assert "cannot use ${KEY}" in trace
     assert "MIIE" not in trace
+
+
+async def test_what_a_start_error_was_raised_from_shows_no_value(monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cr3t-token-value")
+
+    class Refuses(PipelineAdapter):
+        def __init__(self):
+            raise ValueError("cannot use token s3cr3t-token-value")
+
+        async def process(self, context):
+            return None
+
+    registry = registry_of(refuses=Refuses)
+    config = load(registry, "routes: {r: {name: '${TOKEN}', adapters: [{type: refuses}]}}")
+    async with OrchestratorManager(registry=registry) as manager:
+        with pytest.raises(ExecutionStartError, match=r"\$\{TOKEN\}") as caught:
+            await manager.start(config)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t" not in shown
+    assert "cannot use token ${TOKEN}" in shown

@@ -333,3 +333,19 @@ def test_a_virtual_clock_is_not_kept_awake(work):
         return deadline, bool(stalled)
 
     assert simulate(main, seed=1) == (float("inf"), work != "none")
+
+
+async def test_a_source_that_says_something_now_and_then_is_named_once(autojump_clock, caplog):
+    async def emit(context):
+        async def lines():
+            while True:
+                await trio.sleep(60)
+                yield 1
+
+        return AdapterResult(emitted=lines())
+
+    async with started("r: {adapters: [{type: emit}, {type: forward}]}", emit=emit) as execution:
+        await publish(execution, 1)
+        await trio.sleep(3600)
+        assert len(barks(caplog)) == 1
+        await execution.cancel()

@@ -5,6 +5,8 @@ rules, each with a test in tests/runtime/test_drivers.py:
 
 - A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
   that has waited longest. Where every permit is a driver's, it carries what waits before it pulls more.
+- While it waits for the next element it reserves no room: a source that says nothing for an hour holds up no others.
+  It waits for room again when it has the element.
 - It pulls nothing while the lane is paused or has no room, or while as many messages wait to be tried again as the inbox
   may hold.
 - It carries children of later stages than its own only. One that emits makes it the driver of that, too: so deep, but no
@@ -117,16 +119,18 @@ class Driver:
             if (
                 lane.pauses
                 or (books.retrying and books.retrying >= lane.inbox.capacity)
-                or carrier.room(carrier.busy - len(lane.drivers) - 1) <= 0
+                or carrier.room(carrier.busy - carrier.pulling - len(lane.drivers) - 1) <= 0
             ):
                 mine = await self._wait_for_room()
             elif children and len(driving) >= carrier.limit:
                 mine = lane.child_for_driver(parent.index)
             if mine is None:
                 crew.leave()
+                carrier.pulling += 1
                 try:
                     value = await emission.pull()
                 finally:
+                    carrier.pulling -= 1
                     crew.active = worker
                 if value is EXHAUSTED:
                     return
@@ -139,6 +143,8 @@ class Driver:
                 if others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
                     children.append(child)
                     hands.attend(lane)
+                elif not lane.pauses and carrier.room(carrier.busy - carrier.pulling - len(lane.drivers) - 1) <= 0:
+                    children.append(child)  # others have used the room meanwhile
                 else:
                     mine = child
                     if children and (first := lane.child_for_driver(parent.index)) is not None:
@@ -195,7 +201,12 @@ class Driver:
                 finally:
                     hands.crew.active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
-            family.error = family.error or (error, parent.stage_of)
+            if is_cancelled():  # an error made of a cancellation is no outcome
+                if not family.interrupted:
+                    hands.settlement.note(worker, lane, parent)
+                family.interrupted = True
+            else:
+                family.error = family.error or (error, parent.stage_of)
         except BaseException:
             if not family.interrupted:  # else it was noted, or the child was
                 hands.settlement.note(worker, lane, parent)

@@ -154,8 +154,10 @@ class _Watched:
         return value
 
     async def close(self) -> None:
-        # Of one that was not pulled to its end nothing is known: its permit goes back when it is dropped.
-        await self._inner.close()
+        try:
+            await self._inner.close()
+        finally:
+            self._watched.drop()  # of one that was not pulled to its end nothing is known
 
     def _spend(self, begun_ns: int) -> int:
         self._watched.spent_ns += max(self._clock.monotonic_ns() - begun_ns, 0)
@@ -203,7 +205,11 @@ def _emission_of(emitted: Any, stage: Stage) -> Emission:
         TypeError: It is neither iterable nor async iterable.
     """
     if isinstance(emitted, WatchedEmission):
-        return _Watched(_emission_of(emitted.source, stage), emitted, stage.clock)
+        try:
+            return _Watched(_emission_of(emitted.source, stage), emitted, stage.clock)
+        except BaseException as error:
+            emitted.end(error, None)
+            raise
     if isinstance(emitted, AsyncIterable):
         return _Async(emitted, stage) if stage.pull_seconds is None else _Timed(emitted, stage, stage.pull_seconds)
     if not isinstance(emitted, Iterable):

@@ -123,14 +123,23 @@ class WatchedEmission:
     Attributes:
         source: What the stage emitted.
         end: Told how the call ended and how long it took, in nanoseconds.
+        drop: Told that nothing more will be known of it; does nothing if it has ended.
         spent_ns: How long it took until it returned; being pulled takes the rest, waiting for room does not count.
     """
 
-    __slots__ = ("end", "source", "spent_ns")
+    __slots__ = ("drop", "end", "source", "spent_ns")
 
-    def __init__(self, source: object, end: Callable[[BaseException | None, int | None], None], spent_ns: int) -> None:
+    def __init__(
+        self,
+        source: object,
+        *,
+        end: Callable[[BaseException | None, int | None], None],
+        drop: Callable[[], None],
+        spent_ns: int,
+    ) -> None:
         self.source = source
         self.end = end
+        self.drop = drop
         self.spent_ns = spent_ns
 
 
@@ -200,12 +209,23 @@ class Guard:
         except BaseException as error:
             self._end(breaker, permit, error)
             raise
-        if result is not None and result.emitted is not None and not isinstance(result.emitted, list | tuple):
-            spent_ns = max(self._clock.monotonic_ns() - permit.acquired_ns, 0)
-            watched: Any = WatchedEmission(result.emitted, partial(self._end, breaker, permit), spent_ns)
+        if type(result) is AdapterResult and not isinstance(result.emitted, list | tuple | None):
+            # The call goes on in what is pulled: an error there is its error.
+            watched: Any = WatchedEmission(
+                result.emitted,
+                end=partial(self._end, breaker, permit),
+                drop=partial(self._drop, breaker, permit),
+                spent_ns=max(self._clock.monotonic_ns() - permit.acquired_ns, 0),
+            )
             return AdapterResult(emitted=watched, headers=result.headers)
         self._end(breaker, permit)
         return result
+
+    def _drop(self, breaker: CircuitBreaker, permit: BreakerPermit) -> None:
+        if not permit.is_settled:
+            permit.release()
+            if breaker.is_half_open:
+                self.on_half_open(breaker.name)
 
     def _end(
         self,

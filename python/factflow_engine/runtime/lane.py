@@ -6,7 +6,8 @@ about running ("has work", "has a permit", "has room") stands in one place.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import islice
+from typing import Final, Protocol
 
 import trio
 
@@ -22,6 +23,9 @@ from factflow_protocols import AdapterResult
 
 CIRCUIT_OPEN: Final = "circuit_open"
 """Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `Lane.pauses`."""
+
+LOOKED_AT: Final = 32
+"""Among how many children, at the most, a driver looks for one that it may carry."""
 
 TURN: Final = 64
 """How many messages a lane may have taken before it is the next lane's turn."""
@@ -77,6 +81,12 @@ DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
 """The family of messages that come from no queue and no parent: what stateful stages say at the end."""
 
 
+class GiveUp(Protocol):
+    """Ends a message for good, if it can; `exceeds`: whether its dead-letter queue may hold more than it is to hold."""
+
+    def __call__(self, *, exceeds: bool) -> bool: ...  # noqa: D102
+
+
 class Waiting:
     """A message that waits, holding no permit, to be tried again or to be dead-lettered.
 
@@ -103,7 +113,7 @@ class Waiting:
         child: Child,
         stage: str,
         since_ns: int,
-        give_up: "Callable[[], bool] | None" = None,
+        give_up: GiveUp | None = None,
         by: Holder = Holder.RETRY,
         circuit: str | None = None,
         stops: bool = False,
@@ -172,8 +182,9 @@ class Lane:
         pauses: Reasons not to run that somebody gave.
         listed: Whether it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
-            below 0, and at most `limit`, how many there are, except after that was lowered; and whether nothing more is taken from the
-            inbox while what has begun goes on, `intake_closed`.
+            below 0, and at most `limit`, how many there are, except after that was lowered; how many of them are drivers'
+            that wait for the next element, `pulling`; and whether nothing more is taken from the inbox while what has
+            begun goes on, `intake_closed`.
         books: What was counted.
         journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
@@ -276,6 +287,19 @@ class Lane:
         return bool(self.children or self.inbox.waiting)
 
     @property
+    def could_take(self) -> bool:
+        """Whether it would take a message if there were room."""
+        carrier = self.carrier
+        if self.children:
+            return carrier.busy < carrier.limit
+        return (
+            self.inbox.waiting > 0
+            and carrier.busy < carrier.limit
+            and not (carrier.intake_closed or carrier.circuit_open)
+            and self.books.retrying < self.inbox.capacity
+        )
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
         books = self.books
@@ -284,7 +308,8 @@ class Lane:
     @property
     def may_go_on(self) -> bool:
         """Whether a driver may carry a child: the lane is not paused and has room."""
-        return not self.pauses and self.room(self.carrier.busy - len(self.drivers) - 1) > 0
+        carrier = self.carrier
+        return not self.pauses and self.room(carrier.busy - carrier.pulling - len(self.drivers) - 1) > 0
 
     @property
     def may_emit(self) -> bool:
@@ -301,7 +326,8 @@ class Lane:
         children = self.children
         if children and children[0].index > index:  # as nearly always
             return children.popleft()
-        child = next((child for child in children if child.index > index), None)
+        # Those that are tried again from the queue's message on may be many; behind them others wait as they do.
+        child = next((child for child in islice(children, LOOKED_AT) if child.index > index), None)
         if child is not None:
             children.remove(child)
         return child
@@ -416,16 +442,21 @@ class Cycle:
 
     def has_taker(self) -> bool:
         """Whether some route could take a message if it did not wait for room."""
-        return any(lane.has_work and lane.carrier.busy < lane.carrier.limit for lane in self.lanes)
+        return any(lane.could_take for lane in self.lanes)
 
     def _waits_inside(self, lane: Lane) -> bool:
-        if lane.pauses or lane.stopping or lane.carrier.busy > len(lane.drivers):
+        if lane.pauses or lane.stopping or lane.carrier.busy - lane.carrier.pulling > len(lane.drivers):
             return False
-        if not lane.drivers and not (lane.has_work and lane.carrier.busy < lane.carrier.limit):
+        outlets = lane.outlets
+        if lane.waiting:
+            if lane.dead_letters is None or not all(one.by is Holder.DEAD_LETTER_QUEUE for one in lane.waiting):
+                return False  # what waits for a time moves by itself
+            outlets = (lane.dead_letters, *outlets)
+        elif not lane.drivers and not lane.could_take:
             return True  # nothing to do
         full = [
             channel
-            for outlet in lane.outlets
+            for outlet in outlets
             for channel in outlet.channels
             if channel.waiting >= channel.capacity and channel.listeners
         ]

@@ -240,6 +240,10 @@ class PipelineOrchestrator:
         All payloads are encoded before the first is published. A batch costs one checkpoint, and one more each time
         the queue was full; a message of it about 0.3 microseconds.
 
+        Raises:
+            ExecutionClosedError: See `publish`; if the execution is drained meanwhile, the first messages may have been
+                published.
+
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
         self._lane(route)

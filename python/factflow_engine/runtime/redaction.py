@@ -29,5 +29,11 @@ class Redaction:
         return self("".join(traceback.format_exception(error)))
 
     def censor(self, error: BaseException) -> None:
-        """Take the values out of an error's text. What it was raised from is left as it is."""
+        """Take the values out of an error's text; what it was raised from becomes a note if it shows any."""
         error.args = tuple(self(part) if isinstance(part, str) else part for part in error.args)
+        cause = error.__cause__ or error.__context__
+        if cause is not None:
+            trace = "".join(traceback.format_exception(cause))
+            if (hidden := self(trace)) != trace:
+                error.__cause__ = error.__context__ = None
+                error.add_note(f"Raised from this, with values of the environment hidden:\n{hidden}")

@@ -130,6 +130,7 @@ class Intake:
         self.received = 0
         self.settled = 0
         self.take_in: Callable[[Frame], None] = self.inbox.append
+        self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
         self._subscription_name = subscription
         self._prefetch = prefetch
@@ -160,11 +161,15 @@ class Intake:
     @property
     def backlog(self) -> int:
         """How many more messages could be received, as far as the provider has said."""
-        return self._let_go + (0 if self._subscription is None else self._subscription.statistics().waiting or 0)
+        known = self._let_go + (0 if self._subscription is None else self._subscription.statistics().waiting or 0)
+        return known if self._left is None else min(known, self._left)
 
     async def depth(self) -> int:
         """How many messages the provider holds for the route."""
-        return 0 if self._subscription is None else await self._subscription.depth()
+        depth = 0 if self._subscription is None else await self._subscription.depth()
+        if self._receiving.cancel_called:
+            self._left = depth
+        return depth
 
     def close(self) -> None:
         """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""

@@ -16,7 +16,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker, label_of
 from factflow_engine.runtime.guards import DeadlineExceededError
 from factflow_engine.runtime.instructions import UnreadableInstructionError, instruction_of, wait_of
-from factflow_engine.runtime.lane import DETACHED, Child, Family, Lane, Waiting
+from factflow_engine.runtime.lane import DETACHED, Child, Family, GiveUp, Lane, Waiting
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.seams import Seams
@@ -100,6 +100,7 @@ class Settlement:
             self.give_back(lane, family.frame, above)
         elif family.error is not None:
             error, stage = family.error
+            family.error = None  # its traceback holds the family: a cycle of references
             self._fail(lane, stage, family.frame, family.frame.payload, family.child, error)
         else:
             self.end(lane, family.frame, above, Outcome.COMPLETED)
@@ -149,7 +150,7 @@ class Settlement:
             self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
             return
         give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
-        if not give_up():
+        if not give_up(exceeds=False):
             self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
 
     def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
@@ -163,9 +164,17 @@ class Settlement:
         return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
 
     def _give_up(
-        self, lane: Lane, stage: Stage | None, frame: Frame, payload: bytes, family: Family | None, error: Exception
+        self,
+        lane: Lane,
+        stage: Stage | None,
+        frame: Frame,
+        payload: bytes,
+        family: Family | None,
+        error: Exception,
+        *,
+        exceeds: bool,
     ) -> bool:
-        """End a message for good; false, and nothing is done, while its dead-letter queue has no room."""
+        """End a message for good; false, and nothing is done, while its dead-letter queue has no room to keep to."""
         letters = lane.dead_letters
         # Who waits for room in a queue that nobody reads, waits for ever.
         wanted = letters is not None and not any(
@@ -177,7 +186,7 @@ class Settlement:
             finally:  # an error that cannot even be looked at has failed its message all the same
                 self.end(lane, frame, family, Outcome.FAILED)
             return True
-        if any(channel.is_full for channel in letters.channels):
+        if any(channel.is_full for channel in letters.channels) and not exceeds:
             return False
         headers = dict(frame.headers)
         why = self._why(lane, stage, frame, family, error)
@@ -221,7 +230,7 @@ class Settlement:
         stage: Stage | None,
         seconds: float,
         *,
-        give_up: Callable[[], bool] | None = None,
+        give_up: GiveUp | None = None,
         by: Holder = Holder.RETRY,
         circuit: str | None = None,
         stops: bool = False,
@@ -259,7 +268,9 @@ class Settlement:
     def release(self, lane: Lane, now: float) -> None:
         """Let those whose time has come be tried again, or end them."""
         while lane.waiting and lane.waiting[0].due <= now:
-            self._release(lane, heappop(lane.waiting), now)
+            # Asked while it is part of what waits: in a cycle that cannot move, a letter goes over the capacity.
+            exceeds = lane.waiting[0].give_up is not None and lane.cycle is not None and lane.cycle.is_stuck()
+            self._release(lane, heappop(lane.waiting), now, exceeds=exceeds)
 
     def release_circuit(self, lane: Lane, name: str, most: int | None = None) -> None:
         """Let what waits for a circuit breaker be tried again, the first that came first.
@@ -277,7 +288,7 @@ class Settlement:
             for waiting in ready:
                 self._release(lane, waiting, waiting.due)
 
-    def _release(self, lane: Lane, waiting: Waiting, now: float) -> None:
+    def _release(self, lane: Lane, waiting: Waiting, now: float, *, exceeds: bool = False) -> None:
         _waits_no_more(lane, waiting)
         if waiting.give_up is None:
             waiting.child.since_ns = self._now()
@@ -285,7 +296,7 @@ class Settlement:
         else:
             done = False
             try:
-                done = waiting.give_up()
+                done = waiting.give_up(exceeds=exceeds)
             finally:
                 if not done:  # for want of room, or because it raised: then it goes back when its route ends
                     lane.books.retrying += 1

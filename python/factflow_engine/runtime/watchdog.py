@@ -53,6 +53,13 @@ class Stalled(NamedTuple):
     is_waiting: bool = False
 
 
+class Holding(NamedTuple):
+    """What is said of a stage that has a message, and of which message."""
+
+    stage: str
+    message_id: str
+
+
 class Watchdog:
     """Looks after one execution.
 
@@ -80,6 +87,7 @@ class Watchdog:
         self._redacted = redacted
         self._seen: dict[object, tuple[object, float]] = {}  # by place: what was counted, and since when it is so
         self._stalled: tuple[Stalled, ...] = ()
+        self._told: set[tuple[object, object]] = set()  # places and messages that were named, while they are held
         self._ending = False  # somebody waits for the end
 
     @property
@@ -156,9 +164,13 @@ class Watchdog:
     # -- what does not move ----------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        said = {(one.where, one.what) for one in self._stalled}
+        said = {(one.where, one.what) for one in self._stalled} | self._told
         self._stalled = tuple(one._replace(text=self._redacted(one.text)) for one in self._found())
         new = [one.text for one in self._stalled if (one.where, one.what) not in said]
+        # A message that is held is named once, though its stage emits something now and then.
+        held = {message.message_id for message in self._loop.held()} if said else set()
+        self._told = {(where, what) for where, what in said if isinstance(what, Holding) and what.message_id in held}
+        self._told |= {(one.where, one.what) for one in self._stalled if isinstance(one.what, Holding)}
         if not new:
             return
         if any(one.is_waiting for one in self._stalled):  # the others may be behind it
@@ -194,15 +206,15 @@ class Watchdog:
             rooms = ", ".join(f"{queue!r}{why}" for queue, why in full.items())
             text = f"route {lane.id!r} holds {waiting} messages and waits for room in {rooms}"
             yield Stalled(lane, tuple(full), text, is_waiting=any(full.values()))
-        busy: dict[str, float] = {}
+        busy: dict[str, tuple[float, str]] = {}
         if not (full and lane.drivers):  # they count as adapters, and wait for that room
             for one in held:
                 if one.by is Holder.ADAPTER:
-                    busy[one.stage] = max(busy.get(one.stage, seconds), one.seconds)
+                    busy[one.stage] = max(busy.get(one.stage, (seconds, one.message_id)), (one.seconds, one.message_id))
         more = f", and {waiting} wait" if waiting else ""
-        for stage, longest in busy.items():
+        for stage, (longest, message_id) in busy.items():
             text = f"{_place(lane.id, stage)} has had a message for {longest:.0f} s{more}"
-            yield Stalled(lane, ("adapter", stage), text, is_waiting=True)
+            yield Stalled(lane, Holding(stage, message_id), text, is_waiting=True)
         asking = Counter((one.stage, one.by) for one in lane.waiting if one.asks)
         for (stage, by), count in asking.items():
             what = "a circuit breaker that does not say when it will permit calls"

@@ -58,10 +58,12 @@ pub struct Carrier {
     /// Tasks that wait for room with a permit each; whose list it is may change it.
     pub(super) drivers: Py<PyAny>,
     /// Messages begun inside the route that wait for a worker; whose list it is may change it.
-    children: Py<PyAny>,
+    pub(super) children: Py<PyAny>,
     /// How many permits there are, and how many are in use.
     limit: AtomicIsize,
     pub(super) busy: AtomicIsize,
+    /// How many of their holders wait for the next element of what they emit, and ask for room themselves.
+    pub(super) pulling: AtomicIsize,
     /// Whether nothing more is taken from the inbox.
     pub(super) intake_closed: AtomicBool,
     /// Whether a circuit breaker would refuse whatever is taken from the inbox.
@@ -113,6 +115,7 @@ impl Carrier {
             children,
             limit: AtomicIsize::new(limit),
             busy: AtomicIsize::new(0),
+            pulling: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
             circuit_open: AtomicBool::new(false),
             now,
@@ -205,15 +208,13 @@ impl Carrier {
         } else {
             0
         };
-        let busy = self.busy.load(Relaxed);
-        if busy >= self.limit.load(Relaxed)
+        if self.busy.load(Relaxed) >= self.limit.load(Relaxed)
             || (work == 0 && !children)
             || !self.pauses.bind(py).is_empty()
         {
             return Ok(0);
         }
-        let drivers = self.drivers.bind(py).len()?.cast_signed();
-        let room = self.room(py, busy - drivers)?;
+        let room = self.room(py, self.on_its_way(py)?)?;
         Ok(if room <= 0 {
             -1
         } else if children {
@@ -237,6 +238,16 @@ impl Carrier {
     #[setter]
     fn set_limit(&self, limit: isize) {
         self.limit.store(limit, Relaxed);
+    }
+
+    #[getter]
+    fn pulling(&self) -> isize {
+        self.pulling.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_pulling(&self, pulling: isize) {
+        self.pulling.store(pulling, Relaxed);
     }
 
     #[getter]

@@ -226,16 +226,21 @@ impl Carrier {
             && (retrying == 0 || retrying < self.inbox.bind(py).borrow().capacity() as u64)
     }
 
-    /// Whether a worker that already holds a permit may take another message.
+    /// Whether a worker that already holds a permit may take another message from the inbox; children go before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
-        if !self.takes(py) || !self.pauses.bind(py).is_empty() {
+        if !self.takes(py)
+            || !self.pauses.bind(py).is_empty()
+            || self.children.bind(py).is_truthy()?
+        {
             return Ok(false);
         }
+        Ok(self.outlets.room(py, self.on_its_way(py)? - 1)? > 0)
+    }
+
+    /// How many messages are in adapters, and will need room; drivers ask for it themselves.
+    pub(super) fn on_its_way(&self, py: Python<'_>) -> PyResult<isize> {
         let drivers = self.drivers.bind(py).len()?.cast_signed();
-        Ok(self
-            .outlets
-            .room(py, self.busy.load(Relaxed) - drivers - 1)?
-            > 0)
+        Ok(self.busy.load(Relaxed) - self.pulling.load(Relaxed) - drivers)
     }
 
     pub(super) fn resume(
