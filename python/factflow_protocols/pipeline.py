@@ -22,7 +22,9 @@ class AdapterResult:
         message: What the next stage, or the outbounds, will see. Any message value, None included.
         emitted: Child messages. Each goes on through the rest of the chain by itself, under the route's limit. An
             iterator or async iterator is pulled lazily, one element when there is room for it, and closed when the
-            message ends or is cancelled; raising from it fails the parent, the children before it stand.
+            message ends or is cancelled; raising from it fails the parent, the children before it stand. Its message
+            keeps its permit while the next element is waited for: a route of sources that say nothing for long needs
+            more concurrency than it has such sources, or what is to be tried again waits for the next element.
         headers: Merged over the message's headers for what this result carries; a value of None removes a header.
     """
 
