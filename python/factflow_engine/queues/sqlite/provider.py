@@ -6,11 +6,12 @@ were accepted, apart from those that come back.
 """
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -19,7 +20,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.queues.sqlite.administration import SqliteAdministration
 from factflow_engine.queues.sqlite.bells import Bell, Bells
-from factflow_engine.queues.sqlite.lines import forget_line, is_line_of, line_id
+from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscription_key
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
@@ -41,6 +42,9 @@ MOST_BYTES: Final = 4 << 20
 
 _LONGEST_FRAME: Final = 64 << 20
 """What `Frame.decode` takes."""
+
+_Name: TypeAlias = tuple[str, str]
+"""A queue and the `subscription_key`. Of a line it is the name that stays: numbers are used again."""
 
 
 class SqliteQueue:
@@ -68,7 +72,8 @@ class SqliteQueue:
         self._bells = Bells()
         self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
         self._sized: set[int] = set()  # lines whose capacity a consumer of this process named
-        self._forgettable: set[int] = set()  # lines to be forgotten, if they are empty, when their consumers have left
+        self._wanted: Counter[_Name] = Counter()  # consumers that are here or just coming; none is 0
+        self._forgettable: set[_Name] = set()  # wanted ones to be forgotten, if they are empty, when nobody wants them
         self._stopped = False
 
     @classmethod
@@ -160,51 +165,37 @@ class SqliteQueue:
         if capacity is not None and capacity < 1:
             raise ValueError(f"subscribe() needs a capacity of at least 1, got {capacity}")
         self._refuse_if_stopped(queue)
-        line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
-        self._refuse_if_stopped(queue)  # it may have been meanwhile, and knows nothing of this consumer
-        if capacity is not None:
-            self._sized.add(line)
-            self._bells.left(queue)  # there may be more room now
-        consumer = SqliteSubscription(
-            queue,
-            subscription,
-            line,
-            prefetch,
-            lease_seconds=self._settings.lease_seconds,
-            writer=self._writer,
-            bells=self._bells,
-            clock=self._clock,
-        )
-        self._subscriptions.setdefault(line, []).append(consumer)
+        name = queue, subscription_key(queue, subscription)
+        consumer: SqliteSubscription | None = None
         raised: BaseException | None = None
+        self._want(name)
         try:
+            consumer = await self._open(queue, subscription, prefetch, capacity)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(consumer.renew)
                 try:
                     yield consumer
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - raised below: here a group would be made of it
                     raised = error
-                    raise
-                finally:
-                    nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            if raised is None or len(group.exceptions) > 1:
-                raise
+                nursery.cancel_scope.shield = True  # else a cancellation may take the place of what was raised
+                nursery.cancel_scope.cancel()
+            if raised is not None:
+                raise raised
+        except BaseException as error:
+            raised = error
+            raise
         finally:
-            self._subscriptions[line].remove(consumer)
-            if not self._subscriptions[line]:
-                del self._subscriptions[line]
+            self._wanted[name] -= 1
+            self._wanted += Counter()  # without those at 0
             try:
-                if not self._stopped:
-                    await consumer.release()
-                    await self._forget_left(line, queue, subscription)
+                if consumer is not None:
+                    await self._close(consumer)
+                await self._forget_left(name)
             except QueueError as error:
                 if raised is None:
                     raise
                 # Why the consumer left is the better reason; what it held comes back when its lease is over.
                 logger.warning("queue %r: a consumer that left could not give back what it held: %s", queue, error)
-        if raised is not None:  # the caller's own error, not a group around it
-            raise raised
 
     async def discard(self, prefix: str) -> None:
         """Forget the queues and the topics' subscriptions whose names begin so, and what they hold.
@@ -219,19 +210,12 @@ class SqliteQueue:
         """See `QueueProtocol.forget_empty`; what is quarantined is kept, with its queue."""
         self._refuse_if_stopped(prefix)
         while True:
-            consumed = frozenset(self._subscriptions)
-            spared = await self._writer.submit(Call(partial(_forget_empty, prefix=prefix, consumed=consumed), prefix))
-            self._forgettable |= spared & self._subscriptions.keys()
-            if spared <= self._subscriptions.keys():  # else a consumer left meanwhile, and did not know
+            wanted = frozenset(self._wanted)
+            spared = await self._writer.submit(Call(partial(_forget_empty, prefix=prefix, wanted=wanted), prefix))
+            self._forgettable |= spared & self._wanted.keys()
+            if spared <= self._wanted.keys():  # else a consumer left meanwhile, and did not know
                 break
         self._bells.ring_all()
-
-    async def _forget_left(self, line: int, queue: str, subscription: str) -> None:
-        """Do what `forget_empty` left undone, once nobody here consumes the line any more."""
-        if line in self._forgettable and line not in self._subscriptions:
-            self._forgettable.discard(line)
-            with trio.CancelScope(shield=True):
-                await self._writer.submit(Call(lambda store: _forget_if_same(store, line, queue, subscription), queue))
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
@@ -254,6 +238,46 @@ class SqliteQueue:
                     await consumer.release()
             finally:
                 await self._writer.submit(Close())
+
+    def _want(self, name: _Name) -> None:
+        """Have a line spared, before it is asked for: `forget_empty` may come in between."""
+        if name not in self._wanted:
+            self._forgettable.discard(name)  # that was asked for before, of those who have left
+        self._wanted[name] += 1
+
+    async def _open(self, queue: str, subscription: str, prefetch: int, capacity: int | None) -> SqliteSubscription:
+        line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
+        self._refuse_if_stopped(queue)  # it may have been meanwhile, and knows nothing of this consumer
+        if capacity is not None:
+            self._sized.add(line)
+            self._bells.left(queue)  # there may be more room now
+        consumer = SqliteSubscription(
+            queue,
+            subscription,
+            line,
+            prefetch,
+            lease_seconds=self._settings.lease_seconds,
+            writer=self._writer,
+            bells=self._bells,
+            clock=self._clock,
+        )
+        self._subscriptions.setdefault(line, []).append(consumer)
+        return consumer
+
+    async def _close(self, consumer: SqliteSubscription) -> None:
+        self._subscriptions[consumer.line].remove(consumer)
+        if not self._subscriptions[consumer.line]:
+            del self._subscriptions[consumer.line]
+        if not self._stopped:
+            await consumer.release()
+
+    async def _forget_left(self, name: _Name) -> None:
+        """Do what `forget_empty` left undone, once nobody here wants the line any more."""
+        if name in self._forgettable and name not in self._wanted:
+            self._forgettable.discard(name)
+            if not self._stopped:
+                with trio.CancelScope(shield=True):
+                    await self._writer.submit(Call(lambda store: _forget_named_if_empty(store, name), name[0]))
 
     async def _publish(self, queue: str, messages: Sequence[Encoded]) -> Sequence[MessageStatus]:
         """Store at least the first of the messages, waiting for room."""
@@ -325,22 +349,22 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
 
 
 def _discard(store: Store, prefix: str) -> None:
-    for line in _lines_named(store, prefix):
+    for line in _lines_named(store, prefix).values():
         forget_line(store.connection, line)
 
 
-def _forget_empty(store: Store, prefix: str, consumed: frozenset[int]) -> frozenset[int]:
-    """Forget those that hold nothing and are not consumed; the lines that are."""
+def _forget_empty(store: Store, prefix: str, wanted: frozenset[_Name]) -> frozenset[_Name]:
+    """Forget those that hold nothing and that nobody wants; gives the names of the wanted ones."""
     lines = _lines_named(store, prefix)
-    for line in lines - consumed:
-        _forget_if_empty(store, line)
-    return lines & consumed
+    for name in lines.keys() - wanted:
+        _forget_if_empty(store, lines[name])
+    return wanted & lines.keys()
 
 
-def _forget_if_same(store: Store, line: int, queue: str, subscription: str) -> None:
-    """Its number may be another's by now."""
-    if is_line_of(store.connection, line, queue, subscription):
-        _forget_if_empty(store, line)
+def _forget_named_if_empty(store: Store, name: _Name) -> None:
+    row = store.connection.execute("SELECT id FROM line WHERE queue = ? AND subscription = ?", name).fetchone()
+    if row is not None:
+        _forget_if_empty(store, row[0])
 
 
 def _forget_if_empty(store: Store, line: int) -> None:
@@ -351,8 +375,9 @@ def _forget_if_empty(store: Store, line: int) -> None:
         forget_line(store.connection, line)
 
 
-def _lines_named(store: Store, prefix: str) -> frozenset[int]:
+def _lines_named(store: Store, prefix: str) -> dict[_Name, int]:
     rows = store.connection.execute(
-        "SELECT id FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2", (len(prefix), prefix)
+        "SELECT queue, subscription, id FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2",
+        (len(prefix), prefix),
     )
-    return frozenset(line for (line,) in rows)
+    return {(queue, subscription): line for queue, subscription, line in rows}

@@ -61,6 +61,11 @@ class SqliteSubscription:
         self._redelivered = 0
         bells.listen(line, self._bell)
 
+    @property
+    def line(self) -> int:
+        """Id of its line when it was made."""
+        return self._line
+
     async def receive(self, max_messages: int) -> Sequence[SqliteDelivery]:
         """See `Subscription.receive`; a batch holds at most 1,000 messages, and at most 16 MiB unless it is one."""
         if max_messages < 1:
@@ -144,8 +149,8 @@ class SqliteSubscription:
     async def renew(self) -> None:
         """Keep the leases alive until cancelled.
 
-        A failure is logged, and tried again until the leases are over; the subscription has ended then, loudly, at its
-        next `receive`.
+        A failure is logged, and tried again until the leases are over, unless it is no `QueueError`; the subscription has
+        ended then, loudly, at its next `receive`.
         """
         alive = trio.current_time()  # when it was certain that the leases were
         while True:
@@ -162,6 +167,12 @@ class SqliteSubscription:
                 if trio.current_time() - alive >= self._lease_seconds:
                     self._end(error)
                     return
+            except Exception as error:
+                logger.exception("queue %r: the leases of a consumer are not renewed any more", self._queue)
+                failure = QueueError(self._queue, f"the leases cannot be renewed: {type(error).__name__}: {error}")
+                failure.__cause__ = error
+                self._end(failure)
+                return
             else:
                 alive = asked
 
