@@ -66,6 +66,18 @@ async def test_putting_back_stops_at_a_full_queue_and_says_what_was_done(autojum
     await queue.stop()
 
 
+async def test_a_letter_that_its_queue_has_had_needs_no_room(autojump_clock, tmp_path):
+    queue, other = simulated(tmp_path / "q.db", dedup_seconds=600), simulated(tmp_path / "q.db", dedup_seconds=0)
+    async with queue.subscribe("/queue/in", "s", 1, 1):
+        pass
+    for _ in range(2):
+        await other.publish(DEAD, letter(1, "/queue/in"))
+    counts = await queue.administration.requeue(DEAD, await dead_letters(queue))
+    assert counts == Requeued(requeued=1, duplicates=1)
+    await queue.stop()
+    await other.stop()
+
+
 async def test_a_letter_that_a_consumer_has_is_left_to_it(autojump_clock, tmp_path):
     queue = simulated(tmp_path / "q.db")
     await queue.publish_batch(DEAD, [letter(number, "/queue/in") for number in range(3)])

@@ -44,7 +44,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
     published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")
-    if not published.added:
+    if published.statuses[0] is MessageStatus.ACCEPTED and not published.added:
         raise QueueError(
             target, f"nobody subscribes to it; start what does, or name another; {names_like(store.connection, target)}"
         )
