@@ -131,6 +131,19 @@ async def test_a_queue_is_not_forgotten_while_a_consumer_comes(step, autojump_cl
     await queue.stop()
 
 
+async def test_an_idle_consumer_does_not_turn_in_circles_over_a_range_without_messages(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    async with queue.subscribe(QUEUE, "s", 10) as subscription:
+        with closing(sqlite3.connect(tmp_path / "q.db")) as connection, connection:
+            connection.execute("INSERT INTO hold SELECT (id << 44) + 1, (id << 44) - 5, id, 0, 0, 0 FROM line")
+        statements = []
+        queue._writer._store.connection.set_trace_callback(statements.append)
+        with trio.move_on_after(1):
+            await subscription.receive(1)
+        assert statements.count("BEGIN IMMEDIATE") <= 101
+    await queue.stop()
+
+
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), QueueError(QUEUE, "the disk is gone")])
 async def test_a_consumer_is_told_why_its_leases_are_not_renewed(error, autojump_clock, tmp_path, caplog):
     threads = FailingThreads()

@@ -88,7 +88,7 @@ class SqliteSubscription:
                 if claimed.deliveries:
                     return self._take(claimed)
                 next_due_ns = claimed.next_due_ns
-            if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns)):
+            if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns, claimed=found)):
                 found, poll_seconds = True, FIRST_POLL_SECONDS
             else:
                 looked = await self._glance()
@@ -204,11 +204,15 @@ class SqliteSubscription:
             Look(lambda store: glance(store, self._queue, self._subscription, self._line), self._queue)
         )
 
-    def _pause(self, poll_seconds: float, next_due_ns: int | None) -> float:
-        """How long to wait before looking: until the next poll, or sooner if something is due before."""
+    def _pause(self, poll_seconds: float, next_due_ns: int | None, *, claimed: bool) -> float:
+        """How long to wait before looking: until the next poll, or sooner if something is due before.
+
+        Not at once after a claim that found nothing: what is due then and not handed out is wrong in the file, and stays.
+        """
         if next_due_ns is None:
             return poll_seconds
-        return min(poll_seconds, max(0.0, (next_due_ns - self._clock.wall_ns()) / 1e9))
+        least = FIRST_POLL_SECONDS if claimed else 0.0
+        return min(poll_seconds, max(least, (next_due_ns - self._clock.wall_ns()) / 1e9))
 
     def _mine(self, delivery: Delivery) -> SqliteDelivery | None:
         """The delivery if it is not settled yet; None if it is, or is another subscription's."""
