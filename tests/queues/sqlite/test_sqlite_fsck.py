@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite import QueueFileError
-from factflow_engine.queues.sqlite.holds import Cover, Hold, minus
+from factflow_engine.queues.sqlite.holds import Cover, Hold, disjoint, minus
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.purging import clear_cursor
 from factflow_engine.queues.sqlite.statements import runs_of
@@ -82,6 +82,17 @@ def test_taking_ranges_from_holds_leaves_the_rest(held, taken):
     left = minus([Hold(low, high, 1, 5, 7, low) for low, high in held], taken)
     assert numbers((hold.low, hold.high) for hold in left) == sorted({*numbers(held)} - {*numbers(taken)})
     assert all(any(low <= hold.low <= high and hold.attempts == low for low, high in held) for hold in left)
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_ranges_that_overlap_become_some_that_do_not_and_cover_the_same(ranges):
+    holds = [Hold(low, high, 1, 5, 7, 0) for low, high in sorted(ranges)]
+    right, wrong = disjoint(holds, 5, 35)
+    covered = numbers((hold.low, hold.high) for hold in right)
+    assert covered == sorted({*numbers(ranges)} & {*range(5, 36)})
+    assert all(hold.size > 0 for hold in right)
+    assert [hold for hold in holds if hold not in right] == [hold for hold in wrong if hold not in right]
+    assert len(right) + len(wrong) >= len(holds)
 
 
 @given(RANGES, st.sets(st.integers(1, 40)))
@@ -229,6 +240,11 @@ async def test_a_truncated_file_says_how_to_save_what_is_left(autojump_clock, tm
         ("UPDATE hold SET token = (SELECT token + 1 FROM line)", "its newest lease is number"),
         ("UPDATE hold SET token = 9223372036854775807", "2 messages have a lease of a number that there cannot be"),
         ("UPDATE hold SET token = -1", "2 messages have a lease of a number that there cannot be"),
+        (
+            "INSERT INTO hold SELECT (id << 44) + 1, (id << 44) - 5, id, 0, 0, 0 FROM line",
+            "the range 1--5 of messages handed out or given back is empty",
+        ),
+        ("UPDATE hold SET line = 7", "2 messages handed out or given back are noted for another queue"),
         ("DROP INDEX hold_by_due", "the index hold_by_due is missing"),
         ("DROP TABLE seen", "the table seen is missing"),
         (
@@ -266,6 +282,19 @@ async def test_messages_noted_as_settled_that_are_not_outlive_the_retention(auto
     await queue.publish(QUEUE, message(10))
     await queue.stop()
     assert sorted(await drain(path)) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("ranges", [[(3, 5)], [(2, 14), (3, 5), (4, 9)], [(8, 7)], [(0, 3)], [(13, 99)]])
+async def test_ranges_of_settled_messages_that_overlap_are_found_and_mended(autojump_clock, tmp_path, ranges):
+    path = tmp_path / "q.db"
+    await make(path, messages=30, settled=12, delayed=0, retention_seconds=60)
+    for low, high in ranges:
+        execute(path, f"INSERT INTO settled SELECT (id << 44) + {low}, (id << 44) + {high}, 9999999999 FROM line")
+    found = await texts(path, retention_seconds=60)
+    assert found
+    assert await mend(path, retention_seconds=60) == found
+    assert ask(path, "SELECT sum(high - low + 1) FROM settled") == [(12,)]
+    assert sorted(await drain(path)) == list(range(12, 30))
 
 
 async def test_a_lease_goes_on_when_the_count_of_leases_is_mended(autojump_clock, tmp_path):

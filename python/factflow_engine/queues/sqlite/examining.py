@@ -11,7 +11,7 @@ from typing import Final
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite.claiming import INSERT_HOLDS, quarantine
-from factflow_engine.queues.sqlite.holds import Cover, Hold, Kept, join, minus
+from factflow_engine.queues.sqlite.holds import Cover, Hold, Kept, disjoint, join, minus
 from factflow_engine.queues.sqlite.lines import Line
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.statements import insert_rows, runs_of
@@ -95,21 +95,15 @@ def _log(store: Store, examined: Examined) -> tuple[int, int]:
 def _within_log(store: Store, examined: Examined, last: int) -> list[Hold]:
     """The holds, cut to the log and to each other."""
     line = examined.line
-    right: list[Hold] = []
-    for row in store.connection.execute(
+    rows = store.connection.execute(
         "SELECT low, high, line, due, token, attempts FROM hold WHERE low BETWEEN ? AND ? ORDER BY low",
         (line.base, line.base + _MOST),
-    ):
-        hold = Hold(*row)
-        low = max(hold.low, line.base + 1, right[-1].high + 1 if right else 0)
-        cut = hold._replace(low=low, high=min(hold.high, last), line=line.id)
-        if cut != hold:
-            examined.texts.append(
-                f"the range {hold.low - line.base}-{hold.high - line.base} overlaps another, or the log's end"
-            )
-        if cut.size > 0:
-            right.append(cut)
-    return right
+    )
+    right, wrong = disjoint((Hold(*row) for row in rows), line.base + 1, last)
+    examined.texts += [_out_of_place("handed out or given back", hold, line) for hold in wrong]
+    if strangers := sum(hold.size for hold in right if hold.line != line.id):
+        examined.texts.append(f"{strangers} messages handed out or given back are noted for another queue")
+    return [hold._replace(line=line.id) for hold in right]
 
 
 def _with_fates(store: Store, examined: Examined, holds: Sequence[Hold]) -> list[Hold]:
@@ -132,16 +126,17 @@ def _with_fates(store: Store, examined: Examined, holds: Sequence[Hold]) -> list
 def _kept(store: Store, examined: Examined, live: Sequence[tuple[int, int]]) -> Sequence[Kept]:
     """The settled messages whose rows are kept, without those that are not settled."""
     line = examined.line
-    kept: list[Kept] = []
-    for low, high, at in store.connection.execute(
+    rows = store.connection.execute(
         "SELECT low, high, until FROM settled WHERE low BETWEEN ? AND ? ORDER BY low", (line.base, line.base + _MOST)
-    ):
-        kept.append(Kept(max(low, kept[-1].high + 1 if kept else 0), high, at))
+    )
+    kept, wrong = disjoint((Kept(*row) for row in rows), line.base + 1, line.base + _MOST)
+    examined.texts += [_out_of_place("settled", each, line) for each in wrong]
     right = minus(kept, live)
-    if wrong := minus(kept, [(each.low, each.high) for each in right]):
-        examined.kept = right
-        ranges = [(each.low, each.high) for each in wrong]
+    if unsettled := minus(kept, [(each.low, each.high) for each in right]):
+        ranges = [(each.low, each.high) for each in unsettled]
         examined.texts.append(_counted(ranges, line, "are noted as settled and are not"))
+    if wrong or unsettled:
+        examined.kept = right
     return right
 
 
@@ -182,6 +177,13 @@ def _look_at_messages(
     if stray:
         examined.texts.append(_counted(stray, line, "are neither waiting, handed out nor settled"))
     return stray
+
+
+def _out_of_place(what: str, each: Hold | Kept, line: Line) -> str:
+    return (
+        f"the range {each.low - line.base}-{each.high - line.base} of messages {what} is empty, overlaps another, or the "
+        "log's end"
+    )
 
 
 def _counted(ranges: Sequence[tuple[int, int]], line: Line, what: str) -> str:

@@ -114,6 +114,30 @@ def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
     return left
 
 
+def disjoint(ranges: Iterable[R], first: int, last: int) -> tuple[list[R], list[R]]:
+    """What is left of ranges that may overlap, be empty or reach out of bounds.
+
+    Args:
+        ranges: In the order of `low`.
+        first: The least sequence number that there may be.
+        last: The greatest.
+
+    Returns:
+        Ranges ascending, none empty, each without what an earlier one has; and those of the given ones that are not among
+        them as they were.
+    """
+    right: list[R] = []
+    wrong: list[R] = []
+    for each in ranges:
+        cut = each._replace(low=max(each.low, first), high=min(each.high, last))
+        if cut != each or cut.low > cut.high:
+            wrong.append(each)
+        if cut.low <= cut.high:
+            right.append(cut)
+            first = cut.high + 1
+    return right, wrong
+
+
 class Cover:
     """Which of ascending numbers are within ascending ranges, and which parts of the ranges none of them was in.
 
