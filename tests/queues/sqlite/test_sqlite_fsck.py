@@ -61,10 +61,18 @@ async def mend(path, **options):
     return mended
 
 
-async def drain(path, **options):
+async def repaired(path, **options):
+    """What repair mended."""
+    queue = simulated(path, **options)
+    mended = await queue.administration.repair()
+    await queue.stop()
+    return mended
+
+
+async def drain(path, name=QUEUE, **options):
     """Everything that is handed out, in order."""
     queue, drained = simulated(path, **options), []
-    async with queue.subscribe(QUEUE, "s", 1000) as subscription:
+    async with queue.subscribe(name, "s", 1000) as subscription:
         while deliveries := await subscription.receive(1000):
             drained += values(deliveries)
             await subscription.settle(deliveries)
@@ -146,6 +154,77 @@ async def test_mending_keeps_what_was_quarantined_before(autojump_clock, tmp_pat
     assert await mend(path)
     assert ask(path, "SELECT seq & 1023, frame FROM quarantine") == [(1, b"\0")]
     assert await drain(path) == list(range(1, 10))
+
+
+async def test_messages_of_a_lost_queue_wait_in_one_of_another_name(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, retention_seconds=1000, dedup_seconds=1000)
+    execute(path, "DELETE FROM line")
+    queue = simulated(path, retention_seconds=1000, dedup_seconds=1000)
+    assert (await queue.publish(QUEUE, message(1))).name == "ACCEPTED", "it is another queue now"
+    await queue.stop()
+    assert "/queue/recovered-1" in {problem.queue for problem in await repaired(path)}
+    assert await texts(path) == []
+    assert await drain(path) == [1]
+    assert sorted(await drain(path, "/queue/recovered-1")) == list(range(1, 10)), "the settled one is not among them"
+    queue = simulated(path)
+    [kept] = [line.settled for line in (await queue.administration.statistics()).lines if "recovered" in line.queue]
+    assert kept == 1
+    await queue.stop()
+
+
+async def test_messages_of_a_lost_table_of_queues_wait_each_in_their_own(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    queue = simulated(path)
+    await queue.publish("/queue/other", message(99))
+    await queue.publish("/queue/recovered-2", message(100))
+    await queue.stop()
+    execute(path, "DELETE FROM line WHERE id < 3")
+    assert {"/queue/recovered-1", "/queue/recovered-2-again"} <= {problem.queue for problem in await repaired(path)}
+    assert await texts(path) == []
+    assert await drain(path, "/queue/recovered-2-again") == [99]
+
+
+async def test_ids_of_no_queue_are_forgotten(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=1, settled=1, delayed=0, dedup_seconds=1000)
+    execute(path, "DELETE FROM line")
+    [found] = await texts(path)
+    assert found == "1 remembered ids belong to no queue (number 1)"
+    assert await mend(path) == [found]
+    assert ask(path, "SELECT count(*) FROM seen") == [(0,)]
+
+
+async def test_what_is_in_quarantine_is_not_replaced_by_a_message_of_the_same_number(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=3, settled=0, delayed=0)
+    frame = "INSERT INTO quarantine SELECT seq, 0, message_id, 0, 'kept', frame FROM message WHERE seq & 1023"
+    execute(path, f"{frame} < 3", "UPDATE message SET frame = x'00' WHERE seq & 1023 = 1")
+    execute(path, "DELETE FROM message WHERE seq & 1023 = 2")
+    assert await drain(path) == [2]
+    rows = ask(path, "SELECT seq, error = 'kept', length(frame) > 1 FROM quarantine ORDER BY seq")
+    assert rows == [(-1, 0, 0), ((1 << 44) + 1, 1, 1), ((1 << 44) + 2, 1, 1)]
+    assert all("quarantine" in text for text in await texts(path))
+
+
+async def test_a_new_queue_has_no_number_of_what_is_in_quarantine(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path, messages=3, settled=0, delayed=0)
+    execute(path, "INSERT INTO quarantine SELECT (4 << 44) + 1, 0, message_id, 0, 'kept', frame FROM message LIMIT 1")
+    queue = simulated(path)
+    await queue.publish("/queue/new", message(1))
+    await queue.stop()
+    assert ask(path, "SELECT id FROM line WHERE queue = '/queue/new'") == [(5,)]
+
+
+async def test_a_message_of_number_0_goes_to_quarantine(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    execute(path, "INSERT INTO message SELECT 1 << 44, message_id, frame FROM message LIMIT 1")
+    assert await mend(path)
+    assert ask(path, "SELECT seq, frame NOT NULL FROM quarantine") == [(1 << 44, 1)]
+    assert sorted(await drain(path)) == list(range(1, 10))
 
 
 @pytest.mark.parametrize("excess", [1 << 24, 1 << 43, 1 << 60])

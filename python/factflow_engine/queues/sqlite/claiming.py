@@ -222,12 +222,22 @@ def _leases(handed: Sequence[SqliteDelivery], attempts: dict[int, int], line: in
 
 
 def quarantine(store: Store, line: int, seq: int, problem: str) -> None:
-    """Move a message's row out of the way; counts of the line other than of quarantined ones are the caller's."""
+    """Move a message's row out of the way; counts of the line other than of quarantined ones are the caller's.
+
+    What is in quarantine under its number stays: the message gets one below 0 then, and nothing that is only missing.
+    """
     connection = store.connection
+    [taken] = connection.execute("SELECT count(*) FROM quarantine WHERE seq = ?", (seq,)).fetchone()
+    row = connection.execute("SELECT message_id, frame FROM message WHERE seq = ?", (seq,)).fetchone()
+    if taken and row is None:
+        return
+    key = seq
+    if taken:
+        [key] = connection.execute("SELECT min(0, min(seq)) - 1 FROM quarantine").fetchone()
+    message_id, frame = row or (None, None)
     connection.execute(
-        "INSERT OR REPLACE INTO quarantine(seq, line, message_id, at, error, frame) "
-        "SELECT q.seq, ?, m.message_id, ?, ?, m.frame FROM (SELECT ? AS seq) AS q LEFT JOIN message AS m USING(seq)",
-        (line, store.now_ns // 1_000_000_000, problem, seq),
+        "INSERT INTO quarantine(seq, line, message_id, at, error, frame) VALUES (?, ?, ?, ?, ?, ?)",
+        (key, line, message_id, store.now_ns // 1_000_000_000, problem, frame),
     )
     connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
     connection.execute("UPDATE line SET quarantined = quarantined + 1 WHERE id = ?", (line,))

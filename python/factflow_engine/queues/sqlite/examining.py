@@ -152,6 +152,9 @@ def _look_at_messages(
         "SELECT seq, message_id, frame FROM message WHERE seq BETWEEN ? AND ? ORDER BY seq",
         (line.base, line.base + _MOST),
     ):
+        if seq == line.base:
+            examined.broken[seq] = "messages are numbered from 1 on"
+            continue
         referred = awaited.takes(seq)
         if not referred and kept.takes(seq):
             continue
@@ -168,7 +171,7 @@ def _look_at_messages(
                 stray.append((seq, seq))
     examined.missing = awaited.finish()
     for seq, problem in examined.broken.items():
-        examined.texts.append(f"message number {seq - line.base} cannot be read: {problem}")
+        examined.texts.append(f"message number {seq - line.base} cannot be handed out: {problem}")
     if examined.missing:
         examined.texts.append(_counted(examined.missing, line, "are missing"))
     if examined.renamed:

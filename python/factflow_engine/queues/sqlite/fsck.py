@@ -1,7 +1,7 @@
 """Checking a file against what `schema` promises, and mending it.
 
 Nothing that can still be read is thrown away: damaged rows go to quarantine, what nothing refers to is handed out
-again, and what the counts got wrong is counted again. A file whose pages are damaged is SQLite's to recover, and the
+again, messages whose queue was lost wait in one of another name, and what the counts got wrong is counted again. A file whose pages are damaged is SQLite's to recover, and the
 report says so.
 """
 
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from factflow_engine.queues.sqlite.claiming import quarantine
 from factflow_engine.queues.sqlite.examining import Examined, examine, mend
 from factflow_engine.queues.sqlite.lines import Line
-from factflow_engine.queues.sqlite.schema import RECOVERY, is_damage
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
 from factflow_engine.queues.sqlite.shape import Part, misshapen_parts, missing_parts, triggers
 from factflow_engine.queues.sqlite.store import Store
 
@@ -81,19 +82,44 @@ def repair(store: Store) -> list[Problem]:
     for part in missing_parts(connection):
         connection.execute(part.sql)
         mended.append(_missing(part))
-    for examined in list(_examine_all(store)):
-        if examined.texts:
-            mend(store, examined)
-            mended += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
     mended += _homeless(connection)
-    connection.execute(
-        f"INSERT OR REPLACE INTO quarantine SELECT seq, 0, message_id, ?, 'belongs to no queue', frame FROM message WHERE seq {_OF_NO_LINE}",  # noqa: S608 - constant
-        (store.now_ns // 1_000_000_000,),
-    )
-    connection.execute(f"DELETE FROM message WHERE seq {_OF_NO_LINE}")  # noqa: S608 - constant
+    recovered = _recover_lines(store)
+    mended += [
+        Problem(queue=queue, text="was made for messages of no queue", mendable=True) for queue in recovered.values()
+    ]
+    for examined in list(_examine_all(store)):
+        if examined.texts or examined.line.id in recovered:
+            mend(store, examined)
+        if examined.line.id not in recovered:
+            mended += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
+    for (seq,) in connection.execute(f"SELECT seq FROM message WHERE seq {_OF_NO_LINE}").fetchall():  # noqa: S608 - constant
+        quarantine(store, 0, seq, "belongs to no queue")
     connection.execute(f"DELETE FROM hold WHERE low {_OF_NO_LINE}")  # noqa: S608 - constant
     connection.execute(f"DELETE FROM settled WHERE low {_OF_NO_LINE}")  # noqa: S608 - constant
+    connection.execute("DELETE FROM seen WHERE line NOT IN (SELECT id FROM line)")
     return mended
+
+
+def _recover_lines(store: Store) -> dict[int, str]:
+    """Make a queue for each line that has messages and is not there; gives the names, by the line's number.
+
+    All its messages count as handed out, so that those whose hold or note is there are what these say, and the others
+    are found to be neither, which makes them wait.
+    """
+    connection, names = store.connection, {}
+    for line, newest in connection.execute(
+        f"SELECT seq >> 44 AS l, max(seq) FROM message WHERE seq {_OF_NO_LINE} GROUP BY l HAVING l > 0"  # noqa: S608 - constant
+    ).fetchall():
+        name = f"/queue/recovered-{line}"
+        while connection.execute("SELECT 1 FROM line WHERE queue = ?", (name,)).fetchone():
+            name += "-again"
+        number = newest - (line << LINE_SHIFT)
+        connection.execute(
+            "INSERT INTO line(id, queue, subscription, tail, cursor, held, token) VALUES (?, ?, '', ?, ?, 0, ?)",
+            (line, name, number, number, store.now_ns),
+        )
+        names[line] = name
+    return names
 
 
 def damage(store: Store) -> list[Problem]:
@@ -133,6 +159,12 @@ def _homeless(connection: sqlite3.Connection) -> list[Problem]:
             Problem(queue="", text=f"{count} {what} belong to no queue (number {line})", mendable=True)
             for line, count in rows
         ]
+    found += [
+        Problem(queue="", text=f"{count} remembered ids belong to no queue (number {line})", mendable=True)
+        for line, count in connection.execute(
+            "SELECT line, count(*) FROM seen WHERE line NOT IN (SELECT id FROM line) GROUP BY line"
+        )
+    ]
     return found
 
 

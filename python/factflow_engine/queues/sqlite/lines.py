@@ -93,12 +93,18 @@ def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_n
     row = connection.execute("SELECT id FROM line WHERE queue = ? AND subscription = ?", (queue, key)).fetchone()
     if row is not None:
         return int(row[0])
-    [newest] = connection.execute("SELECT coalesce(max(id), 0) FROM line").fetchone()
+    [newest] = connection.execute(  # what is left of a line whose row was lost keeps its number, too
+        "SELECT max(coalesce((SELECT max(id) FROM line), 0), coalesce((SELECT max(seq) FROM message), 0) >> ?1, "
+        "coalesce((SELECT max(seq) FROM quarantine), 0) >> ?1)",
+        (LINE_SHIFT,),
+    ).fetchone()
     line = newest + 1
     if line > MAX_LINES:  # numbers of lines that were forgotten are used again, the lowest first
         [line] = connection.execute(
             "SELECT id + 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM line) AS l "
-            "WHERE NOT EXISTS (SELECT 1 FROM line WHERE line.id = l.id + 1) ORDER BY id LIMIT 1"
+            "WHERE NOT EXISTS (SELECT 1 FROM line WHERE line.id = l.id + 1) "
+            "AND id + 1 NOT IN (SELECT seq >> ? FROM quarantine) ORDER BY id LIMIT 1",
+            (LINE_SHIFT,),
         ).fetchone()
     if line > MAX_LINES:
         raise QueueError(queue, f"the file has {MAX_LINES} queues and subscriptions already; purge those not needed")
