@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.queues.sqlite import SqliteQueue
+from factflow_engine.queues.sqlite import SqliteQueue, administration
+from factflow_engine.queues.sqlite.requeueing import requeue
 from support.sqlite_queues import message, settings
 
 
@@ -334,10 +335,8 @@ def test_what_a_stage_emitted_is_put_back_only_where_it_is_told_to(
     path, url = file
     fill(path, dead(1), dead(2, queue=None), queue="/queue/dlq")
     said = factflow("dlq", "requeue", url, "/queue/dlq", "--all")
-    assert (said.status, said.out) == (0, "1 message put back\n")
-    assert (
-        "left where it is: message 00000000000000000000000000000002 was emitted by a stage of route 'parse'" in said.err
-    )
+    assert (said.status, said.out) == (2, "1 message put back, 1 left where they are\n")
+    assert "since: queue '/queue/dlq': message 00000000000000000000000000000002 was emitted by a stage" in said.err
     said = factflow("dlq", "requeue", url, "/queue/dlq", "0000000000000000")
     assert said.status == 2
     assert "came from no queue; name one" in said.err
@@ -383,9 +382,46 @@ def test_all_go_where_they_are_sent(factflow: Callable[..., Any], file: tuple[Pa
     fill(path, *(dead(number) for number in range(5)), message(77), queue="/queue/dlq")
     options = ("--all", "--to", "/queue/again", "--create", "-o", "json")
     document = factflow("dlq", "requeue", url, "/queue/dlq", *options).document
-    assert document == {"requeued": 5, "duplicates": 0, "gone": 0, "leased": 0}
+    assert document.pop("status") == "error"
+    assert "message 0000000000000000000000000000004d is no dead letter" in document.pop("error")
+    assert document.pop("error_type") == "LettersLeftError"
+    assert document == {"requeued": 5, "duplicates": 0, "gone": 0, "leased": 0, "left": 1}
     assert len(drain(path, "/queue/again")) == 5
     assert [frame.value() for frame in drain(path, "/queue/dlq")] == [77]
+
+
+def test_all_others_are_put_back_also_if_one_cannot_be(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    queues = ["/queue/dlq", "/topic/nobody", "parse", "/queue/parse"]
+    fill(path, *(dead(number, queue=queue) for number, queue in enumerate(queues)), message(9), queue="/queue/dlq")
+    for back in (1, 0):
+        said = factflow("dlq", "requeue", url, "/queue/dlq", "--all", "-o", "json")
+        assert said.status == 2
+        assert (said.document["requeued"], said.document["left"]) == (back, 4)
+        assert said.document["error_type"] == "LettersLeftError"
+        assert "4 could not be put back, the first of them since: " in said.document["error"]
+        assert "would go back where it is" in said.document["error"]
+    assert len(drain(path, "/queue/parse")) == 1
+
+
+def test_an_interrupted_requeue_says_what_it_did(
+    factflow: Callable[..., Any], file: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, url = file
+    fill(path, *map(dead, range(3)), queue="/queue/dlq")
+    calls = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return requeue(*arguments, **options)
+
+    monkeypatch.setattr(administration, "requeue", interrupted)
+    said = factflow("dlq", "requeue", url, "/queue/dlq", "--all")
+    assert said.status == 130
+    assert "factflow: 2 messages put back\n" in said.err
+    assert len(drain(path, "/queue/parse")) == 2
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,14 @@ class Requeued:
         duplicates: Settled; their queue had taken them before.
         gone: Settled by somebody else meanwhile.
         leased: Left with the consumers that have them.
+        left: Left where they are, since they cannot be put back.
     """
 
     requeued: int = 0
     duplicates: int = 0
     gone: int = 0
     leased: int = 0
+    left: int = 0
 
     def plus(self, other: "Requeued") -> "Requeued":
         """Both together."""
@@ -99,19 +101,38 @@ class Requeued:
             duplicates=self.duplicates + other.duplicates,
             gone=self.gone + other.gone,
             leased=self.leased + other.leased,
+            left=self.left + other.left,
         )
 
 
-class RequeueStoppedError(QueueError):
-    """A dead letter could not be put back; it is where it was, as are those after it.
+class LetterStaysError(QueueError):
+    """A dead letter cannot be put back, which says nothing of others."""
+
+
+class RequeueError(QueueError):
+    """Not all dead letters were put back.
 
     Attributes:
-        counts: What came of those before it.
+        counts: What came of those that were tried.
     """
 
-    def __init__(self, queue: str, counts: Requeued, reason: QueueError) -> None:
+    def __init__(self, queue: str, counts: Requeued, problem: str) -> None:
         self.counts = counts
-        super().__init__(queue, f"putting back stopped at a message: {reason}")
+        super().__init__(queue, problem)
+
+
+class RequeueStoppedError(RequeueError):
+    """Where a dead letter should go, none can go now; it is where it was, as are those after it."""
+
+    def __init__(self, queue: str, counts: Requeued, reason: QueueError) -> None:
+        super().__init__(queue, counts, f"putting back stopped at a message: {reason}")
+
+
+class LettersLeftError(RequeueError):
+    """Dead letters that cannot be put back are where they were; the others were tried."""
+
+    def __init__(self, queue: str, counts: Requeued, first: LetterStaysError) -> None:
+        super().__init__(queue, counts, f"{counts.left} could not be put back, the first of them since: {first}")
 
 
 def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
@@ -122,11 +143,11 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
         frame: The message.
 
     Raises:
-        QueueError: It is no dead letter, or its header is not one that the engine writes.
+        LetterStaysError: It is no dead letter, or its header is not one that the engine writes.
     """
     header = frame.headers.get(HEADER)
     if not isinstance(header, Mapping):
-        raise QueueError(
+        raise LetterStaysError(
             queue, f"message {frame.message_id.hex()} is no dead letter: it has no map under the header {HEADER!r}"
         )
     return DeadLetter(
@@ -148,7 +169,7 @@ def _field(queue: str, frame: Frame, header: Mapping[str, Any], name: str, kind:
     if value is None and default is not None:
         return default
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise QueueError(
+        raise LetterStaysError(
             queue,
             f"message {frame.message_id.hex()} is a damaged dead letter: its {name!r} is {type(value).__name__}, "
             f"not {kind.__name__}",

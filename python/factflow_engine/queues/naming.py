@@ -8,6 +8,10 @@ MAX_NAME_LENGTH: Final = 255
 _NAME: Final = re.compile(r"/(queue|topic)/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
+_OWN: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:(/.*)")
+"""An execution's own queue, as it is named where queues outlive executions."""
+
+
 def is_topic(queue: str) -> bool:
     """Whether messages go to every subscription (a topic) rather than to one consumer (a queue)."""
     return queue.startswith("/topic/")
@@ -32,3 +36,12 @@ def memory_queue_name_problem(name: str) -> str | None:
         "is not a queue name: expected /queue/NAME or /topic/NAME with segments of letters, digits, '.', '_' and '-'; "
         f"write {suggestion!r}"
     )
+
+
+def stored_queue_name_problem(name: str) -> str | None:
+    """The same of the name of a queue in a file, where those of executions have a prefix."""
+    own = _OWN.fullmatch(name)
+    bare = own[1] if own else name
+    if own and is_topic(bare):
+        return f"is no execution's own: topics are everybody's; write {bare!r}"
+    return memory_queue_name_problem(bare)

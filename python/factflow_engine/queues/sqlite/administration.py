@@ -3,14 +3,14 @@
 Each is a request to the writer like any other, so that it may be done while the file is in use.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 import trio
 
-from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
+from factflow_engine.queues.dead_letters import LettersLeftError, LetterStaysError, Requeued, RequeueStoppedError
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
@@ -89,28 +89,45 @@ class SqliteAdministration:
         return await self._writer.submit(call)
 
     async def requeue(
-        self, queue: str, seqs: Sequence[int], *, to: str | None = None, create: bool = False
+        self,
+        queue: str,
+        seqs: Sequence[int],
+        *,
+        to: str | None = None,
+        create: bool = False,
+        progress: Callable[[Requeued], object] | None = None,
     ) -> Requeued:
         """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.
 
-        One that goes to a topic reaches every subscription of it, also those that had no part in its failure.
+        One that goes to a topic reaches every subscription of it, also those that had no part in its failure. One that
+        cannot be put back, whatever becomes of others, is left, and the next is tried.
 
         Args:
             queue: The dead-letter queue.
             seqs: `Stored.seq` of each.
             to: Name of a queue or topic; None for the one that the dead letter names.
             create: Whether that queue is made if it is not in the file, rather than taken for a mistake.
+            progress: Called after each with what was done so far.
 
         Raises:
-            RequeueStoppedError: One could not be put back; the error counts what was done before.
+            RequeueStoppedError: Where one should go there is no room, or nothing of that name; the error counts what was
+                done before.
+            LettersLeftError: All were tried, and some were left; the error counts them, and those that were not.
         """
         counts = Requeued()
+        first: LetterStaysError | None = None
         for seq in seqs:
             call = Call(partial(requeue, queue=queue, seq=seq, to=to, create=create), queue)
             try:
                 counts = counts.plus(await self._writer.submit(call))
+            except LetterStaysError as error:
+                counts, first = counts.plus(Requeued(left=1)), first or error
             except QueueError as error:
                 raise RequeueStoppedError(queue, counts, error) from error
+            if progress is not None:
+                progress(counts)
+        if first is not None:
+            raise LettersLeftError(queue, counts, first) from first
         return counts
 
     async def check(self) -> Sequence[Problem]:

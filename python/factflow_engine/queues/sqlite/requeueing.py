@@ -2,42 +2,31 @@
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
-from factflow_engine.queues.dead_letters import Requeued, read_dead_letter
-from factflow_engine.queues.naming import is_topic
-from factflow_engine.queues.sqlite.browsing import State, by_seq
+from factflow_engine.queues.dead_letters import DeadLetter, LetterStaysError, Requeued, read_dead_letter
+from factflow_engine.queues.naming import is_topic, stored_queue_name_problem
+from factflow_engine.queues.sqlite.browsing import State, Stored, by_seq
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, without
 from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of, names_like, require_queue
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
 from factflow_engine.queues.sqlite.settling import forget
 from factflow_engine.queues.sqlite.store import Store
-from factflow_protocols import MessageStatus, QueueError, QueueFullError
+from factflow_protocols import MessageStatus, QueueFullError
 
 
 def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool) -> Requeued:
     """Do it for one message, in the transaction under way. One that goes to a topic reaches every subscription of it.
 
     Raises:
-        QueueError: It is no dead letter, it came from no queue, or where it should go there is no room, nobody to take
-            it, or nothing of that name.
+        LetterStaysError: It is no dead letter, or where it should go is no queue, where it is, or nobody to take it.
+        QueueError: Where it should go there is no room, or nothing of that name, for others neither.
     """
     stored = by_seq(store, queue, seq)
     if stored is None:
         return Requeued(gone=1)
     if stored.state is State.LEASED:
         return Requeued(leased=1)
-    try:
-        letter = read_dead_letter(queue, Frame.decode(stored.frame))
-        target = letter.target(to)
-    except LookupError as error:
-        raise QueueError(queue, str(error)) from None
-    except CodecError as error:
-        problem = (
-            f"message {stored.message_id.hex()} cannot be read ({error}); `factflow queue fsck --repair` puts it aside"
-        )
-        raise QueueError(queue, problem) from error
-    if target == queue:
-        raise QueueError(queue, f"message {stored.message_id.hex()} would go back where it is; name another queue")
+    letter, target = _letter(stored, queue, to)
     if target == to and not create and not is_topic(target):
         require_queue(store.connection, target, "; --create makes a new one")
     frame = letter.restored(store.now_ns)
@@ -45,12 +34,30 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")
     if published.statuses[0] is MessageStatus.ACCEPTED and not published.added:
-        raise QueueError(
+        raise LetterStaysError(
             target, f"nobody subscribes to it; start what does, or name another; {names_like(store.connection, target)}"
         )
     _take_out(store, seq)
     duplicate = published.statuses[0] is MessageStatus.DUPLICATE
     return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
+
+
+def _letter(stored: Stored, queue: str, to: str | None) -> tuple[DeadLetter, str]:
+    """The dead letter, and where it should go."""
+    name = f"message {stored.message_id.hex()}"
+    try:
+        letter = read_dead_letter(queue, Frame.decode(stored.frame))
+        target = letter.target(to)
+    except LookupError as error:
+        raise LetterStaysError(queue, str(error)) from None
+    except CodecError as error:
+        text = f"{name} cannot be read ({error}); `factflow queue fsck --repair` puts it aside"
+        raise LetterStaysError(queue, text) from error
+    if target == queue:
+        raise LetterStaysError(queue, f"{name} would go back where it is; name another queue")
+    if problem := stored_queue_name_problem(target):
+        raise LetterStaysError(queue, f"{name} would go to {target!r}, which {problem}; name another queue (--to)")
+    return letter, target
 
 
 def _take_out(store: Store, seq: int) -> None:
