@@ -267,6 +267,7 @@ async def test_what_a_purge_left_undone_when_it_was_killed_is_no_damage(autojump
     assert await texts(path) == []
     assert await mend(path) == []
     queue = simulated(path)
+    assert [line.settled for line in (await queue.administration.statistics()).lines] == [0], "nobody keeps them"
     for number in range(12):  # whoever writes next goes on with it
         await queue.publish(QUEUE, message(number))
     await queue.stop()

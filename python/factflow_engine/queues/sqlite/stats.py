@@ -92,7 +92,11 @@ def _lines(store: Store) -> list[LineStatistics]:
             (now,),
         )
     }
-    settled = dict(connection.execute("SELECT low >> ?, sum(high - low + 1) FROM settled GROUP BY 1", (LINE_SHIFT,)))
+    settled = dict(
+        connection.execute(
+            "SELECT low >> ?, sum(high - low + 1) FROM settled WHERE until > 0 GROUP BY 1", (LINE_SHIFT,)
+        )
+    )
     found = []
     for line, queue, subscription, tail, cursor, capacity, quarantined in connection.execute(
         "SELECT id, queue, subscription, tail, cursor, coalesce(capacity, ?), quarantined FROM line "
