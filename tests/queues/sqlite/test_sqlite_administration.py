@@ -18,7 +18,7 @@ async def test_looking_through_the_file_holds_no_lock_whoever_writes_meanwhile(n
         nursery.start_soon(getattr(queue.administration, name))
         for number in range(10, 20):
             nursery.start_soon(queue.publish, "/queue/q", message(number))
-    [looked] = [
+    looked, *_ = [
         place
         for place, sql in enumerate(statements)
         if sql.startswith(("PRAGMA integrity", "SELECT count(*) FROM seen"))

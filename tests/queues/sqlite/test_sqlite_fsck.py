@@ -349,6 +349,35 @@ async def test_what_contradicts_itself_is_found_and_mended(autojump_clock, tmp_p
     assert sorted(await drain(path)) == list(range(1, 10))
 
 
+NUMBERS = [
+    *(f"line.{name}" for name in ("tail", "cursor", "held", "token", "quarantined", "capacity")),
+    *(f"hold.{name}" for name in ("high", "line", "due", "token", "attempts")),
+    *("settled.high", "settled.until", "seen.until"),
+]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *((column, value) for column in NUMBERS for value in ("'x'", "1.5", "x'00'")),
+        *((column, -1) for column in ("line.capacity", "hold.attempts", "settled.until", "seen.until")),
+        *(("line.capacity", 0), ("hold.attempts", (1 << 63) - 1)),
+    ],
+)
+async def test_values_that_there_cannot_be_are_found_and_mended(autojump_clock, tmp_path, column, value):
+    path = tmp_path / "q.db"
+    await make(path, retention_seconds=1000, dedup_seconds=1000)
+    table, name = column.split(".")
+    execute(path, f"UPDATE {table} SET {name} = {value}")
+    found = await texts(path)
+    assert f"the table {table} has 1 values of {name} that there cannot be" in [
+        text.replace("10", "1") for text in found
+    ]
+    assert {*found} <= {*await mend(path)}
+    assert await texts(path) == []
+    assert sorted(await drain(path)) == list(range(1, 10))
+
+
 @pytest.mark.parametrize("low", [2, 3, 5])
 async def test_messages_noted_as_settled_that_are_not_outlive_the_retention(autojump_clock, tmp_path, low):
     path = tmp_path / "q.db"

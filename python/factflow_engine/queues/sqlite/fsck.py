@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from factflow_engine.queues.sqlite.claiming import quarantine
+from factflow_engine.queues.sqlite.columns import change_wrong_values, wrong_values
 from factflow_engine.queues.sqlite.examining import Examined, examine, mend
 from factflow_engine.queues.sqlite.lines import Line
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
@@ -39,7 +40,7 @@ class Problem:
 
 
 def check(store: Store) -> list[Problem]:
-    """All that is wrong; reads every row."""
+    """All that is wrong; reads every row, unless there is what must be mended before more can be said."""
     with store.snapshot():
         return _problems(store)
 
@@ -60,7 +61,9 @@ def _problems(store: Store) -> list[Problem]:
     ]
     if any(part.kind == "table" for part in missing):
         return problems
-    for examined in _examine_all(store):
+    wrong = [Problem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
+    problems += wrong
+    for examined in [] if wrong else _examine_all(store):
         problems += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
     problems += _homeless(connection)
     for queue, seq, message_id, error in connection.execute(
@@ -82,6 +85,8 @@ def repair(store: Store) -> list[Problem]:
     for part in missing_parts(connection):
         connection.execute(part.sql)
         mended.append(_missing(part))
+    mended += [Problem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
+    change_wrong_values(connection, store.now_ns)
     mended += _homeless(connection)
     recovered = _recover_lines(store)
     mended += [

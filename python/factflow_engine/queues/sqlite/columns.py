@@ -1,0 +1,67 @@
+"""Values that are no numbers, or none that there can be: finding them, and putting others in their place.
+
+Apart from `examining` because that reckons with a line's numbers: SQLite stores a text where a number is declared.
+"""
+
+import sqlite3
+from typing import Final, NamedTuple
+
+from factflow_engine.queues.sqlite.claiming import MOST_ATTEMPTS
+
+
+class _Column(NamedTuple):
+    """A column of numbers.
+
+    Attributes:
+        table: Whose it is.
+        name: Of the column.
+        change: What to do with a row whose value is wrong, so that `examining` finds out the rest.
+        right: Condition for integers that there can be.
+    """
+
+    table: str
+    name: str
+    change: str
+    right: str = "TRUE"
+
+    @property
+    def wrong(self) -> str:
+        """Condition for rows whose value must change; which columns may be null, the tables say."""
+        return f"WHERE {self.name} NOT NULL AND NOT (typeof({self.name}) = 'integer' AND {self.right})"
+
+
+_NEWEST: Final = "(SELECT coalesce(max(seq) - (id << 44), 0) FROM message WHERE seq >> 44 = id)"
+
+_COLUMNS: Final = (
+    _Column("line", "tail", f"SET tail = {_NEWEST}"),
+    _Column("line", "cursor", "SET cursor = tail"),  # what is neither held nor settled then is found to wait
+    _Column("line", "held", "SET held = 0"),
+    _Column("line", "token", "SET token = :now_ns"),
+    _Column("line", "quarantined", "SET quarantined = 0"),
+    _Column("line", "capacity", "SET capacity = NULL", "capacity > 0"),
+    _Column("hold", "high", "SET high = low"),
+    _Column("hold", "line", "SET line = low >> 44"),
+    _Column("hold", "due", "SET due = 0"),
+    _Column("hold", "token", "SET token = 0"),
+    _Column("hold", "attempts", "SET attempts = 0", f"attempts BETWEEN 0 AND {MOST_ATTEMPTS}"),
+    _Column("settled", "high", "SET high = low"),
+    _Column("settled", "until", "SET until = 0", "until >= 0"),
+    _Column("seen", "until", "SET until = 0", "until >= 0"),
+)
+
+
+def wrong_values(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong, in words."""
+    texts = []
+    for column in _COLUMNS:
+        [count] = connection.execute(f"SELECT count(*) FROM {column.table} {column.wrong}").fetchone()  # noqa: S608 - constants
+        if count:
+            texts.append(f"the table {column.table} has {count} values of {column.name} that there cannot be")
+    return texts
+
+
+def change_wrong_values(connection: sqlite3.Connection, now_ns: int) -> None:
+    """Put values that there can be in the place of others, in the transaction under way."""
+    for column in _COLUMNS:
+        statement = f"UPDATE {column.table} {column.change} {column.wrong}"
+        connection.execute(statement, {"now_ns": now_ns})
