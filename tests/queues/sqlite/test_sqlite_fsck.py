@@ -293,7 +293,7 @@ async def test_damaged_pages_are_reported_with_what_can_be_done(autojump_clock, 
         damage(path, page)
         said = await texts(path)
         found += bool(said)
-        assert not said or ".recover" in said[-1]
+        assert not said or (".recover" in said[-1] and "keep FILE" in said[-1])
         assert len(await mend(path)) == 0, "what the pages say is not to be trusted"
     assert found == pages - 1
 
@@ -370,9 +370,9 @@ async def test_values_that_there_cannot_be_are_found_and_mended(autojump_clock, 
     table, name = column.split(".")
     execute(path, f"UPDATE {table} SET {name} = {value}")
     found = await texts(path)
-    assert f"the table {table} has 1 values of {name} that there cannot be" in [
-        text.replace("10", "1") for text in found
-    ]
+    assert any(
+        f"the table {table} has " in text and f" values of {name} that there cannot be" in text for text in found
+    )
     assert {*found} <= {*await mend(path)}
     assert await texts(path) == []
     assert sorted(await drain(path)) == list(range(1, 10))

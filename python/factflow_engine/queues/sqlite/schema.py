@@ -34,8 +34,10 @@ LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
 
 RECOVERY: Final = (
-    "stop what uses it, recover what can be into a new file (`sqlite3 FILE .recover | sqlite3 NEW`), put that in its place "
-    "and run `factflow queue fsck --repair` on it"
+    "stop what uses it, keep FILE, and recover what can be into a new one (`sqlite3 FILE .recover | sqlite3 NEW`; a shell "
+    "that was built without SQLITE_ENABLE_DBPAGE_VTAB, as Debian 12's, says `SQL logic error` and leaves NEW empty). Run "
+    "`factflow queue fsck --repair` on NEW, see that `factflow queue stats` counts its messages, and only then put it in "
+    "the place of FILE"
 )
 """What can be done about damaged pages."""
 
