@@ -186,6 +186,42 @@ def test_purge_does_nothing_if_the_answer_is_no(factflow: Callable[..., Any], fi
     assert len(drain(path, "/queue/a")) == 1
 
 
+def test_forget_asks_and_removes_a_queue_or_a_subscription(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+
+    async def subscribe() -> None:
+        provider = SqliteQueue(settings(path))
+        for name in ("gone", "here"):
+            async with provider.subscribe("/topic/t", name, 1):
+                pass
+        await provider.stop()
+
+    trio.run(subscribe)
+    fill(path, message(1), message(2), queue="/topic/t")
+    fill(path, message(1))
+    assert factflow("queue", "forget", url, "/topic/t").status == 130, "nobody answered"
+    said = factflow("queue", "forget", url, "/topic/t", "--subscription", "gone", answer="n\n")
+    assert (said.status, said.err.endswith("factflow: nothing was removed\n")) == (1, True)
+    assert "write --yes" in factflow("queue", "forget", url, "/topic/t", "-o", "json").err
+    assert (
+        "has no subscription 'gnoe'"
+        in factflow("queue", "forget", url, "/topic/t", "--subscription", "gnoe", "--yes").err
+    )
+    said = factflow("queue", "forget", url, "/topic/t", "--subscription", "gone", answer="y\n")
+    assert (said.status, said.out) == (0, "1 removed, 2 messages deleted\n")
+    document = factflow("queue", "stats", url, "-o", "json").document
+    assert [(line["queue"], line["subscription"]) for line in document["lines"]] == [
+        ("/queue/a", ""),
+        ("/topic/t", "here"),
+    ]
+    said = factflow("queue", "forget", url, "/queue/a", "--yes", "-o", "json")
+    assert said.document == {"forgotten": 1, "deleted": 1}
+    assert "is not in the file" in factflow("queue", "forget", url, "/queue/a", "--yes").err
+    assert factflow("queue", "fsck", url).out == "0 problems\n"
+
+
 def test_fsck_finds_damage_and_mends_it(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
     path, url = file
     fill(path, *map(message, range(5)))

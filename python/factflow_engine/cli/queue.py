@@ -15,6 +15,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.queue_purge:purge_command",
         summary="Delete the messages that wait in a queue.",
     ),
+    "forget": LazyCommand(
+        target="factflow_engine.cli.queue_forget:forget_command",
+        summary="Remove a queue, or a subscription that nobody needs.",
+    ),
     "fsck": LazyCommand(
         target="factflow_engine.cli.queue_fsck:fsck_command",
         summary="Check a file, and mend it if asked to.",

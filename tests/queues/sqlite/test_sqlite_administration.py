@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from factflow_protocols import QueueError
 from support.sqlite_queues import message, simulated
 
 
@@ -25,4 +26,38 @@ async def test_looking_through_the_file_holds_no_lock_whoever_writes_meanwhile(n
     ]
     begun = [sql for sql in statements[:looked] if sql.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
     assert begun[-1] == "BEGIN"
+    await queue.stop()
+
+
+async def test_forgetting_a_full_subscription_lets_the_publishers_of_its_topic_go_on(autojump_clock, tmp_path):
+    queue, other = (simulated(tmp_path / "q.db", capacity=2) for _ in range(2))
+    async with queue.subscribe("/topic/t", "gone", 5):
+        pass
+    async with queue.subscribe("/topic/t", "here", 5) as subscription, trio.open_nursery() as nursery:
+        nursery.start_soon(queue.publish_batch, "/topic/t", [message(number) for number in range(4)])
+        await subscription.settle(await subscription.receive(5))
+        with trio.move_on_after(5):
+            await subscription.receive(1)
+            pytest.fail("there was no room for it")
+        forgotten, purged = await other.administration.forget("/topic/t", subscription="gone")
+        assert (forgotten, purged.messages) == (1, 2)
+        with trio.fail_after(5):
+            await subscription.settle(await subscription.receive(5))
+    await queue.stop()
+    await other.stop()
+
+
+async def test_nothing_is_forgotten_while_a_consumer_has_messages(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch("/queue/q", [message(1), message(2)])
+    async with queue.subscribe("/queue/q", "s", 1) as subscription:
+        deliveries = await subscription.receive(1)
+        with pytest.raises(QueueError, match="has consumers, who have 1 of its messages"):
+            await queue.administration.forget("/queue/q")
+        assert await subscription.depth() == 2
+        await subscription.settle(deliveries)
+        assert (await queue.administration.forget("/queue/q"))[0] == 1
+        with pytest.raises(QueueError, match="was forgotten"), trio.fail_after(5):
+            await subscription.receive(1)
+    assert (await queue.administration.statistics()).lines == ()
     await queue.stop()

@@ -1,4 +1,4 @@
-"""What operators do with a queue's file: look, purge, check, and put dead letters back.
+"""What operators do with a queue's file: look, purge, forget, check, and put dead letters back.
 
 Each is a request to the writer like any other, so that it may be done while the file is in use.
 """
@@ -14,7 +14,14 @@ from factflow_engine.queues.dead_letters import LettersLeftError, LetterStaysErr
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
-from factflow_engine.queues.sqlite.purging import Purged, clear_cursor, delete_purged, purge_quarantine
+from factflow_engine.queues.sqlite.purging import (
+    Purged,
+    clear_cursor,
+    clear_unleased,
+    delete_purged,
+    forget,
+    purge_quarantine,
+)
 from factflow_engine.queues.sqlite.requeueing import requeue
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Store, Survey
@@ -74,6 +81,27 @@ class SqliteAdministration:
         while await self._writer.submit(Call(delete_purged, queue)):
             pass
         return purged
+
+    async def forget(self, queue: str, *, subscription: str | None = None) -> tuple[int, Purged]:
+        """Remove a queue or a topic's subscriptions, with all they hold; publishers wait for them no longer.
+
+        The next `receive` of a consumer that has nothing at the moment raises `QueueError`. Who publishes to a queue, or
+        subscribes, makes it anew.
+
+        Args:
+            queue: Name of the queue or topic.
+            subscription: One of the topic's; None for all.
+
+        Returns:
+            How many queues and subscriptions were removed, and the messages deleted before.
+
+        Raises:
+            QueueError: A consumer has messages of it.
+        """
+        purged = await self._writer.submit(Call(lambda store: clear_unleased(store, queue, subscription), queue))
+        while await self._writer.submit(Call(delete_purged, queue)):
+            pass
+        return await self._writer.submit(Call(lambda store: forget(store, queue, subscription), queue)), purged
 
     async def purge_quarantine(self, queue: str | None = None, *, subscription: str | None = None) -> int:
         """Delete the messages that could not be read, and nothing else.

@@ -107,7 +107,9 @@ def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_n
             (LINE_SHIFT,),
         ).fetchone()
     if line > MAX_LINES:
-        raise QueueError(queue, f"the file has {MAX_LINES} queues and subscriptions already; purge those not needed")
+        raise QueueError(
+            queue, f"the file has {MAX_LINES} queues and subscriptions already; `factflow queue forget` removes one"
+        )
     connection.execute(
         "INSERT INTO line(id, queue, subscription, tail, cursor, held, token) VALUES (?, ?, ?, 0, 0, 0, ?)",
         (line, queue, key, now_ns),

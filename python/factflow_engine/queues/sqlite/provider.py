@@ -152,7 +152,7 @@ class SqliteQueue:
         """See `QueueProtocol.subscribe`.
 
         A topic's subscription stays when its consumers leave, and gets every message from then on until it is
-        forgotten (`discard`, or the operator's purge). The capacity that the first consumer in a process names stays in
+        forgotten (`discard`, or `factflow queue forget`). The capacity that the first consumer in a process names stays in
         the file.
 
         Raises:

@@ -65,7 +65,9 @@ class Publish(Request[Published]):
         if not fitting:
             return Published([MessageStatus.DUPLICATE] * self._leading_duplicates(store, lines), {})
         if any(line.tail + len(fitting) >= 1 << LINE_SHIFT for line in lines):
-            raise QueueError(self.queue, "has numbered as many messages as it can; drain and purge it")
+            raise QueueError(
+                self.queue, "has numbered as many messages as it can; drain it and `factflow queue forget` it"
+            )
         fresh = {line.id: self._append(store, line, fitting) for line in lines}
         stored = set().union(*fresh.values())
         return Published(

@@ -1,9 +1,9 @@
-"""Deleting what waits in a queue: first out of reach, in one step, then row by row, in short ones."""
+"""Deleting what waits in a queue, or the queue: first out of reach, in one step, then row by row, in short ones."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from factflow_engine.queues.sqlite.lines import require_queue
+from factflow_engine.queues.sqlite.lines import forget_line, require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.statements import insert_rows
 from factflow_engine.queues.sqlite.store import Store
@@ -58,6 +58,43 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
         messages += tail - cursor + held
         settled += kept
     return Purged(messages, settled, quarantined)
+
+
+def clear_unleased(store: Store, queue: str, subscription: str | None) -> Purged:
+    """The same for who will forget the queue: nothing happens while a consumer has messages.
+
+    Raises:
+        QueueError: A consumer has some, or there is no such queue or subscription.
+    """
+    _refuse_if_leased(store, queue, subscription)
+    return clear_cursor(store, queue, subscription)
+
+
+def forget(store: Store, queue: str, subscription: str | None) -> int:
+    """Delete the queue, or the topic's subscriptions, and what they hold; gives how many that were.
+
+    Raises:
+        QueueError: A consumer has messages of it, or there is no such queue or subscription.
+    """
+    _refuse_if_leased(store, queue, subscription)
+    lines = _lines(store, queue, subscription)
+    for line, _, _ in lines:
+        forget_line(store.connection, line)
+    return len(lines)
+
+
+def _refuse_if_leased(store: Store, queue: str, subscription: str | None) -> None:
+    leased = 0
+    for line, _, _ in _lines(store, queue, subscription):
+        [count] = store.connection.execute(
+            "SELECT coalesce(sum(high - low + 1), 0) FROM hold WHERE line = ? AND token > 0 AND due > ?",
+            (line, store.now_ns),
+        ).fetchone()
+        leased += count
+    if leased:
+        raise QueueError(
+            queue, f"has consumers, who have {leased} of its messages; stop them, or wait for their leases"
+        )
 
 
 def purge_quarantine(store: Store, queue: str | None, subscription: str | None) -> int:
