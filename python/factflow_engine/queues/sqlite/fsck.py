@@ -87,16 +87,14 @@ def repair(store: Store) -> list[Problem]:
         mended.append(_missing(part))
     mended += [Problem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
     change_wrong_values(connection, store.now_ns)
-    mended += _homeless(connection)
+    homeless = _homeless(connection)
     recovered = _recover_lines(store)
-    mended += [
-        Problem(queue=queue, text="was made for messages of no queue", mendable=True) for queue in recovered.values()
-    ]
     for examined in list(_examine_all(store)):
         if examined.texts or examined.line.id in recovered:
             mend(store, examined)
         if examined.line.id not in recovered:
             mended += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
+    mended += homeless
     for (seq,) in connection.execute(f"SELECT seq FROM message WHERE seq {_OF_NO_LINE}").fetchall():  # noqa: S608 - constant
         quarantine(store, 0, seq, "belongs to no queue")
     connection.execute(f"DELETE FROM hold WHERE low {_OF_NO_LINE}")  # noqa: S608 - constant
@@ -105,26 +103,30 @@ def repair(store: Store) -> list[Problem]:
     return mended
 
 
-def _recover_lines(store: Store) -> dict[int, str]:
-    """Make a queue for each line that has messages and is not there; gives the names, by the line's number.
+def _recover_lines(store: Store) -> set[int]:
+    """Make a queue for each line that has messages and is not there; gives the numbers.
 
     All its messages count as handed out, so that those whose hold or note is there are what these say, and the others
     are found to be neither, which makes them wait.
     """
-    connection, names = store.connection, {}
-    for line, newest in connection.execute(
+    rows = store.connection.execute(
         f"SELECT seq >> 44 AS l, max(seq) FROM message WHERE seq {_OF_NO_LINE} GROUP BY l HAVING l > 0"  # noqa: S608 - constant
-    ).fetchall():
-        name = f"/queue/recovered-{line}"
-        while connection.execute("SELECT 1 FROM line WHERE queue = ?", (name,)).fetchone():
-            name += "-again"
+    ).fetchall()
+    for line, newest in rows:
         number = newest - (line << LINE_SHIFT)
-        connection.execute(
+        store.connection.execute(
             "INSERT INTO line(id, queue, subscription, tail, cursor, held, token) VALUES (?, ?, '', ?, ?, 0, ?)",
-            (line, name, number, number, store.now_ns),
+            (line, _recovered(store.connection, line), number, number, store.now_ns),
         )
-        names[line] = name
-    return names
+    return {line for line, _ in rows}
+
+
+def _recovered(connection: sqlite3.Connection, line: int) -> str:
+    """What a queue is called that is made for messages of none."""
+    name = f"/queue/recovered-{line}"
+    while connection.execute("SELECT 1 FROM line WHERE queue = ?", (name,)).fetchone():
+        name += "-again"
+    return name
 
 
 def damage(store: Store) -> list[Problem]:
@@ -160,10 +162,11 @@ def _homeless(connection: sqlite3.Connection) -> list[Problem]:
         rows = connection.execute(
             f"SELECT {low} >> 44 AS l, sum({size}) FROM {table} WHERE {low} {_OF_NO_LINE} GROUP BY l"  # noqa: S608 - constants
         )
-        found += [
-            Problem(queue="", text=f"{count} {what} belong to no queue (number {line})", mendable=True)
-            for line, count in rows
-        ]
+        for line, count in rows.fetchall():
+            text = f"{count} {what} belong to no queue (number {line})"
+            if table == "message" and line > 0:
+                text += f"; repair makes {_recovered(connection, line)} for them"
+            found.append(Problem(queue="", text=text, mendable=True))
     found += [
         Problem(queue="", text=f"{count} remembered ids belong to no queue (number {line})", mendable=True)
         for line, count in connection.execute(
