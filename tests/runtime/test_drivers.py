@@ -12,6 +12,19 @@ from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
 
 
+async def tail(context):
+    """Emits a message a second for ever."""
+
+    async def lines():
+        number = 0
+        while True:
+            yield {"parent": context.message, "number": number}
+            number += 1
+            await trio.sleep(1)
+
+    return AdapterResult(emitted=lines())
+
+
 @pytest.mark.parametrize("error", [OSError(), RetryLater(3600), Reject("into a full dead-letter queue")])
 @pytest.mark.parametrize("concurrency", [1, 2, 5])
 async def test_no_more_children_wait_than_the_inbox_may_hold(autojump_clock, error, concurrency):
@@ -55,16 +68,6 @@ routes:
 async def test_children_get_their_turn_though_drivers_hold_every_permit(autojump_clock):
     seen = {parent: [] for parent in range(4)}
 
-    async def tail(context):
-        async def lines():
-            number = 0
-            while True:
-                yield {"parent": context.message, "number": number}
-                number += 1
-                await trio.sleep(1)
-
-        return AdapterResult(emitted=lines())
-
     async def leaf(context):
         seen[context.message["parent"]].append(context.message["number"])
 
@@ -88,16 +91,6 @@ async def test_a_child_is_tried_again_in_its_time_though_drivers_hold_every_perm
     autojump_clock, concurrency, parents, error
 ):
     attempts = []
-
-    async def tail(context):
-        async def lines():
-            number = 0
-            while True:
-                yield {"parent": context.message, "number": number}
-                number += 1
-                await trio.sleep(1)
-
-        return AdapterResult(emitted=lines())
 
     async def leaf(context):
         if context.message["number"] == 0:
