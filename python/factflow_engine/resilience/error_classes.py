@@ -3,12 +3,13 @@
 Apart because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from factflow_engine.errors import leaves
 from factflow_protocols import EngineInstruction, RetryLater
 
 _MAX_SECONDS: Final = 1e9
@@ -64,11 +65,11 @@ class ErrorClasses:
             return Verdict.IGNORED, None
         if isinstance(error, Exception) and not self.record.isdisjoint(_group_names(type(error))):
             return Verdict.FAILURE, max(
-                (asked for leaf in _leaves(error) if (asked := _asked_ns(leaf)) is not None), default=None
+                (asked for leaf in leaves(error) if (asked := _asked_ns(leaf)) is not None), default=None
             )
         verdicts: set[Verdict] = set()
         asked_ns: list[int] = []
-        for leaf in _leaves(error):
+        for leaf in leaves(error):
             verdict, asked = self.judge(leaf)
             verdicts.add(verdict)
             if asked is not None:
@@ -78,7 +79,7 @@ class ErrorClasses:
 
     def gives_up(self, error: BaseException) -> bool:
         """Whether it, or anything in the group that it is, is to be ignored."""
-        every = (error, *_leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
+        every = (error, *leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
         return any(not self.ignore.isdisjoint(_names(type(one))) for one in every)
 
     def _verdict(self, error: BaseException) -> Verdict:
@@ -105,17 +106,6 @@ def _names(error_class: type) -> tuple[str, ...]:
 def _group_names(error_class: type) -> tuple[str, ...]:
     """Not `Exception`, by which somebody means single ones."""
     return tuple(cls.__name__ for cls in error_class.__mro__ if issubclass(cls, BaseExceptionGroup))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions in a group and in the groups within, without recursion: groups may be nested deeply."""
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            yield error
 
 
 def _asked_ns(error: BaseException) -> int | None:

@@ -4,10 +4,9 @@ Apart from settlement, which does it.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Final
 
-from factflow_engine.errors import sole_cause
+from factflow_engine.errors import leaves, sole_cause
 from factflow_protocols import CircuitOpenError, EngineInstruction, Reject, RetryLater
 
 LONGEST_SECONDS: Final = 1e9
@@ -33,10 +32,10 @@ def instruction_of(error: Exception) -> Exception:
     """
     error = sole_cause(error)
     if isinstance(error, ExceptionGroup):
-        leaves = list(_leaves(error))
-        if not all(isinstance(leaf, EngineInstruction) for leaf in leaves):
+        held = [leaf for leaf in leaves(error) if isinstance(leaf, Exception)]
+        if not all(isinstance(leaf, EngineInstruction) for leaf in held):
             return error
-        error = max(leaves, key=_strength)
+        error = max(held, key=_strength)
     if isinstance(error, RetryLater) and wait_of(error) is None:
         return UnreadableInstructionError(error)
     return error
@@ -59,13 +58,3 @@ def _strength(error: Exception) -> tuple[int, float]:
         return 0, 0.0
     seconds = wait_of(error)
     return 1, math.inf if seconds is None and isinstance(error, CircuitOpenError) else seconds or 0.0
-
-
-def _leaves(group: ExceptionGroup) -> Iterator[Exception]:
-    waiting: list[Exception] = [group]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, ExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            yield error
