@@ -147,10 +147,6 @@ class PipelineOrchestrator:
                 self._relay,
                 self._refuse_if_closed,
             )
-            in_cycles = {route_id for members in graph.cycles for route_id in members}
-            for route_id in graph.order:
-                lane = self._processors[route_id].lane
-                self._relay.attach(lane, in_cycle=route_id in in_cycles, take_in=partial(self._take_in, lane))
         self._beginning = Beginning(
             config.init_message,
             roots=self._roots,
@@ -169,6 +165,11 @@ class PipelineOrchestrator:
             redacted=self._redacted,
             config_hash=self._config_hash,
         )
+        if self._relay is not None:
+            in_cycles = {route_id for members in graph.cycles for route_id in members}
+            for route_id in graph.order:
+                lane = self._processors[route_id].lane
+                self._relay.attach(lane, in_cycle=route_id in in_cycles, take_in=partial(self._loop.take_in, lane))
         self._watchdog = Watchdog(
             execution_id,
             [processor.lane for processor in self._processors.values()],
@@ -458,7 +459,7 @@ class PipelineOrchestrator:
                         await self._asked_to_end.wait()
                         self._watchdog.expect_end()
                         await self._complete()
-                    if self._phases.is_spent and self._completion.is_reached:
+                    if self._phases.is_spent and self._cause.error is None and self._completion.is_reached:
                         self._status = ExecutionStatus.COMPLETED  # of no budget at all nothing was needed
                     if self._status is not ExecutionStatus.COMPLETED:
                         if not started:
@@ -556,9 +557,6 @@ class PipelineOrchestrator:
             self._cause.note(text)  # it ended, or was made to stop, before: this happened on the way
         else:
             self._fail(text)
-
-    def _take_in(self, lane: Lane, frame: Frame) -> None:
-        self._loop.take_in(lane, frame)
 
     def _relay_died(self, what: str, error: BaseException) -> None:
         logger.error("%s failed:\n%s", what, self._redacted.trace(error))
