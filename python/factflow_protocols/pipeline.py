@@ -168,12 +168,17 @@ class StageInfo:
         stage: Name of the stage.
         directory: Relative paths in the stage's config are relative to this: the configuration file's folder, or the
             working directory for a configuration given as text.
+        resumed: True if this execution goes on with what an earlier process of its id left, or shares its work with
+            one that lives: what such a process stored for the stage is to be kept. Always False with queues in memory.
+        durable: True if the execution's queues outlive the process.
     """
 
     execution_id: str
     route: str
     stage: str
     directory: Path
+    resumed: bool = False
+    durable: bool = False
 
 
 class PipelineAdapter(ABC):
@@ -231,7 +236,26 @@ class StatefulAdapter(PipelineAdapter):
     Both are called in one task that belongs to the stage alone; `process` and `finish` are called in others, and so may
     use what is entered, start tasks in it, but not leave it. Tasks in there live until `close`, also while the execution
     is cancelled. If one of them dies, the stage's route has died: the execution fails.
+
+    **State that must survive the process.** On a durable queue a message is acknowledged for good, so what the adapter
+    made of it must be as durable by then. An adapter that keeps something across messages does one of two things:
+
+    - It overrides `snapshot` and `restore`: the engine stores the state together with the acknowledgements that it
+      covers, in one transaction. After a crash the next process of the execution goes on with exactly that state.
+    - It sets `durable_batches = True` and overrides `flush`: the engine awaits `flush()` before it acknowledges. A crash
+      in between brings the messages again, with the same ids: make effects idempotent by `context.message_id`.
+
+    Nothing of either is called with queues in memory, which end with the process.
+
+    Attributes:
+        durable_batches: True if `flush` makes the effects of all messages handled so far durable.
+        keeps_state: True if the adapter keeps something across messages that a crash must not lose; None, the default,
+            lets the engine judge: an adapter that overrides `finish` does. On a durable queue one that keeps state and
+            does neither of the above is refused (E306), unless losses are allowed.
     """
+
+    durable_batches: ClassVar[bool] = False
+    keeps_state: ClassVar[bool | None] = None
 
     async def open(self, stage: StageInfo) -> None:
         """Acquire what the stage needs. Called once, before any route of the execution gets a message.
@@ -252,6 +276,34 @@ class StatefulAdapter(PipelineAdapter):
         Raising fails the execution. Cancellation: may be raised at any await; the execution then does not complete.
         """
         return None
+
+    def snapshot(self) -> Any:
+        """Return the state as a message value (None, numbers, texts, bytes, lists, maps with text keys).
+
+        Called between messages, without an await, so it must be quick. It must cover each `process` that has returned
+        and nothing of one that has not: change the state after the last await of `process`.
+
+        Raising fails the execution.
+        """
+        raise NotImplementedError
+
+    def restore(self, state: Any) -> None:
+        """Merge a state that `snapshot` returned, of this instance's past or of another process, into this one's.
+
+        Called after `open`, once for each state that earlier processes of the execution left; also before `finish`,
+        for the states of processes that have ended meanwhile, so that the last one speaks for all.
+
+        Raising fails the start, or the execution.
+        """
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        """Make the effects of every message that `process` has returned for durable; see `durable_batches`.
+
+        Awaited before a batch of messages is acknowledged on a durable queue, while `process` goes on for others.
+
+        Raising fails the execution; nothing of the batch is acknowledged. Cancellation: likewise nothing.
+        """
 
     async def close(self) -> None:
         """Release what `open` acquired. Always called once after a successful `open`, also on cancellation.
