@@ -2,12 +2,9 @@ import os
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.adapters.builtin._globs import GlobSet
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Reject
 
@@ -147,37 +144,3 @@ async def test_walking_is_lazy(tree):
 def test_globs_that_mean_nothing_are_found_when_the_configuration_is(pattern):
     with pytest.raises(ValidationError):
         REGISTRY.validate_config("walk_directory", {"root": ".", "include": [pattern]})
-
-
-@given(st.text(st.sampled_from("ab*?[]!/-.\\^"), min_size=1, max_size=8), st.text("ab/", min_size=1, max_size=6))
-def test_a_pattern_is_refused_or_matches_without_error(pattern, path):
-    try:
-        globs = GlobSet([pattern])
-    except ValueError:
-        assert "[" in pattern
-    else:
-        assert globs.matches(path) in {True, False}
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "expected"),
-    [
-        ("**", "a/b", True),
-        ("a/**", "a", False),
-        ("a/**", "a/b/c", True),
-        ("**/b", "b", True),
-        ("**/b", "a/x/b", True),
-        ("a/**/b", "a/b", True),
-        ("a*", "b/ab", True),
-        ("a/*", "a/b/c", False),
-        ("a?c", "abc", True),
-        ("a[!b]c", "abc", False),
-        ("a[!b]c", "a/c", False),
-        ("[]]", "]", True),
-        ("[[]", "[", True),
-        ("a.c", "abc", False),
-        ("A", "a", False),
-    ],
-)
-def test_what_patterns_mean(pattern, path, expected):
-    assert GlobSet([pattern]).matches(path) is expected
