@@ -1,5 +1,6 @@
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,32 @@ async def test_bytes_that_are_no_text_are_named_with_file_and_line(tmp_path):
     replaced = await read("read_lines", tmp_path, {"path": "in.txt", "encoding_errors": "replace"})
     assert replaced[0]["text"] == "caf\ufffd"
     assert (await read("read_lines", tmp_path, {"path": "in.txt", "encoding": "latin-1"}))[0]["text"] == "café"
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "utf-7", "unicode_escape", "hex", "bz2"])
+def test_an_encoding_whose_decoding_is_no_plain_table_is_refused(encoding):
+    with pytest.raises(ValidationError, match=f"unknown text encoding '{encoding}'"):
+        REGISTRY.validate_config("read_lines", {"path": "x", "encoding": encoding})
+
+
+async def test_a_path_that_would_take_long_to_follow_is_rejected(root):
+    with pytest.raises(Reject, match="at most 4096 characters"):
+        await read("read_lines", root, {}, {"path": "a/" * 1_000_000})
+
+
+async def test_a_key_that_comes_twice_is_found_in_little_time(tmp_path):
+    keys = ",".join(f'"k{number}":0' for number in range(200_000))
+    (tmp_path / "in.jsonl").write_text(f'{{{keys},"k199999":0}}\n')
+    before = time.thread_time()
+    with pytest.raises(Reject, match="the key 'k199999' comes twice"):
+        await read("read_jsonl", tmp_path, {"path": "in.jsonl", "max_line_length": 10_000_000})
+    assert time.thread_time() - before < 20  # the square of the keys would be minutes
+
+
+async def test_utf_16_without_its_mark_is_no_text(tmp_path):
+    (tmp_path / "in.txt").write_bytes("a\n".encode("utf-16-le"))
+    with pytest.raises(Reject, match=r"not utf-16 text \(UTF-16 stream does not start with BOM\)"):
+        await read("read_lines", tmp_path, {"path": "in.txt", "encoding": "utf-16"})
 
 
 def test_an_unknown_encoding_is_found_when_the_configuration_is():

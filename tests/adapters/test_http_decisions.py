@@ -154,3 +154,12 @@ def test_a_damaged_body_is_rejected(wire):
 def test_an_encoding_that_was_not_asked_for_is_rejected():
     with pytest.raises(Reject, match="only gzip was asked for"):
         BoundedBody("GET x", "br", 10)
+
+
+def test_a_number_of_seconds_is_read_whole():
+    assert retry_after_seconds({"retry-after": "0000000000120"}) == 120
+
+
+def test_a_field_too_long_for_a_url_is_rejected():
+    with pytest.raises(Reject, match="too long for a url"):
+        UrlTemplate("https://a.example/{id}").fill({"id": "x" * 65_537})

@@ -1,6 +1,8 @@
 import gzip
 import importlib.util
 import json
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin._http import HttpStatusError
+from factflow_engine.adapters.builtin.http_request import HttpRequest
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Reject, RetryLater
 
@@ -142,10 +145,38 @@ async def test_a_body_of_another_kind_is_rejected(server, tmp_path):
         await send(tmp_path, url=server.url(), parse="json")
 
 
-async def test_a_charset_that_nobody_knows_is_rejected(server, tmp_path):
-    server.answer = lambda _: (200, {"content-type": "text/plain; charset=klingon"}, b"hello")
-    with pytest.raises(Reject, match="cannot be read as text"):
+@pytest.mark.parametrize("charset", ["klingon", "punycode", "idna", "utf-7", "unicode_escape", "hex", "a" * 1000])
+async def test_a_charset_that_is_not_decoded_is_rejected(server, tmp_path, charset):
+    server.answer = lambda _: (
+        200,
+        {"content-type": f"text/plain; charset={charset}"},
+        b"a" * 1000 + b"-" + b"b" * 1000,
+    )
+    with pytest.raises(Reject, match=r"cannot be read as text: unknown charset .*parse: bytes"):
         await send(tmp_path, url=server.url())
+    assert len((await send(tmp_path, url=server.url(), parse="bytes"))["response"]["body"]) == 2001
+
+
+@pytest.mark.parametrize(("length", "off_the_loop"), [(65_536, False), (65_537, True)])
+async def test_a_long_body_is_read_off_the_loop(server, tmp_path, monkeypatch, length, off_the_loop):
+    loop, places = threading.get_ident(), []
+    parsed = HttpRequest._parsed
+
+    def noted(*args):
+        places.append(threading.get_ident() != loop)
+        return parsed(*args)
+
+    monkeypatch.setattr(HttpRequest, "_parsed", noted)
+    server.answer = lambda _: (200, {"content-type": "text/plain"}, b"x" * length)
+    assert (await send(tmp_path, url=server.url()))["response"]["body"] == "x" * length
+    assert places == [off_the_loop]
+
+
+async def test_a_content_type_of_many_parameters_costs_little(server, tmp_path):
+    server.answer = lambda _: (200, {"content-type": 'text/plain;"' + ";" * 80_000}, b"hello")
+    before = time.thread_time()
+    assert (await send(tmp_path, url=server.url()))["response"]["body"] == "hello"
+    assert time.thread_time() - before < 2
 
 
 @pytest.mark.parametrize(

@@ -9,29 +9,21 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from factflow_engine.adapters.builtin._charsets import Encoding
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
 from factflow_protocols import Reject, StageInfo, StatefulAdapter
+
+LONGEST_PATH: Final = 4096
 
 # A named pipe must not block the open, and the last component was resolved, so it can be no link.
 _OPEN_FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 )
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        "".encode(name)
-    except LookupError:
-        raise ValueError(f"unknown text encoding {name!r}; write a name that Python knows, such as utf-8") from None
-    return name
-
-
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
 class FileSource(BuiltinConfig):
@@ -92,9 +84,10 @@ class FileReader(StatefulAdapter):
         limit = self._source.max_line_length
         try:
             line = file.readline(limit + 1)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise Reject(
-                f"{path}:{number}: not {self._source.encoding} text ({error.reason}); "
+                f"{path}:{number}: not {self._source.encoding} text ({reason}); "
                 "set encoding, or encoding_errors: replace"
             ) from error
         if not line:
@@ -118,6 +111,8 @@ def confined(root: Path, given: Any, name: str) -> Path:
     """
     if not isinstance(given, str) or not given or "\0" in given:
         raise Reject(f"field {name!r} must hold a file path, got {given!r:.200}")
+    if len(given) > LONGEST_PATH:  # following one costs the square of its length
+        raise Reject(f"field {name!r} must hold a file path of at most {LONGEST_PATH} characters, it has {len(given)}")
     inside = root.resolve()
     try:
         path = (inside / given).resolve()

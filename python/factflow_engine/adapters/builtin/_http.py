@@ -15,11 +15,14 @@ from factflow_protocols import Reject, RetryLater
 
 SCHEMES: Final = ("http", "https")
 ANY_HOST: Final = "*"
+LONGEST_PLACEHOLDER: Final = 65_536
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 # Statuses of the 4xx family that may pass if the same request is sent again.
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _BACK_OFF: Final = frozenset({429, 503})
+# No date and no sensible number is longer.
+_LONGEST_RETRY_AFTER: Final = 100
 
 
 class HttpStatusError(Exception):
@@ -114,8 +117,10 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     A date is taken relative to the response's own Date, so that no clock of ours is in play.
     """
     value = headers.get("retry-after", "").strip()
+    if len(value) > _LONGEST_RETRY_AFTER:
+        return None
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return float(value)
     try:
         until = parsedate_to_datetime(value)
         since = parsedate_to_datetime(headers.get("date", ""))
@@ -179,6 +184,10 @@ def _text(part: FieldPath | str, message: Any) -> str:
 
 
 def _segment(text: str, field: str) -> str:
+    if len(text) > LONGEST_PLACEHOLDER:
+        raise Reject(
+            f"field {field!r} is too long for a url: {len(text)} characters, {LONGEST_PLACEHOLDER} may stand there"
+        )
     if text in {".", ".."}:  # a client would resolve these away, and the path with them
         raise Reject(f"field {field!r} holds {text!r}, which would change the url's path")
     return quote(text, safe="")

@@ -13,14 +13,17 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 import trio
 from pydantic import Field, SecretStr, model_validator
 
+from factflow_engine.adapters.builtin._charsets import charset_parameter, find_charset
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
 from factflow_engine.adapters.builtin._http import BoundedBody, UrlTemplate, check_origin, judge
 from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 EXTRA: Final = "http"
 MAX_REDIRECTS: Final = 10
+DECODED_ON_THE_LOOP_BYTES: Final = 65_536
 INSTALL: Final = f"pip install factflow-engine[{EXTRA}]"
 
 
@@ -88,6 +91,7 @@ class HttpRequest(StatefulAdapter):
         self._hosts = None if config.allowed_hosts is None else tuple(host.lower() for host in config.allowed_hosts)
         self._body_field = FieldPath(config.body_field) if config.body_field is not None else None
         self._response_to = FieldPath(config.response_to)
+        self._threads = TrioThreads(limit=2)  # for reading long bodies, which is work for a processor
         self._httpx: Any = None
         self._client: Any = None
 
@@ -182,18 +186,33 @@ class HttpRequest(StatefulAdapter):
                 "status": status,
                 "url": str(response.url),
                 "headers": dict(response.headers.items()),
-                "body": self._parsed(where, body.finish(), response.charset_encoding or "utf-8"),
+                "body": await self._read_as(where, body.finish(), response.headers.get("content-type", "")),
             }
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await response.aclose()
 
-    def _parsed(self, where: str, body: bytes, charset: str) -> Any:
+    async def _read_as(self, where: str, body: bytes, content_type: str) -> Any:
         if self._config.parse == "bytes":
             return body
+        charset = "utf-8"
+        if self._config.parse == "text":
+            named = charset_parameter(content_type)
+            known = find_charset(named) if named is not None else charset
+            if known is None:
+                raise Reject(
+                    f"{where} answered with a body that cannot be read as text: unknown charset {named!r:.60}; "
+                    "set parse: bytes to take it as it is"
+                )
+            charset = known
+        if len(body) <= DECODED_ON_THE_LOOP_BYTES:
+            return self._parsed(where, body, charset)
+        return await self._threads.run(lambda: self._parsed(where, body, charset))
+
+    def _parsed(self, where: str, body: bytes, charset: str) -> Any:
         try:
             return json.loads(body) if self._config.parse == "json" else body.decode(charset, "replace")
-        except (ValueError, RecursionError, LookupError) as error:
+        except (ValueError, RecursionError) as error:
             raise Reject(
                 f"{where} answered with a body that cannot be read as {self._config.parse}: {error}"
             ) from error
