@@ -121,6 +121,8 @@ async def test_a_plain_function_that_returns_a_coroutine_is_told_so():
         ("__import__('os').system('x')", "write package.module:function"),
         ("no_such_package_anywhere:f", "there is no module 'no_such_package_anywhere'"),
         ("no_such_package_anywhere.sub.f", "there is no module 'no_such_package_anywhere'"),
+        (".".join(["userlib"] * 120), "'userlib' has no 'userlib"),
+        (".".join(["nowhere_at_all"] * 66), "there is no module 'nowhere_at_all'"),
         ("userlib.gone:f", "there is no module 'userlib.gone'"),
         ("userlib.steps:gone", "'userlib.steps' has no 'gone'"),
         ("userlib.steps.gone", "'userlib.steps' has no 'gone'"),

@@ -31,11 +31,15 @@ def resolve_function(name: str) -> Callable[..., Any]:
         if module is None:
             raise ValueError(f"there is no module {module_name!r}; {_where_to_look()}")
         return _callable(name, module, attributes.split("."))
-    for length in range(len(parts) - 1, 0, -1):
-        module = _import(".".join(parts[:length]))
-        if module is not None:
-            return _callable(name, module, parts[length:])
-    raise ValueError(f"there is no module {parts[0]!r}; {_where_to_look()}")
+    # From the left, so that a long name imports each of its packages once; the longest module holds the function.
+    module = _import(parts[0])
+    if module is None:
+        raise ValueError(f"there is no module {parts[0]!r}; {_where_to_look()}")
+    length = 1
+    while length < len(parts) - 1 and (inner := _import(".".join(parts[: length + 1]))) is not None:
+        module = inner
+        length += 1
+    return _callable(name, module, parts[length:])
 
 
 def is_async(function: Callable[..., Any]) -> bool:

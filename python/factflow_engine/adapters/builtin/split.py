@@ -25,9 +25,11 @@ class SplitConfig(BuiltinConfig):
     @model_validator(mode="after")
     def _distinct_targets(self) -> Self:
         targets = [name for name in (self.element_to, self.index_to, *self.keep) if name is not None]
+        seen: set[str] = set()
         for name in targets:
-            if targets.count(name) > 1:
+            if name in seen:
                 raise ValueError(f"the child's field {name!r} is given two values; rename element_to or index_to")
+            seen.add(name)
         return self
 
 
