@@ -47,26 +47,9 @@ def test_usual_names_are_known(name, codec):
 @pytest.mark.parametrize(
     "name",
     [
-        "punycode",
-        "idna",
-        "utf-7",
-        "utf_7",
-        "unicode_escape",
-        "raw-unicode-escape",
-        "hex",
-        "bz2",
-        "zlib",
-        "rot13",
-        "uu",
-        "undefined",
-        "mbcs",
-        "oem",
-        "klingon",
-        "aliases",
-        "../utf_8",
-        "ütf-8",
-    ]
-    + ["", "a" * 41],
+        *("punycode", "idna", "utf-7", "utf_7", "unicode_escape", "raw-unicode-escape", "hex", "bz2", "zlib", "rot13"),
+        *("uu", "undefined", "mbcs", "oem", "klingon", "aliases", "../utf_8", "ütf-8", "", "a" * 41),
+    ],
 )
 def test_what_is_no_plain_charset_is_not_known(name):
     assert find_charset(name) is None
