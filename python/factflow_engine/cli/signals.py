@@ -14,6 +14,8 @@ from typing import Final
 
 import trio
 
+from factflow_engine.cli.forking import own_signals_in_children
+
 _WATCHED: Final = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE: Final = 2
 """Signals that are politely handed over; the next one ends the process whatever it is doing."""
@@ -27,7 +29,10 @@ def interruptions() -> Iterator[AsyncGenerator[int]]:
 
     The first two are delivered. A third ends the process as the signal does by default, without clean-up: an adapter
     that blocks the event loop also blocks whoever reads the iterator, and the operator must not need `kill -9`.
+
+    A child that is forked meanwhile has Python's default handlers: it ends when it is told to.
     """
+    ignored = frozenset(number for number in _WATCHED if signal.getsignal(number) is signal.SIG_IGN)
     with trio.open_signal_receiver(*_WATCHED) as received:
         deliver = {number: signal.getsignal(number) for number in _WATCHED}
         arrived: Counter[int] = Counter()
@@ -46,7 +51,8 @@ def interruptions() -> Iterator[AsyncGenerator[int]]:
         for number in _WATCHED:
             signal.signal(number, hand_over)
         # Leaving the receiver puts the handlers of before it back, these included.
-        yield _each(received, arrived)
+        with own_signals_in_children(_WATCHED, ignored=ignored):
+            yield _each(received, arrived)
 
 
 async def _each(received: AsyncIterator[int], arrived: Counter[int]) -> AsyncGenerator[int]:

@@ -24,6 +24,8 @@ from factflow_engine.queues.sqlite import (
 from factflow_engine.queues.sqlite.holds import Hold, Return, join, settle, without
 from factflow_engine.queues.sqlite.schema import open_file
 from factflow_engine.queues.sqlite.statements import runs_of
+from factflow_engine.queues.sqlite.store import Call, Look, Store
+from factflow_engine.seams import SystemClock
 from factflow_protocols import MessageStatus, QueueError
 from support.sqlite_queues import message, settings, simulated, values
 
@@ -385,3 +387,25 @@ def test_settling_touches_only_what_the_token_covers(fates, held):
     }
     assert back == sum(fates.get(number) == "nack" for number in held)
     assert after == join(after)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_is_refused_and_leaves_the_parents_connection_alone(tmp_path):
+    store = Store(settings(tmp_path / "q.db"), clock=SystemClock())
+    count = Look(lambda store: store.connection.execute("SELECT count(*) FROM pragma_table_list").fetchone()[0])
+    (before,) = store.run([count])
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            outcomes = [*store.run([count]), *store.run([Call(lambda store: store.connection)])]
+            store.close()
+            said = [isinstance(it.error, QueueFileError) and "forked child" in str(it.error) for it in outcomes]
+            status = 0 if all(said) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    (after,) = store.run([count])
+    assert before.error is None
+    assert (after.result, after.error) == (before.result, None)
+    store.close()

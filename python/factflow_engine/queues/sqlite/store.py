@@ -4,6 +4,7 @@ Blocking and synchronous: the writer calls it in a thread, one call at a time. A
 that come together are granted together, in one transaction.
 """
 
+import os
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,7 @@ class Store:
         self._closed = False
         self._path = settings.path  # absolute once it was opened
         self._opened: tuple[int, int] | None = None  # what file that was
+        self._process = 0  # that opened it; a forked child may not even close it
         self._housekeeping = Housekeeping(settings)
 
     @property
@@ -102,7 +104,7 @@ class Store:
             except QueueFileError:
                 connection.close()
                 raise
-            self._connection = connection
+            self._connection, self._process = connection, os.getpid()
         return self._connection
 
     def run(self, requests: Sequence[Request[Any]]) -> list[Outcome]:
@@ -134,11 +136,23 @@ class Store:
 
     def _give_up(self) -> None:
         """Close the file; it opens again if it is used again."""
+        if self._is_inherited:
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
+    @property
+    def _is_inherited(self) -> bool:
+        return self._connection is not None and self._process != os.getpid()
+
     def _together(self, requests: Sequence[Request[Any]]) -> list[Any]:
+        if self._is_inherited:
+            raise QueueFileError(
+                self.settings.path,
+                f"was opened by process {self._process}, of which this process is a forked child; SQLite does not allow "
+                "that: open the queue again here, or start the child with multiprocessing's `spawn`",
+            )
         if any(request.uses_file for request in requests):
             self._require_same_file()
         if all(request.reads_only for request in requests):
