@@ -87,6 +87,7 @@ class MemoryChannel(Line):
             self.tell()
             if not self.listeners:
                 self._tell_watchers()
+                self.wake_publishers()
 
     def give_back(self, frame: Frame) -> None:
         """Make a taken frame the next to be taken."""

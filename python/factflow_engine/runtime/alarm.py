@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -30,7 +32,6 @@ class Alarm:
         lanes: Whose messages wait, and whose stages have the breakers.
         settlement: Releases messages.
         on_death: Told what a lane's release raised; as in a worker, that fails the route and not the manager.
-        on_rung: Told each time after what was due was done; messages may have ended.
     """
 
     def __init__(
@@ -39,15 +40,15 @@ class Alarm:
         settlement: Settlement,
         *,
         on_death: Callable[[Lane, BaseException], None],
-        on_rung: Callable[[], None],
     ) -> None:
-        self._lanes = lanes
         self._settlement = settlement
         self._on_death = on_death
-        self._on_rung = on_rung
         self._nursery: trio.Nursery | None = None
         self._runs = False
         self._due = math.inf  # in trio's time
+        self._lane_dues: dict[Lane, float] = {}  # when each lane is to be looked at next, of those that are
+        self._looks: list[tuple[float, int, Lane]] = []  # a heap of these, and of some that came to be due earlier
+        self._serial = count()
         self._moved = trio.lowlevel.ParkingLot()
         self._timed: list[Guard] = []  # those whose breakers change with time
         for lane in lanes:
@@ -61,9 +62,18 @@ class Alarm:
     def start(self, nursery: trio.Nursery) -> None:
         """Ring in this nursery from now on."""
         self._nursery = nursery
+        for due in list(self._lane_dues.values()):
+            self._ring_at(due)
 
-    def set(self, due: float) -> None:
-        """Ring at this instant of trio's time at the latest."""
+    def set(self, lane: Lane, due: float) -> None:
+        """Look at what waits on this lane at this instant of trio's time at the latest."""
+        if due >= self._lane_dues.get(lane, math.inf):
+            return
+        self._lane_dues[lane] = due
+        heappush(self._looks, (due, next(self._serial), lane))
+        self._ring_at(due)
+
+    def _ring_at(self, due: float) -> None:
         if due >= self._due or self._nursery is None:
             return
         self._due = due
@@ -82,22 +92,27 @@ class Alarm:
                 self._ring(trio.current_time())
 
     def _ring(self, now: float) -> None:
-        for lane in self._lanes:
+        while self._looks and self._looks[0][0] <= now:
+            due, _, lane = heappop(self._looks)
+            if self._lane_dues.get(lane) != due:
+                continue  # it was looked at earlier
+            del self._lane_dues[lane]
             try:
                 self._settlement.release(lane, now)
             except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
                 self._on_death(lane, error)
+            if lane.waiting.due < math.inf:
+                self.set(lane, lane.waiting.due)
         for guard in self._timed:
             guard.advance()
-        waits = [lane.waiting[0].due for lane in self._lanes if lane.waiting]
+        waits = [self._looks[0][0]] if self._looks else []
         self._due = min([*waits, *(now + guard.due_seconds() for guard in self._timed)], default=math.inf)
-        self._on_rung()
 
     def _listener(self, lane: Lane, guard: Guard) -> Callable[[CircuitEvent], None]:
         def heard(event: CircuitEvent) -> None:
             if event.kind == "reset" or event.to_state in PERMITTING:
                 self._settlement.release_circuit(lane, event.name)
             elif event.to_state is not None and guard.is_timed:
-                self.set(trio.current_time() + guard.due_seconds())
+                self._ring_at(trio.current_time() + guard.due_seconds())
 
         return heard

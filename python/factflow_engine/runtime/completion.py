@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from factflow_engine.errors import describe
 from factflow_engine.runtime.containment import FaultError
 from factflow_engine.runtime.entrance import Entrance, Roots
-from factflow_engine.runtime.lane import DETACHED, Child
+from factflow_engine.runtime.family import DETACHED, Child
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.relay import Relay

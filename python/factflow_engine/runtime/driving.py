@@ -22,7 +22,8 @@ from factflow_engine.frames import pack
 from factflow_engine.native import Crew, MessageContext, Worker
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.lane import Child, Family, Lane
+from factflow_engine.runtime.family import Child, Family
+from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.settlement import Settlement
 from factflow_protocols import AdapterResult
 

@@ -7,7 +7,7 @@ about running ("has work", "has a permit", "has room") stands in one place.
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -16,8 +16,10 @@ from factflow_engine.frames import Frame
 from factflow_engine.native import Books, Carrier, Journal, Worker
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import RetryPolicy
-from factflow_engine.runtime.report import Holder, Outcome, RouteStatistics
+from factflow_engine.runtime.family import Child
+from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
+from factflow_engine.runtime.waiting import WaitingRoom
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
 
@@ -29,109 +31,6 @@ LOOKED_AT: Final = 32
 
 TURN: Final = 64
 """How many messages a lane may have taken before it is the next lane's turn."""
-
-
-class Family:
-    """A message whose stage emitted children: it ends when the source is exhausted and all children have ended.
-
-    Attributes:
-        frame: The parent.
-        child: The parent's own place, if it is a child itself or was tried before; None if it came from the queue.
-        open: Children that have not ended.
-        exhausted: Nothing more will be pulled.
-        error: What the source raised, and the stage it belongs to.
-        interrupted: The parent or a child was cancelled: the parent goes back, whatever else happened.
-    """
-
-    __slots__ = ("child", "error", "exhausted", "frame", "interrupted", "open")
-
-    def __init__(self, frame: Frame, child: "Child | None") -> None:
-        self.frame = frame
-        self.child = child
-        self.open = 0
-        self.exhausted = False
-        self.error: tuple[Exception, Stage] | None = None
-        self.interrupted = False
-
-
-class Child:
-    """A message that does not begin with its being taken from the inbox: a stage emitted it, or it is tried again.
-
-    Attributes:
-        frame: Its frame.
-        index: The stage to begin at; of `result` if that is given.
-        family: Whose child it is; None for one that came from the inbox at first.
-        result: What the stage at `index` already returned for it (what a stateful stage said at the end).
-        since_ns: Since when it may begin, if it waits for a worker.
-    """
-
-    __slots__ = ("family", "frame", "index", "result", "since_ns")
-
-    def __init__(
-        self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None, *, since_ns: int = 0
-    ) -> None:
-        self.frame = frame
-        self.index = index
-        self.family = family
-        self.result = result
-        self.since_ns = since_ns
-
-
-DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
-"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
-
-
-class GiveUp(Protocol):
-    """Ends a message for good, if it can; `exceeds`: whether its dead-letter queue may hold more than it is to hold."""
-
-    def __call__(self, *, exceeds: bool) -> bool: ...  # noqa: D102
-
-
-class Waiting:
-    """A message that waits, holding no permit, to be tried again or to be dead-lettered.
-
-    Attributes:
-        due: When, in trio's time.
-        serial: Tells those of the same time apart: first come, first served.
-        child: The message, as it will begin.
-        stage: The stage that it is at, for those who ask; empty between stages.
-        since_ns: Since when it waits.
-        give_up: What to do instead of trying it again: true when it is done, else it waits on.
-        by: What it waits for.
-        circuit: Name of the breaker that refused it, if that is what it waits for.
-        stops: Whether that breaker refuses every message of the route.
-        asks: Whether it asks again and again, for nobody can say when there will be what it waits for.
-    """
-
-    __slots__ = ("asks", "by", "child", "circuit", "due", "give_up", "serial", "since_ns", "stage", "stops")
-
-    def __init__(
-        self,
-        *,
-        due: float,
-        serial: int,
-        child: Child,
-        stage: str,
-        since_ns: int,
-        give_up: GiveUp | None = None,
-        by: Holder = Holder.RETRY,
-        circuit: str | None = None,
-        stops: bool = False,
-        asks: bool = False,
-    ) -> None:
-        self.due = due
-        self.serial = serial
-        self.child = child
-        self.stage = stage
-        self.since_ns = since_ns
-        self.give_up = give_up
-        self.by = by
-        self.circuit = circuit
-        self.stops = stops
-        self.asks = asks
-
-    def __lt__(self, other: "Waiting") -> bool:
-        return (self.due, self.serial) < (other.due, other.serial)
 
 
 class Outlet:
@@ -167,9 +66,9 @@ class Lane:
         queue: Its inbound queue: by the configuration's name, or by its provider's if that outlives the execution.
         inbox: Where its messages wait.
         children: Messages that are begun and wait for a worker; they go before the inbox.
-        waiting: Messages that wait for a time, a heap; at most about as many as the inbox may hold.
-        stopping: How many of them wait for a breaker that refuses every message of the route. While there are any,
-            nothing is taken from the inbox (`carrier.circuit_open`); what has begun goes on.
+        waiting: Messages that wait for a time, a breaker or a dead-letter queue; at most about as many as the inbox may
+            hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbox
+            (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
         deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
         max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
@@ -214,7 +113,6 @@ class Lane:
         "queue",
         "retry",
         "stages",
-        "stopping",
         "table",
         "unrouted",
         "waiting",
@@ -254,8 +152,7 @@ class Lane:
         self.deadline_seconds = deadline_seconds
         self.dead_letters = dead_letters
         self.max_deliveries = max_deliveries
-        self.waiting: list[Waiting] = []
-        self.stopping = 0
+        self.waiting = WaitingRoom()
         self.pauses: set[str] = set()
         self.listed = False
         self.driving: set[Worker] = set()
@@ -335,9 +232,8 @@ class Lane:
     @property
     def waits_for_circuits(self) -> bool:
         """Whether the route takes nothing more because of circuit breakers."""
-        return self.stopping > 0 or (
-            len(self.waiting) >= self.inbox.capacity and all(one.by is Holder.CIRCUIT_OPEN for one in self.waiting)
-        )
+        waiting = self.waiting
+        return waiting.stopping > 0 or len(waiting) == waiting.circuits >= self.inbox.capacity
 
     def takable(self) -> int:
         """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
@@ -445,11 +341,11 @@ class Cycle:
         return any(lane.could_take for lane in self.lanes)
 
     def _waits_inside(self, lane: Lane) -> bool:
-        if lane.pauses or lane.stopping or lane.carrier.busy - lane.carrier.pulling > len(lane.drivers):
+        if lane.pauses or lane.waiting.stopping or lane.carrier.busy - lane.carrier.pulling > len(lane.drivers):
             return False
         outlets = lane.outlets
         if lane.waiting:
-            if lane.dead_letters is None or not all(one.by is Holder.DEAD_LETTER_QUEUE for one in lane.waiting):
+            if lane.dead_letters is None or len(lane.waiting) > len(lane.waiting.letters):
                 return False  # what waits for a time moves by itself
             outlets = (lane.dead_letters, *outlets)
         elif not lane.drivers and not lane.could_take:

@@ -51,7 +51,9 @@ from factflow_engine.runtime.alarm import Alarm
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.driving import Driver
-from factflow_engine.runtime.lane import Child, Cycle, Lane
+from factflow_engine.runtime.family import Child
+from factflow_engine.runtime.lane import Cycle, Lane
+from factflow_engine.runtime.letters import Letters
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import DeliveriesExhaustedError, OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
@@ -84,6 +86,7 @@ class Loop:
             seams=seams,
             on_failure=on_failure,
             on_wait=self._set_alarm,
+            on_letter=self._serve_letters,
             redacted=redacted,
             config_hash=config_hash,
         )
@@ -109,7 +112,8 @@ class Loop:
         self._idle = trio.lowlevel.ParkingLot()
         self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
-        self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death, on_rung=self._rung)
+        self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death)
+        self._letters = Letters(self._lanes, self.settlement, on_death=on_death, on_posted=self._posted)
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
@@ -120,6 +124,7 @@ class Loop:
         """Begin to take messages; workers are started in this nursery as they are needed."""
         self._nursery = nursery
         self._alarm.start(nursery)
+        self._letters.start(nursery)
         for lane in self._lanes:
             lane.notify()
 
@@ -267,11 +272,16 @@ class Loop:
         while lane.drivers:
             trio.lowlevel.reschedule(lane.drivers.popleft())
 
-    def _set_alarm(self, due: float) -> None:
-        self._alarm.set(due)
+    def _set_alarm(self, lane: Lane, due: float) -> None:
+        self._alarm.set(lane, due)
 
-    def _rung(self) -> None:
+    def _serve_letters(self, lane: Lane) -> None:
+        self._letters.serve(lane)
+
+    def _posted(self, lane: Lane) -> None:
         self._idle.unpark_all()  # what was given up has ended without a worker
+        if lane.cycle is not None:
+            self._relieve(lane.cycle)
 
     # -- workers ---------------------------------------------------------------------------------------------------
 
@@ -360,10 +370,13 @@ class Loop:
 
     def _relieve(self, cycle: Cycle) -> None:
         """If the cycle is stuck, let those who wait in it look again; `takable` then says yes to one of them."""
-        if cycle.is_stuck():
+        while cycle.is_stuck():
             for member in cycle.lanes:
                 if member.has_work or member.drivers:
                     member.notify()
+            letters = [member for member in cycle.lanes if member.waiting.letters]
+            if not letters or cycle.has_taker() or not self._letters.post_beyond(letters[0]):
+                return
 
     async def _park(self, worker: Worker) -> None:
         """Wait, holding nothing, until there is work."""

@@ -3,9 +3,9 @@
 Apart from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Final
 
@@ -14,18 +14,20 @@ import trio
 from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker, label_of
+from factflow_engine.runtime.family import DETACHED, Child, Family
 from factflow_engine.runtime.guards import DeadlineExceededError
 from factflow_engine.runtime.instructions import UnreadableInstructionError, instruction_of, wait_of
-from factflow_engine.runtime.lane import DETACHED, Child, Family, GiveUp, Lane, Waiting
+from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stage import Stage
+from factflow_engine.runtime.waiting import GiveUp, Waiting
 from factflow_engine.seams import Seams
 from factflow_protocols import CircuitOpenError, QueueFullError, Reject, RetryLater
 
 OnFailure = Callable[[Lane, Stage | None, Frame, bytes | None, Exception], None]
 
 ASK_AGAIN_SECONDS: Final = 1.0
-"""How long a message waits for what cannot say how long: room in a dead-letter queue, a breaker that was forced open."""
+"""How long a message waits for a breaker that does not say how long: an adapter's own, of which nobody else is told."""
 
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
@@ -64,7 +66,8 @@ class Settlement:
         *,
         seams: Seams,
         on_failure: OnFailure,
-        on_wait: Callable[[float], None],
+        on_wait: Callable[[Lane, float], None],
+        on_letter: Callable[[Lane], None],
         redacted: Callable[[str], str],
         config_hash: str,
     ) -> None:
@@ -73,6 +76,7 @@ class Settlement:
         self._now = seams.clock.monotonic_ns
         self._on_failure = on_failure
         self._on_wait = on_wait
+        self._on_letter = on_letter
         self._redacted = redacted
         self._config_hash = config_hash
         self._serial = count()
@@ -150,8 +154,9 @@ class Settlement:
             self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
             return
         give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
-        if not give_up(exceeds=False):
-            self._wait(lane, again, stage, ASK_AGAIN_SECONDS, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
+        if not give_up(exceeds=False, is_behind=bool(lane.waiting.letters)):
+            self._wait(lane, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
+            self._on_letter(lane)
 
     def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
         """Whether an attempt may begin after so many seconds."""
@@ -173,8 +178,20 @@ class Settlement:
         error: Exception,
         *,
         exceeds: bool,
+        is_behind: bool = False,
     ) -> bool:
-        """End a message for good; false, and nothing is done, while its dead-letter queue has no room to keep to."""
+        """End a message for good; false, and nothing is done, while its dead-letter queue has no room for it.
+
+        Args:
+            lane: The message's.
+            stage: The stage that it is at, if any.
+            frame: It.
+            payload: What is told of it if it fails.
+            family: Its parent's, if it has one.
+            error: Why.
+            exceeds: Whether the queue may hold more than it is to hold.
+            is_behind: Whether other letters of the route wait for that room: they come first.
+        """
         letters = lane.dead_letters
         # Who waits for room in a queue that nobody reads, waits for ever.
         wanted = letters is not None and not any(
@@ -186,7 +203,7 @@ class Settlement:
             finally:  # an error that cannot even be looked at has failed its message all the same
                 self.end(lane, frame, family, Outcome.FAILED)
             return True
-        if any(channel.is_full for channel in letters.channels) and not exceeds:
+        if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
             return False
         headers = dict(frame.headers)
         why = self._why(lane, stage, frame, family, error)
@@ -238,11 +255,7 @@ class Settlement:
     ) -> None:
         due = trio.current_time() + seconds
         lane.books.retrying += 1
-        if stops:
-            lane.stopping += 1
-            lane.carrier.circuit_open = True
-        heappush(
-            lane.waiting,
+        lane.waiting.add(
             Waiting(
                 due=due,
                 serial=next(self._serial),
@@ -254,9 +267,12 @@ class Settlement:
                 circuit=circuit,
                 stops=stops,
                 asks=asks,
-            ),
+            )
         )
-        self._on_wait(due)
+        if stops:
+            lane.carrier.circuit_open = True
+        if give_up is None:
+            self._on_wait(lane, due)
 
     def _wait_for_circuit(
         self, lane: Lane, child: Child, stage: Stage | None, seconds: float, error: CircuitOpenError, *, asks: bool
@@ -266,11 +282,10 @@ class Settlement:
         self._wait(lane, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops, asks=asks)
 
     def release(self, lane: Lane, now: float) -> None:
-        """Let those whose time has come be tried again, or end them."""
-        while lane.waiting and lane.waiting[0].due <= now:
-            # Asked while it is part of what waits: in a cycle that cannot move, a letter goes over the capacity.
-            exceeds = lane.waiting[0].give_up is not None and lane.cycle is not None and lane.cycle.is_stuck()
-            self._release(lane, heappop(lane.waiting), now, exceeds=exceeds)
+        """Let those whose time has come be tried again."""
+        while (waiting := lane.waiting.pop_due(now)) is not None:
+            self._begin_again(lane, waiting)
+        lane.notify()
 
     def release_circuit(self, lane: Lane, name: str, most: int | None = None) -> None:
         """Let what waits for a circuit breaker be tried again, the first that came first.
@@ -278,31 +293,45 @@ class Settlement:
         Args:
             lane: Whose messages.
             name: The breaker's, which permits calls again.
-            most: How many; all by default.
+            most: How many; all by default, of those that wait now.
         """
-        ready = sorted(waiting for waiting in lane.waiting if waiting.circuit == name)[:most]
-        if ready:
-            released = set(map(id, ready))
-            lane.waiting[:] = [waiting for waiting in lane.waiting if id(waiting) not in released]
-            heapify(lane.waiting)
-            for waiting in ready:
-                self._release(lane, waiting, waiting.due)
+        released = 0
+        while (most is None or released < most) and (waiting := lane.waiting.pop_circuit(name)) is not None:
+            self._begin_again(lane, waiting)
+            released += 1
+        if released:
+            lane.notify()
 
-    def _release(self, lane: Lane, waiting: Waiting, now: float, *, exceeds: bool = False) -> None:
-        _waits_no_more(lane, waiting)
-        if waiting.give_up is None:
-            waiting.child.since_ns = self._now()
-            lane.children.append(waiting.child)
-        else:
-            done = False
-            try:
-                done = waiting.give_up(exceeds=exceeds)
-            finally:
-                if not done:  # for want of room, or because it raised: then it goes back when its route ends
-                    lane.books.retrying += 1
-                    waiting.due = now + ASK_AGAIN_SECONDS
-                    heappush(lane.waiting, waiting)
-        lane.notify()
+    def _begin_again(self, lane: Lane, waiting: Waiting) -> None:
+        lane.books.retrying -= 1
+        lane.carrier.circuit_open = lane.waiting.stopping > 0
+        waiting.child.since_ns = self._now()
+        lane.children.append(waiting.child)
+
+    def post(self, lane: Lane, *, exceeds: bool = False) -> bool:
+        """Publish the first of the dead letters that wait, of which there must be one, or fail its message if nobody reads.
+
+        Args:
+            lane: Whose letter.
+            exceeds: Whether its queue may hold more than it is to hold.
+
+        Returns:
+            Whether it was published: not for want of room, or because it raised. Then it waits on, and goes back when its
+            route ends.
+        """
+        letter = lane.waiting.letters[0]
+        assert letter.give_up is not None
+        lane.books.retrying -= 1
+        done = False
+        try:
+            done = letter.give_up(exceeds=exceeds)
+        finally:
+            if done:
+                lane.waiting.pop_letter()
+            else:
+                lane.books.retrying += 1
+            lane.notify()
+        return done
 
     # -- interruption ----------------------------------------------------------------------------------------------
 
@@ -354,18 +383,10 @@ class Settlement:
         while lane.children:
             child = lane.children.popleft()
             self.give_back(lane, child.frame, child.family)
-        for waiting in sorted(lane.waiting, reverse=True):
-            _waits_no_more(lane, waiting)
+        for waiting in reversed(lane.waiting.drain()):
+            lane.books.retrying -= 1
             self.give_back(lane, waiting.child.frame, waiting.child.family)
-        lane.waiting.clear()
-
-
-def _waits_no_more(lane: Lane, waiting: Waiting) -> None:
-    """Take what waited out of the books; taking it out of `lane.waiting` is the caller's."""
-    lane.books.retrying -= 1
-    if waiting.stops:
-        lane.stopping -= 1
-        lane.carrier.circuit_open = lane.stopping > 0
+        lane.carrier.circuit_open = False
 
 
 def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:

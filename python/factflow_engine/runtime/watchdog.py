@@ -15,7 +15,6 @@ Apart from the orchestrator because what is stuck may be inside, between routes,
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -215,8 +214,7 @@ class Watchdog:
         for stage, (longest, message_id) in busy.items():
             text = f"{_place(lane.id, stage)} has had a message for {longest:.0f} s{more}"
             yield Stalled(lane, Holding(stage, message_id), text, is_waiting=True)
-        asking = Counter((one.stage, one.by) for one in lane.waiting if one.asks)
-        for (stage, by), count in asking.items():
+        for (stage, by), count in lane.waiting.asking.items():
             what = "a circuit breaker that does not say when it will permit calls"
             if by is Holder.DEAD_LETTER_QUEUE and lane.dead_letters is not None:
                 what = f"room in the dead-letter queue {lane.dead_letters.queue!r}"
