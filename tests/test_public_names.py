@@ -14,7 +14,7 @@ import factflow_protocols
 ENGINE = {
     "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterResult", "BackpressureConfig",
     "CircuitBreaker", "CircuitBreakerConfig", "CircuitOpenError", "CircuitState", "CircuitStats", "ConditionConfig",
-    "ConditionOperator", "ConfigurationError", "DomainMetrics", "ErrorHandlingConfig", "ExecutionReport",
+    "ConditionOperator", "ConfigurationError", "DomainMetrics", "Emit", "ErrorHandlingConfig", "ExecutionReport",
     "ExecutionScopedQueue", "ExecutionStatus", "InboundConfig", "OperatorRegistry", "OrchestratorConfig",
     "OrchestratorManager", "OutboundConfig", "Outcome", "PipelineAdapter", "PipelineConfigLoader",
     "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator", "ProcessorConfig", "ReactiveRouteProcessor",
@@ -23,7 +23,7 @@ ENGINE = {
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "CircuitOpenError", "Delivery", "EngineInstruction", "Ext", "FactflowError",
+    "AdapterResult", "BatchResult", "CircuitOpenError", "Delivery", "Emit", "EngineInstruction", "Ext", "FactflowError",
     "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata", "PipelineAdapter", "PipelineContext",
     "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage", "QueueProtocol", "Reject", "RetryLater",
     "StageInfo", "StageStatus", "StatefulAdapter", "StorageError", "StorageNotFoundError", "StorageProtocol",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
     from factflow_protocols import (
         AdapterResult,
         CircuitOpenError,
+        Emit,
         PipelineAdapter,
         PipelineContext,
         Reject,
@@ -69,6 +70,7 @@ _MODULES: Final = {
     "ConditionOperator": "factflow_engine.conditions",
     "ConfigurationError": "factflow_engine.config",
     "DomainMetrics": "factflow_engine.resilience",
+    "Emit": "factflow_protocols",
     "ErrorHandlingConfig": "factflow_engine.config",
     "ExecutionReport": "factflow_engine.runtime.report",
     "ExecutionScopedQueue": "factflow_engine.runtime.scoped_queue",
@@ -112,6 +114,7 @@ __all__ = [
     "ConditionOperator",
     "ConfigurationError",
     "DomainMetrics",
+    "Emit",
     "ErrorHandlingConfig",
     "ExecutionReport",
     "ExecutionScopedQueue",

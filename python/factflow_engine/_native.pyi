@@ -30,6 +30,7 @@ __all__ = [
     "MessageContext",
     "RouteTable",
     "RouteTableStatistics",
+    "Siblings",
     "Suspension",
     "Worker",
     "compile_condition",
@@ -138,7 +139,7 @@ class Frame:
         headers: Mapping[str, object] | None = None,
         time_ns: int | None = None,
     ) -> Frame:
-        """A message emitted from this one; the same arguments make the same id, however often it is done.
+        """A message emitted from this one; the same label, ordinal and payload make the same id, however often it is done.
 
         Its id keeps the first six bytes (the time) of this one's, its parent is this message, its correlation id and
         key are this one's, and its attempt is 1.
@@ -146,7 +147,7 @@ class Frame:
         Args:
             label: Where it is emitted: 64 bits, unsigned; see `label_of`.
             ordinal: Its number among what this message emits there, from 0.
-            payload: Trusted msgpack; None for this message's own, by reference.
+            payload: Trusted msgpack; None for this message's own, by reference: the id is that of the same bytes.
             headers: All headers of the child; None for this message's own.
             time_ns: None for this message's own.
 
@@ -667,8 +668,29 @@ class MessageContext:
             CodecError: No message can carry them.
         """
 
-    def child(self, label: int, ordinal: int, payload: bytes, /) -> Frame:
-        """A message that the stage emitted."""
+    def merged(self, changes: Mapping[str, Any], /) -> dict[str, Any]:
+        """The headers with these merged over them; a value of None removes one."""
+
+@final
+class Siblings:
+    """Makes the children that one message emits at one stage, one after another.
+
+    A child's id derives from the parent's id, the stage and the child's payload, and from its ordinal; or, if it has a
+    key, from that and from its number among those of this key and payload. Of keys 8 bytes each are remembered (16 in
+    the table), for the first 1,048,576; the ids of further keyed children derive from their ordinals too.
+
+    Args:
+        parent: The message.
+        label: The stage's; see `label_of`.
+    """
+
+    def __new__(cls, parent: MessageContext, label: int, /) -> Self: ...
+    def next(self, given: object, /) -> Frame:
+        """Make the next child, of a message value or of an `Emit`.
+
+        Raises:
+            CodecError: No message can carry the value or its headers; or its key is not text that can be encoded.
+        """
 
 @final
 class Books:

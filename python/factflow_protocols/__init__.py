@@ -19,6 +19,7 @@ from factflow_protocols.errors import (
 from factflow_protocols.lineage import LineageEntry, LineageSink, StageStatus
 from factflow_protocols.pipeline import (
     AdapterResult,
+    Emit,
     PipelineAdapter,
     PipelineContext,
     StageInfo,
@@ -42,6 +43,7 @@ __all__ = [
     "BatchResult",
     "CircuitOpenError",
     "Delivery",
+    "Emit",
     "EngineInstruction",
     "Ext",
     "FactflowError",

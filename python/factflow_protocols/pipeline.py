@@ -7,9 +7,55 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, final
 
 _UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _: "<unset>", "__slots__": ()})()
+
+
+@final
+class Emit:
+    """An element of `AdapterResult.emitted` that says more than its payload: which element it is, or its own headers.
+
+        return AdapterResult(emitted=(Emit(describe(file), key=file.name) for file in files))
+
+    A message that is handled again, after a crash say, emits again. An element is then recognised by the id of its
+    message: a queue that keeps ids passes it on once. Without a key the id derives from the element's place among all that
+    the message emits, and from its payload: if something comes before it that did not, or nothing any more, it is
+    another message, and is handled twice. With a key it derives from the key instead of the place: give one where the
+    source has names (files, rows of a table) and may have changed meanwhile.
+
+    The payload's bytes enter in either case: an element of the same key that says something else is another message.
+    Elements of equal key and payload are told apart by their number, none is lost.
+
+    Attributes:
+        payload: Any message value, None included.
+        key: What names the element among those of its message at this stage. It is not the message's ordering key
+            (`PipelineContext.key`), which children inherit from their parent.
+        headers: Merged over the headers that the element would have; a value of None removes one. No part of the id.
+    """
+
+    __slots__ = ("headers", "key", "payload")
+
+    payload: Any
+    key: str | None
+    headers: Mapping[str, Any] | None
+
+    def __init__(self, payload: Any, *, key: str | None = None, headers: Mapping[str, Any] | None = None) -> None:
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"Emit(key=...) needs a str or None, got {type(key).__name__}; write key=str(...)")
+        if headers is not None and not isinstance(headers, Mapping):
+            raise TypeError(
+                f"Emit(headers=...) needs a mapping or None, got {type(headers).__name__}; write headers={{'name': value}}"
+            )
+        self.payload = payload
+        self.key = key
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        more = "".join(
+            f", {name}={value!r}" for name, value in (("key", self.key), ("headers", self.headers)) if value is not None
+        )
+        return f"Emit({self.payload!r}{more})"
 
 
 class AdapterResult:
@@ -20,11 +66,12 @@ class AdapterResult:
 
     Attributes:
         message: What the next stage, or the outbounds, will see. Any message value, None included.
-        emitted: Child messages. Each goes on through the rest of the chain by itself, under the route's limit. An
-            iterator or async iterator is pulled lazily, one element when there is room for it, and closed when the
-            message ends or is cancelled; raising from it fails the parent, the children before it stand. Its message
-            keeps its permit while the next element is waited for: a route of sources that say nothing for long needs
-            more concurrency than it has such sources, or what is to be tried again waits for the next element.
+        emitted: Child messages, as message values or `Emit`. Each goes on through the rest of the chain by itself,
+            under the route's limit. An iterator or async iterator is pulled lazily, one element when there is room for
+            it, and closed when the message ends or is cancelled; raising from it fails the parent, the children before
+            it stand. Its message keeps its permit while the next element is waited for: a route of sources that say
+            nothing for long needs more concurrency than it has such sources, or what is to be tried again waits for the
+            next element.
         headers: Merged over the message's headers for what this result carries; a value of None removes a header.
     """
 
@@ -46,7 +93,7 @@ class AdapterResult:
                 "AdapterResult needs exactly one of message= and emitted=; "
                 "use AdapterResult.forward() to pass the message on unchanged, or return None to end it here"
             )
-        if emitted is not None and isinstance(emitted, (str, bytes, Mapping)):
+        if emitted is not None and isinstance(emitted, (str, bytes, Mapping, Emit)):
             raise TypeError(
                 f"AdapterResult(emitted=...) needs a list or iterator of messages, got {type(emitted).__name__}; "
                 "write emitted=[value] to emit one message"

@@ -72,7 +72,7 @@ async def test_an_excluded_folder_is_not_entered(tree):
     next(emitted)
     (tree / "tests" / "f.py").unlink()
     (tree / "tests").rmdir()  # listing it would fail
-    assert "e.md" in [file["name"] for file in emitted]
+    assert "e.md" in [file.payload["name"] for file in emitted]
 
 
 async def test_links_are_passed_over(tree):
@@ -109,12 +109,12 @@ async def test_a_folder_that_vanishes_meanwhile_fails_or_is_skipped(tree, caplog
     for kind, adapter in adapters.items():
         await open_stage(adapter, tree.parent)
         emitted[kind] = adapter.process(FakeContext()).emitted
-        assert next(emitted[kind])["name"] == ".hidden"
+        assert next(emitted[kind]).payload["name"] == ".hidden"
     (tree / "tests" / "f.py").unlink()
     (tree / "tests").rmdir()
     with pytest.raises(FileNotFoundError):
         list(emitted["fail"])
-    assert [file["name"] for file in emitted["skip"]][-1] == "e.md"
+    assert [file.payload["name"] for file in emitted["skip"]][-1] == "e.md"
     assert "is skipped" in caplog.messages[-1]
 
 
@@ -137,7 +137,7 @@ async def test_walking_is_lazy(tree):
     emitted = adapter.process(FakeContext()).emitted
     next(emitted)
     (tree / "tests" / "new.py").write_text("")
-    assert [file["name"] for file in emitted][-1] == "new.py"
+    assert [file.payload["name"] for file in emitted][-1] == "new.py"
 
 
 @pytest.mark.parametrize("pattern", ["../*.py", "a/../b", "sub/", "[ab", "[z-a]", ""])

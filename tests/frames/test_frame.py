@@ -50,9 +50,10 @@ def test_the_wire_form_says_everything(frame: Frame) -> None:
 
 
 @given(frames(), ORDINALS, ORDINALS)
-def test_a_child_is_named_by_its_origin_alone(frame: Frame, label: int, ordinal: int) -> None:
+def test_a_child_is_named_by_its_origin_and_its_payload(frame: Frame, label: int, ordinal: int) -> None:
     child = frame.child(label, ordinal)
-    again = Frame.decode(frame.encode()).child(label, ordinal, payload=pack("other"), headers={"a": 1}, time_ns=5)
+    back = Frame.decode(frame.encode())
+    again = back.child(label, ordinal, payload=bytes(bytearray(frame.payload)), headers={"a": 1}, time_ns=5)
     assert child.message_id == again.message_id
     assert child.message_id[:6] == frame.message_id[:6]
     assert child.message_id != frame.child(label, ordinal ^ 1).message_id
@@ -60,7 +61,19 @@ def test_a_child_is_named_by_its_origin_alone(frame: Frame, label: int, ordinal:
     assert (child.parent_id, child.correlation_id) == (frame.message_id, frame.correlation_id)
     assert (child.key, child.attempt, child.time_ns) == (frame.key, 1, frame.time_ns)
     assert child.headers == frame.headers
-    assert (again.headers, again.time_ns, again.value()) == ({"a": 1}, 5, "other")
+    assert (again.headers, again.time_ns, again.payload) == ({"a": 1}, 5, frame.payload)
+
+
+@given(frames(), ORDINALS, ORDINALS, st.binary(max_size=300), st.binary(max_size=300))
+def test_children_that_say_something_else_have_other_ids(
+    frame: Frame, label: int, ordinal: int, one: bytes, other: bytes
+) -> None:
+    said = {data: frame.child(label, ordinal, payload=pack(data)).message_id for data in (one, other)}
+    assert len(set(said.values())) == len(said)
+    assert frame.child(label, ordinal, payload=pack(one)).message_id == said[one]
+    assert frame.child(label, ordinal ^ 1, payload=pack(one)).message_id not in said.values()
+    assert frame.child(label ^ 1, ordinal, payload=pack(one)).message_id not in said.values()
+    assert frame.child(label, ordinal).message_id not in said.values() or frame.payload in map(pack, said)
 
 
 @given(frames())
@@ -78,6 +91,8 @@ def test_restamping_changes_the_stamps_and_nothing_else(frame: Frame) -> None:
 def test_a_childs_id_is_the_one_that_is_stored_already() -> None:
     child = Frame.create(b"\xc0", message_id=ID).child(1, 2)
     assert child.message_id.hex() == "000102030405e7ceec3792d2760f1f43"
+    other = Frame.create(b"\xc0", message_id=ID).child(1, 2, payload=pack({"url": "https://example.org"}))
+    assert other.message_id.hex() == "000102030405aba818b833cb5c4c49fd"
 
 
 def test_forwarding_shares_the_payload() -> None:

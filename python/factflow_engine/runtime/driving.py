@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 import trio
 
-from factflow_engine.frames import pack
-from factflow_engine.native import Crew, MessageContext, Worker
+from factflow_engine.native import Crew, MessageContext, Siblings, Worker
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.family import Child, Family
@@ -114,7 +113,7 @@ class Driver:
     async def _pull(self, emission: Emission) -> None:
         hands, worker, lane, parent, family = self._hands, self._worker, self._lane, self._parent, self._family
         crew, carrier, children, driving, books = hands.crew, lane.carrier, lane.children, lane.driving, lane.books
-        label, index, ordinal, now_ns = parent.stage_of.label, parent.index + 1, 0, worker.since_ns
+        siblings, index, now_ns = Siblings(parent, parent.stage_of.label), parent.index + 1, worker.since_ns
         while True:
             mine: Child | None = None
             if (
@@ -136,8 +135,7 @@ class Driver:
                 if value is EXHAUSTED:
                     return
                 now_ns = hands.now()
-                child = Child(parent.child(label, ordinal, pack(value)), index, family, since_ns=now_ns)
-                ordinal += 1
+                child = Child(siblings.next(value), index, family, since_ns=now_ns)
                 family.open += 1
                 books.received += 1
                 others = carrier.limit - len(driving)  # permits of those who carry children by themselves

@@ -458,7 +458,7 @@ class Loop:
                         if type(result) is not AdapterResult:
                             raise TypeError(_not_a_result(result))
                         context = _context_of(worker)
-                        headers = None if result.headers is None else _merged(context.headers, result.headers)
+                        headers = None if result.headers is None else context.merged(result.headers)
                         if result.emitted is not None:
                             if headers is not None:
                                 worker.context = context.with_headers(headers)
@@ -514,10 +514,6 @@ def _context_of(worker: Worker) -> MessageContext:
     if context is None:
         raise AssertionError("a message on its way has a context")  # pragma: no cover - the carrier's promise
     return context
-
-
-def _merged(headers: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in {**headers, **changes}.items() if value is not None}
 
 
 def _not_a_result(value: object) -> str:

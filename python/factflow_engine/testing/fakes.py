@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from factflow_engine.frames import pack, unpack
-from factflow_protocols import PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
+from factflow_protocols import Emit, PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
 
 _UNDECODED: Any = object()
 
@@ -121,7 +121,7 @@ class FakeContext(PipelineContext):
 
 
 async def outputs(adapter: PipelineAdapter, context: PipelineContext) -> list[Any]:
-    """Call `process` once and list what it made of the message, emitted messages pulled to the end.
+    """Call `process` once and list what it made of the message, emitted messages pulled to the end, without what `Emit` adds.
 
     A synchronous `process` is called in this thread. A filtered message gives an empty list, a forwarded one itself.
 
@@ -169,4 +169,4 @@ async def _pulled(emitted: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
 
 def _carried(value: Any) -> Any:
     """The value as the next stage would see it."""
-    return unpack(pack(value))
+    return unpack(pack(value.payload if isinstance(value, Emit) else value))

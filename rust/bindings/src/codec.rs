@@ -16,6 +16,7 @@ use pyo3::types::PyBytes;
 use crate::errors;
 
 pub use builder::build;
+pub use classes::emit;
 pub use packer::{pack_mapping, with_buffer};
 
 /// Bounds of every value that enters through this module.

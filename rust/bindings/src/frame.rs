@@ -55,8 +55,29 @@ impl Fields {
         payload: Option<&Py<PyBytes>>,
         headers: Option<&Headers>,
     ) -> Self {
+        let said = self.unlike(py, payload);
+        let message_id = ids::derive(&self.message_id, label, ordinal, said);
+        self.named(py, message_id, payload, headers)
+    }
+
+    /// The bytes of a child's payload, as far as its id derives from them: None for this message's own.
+    pub fn unlike<'a>(&self, py: Python<'a>, payload: Option<&'a Py<PyBytes>>) -> Option<&'a [u8]> {
+        payload
+            .filter(|payload| !payload.is(&self.payload))
+            .map(|payload| payload.as_bytes(py))
+            .filter(|bytes| *bytes != self.payload.as_bytes(py))
+    }
+
+    /// The message of this id that this one leads to; see `child`.
+    pub fn named(
+        &self,
+        py: Python<'_>,
+        message_id: Id,
+        payload: Option<&Py<PyBytes>>,
+        headers: Option<&Headers>,
+    ) -> Self {
         Self {
-            message_id: ids::derive(&self.message_id, label, ordinal),
+            message_id,
             correlation_id: self.correlation_id,
             parent_id: Some(self.message_id),
             attempt: 1,

@@ -33,7 +33,7 @@ mod _native {
     use crate::frame_decoder::FrameDecoder;
     #[pymodule_export]
     use crate::hop::{
-        Batch, Books, Carrier, Crew, Journal, Line, MessageContext, Suspension, Worker,
+        Batch, Books, Carrier, Crew, Journal, Line, MessageContext, Siblings, Suspension, Worker,
     };
     #[pymodule_export]
     use crate::routing::{RouteTable, RouteTableStatistics};

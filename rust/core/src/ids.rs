@@ -1,33 +1,75 @@
-//! Identities that a repeat makes again: what a message emits is named by where it came from.
+//! Identities that a repeat makes again: what a message emits is named by where it came from and what it says.
 //!
 //! A redelivered message must emit children of the *same* ids, so that storage keys, lineage rows and de-duplicating
-//! queues collapse the repeat. So a child's id is a function of its parent's id, of the place that emitted it (a
-//! label, the hash of a name) and of its number among what was emitted there.
+//! queues collapse the repeat; and a child that says something else must never have an id that was given away, or it
+//! would be taken for a repeat and lost. So a child's id is a function of its parent's id, of the place that emitted it
+//! (a label, the hash of a name), and of
 //!
-//! The hash is SipHash-1-3 (Aumasson and Bernstein) with a fixed key: it is no secret and resists no attacker who
-//! chooses parents, but 80 of its bits collide by chance once in a trillion messages with a probability below one
-//! half, and only among messages of the same millisecond. Changing key, function or layout changes every id of every
-//! stored message: the tests pin values.
+//! - its ordinal among what was emitted there, and its payload; or
+//! - the key that its adapter gave it, and its payload: then its id does not depend on what else was emitted.
+//!
+//! A payload that is the parent's own adds nothing, for the parent's id stands for it: a message that is passed on is
+//! not hashed.
+//!
+//! The hash is SipHash-1-3 (Aumasson and Bernstein) with a fixed key, over XXH3-128 (Collet) of the payload, which reads
+//! some ten bytes a nanosecond. Neither is a secret or resists an attacker who chooses parents and payloads; 80 bits of
+//! the result collide by chance once in a trillion messages with a probability below one half, and only among messages
+//! of the same millisecond. Changing key, function or layout changes every id of every stored message: the tests pin
+//! values.
 
 use std::hash::Hasher;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::{sip, sip128};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes of an identity that are its time: milliseconds since the Unix epoch, big-endian.
 pub const TIME_BYTES: usize = 6;
 
+/// How many keyed children of one parent are told apart by their keys; see [`Siblings`].
+pub const MAX_KEYED: usize = 1 << 20;
+
 const KEY: (u64, u64) = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
 
+/// In the place of an ordinal: this one counts equal elements from 0, or all elements once there were too many.
+const BEYOND: u64 = 1 << 63;
+
 /// Id of the `ordinal`-th message that `parent` emitted at `label`: the parent's time, then 80 bits of a hash.
+///
+/// `payload`: None if it is the parent's own, byte for byte; the caller sees to that.
 #[must_use]
-pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64) -> [u8; 16] {
-    use sip128::Hasher128;
-    let mut input = [0; 32];
+pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]>) -> [u8; 16] {
+    // The lengths of what is hashed, 32, 48 and more, tell the three kinds apart.
+    let mut input = [0; 48];
+    place(&mut input, parent, label, ordinal);
+    match payload {
+        None => finish(parent, &input[..32], &[]),
+        Some(payload) => {
+            input[32..].copy_from_slice(&xxh3_128(payload).to_le_bytes());
+            finish(parent, &input, &[])
+        }
+    }
+}
+
+/// Id of a message to which its adapter gave a key; `number` tells those apart that are equal in key and payload.
+fn derive_keyed(parent: &[u8; 16], label: u64, number: u64, payload: &[u8], key: &str) -> [u8; 16] {
+    let mut input = [0; 49];
+    place(&mut input, parent, label, number);
+    input[32..48].copy_from_slice(&xxh3_128(payload).to_le_bytes());
+    finish(parent, &input, key.as_bytes())
+}
+
+fn place(input: &mut [u8], parent: &[u8; 16], label: u64, ordinal: u64) {
     input[..16].copy_from_slice(parent);
     input[16..24].copy_from_slice(&label.to_le_bytes());
-    input[24..].copy_from_slice(&ordinal.to_le_bytes());
+    input[24..32].copy_from_slice(&ordinal.to_le_bytes());
+}
+
+fn finish(parent: &[u8; 16], input: &[u8], more: &[u8]) -> [u8; 16] {
+    use sip128::Hasher128;
     let mut hasher = sip128::SipHasher13::new_with_keys(KEY.0, KEY.1);
-    hasher.write(&input);
+    hasher.write(input);
+    hasher.write(more);
     let hash = hasher.finish128().as_bytes();
     let mut id = *parent;
     id[TIME_BYTES..].copy_from_slice(&hash[..16 - TIME_BYTES]);
@@ -40,4 +82,70 @@ pub fn label(text: &str) -> u64 {
     let mut hasher = sip::SipHasher13::new_with_keys(KEY.0, KEY.1);
     hasher.write(text.as_bytes());
     hasher.finish()
+}
+
+/// Names the messages that one message emits at one place, one after another.
+///
+/// Children that are equal in key and payload are numbered, so that each is a message of its own; what is remembered
+/// for that are 8 bytes a keyed child (twice that in the table). There may be [`MAX_KEYED`] of them; the ids of those
+/// beyond derive from their ordinals as well: they, too, are never taken for each other, but if what comes before them
+/// has changed they are handled again.
+#[derive(Debug)]
+pub struct Siblings {
+    parent: [u8; 16],
+    label: u64,
+    /// Those that were named.
+    ordinal: u64,
+    /// Ends of the ids that keyed ones were given at first. Two ids of one end only make a number skip.
+    keyed: FxHashSet<u64>,
+    /// How many more of an end came, of those that came again.
+    repeated: FxHashMap<u64, u64>,
+    most: usize,
+}
+
+impl Siblings {
+    /// None so far.
+    #[must_use]
+    pub fn new(parent: [u8; 16], label: u64) -> Self {
+        Self::remembering(parent, label, MAX_KEYED)
+    }
+
+    /// The same with another bound of what is remembered.
+    #[must_use]
+    pub fn remembering(parent: [u8; 16], label: u64, most: usize) -> Self {
+        Self {
+            parent,
+            label,
+            ordinal: 0,
+            keyed: FxHashSet::default(),
+            repeated: FxHashMap::default(),
+            most,
+        }
+    }
+
+    /// The id of the next one; `payload` as for [`derive`].
+    pub fn next(&mut self, payload: Option<&[u8]>) -> [u8; 16] {
+        let id = derive(&self.parent, self.label, self.ordinal, payload);
+        self.ordinal += 1;
+        id
+    }
+
+    /// The id of the next one, which has a key.
+    pub fn next_keyed(&mut self, payload: &[u8], key: &str) -> [u8; 16] {
+        let ordinal = self.ordinal;
+        self.ordinal += 1;
+        let first = derive_keyed(&self.parent, self.label, 0, payload, key);
+        let end = first.last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+        let number = if self.keyed.contains(&end) {
+            let repeated = self.repeated.entry(end).or_default();
+            *repeated += 1;
+            *repeated
+        } else if self.keyed.len() >= self.most {
+            ordinal | BEYOND
+        } else {
+            self.keyed.insert(end);
+            return first;
+        };
+        derive_keyed(&self.parent, self.label, number, payload, key)
+    }
 }

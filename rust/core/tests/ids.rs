@@ -1,10 +1,14 @@
 //! Ids are functions of where a message came from, and may never change for what is stored.
 
-use factflow_core::ids::{TIME_BYTES, derive, label};
+use factflow_core::ids::{Siblings, TIME_BYTES, label};
 use proptest::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 const PARENT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+fn derive(parent: &[u8; 16], label: u64, ordinal: u64) -> [u8; 16] {
+    factflow_core::ids::derive(parent, label, ordinal, None)
+}
 
 proptest! {
     #[test]
@@ -36,7 +40,79 @@ fn the_functions_are_those_that_stored_messages_were_named_by() {
     assert_eq!(label(""), LABEL_OF_NOTHING);
     assert_eq!(label("parse/markdown"), LABEL_OF_A_STAGE);
     assert_eq!(derive(&PARENT, 1, 2), CHILD);
+    let mut siblings = Siblings::new(PARENT, 1);
+    let said = [
+        siblings.next(None),
+        siblings.next(Some(b"\xa5hello")),
+        siblings.next_keyed(b"\xa5hello", "a/b.txt"),
+        siblings.next_keyed(b"\xa5hello", "a/b.txt"),
+    ];
+    assert_eq!(said.map(u128::from_be_bytes), SAID);
 }
+
+/// What is emitted: a key, if it has one, and what it says.
+fn elements() -> impl Strategy<Value = Vec<(Option<String>, Vec<u8>)>> {
+    let key = proptest::option::of("[ab]{0,2}");
+    let payload = proptest::collection::vec(0u8..3, 0..3);
+    proptest::collection::vec((key, payload), 0..40)
+}
+
+fn named(elements: &[(Option<String>, Vec<u8>)], most: usize) -> Vec<[u8; 16]> {
+    let mut siblings = Siblings::remembering(PARENT, 7, most);
+    let name = |(key, payload): &(Option<String>, Vec<u8>)| match key {
+        Some(key) => siblings.next_keyed(payload, key),
+        None => siblings.next(Some(payload)),
+    };
+    elements.iter().map(name).collect()
+}
+
+proptest! {
+    /// Whatever is emitted the second time: no two share an id, and an id stands for one payload and one key.
+    #[test]
+    fn no_element_is_taken_for_another(first in elements(), second in elements(), most in 0usize..50) {
+        let mut said = HashMap::new();
+        for elements in [&first, &second] {
+            let ids = named(elements, most);
+            prop_assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+            prop_assert_eq!(&named(elements, most), &ids);
+            for (id, element) in ids.into_iter().zip(elements) {
+                prop_assert_eq!(said.entry(id).or_insert_with(|| element.clone()), element);
+            }
+        }
+    }
+
+    /// Keyed elements are named by what they are, however many others come before: the obvious way to say it.
+    #[test]
+    fn a_keyed_element_is_named_by_its_key_and_its_number_among_its_equals(
+        first in elements(), second in elements(),
+    ) {
+        let mut known = HashMap::new();
+        for elements in [&first, &second] {
+            let mut numbers = HashMap::new();
+            for (id, element) in named(elements, usize::MAX).into_iter().zip(elements) {
+                let number = numbers.entry(element).or_insert(0);
+                if element.0.is_some() {
+                    prop_assert_eq!(*known.entry((element.clone(), *number)).or_insert(id), id);
+                }
+                *number += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn beyond_what_is_remembered_ids_differ_all_the_same(elements in elements(), most in 0usize..5) {
+        let ids: HashSet<_> = named(&elements, most).into_iter().collect();
+        prop_assert_eq!(ids.len(), elements.len());
+    }
+}
+
+/// Computed with another implementation of both functions, too.
+const SAID: [u128; 4] = [
+    5_233_100_607_070_585_805_621_612_547_931_950,
+    5_233_100_606_580_364_701_062_521_650_462_610,
+    5_233_100_607_255_271_327_353_286_431_997_167,
+    5_233_100_606_874_091_977_798_679_323_678_124,
+];
 
 const LABEL_OF_NOTHING: u64 = 0x8331_7cc0_5b3e_55cd;
 const LABEL_OF_A_STAGE: u64 = 0x58b8_d71a_afe1_c165;

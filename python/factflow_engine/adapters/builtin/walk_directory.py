@@ -10,7 +10,7 @@ from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._globs import Glob, GlobSet
-from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
+from factflow_protocols import AdapterResult, Emit, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class WalkDirectory(StatefulAdapter):
             raise NotADirectoryError(f"root {str(root)!r} is not a folder")
         return AdapterResult(emitted=self._files(root))
 
-    def _files(self, root: Path) -> Iterator[dict[str, Any]]:
+    def _files(self, root: Path) -> Iterator[Emit]:
         # Real folders that were entered; kept only where links could lead to one twice.
         entered = {str(root)} if self._config.symlinks == "follow" else None
         pending = [self._entries(root, "")]
@@ -77,7 +77,8 @@ class WalkDirectory(StatefulAdapter):
             elif found.is_file() and self._include.matches(relative):
                 message = _described(relative, found)
                 if message is not None:
-                    yield message
+                    # Walked again, after a crash, the folder may have other files: those that were there are the same.
+                    yield Emit(message, key=relative)
 
     def _entries(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         try:

@@ -1,4 +1,4 @@
-//! The two message values that are Python classes, and the instant that a `datetime` is.
+//! The Python classes that are looked for in what adapters give, and the instant that a `datetime` is.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -6,6 +6,7 @@ use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyType, PyTzInfo};
 
 static TIMESTAMP: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static EXT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static EMIT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
 
 /// `factflow_protocols.Timestamp`.
@@ -16,6 +17,11 @@ pub fn timestamp(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 /// `factflow_protocols.Ext`.
 pub fn ext(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     EXT.import(py, "factflow_protocols", "Ext")
+}
+
+/// `factflow_protocols.Emit`, which is no message value itself.
+pub fn emit(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    EMIT.import(py, "factflow_protocols", "Emit")
 }
 
 /// Seconds since the epoch and nanoseconds forward from them; None for a `datetime` without an offset.

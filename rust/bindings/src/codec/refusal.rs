@@ -127,6 +127,8 @@ fn instead_of(value: &Bound<'_, PyAny>, name: &str) -> &'static str {
         "value.isoformat()"
     } else if value.is_instance_of::<PySet>() || value.is_instance_of::<PyFrozenSet>() {
         "sorted(value), which is a list"
+    } else if name == "Emit" {
+        "AdapterResult(emitted=[Emit(...)]), for it is no value but what to emit"
     } else if name == "timedelta" {
         "value.total_seconds()"
     } else if matches!(

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMappingProxy, PyString};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyMappingProxy, PyString};
 
 use crate::codec;
 use crate::frame::{Fields, Frame, Headers, hex, read_headers};
@@ -193,15 +193,21 @@ impl MessageContext {
         ))
     }
 
-    /// A message that this one's stage emitted.
-    #[pyo3(signature = (label, ordinal, payload, /))]
-    fn child(&self, label: u64, ordinal: u64, payload: &Bound<'_, PyBytes>) -> Frame {
-        let py = payload.py();
-        let headers = self.changes.headers.as_ref();
-        Frame(
-            self.fields
-                .child(py, label, ordinal, Some(payload.as_unbound()), headers),
-        )
+    /// The headers with these merged over them; a value of None removes one.
+    #[pyo3(signature = (changes, /))]
+    pub fn merged<'py>(&self, changes: &Bound<'py, PyMapping>) -> PyResult<Bound<'py, PyDict>> {
+        let py = changes.py();
+        let merged = self.headers(py)?.call_method0(intern!(py, "copy"))?;
+        let merged = merged.cast_into::<PyDict>()?;
+        for item in changes.items()? {
+            let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = item.extract()?;
+            if !value.is_none() {
+                merged.set_item(name, value)?;
+            } else if merged.contains(&name)? {
+                merged.del_item(name)?;
+            }
+        }
+        Ok(merged)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
