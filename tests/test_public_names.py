@@ -23,11 +23,12 @@ ENGINE = {
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "CircuitOpenError", "Delivery", "Emit", "EngineInstruction", "Ext", "FactflowError",
-    "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata", "PipelineAdapter", "PipelineContext",
-    "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage", "QueueProtocol", "Reject", "RetryLater",
-    "StageInfo", "StageStatus", "StatefulAdapter", "StorageError", "StorageNotFoundError", "StorageProtocol",
-    "Subscription", "SubscriptionStatistics", "Timestamp",
+    "AdapterResult", "BatchResult", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
+    "Ext", "FactflowError", "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
+    "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
+    "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageStatus", "StateChange", "StateProtocol",
+    "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",
+    "StorageProtocol", "StoredAnswer", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Contracts between the engine and what plugs into it.
 
 An adapter or provider package imports this package and nothing else: it is pure Python and has no dependencies.
-`pipeline` is for adapter authors, `queue`, `storage` and `lineage` are for provider authors, `errors` is for both.
+`pipeline` is for adapter authors, `queue`, `states`, `storage` and `lineage` are for provider authors, `errors` is for both.
 """
 
 from factflow_protocols.errors import (
@@ -35,6 +35,16 @@ from factflow_protocols.queue import (
     Subscription,
     SubscriptionStatistics,
 )
+from factflow_protocols.states import (
+    Conclusion,
+    Joined,
+    StateChange,
+    StateProtocol,
+    StateProvider,
+    StateSubscription,
+    StoredAnswer,
+    StoredState,
+)
 from factflow_protocols.storage import ObjectMetadata, StorageProtocol
 from factflow_protocols.values import Ext, Timestamp
 
@@ -42,11 +52,13 @@ __all__ = [
     "AdapterResult",
     "BatchResult",
     "CircuitOpenError",
+    "Conclusion",
     "Delivery",
     "Emit",
     "EngineInstruction",
     "Ext",
     "FactflowError",
+    "Joined",
     "LineageEntry",
     "LineageSink",
     "MessageStatus",
@@ -63,10 +75,16 @@ __all__ = [
     "RetryLater",
     "StageInfo",
     "StageStatus",
+    "StateChange",
+    "StateProtocol",
+    "StateProvider",
+    "StateSubscription",
     "StatefulAdapter",
     "StorageError",
     "StorageNotFoundError",
     "StorageProtocol",
+    "StoredAnswer",
+    "StoredState",
     "Subscription",
     "SubscriptionStatistics",
     "Timestamp",

@@ -47,6 +47,10 @@ _COLUMNS: Final = (
     _Column("settled", "high", "SET high = low"),
     _Column("settled", "until", "SET until = 0", "until >= 0"),
     _Column("seen", "until", "SET until = 0", "until >= 0"),
+    _Column("stage_state", "owner", "SET owner = 0, until = 0"),
+    _Column("stage_state", "since", "SET since = 0"),
+    _Column("stage_state", "until", "SET until = 0", "until >= 0"),
+    _Column("stage_state", "touched", "SET touched = 1", "touched BETWEEN 0 AND 1"),
 )
 
 

@@ -24,6 +24,7 @@ from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscripti
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.states import SqliteStates
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Wait
 from factflow_engine.queues.sqlite.subscription import (
     FIRST_POLL_SECONDS,
@@ -96,6 +97,11 @@ class SqliteQueue:
     def administration(self) -> SqliteAdministration:
         """What operators do with the file."""
         return SqliteAdministration(self._writer)
+
+    @property
+    def states(self) -> SqliteStates:
+        """What stages keep across messages; see `factflow_protocols.StateProvider`."""
+        return SqliteStates(self._writer, lease_seconds=self._settings.lease_seconds)
 
     def validate_name(self, queue: str) -> str | None:
         """See `QueueProtocol.validate_name`; names are those of the in-process provider."""

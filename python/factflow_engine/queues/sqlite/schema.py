@@ -13,6 +13,10 @@ the row is deleted. So a row that neither the cursor, a hold nor `settled` accou
 Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message. Such an
 id, and a settled message that is kept for a while, says itself until when: processes with different settings share the
 file, and none may cut short what another promised.
+
+A stage that keeps state across messages has a row in `stage_state` for each process that runs its execution, written in
+the transaction that acknowledges the messages it was made of. What is in a state of messages that are not acknowledged yet
+is in `stage_answer`: what the stage has made of each, so that it is not asked again.
 """
 
 import sqlite3
@@ -27,8 +31,11 @@ from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSetting
 APPLICATION_ID: Final = 0x46465131
 """Marks a file as ours ("FFQ1")."""
 
-VERSION: Final = 2
-"""Of the tables below; a file of another version is refused, not guessed at."""
+VERSION: Final = 3
+"""Of the tables below; a file of another version is refused, not guessed at, except for `OLDER`."""
+
+OLDER: Final = (2,)
+"""Versions that lack some of the tables, and have the others as they are."""
 
 LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
@@ -72,6 +79,19 @@ TABLES: Final = (
     "CREATE INDEX settled_by_until ON settled(until)",
     """CREATE TABLE quarantine(seq INTEGER PRIMARY KEY, line INTEGER NOT NULL, message_id BLOB, at INTEGER NOT NULL,
         error TEXT NOT NULL, frame BLOB)""",
+    """CREATE TABLE stage_state(
+        id INTEGER PRIMARY KEY,
+        execution TEXT NOT NULL,      -- prefix of its queues
+        route TEXT NOT NULL, stage TEXT NOT NULL,
+        owner INTEGER NOT NULL,       -- the process whose it is, while it lives
+        since INTEGER NOT NULL,       -- the same in all rows of one run of the execution
+        until INTEGER NOT NULL,       -- nanoseconds of wall time; 0 if the owner has left
+        touched INTEGER NOT NULL,     -- whether it holds effects of acknowledged messages
+        state BLOB)                   -- null for a stage that makes its effects durable by itself""",
+    "CREATE INDEX stage_state_by_execution ON stage_state(execution)",
+    """CREATE TABLE stage_answer(
+        execution TEXT, route TEXT, root BLOB, stage TEXT, message_id BLOB, answer BLOB NOT NULL,
+        PRIMARY KEY(execution, route, root, stage, message_id)) WITHOUT ROWID""",
 )
 
 
@@ -137,6 +157,8 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create
     if fresh:
         _create(connection, path)
     [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version in OLDER:
+        version = _complete(connection)
     if version != VERSION:
         raise QueueFileError(
             path, f"has tables of version {version}, this engine knows {VERSION}; drain it with the engine that made it"
@@ -185,6 +207,21 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _complete(connection: sqlite3.Connection) -> int:
+    """Make the tables that an older version does not know, unless another process was faster; the version then."""
+    with _transaction(connection, "IMMEDIATE"):
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        if version in OLDER:
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            for statement in TABLES:
+                name = statement.replace("(", " ").split()[2]
+                if name not in there:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            version = VERSION
+    return int(version)
 
 
 @contextmanager

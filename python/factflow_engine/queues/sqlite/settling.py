@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, Return, settle
 from factflow_engine.queues.sqlite.statements import insert_rows, numbers, runs_of, where_in, where_within
+from factflow_engine.queues.sqlite.states import Change
 from factflow_engine.queues.sqlite.store import Request, Store
 
 _LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
@@ -28,6 +29,7 @@ class Settle(Request[Settled]):
         line: int,
         acked: Mapping[int, int],
         returned: Mapping[int, tuple[int, float, bool]],
+        change: Change | None = None,
     ) -> None:
         """Say what became of messages.
 
@@ -37,12 +39,14 @@ class Settle(Request[Settled]):
             acked: Sequence number to token.
             returned: Sequence number to token, delay in seconds, and whether an attempt was spent. A delay that is no
                 number, or below 0, counts as none.
+            change: Of the states of stages, stored only if everything is still this consumer's.
         """
         self.queue = queue
-        self.weight = 32 * (len(acked) + len(returned))
+        self.weight = 32 * (len(acked) + len(returned)) + (0 if change is None else change.weight)
         self._line = line
         self._acked = acked
         self._returned = returned
+        self._change = change
 
     def apply(self, store: Store) -> Settled:
         """See `Request`."""
@@ -57,6 +61,8 @@ class Settle(Request[Settled]):
         if gone:
             forget(store, gone)
             store.connection.execute("UPDATE line SET held = held - ? WHERE id = ?", (len(gone), self._line))
+        if self._change is not None:
+            self._change.apply(store, self.queue, self._line, lost=len(self._acked) - len(gone))
         return Settled(len(gone), back)
 
 

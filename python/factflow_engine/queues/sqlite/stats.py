@@ -46,6 +46,8 @@ class FileStatistics:
         free_bytes: Of the file's: room of deleted messages, used before the file grows.
         remembered_ids: By which duplicates are told.
         durability: Of this process's commits.
+        states: Of stages, one for each process of an execution that has not completed.
+        answers: What such stages have made of messages that are not acknowledged.
         lines: Ordered by name.
     """
 
@@ -55,6 +57,8 @@ class FileStatistics:
     free_bytes: int
     remembered_ids: int
     durability: Durability
+    states: int
+    answers: int
     lines: tuple[LineStatistics, ...]
 
 
@@ -77,6 +81,8 @@ def _file(store: Store) -> FileStatistics:
         log_bytes=log.stat().st_size if log.exists() else 0,
         free_bytes=pragmas["page_size"] * pragmas["freelist_count"],
         remembered_ids=connection.execute("SELECT count(*) FROM seen").fetchone()[0],
+        states=connection.execute("SELECT count(*) FROM stage_state").fetchone()[0],
+        answers=connection.execute("SELECT count(*) FROM stage_answer").fetchone()[0],
         durability=store.settings.durability,
         lines=tuple(_lines(store)),
     )

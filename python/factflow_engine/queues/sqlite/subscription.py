@@ -15,10 +15,11 @@ from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDeliver
 from factflow_engine.queues.sqlite.holds import Hold
 from factflow_engine.queues.sqlite.looking import Glance, depth_of, glance
 from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
+from factflow_engine.queues.sqlite.states import Change, lost_error
 from factflow_engine.queues.sqlite.store import Look
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock
-from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, SubscriptionStatistics
+from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, StateChange, SubscriptionStatistics
 
 logger = logging.getLogger("factflow_engine.queues")
 
@@ -95,21 +96,27 @@ class SqliteSubscription:
                 found, next_due_ns = looked.ready, looked.next_due_ns
                 poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
 
-    async def settle(self, acks: Sequence[Delivery], nacks: Sequence[Nack] = ()) -> None:
-        """See `Subscription.settle`; what was lost with an expired lease is passed over, and logged."""
+    async def settle(
+        self, acks: Sequence[Delivery], nacks: Sequence[Nack] = (), *, change: StateChange | None = None
+    ) -> None:
+        """See `StateSubscription.settle`; without a change, what was lost with an expired lease is passed over, and logged."""
+        if change is not None:
+            self._require_mine(acks, change)
         acked = {delivery.seq: delivery.token for delivery in map(self._mine, acks) if delivery is not None}
         returned: dict[int, tuple[int, float, bool]] = {}
         for nack in nacks:
             delivery = self._mine(nack.delivery)
             if delivery is not None and delivery.seq not in acked:
                 returned[delivery.seq] = (delivery.token, nack.delay_seconds, nack.counts)
-        if not (acked or returned):
+        if not (acked or returned or change):
             await trio.lowlevel.checkpoint()
             return
         tokens = acked | {seq: token for seq, (token, _, _) in returned.items()}
         self._settling.append(tokens)
         try:
-            settled = await self._writer.submit(Settle(self._queue, self._line, acked, returned))
+            settled = await self._writer.submit(
+                Settle(self._queue, self._line, acked, returned, self._covering(change))
+            )
         finally:
             self._settling.remove(tokens)
         saturated = len(self._unsettled) >= self._prefetch
@@ -219,6 +226,22 @@ class SqliteSubscription:
         if isinstance(delivery, SqliteDelivery) and self._unsettled.get(delivery.seq) is delivery:
             return delivery
         return None
+
+    def _covering(self, change: StateChange | None) -> Change | None:
+        if change is None:
+            return None
+        covered = {delivery.seq: delivery.token for delivery in map(self._mine, change.covered) if delivery is not None}
+        return Change(change, covered)
+
+    def _require_mine(self, acks: Sequence[Delivery], change: StateChange) -> None:
+        """See that everything that a state covers is this consumer's.
+
+        Raises:
+            QueueError: Another one has some of it.
+        """
+        lost = sum(self._mine(delivery) is None for delivery in (*acks, *change.covered))
+        if lost:
+            raise lost_error(self._queue, lost)
 
     def _drop_lost(self, tokens: Sequence[int], holds: Sequence[Hold]) -> None:
         """Forget the deliveries under these leases that are not under them any more."""

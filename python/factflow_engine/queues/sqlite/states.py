@@ -1,0 +1,250 @@
+"""The states of stages: rows that processes of one execution own, hand over and take over.
+
+Kept separate from settling because only `Change` is part of an acknowledgement; the rest is what processes do with their
+rows as they come and go. An owner lives while its rows' time is not over; what it wrote, it wrote in transactions that see
+whether the rows are still its own, so that one that comes back after it was taken for dead writes nothing.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from factflow_engine.queues.sqlite.statements import insert_rows, numbers, where_in
+from factflow_engine.queues.sqlite.store import Call, Look, Store
+from factflow_engine.queues.sqlite.writer import Writer
+from factflow_protocols import Conclusion, Joined, QueueError, StateChange, StoredAnswer, StoredState
+
+_MINE: Final = "WHERE execution = ? AND owner = ?"
+_OVER: Final = "WHERE execution = ? AND owner <> ? AND until <= ?"
+_LIVING: Final = "WHERE execution = ? AND owner <> ? AND until > ?"
+
+
+class Change:
+    """A `StateChange`, to be stored with an acknowledgement.
+
+    Attributes:
+        weight: Bytes, roughly.
+    """
+
+    def __init__(self, change: StateChange, covered: Mapping[int, int]) -> None:
+        """Prepare; `covered` are the sequence numbers of what it covers and does not acknowledge, to their leases."""
+        self._change = change
+        self._covered = covered
+        self.weight = sum(len(state or b"") for state in change.states.values())
+        self.weight += sum(64 + len(answer.answer) for answer in change.answers)
+
+    def apply(self, store: Store, queue: str, line: int, *, lost: int) -> None:
+        """Store it, in the transaction under way.
+
+        Args:
+            store: Any.
+            queue: For errors.
+            line: Id of the line of what is covered.
+            lost: How many of the acknowledged messages were not the consumer's any more.
+
+        Raises:
+            QueueError: Something is not the consumer's, or the owner's, any more.
+        """
+        change, connection = self._change, store.connection
+        lost += len(self._covered) - _held(store, line, self._covered)
+        if lost:
+            raise lost_error(queue, lost)
+        mine = (change.execution, change.owner)
+        rows: dict[str, list[int]] = {}
+        for number, stage in connection.execute(
+            f"SELECT id, stage FROM stage_state {_MINE} AND route = ? ORDER BY id",  # noqa: S608 - constant
+            (*mine, change.route),
+        ):
+            rows.setdefault(stage, []).append(number)
+        for stage, state in change.states.items():
+            if stage not in rows:
+                raise _taken_over(change.execution)
+            first, *others = rows[stage]
+            connection.execute("UPDATE stage_state SET state = ?, touched = 1 WHERE id = ?", (state, first))
+            for condition, values in where_in("id", others):
+                connection.execute(f"DELETE FROM stage_state WHERE {condition}", values)  # noqa: S608 - placeholders
+        connection.execute(f"UPDATE stage_state SET until = ? {_MINE}", (_until(store), *mine))  # noqa: S608 - constant
+        for condition, values in where_in("root", change.settled):
+            connection.execute(
+                f"DELETE FROM stage_answer WHERE execution = ? AND route = ? AND {condition}",  # noqa: S608 - placeholders
+                (change.execution, change.route, *values),
+            )
+        insert_rows(
+            connection,
+            "INSERT OR REPLACE INTO stage_answer(execution, route, root, stage, message_id, answer) VALUES ",
+            [
+                (change.execution, change.route, answer.root, answer.stage, answer.message_id, answer.answer)
+                for answer in change.answers
+            ],
+        )
+
+
+def lost_error(queue: str, lost: int) -> QueueError:
+    """Why a state cannot be stored that holds effects of messages which others have by now."""
+    return QueueError(
+        queue,
+        f"{lost} messages whose effects a stage keeps are not this process's any more: it was blocked, or the file was "
+        "locked, for longer than the lease; nothing is stored, and whoever has them goes on from the last stored state. "
+        "Write a longer lease into the queue's URL, as ?lease=120",
+    )
+
+
+class SqliteStates:
+    """See `factflow_protocols.StateProtocol` for the contract."""
+
+    def __init__(self, writer: Writer, *, lease_seconds: float) -> None:
+        self._writer = writer
+        self._lease_seconds = lease_seconds
+
+    @property
+    def lease_seconds(self) -> float:
+        """See `StateProtocol.lease_seconds`."""
+        return self._lease_seconds
+
+    async def join(self, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+        """See `StateProtocol.join`."""
+        return await self._writer.submit(Call(lambda store: _join(store, execution, stages), execution))
+
+    async def renew(self, execution: str, owner: int) -> None:
+        """See `StateProtocol.renew`."""
+        await self._writer.submit(Call(lambda store: _renew(store, execution, owner), execution))
+
+    async def answers(self, execution: str, route: str, roots: Sequence[bytes]) -> Sequence[StoredAnswer]:
+        """See `StateProtocol.answers`."""
+        return await self._writer.submit(Look(lambda store: _answers(store, execution, route, roots), execution))
+
+    async def conclude(self, execution: str, owner: int, seen: Mapping[int, int]) -> Conclusion:
+        """See `StateProtocol.conclude`."""
+        return await self._writer.submit(Call(lambda store: _conclude(store, execution, owner, seen), execution))
+
+    async def leave(self, execution: str, owner: int) -> None:
+        """See `StateProtocol.leave`."""
+        await self._writer.submit(Call(lambda store: _leave(store, execution, owner), execution))
+
+    async def forget(self, execution: str, owner: int) -> bool:
+        """See `StateProtocol.forget`."""
+        return await self._writer.submit(Call(lambda store: _forget(store, execution, owner), execution))
+
+
+def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+    connection = store.connection
+    [newest] = connection.execute("SELECT coalesce(max(max(owner), max(since)), 0) FROM stage_state").fetchone()
+    owner = max(store.now_ns, newest + 1)
+    row = connection.execute("SELECT since FROM stage_state WHERE execution = ? LIMIT 1", (execution,)).fetchone()
+    since = owner if row is None else row[0]
+    [unfinished] = connection.execute(
+        "SELECT coalesce(sum(touched), 0) FROM stage_state WHERE execution = ? AND owner <> ?", (execution, owner)
+    ).fetchone()
+    states = _take_over(store, execution, owner)
+    [others] = connection.execute(
+        f"SELECT count(DISTINCT owner) FROM stage_state {_LIVING}",  # noqa: S608 - constant
+        (execution, owner, store.now_ns),
+    ).fetchone()
+    mine = {(state.route, state.stage) for state in states}
+    insert_rows(
+        connection,
+        "INSERT INTO stage_state(execution, route, stage, owner, since, until, touched) VALUES ",
+        [(execution, *place, owner, since, _until(store), 0) for place in stages if place not in mine],
+    )
+    return Joined(owner=owner, since=since, unfinished=unfinished, others=others, states=states)
+
+
+def _take_over(store: Store, execution: str, owner: int) -> list[StoredState]:
+    """Make the rows of owners that have left or died this one's; those without any effect go."""
+    over = (execution, owner, store.now_ns)
+    store.connection.execute(f"DELETE FROM stage_state {_OVER} AND touched = 0", over)  # noqa: S608 - constant
+    rows = store.connection.execute(
+        f"SELECT route, stage, state FROM stage_state {_OVER} ORDER BY id",  # noqa: S608 - constant
+        over,
+    ).fetchall()
+    store.connection.execute(
+        f"UPDATE stage_state SET owner = ?, until = ? {_OVER}",  # noqa: S608 - constant
+        (owner, _until(store), *over),
+    )
+    return [StoredState(route=route, stage=stage, state=state) for route, stage, state in rows]
+
+
+def _renew(store: Store, execution: str, owner: int) -> None:
+    changed = store.connection.execute(
+        f"UPDATE stage_state SET until = ? {_MINE}",  # noqa: S608 - constant
+        (_until(store), execution, owner),
+    ).rowcount
+    if not changed:
+        raise _taken_over(execution)
+
+
+def _conclude(store: Store, execution: str, owner: int, seen: Mapping[int, int]) -> Conclusion:
+    _renew(store, execution, owner)
+    others = dict(
+        store.connection.execute(
+            f"SELECT owner, max(until) FROM stage_state {_LIVING} GROUP BY owner",  # noqa: S608 - constant
+            (execution, owner, store.now_ns),
+        )
+    )
+    states = _take_over(store, execution, owner)
+    handed_over = any(until != seen.get(other, until) for other, until in others.items())
+    if handed_over:
+        _leave(store, execution, owner)
+    return Conclusion(handed_over=handed_over, others=others, states=states)
+
+
+def _leave(store: Store, execution: str, owner: int) -> None:
+    mine = (execution, owner)
+    store.connection.execute(f"DELETE FROM stage_state {_MINE} AND touched = 0", mine)  # noqa: S608 - constant
+    store.connection.execute(f"UPDATE stage_state SET until = 0 {_MINE}", mine)  # noqa: S608 - constant
+
+
+def _forget(store: Store, execution: str, owner: int) -> bool:
+    connection = store.connection
+    over = (execution, owner, store.now_ns)
+    if connection.execute(f"SELECT 1 FROM stage_state {_OVER} AND touched = 1 LIMIT 1", over).fetchone():  # noqa: S608 - constant
+        return False
+    connection.execute(f"DELETE FROM stage_state {_MINE}", (execution, owner))  # noqa: S608 - constant
+    connection.execute(f"DELETE FROM stage_state {_OVER}", over)  # noqa: S608 - constant
+    if not connection.execute("SELECT 1 FROM stage_state WHERE execution = ? LIMIT 1", (execution,)).fetchone():
+        connection.execute("DELETE FROM stage_answer WHERE execution = ?", (execution,))
+    return True
+
+
+def _answers(store: Store, execution: str, route: str, roots: Sequence[bytes]) -> list[StoredAnswer]:
+    found = []
+    for condition, values in where_in("root", roots):
+        rows = store.connection.execute(
+            "SELECT stage, message_id, root, answer FROM stage_answer "  # noqa: S608 - placeholders
+            f"WHERE execution = ? AND route = ? AND {condition}",
+            (execution, route, *values),
+        ).fetchall()
+        found += [
+            StoredAnswer(stage=stage, message_id=message_id, root=root, answer=answer)
+            for stage, message_id, root, answer in rows
+        ]
+    return found
+
+
+def _held(store: Store, line: int, covered: Mapping[int, int]) -> int:
+    """How many of these messages are under these leases."""
+    count = 0
+    by_lease: dict[int, list[int]] = {}
+    for seq in sorted(covered):
+        by_lease.setdefault(covered[seq], []).append(seq)
+    for condition, values in where_in("token", list(by_lease)):
+        for low, high, token in numbers(
+            store.connection,
+            ("low", "high", "token"),
+            f"FROM hold WHERE token > 0 AND line = ? AND {condition}",
+            (line, *values),
+        ):
+            count += bisect_right(by_lease[token], high) - bisect_left(by_lease[token], low)
+    return count
+
+
+def _until(store: Store) -> int:
+    return store.now_ns + round(store.settings.lease_seconds * 1e9)
+
+
+def _taken_over(execution: str) -> QueueError:
+    return QueueError(
+        execution,
+        "another process has taken over what stages of this one keep: it gave no sign of life for longer than the lease; "
+        "write a longer one into the queue's URL, as ?lease=120",
+    )

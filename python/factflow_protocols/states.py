@@ -1,0 +1,179 @@
+"""What a durable queue provider implements besides, so that stages may keep state across messages.
+
+Kept separate from `queue` because a provider need not: without it stages that keep state by `snapshot` are refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from factflow_protocols.queue import Delivery, Nack, Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """What a process of an execution has stored for one stage.
+
+    Attributes:
+        route: Route id.
+        stage: Name of the stage.
+        state: Msgpack bytes; None for a stage that makes its effects durable by itself, or has none yet.
+    """
+
+    route: str
+    stage: str
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """What a stage has made of a message whose effect is in its state, until the delivery that led to it is acknowledged.
+
+    Attributes:
+        stage: Name of the stage.
+        message_id: 16 bytes: the message that the stage had.
+        root: 16 bytes: the message that was delivered, the same one or an ancestor.
+        answer: The engine's bytes, opaque to the provider.
+    """
+
+    stage: str
+    message_id: bytes
+    root: bytes
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """What is stored in the transaction of an acknowledgement.
+
+    Attributes:
+        execution: Prefix of the execution's queues.
+        owner: `Joined.owner`.
+        route: Route id.
+        states: By stage of the route, the new state, in the place of everything that the owner has for it; None for a
+            stage that makes its effects durable by itself: that it has any is noted.
+        answers: New ones.
+        settled: Deliveries' message ids whose answers are not needed any more.
+        covered: Deliveries that are not acknowledged, whose effects are in the states.
+    """
+
+    execution: str
+    owner: int
+    route: str
+    states: Mapping[str, bytes | None]
+    answers: Sequence[StoredAnswer] = ()
+    settled: Sequence[bytes] = ()
+    covered: Sequence[Delivery] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What a process finds that joins an execution.
+
+    Attributes:
+        owner: The process's number in this provider; no other process has or had it.
+        since: Tells this run of the execution from the next one of the same id: the owner that joined first, until
+            everything is forgotten. Grows with time; nanoseconds since 1970 or more.
+        unfinished: How many states of others hold effects that `finish` has not spoken for.
+        others: How many other processes take part and live.
+        states: Those that are this process's now: their owners have left or died.
+    """
+
+    owner: int
+    since: int
+    unfinished: int
+    others: int
+    states: Sequence[StoredState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """Whether a process is the one that speaks for an execution at its end.
+
+    Attributes:
+        handed_over: What it has is another's now, one that lives.
+        others: Those that take part and may live, with the time of their last sign of life; empty if it is the last.
+        states: Those that are this process's now.
+    """
+
+    handed_over: bool
+    others: Mapping[int, int]
+    states: Sequence[StoredState]
+
+
+class StateSubscription(Subscription, Protocol):
+    """A subscription whose acknowledgements may carry states."""
+
+    async def settle(
+        self, acks: Sequence[Delivery], nacks: Sequence[Nack] = (), *, change: StateChange | None = None
+    ) -> None:
+        """See `Subscription.settle`; with a change, that is stored in the same transaction.
+
+        Raises:
+            QueueError: Nothing was stored: a delivery acknowledged or covered is not this consumer's any more, or
+                another process has taken the states over.
+        """
+        ...
+
+
+@runtime_checkable
+class StateProtocol(Protocol):
+    """Where a provider keeps the states of stages.
+
+    Owners have leases, as deliveries have: one that gives no sign of life for `lease_seconds` is taken for dead.
+    """
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long an owner may be silent."""
+        ...
+
+    async def join(self, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+        """Take part in an execution, and take over the states of owners that have left or died.
+
+        Args:
+            execution: Prefix of the execution's queues.
+            stages: Route id and name of each stage that keeps state.
+        """
+        ...
+
+    async def renew(self, execution: str, owner: int) -> None:
+        """Give a sign of life.
+
+        Raises:
+            QueueError: Another process has taken the states over.
+        """
+        ...
+
+    async def answers(self, execution: str, route: str, roots: Sequence[bytes]) -> Sequence[StoredAnswer]:
+        """The answers that are stored for deliveries of a route, by their message ids, whoever stored them."""
+        ...
+
+    async def conclude(self, execution: str, owner: int, seen: Mapping[int, int]) -> Conclusion:
+        """Take over what others have left; if none lives be the last, else leave it to one that has given a sign of life.
+
+        Args:
+            execution: Prefix of the execution's queues.
+            owner: Who asks; it gives a sign of life, too.
+            seen: `Conclusion.others` of the first time that this was asked; empty then. One whose time has changed since
+                lives for certain.
+        """
+        ...
+
+    async def leave(self, execution: str, owner: int) -> None:
+        """Leave the states to whoever takes part next."""
+        ...
+
+    async def forget(self, execution: str, owner: int) -> bool:
+        """Forget the owner's states, and all answers if it was the last; nothing, and False, if another one has left some."""
+        ...
+
+
+@runtime_checkable
+class StateProvider(Protocol):
+    """A queue provider (see `QueueProtocol`) that keeps the states of stages; its subscriptions are `StateSubscription`s."""
+
+    @property
+    def states(self) -> StateProtocol:
+        """The states that it keeps, of all executions."""
+        ...
