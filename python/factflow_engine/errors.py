@@ -130,6 +130,19 @@ class ExecutionStartError(FactflowError):
         super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}")
 
 
+class StateLossError(FactflowError):
+    """Stages of a configuration would lose what they keep, though the queue acknowledges what it was made of.
+
+    Attributes:
+        stages: Each as `route/stage: what is wrong`.
+    """
+
+    def __init__(self, stages: tuple[str, ...], remedy: str) -> None:
+        self.stages = stages
+        listing = "\n".join(f"  - {stage}" for stage in stages)
+        super().__init__(f"a crash would lose what stages keep; {remedy}:\n{listing}")
+
+
 def no_such_route(route: str, known: Iterable[str]) -> LookupError:
     """The error for a route that the pipeline does not have, with the name that may have been meant."""
     names = list(known)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry
 from factflow_engine.config import PipelineConfigLoader
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, StatefulAdapter
 
 
 class Limits(BaseModel, extra="forbid"):
@@ -56,11 +56,20 @@ class Probe(Forwarding):
         self.config = config
 
 
+class Keeping(StatefulAdapter):
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        return AdapterResult.forward()
+
+    async def finish(self) -> AdapterResult:
+        return AdapterResult(message="what it kept")
+
+
 def make_registry() -> ValidatingAdapterRegistry:
     registry = ValidatingAdapterRegistry.empty()
     registry.register("probe", Probe)
     registry.register("plain", Forwarding)
     registry.register("other", Forwarding)
+    registry.register("keeps", Keeping)
     return registry
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import CATALOGUE, PipelineConfigLoader, Severity
 from factflow_engine.config.codes import FAMILIES
 
@@ -19,6 +20,7 @@ class Case:
     code: str
     text: str | bytes
     at: tuple[int, int] = (0, 0)
+    durable: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.text, str) and ">>>" in self.text:
@@ -106,6 +108,7 @@ CASES = [
     Case("E303", document("adapters: [{type: probe, config: {url: x, limits: >>>{low: 11}}}]")),
     Case("E303", document("adapters: [{type: probe, config: {url: x, tags: [a, >>>[b]]}}]")),
     Case("E303", document("adapters: [{type: probe, >>>config: {url: x, secret: explode}}]")),
+    Case("E306", document("adapters: [{type: >>>keeps}]"), durable=True),
     Case("E401", condition("{field: a, operator: >>>equals, value: 1}")),
     Case("E402", condition("{field: a, operator: gt, value: >>>true}")),
     Case("E403", condition("{field: a, operator: matches, value: >>>'(?=a)'}")),
@@ -141,7 +144,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
-def test_a_text_gives_its_code_at_its_place(case: Case, loader: PipelineConfigLoader) -> None:
+def test_a_text_gives_its_code_at_its_place(
+    case: Case, loader: PipelineConfigLoader, registry: ValidatingAdapterRegistry
+) -> None:
+    if case.durable:
+        assert loader.check(case.text).findings == ()
+        loader = PipelineConfigLoader(registry, durable=True)
     result = loader.check(case.text)
     found = [(finding.code, finding.line, finding.column) for finding in result.findings]
     assert found == [(case.code, *case.at)], result.render()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from factflow_engine.adapters.keeping import overrides
 from factflow_engine.errors import AdapterRegistrationError
 from factflow_protocols import PipelineAdapter, StatefulAdapter
 
@@ -20,6 +21,11 @@ _LIFECYCLE: Final = {
     "open": ("self, stage", "async def open(self, stage: StageInfo) -> None:"),
     "finish": ("self", "async def finish(self) -> AdapterResult | None:"),
     "close": ("self", "async def close(self) -> None:"),
+    "flush": ("self", "async def flush(self) -> None:"),
+}
+_STATE: Final = {
+    "snapshot": ("self", "def snapshot(self) -> Any:"),
+    "restore": ("self, state", "def restore(self, state: Any) -> None:"),
 }
 
 
@@ -63,6 +69,7 @@ def check_class(type_name: str, cls: object) -> type[PipelineAdapter]:
         )
     _check_process(cls)
     _check_lifecycle(cls)
+    _check_state(cls)
     return cls
 
 
@@ -129,6 +136,34 @@ def _check_lifecycle(cls: type[PipelineAdapter]) -> None:
         if not inspect.iscoroutinefunction(function):
             raise AdapterRegistrationError(f"{cls.__qualname__}.{name} must be `async def`; write: {line}")
         _check_arguments(f"{cls.__qualname__}.{name}", function, arguments, line)
+
+
+def _check_state(cls: type[PipelineAdapter]) -> None:
+    for name, (arguments, line) in _STATE.items():
+        if not issubclass(cls, StatefulAdapter):
+            continue
+        function = _method(cls, name, line)
+        if inspect.iscoroutinefunction(function):
+            raise AdapterRegistrationError(
+                f"{cls.__qualname__}.{name} must be a plain function, called between two messages; write: {line}"
+            )
+        _check_arguments(f"{cls.__qualname__}.{name}", function, arguments, line)
+    for name, other in (("snapshot", "restore"), ("restore", "snapshot")):
+        if overrides(cls, name) and not overrides(cls, other):
+            raise AdapterRegistrationError(
+                f"{cls.__qualname__} defines {name}() without {other}(), so that what it keeps could not be stored and "
+                f"taken up again; write in it: {_STATE[other][1]}"
+            )
+    if issubclass(cls, StatefulAdapter) and cls.durable_batches and not overrides(cls, "flush"):
+        raise AdapterRegistrationError(
+            f"{cls.__qualname__} sets durable_batches and has no flush() that would make anything durable; write in it: "
+            f"{_LIFECYCLE['flush'][1]}"
+        )
+    if overrides(cls, "flush") and not cls.durable_batches:  # type: ignore[attr-defined]  # it is a StatefulAdapter
+        raise AdapterRegistrationError(
+            f"{cls.__qualname__} defines flush(), which is not called without durable_batches; write in its body: "
+            "durable_batches = True"
+        )
 
 
 def _method(cls: type[PipelineAdapter], name: str, line: str) -> Callable[..., Any]:

@@ -30,6 +30,7 @@ def build(
     operators: OperatorRegistry | None,
     validate_queue_name: QueueNameCheck,
     environ: Mapping[str, str],
+    durable: bool,
 ) -> PipelineGlobalConfig | None:
     """The configuration that a text is; None if none can be built. What is wrong goes into the report."""
     tree = parse(source.text, report)
@@ -41,7 +42,7 @@ def build(
     interpolate(tree, environ, report)
     root = complete(tree)
     # Adapters first: a value's reading that suits its adapter is then what the models get.
-    check_stages(root, registry=registry, operators=operators, report=report)
+    check_stages(root, registry=registry, operators=operators, report=report, durable=durable)
     config = build_config(root, report)
     check_wiring(root, validate_queue_name=validate_queue_name, report=report)
     if config is None:

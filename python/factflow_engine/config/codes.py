@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from factflow_engine.adapters.keeping import LOSS_REMEDY
+
 
 class Severity(StrEnum):
     """What a finding means for the configuration."""
@@ -224,6 +226,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "wrong value for an adapter",
         "The adapter does not take this value.",
         "write a value that the adapter takes",
+    ),
+    (
+        "E306",
+        "stage would lose its state",
+        "The queue keeps its messages when the process dies, and the adapter does not keep what it made of them.",
+        LOSS_REMEDY,
     ),
     (
         "E501",

@@ -78,6 +78,8 @@ class PipelineConfigLoader:
         validate_queue_name: The queue provider's naming rule; by default the memory queue's.
         environ: Where `${NAME}` is looked up; by default the process's environment, as it is at each load.
         strict: Overrides `configure_validation` for this loader.
+        durable: Whether the configurations are to run on a queue that outlives the process: stages that would lose what
+            they keep across messages are errors then.
         max_bytes: Bound of a text, in bytes of UTF-8; checked before all of a file is read.
     """
 
@@ -89,6 +91,7 @@ class PipelineConfigLoader:
         validate_queue_name: QueueNameCheck = memory_queue_name_problem,
         environ: Mapping[str, str] | None = None,
         strict: bool | None = None,
+        durable: bool = False,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._registry = registry
@@ -96,6 +99,7 @@ class PipelineConfigLoader:
         self._validate_queue_name = validate_queue_name
         self._environ = environ
         self._strict = strict
+        self._durable = durable
         self._max_bytes = max_bytes
 
     def load(self, source: Path | str | bytes) -> PipelineGlobalConfig:
@@ -177,6 +181,7 @@ class PipelineConfigLoader:
             operators=self._operators,
             validate_queue_name=self._validate_queue_name,
             environ=os.environ if self._environ is None else self._environ,
+            durable=self._durable,
         )
         return LoadResult(config=config, findings=report.findings(), text=source.text)
 

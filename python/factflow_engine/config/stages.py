@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.keeping import loses_state, loss_text
 from factflow_engine.conditions import OperatorRegistry, compile_condition
 from factflow_engine.config.condition_errors import report_condition
 from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors, suggestion
@@ -33,8 +34,12 @@ def check_stages(
     registry: ValidatingAdapterRegistry,
     operators: OperatorRegistry | None,
     report: Report,
+    durable: bool,
 ) -> None:
-    """Add findings on adapter types, their configurations, and every condition of a completed document."""
+    """Add findings on adapter types, their configurations, and every condition of a completed document.
+
+    `durable`: whether it is to run on a queue that outlives the process.
+    """
     routes = root.mapping("routes")
     for route_id, (_, route) in routes.entries.items() if routes is not None else ():
         if not isinstance(route, MappingNode):
@@ -46,6 +51,8 @@ def check_stages(
                 path: Path = ("routes", route_id, name, index)
                 if name == "adapters":
                     _check_adapter(item, path, registry, report)
+                    if durable:
+                        _check_state(item, path, registry, report)
                 _check_condition(item.get("condition"), (*path, "condition"), operators, report)
 
 
@@ -66,6 +73,12 @@ def _check_adapter(stage: MappingNode, path: Path, registry: ValidatingAdapterRe
         config = MappingNode(stage.mark, {})
     if isinstance(config, MappingNode):
         _check_adapter_config(kind, config, at, (*path, "config"), registry, report)
+
+
+def _check_state(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
+    kind = stage.text("type")
+    if kind is not None and kind in registry and loses_state(registry.get(kind).adapter_class):
+        report.add("E306", locate(stage, ("type",))[1].mark, loss_text(kind), path=(*path, "type"))
 
 
 def _check_adapter_config(

@@ -69,6 +69,19 @@ class ProcessorConfig(ConfigModel):
         le=86_400,
         description="Seconds after which an execution that holds messages and does not move says who waits for whom.",
     )
+    snapshot_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=3_600,
+        description="With queues that outlive the process: seconds for which a route's acknowledgements are held together "
+        "where one of its stages keeps a state, to be stored with it.",
+    )
+    flush_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that a stage's flush() has; one that takes longer fails the execution.",
+    )
 
 
 class StorageConfig(ConfigModel):

@@ -1,0 +1,44 @@
+"""What an adapter class does about state that must survive the process, read off the class.
+
+Kept separate from the registry because the loader, the runtime and the registry's own checks all ask it.
+"""
+
+import inspect
+from typing import Final
+
+from factflow_protocols import PipelineAdapter, StatefulAdapter
+
+LOSS_REMEDY: Final = "give the adapter snapshot() and restore(), or durable_batches and flush(); or allow it: --allow-loss, allow_loss=True"
+"""What to do about `loss_text`."""
+
+
+def overrides(cls: type[PipelineAdapter], method: str) -> bool:
+    """True if the class defines a method of `StatefulAdapter` anew."""
+    if not issubclass(cls, StatefulAdapter):
+        return False
+    return inspect.getattr_static(cls, method) is not inspect.getattr_static(StatefulAdapter, method)
+
+
+def snapshots(cls: type[PipelineAdapter]) -> bool:
+    """True if its state is stored with acknowledgements."""
+    return overrides(cls, "snapshot")
+
+
+def flushes(cls: type[PipelineAdapter]) -> bool:
+    """True if it makes its effects durable itself, before acknowledgements."""
+    return issubclass(cls, StatefulAdapter) and cls.durable_batches
+
+
+def loses_state(cls: type[PipelineAdapter]) -> bool:
+    """True if it keeps something across messages that ends with the process, though the messages are acknowledged."""
+    if not issubclass(cls, StatefulAdapter) or snapshots(cls) or flushes(cls):
+        return False
+    return overrides(cls, "finish") if cls.keeps_state is None else cls.keeps_state
+
+
+def loss_text(adapter_type: str) -> str:
+    """What is wrong with such an adapter on a queue that outlives the process."""
+    return (
+        f"adapter type {adapter_type!r} keeps something across messages that ends with the process, and the queue "
+        "acknowledges the messages for good"
+    )
