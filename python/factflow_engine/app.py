@@ -72,12 +72,18 @@ def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
     return MemoryQueue() if url == "memory://" else SqliteQueue.from_url(url, directory=directory)
 
 
-def build_app(*, adapters: Iterable[str] = ()) -> App:
+def is_durable(url: str | None) -> bool:
+    """True if messages of a queue with this URL outlive the process; None stands for the default, in memory."""
+    return url is not None and url != "memory://"
+
+
+def build_app(*, adapters: Iterable[str] = (), durable: bool = False) -> App:
     """Put an engine together: built-in adapters, installed plug-ins, and the modules named.
 
     Args:
         adapters: Dotted module names, or paths of Python files, whose marked classes are registered. Importing them
             runs their code.
+        durable: Whether configurations are to run on a queue that outlives the process; see `PipelineConfigLoader`.
 
     Raises:
         AdapterModuleError: A module named cannot be imported, or holds no adapter that can be registered.
@@ -86,7 +92,7 @@ def build_app(*, adapters: Iterable[str] = ()) -> App:
     problems = auto_discover_and_register(registry).problems
     for module in dict.fromkeys(adapters):
         _register_named(registry, module)
-    return App(registry=registry, loader=PipelineConfigLoader(registry), problems=problems)
+    return App(registry=registry, loader=PipelineConfigLoader(registry, durable=durable), problems=problems)
 
 
 def _register_named(registry: ValidatingAdapterRegistry, module: str) -> None:

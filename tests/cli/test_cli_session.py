@@ -78,7 +78,9 @@ class FakeManager:
         self.publish_init: bool | None = None
         self.steps: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(self, config: Any, *, publish_init: bool, execution_id: str | None) -> FakeExecution:
+    async def start(
+        self, config: Any, *, publish_init: bool, execution_id: str | None, allow_loss: bool
+    ) -> FakeExecution:
         self.publish_init = publish_init
         await trio.sleep(self.start_seconds)
         for step in self.steps:

@@ -215,12 +215,17 @@ async def test_stages_that_were_not_asked_for_their_last_words_are_named(autojum
         async def process(self, context):
             return None
 
-    registry = registry_of(total=Total, slow=Recorder(seconds=100).adapter())
-    text = (
-        "routes: {r: {adapters: [{type: total}]}, unused: {adapters: [{type: total}]}, z: {adapters: [{type: slow}]}}"
-    )
+        async def finish(self):
+            return AdapterResult(message="a sum")
+
+    class Client(StatefulAdapter):
+        async def process(self, context):
+            return AdapterResult.forward()
+
+    registry = registry_of(total=Total, client=Client, slow=Recorder(seconds=100).adapter())
+    text = "routes: {r: {adapters: [{type: client}, {type: total}]}, unused: {adapters: [{type: total}]}, z: {adapters: [{type: slow}]}}"
     async with OrchestratorManager(registry=registry, queue=Connection(MemoryQueue())) as manager:
-        execution = await manager.start(load(registry, text), execution_id="x")
+        execution = await manager.start(load(registry, text), execution_id="x", allow_loss=True)
         await execution.publish("r", 1)
         await execution.publish("z", 1)
         await trio.sleep(1)

@@ -16,10 +16,10 @@ from factflow_engine.cli.text import clean
 from factflow_engine.config import LoadResult
 
 
-def app_for(adapter_modules: Iterable[str]) -> App:
+def app_for(adapter_modules: Iterable[str], *, durable: bool = False) -> App:
     """Build the engine that a command works with; broken plug-ins that nobody asked for are warned about.
 
-    Modules are also looked for in the working directory, after all other places.
+    `durable`: configurations are to run on a queue that outlives the process. Modules are also looked for in the working directory, after all other places.
 
     Raises:
         InvalidInputError: A module that was named has no adapter that can be used.
@@ -28,7 +28,9 @@ def app_for(adapter_modules: Iterable[str]) -> App:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        app = build_app(adapters=adapter_modules)  # interruptible: importing may take as long as it likes
+        app = build_app(
+            adapters=adapter_modules, durable=durable
+        )  # interruptible: importing may take as long as it likes
     except AdapterModuleError as error:
         raise InvalidInputError(f"--adapters: {error}") from error
     for problem in app.problems:

@@ -8,17 +8,19 @@ from typing import Final
 import click
 from rich.text import Text
 
+from factflow_engine.app import is_durable, open_queue
 from factflow_engine.cli.building import app_for, checked
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import findings_document, print_findings, summary
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import LoadResult
 from factflow_engine.config.hiding import Hiding
+from factflow_engine.queues.sqlite import QueueUrlError
 
 _SUFFIXES: Final = (".yaml", ".yml")
 
@@ -35,10 +37,14 @@ Exit status: 0 all can be run (warnings do not count), 2 some cannot.""",
 )
 @click.argument("path", metavar="FILE|DIR", type=click.Path(path_type=Path))
 @adapters_option
+@click.option("--queue", "queue_url", metavar="URL", help="Check for running with this queue, as `run --queue` does.")
+@allow_loss_option
 @output_option
 @debug_option
 @click.pass_obj
-def validate_command(settings: Settings, *, path: Path, adapter_modules: tuple[str, ...]) -> int:
+def validate_command(
+    settings: Settings, *, path: Path, adapter_modules: tuple[str, ...], queue_url: str | None, allow_loss: bool
+) -> int:
     """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
 
     Uses the loader that `run` uses: what is found here is all that `run` would find.
@@ -48,7 +54,12 @@ def validate_command(settings: Settings, *, path: Path, adapter_modules: tuple[s
         raise InvalidInputError(
             f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
         )
-    app = app_for(adapter_modules)
+    try:
+        if queue_url is not None:
+            open_queue(queue_url)  # nothing is opened yet
+    except QueueUrlError as error:
+        raise InvalidInputError(f"--queue: {error}") from error
+    app = app_for(adapter_modules, durable=is_durable(queue_url) and not allow_loss)
     results = [(file, checked(app, file)) for file in files]
     valid = sum(result.is_valid for _, result in results)
     if settings.as_json:

@@ -17,7 +17,7 @@ from factflow_engine.cli.interrupts import Interrupts, noticed_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import OutputClosedError, clean
-from factflow_engine.errors import UnsupportedFeatureError, sole_cause
+from factflow_engine.errors import StateLossError, UnsupportedFeatureError, sole_cause
 from factflow_protocols import FactflowError
 
 
@@ -73,7 +73,7 @@ def _report_error(error: Exception, settings: Settings) -> int:
         raise OutputClosedError from error
     if isinstance(error, OutputClosedError):
         raise error
-    invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError))
+    invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError, StateLossError))
     expected = isinstance(error, FactflowError)
     _show_traceback(error, settings)
     said = settings.hidden(str(error)) or type(error).__name__

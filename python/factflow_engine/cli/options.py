@@ -50,6 +50,15 @@ def output_option(command: F) -> F:
     )(command)
 
 
+def allow_loss_option(command: F) -> F:
+    """`--allow-loss`."""
+    return click.option(
+        "--allow-loss",
+        is_flag=True,
+        help="With --queue: accept stages that keep in memory what a crash then takes away (E306).",
+    )(command)
+
+
 def adapters_option(command: F) -> F:
     """`--adapters MODULE|FILE.py`, repeatable."""
     return click.option(

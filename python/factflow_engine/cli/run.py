@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 import trio
 
-from factflow_engine.app import App, open_queue
+from factflow_engine.app import App, is_durable, open_queue
 from factflow_engine.cli.building import app_for
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
@@ -20,7 +20,7 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.logs import logs_through
-from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
 from factflow_engine.cli.progress import ProgressMode, open_progress
 from factflow_engine.cli.report import print_report, report_document
 from factflow_engine.cli.session import FirstMessage, Session, SessionEnd, Starter
@@ -81,6 +81,7 @@ Exit status:
     metavar="URL",
     help="Keep messages in this queue, as in sqlite:///queue.db, rather than in memory.",
 )
+@allow_loss_option
 @click.option(
     "--id",
     "execution_id",
@@ -111,6 +112,7 @@ def run_command(
     progress_mode: str,
     set_payload: str | None,
     queue_url: str | None,
+    allow_loss: bool,
     execution_id: str | None,
     drain_timeout: float | None,
     log_level: str,
@@ -120,7 +122,7 @@ def run_command(
     Progress goes to standard error, the report to standard output.
     """
     payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
-    app = app_for(adapter_modules)
+    app = app_for(adapter_modules, durable=is_durable(queue_url) and not allow_loss)
     config = load_or_report(app, file, settings)
     if config is None:
         return ExitStatus.INVALID
@@ -138,6 +140,7 @@ def run_command(
             drain_seconds=_drain_seconds(config, drain_timeout),
             instead_of_init=first,
             execution_id=execution_id,
+            allow_loss=allow_loss,
         )
         with python_interrupts():
             end = trio.run(_interruptible, session)

@@ -62,9 +62,12 @@ class Starter(Protocol):
     """What a session needs of a manager."""
 
     async def start(
-        self, config: PipelineGlobalConfig, *, publish_init: bool, execution_id: str | None
+        self, config: PipelineGlobalConfig, *, publish_init: bool, execution_id: str | None, allow_loss: bool
     ) -> RunningExecution:
-        """Start an execution, with the configuration's init messages or without; of this id, or a new one."""
+        """Start an execution, with the configuration's init messages or without; of this id, or a new one.
+
+        `allow_loss`: also with stages that may lose what they keep.
+        """
         ...
 
 
@@ -97,6 +100,7 @@ class Session:
         drain_seconds: float,
         instead_of_init: FirstMessage | None = None,
         execution_id: str | None = None,
+        allow_loss: bool = False,
     ) -> None:
         self._open_manager = open_manager
         self._config = config
@@ -104,6 +108,7 @@ class Session:
         self._drain_seconds = drain_seconds
         self._first = instead_of_init
         self._execution_id = execution_id
+        self._allow_loss = allow_loss
         self._execution: RunningExecution | None = None
         self._start = trio.CancelScope()
         self._signals: list[signal.Signals] = []
@@ -124,7 +129,10 @@ class Session:
             async with self._open_manager() as manager:
                 with self._start:
                     self._execution = await manager.start(
-                        self._config, publish_init=self._first is None, execution_id=self._execution_id
+                        self._config,
+                        publish_init=self._first is None,
+                        execution_id=self._execution_id,
+                        allow_loss=self._allow_loss,
                     )
                 if self._execution is not None:
                     if self._start.cancel_called:  # as it ended: there was nothing left to cancel

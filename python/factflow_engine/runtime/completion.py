@@ -3,9 +3,10 @@
 Apart from the orchestrator, which decides what an end means: here is only when there is one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from factflow_engine.errors import describe
+from factflow_engine.frames import pack
 from factflow_engine.runtime.containment import FaultError
 from factflow_engine.runtime.entrance import Entrance, Roots
 from factflow_engine.runtime.family import DETACHED, Child
@@ -14,6 +15,7 @@ from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.relay import Relay
 from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.stage import Stage
+from factflow_engine.runtime.states import KeepingError, StageStates
 from factflow_protocols import AdapterResult
 
 
@@ -38,6 +40,7 @@ class Completion:
         entrance: Entrance,
         roots: Roots,
         phases: Phases,
+        states: StageStates | None,
     ) -> None:
         self._routes = tuple(routes)
         self._loop = loop
@@ -45,6 +48,7 @@ class Completion:
         self._entrance = entrance
         self._roots = roots
         self._phases = phases
+        self._states = states  # where the execution outlives the process
         self._is_finishing = False  # a stage says its last words, or was interrupted in them
 
     @property
@@ -54,17 +58,17 @@ class Completion:
             self._relay is None
             and self._loop.is_idle
             and not self._entrance.publishers
-            and self._unfinished() is None
+            and self._unfinished(kept=True) is None
             and not self._is_finishing
         )
 
     def unsaid(self) -> tuple[str, ...]:
-        """The stages, as `route/stage`, that have something to say at their end and were not asked for it."""
+        """The stages, as `route/stage`, that keep something at their end that is lost now."""
         return tuple(
             f"{route.id}/{stage.info.stage}"
             for route in self._routes
             for stage in route.stages
-            if stage.stateful is not None and stage.touched and route.lane.books.received
+            if stage.loses and stage.touched and route.lane.books.received
         )
 
     async def reached(self) -> int:
@@ -79,6 +83,15 @@ class Completion:
         """
         while True:
             left = 0
+            if self._relay is not None and self._states is not None and self._states.is_handed_over:
+                # What has come since is another process's, too, and is given back.
+                self._relay.close_intake()
+                await self._loop.wait_idle()
+                unfinished = self._unfinished(kept=False)
+                if unfinished is None:
+                    return 0
+                await self._finish(*unfinished)
+                continue
             if self._relay is None:
                 await self._loop.wait_idle()
             else:
@@ -87,15 +100,30 @@ class Completion:
                 # They come before the end; it may be a consumer from outside who has no room.
                 await self._entrance.stirred.park()
                 continue
-            unfinished = self._unfinished()
-            if unfinished is None:
+            if self._states is not None and not left and not self._states.is_last:
+                await self._concluded(self._states.conclude)
+                continue  # messages may have come meanwhile
+            unfinished = self._unfinished(kept=not left and (self._states is None or self._states.is_last))
+            if unfinished is not None:
+                await self._finish(*unfinished)
+            elif self._states is not None and self._states.is_last and not (left or self._states.is_forgotten):
+                await self._concluded(self._states.forget)
+            else:
                 return left
-            await self._finish(*unfinished)
 
-    def _unfinished(self) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
+    async def _concluded(self, call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await call()
+        except KeepingError as error:
+            raise LastWordsError(str(error)) from error
+        except FaultError as fault:
+            raise LastWordsError(f"the states of stages: {describe(fault.error)}") from fault
+
+    def _unfinished(self, *, kept: bool) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
+        """The first stage to be asked; of those whose state is durable only if `kept`: else another process will."""
         for route in self._routes:
             for index, stage in enumerate(route.stages):
-                if stage.stateful is not None and stage.touched:
+                if stage.stateful is not None and stage.touched and (kept or not stage.keeps):
                     return route, index, stage
         return None
 
@@ -106,15 +134,20 @@ class Completion:
             self._is_finishing = False
             if result is not None:
                 if _said(result).emitted is None:
-                    frame = self._roots.frame(result.message, result.headers)
+                    frame = self._roots.frame(
+                        result.message, result.headers, message_id=self._words_id(stage, pack(result.message))
+                    )
                     self._loop.inject(route.lane, Child(frame, index + 1, DETACHED))
                 else:
-                    frame = self._roots.frame(None)
+                    frame = self._roots.frame(None, message_id=self._words_id(stage, b""))
                     self._loop.inject(route.lane, Child(frame, index, DETACHED, result))
         except Exception as raised:  # noqa: BLE001 - raised again, with the name of the stage
             error = raised.error if isinstance(raised, FaultError) else raised
             text = f"route {route.id!r}, stage {stage.info.stage!r} could not finish: {describe(error)}"
             raise LastWordsError(text) from error
+
+    def _words_id(self, stage: Stage, payload: bytes) -> bytes | None:
+        return None if self._states is None else self._states.words_id(stage, payload)
 
 
 def _said(result: object) -> AdapterResult:

@@ -79,6 +79,8 @@ class Driver:
         self._lane = lane
         self._parent = parent
         self._family = Family(parent.frame, above)
+        if lane.roots is not None:
+            lane.roots.emits(parent.frame.message_id, self._family.root.message_id)
 
     async def drive(self, result: AdapterResult) -> None:
         """Pull what the result emits to its end, handing children on or carrying them.

@@ -15,7 +15,8 @@ from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
 from factflow_engine.native import Books, Carrier, Journal, Worker
 from factflow_engine.queues.memory import MemoryChannel
-from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
+from factflow_engine.resilience.retry import RetryPolicy
+from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.family import Child
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
@@ -70,7 +71,6 @@ class Lane:
             hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbox
             (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
-        deferral: For how long, and how often, adapters may defer a message.
         deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
         max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
         dead_letters: Where messages go that were given up; None: nowhere.
@@ -89,6 +89,7 @@ class Lane:
         journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of those of them that wait for room.
+        roots: Which deliveries messages belong to that stages emit, where that is asked for.
         cycle: The cycle of queues that it is part of, if any.
     """
 
@@ -99,7 +100,6 @@ class Lane:
         "cycle",
         "dead_letters",
         "deadline_seconds",
-        "deferral",
         "drivers",
         "driving",
         "first_only",
@@ -114,6 +114,7 @@ class Lane:
         "pauses",
         "queue",
         "retry",
+        "roots",
         "stages",
         "table",
         "unrouted",
@@ -134,12 +135,12 @@ class Lane:
         first_only: bool,
         unrouted: str,
         retry: RetryPolicy,
-        deferral: DeferralPolicy = DeferralPolicy(),  # noqa: B008 - a frozen value
         deadline_seconds: float | None,
         dead_letters: Outlet | None,
         max_deliveries: int | None = None,
         clock: Clock,
         journal: Journal | None = None,
+        roots: Roots | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -152,7 +153,6 @@ class Lane:
         self.first_only = first_only
         self.unrouted = unrouted
         self.retry = retry
-        self.deferral = deferral
         self.deadline_seconds = deadline_seconds
         self.dead_letters = dead_letters
         self.max_deliveries = max_deliveries
@@ -165,6 +165,7 @@ class Lane:
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
         self.books = Books()
         self.journal = journal
+        self.roots = roots
         self.carrier = Carrier(
             books=self.books,
             inbox=inbox,

@@ -14,6 +14,7 @@ from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.errors import TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.support import refuse_losses
 from factflow_engine.seams import Seams
 from factflow_protocols import QueueProtocol
 
@@ -100,7 +101,12 @@ class OrchestratorManager:
 
     @trio.lowlevel.enable_ki_protection
     async def start(
-        self, config: PipelineGlobalConfig, *, publish_init: bool = True, execution_id: str | None = None
+        self,
+        config: PipelineGlobalConfig,
+        *,
+        publish_init: bool = True,
+        execution_id: str | None = None,
+        allow_loss: bool = False,
     ) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
@@ -110,10 +116,12 @@ class OrchestratorManager:
                 they are not published either where an earlier execution of this id has left messages: those go on.
             execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. What an execution that died
                 has left in such a queue is carried on by one of the same id.
+            allow_loss: Whether to run, on a queue that outlives the process, stages that keep what does not.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
             UnsupportedFeatureError: The configuration needs something that this version cannot do.
+            StateLossError: A stage would lose what it keeps.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
             ValueError: The id cannot be one, or an execution of that id is running here.
@@ -134,6 +142,7 @@ class OrchestratorManager:
             raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
         elif execution_id in self._executions:
             raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
+        refuse_losses(config, self._registry, self._provider, allow_loss=allow_loss)
         execution = PipelineOrchestrator(
             config,
             execution_id=execution_id,

@@ -42,10 +42,11 @@ from factflow_engine.runtime.report import (
 from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.stage import Stage
+from factflow_engine.runtime.states import StageStates
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.runtime.watchdog import Watchdog
 from factflow_engine.seams import Seams
-from factflow_protocols import QueueError, QueueProtocol, Subscription
+from factflow_protocols import QueueError, QueueProtocol, StateProvider, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -119,6 +120,8 @@ class PipelineOrchestrator:
                     seams=seams,
                     redacted=self._redacted,
                     on_death=self._route_died,
+                    durable=self._relay is not None,
+                    stores_states=isinstance(provider, StateProvider),
                 )
                 for route_id in config.routes
             }
@@ -147,13 +150,23 @@ class PipelineOrchestrator:
                 self._relay,
                 self._refuse_if_closed,
             )
+        self._states: StageStates | None = None
+        if self._relay is not None:
+            self._states = StageStates(
+                provider.states if isinstance(provider, StateProvider) else None,
+                self._scope.prefix,
+                [stage for processor in self._processors.values() for stage in processor.stages],
+                seconds=config.processor.snapshot_seconds,
+                flush_seconds=config.processor.flush_seconds,
+            )
+            self._relay.keep(self._states)
         self._beginning = Beginning(
             config.init_message,
             roots=self._roots,
             publish=self._entrance.publish_from_inside,  # also while it takes no more from outside
             provider=provider,
             marks=self._scope.scope_queue(MARKS) if may_go_on and self._relay is not None else None,
-            left=None if self._relay is None else self._relay.depth,
+            left=None if self._relay is None else self._left,
             on_death=self._relay_died,
         )
         self._loop = Loop(
@@ -169,7 +182,12 @@ class PipelineOrchestrator:
             in_cycles = {route_id for members in graph.cycles for route_id in members}
             for route_id in graph.order:
                 lane = self._processors[route_id].lane
-                self._relay.attach(lane, in_cycle=route_id in in_cycles, take_in=partial(self._loop.take_in, lane))
+                self._relay.attach(
+                    lane,
+                    in_cycle=route_id in in_cycles,
+                    take_in=partial(self._loop.take_in, lane),
+                    states=None if self._states is None else self._states.of_route(route_id, lane.stages, lane.roots),
+                )
         self._watchdog = Watchdog(
             execution_id,
             [processor.lane for processor in self._processors.values()],
@@ -186,6 +204,7 @@ class PipelineOrchestrator:
             entrance=self._entrance,
             roots=self._roots,
             phases=self._phases,
+            states=self._states,
         )
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -418,8 +437,11 @@ class PipelineOrchestrator:
                     with self._phases.opening:
                         if self._relay is not None:
                             await routes.start(self._relay.run)
+                            await self._join()
                         for processor in self._processors.values():
                             await routes.start(processor.run)
+                        if self._states is not None:
+                            self._states.restore()
                         if publish_init:
                             await self._beginning.look()
                 except (ExecutionStartError, QueueError) as error:
@@ -442,6 +464,17 @@ class PipelineOrchestrator:
             self._finalise()
         if start_error is not None:
             raise start_error
+
+    async def _join(self) -> None:
+        """Find out what earlier processes of this id have left, before stages are opened."""
+        if self._states is not None and self._relay is not None and await self._states.join(self._relay.depth):
+            for processor in self._processors.values():
+                processor.goes_on()
+
+    async def _left(self) -> int:
+        """How much an earlier execution of this id has left to do: messages, and stages that have not finished."""
+        left = 0 if self._states is None else self._states.unfinished
+        return left if self._relay is None else left + await self._relay.depth()
 
     async def _live(self, task_status: trio.TaskStatus[None], *, publish_init: bool) -> None:
         started = False

@@ -22,6 +22,7 @@ from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryChannel, as_fr
 from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.states import KeepingError, RouteStates, StageStates
 from factflow_protocols import Delivery, QueueError, QueueProtocol, Subscription
 
 BATCH: Final = 1_000
@@ -36,6 +37,9 @@ POLL_SECONDS: Final = 0.25
 ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
 """What a provider owes to the execution as a whole, where it is counted what it does."""
+
+HELD: Final = 1_000
+"""Messages that have ended and whose acknowledgements are held together, at the most, beside those of the prefetch."""
 
 UNBOUNDED: Final = 1 << 40
 """Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
@@ -130,6 +134,7 @@ class Intake:
         self.received = 0
         self.settled = 0
         self.take_in: Callable[[Frame], None] = self.inbox.append
+        self.states: RouteStates | None = None  # what the route's stages keep, if they do
         self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
         self._subscription_name = subscription
@@ -138,6 +143,10 @@ class Intake:
         self._ended = trio.lowlevel.ParkingLot()
         self._journal = Journal(self._ended.unpark_all)
         self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of one is settled with it
+        self._done: dict[bytes, list[Delivery]] = {}  # has ended, and its acknowledgement is held
+        self._returned: dict[bytes, list[Delivery]] = {}  # let go, and the provider's again when the subscription ends
+        self._is_urgent = False  # acknowledgements are held no longer
+        self._room = trio.lowlevel.ParkingLot()
         self._settling = 0
         self._receiving = trio.CancelScope()
         self._subscription: Subscription | None = None
@@ -146,7 +155,7 @@ class Intake:
     @property
     def is_empty(self) -> bool:
         """Whether nothing that was received is left to be carried or acknowledged."""
-        return not (self._held or self._settling or len(self._journal))
+        return not (self._held or self._done or self._settling or len(self._journal))
 
     @property
     def is_settling(self) -> bool:
@@ -175,8 +184,17 @@ class Intake:
         """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""
         self._receiving.cancel()
         for frame in self.inbox.frames():
-            self._let_go += len(self._held.pop(frame.message_id, ()))
+            copies = self._held.pop(frame.message_id, [])
+            self._let_go += len(copies)
+            if self.states is not None and copies:
+                self._returned[frame.message_id] = copies
         self.inbox.clear()
+
+    def hurry(self) -> None:
+        """Hold no acknowledgement any longer than it takes to store it."""
+        if self._done or len(self._journal):
+            self._is_urgent = True
+            self._ended.unpark_all()
 
     async def run(
         self, provider: QueueProtocol, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -188,8 +206,9 @@ class Intake:
 
         Cancellation: what is unsettled is given back.
         """
+        prefetch = self._prefetch + (HELD if self.states is not None and self.states.holds else 0)
         async with (
-            provider.subscribe(self.queue, self._subscription_name, self._prefetch, self.capacity) as subscription,
+            provider.subscribe(self.queue, self._subscription_name, prefetch, self.capacity) as subscription,
             trio.open_nursery() as nursery,
         ):
             self._subscription = subscription
@@ -200,7 +219,16 @@ class Intake:
     async def _receive(self, subscription: Subscription) -> None:
         with self._receiving:
             while True:
-                for delivery in await subscription.receive(self._prefetch):
+                room = self._prefetch
+                if self.states is not None and self.states.holds:
+                    # The provider counts what is held, too.
+                    while len(self._held) >= self._prefetch:
+                        await self._room.park()
+                    room -= len(self._held)
+                deliveries = await subscription.receive(room)
+                if self.states is not None:
+                    await self.states.load([as_frame(delivery.message).message_id for delivery in deliveries])
+                for delivery in deliveries:
                     frame = as_frame(delivery.message)
                     copies = self._held.setdefault(frame.message_id, [])
                     copies.append(delivery)
@@ -212,15 +240,36 @@ class Intake:
         while True:
             while not len(self._journal):
                 await self._ended.park()
-            done = [delivery for identity in self._journal.take() for delivery in self._held.pop(identity, ())]
-            self._settling = len(done)
+            self._take_ended()
+            if self.states is not None and self.states.holds:
+                await self._hold(self.states.seconds)
+            done, self._done = self._done, {}
+            self._settling = sum(map(len, done.values()))
             for outbox in self.outboxes:
                 await outbox.flush()
-            if done:
-                await subscription.settle(done)
-                self.settled += len(done)
+            if done and self.states is None:
+                await subscription.settle([delivery for copies in done.values() for delivery in copies])
+            elif done and self.states is not None:
+                await self.states.settle(subscription, done, self._held | self._returned)
+            self.settled += self._settling
             self._settling = 0
             self._changed()
+
+    def _take_ended(self) -> None:
+        for identity in self._journal.take():
+            copies = self._held.pop(identity, None)
+            if copies is not None:
+                self._done.setdefault(identity, []).extend(copies)
+        self._room.unpark_all()
+
+    async def _hold(self, seconds: float) -> None:
+        """Let more messages end, for so long, until there are enough, or until it is urgent."""
+        with trio.move_on_after(seconds):
+            while self._done and len(self._done) < HELD and not self._is_urgent:
+                await self._ended.park()
+                self._take_ended()
+        self._take_ended()
+        self._is_urgent = False
 
 
 class _Patience:
@@ -264,6 +313,7 @@ class Relay:
         self._left = 0  # with the provider, as it has answered who waits for the end
         self._answers = 0
         self._asking = False
+        self._states = StageStates(None, "", (), seconds=0.0, flush_seconds=0.0)
 
     def targets(self, queue: str) -> list[MemoryChannel]:
         """See `Lines.targets`."""
@@ -280,13 +330,20 @@ class Relay:
         self._by_line[id(intake.inbox)] = intake
         return intake.inbox
 
-    def attach(self, lane: Lane, *, in_cycle: bool, take_in: Callable[[Frame], None]) -> None:
+    def keep(self, states: StageStates) -> None:
+        """Learn of what stages keep, before it runs."""
+        self._states = states
+
+    def attach(
+        self, lane: Lane, *, in_cycle: bool, take_in: Callable[[Frame], None], states: RouteStates | None
+    ) -> None:
         """Learn of a route, upstream ones first.
 
         Args:
             lane: The route's.
             in_cycle: Whether what it reads may wait for what it publishes.
             take_in: What to do with a message that was received for it.
+            states: What its stages keep, if they do.
         """
         lines = [line for outlet in lane.outlets for line in outlet.channels]
         if lane.dead_letters is not None:
@@ -294,6 +351,7 @@ class Relay:
         intake = self._by_line[id(lane.inbox)]
         self._upstream_first.append(intake)
         intake.take_in = take_in
+        intake.states = states
         intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
         if in_cycle:
             intake.capacity = UNBOUNDED
@@ -328,17 +386,24 @@ class Relay:
                     await trio.lowlevel.checkpoint_if_cancelled()
                     life.shield = True  # from here on it ends by `end`, after those who publish
                     for outbox in self._outboxes.values():
-                        nursery.start_soon(self._guarded, outbox.queue, outbox.run)
+                        nursery.start_soon(self._guarded, f"publishing to {outbox.queue!r}", outbox.run(self._provider))
+                    nursery.start_soon(self._guarded, "keeping the states of stages", self._states.beat())
                     task_status.started()
                     await self._end.wait()
                     self.close_intake()
                     with trio.move_on_after(FLUSH_SECONDS):
                         await self._flushed()
                 nursery.cancel_scope.cancel()
+            await self._leave()
             if self._prefix_to_forget is not None and not self._broken:
                 await self._forget(self._prefix_to_forget)
         if problem is not None:
             raise problem
+
+    async def _leave(self) -> None:
+        """Leave what stages keep to the next process; one that cannot be told waits for the end of the lease."""
+        with trio.move_on_after(FLUSH_SECONDS):
+            await self._guarded("leaving the states of stages", self._states.leave())
 
     async def _forget(self, prefix: str) -> None:
         """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
@@ -406,6 +471,8 @@ class Relay:
         """
         patience = _Patience(self)
         while True:
+            if loop.is_idle and not any(intake.backlog for intake in self._intakes):
+                self._hurry()  # else it would wait for company that may not come
             moves = self._moves()
             gives_up = self._closed and loop.waits_for(self._shut_lines()) and self._waits_for_itself()
             if not self._broken and (self._is_done(loop) or (gives_up and patience.is_over)):
@@ -458,11 +525,16 @@ class Relay:
             outbox.is_empty for outbox in self._outboxes.values()
         )
 
+    def _hurry(self) -> None:
+        for intake in self._intakes:
+            intake.hurry()
+
     def _changed(self) -> None:
         self._changes.unpark_all()
 
     async def _flushed(self) -> None:
         patience = _Patience(self)
+        self._hurry()
         while not (self.is_empty or self._broken or (self._waits_for_itself() and patience.is_over)):
             with trio.move_on_after(POLL_SECONDS):
                 await self._changes.park()
@@ -475,8 +547,10 @@ class Relay:
         try:
             await contained(intake.run(self._provider, task_status=task_status))
         except FaultError as fault:
-            error = fault.error
-            if intake.is_subscribed:
+            error = _alone(fault.error)
+            if isinstance(error, KeepingError):
+                self._died(error.what, error.error)
+            elif intake.is_subscribed:
                 self._died(f"the subscription of {intake.queue!r}", error)
             elif isinstance(error, QueueError):
                 raise error from None
@@ -484,15 +558,20 @@ class Relay:
                 raise QueueError(intake.queue, f"cannot be subscribed: {describe(error)}") from error
 
     @trio.lowlevel.enable_ki_protection
-    async def _guarded(self, queue: str, run: Callable[[QueueProtocol], Awaitable[None]]) -> None:
+    async def _guarded(self, what: str, call: Awaitable[None]) -> None:
         try:
-            await contained(run(self._provider))
+            await contained(call)
         except FaultError as fault:  # what ends a relay ends its execution, with its cause
-            self._died(f"publishing to {queue!r}", fault.error)
+            self._died(what, fault.error)
 
     def _died(self, what: str, error: BaseException) -> None:
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
         self._broken = True
-        self._on_death(what, error)
+        self._on_death(what, _alone(error))
         self._changed()
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What a nursery raised alone in a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -6,6 +6,7 @@ The messages themselves are carried by the loop; this is what must exist before 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -14,7 +15,8 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
-from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
+from factflow_engine.resilience.retry import RetryPolicy
+from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.keeper import Keeper, StageLostError
 from factflow_engine.runtime.lane import Lane, Outlet
 from factflow_engine.runtime.relay import Lines
@@ -56,8 +58,14 @@ class ReactiveRouteProcessor:
         seams: Seams,
         redacted: Callable[[str], str],
         on_death: Callable[[Lane, BaseException], None],
+        durable: bool,
+        stores_states: bool,
     ) -> None:
-        """Subscribe; `on_death` is told what has died of the route while it lived."""
+        """Subscribe.
+
+        `on_death` is told what has died of the route while it lived; `durable`: whether its messages outlive the process;
+        `stores_states`: whether their provider stores states with acknowledgements.
+        """
         route = config.routes[route_id]
         inbound, errors = route.inbound, route.error_handling
         self.id = route_id
@@ -75,6 +83,7 @@ class ReactiveRouteProcessor:
             return None if condition is None else compile_condition(condition.mapping, operators=operators)
 
         stages = []
+        roots = Roots() if stores_states else None
         for stage in route.adapters:
             try:
                 adapter = registry.create(stage.type, stage.config)
@@ -83,7 +92,11 @@ class ReactiveRouteProcessor:
             stages.append(
                 Stage(
                     info=StageInfo(
-                        execution_id=execution_id, route=route_id, stage=stage.name, directory=config.directory
+                        execution_id=execution_id,
+                        route=route_id,
+                        stage=stage.name,
+                        directory=config.directory,
+                        durable=durable,
                     ),
                     adapter=adapter,
                     condition=compiled(stage.condition),
@@ -93,6 +106,7 @@ class ReactiveRouteProcessor:
                     close_seconds=config.orchestrator.close_seconds,
                     circuit_breaker=stage.circuit_breaker,
                     seams=seams,
+                    roots=roots,
                 )
             )
         outlets = []
@@ -138,18 +152,23 @@ class ReactiveRouteProcessor:
             first_only=route.outbound_mode == "first",
             unrouted=route.unrouted,
             retry=RetryPolicy.of(errors),
-            deferral=DeferralPolicy.of(errors),
             deadline_seconds=errors.deadline_seconds,
             dead_letters=letters,
             max_deliveries=errors.max_deliveries,
             clock=seams.clock,
             journal=inbox.journal,
+            roots=roots if any(stage.answers is not None for stage in stages) else None,
         )
 
     @property
     def stages(self) -> Sequence[Stage]:
         """The route's stages, in order."""
         return self.lane.stages
+
+    def goes_on(self) -> None:
+        """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it."""
+        for stage in self.stages:
+            stage.info = replace(stage.info, resumed=True)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -6,9 +6,11 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING
 
+from factflow_engine.adapters.keeping import flushes, loses_state, snapshots
 from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
 from factflow_engine.native import MessageContext
+from factflow_engine.runtime.answers import Answers, Roots
 from factflow_engine.runtime.guards import Guard, StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
@@ -35,9 +37,13 @@ class Stage:
         close_seconds: How long it may take to clean up.
         pull_seconds: How long an async iterator that it emits may take for one element; None: no bound.
         touched: Whether a stateful adapter has something to finish: true at first and after each message.
+        answers: What it has made of messages that are not acknowledged, if its state is stored with acknowledgements.
+        is_flushed: Whether it makes its effects durable before messages are acknowledged.
+        loses: Whether it keeps what ends with the process.
     """
 
     __slots__ = (
+        "answers",
         "call",
         "clock",
         "close_seconds",
@@ -46,8 +52,10 @@ class Stage:
         "guard",
         "in_thread",
         "info",
+        "is_flushed",
         "is_stateful",
         "label",
+        "loses",
         "pull_seconds",
         "stateful",
         "threads",
@@ -66,7 +74,9 @@ class Stage:
         close_seconds: float,
         circuit_breaker: CircuitBreakerConfig | None,
         seams: Seams,
+        roots: Roots | None = None,
     ) -> None:
+        """Prepare; `roots` are the route's where a state can be stored with the acknowledgements of messages."""
         self.info = info
         self.condition = condition
         self.label = label_of(f"{info.route}\0{info.stage}")
@@ -80,6 +90,12 @@ class Stage:
         self.clock = seams.clock
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
+        self.is_flushed = info.durable and flushes(type(adapter))
+        self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
+        self.answers: Answers | None = None
+        if roots is not None and snapshots(type(adapter)):
+            self.answers = Answers(info.stage, call, roots, in_thread=self.in_thread)
+            call = self.answers.call
         if timeout_seconds is not None:
             call = in_time(call, timeout_seconds)
         self.guard: Guard | None = None
@@ -93,6 +109,11 @@ class Stage:
         if deadline_seconds is not None:
             call = by_deadline(call, deadline_seconds, seams.clock)
         self.call = call
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what it keeps is durable by the time that messages are acknowledged."""
+        return self.is_flushed or self.answers is not None
 
 
 async def _call_in_thread(adapter: PipelineAdapter, threads: Threads, context: MessageContext) -> AdapterResult | None:

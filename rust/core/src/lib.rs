@@ -10,6 +10,5 @@ pub mod breaker;
 pub mod conditions;
 pub mod frames;
 pub mod ids;
-pub mod ordering;
 pub mod routing;
 pub mod value;

@@ -1,0 +1,384 @@
+"""The states of an execution's stages on a provider that outlives it: stored with acknowledgements, restored, handed over.
+
+Several processes may run an execution of one id. Each stores what its own stages keep. At the end all but one hand that
+over, and the last one speaks for all, once. What a process leaves behind, by a drain or by dying, is restored by the next.
+
+Kept separate from the relay, which decides when something is acknowledged; here is what must be durable by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar, cast
+
+import trio
+
+from factflow_engine.errors import ExecutionStartError, describe
+from factflow_engine.frames import pack, unpack
+from factflow_engine.runtime.answers import Roots
+from factflow_engine.runtime.containment import FaultError, apart, contained
+from factflow_engine.runtime.stage import Stage
+from factflow_protocols import (
+    Delivery,
+    QueueError,
+    StateChange,
+    StateProtocol,
+    StateSubscription,
+    StoredState,
+    Subscription,
+)
+
+T = TypeVar("T")
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed at the end that others have left, or have given a sign of life."""
+
+BEAT_SECONDS: Final = 1.0
+"""How often a process gives a sign of life, or three times in a lease if that is more often."""
+
+
+class KeepingError(Exception):
+    """A stage could not make durable what it keeps.
+
+    Attributes:
+        what: Which one, and doing what.
+        error: What it raised.
+    """
+
+    def __init__(self, what: str, error: BaseException) -> None:
+        self.what = what
+        self.error = error
+        super().__init__(f"{what} failed: {describe(error)}")
+
+
+class RouteStates:
+    """What the stages of one route keep.
+
+    Attributes:
+        holds: Whether acknowledgements are held together, to be stored with states.
+        seconds: For how long they are, at the most.
+    """
+
+    def __init__(
+        self,
+        route: str,
+        stages: Sequence[Stage],
+        roots: Roots,
+        *,
+        whole: StageStates,
+        seconds: float,
+        flush_seconds: float,
+    ) -> None:
+        self.seconds: Final = seconds
+        self._route = route
+        self._roots = roots
+        self._whole = whole
+        self._flush_seconds = flush_seconds
+        self._snapshots: Final = [(stage, stage.answers) for stage in stages if stage.answers is not None]
+        self._flushed: Final = [stage for stage in stages if stage.is_flushed]
+        self.holds: Final = bool(self._snapshots)
+        self._noted = 0  # the owner for which it is stored that the stages have effects
+        self._stored: set[bytes] = set()  # deliveries with answers at the provider
+
+    async def load(self, roots: Sequence[bytes]) -> None:
+        """Learn of the answers that are stored for deliveries, before anything is made of them."""
+        if self._whole.store is None or not self.holds:
+            return
+        by_stage = {answers.stage: answers for _, answers in self._snapshots}
+        for answer in await self._whole.store.answers(self._whole.execution, self._route, roots):
+            self._stored.add(answer.root)
+            if answer.stage in by_stage:
+                by_stage[answer.stage].load(answer)
+
+    async def settle(
+        self,
+        subscription: Subscription,
+        done: Mapping[bytes, Sequence[Delivery]],
+        held: Mapping[bytes, Sequence[Delivery]],
+    ) -> None:
+        """Acknowledge deliveries, once what the stages keep of them is durable.
+
+        Args:
+            subscription: Where they came from.
+            done: To acknowledge, by message id.
+            held: The others that are not acknowledged.
+
+        Raises:
+            KeepingError: A stage could not.
+            QueueError: The provider could not; or what is stored is another process's by now.
+
+        Cancellation: they are acknowledged with the state, or neither.
+        """
+        if self._whole.is_handed_over:
+            return  # they go back, and are another process's
+        for stage in self._flushed:
+            await self._flush(stage)
+        deliveries = [delivery for copies in done.values() for delivery in copies]
+        whole = self._whole
+        if whole.store is None:
+            await subscription.settle(deliveries)
+            return
+        await whole.rejoin()
+        if not self.holds and self._noted == whole.owner:
+            await subscription.settle(deliveries)
+        else:
+            change = await self._change(done, held)
+            await cast("StateSubscription", subscription).settle(deliveries, change=change)
+            self._noted = whole.owner
+            self._stored.update(answer.root for answer in change.answers)
+        for root in done:
+            self._stored.discard(root)
+            self._roots.forget(root)
+            for _, answers in self._snapshots:
+                answers.forget(root)
+
+    async def _flush(self, stage: Stage) -> None:
+        assert stage.stateful is not None
+        what = f"route {self._route!r}, stage {stage.info.stage!r}: flush()"
+        bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
+        try:
+            await apart(stage.stateful.flush, bounds)
+        except FaultError as fault:
+            raise KeepingError(what, fault.error) from fault
+        if bounds.cancelled_caught:
+            error = TimeoutError(f"it did not return within processor.flush_seconds: {self._flush_seconds:g}")
+            raise KeepingError(what, error)
+
+    async def _change(
+        self, done: Mapping[bytes, Sequence[Delivery]], held: Mapping[bytes, Sequence[Delivery]]
+    ) -> StateChange:
+        try:
+            for _, answers in self._snapshots:
+                await answers.hold_up()
+            # Nothing is awaited from here on: states, and what is remembered of them, are of one instant.
+            settled = frozenset(done)
+            covered = {root for _, answers in self._snapshots for root in answers.roots} - settled
+            fresh = [answer for _, answers in self._snapshots for answer in answers.take_fresh(settled)]
+            states: dict[str, bytes | None] = {stage.info.stage: self._snapshot(stage) for stage, _ in self._snapshots}
+        finally:
+            for _, answers in self._snapshots:
+                answers.go_on()
+        return StateChange(
+            execution=self._whole.execution,
+            owner=self._whole.owner,
+            route=self._route,
+            states={stage.info.stage: None for stage in self._flushed} | states,
+            answers=fresh,
+            settled=[root for root in done if root in self._stored],
+            covered=[delivery for root in covered for delivery in held.get(root, ())],
+        )
+
+    def _snapshot(self, stage: Stage) -> bytes:
+        assert stage.stateful is not None
+        try:
+            return pack(stage.stateful.snapshot())
+        except Exception as error:
+            raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error
+
+
+class StageStates:
+    """What the stages of one execution keep, at a provider that outlives the process.
+
+    Attributes:
+        store: Where states are kept; None if the provider keeps none.
+        execution: Prefix of the execution's queues.
+        owner: This process's number at the provider.
+        unfinished: How many states of others were found that nobody has spoken for; nothing more is to be begun then.
+        is_last: Whether this process speaks for all at the end.
+        is_handed_over: Whether another process does.
+        is_forgotten: Whether everything is said, and nothing is kept any more.
+    """
+
+    def __init__(
+        self,
+        store: StateProtocol | None,
+        execution: str,
+        stages: Iterable[Stage],
+        *,
+        seconds: float,
+        flush_seconds: float,
+    ) -> None:
+        """Prepare; `stages` are all of the execution."""
+        self.execution: Final = execution
+        self.owner: int = 0
+        self.unfinished = 0
+        self.is_handed_over = False
+        self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in stages}
+        self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
+        self.store: Final = store if self._kept else None
+        self.is_last = self.is_forgotten = self.store is None
+        self._seconds = seconds
+        self._flush_seconds = flush_seconds
+        self._since = 0
+        self._seen: Mapping[int, int] = {}
+        self._found: Sequence[StoredState] = ()
+        self._joining = trio.Lock()
+
+    def of_route(self, route: str, stages: Sequence[Stage], roots: Roots | None) -> RouteStates | None:
+        """What one route's stages keep; None if they keep nothing."""
+        if not any(stage.keeps for stage in stages):
+            return None
+        return RouteStates(
+            route,
+            stages,
+            roots or Roots(),
+            whole=self,
+            seconds=self._seconds,
+            flush_seconds=self._flush_seconds,
+        )
+
+    # -- at the start ----------------------------------------------------------------------------------------------
+
+    async def join(self, depth: Callable[[], Awaitable[int]]) -> bool:
+        """Take part, before stages are opened; whether the execution goes on, or is shared, if a stage may ask.
+
+        Args:
+            depth: Asks how many messages are left of it.
+
+        Raises:
+            QueueError: The provider does not answer as it should.
+        """
+        goes_on = False
+        if not any(stage.is_stateful for stage in self._stages.values()):
+            return False  # nobody asks
+        try:
+            if self.store is not None:
+                joined = await contained(self.store.join(self.execution, self._kept))
+                self.owner, self._since, self._found = joined.owner, joined.since, joined.states
+                self.unfinished = joined.unfinished
+                goes_on = bool(joined.unfinished or joined.others)
+            return goes_on or bool(await contained(depth()))
+        except FaultError as fault:
+            if isinstance(fault.error, QueueError):
+                raise fault.error from None
+            raise QueueError(self.execution, f"cannot be asked what it keeps: {describe(fault.error)}") from fault
+
+    def restore(self) -> None:
+        """Give the stages what was found, once they are open.
+
+        Raises:
+            ExecutionStartError: A stage cannot take it.
+        """
+        found, self._found = self._found, ()
+        for each in found:
+            try:
+                self._restore(each)
+            except Exception as error:
+                raise ExecutionStartError(each.route, each.stage, error) from error
+
+    def _restore(self, found: StoredState) -> None:
+        stage = self._stages.get((found.route, found.stage))
+        if found.state is not None:
+            if stage is None or stage.stateful is None or stage.answers is None:
+                raise LookupError(
+                    "the queue holds a state of it, and the configuration has no such stage that takes one; put it back to "
+                    "finish what was begun"
+                )
+            stage.stateful.restore(unpack(found.state))
+        if stage is not None:
+            stage.touched = True
+
+    def _merge(self, found: Sequence[StoredState]) -> None:
+        """Give the stages what other processes have left meanwhile."""
+        for each in found:
+            try:
+                self._restore(each)
+            except Exception as error:
+                raise KeepingError(f"route {each.route!r}, stage {each.stage!r}: restore()", error) from error
+
+    def _takes_part(self) -> bool:
+        return bool(self.owner) and not (self.is_forgotten or self.is_handed_over)
+
+    # -- meanwhile -------------------------------------------------------------------------------------------------
+
+    async def beat(self) -> None:
+        """Give signs of life until cancelled.
+
+        Raises:
+            QueueError: None could be given for as long as a lease.
+        """
+        if self.store is None:
+            return
+        lease = self.store.lease_seconds
+        alive = trio.current_time()
+        while True:
+            await trio.sleep(min(BEAT_SECONDS, lease / 3))
+            if not self._takes_part():
+                alive = trio.current_time()
+                continue
+            asked = trio.current_time()
+            try:
+                await self.store.renew(self.execution, self.owner)
+            except QueueError:
+                if self._takes_part() and trio.current_time() - alive >= lease:
+                    raise
+            else:
+                alive = asked
+
+    async def rejoin(self) -> None:
+        """Take part again after everything was forgotten: there is something to keep anew."""
+        async with self._joining:
+            if self.is_forgotten and self.store is not None:
+                joined = await self.store.join(self.execution, self._kept)
+                self.owner, self._since = joined.owner, joined.since
+                self.is_forgotten = self.is_last = False
+                self._seen = {}
+                self._merge(joined.states)
+
+    # -- at the end ------------------------------------------------------------------------------------------------
+
+    async def conclude(self) -> None:
+        """Find out who speaks for all at the end; sets `is_last` or `is_handed_over`, or waits a little for others.
+
+        Raises:
+            KeepingError: What another process has left cannot be restored.
+            FaultError: The provider failed.
+        """
+        if self.store is None:
+            return
+        conclusion = await contained(self.store.conclude(self.execution, self.owner, self._seen))
+        if conclusion.handed_over:
+            self.is_handed_over = True
+            return
+        self._merge(conclusion.states)
+        if conclusion.others:
+            self._seen = self._seen or conclusion.others
+            await trio.sleep(POLL_SECONDS)
+        else:
+            self.is_last = True
+
+    async def forget(self) -> None:
+        """Keep nothing any more, for everything is said; `is_last` is false then if another process has left something.
+
+        Raises:
+            FaultError: The provider failed.
+        """
+        if self.store is None or await contained(self.store.forget(self.execution, self.owner)):
+            self.is_forgotten = True
+        else:
+            self.is_last = False
+            self._seen = {}
+
+    async def leave(self) -> None:
+        """Leave what is kept to the next process of the execution."""
+        if self.store is not None and self._takes_part():
+            await contained(self.store.leave(self.execution, self.owner))
+
+    def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
+        """The id of what a stage says at its end, the same if it says it again because nobody knows that it was said.
+
+        None if the stage keeps nothing that another process could say again.
+        """
+        if self.store is None or not stage.keeps:
+            return None
+        digest = hashlib.blake2b(digest_size=10)
+        for part in (
+            self.execution.encode(),
+            self._since.to_bytes(16),
+            stage.info.route.encode(),
+            stage.info.stage.encode(),
+        ):
+            digest.update(len(part).to_bytes(4) + part)
+        digest.update(payload)
+        return (self._since // 1_000_000 % (1 << 48)).to_bytes(6) + digest.digest()
