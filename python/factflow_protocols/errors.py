@@ -23,6 +23,10 @@ class EngineInstruction(FactflowError):  # noqa: N818 - an instruction is not an
 class RetryLater(EngineInstruction):
     """Process this message again after a delay, without spending one of its attempts.
 
+    Each deferral of a message waits at least 1 ms, and at least twice as long as the one before had to, up to a second:
+    a delay of 0 does not spin. A message that is deferred more often than `error_handling.max_deferrals` says, or for
+    longer than `max_deferral_seconds`, has failed, without another attempt.
+
     Attributes:
         delay_seconds: How long the message waits, outside any permit. Zero or more.
         reason: Why, for the log and the report.
@@ -53,7 +57,9 @@ class Reject(EngineInstruction):
 class CircuitOpenError(EngineInstruction):
     """A circuit breaker refused a call: what it protects is failing, and this message did not reach it.
 
-    The message waits and is processed again, without spending one of its attempts.
+    The message waits and is processed again, without spending one of its attempts. Raised by an adapter for a breaker of
+    its own, it is a deferral, bounded as `RetryLater` is; a stage's `circuit_breaker` is not: its messages wait until it
+    permits calls, or until their deadline.
 
     Attributes:
         name: What the breaker protects.

@@ -258,7 +258,7 @@ class PipelineAdapter(ABC):
             The result, or None to end the message here (outcome `filtered`).
 
         Raises:
-            RetryLater: The engine delays the message, no attempt is spent.
+            RetryLater: The engine delays the message, no attempt is spent; how often is bounded.
             Reject: The engine does not try again.
             Exception: Anything else fails this attempt of this message and nothing else.
 

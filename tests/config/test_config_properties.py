@@ -50,6 +50,8 @@ ERRORS = st.fixed_dictionaries(
         "dead_letter_queue": st.sampled_from(["/queue/dlq", "/queue/dead"]),
         "deadline_seconds": st.integers(1, 100),
         "max_deliveries": st.none() | st.integers(1, 9),
+        "max_deferrals": st.none() | st.integers(0, 9),
+        "max_deferral_seconds": st.none() | st.floats(0.1, 100),
         "timeout_seconds": st.floats(0.1, 100),
     },
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from factflow_engine.resilience.circuit_stats import AdapterCircuitMetrics, CircuitStats, CircuitTotals
     from factflow_engine.resilience.domain_metrics import DomainMetrics
     from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
-    from factflow_engine.resilience.retry import RetryPolicy, RetrySection
+    from factflow_engine.resilience.retry import DeferralPolicy, DeferralSection, RetryPolicy, RetrySection
 
 _MODULES: Final = {
     "AdapterCircuitMetrics": "factflow_engine.resilience.circuit_stats",
@@ -31,6 +31,8 @@ _MODULES: Final = {
     "CircuitState": "factflow_engine.resilience.circuit_state",
     "CircuitStats": "factflow_engine.resilience.circuit_stats",
     "CircuitTotals": "factflow_engine.resilience.circuit_stats",
+    "DeferralPolicy": "factflow_engine.resilience.retry",
+    "DeferralSection": "factflow_engine.resilience.retry",
     "DomainMetrics": "factflow_engine.resilience.domain_metrics",
     "ErrorClasses": "factflow_engine.resilience.error_classes",
     "RetryPolicy": "factflow_engine.resilience.retry",
@@ -50,6 +52,8 @@ __all__ = [
     "CircuitState",
     "CircuitStats",
     "CircuitTotals",
+    "DeferralPolicy",
+    "DeferralSection",
     "DomainMetrics",
     "ErrorClasses",
     "RetryPolicy",

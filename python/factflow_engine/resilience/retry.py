@@ -1,13 +1,19 @@
-"""Whether and when a failed message is tried again: a pure decision.
+"""Whether and when a failed or deferred message is tried again: pure decisions.
 
 Apart from the runtime so that it can be read, tested and reused without one.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
+
+FIRST_DEFERRAL_SECONDS: Final = 0.001
+"""The least time that the first deferral of a message takes; each one after it takes twice as long at least."""
+
+LONGEST_FLOOR_SECONDS: Final = 1.0
+"""The least time never grows beyond this: a message that asks for no delay is then tried once a second."""
 
 
 class RetrySection(Protocol):
@@ -81,3 +87,62 @@ class RetryPolicy:
             doublings = min(attempt - 1, 64)  # 2**64 of any delay is more than any bound
             seconds = min(self.delay_seconds * 2.0**doublings, self.max_delay_seconds)
         return uniform(0.0, seconds) if self.jitter == "full" else seconds
+
+
+class DeferralSection(Protocol):
+    """What a configuration's `error_handling` section says about deferrals."""
+
+    @property
+    def max_deferrals(self) -> int | None: ...  # noqa: D102
+    @property
+    def max_deferral_seconds(self) -> float | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeferralPolicy:
+    """How long a message waits that its adapter defers, and how often it may be deferred.
+
+    A deferral (`RetryLater`, or a refusal by a circuit breaker of the adapter's own) spends no attempt, so that
+    `max_retries` does not bound it. Two things do: the wait has a floor, which doubles with each deferral of a message
+    up to `LONGEST_FLOOR_SECONDS`, so that none is tried again and again without a pause; and their number and duration
+    have bounds.
+
+    Attributes:
+        max_deferrals: How many times one message may be deferred; None: no bound.
+        max_seconds: For how long, from its first deferral to the end of the last; None: no bound.
+    """
+
+    max_deferrals: int | None = None
+    max_seconds: float | None = None
+
+    @staticmethod
+    def of(section: DeferralSection) -> "DeferralPolicy":
+        """The policy that a configuration's section means."""
+        return DeferralPolicy(max_deferrals=section.max_deferrals, max_seconds=section.max_deferral_seconds)
+
+    def seconds(self, asked: float, deferrals: int) -> float:
+        """Seconds that a message waits: what was asked for, or the floor if that is longer.
+
+        Args:
+            asked: What its adapter asked for, in seconds.
+            deferrals: How many times it was deferred before.
+        """
+        doublings = min(deferrals, 64)  # 2**64 of the first is more than the longest
+        return max(asked, min(FIRST_DEFERRAL_SECONDS * 2.0**doublings, LONGEST_FLOOR_SECONDS))
+
+    def problem(self, deferrals: int, deferred_seconds: float, seconds: float) -> str | None:
+        """Say which bound a deferral would exceed; None if none.
+
+        Args:
+            deferrals: How many times the message was deferred before.
+            deferred_seconds: How many seconds ago that was for the first time; 0 if it never was.
+            seconds: How long it would wait now.
+        """
+        if self.max_deferrals is not None and deferrals >= self.max_deferrals:
+            return f"deferred {deferrals} times; error_handling.max_deferrals is {self.max_deferrals}"
+        if self.max_seconds is not None and deferred_seconds + seconds > self.max_seconds:
+            return (
+                f"deferred {deferrals} times in {deferred_seconds:g} s, and another {seconds:g} s are asked for; "
+                f"error_handling.max_deferral_seconds is {self.max_seconds:g}"
+            )
+        return None

@@ -51,9 +51,11 @@ class Child:
         family: Whose child it is; None for one that came from the inbox at first.
         result: What the stage at `index` already returned for it (what a stateful stage said at the end).
         since_ns: Since when it may begin, if it waits for a worker.
+        deferrals: How many times adapters have deferred it.
+        deferred_ns: When they did so first, in the loop's time; says nothing before.
     """
 
-    __slots__ = ("family", "frame", "index", "result", "since_ns")
+    __slots__ = ("deferrals", "deferred_ns", "family", "frame", "index", "result", "since_ns")
 
     def __init__(
         self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None, *, since_ns: int = 0
@@ -63,6 +65,13 @@ class Child:
         self.family = family
         self.result = result
         self.since_ns = since_ns
+        self.deferrals = self.deferred_ns = 0
+
+    def retried(self, frame: Frame) -> "Child":
+        """The same message for another attempt, with that attempt's frame."""
+        child = Child(frame, self.index, self.family, self.result)
+        child.deferrals, child.deferred_ns = self.deferrals, self.deferred_ns
+        return child
 
 
 DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)

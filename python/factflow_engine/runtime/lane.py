@@ -15,7 +15,7 @@ from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
 from factflow_engine.native import Books, Carrier, Journal, Worker
 from factflow_engine.queues.memory import MemoryChannel
-from factflow_engine.resilience.retry import RetryPolicy
+from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.family import Child
 from factflow_engine.runtime.report import Outcome, RouteStatistics
@@ -71,6 +71,7 @@ class Lane:
             hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbox
             (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
+        deferral: For how long, and how often, adapters may defer a message.
         deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
         max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
         dead_letters: Where messages go that were given up; None: nowhere.
@@ -100,6 +101,7 @@ class Lane:
         "cycle",
         "dead_letters",
         "deadline_seconds",
+        "deferral",
         "drivers",
         "driving",
         "first_only",
@@ -135,6 +137,7 @@ class Lane:
         first_only: bool,
         unrouted: str,
         retry: RetryPolicy,
+        deferral: DeferralPolicy = DeferralPolicy(),  # noqa: B008 - a frozen value
         deadline_seconds: float | None,
         dead_letters: Outlet | None,
         max_deliveries: int | None = None,
@@ -153,6 +156,7 @@ class Lane:
         self.first_only = first_only
         self.unrouted = unrouted
         self.retry = retry
+        self.deferral = deferral
         self.deadline_seconds = deadline_seconds
         self.dead_letters = dead_letters
         self.max_deliveries = max_deliveries

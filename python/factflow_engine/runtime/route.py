@@ -15,7 +15,7 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
-from factflow_engine.resilience.retry import RetryPolicy
+from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.keeper import Keeper, StageLostError
 from factflow_engine.runtime.lane import Lane, Outlet
@@ -152,6 +152,7 @@ class ReactiveRouteProcessor:
             first_only=route.outbound_mode == "first",
             unrouted=route.unrouted,
             retry=RetryPolicy.of(errors),
+            deferral=DeferralPolicy.of(errors),
             deadline_seconds=errors.deadline_seconds,
             dead_letters=letters,
             max_deliveries=errors.max_deliveries,

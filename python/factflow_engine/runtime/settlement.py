@@ -50,7 +50,15 @@ class DeliveriesExhaustedError(Exception):
         )
 
 
-HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError)
+class DeferralsExhaustedError(Exception):
+    """A message was deferred as often, or for as long, as its route allows."""
+
+    def __init__(self, problem: str, error: Exception) -> None:
+        super().__init__(f"{problem}; the last time: {error_text(error)}")
+        self.__cause__ = error
+
+
+HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError, DeferralsExhaustedError)
 """What another attempt cannot change."""
 
 
@@ -132,31 +140,59 @@ class Settlement:
             raised = error
         # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
         final = again.result is not None
-        if isinstance(error, RetryLater) and not final:
-            seconds = wait_of(error) or 0.0
-            if self._fits(lane, frame, seconds):
-                self._wait(lane, again, stage, seconds)
+        if isinstance(error, RetryLater | CircuitOpenError) and not final:
+            refused = self._put_off(lane, again, stage, error)
+            if refused is None:
                 return
-        if isinstance(error, CircuitOpenError) and not final:
-            asked = wait_of(error)
-            seconds = ASK_AGAIN_SECONDS if asked is None else asked
-            if lane.deadline_seconds is not None:
-                seconds = min(seconds, lane.deadline_seconds - self._age(frame))  # then it ends, whatever is open
-            seconds = max(TRIAL_SECONDS, seconds)
-            self._wait_for_circuit(lane, again, stage, seconds, error, asks=asked is None)
-            return
+            if refused is not error:
+                raised = error = refused
         delay = None
         if not isinstance(error, HOPELESS) and not final:
             # Asked of what was raised: a group's own class may be named in the configuration.
             delay = lane.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(lane, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
-            self._wait(lane, Child(frame, again.index, again.family, again.result), stage, delay)
+            self._wait(lane, again.retried(frame), stage, delay)
             return
         give_up = partial(self._give_up, lane, stage, frame, payload, again.family, error)
         if not give_up(exceeds=False, is_behind=bool(lane.waiting.letters)):
             self._wait(lane, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
             self._on_letter(lane)
+
+    def _put_off(
+        self, lane: Lane, child: Child, stage: Stage | None, error: RetryLater | CircuitOpenError
+    ) -> Exception | None:
+        """Let a message wait as it was told to; or return what it fails of instead."""
+        asked = wait_of(error)
+        if isinstance(error, RetryLater):
+            seconds = lane.deferral.seconds(asked or 0.0, child.deferrals)
+            if not self._fits(lane, child.frame, seconds):
+                return error
+            exhausted = self._count_deferral(lane, child, seconds, error)
+            if exhausted is None:
+                self._wait(lane, child, stage, seconds)
+            return exhausted
+        seconds = ASK_AGAIN_SECONDS if asked is None else asked
+        if not _is_own_breaker(stage, error):
+            seconds = lane.deferral.seconds(seconds, child.deferrals)
+            exhausted = self._count_deferral(lane, child, seconds, error)
+            if exhausted is not None:
+                return exhausted
+        if lane.deadline_seconds is not None:
+            seconds = min(seconds, lane.deadline_seconds - self._age(child.frame))  # then it ends, whatever is open
+        self._wait_for_circuit(lane, child, stage, max(TRIAL_SECONDS, seconds), error, asks=asked is None)
+        return None
+
+    def _count_deferral(self, lane: Lane, child: Child, seconds: float, error: Exception) -> Exception | None:
+        """Count a deferral for so long; or count nothing and return why there may be none."""
+        now_ns = self._now()
+        if not child.deferrals:
+            child.deferred_ns = now_ns
+        problem = lane.deferral.problem(child.deferrals, (now_ns - child.deferred_ns) / 1e9, seconds)
+        if problem is not None:
+            return DeferralsExhaustedError(problem, error)
+        child.deferrals += 1
+        return None
 
     def _fits(self, lane: Lane, frame: Frame, delay: float) -> bool:
         """Whether an attempt may begin after so many seconds."""
@@ -387,6 +423,14 @@ class Settlement:
             lane.books.retrying -= 1
             self.give_back(lane, waiting.child.frame, waiting.child.family)
         lane.carrier.circuit_open = False
+
+
+def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:
+    """Whether a breaker of the stage has refused the call; else one that its adapter keeps itself."""
+    guard = None if stage is None else stage.guard
+    if guard is None:
+        return False
+    return error.name == guard.name if guard.key is None else error.name.startswith(f"{guard.name}[")
 
 
 def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:

@@ -10,5 +10,6 @@ pub mod breaker;
 pub mod conditions;
 pub mod frames;
 pub mod ids;
+pub mod ordering;
 pub mod routing;
 pub mod value;

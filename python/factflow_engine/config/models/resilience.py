@@ -52,6 +52,22 @@ class ErrorHandlingConfig(ConfigModel):
         description="Seconds since a message was published after which its adapters are cancelled and none is tried again.",
     )
 
+    max_deferrals: int | None = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000_000,
+        description="How many times adapters may defer a message (RetryLater, or a circuit breaker of their own) while one "
+        "process has it; the next deferral is a failure. Each of them waits longer than the one before at least, up to a "
+        "second. None: no bound.",
+    )
+    max_deferral_seconds: float | None = Field(
+        default=604_800.0,
+        gt=0,
+        le=31_536_000,
+        description="Seconds from a message's first deferral to the end of its last; one that would end later is a "
+        "failure. None: no bound.",
+    )
+
     max_deliveries: int | None = Field(
         default=None,
         ge=1,
