@@ -1,4 +1,4 @@
-import errno
+import itertools
 import json
 
 import pytest
@@ -20,15 +20,18 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-async def opened(directory, path="out.jsonl", **config):
+async def opened(directory, path="out.jsonl", *, resumed=False, durable=False, **config):
     adapter = REGISTRY.create("write_jsonl", {"path": path, **config})
-    await open_stage(adapter, directory)
+    await open_stage(adapter, directory, resumed=resumed, durable=durable)
     return adapter
+
+
+NUMBERS = itertools.count(1)
 
 
 async def write(adapter, *messages):
     for message in messages:
-        assert await outputs(adapter, FakeContext(message)) == [message]
+        assert await outputs(adapter, FakeContext(message, message_id=f"{next(NUMBERS):032x}")) == [message]
 
 
 def names(folder):
@@ -162,28 +165,22 @@ async def test_a_cancelled_message_leaves_no_line_and_loses_nobody_elses(tmp_pat
     assert lines(tmp_path / "out.jsonl") == ["first", "last"]
 
 
-async def test_a_disk_that_refuses_lines_loses_the_file_loudly(tmp_path, monkeypatch):
+async def test_a_disk_that_refuses_lines_says_so_and_takes_them_when_it_can(tmp_path, monkeypatch):
     (tmp_path / "out.jsonl").write_text("old\n")
     monkeypatch.setattr(write_jsonl, "BUFFER_BYTES", 4)
-    adapter = await opened(tmp_path)
-    await write(adapter, "first")
-
-    class Full:
-        def write(self, _):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        def close(self): ...
-
-    adapter._file.close()
-    adapter._file = Full()
-    with pytest.raises(OSError, match="No space left"):
-        await write(adapter, "second")
-    with pytest.raises(OSError, match="earlier lines could not be written"):
-        await write(adapter, "third")
-    with pytest.raises(OSError, match="earlier lines could not be written"):
-        await adapter.finish()
-    await adapter.close()
+    adapter = await opened(tmp_path, durable=True)
+    first = "x" * 100_000
+    await write(adapter, first)
+    adapter._staging._connection.execute("PRAGMA max_page_count = 1")  # what a full disk looks like
+    for call in (adapter.flush, adapter.finish, lambda: write(adapter, "second")):
+        with pytest.raises(OSError, match=r"staging file '.*': database or disk is full"):
+            await call()
     assert (tmp_path / "out.jsonl").read_text() == "old\n"
+    adapter._staging._connection.execute("PRAGMA max_page_count = 1000000")
+    await write(adapter, "third")
+    await adapter.finish()
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == [first, "third"]
     assert names(tmp_path) == ["out.jsonl"]
 
 
@@ -198,6 +195,17 @@ async def test_two_stages_may_write_beside_each_other(tmp_path):
     await one.close()
     await two.close()
     assert lines(tmp_path / "out.jsonl") == [1]
+
+
+async def test_a_message_that_comes_again_has_one_line(tmp_path, monkeypatch):
+    for buffer_bytes in (1, 1000):
+        monkeypatch.setattr(write_jsonl, "BUFFER_BYTES", buffer_bytes)
+        adapter = await opened(tmp_path)
+        for message, number in (("a", 1), ("b", 2), ("again", 1), ("c", 3), ("again", 2)):
+            await outputs(adapter, FakeContext(message, message_id=f"{number:032x}"))
+        await adapter.finish()
+        await adapter.close()
+        assert lines(tmp_path / "out.jsonl") == ["a", "b", "c"]
 
 
 def test_what_json_cannot_say_is_written_as_conditions_write_it():

@@ -146,9 +146,15 @@ async def open_stage(
     execution_id: str = "test",
     route: str = "route",
     stage: str = "stage",
+    resumed: bool = False,
+    durable: bool = False,
 ) -> None:
-    """Call `open` as the engine would, for a configuration that lies in this folder."""
-    await adapter.open(StageInfo(execution_id=execution_id, route=route, stage=stage, directory=directory))
+    """Call `open` as the engine would, for a configuration that lies in this folder; see `StageInfo`."""
+    await adapter.open(
+        StageInfo(
+            execution_id=execution_id, route=route, stage=stage, directory=directory, resumed=resumed, durable=durable
+        )
+    )
 
 
 async def finished(adapter: StatefulAdapter) -> list[Any]:

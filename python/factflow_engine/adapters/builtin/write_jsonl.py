@@ -1,25 +1,25 @@
 """`write_jsonl`: messages into a file of JSON lines that is either the old one or the whole new one.
 
-Lines go to a temporary file beside the target, which takes the target's name when the execution is about to complete.
-A line enters the buffer after the last await of `process`, so that a message which is cancelled or timed out there
-has left no line behind.
+Lines go to a staging file beside the target (see `_staging`), once for each message, and take the target's place when the
+execution is about to complete. A line enters the buffer after the last await of `process`, so that a message which is
+cancelled or timed out there has left no line behind.
 """
 
 import hashlib
-import os
-import shutil
-from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import trio
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.adapters.builtin._staging import Staging, StagingHeldError, open_staging
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, StageInfo, StatefulAdapter
 
 BUFFER_BYTES: Final = 262_144
+HELD_SECONDS: Final = 5.0
+"""How long to wait for a process that is about to let go of the staging file."""
 
 
 class WriteJsonlConfig(BuiltinConfig):
@@ -28,36 +28,39 @@ class WriteJsonlConfig(BuiltinConfig):
     path: str = Field(min_length=1)
     """The file, relative to the pipeline's folder. Folders on the way are made."""
     existing: Literal["replace", "append"] = "replace"
-    """What becomes of a file that is there: `replace` puts the new one in its place, `append` begins with its lines
-    (it is copied first)."""
+    """What becomes of a file that is there: `replace` puts the new one in its place, `append` begins with what stood in
+    it when the execution began."""
 
 
 class WriteJsonl(StatefulAdapter):
     """Writes each message as a line of JSON and passes it on.
 
-    The file appears, whole, when the execution completes; a cancelled, failed or crashed one leaves what was there
-    before. A crash may leave a temporary file, `.<name>.<16 hex digits>.tmp`, beside it. Lines are in the order in
-    which messages reach the stage. A message that is tried again because a *later* stage failed is written again: let
-    this stage be the last one that can fail. Two stages that write one file replace each other's.
+    The file appears, whole, when the execution completes; until then there is what was there before. Each message has
+    one line, however often it is delivered or tried again: its first. Lines are in the order in which messages reach the
+    stage. On a durable queue a message is acknowledged when its line is on disk, in `.<name>.<16 hex digits>.staging`
+    beside the file: processes of one execution id share it, the next one goes on with it, and the one that completes the
+    execution removes it. With queues in memory a cancelled or failed execution leaves nothing, a crashed one that file.
+    Two stages that write one file replace each other's.
     """
 
     config_model: ClassVar[type[Any] | None] = WriteJsonlConfig
     summary: ClassVar[str] = "Write each message as a line of JSON; the file appears whole or not at all."
+    durable_batches: ClassVar[bool] = True
+    keeps_state: ClassVar[bool | None] = True
 
     def __init__(self, config: WriteJsonlConfig) -> None:
         self._config = config
         self._threads = TrioThreads(limit=1)
         self._lock = trio.Lock()
-        self._target = Path(config.path)
-        self._temporary = Path(config.path)
-        self._file: BinaryIO | None = None
-        # Lines not yet handed to the file; at most BUFFER_BYTES and one line for each message in flight.
-        self._buffer = bytearray()
-        # Why the temporary file lacks lines that were accepted; it can then never become the target.
-        self._broken: OSError | None = None
+        self._staging: Staging | None = None
+        self._durable = False
+        # Lines by message id that are not in the staging file; BUFFER_BYTES at most, and one for each in flight.
+        self._buffer: dict[bytes, bytes] = {}
+        self._buffered_bytes = 0
+        self._published = False  # the target holds every line that the staging file does, of this process at least
 
     async def open(self, stage: StageInfo) -> None:
-        """Make the folders and the temporary file.
+        """Make the folders and the staging file, or go on with the one that is there.
 
         Raises:
             OSError: That is not possible, or the target is a folder.
@@ -65,103 +68,92 @@ class WriteJsonl(StatefulAdapter):
         target = await self._threads.run((stage.directory / self._config.path).resolve)  # a link keeps being one
         identity = f"{stage.execution_id}/{stage.route}/{stage.stage}".encode()
         suffix = hashlib.blake2b(identity, digest_size=8).hexdigest()
-        self._target = target
-        self._temporary = target.with_name(f".{target.name}.{suffix}.tmp")
-        keep = self._config.existing == "append"
-        self._file = await self._threads.run(lambda: _begin(target, self._temporary, keep=keep))
+        path = target.with_name(f".{target.name}.{suffix}.staging")
+        self._durable = stage.durable
+
+        def begin() -> Staging:
+            if target.is_dir():
+                raise IsADirectoryError(f"path {str(target)!r} is a folder; name a file in it")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            append = self._config.existing == "append"
+            return open_staging(path, target, append=append, resumed=stage.resumed, durable=stage.durable)
+
+        deadline = trio.current_time() + HELD_SECONDS
+        while self._staging is None:
+            try:
+                self._staging = await self._threads.run(begin)
+            except StagingHeldError:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(0.1)
 
     async def process(self, context: PipelineContext) -> AdapterResult:
         """Add the message's line.
 
         Raises:
             Reject: The message cannot be written as JSON.
-            OSError: The disk refused earlier lines; the file is lost.
+            OSError: The disk refuses lines; they are kept until it takes them.
 
         Cancellation: may be raised while waiting for the disk; the line was then not added.
         """
         line = json_text(context.message).encode() + b"\n"
-        while self._file is None or len(self._buffer) >= BUFFER_BYTES or self._broken is not None:
+        while self._buffered_bytes >= BUFFER_BYTES:
             await self._write_out()
-        self._buffer += line
+        identity = bytes.fromhex(context.message_id)
+        if identity not in self._buffer:
+            self._buffer[identity] = line
+            self._buffered_bytes += len(line)
+            self._published = False
         return AdapterResult.forward()
 
+    async def flush(self) -> None:
+        """Bring every line that was added to the disk.
+
+        Raises:
+            OSError: They are not there.
+        """
+        await self._write_out()
+
     async def finish(self) -> None:
-        """Put the file in place, durably. A later message begins again from the file as it is by then.
+        """Put the file in place, durably; later messages join it at the next call.
 
         Raises:
             OSError: The target is as it was.
         """
         await self._write_out()
         async with self._lock:
-            file = self._file
-            if file is not None:
-                with trio.CancelScope(shield=True):  # either committed or not, never unknown
-                    await self._threads.run(lambda: _commit(file, self._temporary, self._target))
-                self._file = None
-
-    async def close(self) -> None:
-        """Discard what was not finished."""
-        file, self._file = self._file, None
-        self._buffer.clear()
-        if file is not None:
-            await self._threads.run(lambda: _discard(file, self._temporary))
-
-    async def _write_out(self) -> None:
-        """Hand the buffer to the file, opening it again if it was finished."""
-        async with self._lock:
-            if self._broken is not None:
-                raise OSError(f"{self._target}: earlier lines could not be written: {self._broken}") from self._broken
-            with trio.CancelScope(shield=True):  # the buffer holds lines of messages that have already ended
+            with trio.CancelScope(shield=True):  # either published or not, never unknown
+                self._published = not self._buffer
                 try:
-                    if self._file is None:
-                        self._file = await self._threads.run(lambda: _begin(self._target, self._temporary, keep=True))
-                    file, chunk = self._file, bytes(self._buffer)
-                    self._buffer.clear()
-                    await self._threads.run(lambda: file.write(chunk))
-                except OSError as error:
-                    self._broken = error
+                    await self._threads.run(self._opened.publish)
+                except BaseException:
+                    self._published = False
                     raise
 
+    async def close(self) -> None:
+        """Discard what was not finished; on a durable queue leave it to who goes on."""
+        staging, self._staging = self._staging, None
+        self._buffer.clear()
+        if staging is not None:
+            await self._threads.run(staging.close if self._durable and not self._published else staging.remove)
 
-def _begin(target: Path, temporary: Path, *, keep: bool) -> BinaryIO:
-    if target.is_dir():
-        raise IsADirectoryError(f"path {str(target)!r} is a folder; name a file in it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file = temporary.open("wb")
-    try:
-        if keep and target.exists():
-            with target.open("rb") as old:
-                shutil.copyfileobj(old, file)
-                _end_line(old, file)
-    except BaseException:
-        _discard(file, temporary)
-        raise
-    return file
+    @property
+    def _opened(self) -> Staging:
+        if self._staging is None:
+            raise RuntimeError("write_jsonl is used before open() or after close()")
+        return self._staging
 
-
-def _end_line(old: BinaryIO, file: BinaryIO) -> None:
-    """A last line without its end would swallow the first new one."""
-    if old.tell() > 0:
-        old.seek(-1, os.SEEK_END)
-        if old.read(1) != b"\n":
-            file.write(b"\n")
-
-
-def _commit(file: BinaryIO, temporary: Path, target: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    temporary.replace(target)
-    if os.name == "posix":  # the new name, too, must survive a power cut
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _discard(file: BinaryIO, temporary: Path) -> None:
-    try:
-        file.close()
-    finally:
-        temporary.unlink(missing_ok=True)
+    async def _write_out(self) -> None:
+        """Hand the buffer to the staging file; what that does not take stays in the buffer."""
+        async with self._lock:
+            batch = self._buffer
+            if not batch:
+                return
+            self._buffer, self._buffered_bytes = {}, 0
+            with trio.CancelScope(shield=True):  # these are lines of messages that have already ended
+                try:
+                    await self._threads.run(lambda: self._opened.add(batch))
+                except BaseException:
+                    self._buffer = batch | {i: line for i, line in self._buffer.items() if i not in batch}
+                    self._buffered_bytes = sum(map(len, self._buffer.values()))
+                    raise
