@@ -9,7 +9,7 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, ClassVar, Final, Literal, TextIO
 
 from pydantic import Field
 
@@ -46,6 +46,8 @@ class FileSource(BuiltinConfig):
 
 class FileReader(StatefulAdapter):
     """Base of adapters that read the file which their `FileSource` names."""
+
+    keeps_state: ClassVar[bool | None] = False
 
     def __init__(self, source: FileSource) -> None:
         self._source = source

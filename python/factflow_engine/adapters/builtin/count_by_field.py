@@ -11,6 +11,10 @@ from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPa
 from factflow_protocols import AdapterResult, PipelineContext, StatefulAdapter
 
 MAX_VALUE_LENGTH: Final = 200
+MAX_VALUES: Final = 400_000
+"""A message, as the summary is one, has a million elements at most; each value counts as two."""
+MAX_LABEL_BYTES: Final = 16_777_216
+"""All values together; the summary stays well below the 62 MiB of a message."""
 
 
 class CountByFieldConfig(BuiltinConfig):
@@ -21,8 +25,9 @@ class CountByFieldConfig(BuiltinConfig):
     messages: Literal["forward", "end"] = "forward"
     """What becomes of the messages: `forward` passes them on, `end` ends them here (`filtered`), so that only the
     summary goes on."""
-    max_values: int = Field(default=10_000, ge=1, le=1_000_000)
-    """How many distinct values are told apart; those that come after count as `other`."""
+    max_values: int = Field(default=10_000, ge=1, le=MAX_VALUES)
+    """How many distinct values are told apart, of 16 MiB together; those that come after count as `other`. On a durable
+    queue they are stored with the acknowledgements each time: the fewer, the cheaper."""
 
 
 class CountByField(StatefulAdapter):
@@ -31,17 +36,20 @@ class CountByField(StatefulAdapter):
     The summary is `{field, counts, missing, other, total}`: `counts` by value, the most frequent first (a value that is
     no string stands there as JSON: 1, true, null); `missing`, messages without the field; `other`, values beyond
     `max_values`, lists, maps, bytes, and texts of more than 200 characters. Attempts are counted: a message that a
-    later stage sends round again counts again.
+    later stage sends round again counts again. On a durable queue the counts are stored together with the
+    acknowledgements, and added up over all processes of the execution.
     """
 
     config_model: ClassVar[type[Any] | None] = CountByFieldConfig
     summary: ClassVar[str] = "Count messages by a field's value and emit a summary at the end."
+    keeps_state: ClassVar[bool | None] = True
 
     def __init__(self, config: CountByFieldConfig) -> None:
         self._field = FieldPath(config.field)
         self._forward = config.messages == "forward"
         self._max_values = config.max_values
         self._counts: Counter[str] = Counter()
+        self._label_bytes = 0  # of the keys of `_counts`, in UTF-8
         self._missing = 0
         self._other = 0
 
@@ -66,11 +74,29 @@ class CountByField(StatefulAdapter):
             }
         )
 
-    def _count(self, label: str | None) -> None:
-        if label is None or (label not in self._counts and len(self._counts) >= self._max_values):
-            self._other += 1
+    def snapshot(self) -> Any:
+        """Return the counts so far."""
+        return {"counts": dict(self._counts), "missing": self._missing, "other": self._other}
+
+    def restore(self, state: Any) -> None:
+        """Add the counts of another process, or of one before."""
+        self._missing += state["missing"]
+        self._other += state["other"]
+        for label, count in state["counts"].items():
+            self._count(label, count)
+
+    def _count(self, label: str | None, count: int = 1) -> None:
+        if label is not None and (label in self._counts or self._has_room(label)):
+            self._counts[label] += count
         else:
-            self._counts[label] += 1
+            self._other += count
+
+    def _has_room(self, label: str) -> bool:
+        size = len(label.encode())
+        if len(self._counts) >= self._max_values or self._label_bytes + size > MAX_LABEL_BYTES:
+            return False
+        self._label_bytes += size
+        return True
 
 
 def _label(value: Any) -> str | None:

@@ -84,6 +84,7 @@ class HttpRequest(StatefulAdapter):
     config_model: ClassVar[type[Any] | None] = HttpRequestConfig
     summary: ClassVar[str] = "Send an HTTP request for each message and put the response into it."
     requires_extra: ClassVar[str] = EXTRA
+    keeps_state: ClassVar[bool | None] = False  # connections, which another process makes anew
 
     def __init__(self, config: HttpRequestConfig) -> None:
         self._config = config

@@ -36,6 +36,7 @@ class WalkDirectory(StatefulAdapter):
 
     config_model: ClassVar[type[Any] | None] = WalkDirectoryConfig
     summary: ClassVar[str] = "Emit each file below a folder, lazily, in sorted order."
+    keeps_state: ClassVar[bool | None] = False
 
     def __init__(self, config: WalkDirectoryConfig) -> None:
         self._config = config
