@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ import trio
 
 from factflow_engine.app import App, is_durable, open_queue
 from factflow_engine.cli.building import app_for
-from factflow_engine.cli.console import output
+from factflow_engine.cli.console import messages, output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import load_or_report
 from factflow_engine.cli.guard import InvalidInputError
@@ -119,18 +119,26 @@ def run_command(
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
 
-    Progress goes to standard error, the report to standard output.
+    Progress goes to standard error, the report to standard output, or to standard error if a write_stdout stage has that.
     """
     payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
     app = app_for(adapter_modules, durable=is_durable(queue_url) and not allow_loss)
     config = load_or_report(app, file, settings)
     if config is None:
         return ExitStatus.INVALID
+    lines_on_stdout = _writes_to_standard_output(config)
+    if lines_on_stdout and settings.as_json:
+        raise InvalidInputError(
+            f"--output json promises one JSON document on standard output, and stage {lines_on_stdout!r} writes lines to it; "
+            "leave out --output json (the report then goes to standard error), or write to a file with write_jsonl"
+        )
     open_manager, execution_id = _where(app, config, queue_url, execution_id)
     first = None if payload is _NONE_GIVEN else _first_message(config, payload)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
-        stack.enter_context(_standard_output_kept_clean(settings))
+        if settings.as_json or lines_on_stdout:
+            # What adapters print may not come between the lines, or into the document.
+            stack.enter_context(redirect_stdout(sys.stderr))
         progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
         session = Session(
@@ -147,7 +155,7 @@ def run_command(
     if settings.as_json:
         print_document(report_document(end), settings)
     else:
-        print_report(end, output())
+        print_report(end, messages() if lines_on_stdout else output())
     return _status_of(end)
 
 
@@ -191,14 +199,13 @@ async def _interruptible(session: Session) -> SessionEnd:
         return await session.run(signals)
 
 
-@contextmanager
-def _standard_output_kept_clean(settings: Settings) -> Iterator[None]:
-    """What adapters print goes to standard error while standard output is promised to one JSON document."""
-    if not settings.as_json:
-        yield
-        return
-    with redirect_stdout(sys.stderr):
-        yield
+def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:
+    """A stage that standard output belongs to, as `route/stage`."""
+    for route_id, route in config.routes.items():
+        for stage in route.adapters:
+            if stage.type == "write_stdout":
+                return f"{route_id}/{stage.name}"
+    return None
 
 
 def _parse_payload(text: str) -> Any:

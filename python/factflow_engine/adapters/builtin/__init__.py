@@ -20,11 +20,14 @@ BUILTIN_ADAPTERS: Final[Mapping[str, str]] = MappingProxyType(
         "pick_fields": "pick_fields:PickFields",
         "read_jsonl": "read_jsonl:ReadJsonl",
         "read_lines": "read_lines:ReadLines",
+        "read_stdin": "read_stdin:ReadStdin",
         "rename_fields": "rename_fields:RenameFields",
         "set_fields": "set_fields:SetFields",
         "split": "split:Split",
         "walk_directory": "walk_directory:WalkDirectory",
         "write_jsonl": "write_jsonl:WriteJsonl",
+        "write_sqlite": "write_sqlite:WriteSqlite",
+        "write_stdout": "write_stdout:WriteStdout",
     }
 )
 """Type to `module:Class`, the module being one of this package."""

@@ -24,11 +24,21 @@ def json_text(message: Any) -> str:
         raise Reject(f"the message cannot be written as JSON: {error}") from error
 
 
+def json_value(text: str) -> Any:
+    """Return the value that a JSON text holds, more strictly than Python's own reading.
+
+    Raises:
+        ValueError: It is not JSON, or a key comes twice in one map.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Timestamp):
-        return {"$timestamp": _rfc3339(value)}
+        return {"$timestamp": rfc3339(value)}
     if isinstance(value, Ext):
         return {"$ext": [value.code, base64.b64encode(value.data).decode()]}
     if isinstance(value, (list, tuple)):
@@ -38,10 +48,30 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _rfc3339(value: Timestamp) -> str:
+def rfc3339(value: Timestamp) -> str:
+    """Return the time as RFC 3339 writes it, in UTC.
+
+    Raises:
+        ValueError: It is outside the years 1 to 9999.
+    """
     try:
         whole = (_EPOCH + timedelta(seconds=value.seconds)).strftime("%Y-%m-%dT%H:%M:%S")
     except OverflowError as error:
         raise ValueError(f"{value} is outside the years 1 to 9999") from error
     fraction = f".{value.nanoseconds:09d}".rstrip("0") if value.nanoseconds else ""
     return f"{whole.rjust(19, '0')}{fraction}Z"
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the key {name!r:.200} comes twice")
+            seen.add(name)
+    return value

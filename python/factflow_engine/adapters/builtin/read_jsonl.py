@@ -1,12 +1,12 @@
 """`read_jsonl`: a file of JSON lines as one message a line, in constant memory."""
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin._files import FileReader, FileSource
+from factflow_engine.adapters.builtin._json import json_value
 from factflow_protocols import AdapterResult, PipelineContext, Reject
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class ReadJsonl(FileReader):
 
     def _parsed(self, path: Path, number: int, line: str) -> Iterator[Any]:
         try:
-            value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+            value = json_value(line)
         except (ValueError, RecursionError) as error:
             problem = f"{path}:{number}: not a JSON value: {error}"
             if self._on_error == "fail":
@@ -60,18 +60,3 @@ class ReadJsonl(FileReader):
                 return
             value = {"path": str(path), "line_number": number, "error": str(error), "text": line}
         yield value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise ValueError(f"the key {name!r:.200} comes twice")
-            seen.add(name)
-    return value

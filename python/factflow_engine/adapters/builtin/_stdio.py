@@ -1,0 +1,105 @@
+"""Standard input and output as a trio program may use them: what waits can be cancelled, what is a file is left to a thread.
+
+The descriptors stay blocking, because a terminal shares that setting with the shell: a pipe, terminal or socket is waited
+for with the event loop's own poll and then read, or given no more than it takes without blocking.
+"""
+
+import os
+import select
+import stat
+import sys
+from typing import IO, Any, Final
+
+import trio
+
+from factflow_engine.seams import TrioThreads
+
+READ_BYTES: Final = 65_536
+WRITE_BYTES: Final = 4096
+"""Room that a pipe has when it is writable at all (POSIX's PIPE_BUF on Linux)."""
+
+
+class StandardStreamError(OSError):
+    """A standard stream of the process cannot be used."""
+
+
+class Descriptor:
+    """One standard stream. `read` and `write` may be cancelled while they wait; they have then done nothing.
+
+    Attributes:
+        number: The file descriptor.
+        is_file: It is a regular file.
+    """
+
+    def __init__(self, number: int) -> None:
+        mode = os.fstat(number).st_mode
+        self.number = number
+        self.is_file = stat.S_ISREG(mode)
+        # Files and some devices, /dev/null for one, cannot be polled, and never keep anybody waiting.
+        self._can_wait = (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)) and _can_be_polled(number)
+        self._threads = TrioThreads(limit=1)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, 64 KiB at most; none at the end."""
+        if not self._can_wait:
+            return await self._threads.run(lambda: os.read(self.number, READ_BYTES))
+        await trio.lowlevel.wait_readable(self.number)
+        return os.read(self.number, READ_BYTES)
+
+    async def write(self, data: memoryview) -> int:
+        """Write what can be written now; return how many bytes that was, at least one."""
+        if not self._can_wait:
+            return await self._threads.run(lambda: os.write(self.number, data))
+        await trio.lowlevel.wait_writable(self.number)
+        return os.write(self.number, data[:WRITE_BYTES])
+
+    async def sync(self) -> None:
+        """Bring what was written to the disk, if it goes there."""
+        if self.is_file:
+            await self._threads.run(lambda: os.fsync(self.number))
+
+
+def standard_input() -> Descriptor:
+    """The process's standard input.
+
+    Raises:
+        StandardStreamError: It is closed.
+    """
+    return _descriptor(sys.__stdin__, "standard input", "read_stdin", "< FILE")
+
+
+def standard_output() -> Descriptor:
+    """The process's standard output, whatever `sys.stdout` is by now; what that still holds goes first.
+
+    Raises:
+        StandardStreamError: It is closed.
+    """
+    stream = sys.__stdout__
+    found = _descriptor(stream, "standard output", "write_stdout", "> FILE")
+    if stream is not None:
+        stream.flush()
+    return found
+
+
+def _descriptor(stream: IO[Any] | None, name: str, adapter: str, redirection: str) -> Descriptor:
+    try:
+        if stream is None:  # closed when the interpreter started: the number may be another file's now
+            raise ValueError("it was closed when the program started")
+        return Descriptor(stream.fileno())
+    except (OSError, ValueError) as error:
+        raise StandardStreamError(
+            f"{adapter} needs {name}, which cannot be used: {error}; start the program with it open, as in `{redirection}`"
+        ) from error
+
+
+def _can_be_polled(number: int) -> bool:
+    if not hasattr(select, "epoll"):
+        return os.name == "posix"
+    poller = select.epoll()
+    try:
+        poller.register(number)
+    except PermissionError:
+        return False
+    finally:
+        poller.close()
+    return True

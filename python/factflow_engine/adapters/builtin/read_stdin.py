@@ -1,0 +1,127 @@
+"""`read_stdin`: standard input as one message a line, as the lines come, in constant memory."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
+from factflow_engine.adapters.builtin._json import json_value
+from factflow_engine.adapters.builtin._stdio import Descriptor, standard_input
+from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
+
+logger = logging.getLogger(__name__)
+
+_READERS: Final[list["ReadStdin"]] = []
+"""The stage that reads standard input; the process has but one, so at most one stage is in here."""
+
+
+class ReadStdinConfig(BuiltinConfig):
+    """What the lines are."""
+
+    format: Literal["text", "json"] = "text"
+    """`text` emits `{line_number, text}` for each line, `json` the JSON value on it; blank lines are then passed over."""
+    line_number_to: FieldName | None = "line_number"
+    """With `format: text`: field that holds the line's number, from 1; null leaves it out."""
+    text_to: FieldName = "text"
+    """With `format: text`: field that holds the line, without its end."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """A line that is not UTF-8, or not JSON: `fail` rejects the message there, the lines before it stand; `skip` logs a
+    warning and goes on."""
+    max_line_length: int = Field(default=1_048_576, ge=1, le=1_073_741_824)
+    """Longest line, in bytes; a longer one rejects the message, so that memory stays bounded."""
+
+
+class ReadStdin(StatefulAdapter):
+    """Emits each line of standard input.
+
+    One message has it read to its end; others that ask are rejected, and so is a second attempt of that one: what was
+    read cannot be read again. For the same reason a crash loses the lines that were read and not yet published. The
+    message keeps its permit while the next line is waited for.
+    """
+
+    config_model: ClassVar[type[Any] | None] = ReadStdinConfig
+    summary: ClassVar[str] = "Emit each line of standard input, as text or JSON, as it comes."
+    keeps_state: ClassVar[bool | None] = False
+
+    def __init__(self, config: ReadStdinConfig) -> None:
+        self._config = config
+        self._number_to = FieldPath(config.line_number_to) if config.line_number_to is not None else None
+        self._text_to = FieldPath(config.text_to)
+        self._input: Descriptor | None = None
+
+    async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - standard input is the same wherever it stands
+        """See that there is a standard input.
+
+        Raises:
+            StandardStreamError: It is closed.
+        """
+        self._input = standard_input()
+
+    async def process(self, context: PipelineContext) -> AdapterResult:  # noqa: ARG002 - the message is only the occasion
+        """Emit the lines as they come.
+
+        Raises:
+            Reject: Another message, or an earlier attempt, has standard input; while being pulled, a line is too long,
+                or is not what `format` says.
+            OSError: While being pulled, reading fails.
+
+        Cancellation: ends the wait for the next line at once.
+        """
+        if _READERS:
+            other = "an earlier message or attempt" if self in _READERS else "another stage of this process"
+            raise Reject(f"standard input is read by {other}, and can be read once; send read_stdin one message")
+        if self._input is None:
+            raise RuntimeError("read_stdin is used before open() or after close()")
+        _READERS.append(self)
+        return AdapterResult(emitted=self._messages(self._input))
+
+    async def close(self) -> None:
+        """Let another execution of this process read what is left."""
+        if self in _READERS:
+            _READERS.remove(self)
+        self._input = None
+
+    async def _messages(self, source: Descriptor) -> AsyncIterator[Any]:
+        number = 0
+        rest = bytearray()  # the beginning of a line whose end has not come
+        while chunk := await source.read():
+            first, *others = chunk.split(b"\n")
+            rest += first
+            for following in others:
+                number += 1
+                for message in self._message(number, self._bounded(number, bytes(rest))):
+                    yield message
+                rest = bytearray(following)
+            self._bounded(number + 1, rest)
+        if rest:
+            for message in self._message(number + 1, bytes(rest)):
+                yield message
+
+    def _bounded(self, number: int, line: Any) -> Any:
+        if len(line) > self._config.max_line_length + 1:  # one for a carriage return
+            raise Reject(
+                f"standard input, line {number}: longer than max_line_length ({self._config.max_line_length} bytes)"
+            )
+        return line
+
+    def _message(self, number: int, line: bytes) -> tuple[Any, ...]:
+        """The message that a line makes; none for one that is passed over."""
+        try:
+            text = line.removesuffix(b"\r").decode()
+            if self._config.format == "json":
+                return (json_value(text),) if text.strip() else ()
+        except (ValueError, RecursionError) as error:
+            kind = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "a JSON value"
+            problem = f"standard input, line {number}: not {kind}: {error}"
+            if self._config.on_error == "fail":
+                raise Reject(problem) from error
+            logger.warning("%s; the line is skipped", problem)
+            return ()
+        message: dict[str, Any] = {}
+        if self._number_to is not None:
+            self._number_to.set(message, number)
+        self._text_to.set(message, text)
+        return (message,)
