@@ -90,7 +90,14 @@ def make_loader(environ: Mapping[str, str]) -> PipelineConfigLoader:
     return PipelineConfigLoader(make_registry(), operators=operators, environ=environ, strict=True)
 
 
-ENVIRONMENT = {"PORT": "8080", "HOST": "example.org", "TOKEN": "t0p-s3cret-t0ken", "EMPTY": "", "SHORT": "short"}
+ENVIRONMENT = {
+    "PORT": "8080",
+    "HOST": "example.org",
+    "TOKEN": "t0p-s3cret-t0ken",
+    "EMPTY": "",
+    "SHORT": "short",
+    "LARGE": "large " * 20_000,
+}
 
 
 @pytest.fixture(scope="session")

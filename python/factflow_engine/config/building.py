@@ -14,6 +14,7 @@ from factflow_engine.config.interpolation import interpolate
 from factflow_engine.config.models import PipelineGlobalConfig
 from factflow_engine.config.nodes import START, MappingNode
 from factflow_engine.config.report import Report
+from factflow_engine.config.size import is_bounded
 from factflow_engine.config.stages import check_stages
 from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import Source
@@ -41,6 +42,8 @@ def build(
         return None
     interpolate(tree, environ, report)
     root = complete(tree)
+    if not is_bounded(root, len(source.text), report):
+        return None
     # Adapters first: a value's reading that suits its adapter is then what the models get.
     check_stages(root, registry=registry, operators=operators, report=report, durable=durable)
     config = build_config(root, report)

@@ -148,6 +148,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "A number has more digits than any field can hold.",
         "shorten it, or quote it if it is text",
     ),
+    (
+        "E021",
+        "environment too large",
+        "Variables may add a bounded amount of text to a document, so that a short one cannot exhaust memory.",
+        "read large data from a file or a message rather than from the environment",
+    ),
     ("E101", "unknown field", "No field has this name here.", "remove it, or correct its spelling"),
     ("E102", "missing field", "A field that must be given is not.", "add it"),
     (

@@ -6,10 +6,16 @@ it is written, and a route that is wrong elsewhere is still completed and checke
 
 from typing import Final
 
+from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import MAX_PREFETCH
 from factflow_engine.config.nodes import MappingNode, Mark, Node, ScalarNode, SequenceNode, literal, string
 
-INHERITED: Final = ("error_handling", "backpressure", "circuit_breaker")
+INHERITED: Final = {
+    "error_handling": frozenset(ErrorHandlingConfig.model_fields),
+    "backpressure": frozenset(BackpressureConfig.model_fields),
+    "circuit_breaker": frozenset(CircuitBreakerConfig.model_fields),
+}
+"""Sections that the level below takes from the one above, each with its fields."""
 PREFETCH_FACTOR: Final = 4
 """Messages fetched ahead for each that may be in flight, unless `inbound.prefetch` says otherwise."""
 
@@ -17,8 +23,9 @@ PREFETCH_FACTOR: Final = 4
 def complete(root: MappingNode) -> MappingNode:
     """A copy of the document with every default that depends on another value."""
     entries = dict(root.entries)
-    above = {name: _pop_section(entries, name) for name in INHERITED}
-    _put_back(entries, above)
+    own = {name: _pop_section(entries, name) for name in INHERITED}
+    _put_back(entries, own)
+    above = {name: _known(name, section) for name, section in own.items()}
     if "routes" in entries:
         mark, routes = entries["routes"]
         if isinstance(routes, MappingNode):
@@ -43,6 +50,14 @@ def _pop_section(entries: dict[str, tuple[Mark, Node]], name: str) -> Section:
     if section is None or (isinstance(section[1], ScalarNode) and section[1].value is None):
         return None
     return section
+
+
+def _known(name: str, section: Section) -> Section:
+    """What the level below takes of a section: what is no field of it is wrong once, where it is written."""
+    if section is None or not isinstance(section[1], MappingNode) or section[1].entries.keys() <= INHERITED[name]:
+        return section
+    known = {field: entry for field, entry in section[1].entries.items() if field in INHERITED[name]}
+    return section[0], MappingNode(section[1].mark, known)
 
 
 def _put_back(entries: dict[str, tuple[Mark, Node]], sections: dict[str, Section]) -> None:
@@ -78,7 +93,7 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
     if "adapters" in entries:
         adapters_mark, adapters = entries["adapters"]
         if isinstance(adapters, SequenceNode):
-            breaker = sections["circuit_breaker"]
+            breaker = _known("circuit_breaker", sections["circuit_breaker"])
             stages = [
                 _stage(index, stage, breaker) if isinstance(stage, MappingNode) else stage
                 for index, stage in enumerate(adapters.items)

@@ -53,7 +53,7 @@ class Finding:
             return str(self)
         head, _, remedy = str(self).partition("\n")
         start = self.column - 1
-        length = _token_length(source_line, start)
+        length = _token_length(source_line[start : start + _LONGEST_LINE])
         if len(source_line) > _LONGEST_LINE:
             first = max(0, start - _LONGEST_LINE // 2)
             source_line = source_line[first : first + _LONGEST_LINE]
@@ -68,8 +68,8 @@ class Finding:
         return f"{head}\n{number}{shown}\n{' ' * (len(number) - 2)}| {margin}{mark}\n{remedy}"
 
 
-def _token_length(line: str, start: int) -> int:
-    token = _TOKEN.match(line, start)
+def _token_length(text: str) -> int:
+    token = _TOKEN.match(text)
     return len(token.group()) if token else 1
 
 

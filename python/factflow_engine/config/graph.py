@@ -2,19 +2,22 @@
 
 Apart from the checks because the runtime (it must know the cycles) and the command line (it draws it) use it too.
 Components are Tarjan's (SIAM J. Comput. 1, 1972), walked without recursion; the order is by file where edges leave a
-choice. Linear in routes and edges.
+choice. Queues are nodes of what is walked: a thousand routes that write to a topic which a thousand others read are two
+thousand steps, and a million edges. So all is linear in the text, except for `edges` itself.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # the runtime needs the graph, and only the loader the models
     from factflow_engine.config.models import PipelineGlobalConfig
+
+Vertex = TypeVar("Vertex", bound=Hashable)
 
 
 class EdgeKind(StrEnum):
@@ -44,30 +47,74 @@ class RouteEdge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Messages of `source` go to a queue, whoever reads it.
+
+    Attributes:
+        source: Id of the route that publishes.
+        queue: Where.
+        kind: Why.
+        index: Position among the source's outbounds; None for dead letters.
+    """
+
+    source: str
+    queue: str
+    kind: EdgeKind
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueVertex:
+    """A queue as a node between routes; a type of its own, because a route may be called as a queue is."""
+
+    name: str
+
+
+Adjacency = dict[str | QueueVertex, list[str | QueueVertex]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteGraph:
     """The routes of a configuration and how messages move between them.
 
     Attributes:
         nodes: Ids of the routes, in file order.
-        edges: In the order of their sources' outbounds; dead letters last.
+        publications: In the order of their sources' outbounds; dead letters last.
+        readers: By queue, the routes that read it, in file order.
         components: Strongly connected components, upstream first; a route on no cycle is one by itself.
         order: Ids of the routes, upstream first; on a cycle in file order.
         cycles: The components in which a message can come back to where it was.
     """
 
     nodes: tuple[str, ...]
-    edges: tuple[RouteEdge, ...]
+    publications: tuple[Publication, ...]
+    readers: Mapping[str, Sequence[str]]
     components: tuple[tuple[str, ...], ...]
     order: tuple[str, ...]
     cycles: tuple[tuple[str, ...], ...]
 
+    @property
+    def edges(self) -> tuple[RouteEdge, ...]:
+        """Which route feeds which, made anew: as many as each queue's writers times its readers."""
+        return tuple(self._edges(self.publications))
+
+    def _edges(self, publications: Iterable[Publication]) -> Iterator[RouteEdge]:
+        for sent in publications:
+            for target in self.readers.get(sent.queue, ()):
+                yield RouteEdge(source=sent.source, target=target, queue=sent.queue, kind=sent.kind, index=sent.index)
+
     def targets(self, route: str) -> tuple[str, ...]:
         """Routes that this one feeds, each once."""
-        return tuple(dict.fromkeys(edge.target for edge in self.edges if edge.source == route))
+        return tuple(
+            dict.fromkeys(
+                edge.target for edge in self._edges(sent for sent in self.publications if sent.source == route)
+            )
+        )
 
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
         """Routes that messages of the given ones can come to, those included."""
-        return reachable(starts, _adjacency(self.nodes, self.edges))
+        found = reachable(starts, adjacency(self.nodes, self.publications, self.readers))
+        return frozenset(vertex for vertex in found if isinstance(vertex, str))
 
 
 def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
@@ -80,42 +127,49 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
     readers: dict[str, list[str]] = {}
     for route_id, route in config.routes.items():
         readers.setdefault(route.inbound.queue, []).append(route_id)
-    edges: list[RouteEdge] = []
+    publications: list[Publication] = []
     for route_id, route in config.routes.items():
         for index, outbound in enumerate(route.outbound):
             # An outbound that names a route publishes to the queue which that route reads, and so may others.
             named = config.routes.get(outbound.route) if outbound.route is not None else None
             queue = named.inbound.queue if named is not None else outbound.queue or ""
-            targets = readers.get(queue, [])
-            edges.extend(
-                RouteEdge(source=route_id, target=target, queue=queue, kind=EdgeKind.OUTBOUND, index=index)
-                for target in targets
-            )
+            publications.append(Publication(source=route_id, queue=queue, kind=EdgeKind.OUTBOUND, index=index))
         dead_letters = route.error_handling.dead_letter_queue
         if dead_letters is not None:
-            edges.extend(
-                RouteEdge(source=route_id, target=target, queue=dead_letters, kind=EdgeKind.DEAD_LETTER, index=None)
-                for target in readers.get(dead_letters, [])
-            )
-    adjacency = _adjacency(nodes, edges)
-    components = _in_order(strongly_connected(adjacency), adjacency)
+            publications.append(Publication(source=route_id, queue=dead_letters, kind=EdgeKind.DEAD_LETTER, index=None))
+    vertices = adjacency(nodes, publications, readers)
+    parts = strongly_connected(vertices)
+    components = _in_order(parts, vertices)
+    # Whoever comes back to where it was came through a queue.
+    with_queues = {
+        vertex for part in parts if any(isinstance(vertex, QueueVertex) for vertex in part) for vertex in part
+    }
     return RouteGraph(
         nodes=nodes,
-        edges=tuple(edges),
+        publications=tuple(publications),
+        readers=readers,
         components=components,
         order=tuple(route for component in components for route in component),
-        cycles=tuple(part for part in components if len(part) > 1 or any(node in adjacency[node] for node in part)),
+        cycles=tuple(part for part in components if part[0] in with_queues),
     )
 
 
-def _adjacency(nodes: Sequence[str], edges: Iterable[RouteEdge]) -> dict[str, list[str]]:
-    targets: dict[str, dict[str, None]] = {node: {} for node in nodes}
-    for edge in edges:
-        targets[edge.source][edge.target] = None
-    return {node: list(found) for node, found in targets.items()}
+def adjacency(
+    nodes: Iterable[str], publications: Iterable[Publication], readers: Mapping[str, Sequence[str]]
+) -> Adjacency:
+    """Routes to the queues that they write to, and queues to the routes that read them."""
+    targets: dict[str | QueueVertex, dict[str | QueueVertex, None]] = {node: {} for node in nodes}
+    for sent in publications:
+        targets[sent.source][QueueVertex(sent.queue)] = None
+    found: Adjacency = {vertex: list(queues) for vertex, queues in targets.items()}
+    for queues in targets.values():
+        for queue in queues:
+            if isinstance(queue, QueueVertex) and queue not in found:
+                found[queue] = list(readers.get(queue.name, ()))
+    return found
 
 
-def reachable(starts: Iterable[str], adjacency: Mapping[str, Sequence[str]]) -> frozenset[str]:
+def reachable(starts: Iterable[Vertex], adjacency: Mapping[Vertex, Sequence[Vertex]]) -> frozenset[Vertex]:
     """All that can be come to from the given nodes, those included."""
     found = set(starts)
     waiting = list(found)
@@ -127,14 +181,14 @@ def reachable(starts: Iterable[str], adjacency: Mapping[str, Sequence[str]]) -> 
     return frozenset(found)
 
 
-def strongly_connected(adjacency: Mapping[str, Sequence[str]]) -> list[list[str]]:
+def strongly_connected(adjacency: Mapping[Vertex, Sequence[Vertex]]) -> list[list[Vertex]]:
     """Strongly connected components, each in the order of the mapping; downstream first."""
     position = {node: index for index, node in enumerate(adjacency)}
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    components: list[list[str]] = []
+    index: dict[Vertex, int] = {}
+    low: dict[Vertex, int] = {}
+    stack: list[Vertex] = []
+    on_stack: set[Vertex] = set()
+    components: list[list[Vertex]] = []
     for root in adjacency:
         if root in index:
             continue
@@ -167,12 +221,13 @@ def strongly_connected(adjacency: Mapping[str, Sequence[str]]) -> list[list[str]
     return components
 
 
-def _in_order(components: list[list[str]], adjacency: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The components upstream first, and by file order where that leaves a choice (Kahn's algorithm)."""
-    position = {node: index for index, node in enumerate(adjacency)}
+def _in_order(components: list[list[str | QueueVertex]], adjacency: Adjacency) -> tuple[tuple[str, ...], ...]:
+    """The routes of components upstream first, and by file order where that leaves a choice (Kahn's algorithm)."""
+    position = {vertex: index for index, vertex in enumerate(adjacency)}
     parts = sorted(components, key=lambda part: position[part[0]])
-    home = {node: number for number, part in enumerate(parts) for node in part}
-    targets = [{home[target] for node in part for target in adjacency[node]} - {n} for n, part in enumerate(parts)]
+    home = {vertex: number for number, part in enumerate(parts) for vertex in part}
+    targets = [{home[target] for vertex in part for target in adjacency[vertex]} - {n} for n, part in enumerate(parts)]
+    routes = [tuple(vertex for vertex in part if isinstance(vertex, str)) for part in parts]
     incoming = [0] * len(parts)
     for found in targets:
         for target in found:
@@ -181,9 +236,15 @@ def _in_order(components: list[list[str]], adjacency: Mapping[str, Sequence[str]
     ordered: list[tuple[str, ...]] = []
     while ready:
         number = heapq.heappop(ready)
-        ordered.append(tuple(parts[number]))
-        for target in targets[number]:
-            incoming[target] -= 1
-            if not incoming[target]:
-                heapq.heappush(ready, target)
+        ordered.append(routes[number])
+        passed = [number]
+        while passed:
+            for target in targets[passed.pop()]:
+                incoming[target] -= 1
+                if incoming[target]:
+                    continue
+                if routes[target]:
+                    heapq.heappush(ready, target)
+                else:  # a queue by itself takes no place: what it feeds is next
+                    passed.append(target)
     return tuple(ordered)

@@ -9,6 +9,7 @@ number), and as text if it is quoted. Where the field it stands in takes only th
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from factflow_engine.config.hiding import SHORTEST
@@ -16,7 +17,40 @@ from factflow_engine.config.nodes import MappingNode, Node, Path, ScalarNode, Se
 from factflow_engine.config.report import Report
 from factflow_engine.config.scalars import NumberTooLongError, Scalar, resolve_plain
 
-_REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\})?")
+MAX_GROWTH: Final = 8 * 1024 * 1024
+"""Characters that the environment may add to a document: a large variable may stand in thousands of places."""
+
+_START: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)?")
+_LONGEST_HIDDEN: Final = 200
+"""Characters of a text that is hidden whole for a short value in it."""
+_AROUND: Final = 32
+"""Characters on each side with which a short value is hidden in a longer text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reference:
+    """A reference in a text, or what begins like one.
+
+    Attributes:
+        start: Where it begins.
+        end: Where it ends.
+        name: The variable; None for an escaped `${`, and for what is no reference.
+        default: What stands for the variable if there is none.
+    """
+
+    start: int
+    end: int
+    name: str | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Insertion:
+    """A value of the environment in a text: where it stands there, and where its reference was written."""
+
+    value: str
+    start: int
+    reference: _Reference
 
 
 def interpolate(root: Node, environ: Mapping[str, str], report: Report) -> None:
@@ -25,10 +59,18 @@ def interpolate(root: Node, environ: Mapping[str, str], report: Report) -> None:
     A reference that cannot be resolved is a finding; its value stays the text that was written.
     """
     seen: set[int] = set()
+    left = MAX_GROWTH
     for path, node in _scalars(root, ()):
-        if id(node) not in seen and isinstance(node.value, str) and "${" in node.value:
-            seen.add(id(node))
-            _resolve(node, path, environ, report)
+        if id(node) in seen or not isinstance(node.value, str) or "${" not in node.value:
+            continue
+        seen.add(id(node))
+        left -= _growth(node.text, environ)
+        if left < 0:
+            report.add(
+                "E021", node.mark, f"the environment's values add more than {MAX_GROWTH:,} characters", path=path
+            )
+            return
+        _resolve(node, path, environ, report)
 
 
 def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, ScalarNode]]:
@@ -43,25 +85,52 @@ def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, ScalarNode]]:
                 yield from _scalars(item, (*path, index))
 
 
+def _references(text: str) -> Iterator[_Reference]:
+    """Every reference in a text, and what begins like one; linear in the text."""
+    last_brace = text.rfind("}")  # a reference that begins behind it has no end: it need not be looked for
+    match = _START.search(text)
+    while match is not None:
+        start, end = match.span()
+        name, default = match.group(1), None
+        if name is not None:
+            if end <= last_brace and text[end] == "}":
+                end += 1
+            elif end <= last_brace and text[end] == ":":
+                close = text.index("}", end)
+                default = text[end + 1 : close]
+                end = close + 1
+            else:
+                name, end = None, start + len("${")
+        yield _Reference(start=start, end=end, name=name, default=default)
+        match = _START.search(text, end)
+
+
+def _growth(text: str, environ: Mapping[str, str]) -> int:
+    return sum(len(environ.get(found.name, "")) for found in _references(text) if found.name is not None)
+
+
 def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: Report) -> None:
     parts: list[str] = []
     names: list[str] = []
-    values: list[str] = []
+    insertions: list[_Insertion] = []
     failed = False
+    length = 0
     end = 0
-    for match in _REFERENCE.finditer(node.text):
-        parts.append(node.text[end : match.start()])
-        end = match.end()
-        name, default = match.group(1), match.group(2)
-        if match.group() == "$${":
+    for found in _references(node.text):
+        parts.append(node.text[end : found.start])
+        length += found.start - end
+        end = found.end
+        name, default = found.name, found.default
+        if name is None and node.text[found.start : found.end] == "$${":
             parts.append("${")
         elif name is None:
             failed = True
-            report.add("E019", node.mark, f"{node.text[match.start() :][:40]!r} is no reference", path=path)
+            shown = node.text[found.start : found.start + 40]
+            report.add("E019", node.mark, f"{shown!r} is no reference", path=path)
         elif name in environ:
             names.append(name)
             parts.append(environ[name])
-            values.append(environ[name])
+            insertions.append(_Insertion(environ[name], length, found))
             report.keep_secret(environ[name], f"${{{name}}}")
         elif default is not None:
             names.append(name)
@@ -75,23 +144,31 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
                 path=path,
                 remedy=f"define {name}, or write ${{{name}:default}}",
             )
+        length += len(parts[-1]) if not failed else 0
     if failed:
         return
+    node.whole = len(names) == 1 and len(parts) == 2 and not parts[0] and end == len(node.text)
     parts.append(node.text[end:])
     node.variables = tuple(names)
     text = "".join(parts)
     node.value = text
-    node.whole = len(names) == 1 and end == len(node.text) and _REFERENCE.fullmatch(node.text) is not None
     if node.whole:
         _choose_reading(node, text)
-    if values:
-        _hide(node, text, values, report)
+    if insertions:
+        _hide(node, text, insertions, report)
 
 
-def _hide(node: ScalarNode, text: str, values: Sequence[str], report: Report) -> None:
+def _hide(node: ScalarNode, text: str, insertions: Sequence[_Insertion], report: Report) -> None:
     """Keep values of the environment out of findings and of all that a run prints or stores."""
-    if any(0 < len(value) < SHORTEST for value in values) and "\n" not in text:
-        report.keep_secret(text, node.text)  # too short to be told from other text, but not with what is around it
+    short = [inserted for inserted in insertions if 0 < len(inserted.value) < SHORTEST] if "\n" not in text else ()
+    # Too short to be told from other text, but not with what is around it.
+    if short and len(text) <= _LONGEST_HIDDEN:
+        report.keep_secret(text, node.text)
+    elif short:
+        for inserted in short:
+            first, behind = inserted.start - _AROUND, inserted.start + len(inserted.value) + _AROUND
+            written = slice(max(0, inserted.reference.start - _AROUND), inserted.reference.end + _AROUND)
+            report.keep_secret(text[max(0, first) : behind], node.text[written])
     for reading in (node.value, *node.alternative):
         if isinstance(reading, (int, float)) and not isinstance(reading, bool) and str(reading) != text:
             report.keep_secret(str(reading), node.text)  # a number, which is shown otherwise than it was written

@@ -3,7 +3,6 @@
 Apart because both the document's models and the adapters' pass through here.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -39,6 +38,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
 _MISSING: Final = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 _LONGEST_VALUE: Final = 60
+_LONGEST_TEXT: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +191,7 @@ def describe(node: Node) -> str:
     """What came, for a message; a value of the environment as it is written."""
     if isinstance(node, ScalarNode):
         if node.variables:
-            return f"{node.text!r} from the environment"
+            return f"{node.text[:_LONGEST_TEXT]!r} from the environment"
         match node.value:
             case None:
                 return "null"
@@ -220,7 +220,7 @@ def _report_unknown(
         report.add(
             codes.unknown,
             key_mark(root, location),
-            problem if takes_none else f"there is no field {name!r} here",
+            problem if takes_none else f"there is no field {name[:_LONGEST_VALUE]!r} here",
             path=(*prefix, *location),
             remedy="remove it" if takes_none else "",
         )
@@ -228,19 +228,10 @@ def _report_unknown(
     report.add(
         codes.unknown,
         key_mark(root, location),
-        f"there is no field {name!r} here",
+        f"there is no field {name[:_LONGEST_VALUE]!r} here",
         path=(*prefix, *location),
-        remedy=suggestion(name, known),
+        remedy=report.suggestions.remedy(name, known),
     )
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """What to write in place of a name that is not known."""
-    near = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6)
-    if near:
-        return f"write {near[0]!r}"
-    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"remove it, or write one of: {shown}" if known else "remove it"
 
 
 def fields_at(model: type[BaseModel], location: Path) -> set[str]:

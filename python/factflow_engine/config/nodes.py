@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from factflow_engine.config.scalars import Scalar
 from factflow_engine.config.written import Reference, escape
+from factflow_engine.errors import CUT
 
 Path = tuple[str | int, ...]
 
@@ -22,6 +23,8 @@ class Mark:
 
 
 START: Final = Mark(1, 1)
+LONGEST_KEY: Final = 128
+"""Characters of a key that a path shows: thousands of findings may lie below one that is a megabyte long."""
 
 
 class ScalarNode:
@@ -152,10 +155,14 @@ def key_mark(root: Node, path: Path) -> Mark:
 
 
 def dotted(path: Path) -> str:
-    """A path as findings show it: `routes.parse.adapters[0].type`."""
+    """A path as findings show it: `routes.parse.adapters[0].type`. Of a key that is no name the beginning will do."""
     parts: list[str] = []
     for part in path:
-        parts.append(f"[{part}]" if isinstance(part, int) else f".{part}" if parts else part)
+        if isinstance(part, int):
+            parts.append(f"[{part}]")
+        else:
+            shown = part if len(part) <= LONGEST_KEY else part[:LONGEST_KEY] + CUT
+            parts.append(f".{shown}" if parts else shown)
     return "".join(parts)
 
 

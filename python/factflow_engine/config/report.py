@@ -10,6 +10,7 @@ from factflow_engine.config.codes import Severity
 from factflow_engine.config.findings import Finding
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.nodes import Mark, Path, dotted
+from factflow_engine.config.suggestions import Suggestions
 
 _CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
 """Findings from which others follow at the same place, most telling first."""
@@ -23,13 +24,16 @@ class Report:
         self._file = file
         self._findings: dict[tuple[str, int, int, str], Finding] = {}
         self._hidden = Hiding({})
+        # What may have been meant by names that nothing has.
+        self.suggestions = Suggestions()
         # Values of the environment and how they are written.
         self.secrets: dict[str, str] = {}
 
     def keep_secret(self, value: str, written: str) -> None:
         """Show, from now on, what was written instead of this value of the environment."""
-        self.secrets[value] = written
-        self._hidden = Hiding(self.secrets)
+        if self.secrets.get(value) != written:
+            self.secrets[value] = written
+            self._hidden.add(value, written)
 
     def add(self, code: str, mark: Mark, message: str, *, path: Path = (), remedy: str = "") -> None:
         """Add a finding; the same one at the same place is kept once, under its shortest path."""

@@ -11,7 +11,7 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.keeping import loses_state, loss_text
 from factflow_engine.conditions import OperatorRegistry, compile_condition
 from factflow_engine.config.condition_errors import report_condition
-from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors, suggestion
+from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors
 from factflow_engine.config.nodes import (
     MappingNode,
     Mark,
@@ -64,7 +64,7 @@ def _check_adapter(stage: MappingNode, path: Path, registry: ValidatingAdapterRe
     if kind not in registry:
         known = list(registry.types())
         what = "of that name" if has_variables(node) else repr(kind[:_LONGEST_TYPE])
-        remedy = suggestion(kind, known) if not has_variables(node) else ""
+        remedy = report.suggestions.remedy(kind, known) if not has_variables(node) else ""
         report.add("E103", node.mark, f"no adapter type {what} is registered", path=(*path, "type"), remedy=remedy)
         return
     config = stage.get("config")

@@ -3,9 +3,14 @@
 Apart from the wiring because these rules need a configuration that is whole: they run when there are no errors.
 """
 
-from collections.abc import Mapping
-
-from factflow_engine.config.graph import EdgeKind, RouteGraph, build_graph, reachable, strongly_connected
+from factflow_engine.config.graph import (
+    EdgeKind,
+    QueueVertex,
+    RouteGraph,
+    adjacency,
+    build_graph,
+    strongly_connected,
+)
 from factflow_engine.config.models import ErrorHandlingConfig, PipelineGlobalConfig, RouteConfig
 from factflow_engine.config.nodes import MappingNode, Mark, Path, has_variables, key_mark, locate
 from factflow_engine.config.report import Report
@@ -27,7 +32,15 @@ def check_meaning(config: PipelineGlobalConfig, root: MappingNode, report: Repor
 
 
 def _check_reachable(config: PipelineGlobalConfig, graph: RouteGraph, root: MappingNode, report: Report) -> None:
-    fed = {edge.target for edge in graph.edges if edge.source != edge.target}
+    writers: dict[str, set[str]] = {}
+    for sent in graph.publications:
+        writers.setdefault(sent.queue, set()).add(sent.source)
+    fed = {
+        route_id
+        for queue, routes in graph.readers.items()
+        for route_id in routes
+        if len(writers.get(queue, ())) > (route_id in writers.get(queue, ()))
+    }
     starts = {message.route for message in config.init_message}
     if not starts:
         starts = {route for route in graph.nodes if route not in fed}
@@ -52,27 +65,50 @@ def _check_competing(config: PipelineGlobalConfig, root: MappingNode, report: Re
 
 
 def _check_cycles(graph: RouteGraph, root: MappingNode, report: Report) -> None:
-    adjacency: dict[str, list[str]] = {node: [] for node in graph.nodes}
-    outbound = [edge for edge in graph.edges if edge.kind is EdgeKind.OUTBOUND]
-    for edge in outbound:
-        adjacency[edge.source].append(edge.target)
-    for part in strongly_connected(adjacency):
-        inside = [edge for edge in outbound if edge.source in part and edge.target in part]
-        if inside:
-            # The edge that goes back: to an earlier route or to the route itself.
-            position = {node: index for index, node in enumerate(graph.nodes)}
-            back = next((edge for edge in inside if position[edge.target] <= position[edge.source]), inside[0])
-            path: Path = ("routes", back.source, "outbound", back.index if back.index is not None else 0)
-            shown = " -> ".join((*part, part[0]))
-            report.add("W203", locate(root, path)[0], f"messages can go round: {shown}", path=path)
+    outbound = [sent for sent in graph.publications if sent.kind is EdgeKind.OUTBOUND]
+    parts = strongly_connected(adjacency(graph.nodes, outbound, graph.readers))
+    home = {vertex: number for number, part in enumerate(parts) for vertex in part}
+    position = {node: index for index, node in enumerate(graph.nodes)}
+    # By queue on a cycle: the first of its readers that are on that cycle.
+    first_reader: dict[str, int] = {}
+    for part in parts:
+        for vertex in part:
+            if isinstance(vertex, QueueVertex):
+                readers = graph.readers.get(vertex.name, ())
+                inside = [position[route] for route in readers if home[route] == home[vertex]]
+                if inside:
+                    first_reader[vertex.name] = min(inside)
+    # Of each cycle the outbound that goes back, to an earlier route or to the route itself; else the first.
+    chosen: dict[int, tuple[bool, str, int]] = {}
+    for sent in outbound:
+        cycle = home[sent.source]
+        if home[QueueVertex(sent.queue)] != cycle:
+            continue
+        goes_back = first_reader[sent.queue] <= position[sent.source]
+        if cycle not in chosen or (goes_back and not chosen[cycle][0]):
+            chosen[cycle] = goes_back, sent.source, sent.index or 0
+    for cycle, (_, source, index) in chosen.items():
+        path: Path = ("routes", source, "outbound", index)
+        around = [vertex for vertex in parts[cycle] if isinstance(vertex, str)]
+        shown = " -> ".join((*around, around[0]))
+        report.add("W203", locate(root, path)[0], f"messages can go round: {shown}", path=path)
 
 
 def _check_dead_letters(graph: RouteGraph, root: MappingNode, report: Report) -> None:
-    adjacency: Mapping[str, list[str]] = {node: list(graph.targets(node)) for node in graph.nodes}
-    for edge in graph.edges:
-        if edge.kind is EdgeKind.DEAD_LETTER and edge.source in reachable([edge.target], adjacency):
-            path: Path = ("routes", edge.source, "error_handling", "dead_letter_queue")
-            by = "the route itself" if edge.target == edge.source else f"route {edge.target!r}, which leads back here"
+    home = {node: number for number, part in enumerate(graph.components) for node in part}
+    # By queue and component: the first of the queue's readers in it.
+    readers: dict[tuple[str, int], str] = {}
+    for queue, routes in graph.readers.items():
+        for route_id in routes:
+            readers.setdefault((queue, home[route_id]), route_id)
+    for sent in graph.publications:
+        if sent.kind is not EdgeKind.DEAD_LETTER:
+            continue
+        # A reader that leads back here is on a cycle with this route.
+        reader = readers.get((sent.queue, home[sent.source]))
+        if reader is not None:
+            path: Path = ("routes", sent.source, "error_handling", "dead_letter_queue")
+            by = "the route itself" if reader == sent.source else f"route {reader!r}, which leads back here"
             report.add("W204", locate(root, path)[0], f"the dead-letter queue is read by {by}", path=path)
 
 

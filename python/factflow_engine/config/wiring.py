@@ -5,10 +5,11 @@ provider must take.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from factflow_engine.config.model_errors import describe, suggestion
+from factflow_engine.config.model_errors import describe
 from factflow_engine.config.models.route import NAME_PATTERN
 from factflow_engine.config.nodes import (
     MappingNode,
@@ -27,6 +28,15 @@ from factflow_engine.queues.naming import is_topic
 
 _NAME: Final = re.compile(NAME_PATTERN)
 
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Ids of the routes: to look one up in, and sorted to choose one from."""
+
+    known: Collection[str]
+    ordered: Sequence[str]
+
+
 QueueNameCheck = Callable[[str], str | None]
 """What is wrong with a queue name and what to write instead; None if nothing is."""
 
@@ -35,7 +45,7 @@ def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, repo
     """Add findings on ids, stage names, targets, queue names and init messages of a completed document."""
     routes = root.mapping("routes")
     # Without routes nothing can be said of ids that name one.
-    ids = routes.entries.keys() if routes is not None else None
+    ids = _Ids(routes.entries, sorted(routes.entries)) if routes is not None else None
     for route_id, (mark, route) in routes.entries.items() if routes is not None else ():
         path: Path = ("routes", route_id)
         if not _NAME.match(route_id) or route_id.endswith("\n"):
@@ -51,7 +61,7 @@ def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, repo
 
 
 def _check_route(
-    route: MappingNode, path: Path, ids: Collection[str] | None, validate_queue_name: QueueNameCheck, report: Report
+    route: MappingNode, path: Path, ids: _Ids | None, validate_queue_name: QueueNameCheck, report: Report
 ) -> None:
     inbound = route.mapping("inbound")
     # A queue that is called after a route's invalid id has its finding there.
@@ -104,11 +114,11 @@ def _check_stage_names(route: MappingNode, path: Path, report: Report) -> None:
             report.add("E107", mark, f"{name!r} is the name of stage {first[0]} already", path=where)
 
 
-def _check_route_id(code: str, node: Node | None, path: Path, ids: Collection[str] | None, report: Report) -> None:
+def _check_route_id(code: str, node: Node | None, path: Path, ids: _Ids | None, report: Report) -> None:
     name = string(node)
-    if node is None or name is None or ids is None or name in ids:
+    if node is None or name is None or ids is None or name in ids.known:
         return
-    hint = suggestion(name, sorted(ids)) if ids and not has_variables(node) else ""
+    hint = report.suggestions.remedy(name, ids.ordered) if ids.ordered and not has_variables(node) else ""
     report.add(code, node.mark, f"there is no route {describe(node)}", path=path, remedy=hint)
 
 
@@ -142,7 +152,7 @@ def _check_dead_letters(errors: MappingNode, path: Path, validate_queue_name: Qu
         _check_queue(node, path, validate_queue_name, report)
 
 
-def _check_init_message(message: MappingNode, path: Path, ids: Collection[str] | None, report: Report) -> None:
+def _check_init_message(message: MappingNode, path: Path, ids: _Ids | None, report: Report) -> None:
     _check_route_id("E201", message.get("route"), (*path, "route"), ids, report)
     for field in ("payload", "headers"):
         node = message.get(field)

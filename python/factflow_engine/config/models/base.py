@@ -37,8 +37,9 @@ class ConfigModel(BaseModel):
         return hash((type(self), *self.__dict__.values()))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        below = _by_first_part(self._references)
         for name, value in self.__dict__.items():
-            hidden = {path[1:]: text for path, text in self._references.items() if path[0] == name}
+            hidden = below.get(name)
             yield name, substitute(value, hidden) if hidden else value
 
 
@@ -49,15 +50,22 @@ def substitute(value: Any, texts: Mapping[Path, str]) -> Any:
     if isinstance(value, BaseModel) or not texts:
         return value
 
-    def below(part: str | int) -> dict[Path, str]:
-        return {path[1:]: text for path, text in texts.items() if path[0] == part}
-
+    below = _by_first_part(texts)
     if isinstance(value, Mapping):
-        return {key: substitute(item, below(key)) for key, item in value.items()}
+        return {key: substitute(item, below.get(key, {})) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [substitute(item, below(index)) for index, item in enumerate(value)]
+        items = [substitute(item, below.get(index, {})) for index, item in enumerate(value)]
         return tuple(items) if isinstance(value, tuple) else items
     return value
+
+
+def _by_first_part(texts: Mapping[Path, str]) -> dict[str | int, dict[Path, str]]:
+    """The texts below each part, in one pass."""
+    below: dict[str | int, dict[Path, str]] = {}
+    for path, text in texts.items():
+        if path:
+            below.setdefault(path[0], {})[path[1:]] = text
+    return below
 
 
 def attach_references(value: Any, texts: Mapping[Path, str]) -> None:
@@ -75,5 +83,6 @@ def attach_references(value: Any, texts: Mapping[Path, str]) -> None:
         children = iter(enumerate(value))
     else:
         return
+    below = _by_first_part(texts)
     for part, child in children:
-        attach_references(child, {path[1:]: text for path, text in texts.items() if path and path[0] == part})
+        attach_references(child, below.get(part, {}))
