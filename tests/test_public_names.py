@@ -23,8 +23,8 @@ ENGINE = {
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
-    "Ext", "FactflowError", "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
+    "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
+    "ExecutionStarts", "Ext", "FactflowError", "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
     "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
     "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageStatus", "StateChange", "StateProtocol",
     "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",

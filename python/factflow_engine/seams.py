@@ -4,12 +4,14 @@ An execution is given them as one `Seams` object; lint bans every other source. 
 `factflow_engine.testing`. Apart from the runtime because adapters, queues and resilience need them too.
 """
 
+import os
 import random
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -69,6 +71,22 @@ class SystemClock:
     __slots__ = ()
     monotonic_ns = staticmethod(time.perf_counter_ns)
     wall_ns = staticmethod(time.time_ns)
+
+
+_IMPORTED_NS: Final = time.time_ns()
+
+
+def process_started_ns() -> int:
+    """Wall time at which this process was started, up to 20 ms late; where the system does not say, when this was imported.
+
+    Linux counts it in ticks of its boot clock.
+    """
+    try:
+        ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19]) + 1  # the last one has begun
+        age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    except (AttributeError, IndexError, OSError, ValueError):
+        return _IMPORTED_NS
+    return min(time.time_ns() - age_ns, _IMPORTED_NS)
 
 
 class SystemRandomness:

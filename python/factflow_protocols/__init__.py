@@ -27,7 +27,9 @@ from factflow_protocols.pipeline import (
 )
 from factflow_protocols.queue import (
     BatchResult,
+    Begun,
     Delivery,
+    ExecutionStarts,
     MessageStatus,
     Nack,
     QueueMessage,
@@ -51,11 +53,13 @@ from factflow_protocols.values import Ext, Timestamp
 __all__ = [
     "AdapterResult",
     "BatchResult",
+    "Begun",
     "CircuitOpenError",
     "Conclusion",
     "Delivery",
     "Emit",
     "EngineInstruction",
+    "ExecutionStarts",
     "Ext",
     "FactflowError",
     "Joined",

@@ -209,3 +209,61 @@ class QueueProtocol(Protocol):
     async def stop(self) -> None:
         """Stop accepting messages and release what the provider holds. Waits for writes under way; idempotent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How an execution was started.
+
+    Attributes:
+        published: True if its init messages were published by this start; False if it goes on with what was begun before.
+        left: How much was left to do when it was started, what was just published excepted: messages that its routes had
+            still to handle, and stages that kept something and had not finished.
+    """
+
+    published: bool
+    left: int
+
+
+@runtime_checkable
+class ExecutionStarts(Protocol):
+    """What a provider has besides `QueueProtocol` if several processes may start one execution at the same instant.
+
+    An execution is open from the `begin` that publishes its init messages until an `end` that finds nothing left. A start
+    that meets an open one goes on with it, and so does a start that was asked for while it was open, however late it
+    comes. Without these methods the engine looks first and publishes then, which two processes may do at once.
+    """
+
+    def instant_ns(self) -> int:
+        """Return the present instant, for `begin`; nanoseconds on a clock that all processes share."""
+        ...
+
+    async def begin(
+        self,
+        execution: str,
+        reads: Sequence[tuple[str, str]],
+        messages: Sequence[tuple[str, QueueMessage]],
+        *,
+        asked_ns: int,
+    ) -> Begun:
+        """Publish all init messages of an execution, or none because it goes on, in one step.
+
+        Args:
+            execution: What the names of all that is the execution's own begin with.
+            reads: Queue and subscription of each of its routes.
+            messages: Queue and init message, in order; capacities do not hold for them.
+            asked_ns: The `instant_ns` at which the start was asked for.
+
+        Raises:
+            QueueError: Nothing was published.
+
+        Cancellation: all of it was done, or nothing.
+        """
+        ...
+
+    async def end(self, execution: str, reads: Sequence[tuple[str, str]]) -> int:
+        """Close an execution if nothing is left to do; return how much is, as in `Begun`.
+
+        The routes are those named, and all that were named since it was begun.
+        """
+        ...

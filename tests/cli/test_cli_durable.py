@@ -1,10 +1,15 @@
 """`factflow run --queue`: messages that outlive the process, their dead letters, and what cannot be such a queue."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+FACTFLOW = [sys.executable, "-c", "from factflow_engine.cli import main; main()"]
 
 PICKY = """\
 from factflow_protocols import AdapterResult, PipelineAdapter
@@ -81,3 +86,76 @@ def test_a_file_that_is_no_queue_is_named(run: Callable[..., Any], tmp_path: Pat
     said = run("--queue", f"sqlite:///{tmp_path / 'picky.py'}")
     assert said.status == 1
     assert "is not a usable SQLite file" in said.err
+
+
+GOES_ON = """\
+version: "1.0"
+name: on
+routes:
+  a: {inbound: {concurrency: 1}, adapters: [{type: split, config: {field: xs}}], outbound: [{route: b}]}
+  b: {inbound: {concurrency: 1}, adapters: [{type: stops}]}
+init_message: {route: a, payload: {xs: []}}
+"""
+
+STOPS = """\
+import os, signal
+from factflow_protocols import AdapterResult, PipelineAdapter
+import trio
+
+class Stops(PipelineAdapter):
+    adapter_type = "stops"
+    async def process(self, context):
+        with open(__file__ + ".handled", "a") as file:
+            file.write(f"{context.message}\\n")
+        if not os.path.exists(__file__ + ".go_on") and context.message == 3:
+            os.kill(os.getpid(), signal.SIG)
+            await trio.sleep_forever()
+        return AdapterResult.forward()
+"""
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("sig", ["SIGTERM", "SIGKILL"])
+def test_the_same_command_with_a_payload_goes_on_and_says_what_it_does_not_publish(
+    sig: str, factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = tmp_path / "stops.py"
+    module.write_text(STOPS.replace("SIG)", f"{sig})"))
+    url = f"sqlite:///{tmp_path / 'q.db'}?lease=0.5"
+    command = ["run", str(pipeline(GOES_ON)), "--adapters", str(module), "--queue", url, "--drain-timeout", "0"]
+    command += ["--set-payload", '{"xs": [1, 2, 3, 4, 5]}', "-o", "json"]
+    first = subprocess.run([*FACTFLOW, *command], capture_output=True, check=False)
+    assert first.returncode == (-9 if sig == "SIGKILL" else 143), first.stderr
+    module.with_name("stops.py.go_on").touch()
+    said = factflow(*command)
+    assert said.status == 0, said.err
+    left = said.document["routes"]["b"]["received"]
+    assert left >= 3, "what had ended just before the kill may not be acknowledged, and comes again"
+    assert "the payload of --set-payload was not published: execution 'on' goes on with the " in said.err
+    assert "factflow queue purge" in said.err
+    handled = [int(line) for line in module.with_name("stops.py.handled").read_text().split()]
+    assert handled[:3] == [1, 2, 3]
+    assert sorted(handled[3:]) == [1, 2, 3, 4, 5][-left:]
+    said = factflow(*command)
+    assert said.document["routes"]["a"]["received"] == 6, "it had completed, and begins anew"
+    assert "was not published" not in said.err
+
+
+@pytest.mark.timeout(90)
+def test_commands_started_together_publish_once_however_fast_the_first_is_through(
+    pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = pipeline(
+        'version: "1.0"\nname: n\nroutes: {a: {adapters: [{type: log}]}}\ninit_message: {route: a, payload: 1}'
+    )
+    command = [
+        *FACTFLOW,
+        "run",
+        str(path),
+        "--queue",
+        f"sqlite:///{tmp_path / 'q.db'}",
+    ]
+    together = [subprocess.Popen([*command, "-o", "json"], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    documents = [json.loads(process.communicate()[0]) for process in together]
+    assert [document["status"] for document in documents] == ["completed"] * 3
+    assert sum(document["routes"]["a"]["received"] for document in documents) == 1

@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from factflow_engine.cli.progress.base import Progress
-from factflow_engine.cli.session import FirstMessage, Session, SessionEnd
-from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.cli.session import Session, SessionEnd
+from factflow_engine.config import InitMessageConfig
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics
+from factflow_protocols import Begun
 
 
 class SilentProgress(Progress):
@@ -40,19 +41,12 @@ class FakeExecution:
     def __init__(self, samples: Any) -> None:
         self.samples = samples
         self.asked: list[tuple[str, float]] = []
-        self.published: list[tuple[str, Any]] = []
-        self.closed = False
+        self.begun: Begun | None = None
         self.over = trio.Event()
 
     def statistics(self) -> ExecutionStatistics:
         result: ExecutionStatistics = self.samples.statistics(a=self.samples.route(in_flight=3, waiting=1200))
         return result
-
-    async def publish(self, route: str, payload: Any, *, headers: Any, key: str | None) -> str:
-        if self.closed:
-            raise ExecutionClosedError("e", "draining")
-        self.published.append((route, payload))
-        return "0" * 32
 
     async def wait(self) -> ExecutionReport:
         await self.over.wait()
@@ -75,13 +69,11 @@ class FakeManager:
     def __init__(self, execution: FakeExecution, start_seconds: float = 0.0) -> None:
         self.execution = execution
         self.start_seconds = start_seconds
-        self.publish_init: bool | None = None
+        self.asked: dict[str, Any] = {}
         self.steps: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(
-        self, config: Any, *, publish_init: bool, execution_id: str | None, allow_loss: bool
-    ) -> FakeExecution:
-        self.publish_init = publish_init
+    async def start(self, config: Any, **options: Any) -> FakeExecution:
+        self.asked = options
         await trio.sleep(self.start_seconds)
         for step in self.steps:
             await step()
@@ -133,7 +125,7 @@ async def test_an_undisturbed_run_ends_with_its_report(samples: Any, autojump_cl
     end = await stage.play((2.5, stage.execution.over.set))
     assert end.report is not None
     assert end.interrupted_by is None
-    assert stage.manager.publish_init is True
+    assert stage.manager.asked == {"execution_id": None, "init": None, "asked_ns": None, "allow_loss": False}
     assert (stage.progress.shown, stage.progress.ended) == (3, 1)
     assert stage.execution.asked == []
 
@@ -210,18 +202,16 @@ async def test_at_whatever_step_of_a_start_an_interruption_comes_it_is_obeyed(
         assert stage.progress.said[-1].startswith("draining: " if drain_seconds else "cancelling: ")
 
 
-async def test_another_first_message_takes_the_place_of_the_init_message(samples: Any, autojump_clock: Any) -> None:
-    stage = Stage(samples, instead_of_init=FirstMessage(route="a", payload={"n": 1}, headers={}, key=None))
+@pytest.mark.parametrize("begun", [None, Begun(published=True, left=0), Begun(published=False, left=3)])
+async def test_what_is_not_published_because_the_execution_goes_on_is_said(
+    begun: Begun | None, samples: Any, autojump_clock: Any
+) -> None:
+    init = (InitMessageConfig(route="a", payload={"n": 1}),)
+    stage = Stage(samples, init=init, asked_ns=7, unpublished=lambda begun: f"{begun.left} are left")
+    stage.execution.begun = begun
     await stage.play((1, stage.execution.over.set))
-    assert stage.manager.publish_init is False
-    assert stage.execution.published == [("a", {"n": 1})]
-
-
-async def test_a_first_message_that_comes_too_late_is_no_error(samples: Any, autojump_clock: Any) -> None:
-    stage = Stage(samples, instead_of_init=FirstMessage(route="a", payload=1, headers={}, key=None))
-    stage.execution.closed = True
-    end = await stage.play((1, stage.execution.over.set))
-    assert end.report is not None
+    assert stage.manager.asked == {"execution_id": None, "init": init, "asked_ns": 7, "allow_loss": False}
+    assert stage.progress.said == (["3 are left"] if begun and not begun.published else [])
 
 
 async def test_what_the_progress_raises_ends_the_run(samples: Any, autojump_clock: Any) -> None:

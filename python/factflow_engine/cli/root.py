@@ -54,10 +54,14 @@ class RootGroup(LazyGroup):
         complete_var: str | None = None,
         standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
         windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        owns_process: bool = False,  # noqa: FBT001, FBT002 - as the others
         **extra: Any,
     ) -> Any:
-        """See click; exits with one of `ExitStatus`, or returns it if not in standalone mode."""
-        settings = Settings()
+        """See click; exits with one of `ExitStatus`, or returns it if not in standalone mode.
+
+        `owns_process` is for the `factflow` script: the process is there for nothing else.
+        """
+        settings = Settings(owns_process=owns_process)
         call = partial(
             super().main,
             args,
@@ -115,5 +119,5 @@ def main() -> NoReturn:
     Raises:
         SystemExit: Always, with one of `ExitStatus`.
     """
-    root.main(prog_name="factflow")
+    root.main(prog_name="factflow", owns_process=True)
     raise AssertionError("click returned in standalone mode")  # pragma: no cover

@@ -23,14 +23,17 @@ from factflow_engine.cli.logs import logs_through
 from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
 from factflow_engine.cli.progress import ProgressMode, open_progress
 from factflow_engine.cli.report import print_report, report_document
-from factflow_engine.cli.session import FirstMessage, Session, SessionEnd, Starter
+from factflow_engine.cli.session import Session, SessionEnd, Starter
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.signals import interruptions
-from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.cli.text import plural
+from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.queues.sqlite import QueueUrlError
 from factflow_engine.runtime.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.seams import process_started_ns
+from factflow_protocols import Begun
 
 _DRAIN_SECONDS: Final = 10.0
 
@@ -49,7 +52,9 @@ Examples:
   factflow run pipeline.yaml --queue sqlite:///queue.db --id nightly
 
 Without --queue, messages live in memory and end with the process. With it they are in a file until they are done: run
-the same command again after a crash, a drain or a cancellation, and it goes on where it stopped.
+the same command again after a crash, a drain or a cancellation, and it goes on where it stopped: no init message is
+published again, with --set-payload neither. Once it has completed, the same command begins anew. Processes that are
+started while it runs share its work.
 
 Ctrl-C (or SIGTERM) drains: nothing new is taken, what is in the pipeline may finish within --drain-timeout. A second
 one cancels at once; a third ends the process without clean-up.
@@ -133,7 +138,7 @@ def run_command(
             "leave out --output json (the report then goes to standard error), or write to a file with write_jsonl"
         )
     open_manager, execution_id = _where(app, config, queue_url, execution_id)
-    first = None if payload is _NONE_GIVEN else _first_message(config, payload)
+    init = None if payload is _NONE_GIVEN else (_init_message(config, payload),)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
         if settings.as_json or lines_on_stdout:
@@ -146,9 +151,11 @@ def run_command(
             config=config,
             progress=progress,
             drain_seconds=_drain_seconds(config, drain_timeout),
-            instead_of_init=first,
+            init=init,
             execution_id=execution_id,
             allow_loss=allow_loss,
+            asked_ns=process_started_ns() if settings.owns_process else None,
+            unpublished=None if init is None else partial(_unpublished, execution_id or "", queue_url or ""),
         )
         with python_interrupts():
             end = trio.run(_interruptible, session)
@@ -217,7 +224,23 @@ def _parse_payload(text: str) -> Any:
         ) from error
 
 
-def _first_message(config: PipelineGlobalConfig, payload: Any) -> FirstMessage:
+def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
+    """What is said when an execution goes on although another payload was given."""
+    if begun.left:
+        why = f"goes on with the {plural(begun.left, 'message')} it has left"
+        fresh = (
+            f"delete these (`factflow queue stats {queue_url}` names their queues, `factflow queue purge` empties one)"
+        )
+    else:
+        why = "was begun before and has not ended, or is running in another process, and goes on"
+        fresh = "let it complete, and run this again"
+    return (
+        f"the payload of --set-payload was not published: execution {execution_id!r} {why}; for a fresh start pass another "
+        f"--id, or {fresh}"
+    )
+
+
+def _init_message(config: PipelineGlobalConfig, payload: Any) -> InitMessageConfig:
     """The init message with another payload.
 
     Raises:
@@ -234,7 +257,7 @@ def _first_message(config: PipelineGlobalConfig, payload: Any) -> FirstMessage:
             f"{len(config.init_message) or 'none'}; {remedy}"
         )
     message = config.init_message[0]
-    return FirstMessage(route=message.route, payload=payload, headers=message.headers, key=message.key)
+    return InitMessageConfig(route=message.route, payload=payload, headers=message.headers, key=message.key)
 
 
 def _status_of(end: SessionEnd) -> ExitStatus:

@@ -4,41 +4,25 @@ Apart from the command so that it can be driven in tests without a terminal or a
 """
 
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
 
 from factflow_engine.cli.progress import Progress
-from factflow_engine.config import PipelineGlobalConfig
-from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstMessage:
-    """A message to publish once the execution has started.
-
-    Attributes:
-        route: Id of the route that gets it.
-        payload: Any message value.
-        headers: The message's headers.
-        key: Its ordering key.
-    """
-
-    route: str
-    payload: Any
-    headers: Mapping[str, Any]
-    key: str | None
+from factflow_protocols import Begun
 
 
 class RunningExecution(Protocol):
     """What a session needs of an execution."""
 
-    async def publish(self, route: str, payload: Any, *, headers: Mapping[str, Any] | None, key: str | None) -> str:
-        """Give a route a message."""
+    @property
+    def begun(self) -> Begun | None:
+        """Whether its init messages were published."""
         ...
 
     def statistics(self) -> ExecutionStatistics:
@@ -62,9 +46,15 @@ class Starter(Protocol):
     """What a session needs of a manager."""
 
     async def start(
-        self, config: PipelineGlobalConfig, *, publish_init: bool, execution_id: str | None, allow_loss: bool
+        self,
+        config: PipelineGlobalConfig,
+        *,
+        execution_id: str | None,
+        init: Sequence[InitMessageConfig] | None,
+        asked_ns: int | None,
+        allow_loss: bool,
     ) -> RunningExecution:
-        """Start an execution, with the configuration's init messages or without; of this id, or a new one.
+        """Start an execution, with other init messages than the configuration's if given; of this id, or a new one.
 
         `allow_loss`: also with stages that may lose what they keep.
         """
@@ -98,17 +88,34 @@ class Session:
         config: PipelineGlobalConfig,
         progress: Progress,
         drain_seconds: float,
-        instead_of_init: FirstMessage | None = None,
+        init: Sequence[InitMessageConfig] | None = None,
         execution_id: str | None = None,
         allow_loss: bool = False,
+        asked_ns: int | None = None,
+        unpublished: Callable[[Begun], str] | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            open_manager: Opens what starts executions.
+            config: What to run.
+            progress: Where it is shown.
+            drain_seconds: What the first interruption gives it to finish; 0 cancels at once.
+            init: Init messages in the place of the configuration's.
+            execution_id: Of the execution, if it may be gone on with.
+            allow_loss: Whether stages may run that can lose what they keep.
+            asked_ns: When the operator asked for it, in wall time; None for now.
+            unpublished: What to say if the init messages were not published, because the execution goes on.
+        """
         self._open_manager = open_manager
         self._config = config
         self._progress = progress
         self._drain_seconds = drain_seconds
-        self._first = instead_of_init
+        self._init = init
         self._execution_id = execution_id
         self._allow_loss = allow_loss
+        self._asked_ns = asked_ns
+        self._unpublished = unpublished
         self._execution: RunningExecution | None = None
         self._start = trio.CancelScope()
         self._signals: list[signal.Signals] = []
@@ -130,15 +137,16 @@ class Session:
                 with self._start:
                     self._execution = await manager.start(
                         self._config,
-                        publish_init=self._first is None,
                         execution_id=self._execution_id,
+                        init=self._init,
+                        asked_ns=self._asked_ns,
                         allow_loss=self._allow_loss,
                     )
                 if self._execution is not None:
                     if self._start.cancel_called:  # as it ended: there was nothing left to cancel
                         self._end(self._execution, nursery)
                     nursery.start_soon(self._show, self._execution)
-                    await self._publish_first(self._execution)
+                    self._say_unpublished(self._execution.begun)
                     report = await self._execution.wait()
                     interrupted_by = self._first_signal  # what comes while all is being put away changes nothing
                     self._progress.end(self._execution.statistics())
@@ -149,14 +157,9 @@ class Session:
     def _first_signal(self) -> signal.Signals | None:
         return self._signals[0] if self._signals else None
 
-    async def _publish_first(self, execution: RunningExecution) -> None:
-        """The execution waits for it: it does not complete before somebody waits for its end."""
-        if self._first is None:
-            return
-        with suppress(ExecutionClosedError):  # interrupted meanwhile; its report says so
-            await execution.publish(
-                self._first.route, self._first.payload, headers=self._first.headers, key=self._first.key
-            )
+    def _say_unpublished(self, begun: Begun | None) -> None:
+        if self._unpublished is not None and begun is not None and not begun.published:
+            self._progress.say(self._unpublished(begun))
 
     async def _show(self, execution: RunningExecution) -> None:
         while True:

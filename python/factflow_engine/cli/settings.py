@@ -12,10 +12,12 @@ class Settings:
         debug: Whether an error prints its traceback.
         as_json: Whether standard output is to hold exactly one JSON document, errors included.
         document_printed: Whether that document is out already.
+        owns_process: True if the process is there for this invocation, so that its start is the command's.
         hidden: Takes out of a text what must not be shown of the configuration that was loaded.
     """
 
     debug: bool = False
     as_json: bool = False
     document_printed: bool = False
+    owns_process: bool = False
     hidden: Callable[[str], str] = str

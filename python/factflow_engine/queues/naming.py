@@ -11,6 +11,14 @@ _NAME: Final = re.compile(r"/(queue|topic)/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _OWN: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:(/.*)")
 """An execution's own queue, as it is named where queues outlive executions."""
 
+_PREFIX: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:")
+
+
+def owner_of(queue: str, subscription: str) -> str | None:
+    """The prefix of the execution whose own a queue, or a topic's subscription, is; None if it is nobody's."""
+    found = _PREFIX.match(subscription if is_topic(queue) else queue)
+    return None if found is None else found[0]
+
 
 def is_topic(queue: str) -> bool:
     """Whether messages go to every subscription (a topic) rather than to one consumer (a queue)."""

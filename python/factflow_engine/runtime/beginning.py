@@ -1,13 +1,15 @@
 """The init messages of an execution on a durable queue: all of them, once, whenever its process dies.
 
-Apart from the orchestrator because several messages cannot be stored in one step: a mark in a queue of its own says
-that they are under way, and gives them their ids, so that whoever finds it begins again without storing one twice.
+Kept separate from the orchestrator because whoever starts an id may not be the only one, nor the first. A provider that
+has `ExecutionStarts` decides and publishes in one step. With another one several messages cannot be stored in one step: a
+mark in a queue of its own says that they are under way, and gives them their ids, so that whoever finds it begins again
+without storing one twice; two processes that start at the same instant may both find nothing there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,7 +18,8 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import as_frame
 from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.entrance import Roots
-from factflow_protocols import Delivery, QueueProtocol, Subscription
+from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+from factflow_protocols import Begun, Delivery, ExecutionStarts, QueueProtocol, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig
@@ -30,15 +33,46 @@ POLL_SECONDS: Final = 0.25
 """How soon it is noticed that another process has published them."""
 
 
+class Resumption:
+    """What is needed to go on with an execution that an earlier process began, or another one is carrying.
+
+    Args:
+        scope: The provider as the execution sees it.
+        provider: The same one itself.
+        queues: By route, the name of its queue; the execution's.
+        reads: Queue and subscription of each route; the provider's names.
+        asked_ns: When the start was asked for, as the provider has it.
+    """
+
+    def __init__(
+        self,
+        *,
+        scope: ExecutionScopedQueue,
+        provider: QueueProtocol,
+        queues: Mapping[str, str],
+        reads: Sequence[tuple[str, str]],
+        asked_ns: int,
+    ) -> None:
+        self.marks: Final = scope.scope_queue(MARKS)
+        self.starts: Final = provider if isinstance(provider, ExecutionStarts) else None
+        self.execution: Final = scope.prefix
+        self.reads: Final = tuple(reads)
+        self.asked_ns: Final = asked_ns
+        self.queue_of: Final = {route: scope.scope_queue(queue) for route, queue in queues.items()}
+
+
 class Beginning:
     """Publishes init messages.
+
+    Attributes:
+        begun: How the execution was started, once it was.
 
     Args:
         messages: In order.
         roots: Makes frames.
         publish: Gives one to a route.
         provider: Where messages wait outside the process, if they do.
-        marks: Name of the mark's queue there, if the execution may be gone on with after a crash.
+        resumption: How to go on, if the execution may be gone on with after a crash.
         left: Asks how many messages the provider holds for the execution.
         on_death: Told what was being done, and why the provider could not do it.
     """
@@ -50,15 +84,16 @@ class Beginning:
         roots: Roots,
         publish: Callable[[str, Frame], Awaitable[None]],
         provider: QueueProtocol,
-        marks: str | None,
+        resumption: Resumption | None,
         left: Callable[[], Awaitable[int]] | None,
         on_death: Callable[[str, BaseException], None],
     ) -> None:
+        self.begun: Begun | None = None
         self._messages = messages
         self._roots = roots
         self._publish = publish
         self._provider = provider
-        self._marks = marks
+        self._resumption = resumption
         self._ask = left
         self._on_death = on_death
         self._left = 0
@@ -71,29 +106,59 @@ class Beginning:
             self._on_death("asking what is left", fault.error)
 
     async def publish(self) -> None:
-        """Publish them, unless messages of an earlier execution of this id were left: then that goes on.
+        """Publish them, unless the execution goes on.
 
         Cancellation: some of them may have been published; where an execution may be gone on with, after the end of the
         process, too, the next one publishes the rest.
         """
         try:
-            if self._marks is not None and len(self._messages) > 1:
-                await contained(self._publish_marked(self._marks))
-            elif not self._left:
-                await contained(self._publish_all(None))
+            self.begun = await contained(self._begin())
         except FaultError as fault:
             self._on_death("publishing the init messages", fault.error)
+            return
+        if self._messages and not self.begun.published:
+            logger.info("%s", _going_on(self.begun.left, len(self._messages)))
 
-    async def _publish_marked(self, marks: str) -> None:
+    async def end(self) -> None:
+        """Have the next execution of this id begin anew, unless something is left for it to go on with.
+
+        To be called when this process has given back what it had. Errors are the provider's.
+        """
+        resumption = self._resumption
+        if resumption is not None and resumption.starts is not None:
+            await resumption.starts.end(resumption.execution, resumption.reads)
+
+    async def _begin(self) -> Begun:
+        resumption = self._resumption
+        if resumption is not None and resumption.starts is not None:
+            return await self._publish_in_one_step(resumption, resumption.starts)
+        if resumption is not None and len(self._messages) > 1:
+            return await self._publish_marked(resumption.marks)
+        if not self._left:
+            await self._publish_all(None)
+        return Begun(published=not self._left, left=self._left)
+
+    async def _publish_in_one_step(self, resumption: Resumption, starts: ExecutionStarts) -> Begun:
+        if not self._messages:
+            return Begun(published=not self._left, left=self._left)
+        messages = [
+            (resumption.queue_of[message.route], self._roots.frame(message.payload, message.headers, message.key))
+            for message in self._messages
+        ]
+        return await starts.begin(resumption.execution, resumption.reads, messages, asked_ns=resumption.asked_ns)
+
+    async def _publish_marked(self, marks: str) -> Begun:
         """Publish them all or none; waits while another process has the mark; for one that died, until its lease ends."""
         async with self._provider.subscribe(marks, "init", 1) as subscription:
             if not await subscription.depth():
                 if self._left:
-                    return
+                    return Begun(published=False, left=self._left)
                 await self._provider.publish(marks, self._roots.mark(len(self._messages)))
-            for mark in await _taken(marks, subscription):
+            taken = await _taken(marks, subscription)
+            for mark in taken:
                 await self._publish_all(as_frame(mark.message))
                 await subscription.settle([mark])
+            return Begun(published=bool(taken), left=self._left)
 
     async def _publish_all(self, mark: Frame | None) -> None:
         for number, message in enumerate(self._messages):
@@ -116,6 +181,15 @@ async def _taken(marks: str, subscription: Subscription) -> Sequence[Delivery]:
                 marks,
             )
     return ()
+
+
+def _going_on(left: int, messages: int) -> str:
+    init = "init message is" if messages == 1 else f"{messages} init messages are"
+    if left:
+        what = "messages and unfinished stages" if left > 1 else "message or unfinished stage"
+        return f"the execution goes on with what is left, {left:,} {what}; its {init} not published again"
+    why = "another process has begun it, or it was not ended when its process died"
+    return f"the execution goes on, with nothing left to handle: {why}; its {init} not published again"
 
 
 def _following(mark: Frame, number: int) -> bytes:

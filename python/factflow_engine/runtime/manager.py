@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,10 +16,10 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.support import refuse_losses
 from factflow_engine.seams import Seams
-from factflow_protocols import QueueProtocol
+from factflow_protocols import ExecutionStarts, QueueProtocol
 
 if TYPE_CHECKING:
-    from factflow_engine.config import PipelineGlobalConfig
+    from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -107,16 +107,21 @@ class OrchestratorManager:
         publish_init: bool = True,
         execution_id: str | None = None,
         allow_loss: bool = False,
+        init: Sequence[InitMessageConfig] | None = None,
+        asked_ns: int | None = None,
     ) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
         Args:
             config: What `PipelineConfigLoader.load` returned. The execution keeps this very snapshot.
-            publish_init: Whether to publish the configuration's init messages. On a queue that outlives the process
-                they are not published either where an earlier execution of this id has left messages: those go on.
+            publish_init: Whether to publish the init messages. On a queue that outlives the process they are not
+                published either where the execution goes on: one of this id has left messages, or lives in another
+                process, or did when this start was asked for, or has died before its end. `begun` says so.
             execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. What an execution that died
                 has left in such a queue is carried on by one of the same id.
             allow_loss: Whether to run, on a queue that outlives the process, stages that keep what does not.
+            init: The init messages, if not those of the configuration.
+            asked_ns: When the start was asked for, in wall time, if that was before this call.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
@@ -135,13 +140,15 @@ class OrchestratorManager:
             )
         if len(self._executions) >= self._limit:
             raise TooManyConcurrentExecutionsError(self._limit)
-        may_go_on = execution_id is not None
         if execution_id is None:
+            asked_ns = None  # nobody else has it
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
         elif not is_execution_id(execution_id):
             raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
         elif execution_id in self._executions:
             raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
+        elif asked_ns is None:
+            asked_ns = self._instant_ns()
         refuse_losses(config, self._registry, self._provider, allow_loss=allow_loss)
         execution = PipelineOrchestrator(
             config,
@@ -150,7 +157,8 @@ class OrchestratorManager:
             operators=self._operators,
             provider=self._provider,
             seams=self._seams,
-            may_go_on=may_go_on,
+            asked_ns=asked_ns,
+            init=init,
         )
         # Until it has started it lives in the caller's task, which the end of the manager does not reach by itself.
         starting = trio.CancelScope()
@@ -167,6 +175,11 @@ class OrchestratorManager:
         if self._leaving:
             execution.let_complete()
         return execution
+
+    def _instant_ns(self) -> int:
+        """The present instant as the provider has it, if it has one: it is what other processes' are compared with."""
+        provider = self._provider
+        return provider.instant_ns() if isinstance(provider, ExecutionStarts) else self._seams.clock.wall_ns()
 
     @trio.lowlevel.enable_ki_protection
     async def _abandon_when_cancelled(self, execution: PipelineOrchestrator, starting: trio.CancelScope) -> None:

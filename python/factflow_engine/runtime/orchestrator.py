@@ -6,7 +6,7 @@ Apart from the loop, which knows messages, and the manager, which knows executio
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe, no_such_route
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.runtime.beginning import MARKS, Beginning
+from factflow_engine.runtime.beginning import Beginning, Resumption
 from factflow_engine.runtime.cause import Cause
 from factflow_engine.runtime.completion import Completion, LastWordsError
 from factflow_engine.runtime.containment import descends_from, is_cancelled
@@ -46,10 +46,10 @@ from factflow_engine.runtime.states import StageStates
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.runtime.watchdog import Watchdog
 from factflow_engine.seams import Seams
-from factflow_protocols import QueueError, QueueProtocol, StateProvider, Subscription
+from factflow_protocols import Begun, QueueError, QueueProtocol, StateProvider, Subscription
 
 if TYPE_CHECKING:
-    from factflow_engine.config import PipelineGlobalConfig
+    from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
     from factflow_engine.resilience import AdapterCircuitMetrics
 
 logger = logging.getLogger("factflow_engine.runtime")
@@ -73,8 +73,21 @@ class PipelineOrchestrator:
         operators: OperatorRegistry | None,
         provider: QueueProtocol,
         seams: Seams,
-        may_go_on: bool = False,
+        asked_ns: int | None = None,
+        init: Sequence[InitMessageConfig] | None = None,
     ) -> None:
+        """Prepare; nothing is subscribed yet.
+
+        Args:
+            config: What is run.
+            execution_id: Whose queues they are.
+            registry: Where stages find their adapters.
+            operators: The condition operators that the configuration was loaded with, if not the built-in ones alone.
+            provider: Where messages wait.
+            seams: Time, randomness, ids and threads.
+            asked_ns: When the start was asked for (see `ExecutionStarts`); None if no other execution has the id.
+            init: The init messages, if not those of the configuration.
+        """
         refuse_unsupported(config)
         self.id: Final = execution_id
         self.config: Final = config
@@ -82,10 +95,11 @@ class PipelineOrchestrator:
         self._seams = seams
         self._started_ns = seams.clock.monotonic_ns()
         self._provider = provider
-        self._may_go_on = may_go_on  # whether another execution may have the same id
+        self._may_go_on = asked_ns is not None  # whether another execution may have the same id
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
         self._closed = False  # nothing more is taken from outside
+        self._has_lived = False  # its routes began: what it ends with is its own
         self._is_discarded = False  # its queues are gone, and with them what could be read
         self._redacted = Redaction(config)
         self._failures = FailureLog(config.orchestrator.max_recorded_failures, self._redacted)
@@ -161,11 +175,15 @@ class PipelineOrchestrator:
             )
             self._relay.keep(self._states)
         self._beginning = Beginning(
-            config.init_message,
+            config.init_message if init is None else init,
             roots=self._roots,
             publish=self._entrance.publish_from_inside,  # also while it takes no more from outside
             provider=provider,
-            marks=self._scope.scope_queue(MARKS) if may_go_on and self._relay is not None else None,
+            resumption=None
+            if asked_ns is None or self._relay is None
+            else Resumption(
+                scope=self._scope, provider=provider, queues=queues, reads=self._relay.reads, asked_ns=asked_ns
+            ),
             left=None if self._relay is None else self._left,
             on_death=self._relay_died,
         )
@@ -387,6 +405,11 @@ class PipelineOrchestrator:
         return self._status
 
     @property
+    def begun(self) -> Begun | None:
+        """How it was started: with its init messages, or by going on; None if it was not, or without them."""
+        return self._beginning.begun
+
+    @property
     def report(self) -> ExecutionReport | None:
         """The report, once the execution has ended."""
         return self._report
@@ -456,9 +479,7 @@ class PipelineOrchestrator:
                         await self._live(task_status, publish_init=publish_init)
                 finally:
                     if self._relay is not None:
-                        # An id that somebody chose may be another process's, too: its queues are left, though empty.
-                        forget = self._status is ExecutionStatus.COMPLETED and not self._may_go_on
-                        self._relay.end(forget=self._scope.prefix if forget else None)
+                        self._relay.end(last=self._last_request())
                 routes.cancel_scope.cancel()
         finally:
             self._finalise()
@@ -476,8 +497,17 @@ class PipelineOrchestrator:
         left = 0 if self._states is None else self._states.unfinished
         return left if self._relay is None else left + await self._relay.depth()
 
+    def _last_request(self) -> tuple[str, Callable[[], Awaitable[None]]] | None:
+        """What the provider is asked for in the end, and what that is called."""
+        if self._may_go_on:  # the id may be another process's, too: its queues are left, though empty
+            return ("noting that it has ended", self._beginning.end) if self._has_lived else None
+        if self._status is ExecutionStatus.COMPLETED:
+            return "forgetting its queues", partial(self._provider.forget_empty, self._scope.prefix)
+        return None
+
     async def _live(self, task_status: trio.TaskStatus[None], *, publish_init: bool) -> None:
         started = False
+        self._has_lived = True
         try:
             async with trio.open_nursery() as workers:
                 self._status = ExecutionStatus.RUNNING

@@ -128,6 +128,7 @@ class Intake:
         self, queue: str, subscription: str, *, capacity: int | None, prefetch: int, changed: Callable[[], None]
     ) -> None:
         self.queue: Final = queue
+        self.subscription: Final = subscription
         self.inbox: Final = MemoryChannel(queue, prefetch)
         self.capacity = capacity
         self.outboxes: Sequence[Outbox] = ()
@@ -137,7 +138,6 @@ class Intake:
         self.states: RouteStates | None = None  # what the route's stages keep, if they do
         self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
-        self._subscription_name = subscription
         self._prefetch = prefetch
         self._changed = changed
         self._ended = trio.lowlevel.ParkingLot()
@@ -208,7 +208,7 @@ class Intake:
         """
         prefetch = self._prefetch + (HELD if self.states is not None and self.states.holds else 0)
         async with (
-            provider.subscribe(self.queue, self._subscription_name, prefetch, self.capacity) as subscription,
+            provider.subscribe(self.queue, self.subscription, prefetch, self.capacity) as subscription,
             trio.open_nursery() as nursery,
         ):
             self._subscription = subscription
@@ -306,7 +306,7 @@ class Relay:
         self._by_line: dict[int, Intake] = {}
         self._changes = trio.lowlevel.ParkingLot()
         self._end = trio.Event()
-        self._prefix_to_forget: str | None = None
+        self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # to be done in the end, and its name
         self._closed = False  # nothing more is received
         self._broken = False  # the provider failed: nothing more will arrive there
         self.published = 0  # by the execution's own publishers, accepted
@@ -356,6 +356,11 @@ class Relay:
         if in_cycle:
             intake.capacity = UNBOUNDED
 
+    @property
+    def reads(self) -> Sequence[tuple[str, str]]:
+        """Queue and subscription of each route, as the provider has them."""
+        return [(intake.queue, intake.subscription) for intake in self._intakes]
+
     def backlog(self, lane: Lane) -> int:
         """How many messages wait for a route outside, as far as is known."""
         return self._by_line[id(lane.inbox)].backlog
@@ -395,8 +400,8 @@ class Relay:
                         await self._flushed()
                 nursery.cancel_scope.cancel()
             await self._leave()
-            if self._prefix_to_forget is not None and not self._broken:
-                await self._forget(self._prefix_to_forget)
+            if self._last is not None and not self._broken:
+                await self._do_last(*self._last)
         if problem is not None:
             raise problem
 
@@ -405,20 +410,19 @@ class Relay:
         with trio.move_on_after(FLUSH_SECONDS):
             await self._guarded("leaving the states of stages", self._states.leave())
 
-    async def _forget(self, prefix: str) -> None:
+    async def _do_last(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
         """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
         with trio.move_on_after(FLUSH_SECONDS) as waiting:
             try:
-                await contained(self._provider.forget_empty(prefix))
+                await contained(call())
             except FaultError as fault:
-                self._died("forgetting its queues", fault.error)
+                self._died(what, fault.error)
         if waiting.cancelled_caught:
-            problem = QueueError(prefix, f"the provider did not answer within {FLUSH_SECONDS:g} s")
-            self._died("forgetting its queues", problem)
+            self._died(what, QueueError(what, f"the provider did not answer within {FLUSH_SECONDS:g} s"))
 
-    def end(self, *, forget: str | None = None) -> None:
-        """Come to an end; `forget` is the prefix of the names that need not be kept if they are empty."""
-        self._prefix_to_forget = forget
+    def end(self, *, last: tuple[str, Callable[[], Awaitable[None]]] | None = None) -> None:
+        """Come to an end; `last` is what the provider is asked for once all was given back, and what that is called."""
+        self._last = last
         self._end.set()
 
     def close_intake(self) -> None:

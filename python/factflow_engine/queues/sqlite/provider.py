@@ -7,7 +7,7 @@ were accepted, apart from those that come back.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscripti
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.starts import Begin, end
 from factflow_engine.queues.sqlite.states import SqliteStates
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Wait
 from factflow_engine.queues.sqlite.subscription import (
@@ -33,7 +34,7 @@ from factflow_engine.queues.sqlite.subscription import (
 )
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
-from factflow_protocols import BatchResult, MessageStatus, QueueClosedError, QueueError, QueueMessage
+from factflow_protocols import BatchResult, Begun, MessageStatus, QueueClosedError, QueueError, QueueMessage
 
 logger = logging.getLogger("factflow_engine.queues")
 
@@ -203,6 +204,30 @@ class SqliteQueue:
                 # Why the consumer left is the better reason; what it held comes back when its lease is over.
                 logger.warning("queue %r: a consumer that left could not give back what it held: %s", queue, error)
 
+    def instant_ns(self) -> int:
+        """See `ExecutionStarts.instant_ns`."""
+        return self._clock.wall_ns()
+
+    async def begin(
+        self,
+        execution: str,
+        reads: Sequence[tuple[str, str]],
+        messages: Sequence[tuple[str, QueueMessage]],
+        *,
+        asked_ns: int,
+    ) -> Begun:
+        """See `ExecutionStarts.begin`."""
+        self._refuse_if_stopped(execution)
+        encoded = [(queue, _encoded(queue, message)) for queue, message in messages]
+        began = await self._writer.submit(Begin(execution, reads, encoded, asked_ns=asked_ns))
+        self._tell_arrived(began.added)
+        return began.begun
+
+    async def end(self, execution: str, reads: Sequence[tuple[str, str]]) -> int:
+        """See `ExecutionStarts.end`."""
+        self._refuse_if_stopped(execution)
+        return await self._writer.submit(Call(lambda store: end(store, execution, reads), execution))
+
     async def discard(self, prefix: str) -> None:
         """Forget the queues and the topics' subscriptions whose names begin so, and what they hold.
 
@@ -295,10 +320,7 @@ class SqliteQueue:
                 self._refuse_if_stopped(queue)
                 rings = bell.rings
                 published = await self._writer.submit(Publish(queue, messages))
-                for line, count in published.added.items():
-                    self._bells.arrived(line)
-                    for consumer in self._subscriptions.get(line, ()):
-                        consumer.added(count)
+                self._tell_arrived(published.added)
                 if published.statuses:
                     return published.statuses
                 while not await bell.wait(rings, poll_seconds):
@@ -307,6 +329,13 @@ class SqliteQueue:
                     poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
         finally:
             self._bells.unwant_room(queue, bell)
+
+    def _tell_arrived(self, added: Mapping[int, int]) -> None:
+        """Tell the consumers of this process how many messages their lines got."""
+        for line, count in added.items():
+            self._bells.arrived(line)
+            for consumer in self._subscriptions.get(line, ()):
+                consumer.added(count)
 
     def _refuse_if_stopped(self, queue: str) -> None:
         if self._stopped:
@@ -357,6 +386,7 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
 def _discard(store: Store, prefix: str) -> None:
     for line in _lines_named(store, prefix).values():
         forget_line(store.connection, line)
+    store.connection.execute("DELETE FROM run WHERE substr(execution, 1, ?1) = ?2", (len(prefix), prefix))
 
 
 def _forget_empty(store: Store, prefix: str, wanted: frozenset[_Name]) -> frozenset[_Name]:

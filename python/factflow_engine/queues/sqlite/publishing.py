@@ -61,7 +61,7 @@ class Publish(Request[Published]):
                 return Published([MessageStatus.ACCEPTED] * len(self._messages), {})
             line_id(connection, self.queue, "", store.now_ns)
             lines = lines_of_queue(connection, self.queue, store.settings.capacity)
-        fitting = self._messages[: min(line.room for line in lines)]
+        fitting = self._messages[: self._room(lines)]
         if not fitting:
             return Published([MessageStatus.DUPLICATE] * self._leading_duplicates(store, lines), {})
         if any(line.tail + len(fitting) >= 1 << LINE_SHIFT for line in lines):
@@ -74,6 +74,9 @@ class Publish(Request[Published]):
             [MessageStatus.ACCEPTED if number in stored else MessageStatus.DUPLICATE for number in range(len(fitting))],
             {line: len(numbers) for line, numbers in fresh.items()},
         )
+
+    def _room(self, lines: Sequence[Line]) -> int:
+        return min(line.room for line in lines)
 
     def _leading_duplicates(self, store: Store, lines: Sequence[Line]) -> int:
         """How many of the messages, from the first, every line has had: they need no room."""
@@ -112,6 +115,13 @@ class Publish(Request[Published]):
                 known.add(message.message_id)
                 new.append(number)
         return new
+
+
+class PublishBeyondCapacity(Publish):
+    """Append all messages, whatever the queue holds: for few, which cannot wait for room in the transaction."""
+
+    def _room(self, lines: Sequence[Line]) -> int:  # noqa: ARG002 - all fit
+        return len(self._messages)
 
 
 def _remembered(store: Store, line: int, ids: Sequence[bytes]) -> set[bytes]:

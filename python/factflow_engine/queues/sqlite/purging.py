@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from factflow_engine.queues.sqlite.lines import forget_line, require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.starts import forget_run
 from factflow_engine.queues.sqlite.statements import insert_rows
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import QueueError
@@ -43,6 +44,7 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
     messages = settled = 0
     quarantined = purge_quarantine(store, queue, subscription)
     for line, tail, cursor in _lines(store, queue, subscription):
+        _forget_run(store, line)
         free = connection.execute(
             "SELECT low, high FROM hold WHERE line = ?1 AND (token = 0 OR due <= ?2)", (line, store.now_ns)
         ).fetchall()
@@ -79,8 +81,15 @@ def forget(store: Store, queue: str, subscription: str | None) -> int:
     _refuse_if_leased(store, queue, subscription)
     lines = _lines(store, queue, subscription)
     for line, _, _ in lines:
+        _forget_run(store, line)
         forget_line(store.connection, line)
     return len(lines)
+
+
+def _forget_run(store: Store, line: int) -> None:
+    forget_run(
+        store, *store.connection.execute("SELECT queue, subscription FROM line WHERE id = ?", (line,)).fetchone()
+    )
 
 
 def _refuse_if_leased(store: Store, queue: str, subscription: str | None) -> None:

@@ -17,6 +17,8 @@ file, and none may cut short what another promised.
 A stage that keeps state across messages has a row in `stage_state` for each process that runs its execution, written in
 the transaction that acknowledges the messages it was made of. What is in a state of messages that are not acknowledged yet
 is in `stage_answer`: what the stage has made of each, so that it is not asked again.
+
+`run` says of each execution whose id somebody chose whether it has been begun and not ended; see `starts`.
 """
 
 import sqlite3
@@ -92,6 +94,11 @@ TABLES: Final = (
     """CREATE TABLE stage_answer(
         execution TEXT, route TEXT, root BLOB, stage TEXT, message_id BLOB, answer BLOB NOT NULL,
         PRIMARY KEY(execution, route, root, stage, message_id)) WITHOUT ROWID""",
+    """CREATE TABLE run(
+        execution TEXT PRIMARY KEY,   -- what the names of all that is its own begin with
+        ended INTEGER,                -- nanoseconds of wall time; null while it is open
+        reads TEXT NOT NULL           -- JSON: [queue, subscription] of every route that it had since it was begun
+        ) WITHOUT ROWID""",
 )
 
 

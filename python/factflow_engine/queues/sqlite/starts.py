@@ -1,0 +1,109 @@
+"""Whether an execution begins or goes on: decided, and its init messages published, in one transaction.
+
+Kept separate from the queues because it concerns an execution as a whole. A process that dies before the transaction has
+published nothing, one that dies after it has published all; of several that start one id at the same instant the first
+publishes, and the others find the execution open.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from factflow_engine.queues.naming import owner_of
+from factflow_engine.queues.sqlite.looking import depth_of
+from factflow_engine.queues.sqlite.publishing import Encoded, PublishBeyondCapacity
+from factflow_engine.queues.sqlite.store import Request, Store
+from factflow_protocols import Begun, QueueError
+
+_RECORD: Final = "INSERT OR REPLACE INTO run(execution, ended, reads) VALUES (?, NULL, ?)"
+
+
+class Beginning(NamedTuple):
+    """What came of a `Begin`: how the execution was started, and how many messages each line got."""
+
+    begun: Begun
+    added: dict[int, int]
+
+
+class Begin(Request[Beginning]):
+    """Publish the init messages of an execution, unless it goes on."""
+
+    def __init__(
+        self,
+        execution: str,
+        reads: Sequence[tuple[str, str]],
+        messages: Sequence[tuple[str, Encoded]],
+        *,
+        asked_ns: int,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            execution: What the names of its queues begin with.
+            reads: Queue and subscription of each of its routes.
+            messages: Queue and init message, in order.
+            asked_ns: Wall time at which the start was asked for.
+        """
+        self.queue = execution
+        self.weight = sum(len(message.frame) for _, message in messages)
+        self._execution = execution
+        self._reads = reads
+        self._messages = messages
+        self._asked_ns = asked_ns
+
+    def apply(self, store: Store) -> Beginning:
+        """See `Request`."""
+        ended, reads = _state(store, self._execution, self._reads)
+        left = left_of(store, self._execution, reads)
+        if not left and ended is not None and ended > self._asked_ns:
+            return Beginning(Begun(published=False, left=0), {})  # it was open when this start was asked for
+        goes_on = left > 0 or ended is None
+        added: dict[int, int] = {}
+        for queue, message in () if goes_on else self._messages:
+            published = PublishBeyondCapacity(queue, (message,), wary=True).apply(store)
+            for line, count in published.added.items():
+                added[line] = added.get(line, 0) + count
+        store.connection.execute(_RECORD, (self._execution, json.dumps(sorted(reads))))
+        return Beginning(Begun(published=not goes_on, left=left), added)
+
+
+def end(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> int:
+    """Close an execution if nothing is left of it; gives how many messages are."""
+    ended, known = _state(store, execution, reads)
+    left = left_of(store, execution, known)
+    if ended is None and not left:
+        store.connection.execute("UPDATE run SET ended = ? WHERE execution = ?", (store.now_ns, execution))
+    return left
+
+
+def left_of(store: Store, execution: str, reads: Iterable[tuple[str, str]]) -> int:
+    """How much of an execution is left to do: messages of its routes, and stages that kept something and did not finish.
+
+    The one place that says so: with something left an execution goes on, with nothing left it can be closed.
+    """
+    [unfinished] = store.connection.execute(
+        "SELECT coalesce(sum(touched), 0) FROM stage_state WHERE execution = ?", (execution,)
+    ).fetchone()
+    return sum((depth_of(store, queue, subscription) for queue, subscription in reads), start=int(unfinished))
+
+
+def forget_run(store: Store, queue: str, subscription: str) -> None:
+    """Have the execution whose line an operator emptied or removed begun anew by its next start, if nothing is left."""
+    execution = owner_of(queue, subscription)
+    if execution is not None:
+        store.connection.execute("DELETE FROM run WHERE execution = ?", (execution,))
+
+
+def _state(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> tuple[int | None, set[tuple[str, str]]]:
+    """When the execution was closed (0: it was never begun; None: it is open), and what its routes read and have read."""
+    row = store.connection.execute("SELECT ended, reads FROM run WHERE execution = ?", (execution,)).fetchone()
+    if row is None:
+        return 0, set(reads)
+    ended, text = row
+    if ended is not None:
+        return ended, set(reads)
+    try:
+        return None, {*reads, *((str(queue), str(subscription)) for queue, subscription in json.loads(text))}
+    except (TypeError, ValueError) as error:
+        problem = "its row in the table `run` is damaged; `factflow queue purge` of one of its queues removes it"
+        raise QueueError(execution, problem) from error
