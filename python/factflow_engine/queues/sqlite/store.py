@@ -9,16 +9,19 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.schema import is_busy, open_file
+from factflow_engine.queues.sqlite.watching import LostFileError, Watch
 from factflow_engine.seams import Clock
 from factflow_protocols import QueueClosedError, QueueError
 
 T = TypeVar("T")
+
+_LOOKS: Final = 10
+"""How often it is seen whether a file is whole that others write to meanwhile."""
 
 _SAYINGS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
@@ -32,6 +35,10 @@ _SAYINGS: Final = {
 
 class Again(Exception):  # noqa: N818 - an instruction
     """Raised by a request that must take a more careful way: the transaction begins anew."""
+
+
+class _Shortened(Exception):  # noqa: N818 - an instruction
+    """Raised within a transaction that must not be committed before it is known why a file is shorter than it was."""
 
 
 class Request(ABC, Generic[T]):
@@ -83,7 +90,8 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._path = settings.path  # absolute once it was opened
-        self._opened: tuple[int, int] | None = None  # what file that was
+        self._watch: Watch | None = None  # its files, while it is open
+        self._saved = False  # what the log had, when that was lost, is in the file
         self._process = 0  # that opened it; a forked child may not even close it
         self._housekeeping = Housekeeping(settings)
 
@@ -100,8 +108,8 @@ class Store:
             self._path = self.settings.path.absolute()
             connection = open_file(self.settings, create=self._create)
             try:
-                self._opened = _file_at(self._path)
-            except QueueFileError:
+                self._watch = Watch(self._path)
+            except BaseException:
                 connection.close()
                 raise
             self._connection, self._process = connection, os.getpid()
@@ -139,6 +147,7 @@ class Store:
         if self._is_inherited:
             return
         connection, self._connection = self._connection, None
+        self._watch = None
         if connection is not None:
             connection.close()
 
@@ -154,7 +163,7 @@ class Store:
                 "that: open the queue again here, or start the child with multiprocessing's `spawn`",
             )
         if any(request.uses_file for request in requests):
-            self._require_same_file()
+            self._require_same_files()
         if all(request.reads_only for request in requests):
             self.now_ns = self._clock.wall_ns()
             return [request.apply(self) for request in requests]
@@ -166,28 +175,82 @@ class Store:
             try:
                 results = [request.apply(self) for request in requests]
                 self._housekeeping.step(connection, self.now_ns, connection.total_changes - changes)
-                self._require_same_file()
+                self._look_again()
                 connection.execute("COMMIT")
             except Again:
                 self._roll_back(connection)
+            except _Shortened:
+                self._roll_back(connection)
+                self._require_whole_files(connection)
             except BaseException:
                 self._roll_back(connection)
                 raise
             else:
+                if self._watch is not None:
+                    self._watch.look()  # a file may have gone since: what nobody else can read must not count as stored
                 return results
 
-    def _require_same_file(self) -> None:
-        """See that the open file is still the one of its name: what is written to another would be lost in the end.
+    def _require_same_files(self) -> None:
+        """See that the open files are still those of their names: what is written to others would be lost in the end.
+
+        To be called outside a transaction.
 
         Raises:
-            QueueFileError: It was removed or replaced.
+            LostFileError: One was removed or replaced.
+            QueueFileError: One was cut.
         """
-        if self._connection is not None and _file_at(self._path) != self._opened:
-            raise QueueFileError(
-                self.settings.path,
-                "was removed or replaced while it was in use, so that nothing more is stored; start again once the right "
-                "file is in its place, and remove or replace it only when no process uses it",
-            )
+        if self._connection is not None and self._watch is not None:
+            self._watch.look()
+            if self._watch.is_shorter:
+                self._require_whole_files(self._connection)
+
+    def _look_again(self) -> None:
+        """The same before a commit."""
+        if self._watch is not None:
+            self._watch.look()
+            if self._watch.is_shorter:
+                raise _Shortened
+
+    def _require_whole_files(self, connection: sqlite3.Connection) -> None:
+        """See why a file is shorter: SQLite shortens its log when all of it is in the file, and a file that is vacuumed.
+
+        A log that somebody else cut cannot be read to its end, and a file that somebody else cut has fewer pages than the
+        log's index says.
+
+        Raises:
+            QueueFileError: It was somebody else.
+        """
+        cause: sqlite3.Error | None = None
+        for _ in range(_LOOKS):
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                [pages] = connection.execute("PRAGMA page_count").fetchone()
+                [size] = connection.execute("PRAGMA page_size").fetchone()
+            except sqlite3.Error as error:
+                cause = error
+                if is_busy(error):
+                    continue
+                break
+            if self._path.stat().st_size >= pages * size:
+                if self._watch is not None:
+                    self._watch.is_shorter = False
+                return
+        raise QueueFileError(
+            self.settings.path,
+            "or its log was cut short while it was in use, so that nothing more is stored; stop what uses it, and see with "
+            "`factflow queue fsck` what is left",
+        ) from cause
+
+    def _save_log(self) -> None:
+        """Bring what a log has that was removed into the file: this process still has it open, and nobody will again."""
+        connection = self._connection
+        if connection is None or self._saved:
+            return
+        try:
+            _, logged, done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return  # the error that is on its way says that it is not
+        self._saved = logged == done
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         """Undo; a connection that cannot even do that is given up."""
@@ -200,6 +263,8 @@ class Store:
 
     def _explained(self, error: Exception, request: Request[Any]) -> Exception:
         """The error that a caller sees; what is not SQLite's passes as it is."""
+        if isinstance(error, LostFileError):
+            return self._lost(error)
         if isinstance(error, UnicodeEncodeError):
             problem = "its name, or its subscription's, has half a character (a lone surrogate); write another"
             failure = QueueError(request.queue, problem)
@@ -216,20 +281,15 @@ class Store:
         failure.__cause__ = error
         return failure
 
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    """What file a path names, None if there is none.
-
-    Raises:
-        QueueFileError: The system does not say.
-    """
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise QueueFileError(path, f"cannot be looked at: {error.strerror}") from error
-    return found.st_dev, found.st_ino
+    def _lost(self, error: LostFileError) -> QueueFileError:
+        if error.is_log:
+            self._save_log()
+        saved = "what had been accepted before is in the file; " if error.is_log and self._saved else ""
+        return QueueFileError(
+            error.path,
+            f"was removed or replaced while it was in use, so that nothing more is stored; {saved}start again once the "
+            "right file is in its place, and remove or replace it only when no process uses it",
+        )
 
 
 class Call(Request[T]):
