@@ -81,9 +81,11 @@ class Life:
             raise QueueError("/queue/dead", "the process is dead")
 
         submit, self.queue._writer.submit = self.queue._writer.submit, refuse
-        await self.execution.cancel()
-        self.queue._writer.submit = submit
-        self.queue._subscriptions.clear()
+        try:
+            await self.execution.cancel()
+        finally:
+            self.queue._writer.submit = submit
+            self.queue._subscriptions.clear()
 
 
 def ledger(world):

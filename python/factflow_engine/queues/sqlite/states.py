@@ -185,6 +185,9 @@ def _conclude(store: Store, execution: str, owner: int, seen: Mapping[int, int])
     handed_over = any(until != seen.get(other, until) for other, until in others.items())
     if handed_over:
         _leave(store, execution, owner)
+    elif not others:
+        # What is said from now on is said by this run of the execution, whoever must say it again.
+        store.connection.execute(f"UPDATE stage_state SET touched = 1 {_MINE}", (execution, owner))  # noqa: S608 - constant
     return Conclusion(handed_over=handed_over, others=others, states=states)
 
 

@@ -1,0 +1,230 @@
+"""Several processes of one execution whose stages keep state: each effect once, one summary, whoever leaves or dies when."""
+
+import random
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factflow_protocols import AdapterResult
+from support.keepers import World, in_order
+
+ONE = """
+routes:
+  r:
+    inbound: {concurrency: 4, prefetch: 10}
+    adapters: [{type: ledger}, {type: flushing}, {type: work}]
+    outbound: [{queue: /queue/out}]
+"""
+
+
+def messages(count, first=0):
+    return [{"n": number} for number in range(first, first + count)]
+
+
+async def slowly(context):
+    await trio.sleep(0.05)
+    return AdapterResult.forward()
+
+
+def said_by(world, stage="ledger"):
+    return [what for who, what in world.said if who == stage]
+
+
+async def test_two_processes_that_end_together_say_one_summary_of_all(autojump_clock, tmp_path):
+    world = World(tmp_path / "q.db", ONE, work=slowly)
+    with trio.fail_after(60):
+        async with world.life() as one, world.life() as other:
+            await one.execution.publish_batch("r", messages(100))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.execution.wait)
+                nursery.start_soon(other.execution.wait)
+        reports = [one.execution.report, other.execution.report]
+    assert [report.status for report in reports] == ["completed", "completed"]
+    assert all(report.routes["r"].received > 5 for report in reports), "they shared the work"
+    assert said_by(world) == [messages(100)]
+    assert said_by(world, "flushing") == [100]
+    assert await world.rows() == (0, 0)
+    assert [info.resumed for info in world.infos if info.stage == "ledger"] == [False, True]
+
+
+async def test_one_that_ends_first_leaves_the_last_word_to_one_that_lives_on(autojump_clock, tmp_path):
+    world = World(tmp_path / "q.db", ONE, work=slowly)
+    with trio.fail_after(60):
+        async with world.life() as one:
+            async with world.life() as other:
+                await one.execution.publish_batch("r", messages(100))
+                report = await other.execution.wait()
+                assert report.status == "completed"
+                assert world.said == []
+                await one.execution.publish_batch("r", messages(5, 100))
+            await one.execution.wait()
+    assert said_by(world) == [messages(105)]
+
+
+async def test_one_that_dies_at_the_end_is_waited_for_as_long_as_a_lease(autojump_clock, tmp_path):
+    world = World(tmp_path / "q.db", ONE, work=slowly)
+    with trio.fail_after(100):
+        async with world.life(lease=3) as one:
+            await one.execution.publish_batch("r", messages(50))
+            await trio.sleep(5)
+            await one.die()
+        start = trio.current_time()
+        report = await world.complete(lease=3)
+    assert report.status == "completed"
+    assert trio.current_time() - start < 3.5
+    assert said_by(world) == [messages(50)]
+
+
+async def test_what_a_blocked_process_has_lost_it_does_not_store(autojump_clock, tmp_path):
+    """It gave no sign of life for longer than the lease: another one has its messages and its state by now."""
+    world = World(
+        tmp_path / "q.db",
+        ONE.replace("prefetch: 10", "prefetch: 100") + "processor: {snapshot_seconds: 5}",
+        work=slowly,
+    )
+    with trio.fail_after(100):
+        async with world.life() as blocked:
+            await blocked.execution.publish_batch("r", messages(20))
+            await trio.sleep(2)
+            submit = blocked.queue._writer.submit
+
+            async def wait(request):
+                await trio.sleep(4)
+                return await submit(request)
+
+            blocked.queue._writer.submit = wait
+            report = await world.complete()
+            blocked.queue._writer.submit = submit
+            failed = await blocked.execution.wait()
+    assert report.status == "completed"
+    assert failed.status == "failed"
+    assert "longer than the lease" in failed.error
+    assert said_by(world) == [messages(20)]
+
+
+FATES = ("complete", "drain", "drain 0", "cancel", "die", "die late")
+
+
+async def history(path, seed):
+    generator = random.Random(seed)
+    seconds = {number: generator.choice([0, 0.001, 0.01, 0.3]) for number in range(1000)}
+    dead = {number for number in range(1000) if generator.random() < 0.05}
+
+    async def work(context):
+        message = context.message
+        if "n" not in message:  # what a ledger has said
+            return AdapterResult.forward()
+        await trio.sleep(seconds[message["n"]])
+        if message["n"] in dead:
+            raise ValueError("never works")
+        if context.attempt < message["n"] % 3 + 1:
+            raise OSError("works later")
+        return AdapterResult.forward()
+
+    text = f"""
+processor: {{snapshot_seconds: {generator.choice([0, 0.01, 0.3, 1])}}}
+error_handling: {{max_retries: 3, retry_delay_seconds: {generator.choice([0.01, 0.4])}, jitter: none, dead_letter_queue: /queue/dead}}
+routes:
+  first:
+    inbound: {{concurrency: {generator.randint(1, 5)}, prefetch: {generator.randint(1, 20)}}}
+    adapters: [{{type: ledger, name: early}}, {{type: work}}, {{type: {generator.choice(["ledger", "sync_ledger"])}, name: late}}]
+    outbound: [{{route: second}}]
+  second:
+    inbound: {{concurrency: {generator.randint(1, 5)}, prefetch: {generator.randint(1, 20)}}}
+    adapters: [{{type: flushing}}, {{type: ledger, name: end}}]
+    outbound: [{{queue: /queue/out}}]
+"""
+    world = World(path, text, work=work)
+    kinds = [None, None, None, "drop", "split", "change"]
+    given = [{"n": number, "do": do} if (do := generator.choice(kinds)) else {"n": number} for number in range(60)]
+
+    async def one_life(fate):
+        async with world.life() as life:
+            await trio.sleep(generator.uniform(0, 3))
+            if fate == "complete":
+                await life.execution.wait()
+            elif fate.startswith("drain"):
+                await life.execution.drain(0 if fate == "drain 0" else generator.uniform(0, 2))
+            elif fate == "cancel":
+                await life.execution.cancel()
+            else:
+                if fate == "die late":
+                    life.execution.let_complete()
+                    await trio.sleep(generator.uniform(0, 5))
+                if life.execution.report is None:
+                    await life.die()
+
+    with trio.fail_after(10_000):
+        async with world.life() as life:
+            life.execution.pause()
+            await life.execution.publish_batch("first", given)
+            await life.execution.cancel()
+        for _ in range(generator.randint(1, 4)):
+            async with trio.open_nursery() as nursery:
+                for _ in range(generator.randint(1, 3)):
+                    nursery.start_soon(one_life, generator.choice(FATES))
+        report = await world.complete()
+        rows = await world.rows()
+        out, letters = await world.out(), await world.out("/queue/dead")
+    return world, given, dead, report, rows, out, letters
+
+
+@pytest.mark.parametrize("examples", [5, pytest.param(300, marks=pytest.mark.slow)])
+def test_after_any_history_the_effects_are_those_of_an_undisturbed_run(tmp_path_factory, examples):
+    @settings(max_examples=examples, deadline=None)
+    @given(st.integers(min_value=0, max_value=2**32))
+    def judged(seed):
+        path = tmp_path_factory.mktemp("history") / "q.db"
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        world, given_, dead, report, rows, out, letters = trio.run(history, path, seed, clock=clock)
+        judge(world, given_, dead, report, rows, out, letters)
+
+    judged()
+
+
+def judge(world, given_, dead, report, rows, out, letters):
+    assert report.status == "completed"
+    assert rows == (0, 0)
+    early = in_order(given_)
+    passed = [each for message in given_ for each in made_of(message)]
+    alive = in_order([each for each in passed if each["n"] not in dead])
+    late = in_order([each for each in alive])
+    end = in_order([each for message in alive for each in made_of(message)])
+    assert said_once(world, "early", early)
+    assert said_once(world, "late", late)
+    assert said_once(world, "end", late)
+    assert in_order([each for each in out if "n" in each]) == end
+    assert in_order([each for each in world.durable.values() if "n" in each]) == late
+    totals = [(each["by"], each["total"]) for each in out if "n" not in each and each["total"] > 2]
+    if world.config.routes["first"].adapters[2].type == "ledger":
+        expected = [("early", 60), ("end", len(late) + 2), ("late", len(late) + 1)]
+    else:
+        expected = [("early", 60), ("end", len(late) + 1)]
+    assert sorted(totals) == expected, (totals, expected)
+    assert len(letters) == len([each for each in passed if each["n"] in dead])
+
+
+def made_of(message):
+    do = message.get("do")
+    if do == "drop":
+        return []
+    if do == "split":
+        return [{"n": message["n"], "part": part} for part in range(3)]
+    if do == "change":
+        return [{"n": message["n"], "changed": True}]
+    return [message]
+
+
+def said_once(world, stage, expected):
+    said = [in_order([each for each in what if "n" in each]) for who, what in world.said if who == stage]
+    said = [what for what in said if what]  # what has completed begins anew, with nothing
+    assert said, f"{stage} has said nothing"
+    for what in said:
+        assert what == expected, (
+            stage,
+            [one for one in what if one not in expected],
+            [one for one in expected if one not in what],
+        )
+    return True
