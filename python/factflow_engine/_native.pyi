@@ -36,6 +36,7 @@ __all__ = [
     "compile_condition",
     "label_of",
     "pack",
+    "panic_on_purpose",
     "unpack",
     "validate",
 ]
@@ -71,6 +72,13 @@ def validate(data: bytes, /) -> None:
     Raises:
         TruncatedError: The bytes end too early.
         CorruptError: They can never become valid. Both carry the `offset`.
+    """
+
+def panic_on_purpose(said: str, /) -> None:
+    """Panic in Rust, as no other function does; for the test of what that becomes.
+
+    Raises:
+        NativePanicError: Always.
     """
 
 def label_of(text: str, /) -> int:

@@ -68,6 +68,20 @@ class ConditionOperatorError(FactflowError):
         super().__init__(f"condition operator {operator!r} on field {field!r} {problem}")
 
 
+class NativePanicError(FactflowError, RuntimeError):
+    """The engine's maintainers must act: its Rust half came to a point that it holds for impossible.
+
+    What was asked for has failed, and nothing else; please report it, with the place that was printed to standard error.
+
+    Attributes:
+        said: What the panic said.
+    """
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+        super().__init__(f"factflow-engine's Rust extension has a fault, please report it: {said}")
+
+
 class CodecError(FactflowError, ValueError):
     """A value cannot be encoded, or bytes are not a value, or not a frame.
 

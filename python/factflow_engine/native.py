@@ -38,6 +38,8 @@ try:
         validate,
     )
 except ImportError as error:
+    if error.msg.startswith("factflow-engine"):
+        raise  # it is built, and says why it cannot be used here
     raise ImportError(
         "factflow-engine's Rust extension is not built for this interpreter. In a checkout run `make setup`; "
         "elsewhere `pip install factflow-engine` needs stable Rust (rustup) on PATH when no wheel fits. "

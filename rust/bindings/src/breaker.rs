@@ -126,43 +126,53 @@ impl Breaker {
 
     #[pyo3(signature = (now_ns))]
     fn try_acquire(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<Option<BreakerPermit>> {
-        let (answer, events) = slf.get().machine().try_acquire(now_ns);
-        // Made before events are delivered: whatever happens to it then gives the place back.
-        let permit = answer.ok().map(|permit| BreakerPermit {
-            breaker: slf.clone().unbind(),
-            permit: Some(permit),
-            acquired_ns: now_ns,
-        });
-        deliver(slf, &events)?;
-        Ok(permit)
+        errors::guarded(slf.py(), || {
+            let (answer, events) = slf.get().machine().try_acquire(now_ns);
+            // Made before events are delivered: whatever happens to it then gives the place back.
+            let permit = answer.ok().map(|permit| BreakerPermit {
+                breaker: slf.clone().unbind(),
+                permit: Mutex::new(Some(permit)),
+                acquired_ns: now_ns,
+            });
+            deliver(slf, &events)?;
+            Ok(permit)
+        })
     }
 
     #[pyo3(signature = (now_ns))]
     fn advance(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
-        let events = slf.get().machine().advance(now_ns);
-        deliver(slf, &events)
+        errors::guarded(slf.py(), || {
+            let events = slf.get().machine().advance(now_ns);
+            deliver(slf, &events)
+        })
     }
 
     #[pyo3(signature = (now_ns))]
     fn reset(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
-        let events = slf.get().machine().reset(now_ns);
-        deliver(slf, &events)
+        errors::guarded(slf.py(), || {
+            let events = slf.get().machine().reset(now_ns);
+            deliver(slf, &events)
+        })
     }
 
     #[pyo3(signature = (state, now_ns))]
     fn move_to(slf: &Bound<'_, Self>, state: &str, now_ns: u64) -> PyResult<bool> {
-        let Some(state) = State::from_name(state) else {
-            let names = State::ALL.map(State::as_str).join(", ");
-            return Err(not_one_of("state", &names, state));
-        };
-        let moved = slf.get().machine().transition_to(state, now_ns);
-        moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
+        errors::guarded(slf.py(), || {
+            let Some(state) = State::from_name(state) else {
+                let names = State::ALL.map(State::as_str).join(", ");
+                return Err(not_one_of("state", &names, state));
+            };
+            let moved = slf.get().machine().transition_to(state, now_ns);
+            moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
+        })
     }
 
     #[pyo3(signature = (wait_ns, now_ns))]
     fn move_to_open_for(slf: &Bound<'_, Self>, wait_ns: u64, now_ns: u64) -> PyResult<bool> {
-        let moved = slf.get().machine().transition_to_open_for(wait_ns, now_ns);
-        moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
+        errors::guarded(slf.py(), || {
+            let moved = slf.get().machine().transition_to_open_for(wait_ns, now_ns);
+            moved.map_or(Ok(false), |events| deliver(slf, &events).map(|()| true))
+        })
     }
 
     #[getter]
@@ -199,11 +209,11 @@ impl Breaker {
 }
 
 /// The right to make one call of a breaker.
-#[pyclass(module = "factflow_engine._native")]
+#[pyclass(frozen, module = "factflow_engine._native")]
 pub struct BreakerPermit {
     breaker: Py<Breaker>,
-    /// Until it is recorded or released.
-    permit: Option<core::Permit>,
+    /// Until it is recorded or released. Taken out before Python runs: what is called may ask for this permit.
+    permit: Mutex<Option<core::Permit>>,
     #[pyo3(get)]
     acquired_ns: u64,
 }
@@ -212,7 +222,7 @@ pub struct BreakerPermit {
 impl BreakerPermit {
     #[pyo3(signature = (now_ns, duration_ns, error=None))]
     fn record(
-        &mut self,
+        &self,
         py: Python<'_>,
         now_ns: u64,
         duration_ns: u64,
@@ -221,7 +231,7 @@ impl BreakerPermit {
         let Some(error) = error else {
             return self.settle(py, now_ns, duration_ns, Outcome::Success);
         };
-        if self.permit.is_none() {
+        if self.is_settled() {
             return Err(given_back());
         }
         let verdict = self
@@ -243,7 +253,7 @@ impl BreakerPermit {
 
     #[pyo3(signature = (now_ns, duration_ns, retry_after_ns=None))]
     fn record_failure(
-        &mut self,
+        &self,
         py: Python<'_>,
         now_ns: u64,
         duration_ns: u64,
@@ -252,15 +262,15 @@ impl BreakerPermit {
         self.settle(py, now_ns, duration_ns, Outcome::Failure { retry_after_ns })
     }
 
-    fn release(&mut self) {
-        if let Some(permit) = self.permit.take() {
+    fn release(&self) {
+        if let Some(permit) = self.permit().take() {
             self.breaker.get().machine().release(permit);
         }
     }
 
     #[getter]
     fn is_settled(&self) -> bool {
-        self.permit.is_none()
+        self.permit().is_none()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -269,24 +279,30 @@ impl BreakerPermit {
 }
 
 impl BreakerPermit {
+    fn permit(&self) -> MutexGuard<'_, Option<core::Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn settle(
-        &mut self,
+        &self,
         py: Python<'_>,
         now_ns: u64,
         duration_ns: u64,
         outcome: Outcome,
     ) -> PyResult<bool> {
-        let Some(permit) = self.permit.take() else {
-            return Err(given_back());
-        };
-        let breaker = self.breaker.bind(py);
-        let call = Call {
-            duration_ns,
-            outcome,
-        };
-        let (recorded, events) = breaker.get().machine().record(permit, now_ns, call);
-        deliver(breaker, &events)?;
-        Ok(recorded == Recorded::Counted)
+        errors::guarded(py, || {
+            let Some(permit) = self.permit().take() else {
+                return Err(given_back());
+            };
+            let breaker = self.breaker.bind(py);
+            let call = Call {
+                duration_ns,
+                outcome,
+            };
+            let (recorded, events) = breaker.get().machine().record(permit, now_ns, call);
+            deliver(breaker, &events)?;
+            Ok(recorded == Recorded::Counted)
+        })
     }
 }
 

@@ -22,9 +22,14 @@ pub use packer::{pack_mapping, with_buffer};
 /// Bounds of every value that enters through this module.
 pub const LIMITS: Limits = Limits::DEFAULT;
 
-/// The msgpack bytes of a value.
+/// The msgpack bytes of a value, for Python.
 #[pyfunction]
-#[pyo3(signature = (value, /))]
+#[pyo3(name = "pack", signature = (value, /))]
+pub fn pack_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    errors::guarded(value.py(), || pack(value))
+}
+
+/// The msgpack bytes of a value.
 pub fn pack<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = value.py();
     with_buffer(|out| {
@@ -37,15 +42,17 @@ pub fn pack<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub fn unpack<'py>(data: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
-    build(data.py(), data.as_bytes())
+    errors::guarded(data.py(), || build(data.py(), data.as_bytes()))
 }
 
 /// Checks what `unpack` checks and builds nothing.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub fn validate(data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    value::validate(data.as_bytes(), &LIMITS)
-        .map_err(|error| errors::not_a_value(data.py(), &error))
+    errors::guarded(data.py(), || {
+        value::validate(data.as_bytes(), &LIMITS)
+            .map_err(|error| errors::not_a_value(data.py(), &error))
+    })
 }
 
 /// The stable 64-bit label of a text.

@@ -27,18 +27,15 @@ pub struct Condition {
 #[pymethods]
 impl Condition {
     /// Whether it holds for a message given as its msgpack bytes.
-    #[pyo3(signature = (payload, /))]
-    pub fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
-        let py = payload.py();
-        self.body
-            .holds(payload.as_bytes(), 0, &self.callables.host(py))
-            .map_err(|fault| fault.into_error(py))
+    #[pyo3(name = "matches", signature = (payload, /))]
+    fn matches_payload(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
+        errors::guarded(payload.py(), || self.matches(payload))
     }
 
     /// Whether it holds for a message given as a value.
     #[pyo3(signature = (value, /))]
     fn matches_value(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.matches(&codec::pack(value)?)
+        errors::guarded(value.py(), || self.matches(&codec::pack(value)?))
     }
 
     #[getter]
@@ -61,6 +58,16 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether it holds for a message.
+    pub fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
+        let py = payload.py();
+        self.body
+            .holds(payload.as_bytes(), 0, &self.callables.host(py))
+            .map_err(|fault| fault.into_error(py))
+    }
+}
+
 /// Compiles a condition.
 ///
 /// `operators` has `custom_names()`, pairs of a name and whether it needs a value, and `bind(name, condition)`;
@@ -72,21 +79,24 @@ pub fn compile_condition(
     operators: Option<&Bound<'_, PyAny>>,
     snapshot: &Bound<'_, PyAny>,
 ) -> PyResult<Condition> {
-    let tree = read(source)?;
-    let mut binder = operators
-        .map(|operators| Binder::new(operators, source))
-        .transpose()?;
-    let compiled = match &mut binder {
-        Some(binder) => compile(&tree, binder),
-        None => compile(&tree, &mut NoOperators),
-    };
-    let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
-    let (body, fields) = compiled.map_err(|findings| errors::conditions(source.py(), &findings))?;
-    Ok(Condition {
-        body,
-        fields,
-        callables,
-        source: snapshot.call1((source,))?.unbind(),
+    errors::guarded(source.py(), || {
+        let tree = read(source)?;
+        let mut binder = operators
+            .map(|operators| Binder::new(operators, source))
+            .transpose()?;
+        let compiled = match &mut binder {
+            Some(binder) => compile(&tree, binder),
+            None => compile(&tree, &mut NoOperators),
+        };
+        let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
+        let (body, fields) =
+            compiled.map_err(|findings| errors::conditions(source.py(), &findings))?;
+        Ok(Condition {
+            body,
+            fields,
+            callables,
+            source: snapshot.call1((source,))?.unbind(),
+        })
     })
 }
 

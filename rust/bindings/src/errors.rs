@@ -3,6 +3,9 @@
 //! The classes are Python's, so that they can be documented, subclassed and raised there too; each is imported once,
 //! when it is first needed, because the package imports this module before it defines them.
 
+use core::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use factflow_core::breaker;
 use factflow_core::conditions::{Finding, Step};
 use factflow_core::frames;
@@ -20,6 +23,7 @@ static CONDITION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CONDITIONS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CODEC: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static TRUNCATED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static PANIC: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CORRUPT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// An exception of a class of `factflow_engine.errors`, or the error of importing it.
@@ -48,6 +52,23 @@ pub fn refused(py: Python<'_>, message: String) -> PyErr {
 #[cold]
 pub fn invalid_settings(error: &breaker::SettingsError) -> PyErr {
     PyValueError::new_err(error.to_string())
+}
+
+/// Calls what must not panic, and raises an exception if it does: a panic that Python sees is none, and ends programs.
+pub fn guarded<R>(py: Python<'_>, call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    // Whatever the call was changing is used again: each structure here is good after any step, or its lock's poison is
+    // looked at.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(py, &*panic)))
+}
+
+#[cold]
+fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason was given");
+    raise(py, &PANIC, "NativePanicError", (said.to_owned(),))
 }
 
 /// Bytes that are not a value.
@@ -99,4 +120,11 @@ pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
         Ok(errors) => raise(py, &CONDITIONS, "ConditionErrors", (errors,)),
         Err(error) => error,
     }
+}
+
+/// Panics, as no other function does: for the test of what a panic becomes.
+#[pyfunction]
+#[pyo3(signature = (said, /))]
+pub fn panic_on_purpose(py: Python<'_>, said: &str) -> PyResult<()> {
+    guarded(py, || panic!("{said}"))
 }

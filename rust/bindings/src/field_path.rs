@@ -29,12 +29,14 @@ impl FieldPath {
     /// The field's value in a message; None if it has no such field, or it is nil.
     #[pyo3(signature = (payload, /))]
     fn value<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = payload.py();
-        let found = self
-            .path
-            .find(payload.as_bytes())
-            .map_err(|error| errors::not_a_value(py, &error))?;
-        found.map(|bytes| codec::build(py, bytes)).transpose()
+        errors::guarded(payload.py(), || {
+            let py = payload.py();
+            let found = self
+                .path
+                .find(payload.as_bytes())
+                .map_err(|error| errors::not_a_value(py, &error))?;
+            found.map(|bytes| codec::build(py, bytes)).transpose()
+        })
     }
 
     fn __repr__(&self) -> String {

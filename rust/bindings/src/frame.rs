@@ -150,33 +150,37 @@ impl Frame {
             time_ns,
             key: key.map(key_of).transpose()?,
             headers: headers.map_or(Ok(None), bounded_headers_of)?,
-            payload: payload.unbind(),
+            payload: plain(payload),
         }))
     }
 
     #[staticmethod]
     #[pyo3(signature = (data, *, max_bytes=DEFAULT_MAX_BYTES), text_signature = "(data, *, max_bytes=67108864)")]
     fn decode(data: &Bound<'_, PyBytes>, max_bytes: u64) -> PyResult<Self> {
-        let py = data.py();
-        let frame = frames::decode(data.as_bytes(), max_bytes, &codec::LIMITS)
-            .map_err(|error| errors::not_a_frame(py, &error))?;
-        Ok(Self::of(py, &frame))
+        errors::guarded(data.py(), || {
+            let py = data.py();
+            let frame = frames::decode(data.as_bytes(), max_bytes, &codec::LIMITS)
+                .map_err(|error| errors::not_a_frame(py, &error))?;
+            Ok(Self::of(py, &frame))
+        })
     }
 
     fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let header = Header {
-            message_id: self.0.message_id,
-            correlation_id: self.0.correlation_id,
-            parent_id: self.0.parent_id,
-            attempt: self.0.attempt,
-            time_ns: self.0.time_ns,
-            key: self.0.key.as_ref().map(|key| key.to_str(py)).transpose()?,
-            headers: self.0.headers.as_ref().map(|headers| headers.as_bytes(py)),
-        };
-        codec::with_buffer(|out| {
-            frames::encode(out, &header, self.0.payload.as_bytes(py))
-                .map_err(|error| errors::refused(py, error.to_string()))?;
-            Ok(PyBytes::new(py, out))
+        errors::guarded(py, || {
+            let header = Header {
+                message_id: self.0.message_id,
+                correlation_id: self.0.correlation_id,
+                parent_id: self.0.parent_id,
+                attempt: self.0.attempt,
+                time_ns: self.0.time_ns,
+                key: self.0.key.as_ref().map(|key| key.to_str(py)).transpose()?,
+                headers: self.0.headers.as_ref().map(|headers| headers.as_bytes(py)),
+            };
+            codec::with_buffer(|out| {
+                frames::encode(out, &header, self.0.payload.as_bytes(py))
+                    .map_err(|error| errors::refused(py, error.to_string()))?;
+                Ok(PyBytes::new(py, out))
+            })
         })
     }
 
@@ -196,7 +200,7 @@ impl Frame {
             py,
             label,
             ordinal,
-            payload.map(Bound::unbind).as_ref(),
+            payload.map(plain).as_ref(),
             headers.as_ref(),
         );
         child.time_ns = time_ns.unwrap_or(child.time_ns);
@@ -223,7 +227,7 @@ impl Frame {
     }
 
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        codec::build(py, self.0.payload.as_bytes(py))
+        errors::guarded(py, || codec::build(py, self.0.payload.as_bytes(py)))
     }
 
     #[getter]
@@ -389,7 +393,18 @@ fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
         ));
     };
     fits(key.py(), "key", text.len(), MAX_KEY_BYTES)?;
-    Ok(key.unbind())
+    if key.is_exact_instance_of::<PyString>() {
+        return Ok(key.unbind());
+    }
+    Ok(PyString::new(key.py(), text).unbind()) // of a subclass, which may do anything when it goes
+}
+
+/// The bytes without what a subclass adds, which may do anything when it goes.
+fn plain(payload: Bound<'_, PyBytes>) -> Py<PyBytes> {
+    if payload.is_exact_instance_of::<PyBytes>() {
+        return payload.unbind();
+    }
+    PyBytes::new(payload.py(), payload.as_bytes()).unbind()
 }
 
 /// Refuses what would make a frame that nobody reads.

@@ -29,10 +29,10 @@ impl FrameDecoder {
     }
 
     fn next(&mut self, py: Python<'_>) -> PyResult<Option<Frame>> {
-        match self.decoder.next_frame() {
+        errors::guarded(py, || match self.decoder.next_frame() {
             Ok(frame) => Ok(frame.map(|frame| Frame::of(py, &frame))),
             Err(error) => Err(errors::not_a_frame(py, &error)),
-        }
+        })
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<()> {

@@ -12,35 +12,53 @@ mod frame_decoder;
 mod hop;
 mod routing;
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// Rust half of factflow-engine. Import it through `factflow_engine.native`.
 #[pymodule]
-mod _native {
-    use pyo3::prelude::*;
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    refuse_subinterpreter()?;
+    module.add_class::<breaker::Breaker>()?;
+    module.add_class::<breaker::BreakerPermit>()?;
+    module.add_class::<breaker::BreakerSettings>()?;
+    module.add_class::<conditions::Condition>()?;
+    module.add_class::<field_path::FieldPath>()?;
+    module.add_class::<frame::Frame>()?;
+    module.add_class::<frame_decoder::FrameDecoder>()?;
+    module.add_class::<hop::Batch>()?;
+    module.add_class::<hop::Books>()?;
+    module.add_class::<hop::Carrier>()?;
+    module.add_class::<hop::Crew>()?;
+    module.add_class::<hop::Journal>()?;
+    module.add_class::<hop::Line>()?;
+    module.add_class::<hop::MessageContext>()?;
+    module.add_class::<hop::Siblings>()?;
+    module.add_class::<hop::Suspension>()?;
+    module.add_class::<hop::Worker>()?;
+    module.add_class::<routing::RouteTable>()?;
+    module.add_class::<routing::RouteTableStatistics>()?;
+    module.add_function(wrap_pyfunction!(codec::label_of, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::pack_value, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::unpack, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(conditions::compile_condition, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
+    conditions::add_constants(module)?;
+    hop::add_steps(module)
+}
 
-    #[pymodule_export]
-    use crate::breaker::{Breaker, BreakerPermit, BreakerSettings};
-    #[pymodule_export]
-    use crate::codec::{label_of, pack, unpack, validate};
-    #[pymodule_export]
-    use crate::conditions::{Condition, compile_condition};
-    #[pymodule_export]
-    use crate::field_path::FieldPath;
-    #[pymodule_export]
-    use crate::frame::Frame;
-    #[pymodule_export]
-    use crate::frame_decoder::FrameDecoder;
-    #[pymodule_export]
-    use crate::hop::{
-        Batch, Books, Carrier, Crew, Journal, Line, MessageContext, Siblings, Suspension, Worker,
-    };
-    #[pymodule_export]
-    use crate::routing::{RouteTable, RouteTableStatistics};
-
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::conditions::add_constants(module)?;
-        crate::hop::add_steps(module)
+/// Classes and what is remembered here belong to the process, and Python objects to one interpreter. Asked before the
+/// first class is made: one that is made in another interpreter than the main one would be of no use to that.
+fn refuse_subinterpreter() -> PyResult<()> {
+    // SAFETY: the thread is attached to an interpreter, for it is importing this module.
+    let is_main = unsafe { ffi::PyInterpreterState_Get() == ffi::PyInterpreterState_Main() };
+    if is_main {
+        return Ok(());
     }
+    Err(PyImportError::new_err(
+        "factflow-engine runs in a process's main interpreter: expected that one, got a subinterpreter; \
+         import it there, or run it in a process of its own",
+    ))
 }

@@ -86,47 +86,55 @@ impl RouteTable {
         rules: &Bound<'py, PyAny>,
         operators: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
-        let py = rules.py();
-        let (ids, conditions) = unzip(rules)?;
-        let mut binder = operators
-            .map(|operators| Binder::new(operators, conditions.as_any()))
-            .transpose()?;
-        let compiled = match &mut binder {
-            Some(binder) => compile(&conditions, binder)?,
-            None => compile(&conditions, &mut NoOperators)?,
-        };
-        let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
-        let table = compiled.map_err(|findings| errors::conditions(py, &findings))?;
-        Ok(Self {
-            table,
-            ids,
-            callables,
-            room: Mutex::default(),
+        errors::guarded(rules.py(), || {
+            let py = rules.py();
+            let (ids, conditions) = unzip(rules)?;
+            let mut binder = operators
+                .map(|operators| Binder::new(operators, conditions.as_any()))
+                .transpose()?;
+            let compiled = match &mut binder {
+                Some(binder) => compile(&conditions, binder)?,
+                None => compile(&conditions, &mut NoOperators)?,
+            };
+            let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
+            let table = compiled.map_err(|findings| errors::conditions(py, &findings))?;
+            Ok(Self {
+                table,
+                ids,
+                callables,
+                room: Mutex::default(),
+            })
         })
     }
 
     /// Ids of the rules that hold for a message, in the table's order.
     #[pyo3(name = "match", signature = (payload, /))]
     fn match_all<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyList>> {
-        self.all(payload, |py, rules| {
-            PyList::new(
-                py,
-                rules.iter().map(|&rule| self.ids[rule as usize].bind(py)),
-            )
+        errors::guarded(payload.py(), || {
+            self.all(payload, |py, rules| {
+                PyList::new(
+                    py,
+                    rules.iter().map(|&rule| self.ids[rule as usize].bind(py)),
+                )
+            })
         })
     }
 
     /// Places in the table of the rules that hold for a message, in order.
     #[pyo3(signature = (payload, /))]
     fn match_indices<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyTuple>> {
-        self.all(payload, |py, rules| PyTuple::new(py, rules))
+        errors::guarded(payload.py(), || {
+            self.all(payload, |py, rules| PyTuple::new(py, rules))
+        })
     }
 
     /// Id of the first rule that holds for a message.
     #[pyo3(signature = (payload, /))]
     fn match_first(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Option<Py<PyAny>>> {
-        let first = self.first(payload)?;
-        Ok(first.map(|rule| self.ids[rule as usize].clone_ref(payload.py())))
+        errors::guarded(payload.py(), || {
+            let first = self.first(payload)?;
+            Ok(first.map(|rule| self.ids[rule as usize].clone_ref(payload.py())))
+        })
     }
 
     /// What the table is made of.

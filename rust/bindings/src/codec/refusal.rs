@@ -41,10 +41,10 @@ impl Refusal {
     /// A type that messages do not have, with what to write instead.
     #[cold]
     pub fn of_type(value: &Bound<'_, PyAny>) -> Self {
-        let name = value
-            .get_type()
-            .name()
-            .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        let name = value.get_type().name().map_or_else(
+            |_| "object".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         Self::new(format!(
             "cannot carry a {name}; use {}",
             instead_of(value, &name)
@@ -54,10 +54,10 @@ impl Refusal {
     /// A key that is not text.
     #[cold]
     pub fn of_key(key: &Bound<'_, PyAny>) -> Self {
-        let name = key
-            .get_type()
-            .name()
-            .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        let name = key.get_type().name().map_or_else(
+            |_| "object".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         Self::new(format!(
             "expected str keys, came a key of type {name}; use str(key)"
         ))

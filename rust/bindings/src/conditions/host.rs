@@ -122,7 +122,7 @@ impl<'py> Binder<'py> {
         }
         let answer = self.operators.call_method1("bind", (name, condition))?;
         Ok(match answer.cast::<PyString>() {
-            Ok(reason) => Err(reason.to_string()),
+            Ok(reason) => Err(reason.to_string_lossy().into_owned()),
             Err(_) => Ok(answer.unbind()),
         })
     }

@@ -3,6 +3,7 @@
 
 use factflow_core::conditions::{Integer, Source};
 use factflow_core::value::{self, Token};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
@@ -60,14 +61,15 @@ fn follow(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult
             .collect::<PyResult<_>>()
             .map(Source::List);
     }
-    if let Ok(mapping) = object.cast::<PyDict>() {
-        let pairs = mapping
-            .iter()
-            .map(|(key, value)| pair(&key, &value, depth, left));
-        return pairs.collect::<PyResult<_>>().map(Source::Map);
-    }
-    if let Ok(mapping) = object.cast::<PyMapping>() {
-        let items = mapping.items()?;
+    // A list of its own: what is followed may run code that changes the mapping, which no iterator of it survives.
+    let items = if let Ok(mapping) = object.cast::<PyDict>() {
+        Some(mapping.items())
+    } else if let Ok(mapping) = object.cast::<PyMapping>() {
+        Some(mapping.items()?)
+    } else {
+        None
+    };
+    if let Some(items) = items {
         let pairs = items.iter().map(|item| {
             let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             pair(&key, &value, depth, left)
@@ -89,16 +91,22 @@ fn pair(
     ))
 }
 
+/// The number that an int is, whatever a subclass says of it: none of its methods is called.
 fn integer(number: &Bound<'_, PyInt>) -> PyResult<Integer> {
-    if let Ok(small) = number.extract::<i64>() {
+    let mut overflow = 0;
+    // SAFETY: the pointer is a live int, for which the call cannot fail but by overflow, which it reports.
+    let small = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
+    if overflow == 0 {
         return Ok(Integer::Small(i128::from(small)));
     }
-    let size = number.call_method0("__abs__")?;
+    let size = number
+        .py()
+        .get_type::<PyInt>()
+        .call_method1("__abs__", (number,))?;
     let bits: usize = size.call_method0("bit_length")?.extract()?;
     let magnitude = size.call_method1("to_bytes", (bits.div_ceil(8), "big"))?;
-    let negative = number.lt(0)?;
     Ok(Integer::from_magnitude(
-        negative,
+        overflow < 0,
         magnitude.cast::<PyBytes>()?.as_bytes(),
     ))
 }
@@ -128,5 +136,7 @@ fn other(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<
             _ => {}
         }
     }
-    Ok(Source::Foreign(object.get_type().name()?.to_string()))
+    let name = object.get_type().name()?;
+    // Not by `Display`, which asks a name of a class of its own for its text.
+    Ok(Source::Foreign(name.to_string_lossy().into_owned()))
 }

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::line::Line;
 use crate::codec;
+use crate::errors;
 use crate::frame::{Fields, hex, id_of};
 
 /// How many messages room is made for before the first of them is seen.
@@ -35,7 +36,7 @@ impl Batch {
         // A length is a promise that a sequence may not keep: room for much more is made as it comes.
         let mut frames = VecDeque::with_capacity(payloads.len()?.min(ROOM_AT_ONCE));
         for payload in payloads.try_iter()? {
-            let message_id = (first + frames.len() as u128).to_be_bytes();
+            let message_id = first.wrapping_add(frames.len() as u128).to_be_bytes();
             frames.push_back(Fields {
                 message_id,
                 correlation_id: message_id,
@@ -63,39 +64,41 @@ impl Batch {
     /// The ids of all of them.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let ids = (0..self.count).map(|place| hex(&(self.first + place).to_be_bytes()));
+        let ids = (0..self.count).map(|place| hex(&self.first.wrapping_add(place).to_be_bytes()));
         PyTuple::new(py, ids.collect::<Vec<_>>())
     }
 
     /// Moves the next messages, `limit` at most, to each of these lines, and tells the lines' consumers once.
     #[pyo3(signature = (lines, limit, /))]
     fn pour(batch: &Bound<'_, Self>, lines: &Bound<'_, PyList>, limit: usize) -> PyResult<()> {
-        let py = batch.py();
-        let lines = lines
-            .iter()
-            .map(|line| Ok(line.cast_into::<Line>()?))
-            .collect::<PyResult<Vec<_>>>()?;
-        {
-            let mut batch = batch.borrow_mut();
-            let count = limit.min(batch.frames.len());
-            let frames = batch.frames.drain(..count);
-            match &lines[..] {
-                [line] => line.borrow_mut().extend(frames),
-                lines => {
-                    for fields in frames {
-                        for line in lines {
-                            line.borrow_mut().extend([fields.clone_ref(py)]);
+        errors::guarded(batch.py(), || {
+            let py = batch.py();
+            let lines = lines
+                .iter()
+                .map(|line| Ok(line.cast_into::<Line>()?))
+                .collect::<PyResult<Vec<_>>>()?;
+            {
+                let mut batch = batch.try_borrow_mut()?;
+                let count = limit.min(batch.frames.len());
+                let frames = batch.frames.drain(..count);
+                match &lines[..] {
+                    [line] => line.try_borrow_mut()?.extend(frames),
+                    lines => {
+                        for fields in frames {
+                            for line in lines {
+                                line.try_borrow_mut()?.extend([fields.clone_ref(py)]);
+                            }
                         }
                     }
                 }
             }
-        }
-        for line in &lines {
-            let armed = line.borrow().is_armed();
-            if armed {
-                line.call_method0(intern!(py, "tell"))?;
+            for line in &lines {
+                let armed = line.try_borrow()?.is_armed();
+                if armed {
+                    line.call_method0(intern!(py, "tell"))?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -17,6 +17,7 @@ use super::outlets::Outlets;
 use super::suspension::Suspension;
 use super::worker::Worker;
 use crate::conditions::Condition;
+use crate::errors;
 use crate::frame::{Frame, Headers};
 use crate::routing::RouteTable;
 
@@ -135,7 +136,7 @@ impl Carrier {
     /// paused or the worker's time is up; or until one needs Python.
     #[pyo3(signature = (worker, waited, /))]
     fn carry(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<u8> {
-        Ok(self.turn(worker, waited)? as u8)
+        errors::guarded(worker.py(), || Ok(self.turn(worker, waited)? as u8))
     }
 
     /// Waits for the worker's coroutine, and goes on with its message; unless `alone`, then with the turn.
@@ -152,12 +153,14 @@ impl Carrier {
         frame: &Bound<'_, Frame>,
         index: usize,
     ) -> PyResult<u8> {
-        let moving = Moving {
-            fields: frame.get().0.clone_ref(worker.py()),
-            changes: Changes::since(worker.borrow().since_ns),
-            index,
-        };
-        Ok(self.run(worker, moving)? as u8)
+        errors::guarded(worker.py(), || {
+            let moving = Moving {
+                fields: frame.get().0.clone_ref(worker.py()),
+                changes: Changes::since(worker.try_borrow()?.since_ns),
+                index,
+            };
+            Ok(self.run(worker, moving)? as u8)
+        })
     }
 
     /// Carries a message that begins inside the route, with what the stage there has said already.
@@ -169,19 +172,21 @@ impl Carrier {
         index: usize,
         result: Bound<'_, PyAny>,
     ) -> PyResult<u8> {
-        let moving = Moving {
-            fields: frame.get().0.clone_ref(worker.py()),
-            changes: Changes::since(worker.borrow().since_ns),
-            index,
-        };
-        self.hold(worker, moving)?;
-        Ok(self.go_on(worker, result)? as u8)
+        errors::guarded(worker.py(), || {
+            let moving = Moving {
+                fields: frame.get().0.clone_ref(worker.py()),
+                changes: Changes::since(worker.try_borrow()?.since_ns),
+                index,
+            };
+            self.hold(worker, moving)?;
+            Ok(self.go_on(worker, result)? as u8)
+        })
     }
 
     /// Goes on with the worker's message, whose adapter has returned this.
     #[pyo3(signature = (worker, result, /))]
     fn proceed(&self, worker: &Bound<'_, Worker>, result: Bound<'_, PyAny>) -> PyResult<u8> {
-        Ok(self.go_on(worker, result)? as u8)
+        errors::guarded(worker.py(), || Ok(self.go_on(worker, result)? as u8))
     }
 
     /// Goes on with the worker's message at its next stage, changed so; None leaves as it is.
@@ -192,35 +197,39 @@ impl Carrier {
         payload: Option<Py<PyBytes>>,
         headers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u8> {
-        let headers = headers.map(Headers::of).transpose()?;
-        let mut moving = next(worker.py(), state_of(worker)?.get(), payload);
-        moving.changes.headers = headers.or(moving.changes.headers);
-        Ok(self.run(worker, moving)? as u8)
+        errors::guarded(worker.py(), || {
+            let headers = headers.map(Headers::of).transpose()?;
+            let mut moving = next(worker.py(), state_of(worker)?.get(), payload);
+            moving.changes.headers = headers.or(moving.changes.headers);
+            Ok(self.run(worker, moving)? as u8)
+        })
     }
 
     /// How many messages one turn may take now, `turn` at most: 0 without work or a permit, or while paused; -1 if
     /// only room is missing.
     #[pyo3(signature = (turn, /))]
     fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
-        let children = self.children.bind(py).is_truthy()?;
-        let work = if self.takes(py) {
-            self.inbox.bind(py).borrow().waiting().cast_signed()
-        } else {
-            0
-        };
-        if self.busy.load(Relaxed) >= self.limit.load(Relaxed)
-            || (work == 0 && !children)
-            || !self.pauses.bind(py).is_empty()
-        {
-            return Ok(0);
-        }
-        let room = self.room(py, self.on_its_way(py)?)?;
-        Ok(if room <= 0 {
-            -1
-        } else if children {
-            1
-        } else {
-            work.min(room).min(turn)
+        errors::guarded(py, || {
+            let children = self.children.bind(py).is_truthy()?;
+            let work = if self.takes(py)? {
+                self.inbox.bind(py).try_borrow()?.waiting().cast_signed()
+            } else {
+                0
+            };
+            if self.busy.load(Relaxed) >= self.limit.load(Relaxed)
+                || (work == 0 && !children)
+                || !self.pauses.bind(py).is_empty()
+            {
+                return Ok(0);
+            }
+            let room = self.room(py, self.on_its_way(py)?)?;
+            Ok(if room <= 0 {
+                -1
+            } else if children {
+                1
+            } else {
+                work.min(room).min(turn)
+            })
         })
     }
 

@@ -58,7 +58,7 @@ impl Carrier {
         let stage = self.stages.get(index).map(|(_, stage)| stage.clone_ref(py));
         let context = Bound::new(py, MessageContext::new(fields, changes, index, stage))?;
         let previous = worker
-            .borrow_mut()
+            .try_borrow_mut()?
             .context
             .replace(context.clone().unbind());
         drop(previous); // after the borrow: what it holds may run code when it goes
@@ -95,7 +95,7 @@ impl Carrier {
             let pending = stage.call.bind(py).call1((&context,))?;
             let result = match start(&pending)? {
                 Started::Returned(result) => result,
-                waits => return Ok(wait(worker, pending, waits)),
+                waits => return wait(worker, pending, waits),
             };
             let changed = match self.judge(worker, result)? {
                 Ok(changed) => changed,
@@ -153,7 +153,7 @@ impl Carrier {
             || !result.getattr(intern!(py, "emitted"))?.is_none()
             || !result.getattr(intern!(py, "headers"))?.is_none()
         {
-            Worker::wait(worker, None, Some(result));
+            Worker::wait(worker, None, Some(result))?;
             return Ok(Err(Step::Returned));
         }
         let message = result.getattr(intern!(py, "message"))?;
@@ -180,7 +180,7 @@ impl Carrier {
         let py = worker.py();
         let inbox = self.inbox.bind(py);
         let (until, mut left) = {
-            let worker = worker.borrow();
+            let worker = worker.try_borrow()?;
             (worker.until_ns, worker.left)
         };
         while left > 0 {
@@ -193,7 +193,7 @@ impl Carrier {
             };
             left -= 1;
             let begun_ns = {
-                let mut worker = worker.borrow_mut();
+                let mut worker = worker.try_borrow_mut()?;
                 worker.left = left;
                 worker.since_ns
             };
@@ -208,27 +208,27 @@ impl Carrier {
                 return Ok(step);
             }
             let now = self.time(worker)?;
-            worker.borrow_mut().since_ns = now;
+            worker.try_borrow_mut()?.since_ns = now;
             if now > until || !self.pauses.bind(py).is_empty() {
                 break;
             }
         }
-        worker.borrow_mut().left = 0;
+        worker.try_borrow_mut()?.left = 0;
         Ok(Step::Ended)
     }
 
     /// Whether the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself, nor
     /// while a circuit breaker would refuse each of them.
-    pub(super) fn takes(&self, py: Python<'_>) -> bool {
+    pub(super) fn takes(&self, py: Python<'_>) -> PyResult<bool> {
         let retrying = self.books.get().retrying.get();
-        !self.intake_closed.load(Relaxed)
+        Ok(!self.intake_closed.load(Relaxed)
             && !self.circuit_open.load(Relaxed)
-            && (retrying == 0 || retrying < self.inbox.bind(py).borrow().capacity() as u64)
+            && (retrying == 0 || retrying < self.inbox.bind(py).try_borrow()?.capacity() as u64))
     }
 
     /// Whether a worker that already holds a permit may take another message from the inbox; children go before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
-        if !self.takes(py)
+        if !self.takes(py)?
             || !self.pauses.bind(py).is_empty()
             || self.children.bind(py).is_truthy()?
         {
@@ -251,14 +251,14 @@ impl Carrier {
     ) -> PyResult<Step> {
         match started {
             Started::Returned(result) => self.go_on(worker, result),
-            waits => Ok(wait(worker, coroutine, waits)),
+            waits => wait(worker, coroutine, waits),
         }
     }
 
     /// Begins another quantum, for trio has given everybody else a turn, and the next message.
     pub(super) fn renew(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
         let now = self.time(worker)?;
-        let mut worker = worker.borrow_mut();
+        let mut worker = worker.try_borrow_mut()?;
         worker.since_ns = now;
         worker.renew(now);
         Ok(())
@@ -305,15 +305,19 @@ pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<Py
 }
 
 /// Notes what the worker has to wait for.
-fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_>) -> Step {
+fn wait(
+    worker: &Bound<'_, Worker>,
+    pending: Bound<'_, PyAny>,
+    waits: Started<'_>,
+) -> PyResult<Step> {
     match waits {
         Started::Suspended(value) => {
-            Worker::wait(worker, Some(pending), Some(value));
-            Step::Suspended
+            Worker::wait(worker, Some(pending), Some(value))?;
+            Ok(Step::Suspended)
         }
         Started::Returned(_) | Started::Unknown => {
-            Worker::wait(worker, Some(pending), None);
-            Step::Awaitable
+            Worker::wait(worker, Some(pending), None)?;
+            Ok(Step::Awaitable)
         }
     }
 }
@@ -321,7 +325,7 @@ fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_
 /// Takes from the worker what it waits for.
 pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, PyAny>> {
     let (pending, value) = {
-        let mut worker = worker.borrow_mut();
+        let mut worker = worker.try_borrow_mut()?;
         (worker.pending.take(), worker.value.take())
     };
     drop(value);
@@ -332,14 +336,18 @@ pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py
 
 /// Takes the worker's last message from it: what fails now is not that one.
 pub(super) fn let_go(worker: &Bound<'_, Worker>) {
-    let last = worker.borrow_mut().context.take();
-    drop(last);
+    // A worker is lent for single steps only, so it is there to be taken from.
+    if let Ok(mut lent) = worker.try_borrow_mut() {
+        let last = lent.context.take();
+        drop(lent);
+        drop(last); // after the borrow: what it holds may run code when it goes
+    }
 }
 
 /// The message that the worker carries.
 pub(super) fn state_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, MessageContext>> {
     worker
-        .borrow()
+        .try_borrow()?
         .context
         .as_ref()
         .map(|context| context.bind(worker.py()).clone())

@@ -24,8 +24,8 @@ pub struct Crew {
 }
 
 impl Crew {
-    pub(super) fn enter(crew: &Bound<'_, Self>, worker: &Bound<'_, Worker>) {
-        Self::set_active(crew, Some(worker.clone().unbind()));
+    pub(super) fn enter(crew: &Bound<'_, Self>, worker: &Bound<'_, Worker>) -> PyResult<()> {
+        Self::set_active(crew, Some(worker.clone().unbind()))
     }
 }
 
@@ -56,17 +56,18 @@ impl Crew {
     }
 
     #[setter]
-    fn set_active(crew: &Bound<'_, Self>, worker: Option<Py<Worker>>) {
-        let previous = core::mem::replace(&mut crew.borrow_mut().active, worker);
+    fn set_active(crew: &Bound<'_, Self>, worker: Option<Py<Worker>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut crew.try_borrow_mut()?.active, worker);
         drop(previous); // after the borrow: a worker's last reference may run code when it goes
+        Ok(())
     }
 
     /// Notes that the running worker may have to wait: another one looks at the ready list if there is something.
     pub(super) fn leave(crew: &Bound<'_, Self>) -> PyResult<()> {
-        Self::set_active(crew, None);
+        Self::set_active(crew, None)?;
         let py = crew.py();
         let wake = {
-            let crew = crew.borrow();
+            let crew = crew.try_borrow()?;
             if !crew.ready.bind(py).is_truthy()?
                 || (crew.parked.bind(py).is_empty() && crew.workers.bind(py).len() >= crew.most)
             {

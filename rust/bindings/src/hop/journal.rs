@@ -18,7 +18,7 @@ pub struct Journal {
 impl Journal {
     pub fn add(journal: &Bound<'_, Self>, id: Id) -> PyResult<()> {
         let tell = {
-            let mut journal = journal.borrow_mut();
+            let mut journal = journal.try_borrow_mut()?;
             journal.ids.push(id);
             (journal.ids.len() == 1).then(|| journal.tell.clone_ref(journal.py()))
         };
@@ -44,8 +44,9 @@ impl Journal {
     }
 
     /// The ids noted since the last time.
-    fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let ids = core::mem::take(&mut self.ids);
+    fn take<'py>(journal: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = journal.py();
+        let ids = core::mem::take(&mut journal.try_borrow_mut()?.ids);
         PyList::new(py, ids.iter().map(|id| PyBytes::new(py, id)))
     }
 

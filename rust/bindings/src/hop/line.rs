@@ -57,7 +57,7 @@ impl Line {
     /// Takes the oldest frame, if there is one, and tells those who wait for room.
     pub fn pop(line: &Bound<'_, Self>) -> PyResult<Option<Fields>> {
         let (fields, awaited) = {
-            let mut line = line.borrow_mut();
+            let mut line = line.try_borrow_mut()?;
             (line.frames.pop_front(), line.awaited)
         };
         let Some(fields) = fields else {
@@ -66,7 +66,7 @@ impl Line {
         if awaited {
             let told = line.call_method0(intern!(line.py(), "tell_of_room"));
             if let Err(error) = told {
-                line.borrow_mut().frames.push_front(fields); // whoever fails to listen costs no message
+                line.try_borrow_mut()?.frames.push_front(fields); // whoever fails to listen costs no message
                 return Err(error);
             }
         }
@@ -76,7 +76,7 @@ impl Line {
     /// Adds a frame, whatever the capacity says, and tells the consumers.
     pub fn push(line: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
         let armed = {
-            let mut line = line.borrow_mut();
+            let mut line = line.try_borrow_mut()?;
             line.frames.push_back(fields);
             line.armed
         };
@@ -125,16 +125,22 @@ impl Line {
         Ok(Self::pop(line)?.map(Frame))
     }
 
-    fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let frames = self
-            .frames
-            .iter()
-            .map(|fields| Bound::new(py, Frame(fields.clone_ref(py))));
+    fn frames<'py>(line: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = line.py();
+        let frames: Vec<Frame> = {
+            let line = line.try_borrow()?;
+            let frames = line.frames.iter();
+            frames.map(|fields| Frame(fields.clone_ref(py))).collect()
+        };
+        // After the borrow: making objects may run the collector, and with it code that comes back to this line.
+        let frames = frames.into_iter().map(|frame| Bound::new(py, frame));
         PyList::new(py, frames.collect::<PyResult<Vec<_>>>()?)
     }
 
-    fn clear(&mut self) {
-        self.frames.clear();
+    fn clear(line: &Bound<'_, Self>) -> PyResult<()> {
+        let frames = core::mem::take(&mut line.try_borrow_mut()?.frames);
+        drop(frames); // after the borrow: what goes may run code that comes back to this line
+        Ok(())
     }
 
     /// Tells the consumers; for subclasses.

@@ -102,7 +102,7 @@ impl Outlets {
         let mut room = isize::MAX;
         for outlet in &self.all {
             for line in outlet.channels.bind(py) {
-                let line = line.cast::<Line>()?.borrow();
+                let line = line.cast::<Line>()?.try_borrow()?;
                 if line.is_read() {
                     room = room.min(line.room().saturating_sub(reserved));
                 }
@@ -154,7 +154,7 @@ impl Outlet {
     /// Whether a message may be added: a full line is no hindrance if somebody reads it, for room was waited for.
     fn can_take(&self, py: Python<'_>) -> PyResult<bool> {
         for line in self.channels.bind(py) {
-            let line = line.cast::<Line>()?.borrow();
+            let line = line.cast::<Line>()?.try_borrow()?;
             if !line.is_read() && line.room() <= 0 {
                 return Ok(false);
             }

@@ -17,6 +17,7 @@ use super::carrying::{Step, pending_of};
 use super::crew::Crew;
 use super::start::{send, throw};
 use super::worker::Worker;
+use crate::errors;
 
 /// Waits for the worker's coroutine, carries on with its turn, and returns the first step that is no suspension.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -55,7 +56,7 @@ impl Suspension {
         let pending = self
             .worker
             .bind(py)
-            .borrow()
+            .try_borrow()?
             .pending
             .as_ref()
             .map(|it| it.clone_ref(py));
@@ -69,7 +70,7 @@ impl Suspension {
         if step != Step::Suspended {
             return Err(PyStopIteration::new_err(step as u8));
         }
-        let value = self.worker.bind(py).borrow_mut().value.take();
+        let value = self.worker.bind(py).try_borrow_mut()?.value.take();
         Crew::leave(self.crew.bind(py))?;
         Ok(value.map_or_else(|| py.None().into_bound(py), |value| value.into_bound(py)))
     }
@@ -88,20 +89,22 @@ impl Suspension {
     /// Goes on with what trio gives; at first that is nothing, for nothing was asked of it.
     #[pyo3(signature = (value, /))]
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        if !self.begun.swap(true, Relaxed) {
-            return self.give(py, Step::Suspended);
-        }
-        let worker = self.worker.bind(py);
-        Crew::enter(self.crew.bind(py), worker);
-        let coroutine = pending_of(worker)?;
-        let started = send(&coroutine, value)?;
-        let carrier = self.carrier.get();
-        let mut step = carrier.resume(worker, coroutine, started)?;
-        if step == Step::Ended && !self.alone {
-            carrier.renew(worker)?;
-            step = carrier.turn(worker, true)?;
-        }
-        self.give(py, step)
+        errors::guarded(py, || {
+            if !self.begun.swap(true, Relaxed) {
+                return self.give(py, Step::Suspended);
+            }
+            let worker = self.worker.bind(py);
+            Crew::enter(self.crew.bind(py), worker)?;
+            let coroutine = pending_of(worker)?;
+            let started = send(&coroutine, value)?;
+            let carrier = self.carrier.get();
+            let mut step = carrier.resume(worker, coroutine, started)?;
+            if step == Step::Ended && !self.alone {
+                carrier.renew(worker)?;
+                step = carrier.turn(worker, true)?;
+            }
+            self.give(py, step)
+        })
     }
 
     /// Raises an exception where the worker's coroutine waits; it may wait for something else then, or return.
@@ -112,19 +115,23 @@ impl Suspension {
         py: Python<'py>,
         error: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.begun.store(true, Relaxed);
-        let worker = self.worker.bind(py);
-        Crew::enter(self.crew.bind(py), worker);
-        let coroutine = pending_of(worker)?;
-        let started = throw(&coroutine, error)?;
-        let step = self.carrier.get().resume(worker, coroutine, started)?;
-        self.give(py, step)
+        errors::guarded(py, || {
+            self.begun.store(true, Relaxed);
+            let worker = self.worker.bind(py);
+            Crew::enter(self.crew.bind(py), worker)?;
+            let coroutine = pending_of(worker)?;
+            let started = throw(&coroutine, error)?;
+            let step = self.carrier.get().resume(worker, coroutine, started)?;
+            self.give(py, step)
+        })
     }
 
     /// Ends the coroutine where it waits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let coroutine = pending_of(self.worker.bind(py))?;
-        coroutine.call_method0(intern!(py, "close")).map(drop)
+        errors::guarded(py, || {
+            let coroutine = pending_of(self.worker.bind(py))?;
+            coroutine.call_method0(intern!(py, "close")).map(drop)
+        })
     }
 
     /// The coroutine's frame: who prints where a task waits sees the adapter in it.

@@ -45,15 +45,16 @@ impl Worker {
         worker: &Bound<'_, Self>,
         pending: Option<Bound<'_, PyAny>>,
         value: Option<Bound<'_, PyAny>>,
-    ) {
+    ) -> PyResult<()> {
         let previous = {
-            let mut worker = worker.borrow_mut();
+            let mut worker = worker.try_borrow_mut()?;
             (
                 core::mem::replace(&mut worker.pending, pending.map(Bound::unbind)),
                 core::mem::replace(&mut worker.value, value.map(Bound::unbind)),
             )
         };
         drop(previous); // after the borrow: what goes may run code
+        Ok(())
     }
 
     /// Begins another quantum.
@@ -87,27 +88,31 @@ impl Worker {
     // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
 
     #[setter]
-    fn set_lane(worker: &Bound<'_, Self>, lane: Option<Py<PyAny>>) {
-        let previous = core::mem::replace(&mut worker.borrow_mut().lane, lane);
+    fn set_lane(worker: &Bound<'_, Self>, lane: Option<Py<PyAny>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.lane, lane);
         drop(previous);
+        Ok(())
     }
 
     #[setter]
-    fn set_context(worker: &Bound<'_, Self>, context: Option<Py<MessageContext>>) {
-        let previous = core::mem::replace(&mut worker.borrow_mut().context, context);
+    fn set_context(worker: &Bound<'_, Self>, context: Option<Py<MessageContext>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.context, context);
         drop(previous);
+        Ok(())
     }
 
     #[setter]
-    fn set_pending(worker: &Bound<'_, Self>, pending: Option<Py<PyAny>>) {
-        let previous = core::mem::replace(&mut worker.borrow_mut().pending, pending);
+    fn set_pending(worker: &Bound<'_, Self>, pending: Option<Py<PyAny>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.pending, pending);
         drop(previous);
+        Ok(())
     }
 
     #[setter]
-    fn set_value(worker: &Bound<'_, Self>, value: Option<Py<PyAny>>) {
-        let previous = core::mem::replace(&mut worker.borrow_mut().value, value);
+    fn set_value(worker: &Bound<'_, Self>, value: Option<Py<PyAny>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.value, value);
         drop(previous);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
