@@ -174,6 +174,50 @@ async def test_a_line_is_written_soon_without_being_asked(pipe):
     await adapter.close()
 
 
+async def test_lines_of_two_stages_do_not_run_into_each_other(pipe):
+    """Long ones are written in pieces, and the reader takes less than there is."""
+    source, _ = pipe
+    stages = [await opened("write_stdout") for _ in range(2)]
+    messages = [f"{number % 10}" * (1 + 37 * number**2 % 20_000) for number in range(60)]
+    received = bytearray()
+
+    async def write(stage, part):
+        for message in part:
+            await outputs(stage, FakeContext(message))
+        await stage.finish()
+
+    async def drain():
+        while True:
+            await trio.lowlevel.wait_readable(source.fileno())
+            received.extend(os.read(source.fileno(), 3000))
+
+    async with trio.open_nursery() as readers:
+        readers.start_soon(drain)
+        async with trio.open_nursery() as writers:
+            for index, stage in enumerate(stages):
+                writers.start_soon(write, stage, messages[index::2])
+        while received.count(b"\n") < len(messages):
+            await trio.lowlevel.checkpoint()
+        readers.cancel_scope.cancel()
+    for stage in reversed(stages):
+        await stage.close()
+    assert sorted(json.loads(line) for line in received.splitlines()) == sorted(messages)
+
+
+async def test_short_lines_are_written_whole(pipe, monkeypatch):
+    """Another process may write to the same pipe in between."""
+    pieces = []
+    original = os.write
+    monkeypatch.setattr(os, "write", lambda number, data: pieces.append(bytes(data)) or original(number, data))
+    adapter = await opened("write_stdout")
+    for number in range(500):
+        await outputs(adapter, FakeContext("x" * (number % 60)))
+    await adapter.finish()
+    await adapter.close()
+    assert len(pieces) > 2
+    assert all(piece.endswith(b"\n") and len(piece) <= 4096 for piece in pieces)
+
+
 async def test_a_reader_that_does_not_read_holds_up_messages_and_not_the_cancellation(pipe):
     adapter = await opened("write_stdout", durable=True)
     handled = 0

@@ -123,6 +123,14 @@ async def test_folders_on_the_way_are_made_relative_to_the_pipeline(tmp_path):
     assert (tmp_path / "a" / "b" / "out.jsonl").exists()
 
 
+async def test_a_file_may_have_the_longest_name_there_is(tmp_path):
+    adapter = await opened(tmp_path, "é" * 127, durable=True)
+    await write(adapter, 1)
+    await adapter.finish()
+    await adapter.close()
+    assert names(tmp_path) == ["é" * 127]
+
+
 async def test_a_path_that_is_a_folder_fails_the_start(tmp_path):
     with pytest.raises(IsADirectoryError, match="name a file in it"):
         await opened(tmp_path, ".")

@@ -18,6 +18,8 @@ READ_BYTES: Final = 65_536
 WRITE_BYTES: Final = 4096
 """Room that a pipe has when it is writable at all (POSIX's PIPE_BUF on Linux)."""
 
+_OUTPUT_LOCK: Final = trio.lowlevel.RunVar[trio.Lock]("factflow standard output")
+
 
 class StandardStreamError(OSError):
     """A standard stream of the process cannot be used."""
@@ -47,16 +49,30 @@ class Descriptor:
         return os.read(self.number, READ_BYTES)
 
     async def write(self, data: memoryview) -> int:
-        """Write what can be written now; return how many bytes that was, at least one."""
+        """Write what can be written now; return how many bytes that was, at least one.
+
+        A line of up to 4 KiB is written in one piece, so that lines of several processes do not run into each other.
+        """
         if not self._can_wait:
             return await self._threads.run(lambda: os.write(self.number, data))
         await trio.lowlevel.wait_writable(self.number)
-        return os.write(self.number, data[:WRITE_BYTES])
+        piece = bytes(data[:WRITE_BYTES])
+        return os.write(self.number, piece[: piece.rfind(b"\n") + 1] or piece)
 
     async def sync(self) -> None:
         """Bring what was written to the disk, if it goes there."""
         if self.is_file:
             await self._threads.run(lambda: os.fsync(self.number))
+
+
+def output_lock() -> trio.Lock:
+    """Return the lock that is held while lines are written, by whichever stage of this event loop."""
+    try:
+        return _OUTPUT_LOCK.get()
+    except LookupError:
+        lock = trio.Lock()
+        _OUTPUT_LOCK.set(lock)
+        return lock
 
 
 def standard_input() -> Descriptor:

@@ -68,7 +68,8 @@ class WriteJsonl(StatefulAdapter):
         target = await self._threads.run((stage.directory / self._config.path).resolve)  # a link keeps being one
         identity = f"{stage.execution_id}/{stage.route}/{stage.stage}".encode()
         suffix = hashlib.blake2b(identity, digest_size=8).hexdigest()
-        path = target.with_name(f".{target.name}.{suffix}.staging")
+        # A name has some 255 bytes at most; this one gets another suffix yet.
+        path = target.with_name(f".{target.name[:50]}.{suffix}.staging")
         self._durable = stage.durable
 
         def begin() -> Staging:

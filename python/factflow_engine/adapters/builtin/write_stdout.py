@@ -12,7 +12,7 @@ import trio
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
 from factflow_engine.adapters.builtin._json import json_text
-from factflow_engine.adapters.builtin._stdio import Descriptor, StandardStreamError, standard_output
+from factflow_engine.adapters.builtin._stdio import Descriptor, StandardStreamError, output_lock, standard_output
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 BUFFER_BYTES: Final = 65_536
@@ -119,19 +119,22 @@ class WriteStdout(StatefulAdapter):
         while True:
             while not self._buffer:
                 await self._changed.wait()
-            data = bytes(self._buffer)
             try:
-                written = 0
-                with memoryview(data) as view:
-                    while written < len(view):
-                        count = await output.write(view[written:])
-                        written += count
-                        del self._buffer[:count]
+                async with output_lock():
+                    await self._write_buffer(output)
             except OSError as error:
                 self._broken = error
                 raise _unwritable(error) from error
             finally:
                 self._note_change()
+
+    async def _write_buffer(self, output: Descriptor) -> None:
+        written = 0
+        with memoryview(bytes(self._buffer)) as view:
+            while written < len(view):
+                count = await output.write(view[written:])
+                written += count
+                del self._buffer[:count]
 
     def _note_change(self) -> None:
         self._changed.set()

@@ -1,0 +1,168 @@
+"""Every built-in sink in real processes that are killed, drained and cancelled, alone and two at a time, until one ends.
+
+The process itself says when it dies, at its so-many-th message: nothing here depends on the machine's speed. The soak
+kills from outside, at any time.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+COMMAND = [sys.executable, "-c", "from factflow_engine.cli import main; main()", "run", "p.yaml"]
+OPTIONS = ["--adapters", "parts.py", "--queue", "sqlite:///q.db?lease=1&durability=process", "--id", "nightly"]
+PIPELINE = """\
+version: "1.0"
+name: sinks
+routes:
+  source: {adapters: [{type: numbers}], outbound: [{route: store}]}
+  store:
+    inbound: {concurrency: 4, prefetch: 10}
+    adapters:
+      - {type: work}
+      - {type: write_jsonl, config: {path: out.jsonl, existing: EXISTING}}
+      - {type: write_sqlite, config: {path: out.db, table: rows, columns: {i: i}}}
+      - {type: write_stdout}
+      - {type: count_by_field, config: {field: kind, messages: end}}
+    outbound: [{route: said}]
+  said: {adapters: [{type: write_jsonl, config: {path: summary.jsonl}}]}
+init_message: {route: source, payload: {n: MESSAGES}}
+"""
+PARTS = """\
+import os, signal
+import trio
+from factflow_protocols import AdapterResult, PipelineAdapter
+
+HOW, AT = os.environ.get("DIE", "never 0").split()
+
+class Numbers(PipelineAdapter):
+    adapter_type = "numbers"
+    async def process(self, context):
+        return AdapterResult(emitted=({"i": i, "kind": "abc"[i % 3]} for i in range(context.message["n"])))
+
+class Work(PipelineAdapter):
+    adapter_type = "work"
+    handled = 0
+    async def process(self, context):
+        await trio.sleep(0.002)
+        Work.handled += 1
+        if HOW != "never" and Work.handled == int(AT):
+            os.kill(os.getpid(), signal.SIGKILL if HOW == "kill" else signal.SIGTERM)
+        return AdapterResult.forward()
+"""
+
+
+class Executions:
+    """Processes of one execution, in a folder of their own."""
+
+    def __init__(self, folder, existing, messages=150):
+        self.folder, self.messages = folder, messages
+        text = PIPELINE.replace("MESSAGES", str(messages)).replace("EXISTING", existing)
+        (folder / "p.yaml").write_text(text)
+        (folder / "parts.py").write_text(PARTS)
+        self.old = [1000, 1001]
+        (folder / "out.jsonl").write_text("".join(f'{{"i":{i}}}\n' for i in self.old))
+        self.existing = existing
+
+    def start(self, how="never", at=0):
+        """Start one that is killed, drained or cancelled when it has handled so many messages."""
+        drain = {"drain": "5", "hasty": "0.05"}.get(how, "0")
+        environment = dict(os.environ, DIE=f"{how} {at}")
+        with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as errors:
+            return subprocess.Popen(
+                [*COMMAND, *OPTIONS, "--drain-timeout", drain, "--progress", "none"],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+            )
+
+    @property
+    def are_complete(self):
+        """True if everything was said and forgotten: one more process would begin a new execution."""
+        if not (self.folder / "summary.jsonl").exists():
+            return False
+        connection = sqlite3.connect(self.folder / "q.db", timeout=30)
+        try:
+            return connection.execute("SELECT count(*) FROM stage_state").fetchone() == (0,)
+        finally:
+            connection.close()
+
+    def complete(self):
+        """Run until one has completed."""
+        statuses = []
+        while not self.are_complete:
+            assert len(statuses) < 10, f"it never completes: {statuses}\n{(self.folder / 'stderr').read_text()[-3000:]}"
+            statuses.append(self.start().wait(120))
+
+    def check(self):
+        """See that the output is that of an undisturbed run, each message in it once."""
+        expected = list(range(self.messages))
+        lines = [json.loads(line)["i"] for line in (self.folder / "out.jsonl").read_text().splitlines()]
+        old = self.old if self.existing == "append" else []
+        assert lines[: len(old)] == old
+        assert sorted(lines[len(old) :]) == expected
+        connection = sqlite3.connect(self.folder / "out.db")
+        assert connection.execute("SELECT i FROM rows ORDER BY i").fetchall() == [(i,) for i in expected]
+        connection.close()
+        [summary] = [json.loads(line) for line in (self.folder / "summary.jsonl").read_text().splitlines()]
+        assert summary["counts"] == Counter("abc"[i % 3] for i in expected)
+        assert (summary["missing"], summary["other"], summary["total"]) == (0, 0, self.messages)
+        assert {json.loads(line)["i"] for line in (self.folder / "stdout").read_text().splitlines()} == set(expected)
+        assert [path.name for path in self.folder.iterdir() if "staging" in path.name or ".tmp" in path.name] == []
+
+
+HOWS = ["kill", "drain", "hasty", "cancel"]
+
+
+@pytest.mark.parametrize(
+    ("existing", "deaths"),
+    [
+        ("append", [("kill", 20), ("drain", 50)]),
+        ("replace", [("cancel", 70), ("kill", 15)]),
+    ],
+)
+def test_output_is_that_of_an_undisturbed_run_whatever_ends_the_processes(tmp_path, existing, deaths):
+    executions = Executions(tmp_path, existing)
+    for how, at in deaths:
+        executions.start(how, at).wait(120)
+    executions.complete()
+    executions.check()
+
+
+@pytest.mark.parametrize("how", ["kill", "cancel"])
+def test_two_processes_share_the_output_of_one_execution(tmp_path, how):
+    executions = Executions(tmp_path, "append")
+    for process in [executions.start(how, 30), executions.start("never")]:
+        process.wait(120)
+    executions.complete()
+    executions.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_lost_or_doubled_however_often_processes_end(tmp_path, seed):
+    chance = random.Random(seed)
+    # So many that all who die here cannot complete them: whoever starts after the end begins a new execution.
+    executions = Executions(tmp_path, chance.choice(["append", "replace"]), messages=400)
+    for _ in range(chance.randrange(1, 5)):
+        running = [
+            executions.start(chance.choice(HOWS), chance.randrange(1, 30)) for _ in range(chance.randrange(1, 3))
+        ]
+        for process in running:
+            if chance.random() < 0.5:
+                try:
+                    process.wait(chance.uniform(0.5, 4))
+                except subprocess.TimeoutExpired:
+                    process.send_signal(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+            process.wait(120)
+    executions.complete()
+    executions.check()
