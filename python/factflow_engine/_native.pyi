@@ -11,6 +11,7 @@ __all__ = [
     "CONDITION_CODES",
     "STEP_AWAITABLE",
     "STEP_ENDED",
+    "STEP_LEFT_OPEN",
     "STEP_RETURNED",
     "STEP_STRANDED",
     "STEP_SUSPENDED",
@@ -556,6 +557,7 @@ STEP_SUSPENDED: Final[int]
 STEP_AWAITABLE: Final[int]
 STEP_RETURNED: Final[int]
 STEP_STRANDED: Final[int]
+STEP_LEFT_OPEN: Final[int]
 
 @disjoint_base
 class Line:
@@ -730,9 +732,20 @@ class Worker:
         until_ns: When it should let others of the program have their turn.
         left: How many messages its lane may still give it in this turn.
         turns: How many it may still take before it yields even if the clock stands still.
+        is_astray: True if its task has entered a cancel scope or a nursery, or left one, since `stand`.
     """
 
     def __new__(cls, *, quantum_ns: int, quantum_turns: int) -> Self: ...
+    def stand(self, tasks: set[Any], nurseries: list[Any], /) -> None:
+        """Note where the worker's task is in trio's tree of cancel scopes while no adapter runs.
+
+        Args:
+            tasks: Those whose innermost scope is the worker's own, as trio keeps them: its task alone.
+            nurseries: Those that its task has open, as trio keeps them: none.
+        """
+
+    @property
+    def is_astray(self) -> bool: ...
     def enter(self, now_ns: int, /) -> None:
         """Begin another quantum: trio has given everybody else a turn."""
 
@@ -809,7 +822,7 @@ class Carrier:
     (the message has ended and is counted; for `carry`, the turn is over), `STEP_SUSPENDED` (the adapter's coroutine
     `worker.pending` waits for `worker.value`), `STEP_AWAITABLE` (the adapter gave `worker.pending`, no coroutine),
     `STEP_RETURNED` (it returned `worker.value`, not to be judged here), `STEP_STRANDED` (no outbound can take the
-    message). They raise what the adapter, a condition or the encoding of its result raised. Unless the message has
+    message), `STEP_LEFT_OPEN` (it returned while `worker.is_astray`). They raise what the adapter, a condition or the encoding of its result raised. Unless the message has
     ended, `worker.context` is its state.
     """
 

@@ -60,7 +60,7 @@ async def contained(call: Awaitable[Value]) -> Value:
     try:
         return await call
     except BaseException as error:
-        cancelled, fault = _parts(error)
+        cancelled, fault = parts(error)
         if cancelled is not None and fault is None and is_cancelled():
             raise
         raise FaultError(fault or error) from error
@@ -120,7 +120,7 @@ async def _end_what_is_not_left() -> None:
                 await trio.sleep(POLL_SECONDS)
 
 
-def _parts(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+def parts(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """What of it is a cancellation, and what is not."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)

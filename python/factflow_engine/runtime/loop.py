@@ -41,6 +41,7 @@ import trio
 
 from factflow_engine.frames import Frame, pack
 from factflow_engine.native import (
+    STEP_LEFT_OPEN,
     STEP_RETURNED,
     STEP_STRANDED,
     STEP_SUSPENDED,
@@ -52,6 +53,7 @@ from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
 from factflow_engine.runtime.driving import Driver
 from factflow_engine.runtime.family import Child
+from factflow_engine.runtime.footing import Footing, replaced
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.letters import Letters
 from factflow_engine.runtime.report import HeldMessage
@@ -93,6 +95,7 @@ class Loop:
         self._on_death = on_death
         self._ready: deque[Lane] = deque()
         self._workers: list[Worker] = []
+        self._footings: dict[Worker, Footing] = {}  # of those that run
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
         # Then what is done here may not be done yet where it came from or goes.
@@ -290,6 +293,8 @@ class Loop:
         # One function, not two: whatever an adapter waits for passes through every frame above it, twice.
         ready = self._ready
         self._waking = False
+        footing = self._footings[worker] = Footing(worker)
+        footing.enter()
         try:
             # A worker that is started while everything is being cancelled must not take what others have given back.
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -340,6 +345,8 @@ class Loop:
             if cancelled is not None and is_cancelled():
                 raise cancelled from None
         finally:
+            footing.leave()
+            del self._footings[worker]
             self._workers.remove(worker)
             if self.crew.active is worker:
                 self.crew.active = None
@@ -429,6 +436,19 @@ class Loop:
         else:
             await self._carry(worker, lane, child, carrier.answer, worker, child.frame, child.index, child.result)
 
+    async def _recover(self, worker: Worker) -> Exception:
+        """Undo what the worker's adapter has left open in its task; the error to fail its message with.
+
+        Raises:
+            LeftEarlyError: It has left what the engine had entered.
+        """
+        self.stir()
+        self.crew.leave()
+        try:
+            return await self._footings[worker].recover(_context_of(worker))
+        finally:
+            self.enter(worker)
+
     async def _carry(
         self,
         worker: Worker,
@@ -467,6 +487,8 @@ class Loop:
                         step = carrier.change(worker, pack(result.message), headers)
                     elif step == STEP_STRANDED:
                         raise stranded(lane)
+                    elif step == STEP_LEFT_OPEN:
+                        raise await self._recover(worker)
                     else:
                         self.stir()
                         self.crew.leave()
@@ -476,19 +498,24 @@ class Loop:
                         finally:
                             self.enter(worker)
                         step = carrier.proceed(worker, result)
-            except Exception as error:
-                held = worker.context
+            except BaseException as raised:
+                held, error = worker.context, raised
                 if held is None:
                     raise  # nothing was taken: the engine's own failure
-                if is_cancelled():
+                try:
+                    if worker.is_astray:
+                        error = replaced(raised, await self._recover(worker))
+                    if not isinstance(error, Exception):
+                        raise
+                    if is_cancelled():
+                        await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
+                except BaseException:
                     settlement.interrupt(worker, lane, held, family)
-                    await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
-                settlement.fail(lane, held, child, error)
-            except BaseException:
-                held = worker.context
-                if held is not None:
-                    settlement.interrupt(worker, lane, held, family)
-                raise
+                    raise
+                else:
+                    settlement.fail(lane, held, child, error)
+                finally:
+                    del error  # its traceback holds this frame: a cycle of references
             else:
                 if emitting is not None:
                     if self._is_watched:

@@ -11,6 +11,7 @@ from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
 from factflow_engine.native import MessageContext
 from factflow_engine.runtime.answers import Answers, Roots
+from factflow_engine.runtime.footing import guarded
 from factflow_engine.runtime.guards import Guard, StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
@@ -92,8 +93,11 @@ class Stage:
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
         self.is_flushed = info.durable and flushes(type(adapter))
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
+        answers = roots is not None and snapshots(type(adapter))
+        if answers or (timeout_seconds, circuit_breaker, route_timeout_seconds, deadline_seconds) != (None,) * 4:
+            call = guarded(call, info)  # innermost: what stands around it sees the call fail
         self.answers: Answers | None = None
-        if roots is not None and snapshots(type(adapter)):
+        if roots is not None and answers:
             self.answers = Answers(info.stage, call, roots, in_thread=self.in_thread)
             call = self.answers.call
         if timeout_seconds is not None:

@@ -29,6 +29,7 @@ pub fn add_steps(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("STEP_AWAITABLE", Step::Awaitable),
         ("STEP_RETURNED", Step::Returned),
         ("STEP_STRANDED", Step::Stranded),
+        ("STEP_LEFT_OPEN", Step::LeftOpen),
     ] {
         module.add(name, step as u8)?;
     }

@@ -33,6 +33,8 @@ pub enum Step {
     Returned = 3,
     /// It has passed all stages and no outbound can take it.
     Stranded = 4,
+    /// Its adapter returned and left a cancel scope or a nursery open in the worker's task.
+    LeftOpen = 5,
 }
 
 /// A message between stages.
@@ -139,6 +141,9 @@ impl Carrier {
         result: Bound<'_, PyAny>,
     ) -> PyResult<Result<Option<Py<PyBytes>>, Step>> {
         let py = worker.py();
+        if worker.borrow().strayed(py) {
+            return Ok(Err(Step::LeftOpen));
+        }
         if result.is(&self.forward) {
             return Ok(Ok(None));
         }

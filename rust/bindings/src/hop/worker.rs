@@ -3,6 +3,7 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PySet};
 
 use super::context::MessageContext;
 
@@ -37,6 +38,16 @@ pub struct Worker {
     /// What it is given each time that trio has given everybody else a turn.
     quantum_ns: i64,
     quantum_turns: i64,
+    /// How to tell that its adapter has left a cancel scope or a nursery open; None if it is not told.
+    footing: Option<Footing>,
+}
+
+/// A worker's own cancel scope, as trio keeps it.
+struct Footing {
+    /// The tasks whose innermost scope it is: the worker's alone, while no adapter has entered another.
+    tasks: Py<PySet>,
+    /// The nurseries that the worker's task has open: none but those of an adapter.
+    nurseries: Py<PyList>,
 }
 
 impl Worker {
@@ -55,6 +66,13 @@ impl Worker {
         };
         drop(previous); // after the borrow: what goes may run code
         Ok(())
+    }
+
+    /// Whether its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
+    pub fn strayed(&self, py: Python<'_>) -> bool {
+        self.footing.as_ref().is_some_and(|footing| {
+            footing.tasks.bind(py).is_empty() || !footing.nurseries.bind(py).is_empty()
+        })
     }
 
     /// Begins another quantum.
@@ -83,6 +101,21 @@ impl Worker {
         if self.context.is_none() {
             self.since_ns = now_ns;
         }
+    }
+
+    /// Notes where its task is in trio's tree of cancel scopes while no adapter runs.
+    #[pyo3(signature = (tasks, nurseries, /))]
+    fn stand(worker: &Bound<'_, Self>, tasks: Py<PySet>, nurseries: Py<PyList>) {
+        let previous = worker
+            .borrow_mut()
+            .footing
+            .replace(Footing { tasks, nurseries });
+        drop(previous);
+    }
+
+    #[getter]
+    fn is_astray(&self, py: Python<'_>) -> bool {
+        self.strayed(py)
     }
 
     // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
@@ -119,6 +152,10 @@ impl Worker {
         visit.call(&self.lane)?;
         visit.call(&self.context)?;
         visit.call(&self.pending)?;
+        if let Some(footing) = &self.footing {
+            visit.call(&footing.tasks)?;
+            visit.call(&footing.nurseries)?;
+        }
         visit.call(&self.value)
     }
 
@@ -127,5 +164,6 @@ impl Worker {
         self.context = None;
         self.pending = None;
         self.value = None;
+        self.footing = None;
     }
 }
