@@ -158,6 +158,19 @@ class Subscription(Protocol):
         ...
 
 
+@runtime_checkable
+class IsolatingSubscription(Protocol):
+    """What a subscription has besides `Subscription` if it can tell which messages a dead consumer had."""
+
+    def isolate_suspects(self) -> None:
+        """Hand out by itself, from now on, each message whose holder died before it was settled.
+
+        It comes when nothing else is unsettled here, and nothing comes beside it. So the death of a process that such a
+        message causes is counted against that message alone. What was given back in an orderly way is no suspect.
+        """
+        ...
+
+
 class QueueProtocol(Protocol):
     """A queue provider. All names are the configuration's; the engine scopes them to an execution where needed."""
 

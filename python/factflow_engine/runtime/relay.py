@@ -23,7 +23,7 @@ from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.states import KeepingError, RouteStates, StageStates
-from factflow_protocols import Delivery, QueueError, QueueProtocol, Subscription
+from factflow_protocols import Delivery, IsolatingSubscription, QueueError, QueueProtocol, Subscription
 
 BATCH: Final = 1_000
 """Messages published at a time, at most."""
@@ -135,6 +135,7 @@ class Intake:
         self.received = 0
         self.settled = 0
         self.take_in: Callable[[Frame], None] = self.inbox.append
+        self.counts_deliveries = False  # a message that was handed out too often is given up
         self.states: RouteStates | None = None  # what the route's stages keep, if they do
         self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
@@ -212,6 +213,8 @@ class Intake:
             trio.open_nursery() as nursery,
         ):
             self._subscription = subscription
+            if self.counts_deliveries and isinstance(subscription, IsolatingSubscription):
+                subscription.isolate_suspects()
             task_status.started()
             nursery.start_soon(self._receive, subscription)
             await self._acknowledge(subscription)
@@ -351,6 +354,7 @@ class Relay:
         intake = self._by_line[id(lane.inbox)]
         self._upstream_first.append(intake)
         intake.take_in = take_in
+        intake.counts_deliveries = lane.max_deliveries is not None
         intake.states = states
         intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
         if in_cycle:

@@ -74,7 +74,8 @@ class ErrorHandlingConfig(ConfigModel):
         le=1_000_000,
         description="How many times a durable queue may hand a message out without an end of it, because its process died "
         "or held it beyond its lease; then it is given up untried. A process that dies spends a delivery of everything "
-        "that it held, so a small inbound.prefetch spares the neighbours of a message that kills. None: no bound.",
+        "that it held; from then on each of these is handed out by itself until it has ended, so that the next death is "
+        "only its own. With 1 the neighbours of a message that kills are given up, too. None: no bound.",
     )
 
     @model_validator(mode="after")

@@ -50,18 +50,25 @@ class Claimed(NamedTuple):
         again: How many of them were handed out before.
         waiting: How many more could be handed out now.
         next_due_ns: When something that is held may become due, in wall time; None if nothing is held.
+        alone: True if a suspect was handed out, or is to be once the consumer has settled what it has.
     """
 
     deliveries: list[SqliteDelivery]
     again: int
     waiting: int
     next_due_ns: int | None
+    alone: bool = False
 
 
 class Claim(Request[Claimed]):
-    """Lease at most that many messages of a line."""
+    """Lease at most that many messages of a line.
 
-    def __init__(self, queue: str, subscription: str, line: int, limit: int) -> None:
+    A *suspect* is a message whose lease ended without a settlement: its holder died, of it or of something else. A
+    consumer that isolates suspects gets one by itself, and when it has nothing else, so that the next death counts
+    against that one alone.
+    """
+
+    def __init__(self, queue: str, subscription: str, line: int, limit: int, *, unsettled: int | None = None) -> None:
         """Prepare.
 
         Args:
@@ -69,9 +76,11 @@ class Claim(Request[Claimed]):
             subscription: The same.
             line: Its id.
             limit: How many messages.
+            unsettled: How many messages the consumer has, if it isolates suspects.
         """
         self.queue = queue
         self._subscription = subscription
+        self._unsettled = unsettled
         self.weight = limit * 512
         self._line = line
         self._limit = limit
@@ -80,11 +89,15 @@ class Claim(Request[Claimed]):
         """See `Request`."""
         line = existing_line(store, self.queue, self._subscription, self._line)
         due, waiting_again = self._due(store, line)
+        suspect = None if self._unsettled is None else next((hold for hold in due if hold.token > 0), None)
+        if suspect is not None and self._unsettled:
+            return Claimed([], 0, line.tail - line.cursor + waiting_again, _next_due(store, line), alone=True)
+        due, limit = (due, self._limit) if suspect is None else ([suspect], 1)
         each = ((seq, hold.attempts + (hold.token > 0)) for hold in due for seq in range(hold.low, hold.high + 1))
-        wanted = dict(islice(each, self._limit))  # a hold may be as long as the queue
+        wanted = dict(islice(each, limit))  # a hold may be as long as the queue
         again = len(wanted)
         first = line.base + line.cursor + 1
-        fresh = min(self._limit - len(wanted), line.tail - line.cursor)
+        fresh = min(limit - len(wanted), line.tail - line.cursor)
         wanted.update(dict.fromkeys(range(first, first + fresh), 0))
         taken, frames = _within_bytes(store, list(wanted))
         again = min(again, len(taken))
@@ -107,7 +120,8 @@ class Claim(Request[Claimed]):
         else:
             handed = []
         waiting = line.tail - line.cursor - fresh + waiting_again - again
-        return Claimed(handed, again, waiting, None if handed else _next_due(store, line))
+        next_due_ns = None if handed else _next_due(store, line)
+        return Claimed(handed, again, waiting, next_due_ns, alone=suspect is not None)
 
     def _due(self, store: Store, line: Line) -> tuple[list[Hold], int]:
         """Holds that may be handed out now, enough of them, and how many messages they cover."""

@@ -58,6 +58,8 @@ class SqliteSubscription:
         self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
         self._settling: list[Collection[int]] = []  # sequence numbers in settlements under way
         self._over: QueueError | None = None  # why nothing can be received any more
+        self._isolates = False
+        self._alone = False  # nothing is claimed before what is unsettled is settled
         self._waiting = 0  # what this process knows of
         self._redelivered = 0
         bells.listen(line, self._bell)
@@ -79,15 +81,21 @@ class SqliteSubscription:
                 await trio.lowlevel.checkpoint()
                 raise self._over
             rings = self._bell.rings
-            room = min(max_messages, self._prefetch - len(self._unsettled), _MOST)
+            self._alone = self._alone and bool(self._unsettled)
+            room = 0 if self._alone else min(max_messages, self._prefetch - len(self._unsettled), _MOST)
             if room <= 0:
                 await self._bell.wait(rings, math.inf)
                 continue
             if found:
-                claimed = await self._writer.submit(Claim(self._queue, self._subscription, self._line, room))
-                self._waiting = claimed.waiting
+                unsettled = len(self._unsettled) if self._isolates else None
+                claimed = await self._writer.submit(
+                    Claim(self._queue, self._subscription, self._line, room, unsettled=unsettled)
+                )
+                self._waiting, self._alone = claimed.waiting, claimed.alone
                 if claimed.deliveries:
                     return self._take(claimed)
+                if claimed.alone:
+                    continue
                 next_due_ns = claimed.next_due_ns
             if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns, claimed=found)):
                 found, poll_seconds = True, FIRST_POLL_SECONDS
@@ -126,7 +134,7 @@ class SqliteSubscription:
                 del self._unsettled[seq]
         self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
         self._waiting += sum(not delay > 0 for _, delay, _ in returned.values())
-        if saturated:
+        if saturated or self._alone:
             self._bell.ring()
         if returned:
             self._bells.arrived(self._line)
@@ -138,6 +146,10 @@ class SqliteSubscription:
         return SubscriptionStatistics(
             waiting=self._waiting, unsettled=len(self._unsettled), redelivered=self._redelivered
         )
+
+    def isolate_suspects(self) -> None:
+        """See `IsolatingSubscription`."""
+        self._isolates = True
 
     async def depth(self) -> int:
         """See `Subscription.depth`; as of the file, whoever holds what."""
