@@ -24,7 +24,8 @@ ENGINE = {
 
 PROTOCOLS = {
     "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
-    "ExecutionStarts", "Ext", "FactflowError", "IsolatingSubscription", "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
+    "ExecutionStarts", "Ext", "FactflowError", "Holding", "IsolatingSubscription",
+    "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
     "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
     "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageStatus", "StateChange", "StateProtocol",
     "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",

@@ -238,6 +238,21 @@ class Begun:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A queue, or a topic's subscription, that holds messages.
+
+    Attributes:
+        queue: Name of the queue or topic.
+        subscription: Name of the topic's subscription; empty for a queue.
+        messages: How many it holds: waiting, delayed, or unsettled by any consumer.
+    """
+
+    queue: str
+    subscription: str
+    messages: int
+
+
 @runtime_checkable
 class ExecutionStarts(Protocol):
     """What a provider has besides `QueueProtocol` if several processes may start one execution at the same instant.
@@ -279,4 +294,8 @@ class ExecutionStarts(Protocol):
 
         The routes are those named, and all that were named since it was begun.
         """
+        ...
+
+    async def holdings(self, execution: str) -> Sequence[Holding]:
+        """Return the queues, and the topics' subscriptions, whose names begin so and that hold messages."""
         ...

@@ -1,12 +1,13 @@
 import io
 import json
 import signal
+from dataclasses import replace
 from typing import Any
 
 from factflow_engine.cli.console import console_for
 from factflow_engine.cli.report import print_report, report_document
 from factflow_engine.cli.session import SessionEnd
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, HeldMessage, Holder
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, HeldMessage, Holder, OrphanedQueue
 
 
 def _printed(end: SessionEnd) -> str:
@@ -131,5 +132,20 @@ def test_the_document_is_plain_json(samples: Any) -> None:
     assert again["outcomes"] == {"completed": 0, "filtered": 0, "dead_lettered": 0, "failed": 0}
     assert set(again) == {
         "status", "error", "interrupted_by", "execution_id", "name", "config_hash", "duration_seconds", "outcomes",
-        "routes", "failures", "failures_omitted", "held", "close_errors",
+        "routes", "failures", "failures_omitted", "held", "close_errors", "orphans",
     }  # fmt: skip
+
+
+def test_messages_that_no_route_reads_are_named(samples: Any) -> None:
+    orphans = (
+        OrphanedQueue(queue="exec:x:/queue/b", subscription="", messages=8),
+        OrphanedQueue(queue="/topic/t", subscription="exec:x:s", messages=1),
+    )
+    end = _end(replace(samples.report(), orphans=orphans))
+    text = _printed(end)
+    assert "8 messages in exec:x:/queue/b, which no route reads" in text
+    assert "1 message in subscription exec:x:s of /topic/t, which no route reads" in text
+    assert report_document(end)["orphans"] == [
+        {"queue": "exec:x:/queue/b", "subscription": "", "messages": 8},
+        {"queue": "/topic/t", "subscription": "exec:x:s", "messages": 1},
+    ]

@@ -51,7 +51,7 @@ def print_report(end: SessionEnd, console: Console) -> None:
     if report.error:
         console.print(Text(f"  {clean(report.error)}", style="red"))
     console.print(_routes_table(report.routes, console))
-    for line in (*_failure_lines(report), *_held_lines(report), *_close_lines(report)):
+    for line in (*_failure_lines(report), *_held_lines(report), *_orphan_lines(report), *_close_lines(report)):
         console.print(line, soft_wrap=True)
 
 
@@ -115,6 +115,15 @@ def _held_lines(report: ExecutionReport) -> Iterator[Text]:
         yield Text(f"  ... and {len(longest) - _MOST_SHOWN:,} more (--output json has all)")
 
 
+def _orphan_lines(report: ExecutionReport) -> Iterator[Text]:
+    for orphan in report.orphans:
+        of = f"subscription {orphan.subscription} of {orphan.queue}" if orphan.subscription else orphan.queue
+        yield Text(
+            f"{plural(orphan.messages, 'message')} in {clean(of)}, which no route reads; a warning above says what to do",
+            style="bold yellow",
+        )
+
+
 def _close_lines(report: ExecutionReport) -> Iterator[Text]:
     for error in report.close_errors:
         yield Text(f"while closing: {clean(error, limit=_ERROR_LIMIT)}", style="yellow")
@@ -144,6 +153,10 @@ def report_document(end: SessionEnd) -> dict[str, object]:
         "failures_omitted": report.failures_omitted,
         "held": [_held_document(held) for held in report.held],
         "close_errors": list(report.close_errors),
+        "orphans": [
+            {"queue": orphan.queue, "subscription": orphan.subscription, "messages": orphan.messages}
+            for orphan in report.orphans
+        ],
     }
 
 

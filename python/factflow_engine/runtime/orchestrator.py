@@ -23,12 +23,13 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.beginning import Beginning, Resumption
 from factflow_engine.runtime.cause import Cause
 from factflow_engine.runtime.completion import Completion, LastWordsError
-from factflow_engine.runtime.containment import descends_from, is_cancelled
+from factflow_engine.runtime.containment import FaultError, contained, descends_from, is_cancelled
 from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
 from factflow_engine.runtime.lane import Cycle, Lane
 from factflow_engine.runtime.loop import Loop
+from factflow_engine.runtime.orphans import orphans_among, remedy
 from factflow_engine.runtime.phases import Phases
 from factflow_engine.runtime.redaction import Redaction
 from factflow_engine.runtime.relay import Lines, Relay
@@ -37,6 +38,7 @@ from factflow_engine.runtime.report import (
     ExecutionStatistics,
     ExecutionStatus,
     HeldMessage,
+    OrphanedQueue,
     RouteStatistics,
 )
 from factflow_engine.runtime.route import ReactiveRouteProcessor
@@ -46,7 +48,7 @@ from factflow_engine.runtime.states import StageStates
 from factflow_engine.runtime.support import refuse_unsupported
 from factflow_engine.runtime.watchdog import Watchdog
 from factflow_engine.seams import Seams
-from factflow_protocols import Begun, QueueError, QueueProtocol, StateProvider, Subscription
+from factflow_protocols import Begun, ExecutionStarts, QueueError, QueueProtocol, StateProvider, Subscription
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -99,6 +101,7 @@ class PipelineOrchestrator:
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
         self._closed = False  # nothing more is taken from outside
+        self._orphans: tuple[OrphanedQueue, ...] = ()
         self._has_lived = False  # its routes began: what it ends with is its own
         self._is_discarded = False  # its queues are gone, and with them what could be read
         self._redacted = Redaction(config)
@@ -467,6 +470,8 @@ class PipelineOrchestrator:
                             self._states.restore()
                         if publish_init:
                             await self._beginning.look()
+                        if self._may_go_on:
+                            await self._name_orphans()
                 except (ExecutionStartError, QueueError) as error:
                     start_error = error
                     self._redacted.censor(error)
@@ -496,6 +501,21 @@ class PipelineOrchestrator:
         """How much an earlier execution of this id has left to do: messages, and stages that have not finished."""
         left = 0 if self._states is None else self._states.unfinished
         return left if self._relay is None else left + await self._relay.depth()
+
+    async def _name_orphans(self) -> None:
+        """Tell of messages of this id that no route reads any more."""
+        if self._relay is None or not isinstance(self._provider, ExecutionStarts):
+            return
+        try:
+            holdings = await contained(self._provider.holdings(self._scope.prefix))
+        except FaultError as fault:
+            self._relay_died("asking which queues hold messages", fault.error)
+            return
+        self._orphans = orphans_among(
+            holdings, prefix=self._scope.prefix, reads=self._relay.reads, named=self._relay.publishes_to
+        )
+        for orphan in self._orphans:
+            logger.warning("%s", remedy(orphan, self._scope.prefix))
 
     def _last_request(self) -> tuple[str, Callable[[], Awaitable[None]]] | None:
         """What the provider is asked for in the end, and what that is called."""
@@ -587,6 +607,7 @@ class PipelineOrchestrator:
                 text for processor in self._processors.values() for text in processor.close_errors
             ),
             duration_seconds=self._elapsed(),
+            orphans=self._orphans,
         )
         self.discard()
         self._task = None

@@ -365,6 +365,11 @@ class Relay:
         """Queue and subscription of each route, as the provider has them."""
         return [(intake.queue, intake.subscription) for intake in self._intakes]
 
+    @property
+    def publishes_to(self) -> Sequence[str]:
+        """The queues that routes publish to, as the provider has them."""
+        return list(self._outboxes)
+
     def backlog(self, lane: Lane) -> int:
         """How many messages wait for a route outside, as far as is known."""
         return self._by_line[id(lane.inbox)].backlog

@@ -167,6 +167,21 @@ class ExecutionStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanedQueue:
+    """A queue, or a topic's subscription, of the execution that held messages when it was started, and that nobody reads.
+
+    Attributes:
+        queue: The provider's name of the queue or topic.
+        subscription: The provider's name of the topic's subscription; empty for a queue.
+        messages: How many it held.
+    """
+
+    queue: str
+    subscription: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
     """How an execution ended.
 
@@ -182,6 +197,7 @@ class ExecutionReport:
         held: What had begun and not ended when it was made to stop, and who held it.
         close_errors: What went wrong while stateful stages were closed, each as `route/stage: error`.
         duration_seconds: From the beginning of its start to its end.
+        orphans: Queues with messages of this id that the configuration does not name any more.
     """
 
     execution_id: str
@@ -195,6 +211,7 @@ class ExecutionReport:
     held: tuple[HeldMessage, ...]
     close_errors: tuple[str, ...]
     duration_seconds: float
+    orphans: tuple[OrphanedQueue, ...] = ()
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

@@ -24,7 +24,7 @@ from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscripti
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
-from factflow_engine.queues.sqlite.starts import Begin, end
+from factflow_engine.queues.sqlite.starts import Begin, end, holdings
 from factflow_engine.queues.sqlite.states import SqliteStates
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Wait
 from factflow_engine.queues.sqlite.subscription import (
@@ -34,7 +34,7 @@ from factflow_engine.queues.sqlite.subscription import (
 )
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
-from factflow_protocols import BatchResult, Begun, MessageStatus, QueueClosedError, QueueError, QueueMessage
+from factflow_protocols import BatchResult, Begun, Holding, MessageStatus, QueueClosedError, QueueError, QueueMessage
 
 logger = logging.getLogger("factflow_engine.queues")
 
@@ -227,6 +227,11 @@ class SqliteQueue:
         """See `ExecutionStarts.end`."""
         self._refuse_if_stopped(execution)
         return await self._writer.submit(Call(lambda store: end(store, execution, reads), execution))
+
+    async def holdings(self, execution: str) -> Sequence[Holding]:
+        """See `ExecutionStarts.holdings`."""
+        self._refuse_if_stopped(execution)
+        return await self._writer.submit(Look(lambda store: holdings(store, execution), execution))
 
     async def discard(self, prefix: str) -> None:
         """Forget the queues and the topics' subscriptions whose names begin so, and what they hold.

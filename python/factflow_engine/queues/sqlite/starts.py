@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.naming import owner_of
+from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.looking import depth_of
 from factflow_engine.queues.sqlite.publishing import Encoded, PublishBeyondCapacity
 from factflow_engine.queues.sqlite.store import Request, Store
-from factflow_protocols import Begun, QueueError
+from factflow_protocols import Begun, Holding, QueueError
 
 _RECORD: Final = "INSERT OR REPLACE INTO run(execution, ended, reads) VALUES (?, NULL, ?)"
 
@@ -87,6 +88,16 @@ def left_of(store: Store, execution: str, reads: Iterable[tuple[str, str]]) -> i
     return sum((depth_of(store, queue, subscription) for queue, subscription in reads), start=int(unfinished))
 
 
+def holdings(store: Store, execution: str) -> list[Holding]:
+    """The queues and subscriptions of an execution that hold messages."""
+    rows = store.connection.execute(
+        "SELECT queue, subscription, tail - cursor + held FROM line WHERE tail - cursor + held > 0 "
+        "AND (substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2) ORDER BY queue, subscription",
+        (len(execution), execution),
+    )
+    return [Holding(*row) for row in rows]
+
+
 def forget_run(store: Store, queue: str, subscription: str) -> None:
     """Have the execution whose line an operator emptied or removed begun anew by its next start, if nothing is left."""
     execution = owner_of(queue, subscription)
@@ -96,14 +107,15 @@ def forget_run(store: Store, queue: str, subscription: str) -> None:
 
 def _state(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> tuple[int | None, set[tuple[str, str]]]:
     """When the execution was closed (0: it was never begun; None: it is open), and what its routes read and have read."""
+    lines = {(queue, subscription_key(queue, subscription)) for queue, subscription in reads}
     row = store.connection.execute("SELECT ended, reads FROM run WHERE execution = ?", (execution,)).fetchone()
     if row is None:
-        return 0, set(reads)
+        return 0, lines
     ended, text = row
     if ended is not None:
-        return ended, set(reads)
+        return ended, lines
     try:
-        return None, {*reads, *((str(queue), str(subscription)) for queue, subscription in json.loads(text))}
+        return None, {*lines, *((str(queue), str(subscription)) for queue, subscription in json.loads(text))}
     except (TypeError, ValueError) as error:
         problem = "its row in the table `run` is damaged; `factflow queue purge` of one of its queues removes it"
         raise QueueError(execution, problem) from error
