@@ -62,12 +62,13 @@ class CircuitBreaker(Breaker):
         ValueError: A parameter of the configuration is outside its bounds, or it cannot begin in that state.
     """
 
-    __slots__ = ("_clock", "_entered", "_errors", "_name", "events")
+    __slots__ = ("_clock", "_entered", "_errors", "_name", "_trial_calls", "events")
 
     events: CircuitEvents
     _name: str
     _clock: Clock
     _errors: ErrorClasses
+    _trial_calls: int
     # Each task's `async with` blocks that it is in, innermost last; no task has an empty list.
     _entered: dict[trio.lowlevel.Task, list["CircuitCall"]]
 
@@ -92,6 +93,7 @@ class CircuitBreaker(Breaker):
         self._name = name
         self._clock = SystemClock() if clock is None else clock
         self._errors = settings.errors
+        self._trial_calls = settings.permitted_calls_in_half_open
         self._entered = {}
         self.events = CircuitEvents()
         if initial_state is not CircuitState.CLOSED:
@@ -169,6 +171,14 @@ class CircuitBreaker(Breaker):
     def is_half_open(self) -> bool:
         """Whether it is trying calls, by what it was last told."""
         return super().state == "half_open"
+
+    @property
+    def trials_out(self) -> int | None:
+        """How many trial calls are out, if no other may be permitted before one of them has ended, or its lease; else None."""
+        if not self.is_half_open:
+            return None
+        stats = self.stats()
+        return self._trial_calls - stats.calls if not stats.trial_places else None
 
     def deadline_after(self, now_ns: int) -> int | None:
         """`next_deadline_ns` if that is to come; None if time alone changes nothing, or what is due waits for a call."""

@@ -8,7 +8,7 @@ rules, each with a test in tests/runtime/test_drivers.py:
 - While it waits for the next element it reserves no room: a source that says nothing for an hour holds up no others.
   It waits for room again when it has the element.
 - It pulls nothing while the lane is paused or has no room, or while as many messages wait to be tried again as the inbox
-  may hold.
+  may hold; unless nobody in its cycle of queues can move otherwise (see `deadlock`), and then one child goes ahead.
 - It carries children of later stages than its own only. One that emits makes it the driver of that, too: so deep, but no
   deeper than the route has stages.
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
@@ -22,6 +22,7 @@ from factflow_engine.native import Crew, MessageContext, Siblings, Worker
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.emission import EXHAUSTED, Emission, emission_of
 from factflow_engine.runtime.family import Child, Family
+from factflow_engine.runtime.guards import WatchedEmission
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.settlement import Settlement
 from factflow_protocols import AdapterResult
@@ -45,6 +46,10 @@ class Hands(Protocol):
 
     def enter(self, worker: Worker) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""
+        ...
+
+    def may_exceed(self, lane: Lane) -> bool:
+        """True if a driver of this lane, which has just stopped, may go ahead beyond a capacity."""
         ...
 
     def stand_still(self) -> None:
@@ -93,6 +98,10 @@ class Driver:
         driving = lane.driving
         is_first = worker not in driving  # else it drives what a child has emitted
         driving.add(worker)
+        emitted: Any = result.emitted
+        watched = emitted if isinstance(emitted, WatchedEmission) else None
+        if watched is not None:
+            lane.watched.setdefault(trio.lowlevel.current_task(), []).append(watched)
         emission: Emission | None = None
         try:
             emission = emission_of(result.emitted, parent.stage_of, parent.frame.time_ns)
@@ -110,6 +119,8 @@ class Driver:
         finally:
             if is_first:
                 driving.discard(worker)
+            if watched is not None:
+                self._watch_no_more()
             await self._end(emission)
 
     async def _pull(self, emission: Emission) -> None:
@@ -118,12 +129,13 @@ class Driver:
         siblings, index, now_ns = Siblings(parent, parent.stage_of.label), parent.index + 1, worker.since_ns
         while True:
             mine: Child | None = None
+            goes_ahead = False
             if (
                 lane.pauses
                 or (books.retrying and books.retrying >= lane.inbox.capacity)
                 or carrier.room(carrier.busy - carrier.pulling - len(lane.drivers) - 1) <= 0
             ):
-                mine = await self._wait_for_room()
+                mine, goes_ahead = await self._wait_for_room()
             elif children and len(driving) >= carrier.limit:
                 mine = lane.child_for_driver(parent.index)
             if mine is None:
@@ -141,7 +153,9 @@ class Driver:
                 family.open += 1
                 books.received += 1
                 others = carrier.limit - len(driving)  # permits of those who carry children by themselves
-                if others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
+                if goes_ahead:
+                    mine = child
+                elif others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not lane.pauses:
                     children.append(child)
                     hands.attend(lane)
                 elif not lane.pauses and carrier.room(carrier.busy - carrier.pulling - len(lane.drivers) - 1) <= 0:
@@ -160,8 +174,12 @@ class Driver:
             if worker.turns <= 0 or now_ns > worker.until_ns:
                 await hands.give_way(worker)
 
-    async def _wait_for_room(self) -> Child | None:
-        """Wait until a child may be pulled; or until one waits that only a driver can carry, which is returned."""
+    async def _wait_for_room(self) -> tuple[Child | None, bool]:
+        """Wait until a child may be pulled, or until one waits that only a driver can carry.
+
+        Returns:
+            The child that waits, if one does; and whether this goes over a capacity.
+        """
         hands, lane = self._hands, self._lane
         task = trio.lowlevel.current_task()
 
@@ -174,22 +192,25 @@ class Driver:
             if lane.carrier.busy >= lane.carrier.limit and lane.may_go_on:
                 child = lane.child_for_driver(self._parent.index)
                 if child is not None:
-                    return child
+                    return child, False
             lane.drivers.append(task)
-            if lane.cycle is not None and lane.cycle.is_stuck():
-                if not lane.cycle.has_taker():
-                    lane.drivers.remove(task)
-                    return None  # nobody else can move: this one goes over the capacity
-                for member in lane.cycle.lanes:
-                    if member.has_work:
-                        hands.attend(member)
+            if hands.may_exceed(lane):
+                lane.drivers.remove(task)
+                is_full = lane.carrier.busy >= lane.carrier.limit
+                return lane.child_for_driver(self._parent.index) if is_full else None, True
             hands.stand_still()
             hands.crew.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)
             finally:
                 hands.enter(self._worker)
-        return None
+        return None, False
+
+    def _watch_no_more(self) -> None:
+        watched, task = self._lane.watched, trio.lowlevel.current_task()
+        watched[task].pop()
+        if not watched[task]:
+            del watched[task]
 
     async def _end(self, emission: Emission | None) -> None:
         """Close the source, and end the parent if nothing of it is left."""

@@ -125,9 +125,11 @@ class WatchedEmission:
         end: Told how the call ended and how long it took, in nanoseconds.
         drop: Told that nothing more will be known of it; does nothing if it has ended.
         spent_ns: How long it took until it returned; being pulled takes the rest, waiting for room does not count.
+        breaker: The breaker.
+        permit: Its permit of the call.
     """
 
-    __slots__ = ("drop", "end", "source", "spent_ns")
+    __slots__ = ("breaker", "drop", "end", "permit", "source", "spent_ns")
 
     def __init__(
         self,
@@ -136,11 +138,15 @@ class WatchedEmission:
         end: Callable[[BaseException | None, int | None], None],
         drop: Callable[[], None],
         spent_ns: int,
+        breaker: CircuitBreaker,
+        permit: BreakerPermit,
     ) -> None:
         self.source = source
         self.end = end
         self.drop = drop
         self.spent_ns = spent_ns
+        self.breaker = breaker
+        self.permit = permit
 
 
 class Guard:
@@ -216,6 +222,8 @@ class Guard:
                 end=partial(self._end, breaker, permit),
                 drop=partial(self._drop, breaker, permit),
                 spent_ns=max(self._clock.monotonic_ns() - permit.acquired_ns, 0),
+                breaker=breaker,
+                permit=permit,
             )
             return AdapterResult(emitted=watched, headers=result.headers)
         self._end(breaker, permit)

@@ -18,6 +18,7 @@ from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.family import Child
+from factflow_engine.runtime.guards import WatchedEmission
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.waiting import WaitingRoom
@@ -91,14 +92,13 @@ class Lane:
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of those of them that wait for room.
         roots: Which deliveries messages belong to that stages emit, where that is asked for.
-        cycle: The cycle of queues that it is part of, if any.
+        watched: By task, what it drives that goes through circuit breakers, outermost first.
     """
 
     __slots__ = (
         "books",
         "carrier",
         "children",
-        "cycle",
         "dead_letters",
         "deadline_seconds",
         "deferral",
@@ -121,6 +121,7 @@ class Lane:
         "table",
         "unrouted",
         "waiting",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -165,7 +166,7 @@ class Lane:
         self.listed = False
         self.driving: set[Worker] = set()
         self.drivers: deque[trio.lowlevel.Task] = deque()
-        self.cycle: Cycle | None = None
+        self.watched: dict[trio.lowlevel.Task, list[WatchedEmission]] = {}
         self.notify: Callable[[], None] = lambda: None  # the loop's: this lane may have become runnable
         self.books = Books()
         self.journal = journal
@@ -191,19 +192,6 @@ class Lane:
     def has_work(self) -> bool:
         """Whether something waits to be taken."""
         return bool(self.children or self.inbox.waiting)
-
-    @property
-    def could_take(self) -> bool:
-        """Whether it would take a message if there were room."""
-        carrier = self.carrier
-        if self.children:
-            return carrier.busy < carrier.limit
-        return (
-            self.inbox.waiting > 0
-            and carrier.busy < carrier.limit
-            and not (carrier.intake_closed or carrier.circuit_open)
-            and self.books.retrying < self.inbox.capacity
-        )
 
     @property
     def is_idle(self) -> bool:
@@ -250,7 +238,7 @@ class Lane:
         if turns >= 0:
             return turns
         self.watch_full()
-        return 1 if self.cycle is not None and self.cycle.is_stuck() else 0
+        return 0
 
     def room(self, reserved: int) -> int:
         """How many more messages every outlet can take, `reserved` ones being on their way.
@@ -277,6 +265,29 @@ class Lane:
             if channel.is_full and channel.listeners
         ]
         return bool(full) and lines.issuperset(full)
+
+    @property
+    def drives_what_it_waits_for(self) -> bool:
+        """Whether all that waits for circuit breakers waits for trial calls of drivers that wait for room."""
+        return all(self._drives(name) for name in self.waiting.circuit_names(len(self.drivers) * len(self.stages)))
+
+    @property
+    def drives_what_stops_it(self) -> bool:
+        """Whether the breakers that refuse all that it could take wait for such trial calls."""
+        guards = (stage.guard for stage in self.stages if stage.guard is not None)
+        names = [guard.name for guard in guards if self.waiting.is_stopped_by(guard.name)]
+        return bool(names) and all(self._drives(name) for name in names)
+
+    def _drives(self, name: str) -> bool:
+        """Whether all trial calls of the breaker of this name are held by drivers that wait for room."""
+        held = [
+            watched
+            for task in self.drivers
+            for watched in self.watched.get(task, ())
+            if watched.breaker.name == name and not watched.permit.is_settled
+        ]
+        out = held[0].breaker.trials_out if held else None
+        return out is not None and out <= len(held)
 
     def watch_full(self) -> None:
         """Have `notify` called when an outlet that is full now has room."""
@@ -317,55 +328,3 @@ class Lane:
             redelivered=self.inbox.redelivered,
             pauses=tuple(sorted({*self.pauses, *([CIRCUIT_OPEN] if self.waits_for_circuits else ())})),
         )
-
-
-class Cycle:
-    """Routes that can reach each other through queues (a strongly connected component of the graph).
-
-    Backpressure inside a cycle could wait for itself. A cycle is stuck when nobody in it works, nobody is paused or
-    waits for a queue outside, and whoever has work waits for room inside. Then one message may exceed a capacity, and
-    the question is asked again. Publishers from outside still wait, so what a cycle holds beyond its capacities is
-    only what its own messages multiply into. (The idea is that of a bubble in deadlock-free ring networks, found when
-    needed rather than kept in reserve.)
-    """
-
-    __slots__ = ("_inside", "lanes")
-
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self.lanes = tuple(lanes)
-        self._inside = {id(lane.inbox) for lane in lanes}
-        for lane in lanes:
-            lane.cycle = self
-
-    def is_stuck(self) -> bool:
-        """Whether nothing in the cycle will ever move by itself.
-
-        Whenever the answer is no, somebody will ask again: who works asks when it ends, who is paused when it is
-        resumed, and who waits for a queue outside is told of its room.
-        """
-        return all(self._waits_inside(lane) for lane in self.lanes)
-
-    def has_taker(self) -> bool:
-        """Whether some route could take a message if it did not wait for room."""
-        return any(lane.could_take for lane in self.lanes)
-
-    def _waits_inside(self, lane: Lane) -> bool:
-        if lane.pauses or lane.waiting.stopping or lane.carrier.busy - lane.carrier.pulling > len(lane.drivers):
-            return False
-        outlets = lane.outlets
-        if lane.waiting:
-            if lane.dead_letters is None or len(lane.waiting) > len(lane.waiting.letters):
-                return False  # what waits for a time moves by itself
-            outlets = (lane.dead_letters, *outlets)
-        elif not lane.drivers and not lane.could_take:
-            return True  # nothing to do
-        full = [
-            channel
-            for outlet in outlets
-            for channel in outlet.channels
-            if channel.waiting >= channel.capacity and channel.listeners
-        ]
-        if all(id(channel) in self._inside for channel in full):
-            return bool(full)
-        lane.watch_full()
-        return False

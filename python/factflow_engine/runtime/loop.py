@@ -51,11 +51,13 @@ from factflow_engine.native import (
 from factflow_engine.runtime.alarm import Alarm
 from factflow_engine.runtime.containment import is_cancelled
 from factflow_engine.runtime.context import MessageContext
+from factflow_engine.runtime.cycles import Cycle
 from factflow_engine.runtime.driving import Driver
 from factflow_engine.runtime.family import Child
 from factflow_engine.runtime.footing import Footing, replaced
-from factflow_engine.runtime.lane import Cycle, Lane
+from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.letters import Letters
+from factflow_engine.runtime.relief import Relief
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.settlement import DeliveriesExhaustedError, OnFailure, Settlement, stranded
 from factflow_engine.seams import Seams
@@ -78,6 +80,7 @@ class Loop:
         quantum_ns: int,
         on_failure: OnFailure,
         on_death: Callable[[Lane | None, BaseException], None],
+        cycles: Sequence[Cycle] = (),
         redacted: Callable[[str], str],
         config_hash: str,
     ) -> None:
@@ -117,6 +120,8 @@ class Loop:
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
         self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death)
         self._letters = Letters(self._lanes, self.settlement, on_death=on_death, on_posted=self._posted)
+        self._has_cycles = bool(cycles)
+        self._relief = Relief(cycles, self, post_beyond=self._letters.post_beyond)
         for lane in lanes:
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
@@ -154,8 +159,7 @@ class Loop:
         lane.pauses.discard(reason)
         if not lane.pauses:
             lane.notify()
-            if lane.cycle is not None:
-                self._relieve(lane.cycle)  # its pause may have been what the others waited for
+            self._relief.look_at(lane)  # its pause may have been what the others waited for
 
     def inject(self, lane: Lane, child: Child) -> None:
         """Carry a message that was not published: what a stage has said at its end."""
@@ -245,7 +249,7 @@ class Loop:
         def notify() -> None:
             self.attend(lane)
             if lane.drivers:
-                self._wake_drivers(lane)
+                self.wake_drivers(lane)
             if self.crew.active is None:
                 self._wake()
 
@@ -271,7 +275,13 @@ class Loop:
             self._workers.append(worker)
             self._nursery.start_soon(self._run_worker, worker)
 
-    def _wake_drivers(self, lane: Lane) -> None:
+    def rouse(self) -> None:
+        """See to it that a worker looks at the ready list, unless one runs that will."""
+        if self.crew.active is None:
+            self._wake()
+
+    def wake_drivers(self, lane: Lane) -> None:
+        """Have the drivers of this lane that wait look again."""
         while lane.drivers:
             trio.lowlevel.reschedule(lane.drivers.popleft())
 
@@ -280,11 +290,11 @@ class Loop:
 
     def _serve_letters(self, lane: Lane) -> None:
         self._letters.serve(lane)
+        self._relief.note_blocked(lane)
 
     def _posted(self, lane: Lane) -> None:
         self._idle.unpark_all()  # what was given up has ended without a worker
-        if lane.cycle is not None:
-            self._relieve(lane.cycle)
+        self._relief.look_at(lane)
 
     # -- workers ---------------------------------------------------------------------------------------------------
 
@@ -301,11 +311,14 @@ class Loop:
             self.enter(worker)
             while True:
                 if not ready:
-                    await self._park(worker)
+                    if self._relief.strained:
+                        self._relief.look()
+                    if not ready:
+                        await self._park(worker)
                     continue
                 lane = ready.popleft()
                 lane.listed = False
-                turns = lane.takable()
+                turns = lane.takable() or (self._relief.takable(lane) if self._has_cycles else 0)
                 if not turns:
                     lane.inbox.armed = not lane.inbox.waiting or lane.inbox.shared  # what waits is asked for by events
                     continue
@@ -371,19 +384,9 @@ class Loop:
         elif not lane.listed:
             lane.inbox.armed = True  # it may have been off while every permit was in use
         if lane.drivers:
-            self._wake_drivers(lane)
-        if lane.cycle is not None:
-            self._relieve(lane.cycle)
-
-    def _relieve(self, cycle: Cycle) -> None:
-        """If the cycle is stuck, let those who wait in it look again; `takable` then says yes to one of them."""
-        while cycle.is_stuck():
-            for member in cycle.lanes:
-                if member.has_work or member.drivers:
-                    member.notify()
-            letters = [member for member in cycle.lanes if member.waiting.letters]
-            if not letters or cycle.has_taker() or not self._letters.post_beyond(letters[0]):
-                return
+            self.wake_drivers(lane)
+        if self._has_cycles:
+            self._relief.note_permit(lane)
 
     async def _park(self, worker: Worker) -> None:
         """Wait, holding nothing, until there is work."""
@@ -409,6 +412,10 @@ class Loop:
             if self._ready and not self._yielding:
                 break
         self.enter(worker)
+
+    def may_exceed(self, lane: Lane) -> bool:
+        """True if a driver of this lane, which has just stopped, may go ahead beyond a capacity."""
+        return self._relief.may_drive(lane)
 
     def stand_still(self) -> None:
         """A message that has begun waits for others: whoever waits for the end of it all may not have to any more."""

@@ -24,10 +24,11 @@ from factflow_engine.runtime.beginning import Beginning, Resumption
 from factflow_engine.runtime.cause import Cause
 from factflow_engine.runtime.completion import Completion, LastWordsError
 from factflow_engine.runtime.containment import FaultError, contained, descends_from, is_cancelled
+from factflow_engine.runtime.cycles import Cycle
 from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
-from factflow_engine.runtime.lane import Cycle, Lane
+from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.orphans import orphans_among, remedy
 from factflow_engine.runtime.phases import Phases
@@ -157,8 +158,6 @@ class PipelineOrchestrator:
                 queues,
                 self._refuse_if_closed,
             )
-            for members in graph.cycles:
-                Cycle([self._processors[route_id].lane for route_id in members])
         else:
             self._entrance = DurableEntrance(
                 self._roots,
@@ -196,6 +195,10 @@ class PipelineOrchestrator:
             quantum_ns=config.processor.quantum_microseconds * 1000,
             on_failure=self._record_failure,
             on_death=self._route_died,
+            # A provider's queues in a cycle have no bound (see `Relay.attach`), and so wait for nobody.
+            cycles=[Cycle([self._processors[route_id].lane for route_id in members]) for members in graph.cycles]
+            if self._relay is None
+            else (),
             redacted=self._redacted,
             config_hash=self._config_hash,
         )

@@ -9,7 +9,7 @@ import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, Protocol
 
 from factflow_engine.runtime.family import Child
@@ -115,6 +115,15 @@ class WaitingRoom:
     def circuits(self) -> int:
         """How many wait for circuit breakers."""
         return self._circuits_count
+
+    def circuit_names(self, most: int) -> tuple[str, ...]:
+        """The breakers that are waited for: so many and one more, of those that are more."""
+        return tuple(islice(self._circuits, most + 1))
+
+    def is_stopped_by(self, name: str) -> bool:
+        """Whether messages wait for this breaker, and it refuses every message of the route."""
+        queue = self._circuits.get(name)
+        return queue is not None and next(iter(queue.values())).stops
 
     def add(self, waiting: Waiting) -> None:
         """Have a message wait: a letter behind the other letters."""

@@ -1,0 +1,117 @@
+"""Cycles of queues: what each of their routes waits for, asked of the routes themselves.
+
+Kept separate from `deadlock`, which knows the rule and no route, and from `lane`, which knows one route and no other.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.runtime.deadlock import Bound, Kind, Move, Need, relief
+from factflow_engine.runtime.lane import Lane
+
+OUTSIDE = Need(is_outside=True)
+"""A need that something else than the routes of the cycle meets, sooner or later."""
+
+
+class Cycle:
+    """Routes that can reach each other through queues (a strongly connected component of the graph).
+
+    Attributes:
+        lanes: The routes.
+        blocked: Those of them that have something to do and were found unable to, or hold a driver or a letter that
+            waits; others may be among them.
+    """
+
+    __slots__ = ("_numbers", "_readers", "blocked", "lanes")
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.lanes = tuple(lanes)
+        self.blocked: dict[Lane, None] = {}
+        self._numbers = {lane: number for number, lane in enumerate(lanes)}
+        self._readers: dict[int, list[int]] = {}  # by the identity of what they read
+        for number, lane in enumerate(lanes):
+            self._readers.setdefault(id(lane.inbox), []).append(number)
+
+    def relief(self) -> list[tuple[Lane, Kind]]:
+        """What may go ahead beyond a capacity now; see `deadlock`. Looks only at what the blocked routes wait for."""
+        moves: dict[Move, list[Need]] = {}
+        described: set[int] = set()
+        pending = []
+        for lane in list(self.blocked):
+            if lane.has_work or lane.drivers or lane.waiting.letters:
+                pending.append(self._numbers[lane])
+            else:
+                del self.blocked[lane]
+        while pending:
+            number = pending.pop()
+            if number in described:
+                continue
+            described.add(number)
+            for move, needs in self._moves(number):
+                moves[move] = needs
+                pending += [other.route for need in needs for other in need.by if other.route not in described]
+        over = {number: self.lanes[number].inbox.waiting - self.lanes[number].inbox.capacity for number in described}
+        return [(self.lanes[move.route], move.kind) for move in relief(moves, over)]
+
+    def _moves(self, number: int) -> Iterator[tuple[Move, list[Need]]]:
+        lane = self.lanes[number]
+        waits, carrier = lane.waiting, lane.carrier
+        begin, take, post, drive = (Move(number, kind) for kind in Kind)
+        ready: list[Need] = [*self._room(lane)]
+        if lane.pauses:
+            ready.append(OUTSIDE)
+        place: list[Need] = []
+        if lane.books.retrying >= lane.inbox.capacity:
+            place.append(self._place(lane, post, drive))
+        if lane.drivers:
+            yield drive, ready + place
+        if waits.letters and lane.dead_letters is not None:
+            yield post, [self._room_in(channel) for channel in lane.dead_letters.channels if _is_full(channel)]
+        if carrier.busy >= carrier.limit:
+            # While some of them wait for room here, it is not for a source that may say nothing for ever to end that.
+            works = carrier.busy - carrier.pulling > len(lane.drivers)
+            ready.append(Need((drive,) if lane.drivers else (), is_outside=works or not lane.drivers))
+        if lane.children:
+            yield begin, ready
+            ready = [*ready, Need((begin,))]
+        if lane.inbox.waiting:
+            if carrier.intake_closed:
+                ready = [*ready, OUTSIDE]
+            if carrier.circuit_open:
+                ready = [*ready, Need((drive,)) if lane.drives_what_stops_it else OUTSIDE]
+            yield take, ready + [need._replace(bound=Bound.NONE) for need in place]
+
+    def _room(self, lane: Lane) -> Iterator[Need]:
+        """Room in the lane's outbound queues, as far as it lacks."""
+        full = [channel for outlet in lane.outlets for channel in outlet.channels if _is_full(channel)]
+        if full:
+            lane.watch_full()  # it may have filled since the lane was looked at
+        for channel in full:
+            yield self._room_in(channel)
+        carrier = lane.carrier
+        reserved = carrier.busy - carrier.pulling - len(lane.drivers)
+        if not full and reserved > 0 and carrier.room(reserved) <= 0:
+            yield OUTSIDE  # what is in adapters has the rest of it
+
+    def _room_in(self, channel: MemoryChannel) -> Need:
+        readers = self._readers.get(id(channel), ())
+        by = tuple(Move(reader, Kind.TAKE) for reader in readers)
+        return Need(by, is_outside=len(channel.listeners) > len(readers), bound=Bound.ROOM)
+
+    def _place(self, lane: Lane, post: Move, drive: Move) -> Need:
+        """A place among what waits on the lane."""
+        waits = lane.waiting
+        by = []
+        if waits.letters:
+            by.append(post)
+        is_outside = len(waits) > len(waits.letters) + waits.circuits  # some wait for a time
+        if waits.circuits:
+            if lane.drives_what_it_waits_for:
+                by.append(drive)
+            else:
+                is_outside = True
+        return Need(tuple(by), is_outside=is_outside, bound=Bound.WAITING)
+
+
+def _is_full(channel: MemoryChannel) -> bool:
+    return bool(channel.waiting >= channel.capacity and channel.listeners)

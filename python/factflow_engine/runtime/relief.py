@@ -1,0 +1,122 @@
+"""Relief: lets messages go ahead in cycles of queues that cannot move otherwise, as soon as that is so.
+
+Kept separate from the loop, which moves what can move. The rule is in `deadlock`; here is when it is asked, which is
+whenever something may have ended that a cycle's routes had waited for:
+
+- before a worker parks, if since then a route of the cycle was found unable to do what it has to, a permit of it came back,
+  or a letter of it found its queue full: whoever hears of room, of a time that has come, or of a breaker, looks first;
+- at once where no worker may be left to ask: a driver stops, a letter is posted by its own task, a pause ends.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from factflow_engine.runtime.cycles import Cycle
+from factflow_engine.runtime.deadlock import Kind
+from factflow_engine.runtime.lane import Lane
+
+
+class Movers(Protocol):
+    """What the loop does for a route that may go ahead."""
+
+    def attend(self, lane: Lane) -> None:
+        """Have a worker look at the lane."""
+        ...
+
+    def wake_drivers(self, lane: Lane) -> None:
+        """Have the drivers that wait look again."""
+        ...
+
+    def rouse(self) -> None:
+        """See to it that a worker looks at the lanes that are to be looked at, unless one runs that will."""
+        ...
+
+
+class Relief:
+    """Looks after the cycles of one execution.
+
+    Args:
+        cycles: They.
+        movers: The loop.
+        post_beyond: Posts the first letter of a lane beyond the capacity of its queue; false if it could not.
+
+    Attributes:
+        strained: Those that may stand still since they were looked at last.
+    """
+
+    __slots__ = ("_cycles", "_granted", "_movers", "_post_beyond", "strained")
+
+    def __init__(self, cycles: Sequence[Cycle], movers: Movers, *, post_beyond: Callable[[Lane], bool]) -> None:
+        self._cycles = {lane: cycle for cycle in cycles for lane in cycle.lanes}
+        self._movers = movers
+        self._post_beyond = post_beyond
+        self._granted: set[Lane] = set()  # lanes that may take a message, or begin one, beyond a capacity
+        self.strained: dict[Cycle, None] = {}
+
+    def note_blocked(self, lane: Lane) -> None:
+        """Note that a lane has something to do and was found unable to."""
+        if (cycle := self._cycles.get(lane)) is not None:
+            cycle.blocked[lane] = None
+            self.strained[cycle] = None
+
+    def note_permit(self, lane: Lane) -> None:
+        """Note that a permit of this lane came back."""
+        if (cycle := self._cycles.get(lane)) is not None and cycle.blocked:
+            self.strained[cycle] = None
+
+    def takable(self, lane: Lane) -> int:
+        """How many messages a lane that can take none may take beyond a capacity: one, if it was told so and still may."""
+        if lane not in self._cycles or not lane.has_work:
+            return 0
+        lane.watch_full()  # whatever else it lacks: it may be all that it lacks in the end
+        self.note_blocked(lane)
+        if lane not in self._granted:
+            return 0
+        self._granted.discard(lane)
+        ahead = self._cycles[lane].relief()
+        return 1 if (lane, Kind.TAKE) in ahead or (lane, Kind.BEGIN) in ahead else 0
+
+    def look(self) -> None:
+        """Look at the cycles that are strained."""
+        while self.strained:
+            cycle, _ = self.strained.popitem()
+            self._look_at(cycle, None)
+
+    def look_at(self, lane: Lane) -> None:
+        """Look at the cycle of this lane, if it is on one."""
+        if (cycle := self._cycles.get(lane)) is not None:
+            self._look_at(cycle, None)
+
+    def may_drive(self, lane: Lane) -> bool:
+        """True if one driver of this lane, which has just stopped, may go ahead; other lanes that may are told."""
+        if (cycle := self._cycles.get(lane)) is None:
+            return False
+        cycle.blocked[lane] = None
+        return self._look_at(cycle, lane)
+
+    def _look_at(self, cycle: Cycle, asks: Lane | None) -> bool:
+        """Post letters while these are what may go ahead, and tell the lanes of which something else may.
+
+        Returns:
+            True if a driver may go ahead of the lane that asks.
+        """
+        movers = self._movers
+        while True:
+            goes = is_posted = tells = False
+            for lane, kind in cycle.relief():
+                if kind is Kind.POST:
+                    is_posted = self._post_beyond(lane)
+                    if is_posted:
+                        break  # that may be enough for the others
+                elif kind is not Kind.DRIVE:
+                    self._granted.add(lane)
+                    movers.attend(lane)
+                    tells = True
+                elif lane is asks:
+                    goes = True
+                else:
+                    movers.wake_drivers(lane)
+            if tells:
+                movers.rouse()
+            if not is_posted:
+                return goes
