@@ -240,7 +240,7 @@ routes:
         for number in range(tails):
             await execution.publish("r", number)
         await trio.sleep(10)
-        assert seen == list(range(tails))
+        assert sorted(seen) == list(range(tails))  # a worker that has had its quantum lets others go first
         await execution.cancel()
 
 

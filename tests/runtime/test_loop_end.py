@@ -143,3 +143,31 @@ async def test_the_last_acknowledgement_of_a_consumer_from_outside_ends_an_execu
             await subscription.settle(deliveries)
             await trio.sleep(5)
             assert [report.status for report in ended] == ["completed"]
+
+
+async def test_whoever_waits_for_the_end_costs_no_look_at_all_routes_while_a_message_is_in_an_adapter(autojump_clock):
+    class Counted(tuple):
+        looks = 0
+
+        def __iter__(self):
+            Counted.looks += 1
+            return tuple.__iter__(self)
+
+    async def rest(context):
+        await trio.sleep(1000)
+
+    async with running(
+        "routes: {slow: {adapters: [{type: rest}]}, fast: {adapters: [{type: forward}]}}",
+        adapters={"rest": rest},
+        seconds=1e6,
+    ) as execution:
+        execution._loop._lanes = Counted(execution._loop._lanes)
+        await execution.publish("slow", 0)
+        execution.let_complete()
+        await trio.testing.wait_all_tasks_blocked()
+        Counted.looks = 0
+        for number in range(100):
+            await execution.publish("fast", number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert Counted.looks < 10
+        assert (await execution.wait()).routes["fast"].completed == 100

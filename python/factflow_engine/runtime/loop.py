@@ -401,8 +401,9 @@ class Loop:
         self.crew.active = None
         while True:
             parked.append(task)
-            # While it closes, what is still in flight may wait for what nobody takes any more.
-            if self._idle and (self._closing or not any(lane.books.in_flight for lane in self._lanes)):
+            # While it closes, what is still in flight may wait for what nobody takes any more. Else the last worker to
+            # park looks, for each of the others has a message or will park, too: there may be thousands of lanes.
+            if self._idle and (self._closing or (len(parked) == len(self._workers) and not self._is_any_in_flight)):
                 self._idle.unpark_all()
             if self._is_watched and (self._is_relayed or not self.is_idle):
                 self.stir()
@@ -416,6 +417,10 @@ class Loop:
     def may_exceed(self, lane: Lane) -> bool:
         """True if a driver of this lane, which has just stopped, may go ahead beyond a capacity."""
         return self._relief.may_drive(lane)
+
+    @property
+    def _is_any_in_flight(self) -> bool:
+        return any(lane.books.in_flight for lane in self._lanes)
 
     def stand_still(self) -> None:
         """A message that has begun waits for others: whoever waits for the end of it all may not have to any more."""
