@@ -5,6 +5,7 @@ URLs come from configurations and command lines, so everything in them is taken 
 
 import difflib
 import math
+import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ def check_path(path: Path) -> None:
             raise QueueFileError(
                 path, f"its folder {str(path.parent)!r} does not exist; create it, or write another path"
             ) from None
+        if not os.access(path.parent, os.W_OK):
+            raise QueueFileError(path, f"cannot be made: its folder {str(path.parent)!r} is read-only here") from None
         return
     except OSError as error:
         raise QueueFileError(path, f"cannot be looked at: {error.strerror}") from error

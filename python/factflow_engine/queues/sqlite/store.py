@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
+from factflow_engine.queues.sqlite.reading import READ_ONLY, is_read_only, open_to_look
 from factflow_engine.queues.sqlite.schema import is_busy, open_file
 from factflow_engine.queues.sqlite.watching import LostFileError, Watch
 from factflow_engine.seams import Clock
@@ -25,7 +26,7 @@ _LOOKS: Final = 10
 
 _SAYINGS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
-    sqlite3.SQLITE_READONLY: "it cannot be written to; look at its permissions and its folder's",
+    sqlite3.SQLITE_READONLY: f"the file {READ_ONLY}",
     sqlite3.SQLITE_CORRUPT: "it is damaged; `factflow queue fsck` says how",
     sqlite3.SQLITE_NOTADB: "it is no longer an SQLite file",
     sqlite3.SQLITE_IOERR: "the disk failed to read or write it",
@@ -106,14 +107,22 @@ class Store:
             raise QueueClosedError(str(self.settings.path), "its provider was stopped")
         if self._connection is None:
             self._path = self.settings.path.absolute()
-            connection = open_file(self.settings, create=self._create)
-            try:
-                self._watch = Watch(self._path)
-            except BaseException:
-                connection.close()
-                raise
+            if is_read_only(self._path):
+                connection = self._opened_to_look()
+            else:
+                connection = open_file(self.settings, create=self._create)
+                try:
+                    self._watch = Watch(self._path)
+                except BaseException:
+                    connection.close()
+                    raise
             self._connection, self._process = connection, os.getpid()
         return self._connection
+
+    def _opened_to_look(self) -> sqlite3.Connection:
+        if self._create:  # to put messages into it
+            raise QueueFileError(self.settings.path, READ_ONLY)
+        return open_to_look(self.settings)
 
     def run(self, requests: Sequence[Request[Any]]) -> list[Outcome]:
         """Grant requests, all in one transaction; if that fails, each in its own, so that only the guilty one fails."""

@@ -1,0 +1,100 @@
+"""A file that cannot be written to: opened to be looked at, and nothing else.
+
+Kept separate from `schema` because nothing there holds of it: no tables are made, and the log is read or is not there.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
+from factflow_engine.queues.sqlite.schema import APPLICATION_ID, OLDER, RECOVERY, VERSION, is_busy, is_damage
+
+READ_ONLY: Final = (
+    "is read-only here, and can only be looked at (`queue stats`, `queue fsck`, `dlq list`, `dlq show`); look at its "
+    "permissions, its folder's, and how its disk is mounted"
+)
+
+
+def is_read_only(path: Path) -> bool:
+    """True if the file is there and this process cannot write to it, or not make the log beside it."""
+    if not path.exists():
+        return False
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+    has_log = all(other.exists() and os.access(other, os.W_OK) for other in beside)
+    return not (os.access(path, os.W_OK) and (has_log or os.access(path.absolute().parent, os.W_OK)))
+
+
+def open_to_look(settings: SqliteSettings) -> sqlite3.Connection:
+    """Open a file that is read-only, and its log if there is one. Blocks; call it in a thread.
+
+    Raises:
+        QueueFileError: It cannot be opened, is not a queue's, or of another version.
+        sqlite3.OperationalError: Another process holds it locked for longer than `busy_seconds`.
+    """
+    path = settings.path
+    check_path(path)
+    try:
+        connection = _connected(settings, "mode=ro")
+        try:
+            version = _version(connection, path)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if is_busy(error):
+                raise
+            connection, version = _without_log(settings)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise
+        if is_damage(error):
+            raise QueueFileError(path, f"is damaged ({error}); {RECOVERY}") from error
+        raise QueueFileError(path, f"is not a usable SQLite file: {error}") from error
+    if version != VERSION and version not in OLDER:
+        connection.close()
+        raise QueueFileError(path, f"has tables of version {version}, this engine knows {VERSION}")
+    return connection
+
+
+def _without_log(settings: SqliteSettings) -> tuple[sqlite3.Connection, int]:
+    """Open a file whose log cannot be made: nothing writes to it here, and all there is of it must be in the file itself."""
+    log = settings.path.with_name(settings.path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise QueueFileError(
+            settings.path,
+            f"has a log ({log.name}) that cannot be read where nothing can be written; copy both into a folder that can be "
+            "written to, and look at the copy",
+        )
+    connection = _connected(settings, "immutable=1")
+    try:
+        return connection, _version(connection, settings.path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _connected(settings: SqliteSettings, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{settings.path.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=settings.busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a queue's file.
+
+    Raises:
+        QueueFileError: It is none.
+    """
+    [application] = connection.execute("PRAGMA application_id").fetchone()
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID:
+        raise QueueFileError(path, "is no queue's file; name the one that the pipelines use")
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
