@@ -141,6 +141,48 @@ async def test_effects_are_flushed_before_messages_are_acknowledged(autojump_clo
     assert said_by(world, "flushing") == [100], "said once"
 
 
+@pytest.mark.parametrize("how", ["cancel", "drain", "from outside"])
+async def test_stages_are_open_for_as_long_as_they_are_asked_to_keep(autojump_clock, tmp_path, how):
+    is_open, asked = False, []
+
+    class Opened(StatefulAdapter):
+        durable_batches = True
+
+        async def open(self, stage):
+            nonlocal is_open
+            is_open = True
+
+        async def process(self, context):
+            return AdapterResult.forward()
+
+        async def flush(self):
+            await trio.sleep(0.3)
+            asked.append(is_open)
+
+        def snapshot(self):
+            asked.append(is_open)
+
+        def restore(self, state):
+            pass
+
+        async def close(self):
+            nonlocal is_open
+            is_open = False
+
+    world = World(tmp_path / "q.db", ONE.replace("ledger", "opened"), work=slowly, opened=Opened)
+    with trio.CancelScope() as scope:
+        async with world.life() as life:
+            await life.execution.publish_batch("r", messages(100))
+            await trio.sleep(0.73)
+            if how == "from outside":
+                scope.cancel()
+            await (life.execution.drain(0) if how == "drain" else life.execution.cancel())
+    assert asked
+    assert all(asked)
+    report = await world.complete()
+    assert report.routes["r"].received < 100, "what had ended by then was acknowledged"
+
+
 @pytest.mark.parametrize("what", ["flush", "snapshot", "hangs"])
 async def test_a_stage_that_cannot_keep_fails_the_execution_by_name_and_acknowledges_nothing(
     autojump_clock, tmp_path, what

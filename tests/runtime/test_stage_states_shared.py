@@ -190,7 +190,7 @@ def judge(world, given_, dead, report, rows, out, letters):
     early = in_order(given_)
     passed = [each for message in given_ for each in made_of(message)]
     alive = in_order([each for each in passed if each["n"] not in dead])
-    late = in_order([each for each in alive])
+    late = list(alive)
     end = in_order([each for message in alive for each in made_of(message)])
     assert said_once(world, "early", early)
     assert said_once(world, "late", late)

@@ -140,6 +140,7 @@ class PipelineOrchestrator:
                     on_death=self._route_died,
                     durable=self._relay is not None,
                     stores_states=isinstance(provider, StateProvider),
+                    may_close=None if self._relay is None else self._relay.wait_settled,
                 )
                 for route_id in config.routes
             }
@@ -529,6 +530,8 @@ class PipelineOrchestrator:
         return None
 
     async def _live(self, task_status: trio.TaskStatus[None], *, publish_init: bool) -> None:
+        if self._relay is not None:
+            self._relay.use()
         started = False
         self._has_lived = True
         try:

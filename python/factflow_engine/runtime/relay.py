@@ -309,6 +309,8 @@ class Relay:
         self._by_line: dict[int, Intake] = {}
         self._changes = trio.lowlevel.ParkingLot()
         self._end = trio.Event()
+        self._settled = trio.Event()  # nothing is acknowledged any more
+        self._is_used = False  # what is received is carried
         self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # to be done in the end, and its name
         self._closed = False  # nothing more is received
         self._broken = False  # the provider failed: nothing more will arrive there
@@ -387,6 +389,12 @@ class Relay:
 
         Cancellation: only until it has started; then the end is `end`.
         """
+        try:
+            await self._run(task_status)
+        finally:
+            self._settled.set()
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         problem: QueueError | None = None
         with trio.CancelScope() as life:
             async with trio.open_nursery() as nursery:
@@ -408,6 +416,7 @@ class Relay:
                     with trio.move_on_after(FLUSH_SECONDS):
                         await self._flushed()
                 nursery.cancel_scope.cancel()
+            self._settled.set()
             await self._leave()
             if self._last is not None and not self._broken:
                 await self._do_last(*self._last)
@@ -428,6 +437,15 @@ class Relay:
                 self._died(what, fault.error)
         if waiting.cancelled_caught:
             self._died(what, QueueError(what, f"the provider did not answer within {FLUSH_SECONDS:g} s"))
+
+    def use(self) -> None:
+        """Note that what is received is carried from now on; `end` follows."""
+        self._is_used = True
+
+    async def wait_settled(self) -> None:
+        """Return when no stage is asked any more for what it keeps: then it may close."""
+        if self._is_used:
+            await self._settled.wait()
 
     def end(self, *, last: tuple[str, Callable[[], Awaitable[None]]] | None = None) -> None:
         """Come to an end; `last` is what the provider is asked for once all was given back, and what that is called."""

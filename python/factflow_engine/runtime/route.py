@@ -5,7 +5,7 @@ The messages themselves are carried by the loop; this is what must exist before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -60,11 +60,13 @@ class ReactiveRouteProcessor:
         on_death: Callable[[Lane, BaseException], None],
         durable: bool,
         stores_states: bool,
+        may_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Subscribe.
 
         `on_death` is told what has died of the route while it lived; `durable`: whether its messages outlive the process;
-        `stores_states`: whether their provider stores states with acknowledgements.
+        `stores_states`: whether their provider stores states with acknowledgements; `may_close` waits until
+        whoever acknowledges asks nothing of its stages any more.
         """
         route = config.routes[route_id]
         inbound, errors = route.inbound, route.error_handling
@@ -72,6 +74,7 @@ class ReactiveRouteProcessor:
         self.close_errors: list[str] = []
         self._keepers: list[Keeper] = []  # of the stages that are or were open, in order
         self._on_death = on_death
+        self._may_close = may_close
         self._lost = trio.Event()
         self._loss: StageLostError | None = None  # the first one, from when that is set
         self._close_seconds = config.orchestrator.close_seconds
@@ -216,6 +219,8 @@ class ReactiveRouteProcessor:
 
     async def _close(self, failed: Keeper | None) -> None:
         with trio.CancelScope(shield=True):
+            if self._may_close is not None:
+                await self._may_close()
             for keeper in reversed(self._keepers):
                 await keeper.close()
                 texts = list(keeper.close_errors)
