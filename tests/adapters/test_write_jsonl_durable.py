@@ -212,6 +212,21 @@ async def test_an_execution_without_lines_still_replaces_the_file(tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == ""
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_a_staging_file_that_is_deleted_meanwhile_takes_nothing_more(tmp_path, suffix):
+    adapter = await opened(tmp_path)
+    await handle(adapter, 1)
+    await adapter.flush()
+    for path in tmp_path.glob(f".out.jsonl.*.staging{suffix}"):
+        path.unlink()
+    await handle(adapter, 2)
+    for call in (adapter.flush, adapter.finish):
+        with pytest.raises(OSError, match="removed or replaced while it was in use"):
+            await call()
+    await adapter.close()
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 @pytest.mark.parametrize("resumed", [False, True])
 async def test_a_damaged_staging_file_is_named_where_its_lines_are_needed(tmp_path, resumed):
     first = await opened(tmp_path)

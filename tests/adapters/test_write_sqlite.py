@@ -189,6 +189,15 @@ async def test_a_file_that_takes_no_rows_fails_the_flush_and_keeps_them(tmp_path
     await adapter.close()
 
 
+async def test_a_file_that_is_deleted_meanwhile_takes_nothing_more(tmp_path):
+    adapter = await opened(tmp_path, durable=True)
+    await handle(adapter, "a")
+    (tmp_path / "out.db").unlink()
+    with pytest.raises(OSError, match="removed or replaced while it was in use"):
+        await adapter.flush()
+    await adapter.close()
+
+
 async def test_another_programs_transaction_is_waited_for(tmp_path):
     adapter = await opened(tmp_path, durable=True)
     await handle(adapter, "a")

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-BUSY_SECONDS: Final = 30.0
-"""How long a transaction waits for another process's."""
+BUSY_SECONDS: Final = 20.0
+"""How long a transaction waits for another process's: less than a stage's flush() has, so that its error is heard."""
 
 _IDS_AT_A_TIME: Final = 500
 _APPLICATION_ID: Final = 0x46465331  # "FFS1"
@@ -57,6 +57,8 @@ class Staging:
         self._target = target
         self._connection = connection
         self._shared = shared
+        # The file and its log, which others could delete: what is committed to a deleted one is gone with the process.
+        self._files = inodes(path)
         # It goes on with an execution of which no lines were left: the target may hold them already.
         self._is_sequel = is_sequel
 
@@ -66,6 +68,7 @@ class Staging:
         Raises:
             StagingError: Nothing was stored, for want of space for one.
         """
+        self._require_same_files()
         with self._transaction():
             known = self._note(tuple(lines))
             new = [line for identity, line in lines.items() if identity not in known] if known else lines.values()
@@ -81,6 +84,7 @@ class Staging:
         Raises:
             OSError: The target is as it was.
         """
+        self._require_same_files()
         temporary = self._path.with_suffix(".tmp")
         with self._transaction():  # of several processes one at a time
             [is_empty] = self._connection.execute("SELECT NOT EXISTS (SELECT 1 FROM block)").fetchone()
@@ -108,6 +112,14 @@ class Staging:
                 _delete(self._path)
         finally:
             self._connection.close()
+
+    def _require_same_files(self) -> None:
+        if self._shared and inodes(self._path) != self._files:
+            raise StagingError(
+                self._path,
+                "it, or its -wal file, was removed or replaced while it was in use; nothing more is stored in it, and "
+                "messages whose lines it held may be lost: start the execution under another id to begin again",
+            )
 
     def _note(self, identities: tuple[bytes, ...]) -> frozenset[bytes]:
         """Store the ids, and return those that were there."""
@@ -188,11 +200,11 @@ def open_staging(path: Path, target: Path, *, append: bool, resumed: bool, durab
             if not path.exists():
                 with contextlib.suppress(FileExistsError):
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            opened = _inode(path)
+            opened = inode(path)
             connection = _connect(path)
             _set_up(connection, durable=durable)
             is_new = _begin(connection, target, append=append)
-            if opened is not None and opened == _inode(path):
+            if opened is not None and opened == inode(path):
                 return Staging(path, target, connection, shared=durable, is_sequel=resumed and is_new)
             connection.close()  # whoever was alone with the file has just deleted it
     except BaseException as error:
@@ -309,7 +321,13 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
+def inodes(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Return which files a SQLite database and its write-ahead log are."""
+    return inode(path), inode(Path(f"{path}-wal"))
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """Return which file this is, whatever its name; None if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:

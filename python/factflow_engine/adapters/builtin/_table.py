@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from factflow_engine.adapters.builtin._staging import inode
+
 ID_COLUMN: Final = "message_id"
-BUSY_SECONDS: Final = 30.0
-"""How long to wait for another program's transaction."""
+BUSY_SECONDS: Final = 20.0
+"""How long to wait for another program's transaction: less than a stage's flush() has, so that its error is heard."""
 
 _VALUES_AT_A_TIME: Final = 900  # SQLite may be built to take no more than 999
 
@@ -38,6 +40,7 @@ class Table:
         self._row = f"({','.join('?' * (1 + len(columns)))})"
         self._rows_at_a_time = max(1, _VALUES_AT_A_TIME // (1 + len(columns)))
         self._trial = _trial(connection, name)
+        self._file = inode(path)  # what is committed to a deleted file is gone with the process
 
     def check(self, row: Row) -> None:
         """See whether the table's constraints take the row. Touches no file.
@@ -58,6 +61,8 @@ class Table:
         Raises:
             TableError: None is stored.
         """
+        if inode(self._path) != self._file:
+            raise TableError(self._path, "was removed or replaced while it was in use; nothing more is stored in it")
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
