@@ -219,18 +219,23 @@ async def test_short_lines_are_written_whole(pipe, monkeypatch):
 
 
 async def test_a_reader_that_does_not_read_holds_up_messages_and_not_the_cancellation(pipe):
-    adapter = await opened("write_stdout", durable=True)
     handled = 0
-    with trio.move_on_after(0.2) as scope:
-        while True:
-            await outputs(adapter, FakeContext("x" * 1000))
-            handled += 1
-    assert scope.cancelled_caught
-    assert 65 < handled < 300  # a pipe's room and the buffer's
-    with trio.move_on_after(0.05) as scope:
+    with trio.CancelScope() as bounds:  # as the engine has it around a stage
+        adapter = await opened("write_stdout", durable=True)
+        with trio.move_on_after(0.2) as scope:
+            while True:
+                await outputs(adapter, FakeContext("x" * 1000))
+                handled += 1
+        assert scope.cancelled_caught
+        assert 65 < handled < 300  # a pipe's room and the buffer's
+        with trio.move_on_after(0.05) as scope:
+            await adapter.flush()
+        assert scope.cancelled_caught
+        bounds.deadline = trio.current_time() + 0.05
+        await adapter.close()
+    assert bounds.cancelled_caught
+    with pytest.raises(OSError, match="closed before standard output took all lines"):
         await adapter.flush()
-    assert scope.cancelled_caught
-    await adapter.close()
 
 
 async def test_a_reader_that_has_gone_is_one_error_of_the_stage(pipe):

@@ -212,6 +212,28 @@ async def test_an_execution_without_lines_still_replaces_the_file(tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == ""
 
 
+async def test_what_is_flushed_after_the_close_was_stored_by_it(tmp_path):
+    """Cancelled executions close their stages before they acknowledge what had ended."""
+    first = await opened(tmp_path)
+    await handle(first, 1)
+    await first.close()
+    await first.flush()
+    second = await opened(tmp_path, resumed=True)
+    await second.finish()
+    await second.close()
+    assert numbers_in(tmp_path) == [1]
+
+
+async def test_what_could_not_be_stored_at_the_close_is_not_acknowledged_after_it(tmp_path):
+    adapter = await opened(tmp_path)
+    adapter._staging._connection.execute("PRAGMA max_page_count = 1")
+    await outputs(adapter, FakeContext("x" * 100_000))
+    with pytest.raises(OSError, match="full"):
+        await adapter.close()
+    with pytest.raises(RuntimeError, match=r"after close\(\)"):
+        await adapter.flush()
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 async def test_a_staging_file_that_is_deleted_meanwhile_takes_nothing_more(tmp_path, suffix):
     adapter = await opened(tmp_path)
@@ -223,7 +245,8 @@ async def test_a_staging_file_that_is_deleted_meanwhile_takes_nothing_more(tmp_p
     for call in (adapter.flush, adapter.finish):
         with pytest.raises(OSError, match="removed or replaced while it was in use"):
             await call()
-    await adapter.close()
+    with pytest.raises(OSError, match="removed or replaced while it was in use"):
+        await adapter.close()
     assert not (tmp_path / "out.jsonl").exists()
 
 

@@ -195,7 +195,16 @@ async def test_a_file_that_is_deleted_meanwhile_takes_nothing_more(tmp_path):
     (tmp_path / "out.db").unlink()
     with pytest.raises(OSError, match="removed or replaced while it was in use"):
         await adapter.flush()
+    with pytest.raises(OSError, match="removed or replaced while it was in use"):
+        await adapter.close()
+
+
+async def test_what_is_flushed_after_the_close_was_committed_by_it(tmp_path):
+    adapter = await opened(tmp_path, durable=True)
+    await handle(adapter, "a")
     await adapter.close()
+    await adapter.flush()
+    assert len(rows(tmp_path)) == 1
 
 
 async def test_another_programs_transaction_is_waited_for(tmp_path):

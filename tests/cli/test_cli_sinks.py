@@ -62,10 +62,11 @@ class Work(PipelineAdapter):
 class Executions:
     """Processes of one execution, in a folder of their own."""
 
-    def __init__(self, folder, existing, messages=150):
-        self.folder, self.messages = folder, messages
+    def __init__(self, folder, existing, messages=150, without=()):
+        self.folder, self.messages, self.without = folder, messages, without
         text = PIPELINE.replace("MESSAGES", str(messages)).replace("EXISTING", existing)
-        (folder / "p.yaml").write_text(text)
+        kept = [line for line in text.splitlines() if not any(f"type: {sink}" in line for sink in without)]
+        (folder / "p.yaml").write_text("\n".join(kept))
         (folder / "parts.py").write_text(PARTS)
         self.old = [1000, 1001]
         (folder / "out.jsonl").write_text("".join(f'{{"i":{i}}}\n' for i in self.old))
@@ -110,13 +111,16 @@ class Executions:
         old = self.old if self.existing == "append" else []
         assert lines[: len(old)] == old
         assert sorted(lines[len(old) :]) == expected
-        connection = sqlite3.connect(self.folder / "out.db")
-        assert connection.execute("SELECT i FROM rows ORDER BY i").fetchall() == [(i,) for i in expected]
-        connection.close()
+        if "write_sqlite" not in self.without:
+            connection = sqlite3.connect(self.folder / "out.db")
+            assert connection.execute("SELECT i FROM rows ORDER BY i").fetchall() == [(i,) for i in expected]
+            connection.close()
         [summary] = [json.loads(line) for line in (self.folder / "summary.jsonl").read_text().splitlines()]
         assert summary["counts"] == Counter("abc"[i % 3] for i in expected)
         assert (summary["missing"], summary["other"], summary["total"]) == (0, 0, self.messages)
-        assert {json.loads(line)["i"] for line in (self.folder / "stdout").read_text().splitlines()} == set(expected)
+        if "write_stdout" not in self.without:
+            written = (self.folder / "stdout").read_text().splitlines()
+            assert {json.loads(line)["i"] for line in written} == set(expected)
         assert [path.name for path in self.folder.iterdir() if "staging" in path.name or ".tmp" in path.name] == []
 
 
@@ -134,6 +138,13 @@ def test_output_is_that_of_an_undisturbed_run_whatever_ends_the_processes(tmp_pa
     executions = Executions(tmp_path, existing)
     for how, at in deaths:
         executions.start(how, at).wait(120)
+    executions.complete()
+    executions.check()
+
+
+def test_a_cancelled_process_stores_what_it_acknowledges(tmp_path):
+    executions = Executions(tmp_path, "append", without=("write_sqlite", "write_stdout"))
+    executions.start("cancel", 70).wait(120)
     executions.complete()
     executions.check()
 

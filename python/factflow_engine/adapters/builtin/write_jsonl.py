@@ -132,11 +132,17 @@ class WriteJsonl(StatefulAdapter):
                     raise
 
     async def close(self) -> None:
-        """Discard what was not finished; on a durable queue leave it to who goes on."""
-        staging, self._staging = self._staging, None
-        self._buffer.clear()
-        if staging is not None:
-            await self._threads.run(staging.close if self._durable and not self._published else staging.remove)
+        """Discard what was not finished; on a durable queue store it, and leave it to who goes on.
+
+        What cannot be stored stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        """
+        try:
+            if self._durable:
+                await self._write_out()
+        finally:
+            staging, self._staging = self._staging, None
+            if staging is not None:
+                await self._threads.run(staging.close if self._durable and not self._published else staging.remove)
 
     @property
     def _opened(self) -> Staging:

@@ -77,7 +77,6 @@ class WriteSqlite(StatefulAdapter):
         self._threads = TrioThreads(limit=1)
         self._lock = trio.Lock()
         self._table: Table | None = None
-        self._durable = False
         # Rows by message id that are not committed; BUFFER_ROWS and BUFFER_BYTES at most, and one for each in flight.
         self._buffer: dict[str, Row] = {}
         self._buffered_bytes = 0
@@ -91,7 +90,6 @@ class WriteSqlite(StatefulAdapter):
         """
         path = (stage.directory / self._config.path).resolve()
         columns = tuple(self._config.columns) or ("message",)
-        self._durable = stage.durable
         self._table = await self._threads.run(lambda: open_table(path, self._config.table, columns))
 
     async def process(self, context: PipelineContext) -> AdapterResult:
@@ -132,10 +130,12 @@ class WriteSqlite(StatefulAdapter):
         await self._write_out()
 
     async def close(self) -> None:
-        """Close the file; with queues in memory, nobody else would commit what is left."""
+        """Commit what is left and close the file.
+
+        What cannot be committed stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        """
         try:
-            if self._buffer and not self._durable:
-                await self._write_out()
+            await self._write_out()
         finally:
             table, self._table = self._table, None
             if table is not None:

@@ -48,6 +48,7 @@ class WriteStdout(StatefulAdapter):
         # What is to be written; at most BUFFER_BYTES and one line for each message in flight.
         self._buffer = bytearray()
         self._broken: OSError | None = None  # why nothing can be written any more
+        self._closed = False
         self._changed = trio.Event()  # set, and replaced, when the buffer begins, has been written, or cannot be
 
     async def open(self, stage: StageInfo) -> None:
@@ -100,15 +101,21 @@ class WriteStdout(StatefulAdapter):
         await self._written()
 
     async def close(self) -> None:
-        """Stop writing; with queues in memory, after what is left has been written, if the reader takes it."""
+        """Stop writing, after what is left has been written, if the reader takes it in the time that there is.
+
+        What it does not take stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        """
         try:
-            if not self._durable and self._broken is None:
+            if self._broken is None:
                 await self._written()
         finally:
+            self._closed = True
             await self._stack.aclose()
 
     async def _written(self) -> None:
         while self._buffer and self._broken is None:
+            if self._closed:
+                raise StandardStreamError("write_stdout was closed before standard output took all lines")
             await self._changed.wait()
         if self._broken is not None:
             raise _unwritable(self._broken) from self._broken
