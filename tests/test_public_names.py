@@ -26,7 +26,7 @@ PROTOCOLS = {
     "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
     "ExecutionStarts", "Ext", "FactflowError", "Holding", "IsolatingSubscription",
     "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
-    "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
+    "OrderedQueueProtocol", "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
     "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageStatus", "StateChange", "StateProtocol",
     "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",
     "StorageProtocol", "StoredAnswer", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",

@@ -115,7 +115,7 @@ class Frame:
             parent_id: 16 bytes; None for a root.
             attempt: From 1.
             time_ns: Nanoseconds since the Unix epoch, 64 bits.
-            key: Ordering key; at most 64 KiB.
+            key: What it belongs to, for routes with `inbound.ordering: key`; at most 64 KiB.
             headers: Any message values under str keys, 512 KiB at most; encoded at once.
 
         Raises:
@@ -207,7 +207,7 @@ class Frame:
 
     @property
     def key(self) -> str | None:
-        """The ordering key."""
+        """What it belongs to; None if nothing."""
 
     @property
     def headers(self) -> Mapping[str, object]:
@@ -563,12 +563,16 @@ STEP_LEFT_OPEN: Final[int]
 class Line:
     """A first-in-first-out line of frames with a soft bound; base of the memory queue's channels.
 
+    After `order_by_key` it hands out one frame of a key at a time: the others wait, parked behind it, until `end` is
+    told of it or it is given back. What is taken is always the frame that came first of those that can be taken.
+
     Attributes:
         owner: Whose it is.
         capacity: How many waiting frames make it full.
         armed: Whether `tell` is called after a frame was added.
         awaited: Whether `tell_of_room` is called after a frame was taken.
         is_read: Whether somebody reads it.
+        shared: Whether several do.
     """
 
     def __new__(cls, owner: str, capacity: int) -> Self: ...
@@ -578,22 +582,40 @@ class Line:
     armed: bool
     awaited: bool
     is_read: bool
+    shared: bool
     @property
     def waiting(self) -> int:
-        """How many frames can be taken."""
+        """How many frames it holds."""
+
+    @property
+    def ready(self) -> int:
+        """How many of them can be taken now; all, unless it is ordered by key."""
+
+    @property
+    def ordered(self) -> bool:
+        """True if it hands out one frame of a key at a time."""
+
+    def order_by_key(self) -> None:
+        """Hand out one frame of a key at a time from now on; what was taken before is not known."""
+
+    def end(self, frame: Frame, /) -> None:
+        """Note that a frame that was taken has ended, and tell the consumers if another one can be taken for it.
+
+        Does nothing for a frame without a key, or that is not the one of its key that was taken.
+        """
 
     @property
     def is_full(self) -> bool:
         """Whether publishers must wait."""
 
     def append(self, frame: Frame, /) -> None:
-        """Make a frame ready, whatever the capacity says, and tell the consumers."""
+        """Add a frame, whatever the capacity says, and tell the consumers if it can be taken."""
 
     def put_first(self, frame: Frame, /) -> None:
-        """Make a frame the next to be taken, and tell nobody."""
+        """Make a frame that was taken the next to be taken, and tell nobody."""
 
     def take(self) -> Frame | None:
-        """Hand out the oldest frame, if there is one."""
+        """Hand out the oldest frame that can be taken, if there is one."""
 
     def frames(self) -> list[Frame]:
         """All frames, oldest first; they stay."""
@@ -849,6 +871,7 @@ class Carrier:
     pulling: int
     intake_closed: bool
     circuit_open: bool
+    ordered: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
         """Take messages from the inbox until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
 

@@ -29,7 +29,7 @@ class Emit:
 
     Attributes:
         payload: Any message value, None included.
-        key: What names the element among those of its message at this stage. It is not the message's ordering key
+        key: What names the element among those of its message at this stage. It is not the message's own key
             (`PipelineContext.key`), which children inherit from their parent.
         headers: Merged over the headers that the element would have; a value of None removes one. No part of the id.
     """
@@ -167,7 +167,11 @@ class PipelineContext(ABC):
     @property
     @abstractmethod
     def key(self) -> str | None:
-        """The ordering key that the publisher gave, if any."""
+        """The key that the publisher gave, if any.
+
+        Routes with `inbound.ordering: key` handle one message of a key at a time, in their order; elsewhere it says
+        nothing about order.
+        """
 
     @property
     @abstractmethod

@@ -47,7 +47,11 @@ class QueueMessage(Protocol):
 
     @property
     def key(self) -> str | None:
-        """Messages with the same key keep their order where the provider can promise that."""
+        """What the message belongs to, if anything.
+
+        Routes with `inbound.ordering: key` handle messages of one key one after the other, in the queue's order;
+        elsewhere it says nothing about order.
+        """
         ...
 
     @property
@@ -298,4 +302,22 @@ class ExecutionStarts(Protocol):
 
     async def holdings(self, execution: str) -> Sequence[Holding]:
         """Return the queues, and the topics' subscriptions, whose names begin so and that hold messages."""
+        ...
+
+
+@runtime_checkable
+class OrderedQueueProtocol(Protocol):
+    """What a provider implements beside `QueueProtocol` if it can keep a queue's order among several consumers.
+
+    Without it, routes with `inbound.ordering: key` keep the order of keys within their process only.
+    """
+
+    def subscribe_in_order(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Consume a queue as by `QueueProtocol.subscribe`, in its order whoever else does so.
+
+        Nothing is handed out while another consumer of the subscription holds a delivery, alive or dead, until it has
+        settled it, or its lease has ended; and what is handed out again comes before whatever was published after it.
+        """
         ...

@@ -148,3 +148,43 @@ async def test_a_result_that_is_too_long_to_be_stored_fails_its_message_alone(tm
     assert (report.routes["r"].completed, report.routes["r"].failed) == (2, 1)
     assert report.failures[0].error_type == "CodecError"
     await queue.stop()
+
+
+async def test_two_executions_of_one_id_keep_the_order_of_each_key(autojump_clock, tmp_path):
+    log = []
+
+    def working(where, seconds):
+        async def work(context):
+            log.append((context.key, context.message, where))
+            await trio.sleep(seconds)
+            if context.message % 5 == 0 and context.attempt == 1:
+                raise OSError
+            log.append((context.key, context.message, where))
+            return AdapterResult.forward()
+
+        return registry_of(work=work)
+
+    text = (
+        "routes: {r: {inbound: {prefetch: 4, concurrency: 3, ordering: key}, adapters: [{type: work}], "
+        "error_handling: {max_retries: 1, retry_delay_seconds: 0.2}}}"
+    )
+    here, there = (simulated(tmp_path / "q.db", lease_seconds=30) for _ in range(2))
+    with trio.fail_after(1000):
+        registry = working("here", 0.3)
+        async with OrchestratorManager(registry=registry, queue=here) as manager:
+            stays = await manager.start(load(registry, text), execution_id="x")
+            registry = working("there", 0.1)
+            async with OrchestratorManager(registry=registry, queue=there) as second:
+                goes = await second.start(load(registry, text), execution_id="x")
+                for number in range(60):
+                    await goes.publish("r", number, key="abc"[number % 3])
+                await trio.sleep(3)
+                await goes.cancel()
+            assert (await stays.wait()).status == "completed"
+    assert {where for _, _, where in log} == {"here", "there"}
+    for key in "abc":
+        numbers = [number for at, number, _ in log if at == key]
+        assert numbers == sorted(numbers)
+        assert set(numbers) == {number for number in range(60) if "abc"[number % 3] == key}
+    await here.stop()
+    await there.stop()

@@ -52,7 +52,8 @@ class MemoryChannel(Line):
         settled: How many were taken and acknowledged through subscriptions.
         journal: Where the ends of what was taken are noted, if it came from elsewhere; None: nowhere.
         awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
-        listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any.
+        listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any, and `shared`
+            whether there are several, so that `armed` must stay on.
     """
 
     __slots__ = ("_room", "_watchers", "closed", "journal", "listeners", "outside", "redelivered", "settled", "sized")
@@ -68,21 +69,18 @@ class MemoryChannel(Line):
         self._watchers: list[Callable[[], None]] = []  # told once each when there is room
         self._room = trio.lowlevel.ParkingLot()
 
-    @property
-    def shared(self) -> bool:
-        """Whether several consumers read it, so that `armed` must stay on."""
-        return len(self.listeners) > 1
-
     def listen(self, listener: Callable[[], None]) -> None:
         """Add a consumer."""
         self.listeners.append(listener)
         self.is_read = self.armed = True
+        self.shared = len(self.listeners) > 1
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Remove a consumer; the others hear of what it leaves, and publishers that nobody reads any more."""
         if listener in self.listeners:
             self.listeners.remove(listener)
             self.is_read = bool(self.listeners)
+            self.shared = len(self.listeners) > 1
             self.armed = True
             self.tell()
             if not self.listeners:
@@ -169,7 +167,7 @@ class MemorySubscription:
         await trio.lowlevel.checkpoint()
         while True:
             self._release_due()
-            if self._channel.waiting and len(self._unsettled) < self._prefetch:
+            if self._channel.ready and len(self._unsettled) < self._prefetch:
                 break
             if self._channel.closed and not self._channel.waiting and not self._delayed:
                 raise QueueClosedError(self._queue, "its execution has ended; nothing more will come")
@@ -190,6 +188,7 @@ class MemorySubscription:
                 self._unsettled.discard(delivery)
                 self._channel.outside -= 1
                 self._channel.settled += 1
+                self._channel.end(as_frame(delivery.message))
                 self._channel.tell()
         for nack in reversed(nacks):
             if isinstance(nack.delivery, MemoryDelivery) and nack.delivery in self._unsettled:

@@ -79,6 +79,8 @@ class Cycle:
                 ready = [*ready, OUTSIDE]
             if carrier.circuit_open:
                 ready = [*ready, Need((drive,)) if lane.drives_what_stops_it else OUTSIDE]
+            if not lane.inbox.ready:
+                ready = [*ready, self._end_of_key(lane, begin, post, drive)]
             yield take, ready + [need._replace(bound=Bound.NONE) for need in place]
 
     def _room(self, lane: Lane) -> Iterator[Need]:
@@ -111,6 +113,13 @@ class Cycle:
             else:
                 is_outside = True
         return Need(tuple(by), is_outside=is_outside, bound=Bound.WAITING)
+
+    def _end_of_key(self, lane: Lane, begin: Move, post: Move, drive: Move) -> Need:
+        """The end of a message of the lane, all that waits in its inbox being parked behind ones of their keys."""
+        waits = self._place(lane, post, drive)
+        by = [*waits.by, *([begin] if lane.children else ()), *([drive] if lane.drivers else ())]
+        works = lane.carrier.busy > len(lane.drivers) or lane.inbox.outside > 0
+        return Need(tuple(by), is_outside=waits.is_outside or works)
 
 
 def _is_full(channel: MemoryChannel) -> bool:

@@ -85,8 +85,9 @@ class Lane:
         listed: Whether it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
             below 0, and at most `limit`, how many there are, except after that was lowered; how many of them are drivers'
-            that wait for the next element, `pulling`; and whether nothing more is taken from the inbox while what has
-            begun goes on, `intake_closed`.
+            that wait for the next element, `pulling`; whether nothing more is taken from the inbox while what has
+            begun goes on, `intake_closed`; and whether the inbox must be told of ends, `ordered`, because it hands out
+            one message of a key at a time (another route that reads it may have asked for that).
         books: What was counted.
         journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
@@ -190,8 +191,8 @@ class Lane:
 
     @property
     def has_work(self) -> bool:
-        """Whether something waits to be taken."""
-        return bool(self.children or self.inbox.waiting)
+        """Whether something waits that can be taken."""
+        return bool(self.children or self.inbox.ready)
 
     @property
     def is_idle(self) -> bool:
@@ -309,6 +310,8 @@ class Lane:
             self.books.dead_lettered += 1
         if self.journal is not None:
             self.journal.note(frame)
+        if self.carrier.ordered:
+            self.inbox.end(frame)
 
     def statistics(self) -> RouteStatistics:
         """A snapshot."""

@@ -123,6 +123,7 @@ class Loop:
         self._has_cycles = bool(cycles)
         self._relief = Relief(cycles, self, post_beyond=self._letters.post_beyond)
         for lane in lanes:
+            lane.carrier.ordered = lane.inbox.ordered
             lane.notify = self._notifier(lane)
             lane.inbox.listen(lane.notify)
 
@@ -320,10 +321,10 @@ class Loop:
                 lane.listed = False
                 turns = lane.takable() or (self._relief.takable(lane) if self._has_cycles else 0)
                 if not turns:
-                    lane.inbox.armed = not lane.inbox.waiting or lane.inbox.shared  # what waits is asked for by events
+                    lane.inbox.armed = not lane.inbox.ready or lane.inbox.shared  # what waits is asked for by events
                     continue
                 child = lane.children.popleft() if lane.children else None
-                if lane.children or lane.inbox.waiting > (child is None):
+                if lane.children or lane.inbox.ready > (child is None):
                     self.attend(lane)  # others may take from it while this worker is suspended in an adapter
                 else:
                     lane.inbox.armed = True
@@ -379,7 +380,7 @@ class Loop:
 
     def _after(self, lane: Lane) -> None:
         """A permit came back: whoever waited for it, or for what it reserved, is asked again."""
-        if lane.children or lane.inbox.waiting:
+        if lane.children or lane.inbox.ready:
             self.attend(lane)
         elif not lane.listed:
             lane.inbox.armed = True  # it may have been off while every permit was in use

@@ -248,7 +248,9 @@ class PipelineOrchestrator:
             route: Route id.
             payload: Any message value.
             headers: Carried along with the message and everything it leads to.
-            key: Ordering key.
+            key: What the message belongs to, such as an account. A route with `inbound.ordering: key` handles messages of
+                one key one after the other, in the order in which they were published to it; without that setting a key
+                says nothing about order. What the message leads to has its key.
 
         Returns:
             The message's id, 32 hexadecimal digits.

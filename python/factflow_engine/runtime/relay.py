@@ -10,6 +10,7 @@ Per message this is an entry in a journal (native) and in a table; receiving, pu
 batch, which grows by itself while the provider is busy.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -23,7 +24,16 @@ from factflow_engine.runtime.containment import FaultError, contained
 from factflow_engine.runtime.lane import Lane
 from factflow_engine.runtime.loop import Loop
 from factflow_engine.runtime.states import KeepingError, RouteStates, StageStates
-from factflow_protocols import Delivery, IsolatingSubscription, QueueError, QueueProtocol, Subscription
+from factflow_protocols import (
+    Delivery,
+    IsolatingSubscription,
+    OrderedQueueProtocol,
+    QueueError,
+    QueueProtocol,
+    Subscription,
+)
+
+logger = logging.getLogger("factflow_engine.runtime")
 
 BATCH: Final = 1_000
 """Messages published at a time, at most."""
@@ -208,8 +218,11 @@ class Intake:
         Cancellation: what is unsettled is given back.
         """
         prefetch = self._prefetch + (HELD if self.states is not None and self.states.holds else 0)
+        subscribe = provider.subscribe
+        if self.inbox.ordered and isinstance(provider, OrderedQueueProtocol):
+            subscribe = provider.subscribe_in_order
         async with (
-            provider.subscribe(self.queue, self.subscription, prefetch, self.capacity) as subscription,
+            subscribe(self.queue, self.subscription, prefetch, self.capacity) as subscription,
             trio.open_nursery() as nursery,
         ):
             self._subscription = subscription
@@ -358,6 +371,13 @@ class Relay:
         intake.take_in = take_in
         intake.counts_deliveries = lane.max_deliveries is not None
         intake.states = states
+        if lane.inbox.ordered and not isinstance(self._provider, OrderedQueueProtocol):
+            logger.warning(
+                "route %r orders messages by key, and its queue provider, %s, cannot keep that order among several "
+                "processes, or when a process has died; within this process it holds",
+                lane.id,
+                type(self._provider).__name__,
+            )
         intake.outboxes = tuple(self._outboxes[line.owner] for line in dict.fromkeys(lines))
         if in_cycle:
             intake.capacity = UNBOUNDED

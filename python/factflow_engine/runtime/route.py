@@ -138,6 +138,8 @@ class ReactiveRouteProcessor:
             inbound.capacity,
             prefetch=inbound.prefetch,
         )
+        if inbound.ordering == "key":
+            inbox.order_by_key()
         letters = None
         if errors.dead_letter_queue is not None:
             letters = Outlet(

@@ -210,7 +210,9 @@ class Watchdog:
             for one in held:
                 if one.by is Holder.ADAPTER:
                     busy[one.stage] = max(busy.get(one.stage, (seconds, one.message_id)), (one.seconds, one.message_id))
-        more = f", and {waiting} wait" if waiting else ""
+        parked = lane.inbox.waiting - lane.inbox.ready
+        behind = f", {parked} of them behind one of their key" if parked else ""
+        more = f", and {waiting} wait{behind}" if waiting else ""
         for stage, (longest, message_id) in busy.items():
             text = f"{_place(lane.id, stage)} has had a message for {longest:.0f} s{more}"
             yield Stalled(lane, Holding(stage, message_id), text, is_waiting=True)
@@ -223,7 +225,7 @@ class Watchdog:
             text = f"a consumer from outside holds {lane.inbox.outside} messages of {lane.queue!r}"
             yield Stalled(lane, "outside", f"{_place(lane.id)}: {text}", is_waiting=True)
         if lane.inbox.waiting and not (full or busy or lane.waiting or lane.carrier.intake_closed):
-            text = f"route {lane.id!r} holds {waiting} messages and waits for nothing that is known"
+            text = f"route {lane.id!r} holds {waiting} messages{behind} and waits for nothing that is known"
             yield Stalled(lane, "unknown", text)
 
     def _paused(self, outlet: Outlet) -> str:

@@ -21,7 +21,7 @@ class FakeContext(PipelineContext):
     Args:
         message: The message; encoded at once, so a value that a message cannot carry is refused here.
         headers: The message's headers.
-        key: Its ordering key.
+        key: Its key.
         message_id: 32 hexadecimal digits.
         correlation_id: The message's own id unless given.
         parent_id: None for a root.

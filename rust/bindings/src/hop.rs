@@ -16,6 +16,7 @@ mod line;
 mod outlets;
 mod siblings;
 mod start;
+mod store;
 mod suspension;
 mod worker;
 

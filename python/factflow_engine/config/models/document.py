@@ -22,7 +22,7 @@ class InitMessageConfig(ConfigModel):
     route: str = Field(description="Id of the route that gets it.")
     payload: Any = Field(description="The message: any value that YAML can say.")
     headers: FrozenDict[str, Any] = Field(default_factory=FrozenDict, description="The message's headers.")
-    key: str | None = Field(default=None, description="The message's ordering key.")
+    key: str | None = Field(default=None, description="The message's key; see inbound.ordering.")
 
     def model_post_init(self, _context: Any, /) -> None:
         """Freeze the payload."""

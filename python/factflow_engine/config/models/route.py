@@ -86,6 +86,12 @@ class InboundConfig(ConfigModel):
     capacity: int = Field(
         default=1_000, ge=1, le=100_000_000, description="Messages that wait in the queue before publishers wait."
     )
+    ordering: Literal["none", "key"] = Field(
+        default="none",
+        description="key: of messages with one key the next begins when the one before has ended, retries and what it "
+        "emitted included; other keys, and messages without one, go on meanwhile, as far as capacity (of a durable queue "
+        "prefetch) has room for them beside those that wait. none: a key says nothing about order.",
+    )
 
 
 class OutboundConfig(ConfigModel):

@@ -2,7 +2,7 @@
 
 import logging
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
@@ -68,7 +68,16 @@ class Claim(Request[Claimed]):
     against that one alone.
     """
 
-    def __init__(self, queue: str, subscription: str, line: int, limit: int, *, unsettled: int | None = None) -> None:
+    def __init__(
+        self,
+        queue: str,
+        subscription: str,
+        line: int,
+        limit: int,
+        *,
+        unsettled: int | None = None,
+        in_order_beside: Collection[int] | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -77,6 +86,8 @@ class Claim(Request[Claimed]):
             line: Its id.
             limit: How many messages.
             unsettled: How many messages the consumer has, if it isolates suspects.
+            in_order_beside: Tokens of the consumer's leases, if it wants the queue's order: while others hold some of the
+                line, it gets nothing. None: it wants none.
         """
         self.queue = queue
         self._subscription = subscription
@@ -84,15 +95,23 @@ class Claim(Request[Claimed]):
         self.weight = limit * 512
         self._line = line
         self._limit = limit
+        self._in_order_beside = in_order_beside
 
     def apply(self, store: Store) -> Claimed:
         """See `Request`."""
         line = existing_line(store, self.queue, self._subscription, self._line)
+        if self._in_order_beside is not None and _others_hold(store, line.id, self._in_order_beside):
+            return Claimed([], 0, line.tail - line.cursor, _next_due(store, line))
         due, waiting_again = self._due(store, line)
         suspect = None if self._unsettled is None else next((hold for hold in due if hold.token > 0), None)
+        before = [] if suspect is None or self._in_order_beside is None else due[: due.index(suspect)]
+        if before:  # nobody died of these, and they come first
+            due, suspect = before, None
         if suspect is not None and self._unsettled:
             return Claimed([], 0, line.tail - line.cursor + waiting_again, _next_due(store, line), alone=True)
         due, limit = (due, self._limit) if suspect is None else ([suspect], 1)
+        if before:
+            limit = min(limit, sum(hold.size for hold in due))
         each = ((seq, hold.attempts + (hold.token > 0)) for hold in due for seq in range(hold.low, hold.high + 1))
         wanted = dict(islice(each, limit))  # a hold may be as long as the queue
         again = len(wanted)
@@ -128,7 +147,7 @@ class Claim(Request[Claimed]):
         rows = numbers(
             store.connection,
             _HOLD,
-            "FROM hold WHERE line = ? AND due <= ? ORDER BY due, low LIMIT ?",
+            f"FROM hold WHERE line = ? AND due <= ? ORDER BY {'due, ' * (self._in_order_beside is None)}low LIMIT ?",
             (line.id, store.now_ns, self._limit),
         )
         holds = [Hold(*row) for row in rows]
@@ -173,6 +192,14 @@ def existing_line(store: Store, queue: str, subscription: str, line: int) -> Lin
     if found is None or not is_line_of(store.connection, line, queue, subscription):
         raise QueueError(queue, "was forgotten while it was consumed; subscribe again")
     return found
+
+
+def _others_hold(store: Store, line: int, tokens: Collection[int]) -> bool:
+    """True if some of the line is under a lease that is none of these and has not ended."""
+    rows = numbers(
+        store.connection, ("token",), "FROM hold WHERE line = ? AND due > ? AND token > 0", (line, store.now_ns)
+    )
+    return any(token not in tokens for (token,) in rows)
 
 
 def _next_due(store: Store, line: Line) -> int | None:

@@ -167,6 +167,26 @@ class SqliteQueue:
             QueueFileError: The file cannot be used. On leaving: what was held could not be given back; only logged if the
                 body raised something itself.
         """
+        async with self._subscribed(queue, subscription, prefetch, capacity, in_order=False) as consumer:
+            yield consumer
+
+    @asynccontextmanager
+    async def subscribe_in_order(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None = None
+    ) -> AsyncIterator[SqliteSubscription]:
+        """See `OrderedQueueProtocol.subscribe_in_order`, and `subscribe`.
+
+        Consumers that subscribe so take turns: one gets messages while no other has any. What a dead one had is handed
+        out again when its lease has ended, and nothing before that. It is for all consumers of the subscription to ask
+        for it.
+        """
+        async with self._subscribed(queue, subscription, prefetch, capacity, in_order=True) as consumer:
+            yield consumer
+
+    @asynccontextmanager
+    async def _subscribed(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None, *, in_order: bool
+    ) -> AsyncIterator[SqliteSubscription]:
         if prefetch < 1:
             raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")
         if capacity is not None and capacity < 1:
@@ -177,7 +197,7 @@ class SqliteQueue:
         raised: BaseException | None = None
         self._want(name)
         try:
-            consumer = await self._open(queue, subscription, prefetch, capacity)
+            consumer = await self._open(queue, subscription, prefetch, capacity, in_order=in_order)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(consumer.renew)
                 try:
@@ -281,7 +301,9 @@ class SqliteQueue:
             self._forgettable.discard(name)  # that was asked for before, of those who have left
         self._wanted[name] += 1
 
-    async def _open(self, queue: str, subscription: str, prefetch: int, capacity: int | None) -> SqliteSubscription:
+    async def _open(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None, *, in_order: bool
+    ) -> SqliteSubscription:
         line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
         self._refuse_if_stopped(queue)  # it may have been meanwhile, and knows nothing of this consumer
         if capacity is not None:
@@ -292,6 +314,7 @@ class SqliteQueue:
             subscription,
             line,
             prefetch,
+            in_order=in_order,
             lease_seconds=self._settings.lease_seconds,
             writer=self._writer,
             bells=self._bells,

@@ -41,6 +41,7 @@ class SqliteSubscription:
         line: int,
         prefetch: int,
         *,
+        in_order: bool,
         lease_seconds: float,
         writer: Writer,
         bells: Bells,
@@ -50,6 +51,7 @@ class SqliteSubscription:
         self._subscription = subscription
         self._line = line
         self._prefetch = prefetch
+        self._in_order = in_order
         self._lease_seconds = lease_seconds
         self._writer = writer
         self._bells = bells
@@ -87,10 +89,15 @@ class SqliteSubscription:
                 await self._bell.wait(rings, math.inf)
                 continue
             if found:
-                unsettled = len(self._unsettled) if self._isolates else None
-                claimed = await self._writer.submit(
-                    Claim(self._queue, self._subscription, self._line, room, unsettled=unsettled)
+                claim = Claim(
+                    self._queue,
+                    self._subscription,
+                    self._line,
+                    room,
+                    unsettled=len(self._unsettled) if self._isolates else None,
+                    in_order_beside=frozenset(self._tokens()) if self._in_order else None,
                 )
+                claimed = await self._writer.submit(claim)
                 self._waiting, self._alone = claimed.waiting, claimed.alone
                 if claimed.deliveries:
                     return self._take(claimed)

@@ -82,11 +82,11 @@ impl Batch {
                 let count = limit.min(batch.frames.len());
                 let frames = batch.frames.drain(..count);
                 match &lines[..] {
-                    [line] => line.try_borrow_mut()?.extend(frames),
+                    [line] => line.try_borrow_mut()?.extend(py, frames),
                     lines => {
                         for fields in frames {
                             for line in lines {
-                                line.try_borrow_mut()?.extend([fields.clone_ref(py)]);
+                                line.try_borrow_mut()?.extend(py, [fields.clone_ref(py)]);
                             }
                         }
                     }

@@ -70,6 +70,8 @@ pub struct Carrier {
     pub(super) intake_closed: AtomicBool,
     /// Whether a circuit breaker would refuse whatever is taken from the inbox.
     pub(super) circuit_open: AtomicBool,
+    /// Whether the inbox hands out one message of a key at a time, and must be told how each has ended.
+    pub(super) ordered: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Py<PyAny>,
     /// The class of adapters' results, and the one that says "as it came".
@@ -120,6 +122,7 @@ impl Carrier {
             pulling: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
             circuit_open: AtomicBool::new(false),
+            ordered: AtomicBool::new(false),
             now,
             // `forward` is the one instance of a subclass of the class that all others are of.
             result: forward
@@ -213,7 +216,7 @@ impl Carrier {
         errors::guarded(py, || {
             let children = self.children.bind(py).is_truthy()?;
             let work = if self.takes(py)? {
-                self.inbox.bind(py).try_borrow()?.waiting().cast_signed()
+                self.inbox.bind(py).try_borrow()?.takable().cast_signed()
             } else {
                 0
             };
@@ -288,6 +291,16 @@ impl Carrier {
     #[setter]
     fn set_circuit_open(&self, open: bool) {
         self.circuit_open.store(open, Relaxed);
+    }
+
+    #[getter]
+    fn ordered(&self) -> bool {
+        self.ordered.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_ordered(&self, ordered: bool) {
+        self.ordered.store(ordered, Relaxed);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

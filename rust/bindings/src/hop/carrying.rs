@@ -18,7 +18,7 @@ use super::outlets::{Leaving, Left};
 use super::start::{Started, start};
 use super::worker::Worker;
 use crate::codec;
-use crate::frame::{Fields, Id};
+use crate::frame::Fields;
 
 /// Where a message is when a function of the carrier returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,8 +149,8 @@ impl Carrier {
         }
         if result.is_none() {
             self.books.get().filtered.add(1);
-            if self.journal.is_some() {
-                self.note(py, state_of(worker)?.get().fields.message_id)?;
+            if self.journal.is_some() || self.ordered.load(Relaxed) {
+                self.note(py, &state_of(worker)?.get().fields)?;
             }
             return Ok(Err(Step::Ended));
         }
@@ -196,6 +196,14 @@ impl Carrier {
             let Some(fields) = Line::pop(inbox).inspect_err(|_| let_go(worker))? else {
                 break;
             };
+            if self.ordered.load(Relaxed) {
+                // What has become ready since the turn began is for others, while this message may have to wait.
+                if let Err(error) = Line::tell_of_rest(inbox) {
+                    Line::give_back(inbox, fields)?;
+                    let_go(worker);
+                    return Err(error);
+                }
+            }
             left -= 1;
             let begun_ns = {
                 let mut worker = worker.try_borrow_mut()?;
@@ -286,15 +294,19 @@ impl Carrier {
             Left::Unrouted if !self.unrouted_fails => books.filtered.add(1),
             Left::Unrouted | Left::Full => return Ok(Step::Stranded),
         }
-        self.note(py, message.fields.message_id)?;
+        self.note(py, message.fields)?;
         Ok(Step::Ended)
     }
 
     /// Notes that a message has ended, if somebody wants to know.
-    fn note(&self, py: Python<'_>, id: Id) -> PyResult<()> {
-        self.journal
-            .as_ref()
-            .map_or(Ok(()), |journal| Journal::add(journal.bind(py), id))
+    fn note(&self, py: Python<'_>, fields: &Fields) -> PyResult<()> {
+        if let Some(journal) = &self.journal {
+            Journal::add(journal.bind(py), fields.message_id)?;
+        }
+        if self.ordered.load(Relaxed) {
+            Line::end_of_own(self.inbox.bind(py), fields)?;
+        }
+        Ok(())
     }
 }
 

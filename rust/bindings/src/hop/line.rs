@@ -8,12 +8,18 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::store::Store;
 use crate::frame::{Fields, Frame};
 
-/// A first-in-first-out line of frames, with a soft bound. Base of the memory queue's channels.
+/// A first-in-first-out line of frames, of one key one at a time if it is to be so, with a soft bound. Base of the memory
+/// queue's channels.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Python sets each by its name, whatever the others are"
+)]
 #[pyclass(subclass, module = "factflow_engine._native")]
 pub struct Line {
-    frames: VecDeque<Fields>,
+    frames: Store,
     #[pyo3(get)]
     owner: String,
     /// How many frames make it full.
@@ -28,6 +34,9 @@ pub struct Line {
     /// Whether somebody reads it.
     #[pyo3(get, set)]
     is_read: bool,
+    /// Whether several do.
+    #[pyo3(get, set)]
+    shared: bool,
 }
 
 impl Line {
@@ -44,8 +53,19 @@ impl Line {
     }
 
     /// Adds frames and tells nobody.
-    pub fn extend(&mut self, frames: impl IntoIterator<Item = Fields>) {
-        self.frames.extend(frames);
+    pub fn extend(&mut self, py: Python<'_>, frames: impl IntoIterator<Item = Fields>) {
+        for fields in frames {
+            self.frames.push(py, fields);
+        }
+    }
+
+    /// How many frames one consumer can take, one after the other as they end; 0 if there is none that it can take now.
+    pub fn takable(&self) -> usize {
+        if self.frames.ready() > 0 {
+            self.frames.len()
+        } else {
+            0
+        }
     }
 
     /// How many more frames fit; negative if more wait than should.
@@ -54,11 +74,11 @@ impl Line {
         capacity - self.frames.len().cast_signed()
     }
 
-    /// Takes the oldest frame, if there is one, and tells those who wait for room.
+    /// Takes the oldest frame that can be taken, if there is one, and tells those who wait for room.
     pub fn pop(line: &Bound<'_, Self>) -> PyResult<Option<Fields>> {
         let (fields, awaited) = {
             let mut line = line.try_borrow_mut()?;
-            (line.frames.pop_front(), line.awaited)
+            (line.frames.pop(), line.awaited)
         };
         let Some(fields) = fields else {
             return Ok(None);
@@ -66,7 +86,7 @@ impl Line {
         if awaited {
             let told = line.call_method0(intern!(line.py(), "tell_of_room"));
             if let Err(error) = told {
-                line.try_borrow_mut()?.frames.push_front(fields); // whoever fails to listen costs no message
+                Self::give_back(line, fields)?; // whoever fails to listen costs no message
                 return Err(error);
             }
         }
@@ -76,14 +96,53 @@ impl Line {
     /// Adds a frame, whatever the capacity says, and tells the consumers.
     pub fn push(line: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
         let armed = {
+            let py = line.py();
             let mut line = line.try_borrow_mut()?;
-            line.frames.push_back(fields);
-            line.armed
+            line.frames.push(py, fields) && line.armed
         };
         if armed {
-            line.call_method0(intern!(line.py(), "tell"))?;
+            Self::tell_consumers(line)?;
         }
         Ok(())
+    }
+
+    /// Puts a frame that was taken before the others, and tells nobody.
+    pub fn give_back(line: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
+        let py = line.py();
+        line.try_borrow_mut()?.frames.give_back(py, fields);
+        Ok(())
+    }
+
+    /// Notes that a frame that was taken has ended; true if the next of its key can be taken for it, and the consumers
+    /// have to be told.
+    pub fn end(line: &Bound<'_, Self>, fields: &Fields) -> PyResult<bool> {
+        let py = line.py();
+        let mut line = line.try_borrow_mut()?;
+        Ok(line.frames.end(py, fields) && line.armed)
+    }
+
+    /// Notes the same on behalf of the consumer that took the frame and will look again: tells only if there are others.
+    pub fn end_of_own(line: &Bound<'_, Self>, fields: &Fields) -> PyResult<()> {
+        if Self::end(line, fields)? && line.try_borrow()?.shared {
+            Self::tell_consumers(line)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the consumers, if they want to know, of what can be taken beside what one of them has just taken.
+    pub fn tell_of_rest(line: &Bound<'_, Self>) -> PyResult<()> {
+        let tells = {
+            let line = line.try_borrow()?;
+            line.armed && line.frames.ready() > 0
+        };
+        if tells {
+            Self::tell_consumers(line)?;
+        }
+        Ok(())
+    }
+
+    fn tell_consumers(line: &Bound<'_, Self>) -> PyResult<()> {
+        line.call_method0(intern!(line.py(), "tell")).map(drop)
     }
 }
 
@@ -92,18 +151,41 @@ impl Line {
     #[new]
     fn new(owner: String, capacity: usize) -> Self {
         Self {
-            frames: VecDeque::new(),
+            frames: Store::Plain(VecDeque::new()),
             owner,
             capacity,
             armed: true,
             awaited: false,
             is_read: false,
+            shared: false,
         }
     }
 
     #[getter]
     pub fn waiting(&self) -> usize {
         self.frames.len()
+    }
+
+    #[getter(ready)]
+    fn ready_to_take(&self) -> usize {
+        self.frames.ready()
+    }
+
+    #[getter]
+    fn ordered(&self) -> bool {
+        self.frames.is_keyed()
+    }
+
+    fn order_by_key(&mut self, py: Python<'_>) {
+        self.frames.order_by_key(py);
+    }
+
+    #[pyo3(name = "end", signature = (frame, /))]
+    fn note_end(line: &Bound<'_, Self>, frame: &Bound<'_, Frame>) -> PyResult<()> {
+        if Self::end(line, &frame.get().0)? {
+            Self::tell_consumers(line)?;
+        }
+        Ok(())
     }
 
     #[getter]
@@ -118,7 +200,8 @@ impl Line {
 
     #[pyo3(signature = (frame, /))]
     fn put_first(&mut self, frame: &Bound<'_, Frame>) {
-        self.frames.push_front(frame.get().0.clone_ref(frame.py()));
+        let py = frame.py();
+        self.frames.give_back(py, frame.get().0.clone_ref(py));
     }
 
     fn take(line: &Bound<'_, Self>) -> PyResult<Option<Frame>> {
@@ -129,7 +212,7 @@ impl Line {
         let py = line.py();
         let frames: Vec<Frame> = {
             let line = line.try_borrow()?;
-            let frames = line.frames.iter();
+            let frames = line.frames.frames().into_iter();
             frames.map(|fields| Frame(fields.clone_ref(py))).collect()
         };
         // After the borrow: making objects may run the collector, and with it code that comes back to this line.
@@ -138,7 +221,7 @@ impl Line {
     }
 
     fn clear(line: &Bound<'_, Self>) -> PyResult<()> {
-        let frames = core::mem::take(&mut line.try_borrow_mut()?.frames);
+        let frames = line.try_borrow_mut()?.frames.clear();
         drop(frames); // after the borrow: what goes may run code that comes back to this line
         Ok(())
     }

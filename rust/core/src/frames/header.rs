@@ -20,7 +20,7 @@ pub struct Header<'a> {
     pub attempt: u32,
     /// Nanoseconds since the Unix epoch.
     pub time_ns: i64,
-    /// Ordering key.
+    /// What the message belongs to: those of one key may have to wait for each other.
     pub key: Option<&'a str>,
     /// The headers: one msgpack map with string keys; None when there are none.
     pub headers: Option<&'a [u8]>,
