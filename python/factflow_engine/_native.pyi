@@ -1,6 +1,7 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from contextvars import Context
 from types import FrameType, GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final
 
@@ -768,6 +769,16 @@ class Worker:
 
     @property
     def is_astray(self) -> bool: ...
+    def begin_in(self, now: Context, first: Context, /) -> None:
+        """Note the context of the worker's task, a copy of the second one in that nothing was set so far."""
+
+    @property
+    def has_set(self) -> bool:
+        """True if a context variable of the task was set since `begin_in`; if nothing was, in ten nanoseconds.
+
+        By equality of the values, and by identity of those that cannot be compared.
+        """
+
     def enter(self, now_ns: int, /) -> None:
         """Begin another quantum: trio has given everybody else a turn."""
 

@@ -266,6 +266,10 @@ class PipelineAdapter(ABC):
             Reject: The engine does not try again.
             Exception: Anything else fails this attempt of this message and nothing else.
 
+        Context variables (`contextvars`): each message, emitted ones too, begins with those of whoever started the
+        execution. What a stage sets is seen by the later stages of the same message in the same route, and by no other
+        message; what a thread sets, by nobody else.
+
         Cancellation: `trio.Cancelled` may be raised at any await inside. Let it pass: the message is not
             acknowledged and comes back. A thread is never abandoned: cancellation waits for it.
         """

@@ -14,6 +14,7 @@ rules, each with a test in tests/runtime/test_drivers.py:
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
 """
 
+from contextvars import Context
 from typing import Any, Protocol
 
 import trio
@@ -58,6 +59,10 @@ class Hands(Protocol):
 
     async def give_way(self, worker: Worker) -> None:
         """Give trio a turn."""
+        ...
+
+    async def switch(self, worker: Worker, context: Context | None) -> None:
+        """Go on with other context variables: those of this context, or those that a message begins with."""
         ...
 
     async def carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
@@ -167,8 +172,13 @@ class Driver:
                         mine = first
             if mine is not None:
                 since_ns = worker.since_ns
+                context = trio.lowlevel.current_task().context if worker.has_set else None
+                if context is not None:
+                    await hands.switch(worker, None)  # the child's own, and then the parent's again
                 await hands.carry_child(worker, lane, mine)
                 worker.context, worker.since_ns = parent, since_ns
+                if context is not None:
+                    await hands.switch(worker, context)
                 now_ns = hands.now()
             worker.turns -= 1
             if worker.turns <= 0 or now_ns > worker.until_ns:

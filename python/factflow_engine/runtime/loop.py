@@ -8,7 +8,7 @@ to do, or when a time quantum has passed. Measured, that is more than ten times 
 operation a message; the idea is that of run-to-completion loops in event-driven servers, with trio's cancellation kept
 whole.
 
-Invariants (each has a test in tests/runtime/test_loop_invariants.py):
+Invariants (each has a test in tests/runtime/test_loop_invariants.py, 8 in test_context_variables.py):
 
  1. No await between an adapter's result and publish + settle. Therefore a queue's capacity is soft by what was in
     flight when it filled; backpressure holds a lane back *before its next take*, never in between.
@@ -28,13 +28,17 @@ Invariants (each has a test in tests/runtime/test_loop_invariants.py):
     permit that their parent holds, and a slow child of the driver's own does not leave the others idle. See `driving`.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
     returns to trio can therefore not be interrupted by Ctrl-C; a second, harder signal is the way out.
- 8. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
+ 8. Each message, children too, begins with the context variables of whoever has started the execution, and its stages
+    see what those before them have set. Contexts are compared, not made: a worker whose task has others than it began
+    with changes them, and yields for that, before it begins another message.
+ 9. Whether everything is done is read from the lanes' books when a worker runs out of work, not kept beside them.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeVarTuple
 
 import trio
@@ -101,6 +105,9 @@ class Loop:
         self._footings: dict[Worker, Footing] = {}  # of those that run
         self._parked: list[trio.lowlevel.Task] = []  # a stack: the worker that ran last runs next
         self._nursery: trio.Nursery | None = None
+        self._first = (
+            Context()
+        )  # what each message begins with: the context variables of whoever has started the execution
         # Then what is done here may not be done yet where it came from or goes.
         self._is_relayed = any(lane.journal is not None for lane in lanes)
         self._max_workers = sum(lane.carrier.limit for lane in lanes)
@@ -131,7 +138,7 @@ class Loop:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Begin to take messages; workers are started in this nursery as they are needed."""
-        self._nursery = nursery
+        self._nursery, self._first = nursery, copy_context()
         self._alarm.start(nursery)
         self._letters.start(nursery)
         for lane in self._lanes:
@@ -274,7 +281,8 @@ class Loop:
             self._waking = True
             worker = Worker(quantum_ns=self._quantum_ns, quantum_turns=MAX_TURNS)
             self._workers.append(worker)
-            self._nursery.start_soon(self._run_worker, worker)
+            # Not in the context of whoever wakes it, who may be handling a message.
+            self._first.copy().run(self._nursery.start_soon, self._run_worker, worker)
 
     def rouse(self) -> None:
         """See to it that a worker looks at the ready list, unless one runs that will."""
@@ -309,6 +317,7 @@ class Loop:
         try:
             # A worker that is started while everything is being cancelled must not take what others have given back.
             await trio.lowlevel.checkpoint_if_cancelled()
+            worker.begin_in(trio.lowlevel.current_task().context, self._first)
             self.enter(worker)
             while True:
                 if not ready:
@@ -438,6 +447,23 @@ class Loop:
             self._yielding -= 1
         self.enter(worker)
 
+    async def switch(self, worker: Worker, context: Context | None) -> None:
+        """Go on with other context variables: those of this context, or those that a message begins with.
+
+        trio runs a task in its context for as long as the task does not wait, so everybody else has a turn. Is not
+        cancelled: what is next to be done by the worker comes to a checkpoint of its own.
+        """
+        task = trio.lowlevel.current_task()
+        task.context = self._first.copy() if context is None else context
+        worker.begin_in(task.context, self._first)
+        self.crew.active = None
+        self._yielding += 1
+        try:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            self._yielding -= 1
+        self.enter(worker)
+
     # -- one message -----------------------------------------------------------------------------------------------
 
     async def carry_child(self, worker: Worker, lane: Lane, child: Child) -> None:
@@ -536,6 +562,9 @@ class Loop:
                     await Driver(self, worker, lane, _context_of(worker), child).drive(emitting)
                 elif family is not None:
                     settlement.end_child(lane, family)
+            if worker.has_set:
+                worker.context = None  # it has ended
+                await self.switch(worker, None)
             if alone:
                 return
             worker.since_ns = self.now()

@@ -141,7 +141,7 @@ impl Carrier {
         result: Bound<'_, PyAny>,
     ) -> PyResult<Result<Option<Py<PyBytes>>, Step>> {
         let py = worker.py();
-        if worker.borrow().strayed(py) {
+        if worker.try_borrow()?.strayed(py) {
             return Ok(Err(Step::LeftOpen));
         }
         if result.is(&self.forward) {
@@ -224,6 +224,9 @@ impl Carrier {
             worker.try_borrow_mut()?.since_ns = now;
             if now > until || !self.pauses.bind(py).is_empty() {
                 break;
+            }
+            if left > 0 && Worker::has_set(worker)? {
+                return Ok(Step::Ended); // the next message begins in another context, which is Python's to make
             }
         }
         worker.try_borrow_mut()?.left = 0;

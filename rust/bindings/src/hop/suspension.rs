@@ -99,7 +99,7 @@ impl Suspension {
             let started = send(&coroutine, value)?;
             let carrier = self.carrier.get();
             let mut step = carrier.resume(worker, coroutine, started)?;
-            if step == Step::Ended && !self.alone {
+            if step == Step::Ended && !self.alone && !Worker::has_set(worker)? {
                 carrier.renew(worker)?;
                 step = carrier.turn(worker, true)?;
             }

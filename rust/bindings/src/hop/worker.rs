@@ -35,6 +35,8 @@ pub struct Worker {
     /// How many messages it may still take before it yields even if the clock stands still.
     #[pyo3(get, set)]
     turns: i64,
+    /// The context variables of its task, and those that each message begins with; None: nobody asks.
+    variables: Option<(Py<PyAny>, Py<PyAny>)>,
     /// What it is given each time that trio has given everybody else a turn.
     quantum_ns: i64,
     quantum_turns: i64,
@@ -75,6 +77,20 @@ impl Worker {
         })
     }
 
+    /// Whether a context variable was set since the task has this context.
+    pub fn has_set(worker: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = worker.py();
+        let lent = worker.try_borrow()?;
+        let Some((now, first)) = &lent.variables else {
+            return Ok(false);
+        };
+        // Contexts share the tree of their variables until one is set, and are equal then without a look into it: some
+        // ten nanoseconds. If one was set, values are compared where both have the variable, which is the values' code.
+        let (now, first) = (now.clone_ref(py), first.clone_ref(py));
+        drop(lent);
+        Ok(!now.bind(py).eq(first.bind(py)).unwrap_or(false)) // what cannot be compared is another value
+    }
+
     /// Begins another quantum.
     pub fn renew(&mut self, now_ns: i64) {
         self.until_ns = now_ns.saturating_add(self.quantum_ns);
@@ -105,17 +121,32 @@ impl Worker {
 
     /// Notes where its task is in trio's tree of cancel scopes while no adapter runs.
     #[pyo3(signature = (tasks, nurseries, /))]
-    fn stand(worker: &Bound<'_, Self>, tasks: Py<PySet>, nurseries: Py<PyList>) {
+    fn stand(worker: &Bound<'_, Self>, tasks: Py<PySet>, nurseries: Py<PyList>) -> PyResult<()> {
         let previous = worker
-            .borrow_mut()
+            .try_borrow_mut()?
             .footing
             .replace(Footing { tasks, nurseries });
         drop(previous);
+        Ok(())
     }
 
     #[getter]
     fn is_astray(&self, py: Python<'_>) -> bool {
         self.strayed(py)
+    }
+
+    /// Notes the context of its task, which is a copy of the second one in that nothing was set so far.
+    #[pyo3(signature = (now, first, /))]
+    fn begin_in(worker: &Bound<'_, Self>, now: Py<PyAny>, first: Py<PyAny>) -> PyResult<()> {
+        let previous = worker.try_borrow_mut()?.variables.replace((now, first));
+        drop(previous);
+        Ok(())
+    }
+
+    /// Whether a context variable was set since `begin_in`.
+    #[getter(has_set)]
+    fn has_set_any(worker: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::has_set(worker)
     }
 
     // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
@@ -156,6 +187,10 @@ impl Worker {
             visit.call(&footing.tasks)?;
             visit.call(&footing.nurseries)?;
         }
+        if let Some((now, first)) = &self.variables {
+            visit.call(now)?;
+            visit.call(first)?;
+        }
         visit.call(&self.value)
     }
 
@@ -165,5 +200,6 @@ impl Worker {
         self.pending = None;
         self.value = None;
         self.footing = None;
+        self.variables = None;
     }
 }
