@@ -252,6 +252,26 @@ async def test_different_keys_go_on_together_and_messages_without_one_too(autoju
     log.assert_in_order()
 
 
+async def test_another_key_is_told_of_where_all_that_waits_is_parked(autojump_clock):
+    log = Log()
+
+    async def work(context):
+        await log.within(context, context.message, 10)
+
+    async with running(
+        f"routes: {{r: {{inbound: {{concurrency: 2, {ORDERED}}}, adapters: [{{type: w}}]}}}}", adapters={"w": work}
+    ) as execution:
+        await execution.publish("r", 0, key="a")
+        await execution.publish("r", 1, key="a")
+        execution.pause("r")
+        execution.resume("r")  # a worker looks, and finds nothing that it may take
+        await trio.sleep(1)
+        await execution.publish("r", 2, key="b")
+        await trio.sleep(1)
+        assert log.inside == {"a": 1, "b": 1}
+        await execution.wait()
+
+
 async def test_a_key_that_waits_for_a_retry_holds_up_nobody_else(autojump_clock):
     log = Log()
     async with running(

@@ -101,6 +101,38 @@ async def test_what_a_dead_consumer_had_is_handed_out_in_order_after_its_leases(
     await other.stop()
 
 
+async def test_what_comes_back_later_is_before_what_came_after_it(autojump_clock, tmp_path):
+    watch = Watch()
+    queue = simulated(tmp_path / "q.db", clock=watch, lease_seconds=30)
+    await queue.publish_batch(QUEUE, [message(number) for number in range(3)])
+    async with queue.subscribe_in_order(QUEUE, "s", 10) as consumer:
+        held = await received(consumer, 2)
+        await consumer.settle([], [Nack(held[0], 5), Nack(held[1])])
+        watch.forward(6)
+        assert values(await received(consumer)) == [0, 1, 2]
+    await queue.stop()
+
+
+async def test_what_was_given_back_is_before_what_somebody_may_have_died_of(autojump_clock, tmp_path):
+    watch = Watch()
+    queue, other = (simulated(tmp_path / "q.db", clock=watch, lease_seconds=30) for _ in range(2))
+    await queue.publish_batch(QUEUE, [message(number) for number in range(4)])
+    async with (
+        queue.subscribe_in_order(QUEUE, "s", 10) as dead,
+        other.subscribe_in_order(QUEUE, "s", 10) as living,
+    ):
+        living.isolate_suspects()
+        held = await received(dead, 3)
+        await dead.settle([], [Nack(held[0])])
+        watch.forward(31)
+        for expected in ([0], [1], [2], [3]):
+            taken = await received(living)
+            assert values(taken) == expected
+            await living.settle(taken)
+    await queue.stop()
+    await other.stop()
+
+
 async def test_a_topics_subscriptions_do_not_wait_for_each_other(autojump_clock, tmp_path):
     queue = simulated(tmp_path / "q.db", lease_seconds=30)
     async with (
