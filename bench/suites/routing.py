@@ -12,7 +12,17 @@ import ormsgpack
 from bench.baselines import rule_engines
 from bench.model import OURS, Case, Metric, Scale, Subject, Target, at_most, better_than, within
 from bench.timing import NS, calls
-from bench.workloads.rules import Rule, Workload, city_lots, condition_of, equal_one, mixed, patterns
+from bench.workloads.rules import (
+    Rule,
+    Workload,
+    city_lots,
+    condition_of,
+    elements,
+    equal_one,
+    mixed,
+    overlapping,
+    patterns,
+)
 from factflow_engine.conditions import RouteTable, compile_condition
 from factflow_engine.frames import validate
 
@@ -72,7 +82,16 @@ def cases(scale: Scale) -> list[Case]:
             {"generated scan": _decoding(rule_engines.generated_scan)},
             targets=(at_most("10,000 rules", 2, "us"), better_than("1,000 rules", "generated scan", 100)),
         ),
+        _table(
+            "elements",
+            "Equalities of elements of an array, by wildcard or any_element: what does a message of four rows cost?",
+            elements,
+            scale,
+            {},
+            targets=(at_most("growth", 3, "x"), at_most("10,000 rules", 5, "us")),
+        ),
         _build("build, mixed", mixed(10_000, 1), 0.1),
+        _build("build, overlapping", overlapping(100_000), 1.5),
         _build("build, patterns", patterns(10_000, 1), 1.0),
         _validating(scale),
         _single(scale),
@@ -173,7 +192,7 @@ def _build(name: str, workload: Workload, limit: float) -> Case:
 
     return Case(
         name=name,
-        answers="How long does it take to compile ten thousand rules?",
+        answers=f"How long does it take to compile {len(table):,} rules?",
         metrics=(BUILD,),
         subjects=(Subject(name=OURS, measure=measure),),
         targets=(at_most("build", limit, "s"),),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Leaf = tuple[str, str, Any]
-"""Field, operator, value; of `between` the value is the pair of bounds, of `exists` it is True."""
+"""Field, operator, value; of `between` the value is the pair of bounds, of `exists` it is True, of `any_element` the leaves
+that one element must satisfy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +140,50 @@ def _message(generator: random.Random, domain: int) -> dict[str, Any]:
     return message
 
 
+def elements(count: int, messages: int = 300) -> Workload:
+    """`rows[*].key eq` and `any_element` over `rows`, half of the rules each; a message has four rows."""
+    generator = random.Random(count)
+    rules = []
+    for number in range(count):
+        key = f"key-{number:06d}"
+        forms: tuple[Leaf, ...] = (
+            ("rows[*].key", "eq", key),
+            ("rows", "any_element", (("key", "eq", key), ("state", "eq", "open"))),
+        )
+        rules.append(Rule(id=number, leaves=(forms[number % 2],)))
+    found = []
+    for _ in range(messages):
+        message = _message(generator, 1_000)
+        message["rows"] = [
+            {"key": f"key-{generator.randrange(2 * count):06d}", "state": generator.choice(("open", "shut")), "n": row}
+            for row in range(4)
+        ]
+        found.append(message)
+    return Workload(rules=rules, messages=found)
+
+
+def overlapping(count: int) -> Workload:
+    """`gt` and wide `between`: nearly every interval overlaps nearly every other one. For building only."""
+    forms = (
+        lambda number: ("amount", "gt", number),
+        lambda number: ("amount", "between", (number, number + count)),
+    )
+    return Workload(
+        rules=[Rule(id=number, leaves=(forms[number % 2](number),)) for number in range(count)], messages=[]
+    )
+
+
 def condition_of(rule: Rule) -> dict[str, Any]:
     """A rule as the engine's configuration has it."""
-    leaves = [
-        {"field": field, "operator": operator, "value": list(value) if operator == "between" else value}
-        for field, operator, value in rule.leaves
-    ]
-    return leaves[0] if len(leaves) == 1 else {"all_of": leaves}
+    return _all_of(rule.leaves)
+
+
+def _all_of(leaves: Sequence[Leaf]) -> dict[str, Any]:
+    found = [_leaf(*leaf) for leaf in leaves]
+    return found[0] if len(found) == 1 else {"all_of": found}
+
+
+def _leaf(field: str, operator: str, value: Any) -> dict[str, Any]:
+    if operator == "any_element":
+        return {"any_element": {"field": field, "condition": _all_of(value)}}
+    return {"field": field, "operator": operator, "value": list(value) if operator == "between" else value}

@@ -30,6 +30,7 @@ __all__ = [
     "Journal",
     "Line",
     "MessageContext",
+    "PatternBudget",
     "RouteTable",
     "RouteTableStatistics",
     "Siblings",
@@ -316,13 +317,33 @@ class Condition:
             ConditionOperatorError: A user's operator raised, or did not answer.
         """
 
-def compile_condition(source: object, operators: object, snapshot: Callable[[Any], Any], /) -> Condition:
+@final
+class PatternBudget:
+    """Memory that the patterns of several conditions may take together.
+
+    Args:
+        size: Bytes; by default the 64 MiB that a condition by itself may take.
+    """
+
+    def __new__(cls, size: int = ...) -> PatternBudget: ...
+    @property
+    def left(self) -> int:
+        """Bytes that further patterns may take. What was refused for its size counts too: it took time."""
+
+def compile_condition(
+    source: object,
+    operators: object,
+    snapshot: Callable[[Any], Any],
+    budget: PatternBudget | None = None,
+    /,
+) -> Condition:
     """Compile a condition. `factflow_engine.conditions.compile_condition` is what to call.
 
     Args:
         source: The condition as its author wrote it.
         operators: An `OperatorRegistry`, or None.
         snapshot: Makes the copy that the condition keeps as its `source`.
+        budget: What the patterns take their memory from; None: 64 MiB for this condition.
 
     Raises:
         ConditionErrors: The condition cannot be right.
@@ -345,6 +366,7 @@ class RouteTable(Generic[_Id]):
     Args:
         rules: Pairs of an id, which may be anything, and a condition as `compile_condition` takes it.
         operators: An `OperatorRegistry` with operators besides the built-in ones, or None.
+        budget: What the patterns take their memory from; None: 64 MiB for this table.
 
     Raises:
         ConditionErrors: Some rules cannot be right; it holds every problem of all of them. A finding's path begins
@@ -353,7 +375,10 @@ class RouteTable(Generic[_Id]):
     """
 
     def __new__(
-        cls, rules: Iterable[tuple[_Id, Mapping[str, object]]], operators: object = None
+        cls,
+        rules: Iterable[tuple[_Id, Mapping[str, object]]],
+        operators: object = None,
+        budget: PatternBudget | None = None,
     ) -> RouteTable[_Id]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def match(self, payload: bytes, /) -> list[_Id]:

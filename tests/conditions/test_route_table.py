@@ -1,6 +1,7 @@
 """A table answers what asking each of its rules answers, and says so of itself."""
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -142,6 +143,103 @@ def test_a_rule_is_filed_under_its_rarest_part():
     table = RouteTable(watched, operators)
     assert table.match(pack({"kind": "common", "name": "n7"})) == [7]
     assert asked == ["common"]
+
+
+def one_of_rows(*conditions):
+    body = conditions[0] if len(conditions) == 1 else {"all_of": list(conditions)}
+    return {"any_element": {"field": "rows", "condition": body}}
+
+
+FORMS_IN_ARRAYS = {
+    "a field of elements": lambda n: rule("rows[*].k", "eq", f"k{n}"),
+    "a field deep in elements": lambda n: rule("rows[*].a.b[0]", "eq", n),
+    "elements of elements": lambda n: rule("rows[*].tags[*]", "eq", f"t{n}"),
+    "a field of elements of elements": lambda n: rule("rows[*].more[*].k", "eq", n),
+    "a prefix in elements": lambda n: rule("names[*]", "starts_with", f"name{n}-"),
+    "ranges in elements": lambda n: rule("rows[*].n", "between", [10 * n, 10 * n + 5]),
+    "a pattern in elements": lambda n: rule("rows[*].k", "matches", f"^k{n}$"),
+    "any element": lambda n: one_of_rows(rule("k", "eq", f"k{n}"), rule("n", "exists")),
+    "any element, by its own": lambda n: {"any_element": {"field": "ids", "condition": rule("@", "eq", n)}},
+    "any element of an element": lambda n: one_of_rows(
+        {"any_element": {"field": "more", "condition": rule("k", "eq", n)}}, rule("n", "exists")
+    ),
+    "a choice within any element": lambda n: one_of_rows({"any_of": [rule("k", "eq", f"k{n}"), rule("n", "eq", -1)]}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS_IN_ARRAYS)
+def test_rules_on_elements_of_arrays_are_only_asked_if_an_element_has_what_they_are_filed_under(form):
+    asked = []
+
+    class Watch(ConditionOperator):
+        name = "watch"
+
+        def matches(self, field_value, literal):
+            asked.append(literal)
+            return True
+
+    operators = OperatorRegistry()
+    operators.register(Watch())
+    make = FORMS_IN_ARRAYS[form]
+    table = RouteTable(
+        [(n, {"all_of": [make(n), {"field": "id", "operator": "watch", "value": n}]}) for n in range(200)], operators
+    )
+    rows = [
+        {"k": f"k{n}", "n": 10 * n, "a": {"b": [n]}, "tags": ["x", f"t{n}"], "more": [{"k": 500}, {"k": n}]}
+        for n in (7, 300, 7)
+    ]
+    message = {"id": 1, "rows": rows, "names": ["name7-a", "", "name7-b"], "ids": [300, 7]}
+    assert table.match(pack(message)) == [7]
+    assert asked == [7]
+    assert table.match(pack({"id": 1, "rows": [], "names": {}, "ids": 7})) == []
+    assert table.statistics().indexed_rules == 200
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(FORMS_IN_ARRAYS)), st.integers(0, 3), st.booleans()), min_size=1, max_size=12
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "k": st.sampled_from(["k0", "k1", "k2", 1]),
+                "n": st.sampled_from([0, 5, 12, -1, "x"]),
+                "a": st.just({"b": [1]}) | st.just({"b": []}),
+                "tags": st.lists(st.sampled_from(["t0", "t1"]), max_size=2),
+                "more": st.lists(st.fixed_dictionaries({"k": st.integers(0, 3)}), max_size=2) | st.just(0),
+            },
+        )
+        | st.just(3),
+        max_size=3,
+    ),
+    st.lists(st.sampled_from(["name0-", "name1-x", ""]), max_size=3),
+)
+def test_rules_on_elements_are_their_rules_one_by_one(forms, rows, names):
+    rules = [{"not": FORMS_IN_ARRAYS[form](n)} if negated else FORMS_IN_ARRAYS[form](n) for form, n, negated in forms]
+    rules.append({"all_of": rules[:3]})
+    rules.append({"any_of": rules[-3:]})
+    messages = [
+        {"rows": rows, "names": names, "ids": [0, 2]},
+        {"rows": {"k": "k1"}, "names": "name0-"},
+        {"rows": names},
+    ]
+    assert_equals_asking_each(rules, [pack(message) for message in messages])
+
+
+@pytest.mark.parametrize("operator", ["gt", "between"])
+def test_building_intervals_that_all_overlap_is_not_quadratic(operator):
+    def build(count):
+        value = (lambda n: n) if operator == "gt" else (lambda n: [n, n + count])
+        rules = [(n, rule("x", operator, value(n))) for n in range(count)]
+        begin = time.process_time()
+        table = RouteTable(rules)
+        return time.process_time() - begin, table
+
+    small = min(build(8_000)[0] for _ in range(2))
+    large, table = build(64_000)
+    assert large < 30 * small + 0.05  # eight times as many; the square would be 64
+    assert table.match(pack({"x": 3})) == ([0, 1, 2] if operator == "gt" else [0, 1, 2, 3])
 
 
 def test_the_first_match_does_not_ask_the_rules_behind_it():

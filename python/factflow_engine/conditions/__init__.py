@@ -4,7 +4,7 @@
 """
 
 from factflow_engine.conditions.codes import CODES, ConditionCode
-from factflow_engine.conditions.compilation import compile_condition
+from factflow_engine.conditions.compilation import compile_condition, outbound_table, shared_patterns
 from factflow_engine.conditions.operators import ConditionOperator, OperatorRegistry
 from factflow_engine.native import Condition, RouteTable, RouteTableStatistics
 
@@ -17,4 +17,6 @@ __all__ = [
     "RouteTable",
     "RouteTableStatistics",
     "compile_condition",
+    "outbound_table",
+    "shared_patterns",
 ]

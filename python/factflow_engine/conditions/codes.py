@@ -48,10 +48,11 @@ _ROWS: Final = (
         code="E403",
         title="invalid pattern",
         explanation=(
-            "The regular expression is not in Rust's linear-time dialect (no look-around, no backreferences), or it "
-            "takes more than 10 MiB, or all patterns of the condition together more than 64 MiB."
+            "The regular expression is not in Rust's linear-time dialect (no look-around, no backreferences), is longer "
+            "than 64 KiB, takes more than 10 MiB, or takes more than 64 MiB together with the patterns before it in the "
+            "configuration. Each class of all of Unicode, as `\\w`, takes 30 kB for each time that it is repeated."
         ),
-        remedy="write Rust's regex syntax, and smaller repetitions",
+        remedy="write Rust's regex syntax, and smaller repetitions, or (?-u:\\w) for \\w",
     ),
     ConditionCode(
         code="E404",

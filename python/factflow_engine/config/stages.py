@@ -9,13 +9,12 @@ from pydantic import BaseModel, ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.keeping import loses_state, loss_text
-from factflow_engine.conditions import OperatorRegistry, compile_condition
-from factflow_engine.config.condition_errors import report_condition
+from factflow_engine.conditions import OperatorRegistry, shared_patterns
+from factflow_engine.config.condition_errors import check_conditions
 from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors
 from factflow_engine.config.nodes import (
     MappingNode,
     Mark,
-    Node,
     Path,
     has_variables,
     key_mark,
@@ -23,7 +22,6 @@ from factflow_engine.config.nodes import (
     plain_value,
 )
 from factflow_engine.config.report import Report
-from factflow_engine.errors import ConditionError, ConditionErrors
 
 _LONGEST_TYPE: Final = 80
 
@@ -41,19 +39,24 @@ def check_stages(
     `durable`: whether it is to run on a queue that outlives the process.
     """
     routes = root.mapping("routes")
-    for route_id, (_, route) in routes.entries.items() if routes is not None else ():
-        if not isinstance(route, MappingNode):
-            continue
-        for name in ("adapters", "outbound"):
-            for index, item in enumerate(route.items(name)):
-                if not isinstance(item, MappingNode):
-                    continue
-                path: Path = ("routes", route_id, name, index)
-                if name == "adapters":
-                    _check_adapter(item, path, registry, report)
+    # One budget, in the order of a starting execution.
+    with shared_patterns():
+        for route_id, (_, route) in routes.entries.items() if routes is not None else ():
+            if not isinstance(route, MappingNode):
+                continue
+            for index, stage in enumerate(route.items("adapters")):
+                if isinstance(stage, MappingNode):
+                    path: Path = ("routes", route_id, "adapters", index)
+                    _check_adapter(stage, path, registry, report)
                     if durable:
-                        _check_state(item, path, registry, report)
-                _check_condition(item.get("condition"), (*path, "condition"), operators, report)
+                        _check_state(stage, path, registry, report)
+                    check_conditions([(stage, path)], operators, report)
+            outbounds = [
+                (outbound, ("routes", route_id, "outbound", index))
+                for index, outbound in enumerate(route.items("outbound"))
+                if isinstance(outbound, MappingNode)
+            ]
+            check_conditions(outbounds, operators, report)
 
 
 def _check_adapter(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
@@ -97,18 +100,3 @@ def _check_adapter_config(
             text = f"adapter type {kind!r} failed on this configuration with {type(error).__name__}{shown}"
             report.add("E303", at, text[:300], path=path)
         return
-
-
-def _check_condition(node: Node | None, path: Path, operators: OperatorRegistry | None, report: Report) -> None:
-    if not isinstance(node, MappingNode):
-        return
-    try:
-        compile_condition(plain_value(node), operators=operators)
-    except ConditionErrors as errors:
-        problems = errors.findings
-    except ConditionError as error:
-        problems = (error,)
-    else:
-        return
-    for problem in problems:
-        report_condition(problem, node, path, report)

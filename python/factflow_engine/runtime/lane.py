@@ -134,7 +134,7 @@ class Lane:
         inbox: MemoryChannel,
         stages: Sequence[Stage],
         outlets: Sequence[Outlet],
-        table: RouteTable[Outlet] | None,
+        table: RouteTable[int] | None,
         limit: int,
         first_only: bool,
         unrouted: str,

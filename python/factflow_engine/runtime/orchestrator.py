@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.conditions import OperatorRegistry, shared_patterns
 from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe, no_such_route
 from factflow_engine.frames import Frame
@@ -126,24 +126,25 @@ class PipelineOrchestrator:
         else:
             self._relay = lines = Relay(provider, on_death=self._relay_died)
         try:
-            self._processors = {
-                route_id: ReactiveRouteProcessor(
-                    route_id,
-                    config,
-                    execution_id=execution_id,
-                    scope=self._scope,
-                    lines=lines,
-                    registry=registry,
-                    operators=operators,
-                    seams=seams,
-                    redacted=self._redacted,
-                    on_death=self._route_died,
-                    durable=self._relay is not None,
-                    stores_states=isinstance(provider, StateProvider),
-                    may_close=None if self._relay is None else self._relay.wait_settled,
-                )
-                for route_id in config.routes
-            }
+            with shared_patterns():
+                self._processors = {
+                    route_id: ReactiveRouteProcessor(
+                        route_id,
+                        config,
+                        execution_id=execution_id,
+                        scope=self._scope,
+                        lines=lines,
+                        registry=registry,
+                        operators=operators,
+                        seams=seams,
+                        redacted=self._redacted,
+                        on_death=self._route_died,
+                        durable=self._relay is not None,
+                        stores_states=isinstance(provider, StateProvider),
+                        may_close=None if self._relay is None else self._relay.wait_settled,
+                    )
+                    for route_id in config.routes
+                }
         except BaseException as error:
             self.discard()  # what the routes before it have subscribed
             self._redacted.censor(error)

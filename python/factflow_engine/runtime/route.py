@@ -5,14 +5,14 @@ The messages themselves are carried by the loop; this is what must exist before 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.conditions import Condition, OperatorRegistry, RouteTable, compile_condition
+from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition, outbound_table
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import label_of
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 """What an adapter's constructor may raise to be told as the reason why its stage could not be made."""
-
-ALWAYS: Final[Mapping[str, object]] = {"field": "@", "operator": "exists"}
-"""The condition of an outbound that has none, where all of them are filed in one table."""
 
 
 class ReactiveRouteProcessor:
@@ -112,25 +109,19 @@ class ReactiveRouteProcessor:
                     roots=roots,
                 )
             )
+        conditions = [None if outbound.condition is None else outbound.condition.mapping for outbound in route.outbound]
+        table = outbound_table(list(enumerate(conditions)), operators)
         outlets = []
         for position, outbound in enumerate(route.outbound):
             queue = _target(outbound, config)
             outlets.append(
                 Outlet(
                     queue,
-                    compiled(outbound.condition),
+                    # The table has all of them, and is what is asked.
+                    compiled(outbound.condition) if table is None else None,
                     label_of(f"{route_id}\0{position}\0{queue}"),
                     lines.targets(scope.scope_queue(queue)),
                 )
-            )
-        table: RouteTable[Outlet] | None = None
-        if len(outlets) > 1 and any(outbound.condition is not None for outbound in route.outbound):
-            table = RouteTable(
-                [
-                    (outlet, ALWAYS if outbound.condition is None else outbound.condition.mapping)
-                    for outlet, outbound in zip(outlets, route.outbound, strict=True)
-                ],
-                operators,
             )
         inbox = lines.channel(
             scope.scope_queue(inbound.queue),

@@ -3,7 +3,9 @@
 mod host;
 mod source;
 
-use factflow_core::conditions::{BUILT_IN, Body, Code, NoOperators, compile};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use factflow_core::conditions::{BUILT_IN, Body, Code, MAX_PATTERNS_BYTES, NoOperators, compile};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -13,6 +15,46 @@ use crate::{codec, errors};
 
 pub use host::{Binder, Callables};
 pub use source::read;
+
+/// Memory that patterns may still take, of conditions that are compiled one after another.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct PatternBudget {
+    left: AtomicUsize,
+}
+
+#[pymethods]
+impl PatternBudget {
+    #[new]
+    #[pyo3(signature = (size = MAX_PATTERNS_BYTES))]
+    fn new(size: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(size),
+        }
+    }
+
+    #[getter]
+    fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PatternBudget(<{} bytes left>)", self.left())
+    }
+}
+
+impl PatternBudget {
+    /// What a budget has left; all that is allowed if there is none.
+    pub fn left_of(budget: Option<&Bound<'_, Self>>) -> usize {
+        budget.map_or(MAX_PATTERNS_BYTES, |budget| budget.get().left())
+    }
+
+    /// Leaves so much in a budget. It belongs to one load: nobody else has taken from it meanwhile.
+    pub fn leave(budget: Option<&Bound<'_, Self>>, left: usize) {
+        if let Some(budget) = budget {
+            budget.get().left.store(left, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A compiled condition.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -71,23 +113,26 @@ impl Condition {
 /// Compiles a condition.
 ///
 /// `operators` has `custom_names()`, pairs of a name and whether it needs a value, and `bind(name, condition)`;
-/// `snapshot` makes the source to keep.
+/// `snapshot` makes the source to keep. Patterns take their memory from the budget, or from one of their own.
 #[pyfunction]
-#[pyo3(signature = (source, operators, snapshot, /))]
+#[pyo3(signature = (source, operators, snapshot, budget = None, /))]
 pub fn compile_condition(
     source: &Bound<'_, PyAny>,
     operators: Option<&Bound<'_, PyAny>>,
     snapshot: &Bound<'_, PyAny>,
+    budget: Option<&Bound<'_, PatternBudget>>,
 ) -> PyResult<Condition> {
     errors::guarded(source.py(), || {
         let tree = read(source)?;
+        let mut left = PatternBudget::left_of(budget);
         let mut binder = operators
             .map(|operators| Binder::new(operators, source))
             .transpose()?;
         let compiled = match &mut binder {
-            Some(binder) => compile(&tree, binder),
-            None => compile(&tree, &mut NoOperators),
+            Some(binder) => compile(&tree, binder, &mut left),
+            None => compile(&tree, &mut NoOperators, &mut left),
         };
+        PatternBudget::leave(budget, left);
         let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
         let (body, fields) =
             compiled.map_err(|findings| errors::conditions(source.py(), &findings))?;

@@ -24,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::BreakerPermit>()?;
     module.add_class::<breaker::BreakerSettings>()?;
     module.add_class::<conditions::Condition>()?;
+    module.add_class::<conditions::PatternBudget>()?;
     module.add_class::<field_path::FieldPath>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<frame_decoder::FrameDecoder>()?;

@@ -10,11 +10,8 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use crate::conditions::{Binder, Callables, read};
+use crate::conditions::{Binder, Callables, PatternBudget, read};
 use crate::errors;
-
-/// Memory that all patterns of a table may take.
-const PATTERN_BYTES: usize = 512 << 20;
 
 /// Many compiled conditions, each under an id.
 #[pyclass(frozen, generic, module = "factflow_engine._native")]
@@ -81,10 +78,11 @@ impl RouteTable {
 impl RouteTable {
     /// Compiles a table of pairs of an id and a condition.
     #[new]
-    #[pyo3(signature = (rules, operators = None))]
+    #[pyo3(signature = (rules, operators = None, budget = None))]
     fn new<'py>(
         rules: &Bound<'py, PyAny>,
         operators: Option<&Bound<'py, PyAny>>,
+        budget: Option<&Bound<'py, PatternBudget>>,
     ) -> PyResult<Self> {
         errors::guarded(rules.py(), || {
             let py = rules.py();
@@ -93,8 +91,8 @@ impl RouteTable {
                 .map(|operators| Binder::new(operators, conditions.as_any()))
                 .transpose()?;
             let compiled = match &mut binder {
-                Some(binder) => compile(&conditions, binder)?,
-                None => compile(&conditions, &mut NoOperators)?,
+                Some(binder) => compile(&conditions, binder, budget)?,
+                None => compile(&conditions, &mut NoOperators, budget)?,
             };
             let callables = binder.map_or_else(|| Ok(Callables::default()), Binder::finish)?;
             let table = compiled.map_err(|findings| errors::conditions(py, &findings))?;
@@ -210,8 +208,9 @@ fn unzip<'py>(rules: &Bound<'py, PyAny>) -> PyResult<(Vec<Py<PyAny>>, Bound<'py,
 fn compile(
     conditions: &Bound<'_, PyList>,
     operators: &mut dyn Operators,
+    budget: Option<&Bound<'_, PatternBudget>>,
 ) -> PyResult<Result<Table, Vec<Finding>>> {
-    let mut compiler = Compiler::new(operators, PATTERN_BYTES);
+    let mut compiler = Compiler::new(operators, PatternBudget::left_of(budget));
     let mut rules = Vec::with_capacity(conditions.len());
     let mut findings = Vec::new();
     for (index, condition) in conditions.iter().enumerate() {
@@ -220,6 +219,7 @@ fn compile(
             Err(found) => findings.extend(found),
         }
     }
+    PatternBudget::leave(budget, compiler.pattern_bytes());
     if !findings.is_empty() {
         return Ok(Err(findings));
     }

@@ -29,6 +29,7 @@ pub(crate) mod number;
 mod operator;
 mod path;
 pub(crate) mod pattern;
+mod pattern_size;
 mod place;
 pub(crate) mod predicate;
 pub(crate) mod scalar;
@@ -52,6 +53,7 @@ pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};
 pub use scope::{MISSING, Scope, Slots};
 pub use source::{Integer, Source, Step};
+pub(crate) use stride::past;
 
 #[cfg(test)]
 mod tests;

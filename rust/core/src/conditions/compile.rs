@@ -21,7 +21,8 @@ use super::source::{Source, Step, quote};
 pub const MAX_DEPTH: usize = 64;
 /// A condition may have this many parts: leaves, combinators and `any_element`s.
 pub const MAX_NODES: usize = 10_000;
-/// Memory that all patterns compiled together may take, in bytes, unless the caller says otherwise.
+/// Memory that all patterns compiled together may take, in bytes: those of a configuration, of a table, of a
+/// condition that is compiled by itself.
 pub const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
 /// Binds operators that the embedding program brings along.
@@ -68,13 +69,16 @@ pub struct Compiler<'a> {
     known_fields: HashSet<Box<str>, FxBuildHasher>,
 }
 
-/// Compiles one condition by itself.
+/// Compiles one condition by itself; its patterns take their memory from `pattern_bytes`.
 pub fn compile(
     source: &Source,
     operators: &mut dyn Operators,
+    pattern_bytes: &mut usize,
 ) -> Result<(Body, Vec<Box<str>>), Vec<Finding>> {
-    let mut compiler = Compiler::new(operators, MAX_PATTERNS_BYTES);
-    let node = compiler.compile(source)?;
+    let mut compiler = Compiler::new(operators, *pattern_bytes);
+    let node = compiler.compile(source);
+    *pattern_bytes = compiler.pattern_bytes;
+    let node = node?;
     let (scope, fields) = compiler.finish();
     Ok((Body { scope, node }, fields))
 }
@@ -113,6 +117,12 @@ impl<'a> Compiler<'a> {
             Some(node) if findings.is_empty() => Ok(node),
             _ => Err(findings.into_vec()),
         }
+    }
+
+    /// Memory that further patterns may take.
+    #[must_use]
+    pub const fn pattern_bytes(&self) -> usize {
+        self.pattern_bytes
     }
 
     /// The scope of all conditions, and the top-level fields that they read.

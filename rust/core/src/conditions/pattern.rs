@@ -6,14 +6,23 @@
 
 use regex_automata::meta::Regex;
 use regex_syntax::ast::ErrorKind;
+use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::hir::Hir;
+use regex_syntax::hir::translate::Translator;
 
 use super::finding::{Code, Findings};
+use super::pattern_size::translated_size;
 use super::source::quote;
 use crate::value::{Error, Token, read};
 
 /// Memory that one pattern may take, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 10 << 20;
+/// Length of a pattern, in bytes.
+pub const MAX_PATTERN_LENGTH: usize = 64 << 10;
+/// Groups, repetitions and classes may stand in one another this deeply.
+const MAX_NESTING: u32 = 200;
+
+const SMALLER: &str = r"repeat less, write [a-z] or (?-u:\w) for classes of all of Unicode as \w and \pL, or ask with starts_with, contains or in";
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -24,20 +33,49 @@ pub struct Pattern {
 
 impl Pattern {
     /// Compiles a pattern, taking its memory from `budget`; what is wrong with it goes to the findings.
+    ///
+    /// What a pattern would take is bounded before it is taken: its length, then its syntax, then its automaton while
+    /// that is built. A pattern that is refused for its size counts as well, because building it took time.
     #[must_use]
     pub fn compile(text: &str, budget: &mut usize, findings: &mut Findings) -> Option<Self> {
-        let hir = match regex_syntax::parse(text) {
-            Ok(hir) => hir,
-            Err(error) => {
-                let (what, remedy) = explain(&error);
+        match Self::build(text, budget) {
+            Ok(pattern) => Some(pattern),
+            Err((problem, remedy)) => {
                 findings.report(
                     Code::InvalidPattern,
-                    format!("the pattern {} {what}", quote(text)),
+                    format!("the pattern {} {problem}", quote(text)),
                     remedy,
                 );
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    fn build(text: &str, budget: &mut usize) -> Result<Self, (String, &'static str)> {
+        if text.len() > MAX_PATTERN_LENGTH {
+            let problem = format!(
+                "has {} bytes; the longest allowed has {MAX_PATTERN_LENGTH}",
+                text.len()
+            );
+            return Err((
+                problem,
+                "write in, contains or starts_with for lists of texts, or split it under any_of",
+            ));
+        }
+        let ast = ParserBuilder::new()
+            .nest_limit(MAX_NESTING)
+            .build()
+            .parse(text)
+            .map_err(|error| explain(&error.into()))?;
+        let translated = translated_size(&ast);
+        if translated > MAX_PATTERN_BYTES.min(*budget) {
+            return Err(refused(MAX_PATTERN_BYTES.min(translated), budget));
+        }
+        let hir = Translator::new()
+            .translate(text, &ast)
+            .map_err(|error| explain(&error.into()))?;
+        drop(ast);
+        *budget -= translated;
         let limit = MAX_PATTERN_BYTES.min(*budget);
         // Only whether there is a match is asked: the lazy DFA answers that as fast as those built ahead, which would
         // take several times longer to compile. Its cache is kept small, because there may be thousands of patterns.
@@ -47,32 +85,13 @@ impl Pattern {
             .onepass(false)
             .dfa(false);
         match Regex::builder().configure(config).build_from_hir(&hir) {
-            Ok(regex) => {
-                *budget = budget.saturating_sub(regex.memory_usage());
-                Some(Self { regex, hir })
+            Ok(regex) if regex.memory_usage() <= *budget => {
+                *budget -= regex.memory_usage();
+                Ok(Self { regex, hir })
             }
-            Err(error) => {
-                let problem = if limit < MAX_PATTERN_BYTES {
-                    format!(
-                        "the pattern {} and those before it take too much memory together",
-                        quote(text)
-                    )
-                } else if error.size_limit().is_some() {
-                    format!(
-                        "the pattern {} takes more than {} MiB",
-                        quote(text),
-                        MAX_PATTERN_BYTES >> 20
-                    )
-                } else {
-                    format!("the pattern {} cannot be compiled: {error}", quote(text))
-                };
-                findings.report(
-                    Code::InvalidPattern,
-                    problem,
-                    r"repeat less, as \w{1,100} for \w{1000}{1000}, or write [a-z] for classes of all of Unicode",
-                );
-                None
-            }
+            Ok(regex) => Err(refused(regex.memory_usage(), budget)),
+            Err(error) if error.size_limit().is_some() => Err(refused(MAX_PATTERN_BYTES, budget)),
+            Err(error) => Err((format!("cannot be compiled: {error}"), SMALLER)),
         }
     }
 
@@ -99,6 +118,18 @@ impl Pattern {
     }
 }
 
+/// Problem and remedy of a pattern that takes `bytes` or more; takes them from the budget.
+fn refused(bytes: usize, budget: &mut usize) -> (String, &'static str) {
+    let problem = if bytes > *budget {
+        *budget = 0;
+        "and those before it take too much memory together".to_owned()
+    } else {
+        *budget -= bytes;
+        format!("takes more than {} MiB", MAX_PATTERN_BYTES >> 20)
+    };
+    (problem, SMALLER)
+}
+
 /// Problem and remedy of a pattern that cannot be parsed.
 fn explain(error: &regex_syntax::Error) -> (String, &'static str) {
     const DIALECT: &str =
@@ -113,6 +144,7 @@ fn explain(error: &regex_syntax::Error) -> (String, &'static str) {
                 ErrorKind::EscapeUnrecognized => {
                     r"write \z for \Z, and a character that needs no backslash without one"
                 }
+                ErrorKind::NestLimitExceeded(_) => "nest fewer groups and repetitions",
                 ErrorKind::FlagUnrecognized => {
                     "the flags are i, m, s, R, U, u and x; there are no atomic groups"
                 }

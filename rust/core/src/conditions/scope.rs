@@ -10,6 +10,10 @@
 //! Invariants: a node is visited at most once a walk, a byte is looked at a bounded number of times, and the walk
 //! recurses no deeper than the longest path.
 
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
 use super::path::Segment;
 use super::place::Place;
 use super::stride::{key, past};
@@ -18,6 +22,9 @@ use crate::value::{Error, Token, read};
 
 /// A slot whose value is not in the message.
 pub const MISSING: usize = usize::MAX;
+
+/// So many elements are looked through.
+const FEW: usize = 8;
 
 /// Where a walk writes what it finds.
 pub trait Slots {
@@ -51,12 +58,28 @@ pub struct Scope {
 struct Node {
     keys: Texts<usize>,
     elements: Vec<(i64, usize)>,
+    /// Slots of the elements by their index, for when there are too many to look through.
+    known_elements: HashMap<i64, usize, FxBuildHasher>,
+    /// The parent's slot and the step from there; none for the root.
+    step: Option<(usize, Segment)>,
 }
 
 impl Node {
     #[inline]
     fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.elements.is_empty()
+    }
+
+    /// The slot of an element.
+    #[inline]
+    fn element(&self, wanted: i64) -> Option<usize> {
+        if self.elements.len() > FEW {
+            return self.known_elements.get(&wanted).copied();
+        }
+        let mut elements = self.elements.iter();
+        elements
+            .find(|(index, _)| *index == wanted)
+            .map(|&(_, slot)| slot)
     }
 }
 
@@ -99,24 +122,40 @@ impl Scope {
         if let Some(child) = self.nodes[parent].keys.get(key) {
             return child;
         }
-        let child = self.nodes.len();
-        self.nodes.push(Node::default());
+        let child = self.child(parent, Segment::Key(String::from_utf8_lossy(key).into()));
         self.nodes[parent].keys.insert(key, child);
         child
     }
 
     fn element(&mut self, parent: usize, index: i64) -> usize {
-        if let Some(&(_, child)) = self.nodes[parent]
-            .elements
-            .iter()
-            .find(|(known, _)| *known == index)
-        {
+        if let Some(&child) = self.nodes[parent].known_elements.get(&index) {
             return child;
         }
-        let child = self.nodes.len();
-        self.nodes.push(Node::default());
+        let child = self.child(parent, Segment::Index(index));
         self.nodes[parent].elements.push((index, child));
+        self.nodes[parent].known_elements.insert(index, child);
         child
+    }
+
+    fn child(&mut self, parent: usize, step: Segment) -> usize {
+        self.nodes.push(Node {
+            step: Some((parent, step)),
+            ..Node::default()
+        });
+        self.nodes.len() - 1
+    }
+
+    /// The path to a slot from the root.
+    #[must_use]
+    pub fn path(&self, slot: usize) -> Vec<Segment> {
+        let mut path = Vec::new();
+        let mut node = &self.nodes[slot];
+        while let Some((parent, step)) = &node.step {
+            path.push(step.clone());
+            node = &self.nodes[*parent];
+        }
+        path.reverse();
+        path
     }
 
     /// Writes the offset of every place into its slot. All slots are [`MISSING`] before.
@@ -223,12 +262,14 @@ impl Scope {
                 continue;
             }
             let mut end = None;
-            for &(wanted, child) in &node.elements {
-                if place(wanted) == index {
-                    slots.set(child, at);
-                    if !self.nodes[child].is_leaf() {
-                        end = Some(self.visit(child, bytes, at, slots, true)?);
-                    }
+            // Counted from the front, and from the end.
+            for wanted in [index, index - length] {
+                let Some(child) = node.element(wanted) else {
+                    continue;
+                };
+                slots.set(child, at);
+                if !self.nodes[child].is_leaf() {
+                    end = Some(self.visit(child, bytes, at, slots, true)?);
                 }
             }
             at = match end {

@@ -26,11 +26,13 @@ fn leaf(field: &str, operator: &str, value: Source) -> Source {
 }
 
 fn body(source: &Source) -> Body {
-    compile(source, &mut NoOperators).unwrap().0
+    compile(source, &mut NoOperators, &mut { MAX_PATTERNS_BYTES })
+        .unwrap()
+        .0
 }
 
 fn codes(source: &Source) -> Vec<&'static str> {
-    let findings = compile(source, &mut NoOperators).unwrap_err();
+    let findings = compile(source, &mut NoOperators, &mut { MAX_PATTERNS_BYTES }).unwrap_err();
     findings
         .iter()
         .map(|finding| finding.code.as_str())
@@ -80,7 +82,12 @@ fn lookers() -> Vec<Body> {
 #[test]
 fn nesting_and_size_are_bounded() {
     let inner = || leaf("a", "exists", Source::Bool(true));
-    assert!(compile(&nested(MAX_DEPTH - 1, inner()), &mut NoOperators).is_ok());
+    assert!(
+        compile(&nested(MAX_DEPTH - 1, inner()), &mut NoOperators, &mut {
+            MAX_PATTERNS_BYTES
+        })
+        .is_ok()
+    );
     assert_eq!(codes(&nested(MAX_DEPTH, inner())), ["E408"]);
     assert_eq!(codes(&nested(5_000, inner())), ["E408"]);
     let wide = |count| {
@@ -89,7 +96,12 @@ fn nesting_and_size_are_bounded() {
             Source::List((0..count).map(|_| inner()).collect()),
         )])
     };
-    assert!(compile(&wide(MAX_NODES - 2), &mut NoOperators).is_ok());
+    assert!(
+        compile(&wide(MAX_NODES - 2), &mut NoOperators, &mut {
+            MAX_PATTERNS_BYTES
+        })
+        .is_ok()
+    );
     assert_eq!(codes(&wide(MAX_NODES)), ["E408"]);
     let deep = (0..200).fold(Source::Nil, |value, _| Source::List(vec![value]));
     assert_eq!(codes(&leaf("a", "eq", deep)), ["E408"]);
@@ -102,7 +114,7 @@ fn patterns_are_bounded_one_by_one_and_together() {
         ["E403"]
     );
     let large = || leaf("a", "matches", text("[a-z]{1,20000}"));
-    assert!(compile(&large(), &mut NoOperators).is_ok());
+    assert!(compile(&large(), &mut NoOperators, &mut { MAX_PATTERNS_BYTES }).is_ok());
     let many = map([("any_of", Source::List((0..400).map(|_| large()).collect()))]);
     let mut compiler_operators = NoOperators;
     let mut compiler = Compiler::new(&mut compiler_operators, 4 << 20);
@@ -112,6 +124,119 @@ fn patterns_are_bounded_one_by_one_and_together() {
             .iter()
             .all(|finding| finding.code == Code::InvalidPattern)
     );
+}
+
+#[test]
+fn a_pattern_is_bounded_before_it_is_translated() {
+    let bombs = [
+        r"(?i)\pL".repeat(100_000),
+        format!("(?i){}", r"\pL".repeat(20_000)),
+        r"\pL".repeat(20_000),
+        format!("(?i){}", r"[^\pN\w--a]".repeat(5_000)),
+        "((a{100}){100}){100}".to_owned(),
+        r"\w{1,1000}".repeat(1_000),
+        "(".repeat(60_000),
+        format!("{}a{}", "[".repeat(30_000), "]".repeat(30_000)),
+        format!("a{}", "{2}".repeat(20_000)),
+        format!("(?i)[{}]", r"\x{0}-\x{10FFFF}".repeat(3_000)),
+        format!("{}a{}", "(?:".repeat(199), "{9})".repeat(199)),
+    ];
+    for bomb in bombs {
+        let mut budget = MAX_PATTERNS_BYTES;
+        let findings = compile(
+            &leaf("a", "matches", text(&bomb)),
+            &mut NoOperators,
+            &mut budget,
+        )
+        .unwrap_err();
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].code, Code::InvalidPattern);
+        assert!(findings[0].problem.len() < 300, "{}", findings[0].problem);
+        assert!(findings[0].remedy.len() > 10);
+    }
+}
+
+#[test]
+fn patterns_of_many_conditions_take_from_one_budget() {
+    let mut budget = MAX_PATTERNS_BYTES;
+    let mut compiled = 0;
+    let refused = (0..200).find_map(|number| {
+        let pattern = leaf("a", "matches", text(&format!(r"\w{{1,60}}x{number}")));
+        match compile(&pattern, &mut NoOperators, &mut budget) {
+            Ok(_) => {
+                compiled += 1;
+                None
+            }
+            Err(findings) => Some(findings),
+        }
+    });
+    assert!((4..100).contains(&compiled), "{compiled}");
+    assert!(
+        refused.unwrap()[0]
+            .problem
+            .ends_with("take too much memory together")
+    );
+    assert_eq!(budget, 0);
+    // Once it is used up nothing is built any more.
+    let findings = compile(
+        &leaf("a", "matches", text("a")),
+        &mut NoOperators,
+        &mut budget,
+    );
+    assert_eq!(findings.unwrap_err()[0].code, Code::InvalidPattern);
+    let mut budget = MAX_PATTERNS_BYTES;
+    let large = leaf("a", "matches", text(r"\w{1000}{1000}"));
+    for _ in 0..20 {
+        // Those that are refused by themselves have taken time, which is bounded too.
+        assert!(compile(&large, &mut NoOperators, &mut budget).is_err());
+    }
+    assert_eq!(budget, 0);
+}
+
+#[test]
+fn ordinary_patterns_fit_in_their_thousands() {
+    let mut budget = MAX_PATTERNS_BYTES;
+    for number in 0..1_000 {
+        let pattern = format!(r"^https://[a-z]+\.shop{number:05}\.example/.*\.html$");
+        compile(
+            &leaf("a", "matches", text(&pattern)),
+            &mut NoOperators,
+            &mut budget,
+        )
+        .unwrap();
+    }
+    assert!(budget > MAX_PATTERNS_BYTES / 2, "{budget}");
+}
+
+#[test]
+fn many_elements_of_an_array_are_found_by_their_index() {
+    let mut scope = Scope::new();
+    let path = |index: i64| vec![Segment::Key("a".into()), Segment::Index(index)];
+    let places: Vec<_> = (-20..20)
+        .map(|index| (index, scope.add(&path(index))))
+        .collect();
+    for (index, place) in &places {
+        assert_eq!(*place, scope.add(&path(*index)));
+        assert_eq!(scope.path(place.slot), path(*index));
+    }
+    let mut message = Vec::new();
+    write_map_len(&mut message, 1);
+    write_str(&mut message, "a");
+    write_array_len(&mut message, 15);
+    let begin = message.len();
+    for number in 0..15 {
+        write_int(&mut message, number);
+    }
+    let mut slots = vec![MISSING; scope.slots()];
+    scope.walk(&message, 0, slots.as_mut_slice()).unwrap();
+    for (index, place) in places {
+        let expected = match index {
+            0..15 => begin + usize::try_from(index).unwrap(),
+            -15..0 => begin + usize::try_from(index + 15).unwrap(),
+            _ => MISSING,
+        };
+        assert_eq!(slots[place.slot], expected, "{index}");
+    }
 }
 
 #[test]
@@ -232,7 +357,7 @@ proptest! {
                 (Source::Str("operator".into()), Source::Str(operator.name.into())),
                 (Source::Str("value".into()), source.clone()),
             ]);
-            let _ = compile(&condition, &mut NoOperators);
+            let _ = compile(&condition, &mut NoOperators, &mut { MAX_PATTERNS_BYTES });
         }
     }
 }

@@ -7,9 +7,10 @@ use crate::conditions::pattern::Pattern;
 use crate::conditions::predicate::Predicate;
 use crate::conditions::scalar::{NoScalar, Scalar};
 use crate::conditions::text::End;
-use crate::conditions::{Leaf, Node};
+use crate::conditions::{Leaf, Node, Place};
 use regex_syntax::hir::HirKind;
 
+use super::levels::{Frame, Levels};
 use super::required::required;
 
 /// A question about the value in a slot that an index answers for many rules at once.
@@ -58,29 +59,57 @@ pub struct Cover {
 const MOST_ENTRIES: usize = 100_000;
 
 /// All that a part can be filed under, each of it alone; nothing for all that is negative.
-pub fn covers(node: &Node) -> Vec<Cover> {
-    if let Node::Leaf(leaf) = node {
-        if let (Predicate::Matches(pattern), [], false) =
-            (&leaf.predicate, &*leaf.place.rest, leaf.negated)
-        {
-            let sets = of_pattern(leaf.place.slot, pattern);
-            if !sets.is_empty() {
-                return sets;
+pub fn covers(node: &Node, levels: &mut Levels) -> Vec<Cover> {
+    covers_in(node, Frame::Message, levels)
+}
+
+fn covers_in(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Vec<Cover> {
+    match node {
+        Node::Leaf(leaf) if !leaf.negated => {
+            if let Predicate::Matches(pattern) = &leaf.predicate {
+                if let Some(slot) = levels.locate(frame, &leaf.place) {
+                    let sets = of_pattern(slot, pattern);
+                    if !sets.is_empty() {
+                        return sets;
+                    }
+                }
             }
         }
+        Node::AnyElement(any) => {
+            let Some(array) = levels.locate(frame, &any.place) else {
+                return wherever(frame, &any.place).into_iter().collect();
+            };
+            let inner = Frame::Element(levels.level(array), &any.body.scope);
+            let mut found = match &any.body.node {
+                Node::All(parts) => parts
+                    .iter()
+                    .flat_map(|part| covers_in(part, inner, levels))
+                    .collect(),
+                other => covers_in(other, inner, levels),
+            };
+            // One element may have one part, and another one the rest.
+            for cover in &mut found {
+                cover.exact = false;
+            }
+            if found.is_empty() {
+                found.push(present(array, false));
+            }
+            return found;
+        }
+        _ => {}
     }
-    cover(node).into_iter().collect()
+    cover(node, frame, levels).into_iter().collect()
 }
 
 /// The best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for all that is negative.
-pub fn cover(node: &Node) -> Option<Cover> {
+fn cover(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Option<Cover> {
     match node {
-        Node::Leaf(leaf) => of_leaf(leaf),
+        Node::Leaf(leaf) => of_leaf(leaf, frame, levels),
         Node::Not(_) => None,
-        Node::AnyElement(any) => Some(present(any.place.slot, false)),
+        Node::AnyElement(_) => covers_in(node, frame, levels).into_iter().min_by_key(rank),
         // Any part of it will do; the cheapest is not known yet, so the narrowest kind is taken.
         Node::All(parts) => {
-            let covers = parts.iter().filter_map(cover);
+            let covers = parts.iter().filter_map(|part| cover(part, frame, levels));
             let mut best = covers.min_by_key(rank)?;
             best.exact = false;
             Some(best)
@@ -91,7 +120,7 @@ pub fn cover(node: &Node) -> Option<Cover> {
                 exact: true,
             };
             for part in parts {
-                let one = cover(part)?;
+                let one = cover(part, frame, levels)?;
                 all.exact &= one.exact;
                 all.entries.extend(one.entries);
                 if all.entries.len() > MOST_ENTRIES {
@@ -100,6 +129,15 @@ pub fn cover(node: &Node) -> Option<Cover> {
             }
             Some(all)
         }
+    }
+}
+
+/// What a place is filed under whose path cannot be followed to its end: that its beginning is there. Within an element
+/// the others say more.
+fn wherever(frame: Frame<'_>, place: &Place) -> Option<Cover> {
+    match frame {
+        Frame::Message => Some(present(place.slot, false)),
+        Frame::Element(..) => None,
     }
 }
 
@@ -129,16 +167,20 @@ fn keys(slot: usize, keys: impl IntoIterator<Item = Key>, exact: bool) -> Cover 
     }
 }
 
-fn of_leaf(leaf: &Leaf) -> Option<Cover> {
+fn of_leaf(leaf: &Leaf, frame: Frame<'_>, levels: &mut Levels) -> Option<Cover> {
     if leaf.negated {
         return None;
     }
-    let slot = leaf.place.slot;
-    match &*leaf.place.rest {
-        [] => {}
-        [Segment::Each] => return Some(of_elements(slot, &leaf.predicate)),
-        _ => return Some(present(slot, false)),
+    if let [before @ .., Segment::Each] = &*leaf.place.rest {
+        // An array of scalars needs no level: its elements are asked in one go.
+        let array = levels.locate_part(frame, &leaf.place, before.len());
+        if let Some(cover) = array.and_then(|array| of_elements(array, &leaf.predicate)) {
+            return Some(cover);
+        }
     }
+    let Some(slot) = levels.locate(frame, &leaf.place) else {
+        return wherever(frame, &leaf.place);
+    };
     Some(match &leaf.predicate {
         Predicate::Exists => present(slot, true),
         Predicate::Nil => keys(slot, [Key::Equal(Scalar::Nil)], true),
@@ -202,15 +244,18 @@ fn of_pattern(slot: usize, pattern: &Pattern) -> Vec<Cover> {
         .collect()
 }
 
-fn of_elements(slot: usize, predicate: &Predicate) -> Cover {
+fn of_elements(slot: usize, predicate: &Predicate) -> Option<Cover> {
     match predicate {
-        Predicate::Nil => keys(slot, [Key::Element(Scalar::Nil)], true),
-        Predicate::Equal(literal) => one_scalar(slot, literal, Key::Element),
-        Predicate::OneOf(choices) => match choices.scalars() {
-            Some(scalars) => keys(slot, scalars.iter().cloned().map(Key::Element), true),
-            None => present(slot, false),
-        },
-        _ => present(slot, false),
+        Predicate::Nil => Some(keys(slot, [Key::Element(Scalar::Nil)], true)),
+        Predicate::Equal(literal) if !matches!(Scalar::of(literal), Err(NoScalar::Composite)) => {
+            Some(one_scalar(slot, literal, Key::Element))
+        }
+        Predicate::OneOf(choices) => {
+            let scalars = choices.scalars()?;
+            let elements = scalars.iter().cloned().map(Key::Element);
+            Some(keys(slot, elements, true))
+        }
+        _ => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::conditions::{Node, Scope};
 use super::access::{Cover, covers};
 use super::cost::{Census, Ticket, numbered};
 use super::field::{Candidate, FieldIndex, Hit};
+use super::levels::Levels;
 use super::normal::normalise;
 use super::table::{Conjunction, Statistics, Table};
 
@@ -55,11 +56,12 @@ struct Files {
 /// an automaton can count.
 pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
     let count = rules.len();
-    let mut census = Census::default();
+    let mut census = Census::new(scope.slots());
+    let mut levels = Levels::new(scope.slots());
     let mut drafts = Vec::with_capacity(count);
     for (rule, node) in rules.into_iter().enumerate() {
         for branch in branches(normalise(node)) {
-            drafts.push(draft(numbered(rule), branch, &mut census));
+            drafts.push(draft(numbered(rule), branch, &mut levels, &mut census));
         }
     }
     census.close();
@@ -78,9 +80,12 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
         files.add(draft, &census);
     }
     let statistics = files.statistics();
+    let (levels, level_of_slot) = levels.into_parts();
     let mut table = Table {
-        field_of_slot: Vec::with_capacity(scope.slots()),
+        field_of_slot: Vec::with_capacity(level_of_slot.len()),
         scope,
+        levels,
+        level_of_slot,
         lists: vec![0],
         members: Vec::new(),
         tests: Vec::with_capacity(files.tests.len()),
@@ -131,11 +136,9 @@ impl Files {
             Some((at, Filing { tickets, exact })) => {
                 is_repeated = tickets.len() > 1;
                 for ticket in tickets {
+                    is_repeated |= census.is_repeated(ticket);
                     match ticket {
-                        Ticket::Key(key) => {
-                            is_repeated |= census.is_repeated(key);
-                            self.keys[key as usize].push(number);
-                        }
+                        Ticket::Key(key) => self.keys[key as usize].push(number),
                         Ticket::Interval(interval) => self.intervals.push((interval, number)),
                     }
                 }
@@ -197,15 +200,15 @@ fn index(
     filed_keys: &[Vec<u32>],
     filed_intervals: &[(u32, u32)],
 ) -> Result<(), BuildError> {
-    let slots = table.scope.slots();
-    let (keys, intervals) = census.into_parts();
+    let slots = table.level_of_slot.len();
+    let (keys, repeated, intervals) = census.into_parts();
     let mut keys_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
     for ((slot, key), number) in keys {
         let filed = &filed_keys[number as usize];
         if filed.is_empty() {
             continue;
         }
-        let is_repeated = key.is_repeated();
+        let is_repeated = repeated[number as usize];
         let hit = match filed[..] {
             [one] if !is_repeated => {
                 let conjunction = table.conjunctions[one as usize];
@@ -256,7 +259,7 @@ fn branches(node: Node) -> Vec<Node> {
     }
 }
 
-fn draft(rule: u32, branch: Node, census: &mut Census) -> Draft {
+fn draft(rule: u32, branch: Node, levels: &mut Levels, census: &mut Census) -> Draft {
     let nodes = match branch {
         Node::All(parts) => parts.into_vec(),
         other => vec![other],
@@ -271,7 +274,7 @@ fn draft(rule: u32, branch: Node, census: &mut Census) -> Draft {
                     .collect(),
                 exact,
             };
-            let options = covers(&node).into_iter().map(file).collect();
+            let options = covers(&node, levels).into_iter().map(file).collect();
             Part { node, options }
         })
         .collect();

@@ -25,11 +25,13 @@ pub type Numbers = HashMap<(usize, Key), u32, FxBuildHasher>;
 /// All entries that conjunctions could have.
 #[derive(Debug, Default)]
 pub struct Census {
+    /// Slots from here on are behind wildcards: a message may have several values there.
+    message_slots: usize,
     numbers: Numbers,
     counts: Vec<u32>,
     /// By question, as the counts are.
     weights: Vec<u64>,
-    /// By question: whether a value may answer it with yes more than once.
+    /// By question: whether a message may answer it with yes more than once.
     repeated: Vec<bool>,
     intervals: Vec<(usize, Interval)>,
     /// Of each interval, how many of its slot it overlaps; filled by [`Census::close`].
@@ -37,13 +39,21 @@ pub struct Census {
 }
 
 impl Census {
+    /// A census of a table whose scope has so many slots.
+    pub fn new(message_slots: usize) -> Self {
+        Self {
+            message_slots,
+            ..Self::default()
+        }
+    }
+
     /// Counts an entry.
     pub fn file(&mut self, entry: Entry) -> Ticket {
         match entry {
             Entry::Key(slot, key) => {
                 let next = numbered(self.counts.len());
                 let weight = weight(&key);
-                let is_repeated = key.is_repeated();
+                let is_repeated = key.is_repeated() || slot >= self.message_slots;
                 let number = *self.numbers.entry((slot, key)).or_insert(next);
                 if number == next {
                     self.counts.push(0);
@@ -86,9 +96,12 @@ impl Census {
         self.counts.len()
     }
 
-    /// Whether a value may answer a question with yes more than once.
-    pub fn is_repeated(&self, key: u32) -> bool {
-        self.repeated[key as usize]
+    /// Whether a message may name an entry more than once.
+    pub fn is_repeated(&self, ticket: Ticket) -> bool {
+        match ticket {
+            Ticket::Key(number) => self.repeated[number as usize],
+            Ticket::Interval(number) => self.intervals[number as usize].0 >= self.message_slots,
+        }
     }
 
     /// How many candidates an entry is expected to name in vain, in units of no meaning.
@@ -101,9 +114,10 @@ impl Census {
         }
     }
 
-    /// Every question with its number, and every interval in the order of their numbers.
-    pub fn into_parts(self) -> (Numbers, Vec<(usize, Interval)>) {
-        (self.numbers, self.intervals)
+    /// Every question with its number, whether a message may answer each of them more than once, and every interval in
+    /// the order of their numbers.
+    pub fn into_parts(self) -> (Numbers, Vec<bool>, Vec<(usize, Interval)>) {
+        (self.numbers, self.repeated, self.intervals)
     }
 }
 

@@ -1,7 +1,14 @@
 //! Negation normal form: `not` only before what cannot be taken apart, `all_of` never directly within `all_of`.
 
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
 use crate::conditions::predicate::Predicate;
-use crate::conditions::{Leaf, Node};
+use crate::conditions::{Leaf, Node, Place};
+
+/// Bounds on one place that are tried for one that may go with them.
+const MOST_PARTNERS: usize = 4;
 
 /// The same condition in normal form. Recurses as deeply as the condition is nested, which its compiler bounded.
 pub fn normalise(node: Node) -> Node {
@@ -16,7 +23,10 @@ fn under(node: Node, negated: bool) -> Node {
         }
         Node::Not(inner) => under(*inner, !negated),
         Node::AnyElement(_) if negated => Node::Not(Box::new(node)),
-        Node::AnyElement(_) => node,
+        Node::AnyElement(mut any) => {
+            any.body.node = under(any.body.node, false);
+            Node::AnyElement(any)
+        }
         // De Morgan: under a negation the one becomes the other.
         Node::All(parts) if negated => any(parts, true),
         Node::All(parts) => all(parts, false),
@@ -57,21 +67,45 @@ fn single(mut parts: Vec<Node>, make: fn(Box<[Node]>) -> Node) -> Node {
 
 /// A lower and an upper bound on one place become one interval, which is rarer than either.
 fn fuse(parts: &mut Vec<Node>) {
-    let mut at = 0;
-    while at < parts.len() {
-        let partner = (at + 1..parts.len()).find_map(|other| {
-            let fused = fused(&parts[at], &parts[other])?;
-            Some((other, fused))
-        });
-        if let Some((other, fused)) = partner {
-            parts.swap_remove(other);
-            parts[at] = Node::Leaf(Box::new(fused));
+    // By place: bounds that have no partner yet. All of them are of one side, or of kinds that do not go together.
+    let mut single: HashMap<Place, Vec<usize>, FxBuildHasher> = HashMap::default();
+    let mut kept: Vec<Node> = Vec::with_capacity(parts.len());
+    for part in parts.drain(..) {
+        let Some(place) = bounded(&part) else {
+            kept.push(part);
+            continue;
+        };
+        let waiting = single.entry(place).or_default();
+        // The latest suffices, but for bounds of several kinds, which no value satisfies: a few are looked at.
+        let partner = waiting
+            .iter()
+            .enumerate()
+            .rev()
+            .take(MOST_PARTNERS)
+            .find_map(|(at, &other)| Some((at, other, fused(&kept[other], &part)?)));
+        if let Some((at, other, fused)) = partner {
+            waiting.swap_remove(at);
+            kept[other] = Node::Leaf(Box::new(fused));
+        } else {
+            waiting.push(kept.len());
+            kept.push(part);
         }
-        at += 1;
     }
+    *parts = kept;
 }
 
-/// Both at once, if they are bounds on one place. Not under a wildcard: there each bound may hold for another element.
+/// The place of a part that is an interval; none under a wildcard, where each bound may hold for another element.
+fn bounded(part: &Node) -> Option<Place> {
+    let Node::Leaf(leaf) = part else {
+        return None;
+    };
+    let is_bound = matches!(leaf.predicate, Predicate::Within(_))
+        && leaf.place.rest.is_empty()
+        && !leaf.negated;
+    is_bound.then(|| leaf.place.clone())
+}
+
+/// Both at once, if they are a lower and an upper bound; they are of one place.
 fn fused(one: &Node, two: &Node) -> Option<Leaf> {
     let (Node::Leaf(one), Node::Leaf(two)) = (one, two) else {
         return None;
@@ -80,9 +114,6 @@ fn fused(one: &Node, two: &Node) -> Option<Leaf> {
     else {
         return None;
     };
-    if one.place != two.place || !one.place.rest.is_empty() || one.negated || two.negated {
-        return None;
-    }
     Some(Leaf {
         place: one.place.clone(),
         predicate: Predicate::Within(first.fused(second)?),

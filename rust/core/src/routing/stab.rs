@@ -15,6 +15,8 @@ use super::ranges::Ranges;
 pub struct Stab<T> {
     ends: Ends<T>,
     ranges: Ranges,
+    /// By gap: the one interval that holds it, [`NONE`] or [`MORE`]; emptied once the places have it.
+    gaps: Vec<u32>,
     /// Of ends that are numbers.
     places: Vec<Place>,
     /// Where to look among these.
@@ -96,11 +98,43 @@ fn rank_of(index: usize) -> u32 {
     u32::try_from(2 * index).unwrap_or(u32::MAX - 1)
 }
 
+/// For each of so many gaps the one range that holds it, [`NONE`] or [`MORE`].
+///
+/// Where ranges begin their names are added to a sum, and taken off where they end: where one is open, its name is what
+/// is left of all of them. So this is linear however much they overlap.
+fn gaps(ranges: &[(u32, u32, u32)], count: usize) -> Vec<u32> {
+    let mut changes = vec![(0_i64, 0_i64); count + 1];
+    for &(low, high, name) in ranges {
+        // Gap `i` has the rank `2i`.
+        let first = (low as usize).div_ceil(2).min(count);
+        let behind = (high as usize / 2 + 1).min(count);
+        if first < behind {
+            changes[first].0 += 1;
+            changes[first].1 += i64::from(name);
+            changes[behind].0 -= 1;
+            changes[behind].1 -= i64::from(name);
+        }
+    }
+    let (mut open, mut names) = (0, 0);
+    changes[..count]
+        .iter()
+        .map(|&(opened, added)| {
+            open += opened;
+            names += added;
+            match open {
+                0 => NONE,
+                1 => u32::try_from(names).unwrap_or(MORE),
+                _ => MORE,
+            }
+        })
+        .collect()
+}
+
 impl<T: Clone> Stab<T> {
     /// Files intervals, given with their numbers. Those that hold nothing are left out.
     pub fn new(intervals: &[(&Bounds<T>, u32)], order: impl Fn(&T, &T) -> Ordering) -> Self {
         let ends = Ends::new(intervals, &order);
-        let ranked = intervals
+        let ranked: Vec<(u32, u32, u32)> = intervals
             .iter()
             .map(|(bounds, number)| {
                 let (low, high) = ends.ranks(bounds, &order);
@@ -108,10 +142,12 @@ impl<T: Clone> Stab<T> {
             })
             .filter(|(low, high, _)| low <= high)
             .collect();
+        let gaps = gaps(&ranked, ends.ends.len() + 1);
         let ranges = Ranges::new(ranked, rank_of(ends.ends.len()));
         Self {
             ends,
             ranges,
+            gaps,
             places: Vec::new(),
             grid: Grid::default(),
         }
@@ -125,15 +161,10 @@ impl<T: Clone> Stab<T> {
         self.places = places
             .into_iter()
             .chain([f64::INFINITY])
-            .enumerate()
-            .map(|(index, at)| {
-                let mut gap = NONE;
-                self.ranges.find(rank_of(index), &mut |number| {
-                    gap = if gap == NONE { number } else { MORE };
-                });
-                Place { at, gap }
-            })
+            .zip(&self.gaps)
+            .map(|(at, &gap)| Place { at, gap })
             .collect();
+        self.gaps = Vec::new();
         self
     }
 

@@ -1,9 +1,10 @@
 //! A built table, and matching: one walk, one look into the indices of each field, what remains of each candidate.
 
-use crate::conditions::{Host, MISSING, Node, Scope, Slots};
-use crate::value::Error;
+use crate::conditions::{Host, MISSING, Node, Scope, Slots, past};
+use crate::value::{Error, Token, read};
 
 use super::field::{Candidate, FieldIndex, Hit};
+use super::levels::{Level, UNUSED};
 
 /// A part of a rule that suffices for it: rules are split at their outermost `any_of`.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,10 @@ pub struct Statistics {
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) scope: Scope,
+    /// What lies behind wildcards.
+    pub(super) levels: Vec<Level>,
+    /// By slot: the level of the array there, or [`UNUSED`].
+    pub(super) level_of_slot: Vec<u32>,
     /// The index of a slot's field, if it has one.
     pub(super) field_of_slot: Vec<Option<FieldIndex>>,
     /// Where each list begins in `members`, and one end more.
@@ -57,6 +62,8 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Scratch {
     places: Places,
+    /// By level: the places of the element at hand.
+    elements: Vec<Places>,
     /// By conjunction: the message, counted, that it was last asked about.
     named: Vec<u32>,
     /// By list: the message that it was last named for.
@@ -94,6 +101,8 @@ impl Scratch {
             self.places.offsets[slot] = MISSING;
         }
         self.candidates.clear();
+        self.elements
+            .resize_with(table.levels.len(), Places::default);
         // Grows once: a scratch serves one table.
         self.places.offsets.resize(table.scope.slots(), MISSING);
         self.named.resize(table.conjunctions.len(), 0);
@@ -207,6 +216,7 @@ impl Table {
         scratch.prepare(self);
         let Scratch {
             places,
+            elements,
             candidates,
             listed,
             named,
@@ -219,28 +229,75 @@ impl Table {
                 candidates.push(conjunction.candidate);
             }
         };
-        self.scope.walk(bytes, 0, places)?;
-        for &slot in &places.written {
-            let Some(field) = &self.field_of_slot[slot] else {
-                continue;
-            };
-            field.find(bytes, places.offsets[slot], &mut |hit| match hit {
-                Hit::One(candidate) => candidates.push(candidate),
-                Hit::Conjunction(number) => name(number, candidates),
-                Hit::List(list) => {
+        let mut found = |hit| match hit {
+            Hit::One(candidate) => candidates.push(candidate),
+            Hit::Conjunction(number) => name(number, candidates),
+            Hit::List(list) => {
+                for &number in self.list(list) {
+                    name(number, candidates);
+                }
+            }
+            Hit::RepeatedList(list) => {
+                if is_first(&mut listed[list as usize]) {
                     for &number in self.list(list) {
                         name(number, candidates);
                     }
                 }
-                Hit::RepeatedList(list) => {
-                    if is_first(&mut listed[list as usize]) {
-                        for &number in self.list(list) {
-                            name(number, candidates);
-                        }
-                    }
-                }
-            })?;
+            }
+        };
+        self.scope.walk(bytes, 0, places)?;
+        for &slot in &places.written {
+            let at = places.offsets[slot];
+            if let Some(field) = &self.field_of_slot[slot] {
+                field.find(bytes, at, &mut found)?;
+            }
+            if !self.levels.is_empty() && self.level_of_slot[slot] != UNUSED {
+                self.find_in_elements(self.level_of_slot[slot], bytes, at, elements, &mut found)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Calls `found` with all that the elements of the array at `at` are filed under, if it is one.
+    ///
+    /// Recurses once for each wildcard of a path.
+    fn find_in_elements(
+        &self,
+        level: u32,
+        bytes: &[u8],
+        at: usize,
+        rooms: &mut [Places],
+        found: &mut impl FnMut(Hit),
+    ) -> Result<(), Error> {
+        let (Token::Array(count), mut at) = read(bytes, at)? else {
+            return Ok(());
+        };
+        let Level { scope, slots } = &self.levels[level as usize];
+        // A level is never within itself, so nobody else needs its room meanwhile.
+        let mut places = core::mem::take(&mut rooms[level as usize]);
+        places.offsets.resize(scope.slots(), MISSING);
+        for _ in 0..count {
+            for slot in places.written.drain(..) {
+                places.offsets[slot] = MISSING;
+            }
+            scope.walk(bytes, at, &mut places)?;
+            for &slot in &places.written {
+                let place = places.offsets[slot];
+                let slot = slots.get(slot).copied().unwrap_or(UNUSED);
+                if slot == UNUSED {
+                    continue;
+                }
+                if let Some(field) = &self.field_of_slot[slot as usize] {
+                    field.find(bytes, place, found)?;
+                }
+                let inner = self.level_of_slot[slot as usize];
+                if inner != UNUSED {
+                    self.find_in_elements(inner, bytes, place, rooms, found)?;
+                }
+            }
+            at = past(bytes, at)?;
+        }
+        rooms[level as usize] = places;
         Ok(())
     }
 }
