@@ -5,13 +5,15 @@ Apart from the orchestrator, which decides what an end means: here is only when 
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import trio
+
 from factflow_engine.errors import describe
 from factflow_engine.frames import pack
 from factflow_engine.runtime.containment import FaultError
 from factflow_engine.runtime.entrance import Entrance, Roots
 from factflow_engine.runtime.family import DETACHED, Child
 from factflow_engine.runtime.loop import Loop
-from factflow_engine.runtime.phases import Phases
+from factflow_engine.runtime.phases import REST_SECONDS, Phases
 from factflow_engine.runtime.relay import Relay
 from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.stage import Stage
@@ -110,6 +112,27 @@ class Completion:
                 await self._concluded(self._states.forget)
             else:
                 return left
+
+    async def say_what_can_be_said(self) -> None:
+        """Ask stages for their last words although a message is left that does not end: in memory nothing goes on.
+
+        Upstream first, each once, of routes that have brought a message to its end. What they emit has a moment to go through the rest of its route.
+
+        Raises:
+            LastWordsError: A stage could not finish; those after it are not asked.
+
+        Cancellation: those that are left are not asked.
+        """
+        for route in self._routes:
+            for index, stage in enumerate(route.stages):
+                books = route.lane.books
+                ended = books.completed + books.filtered + books.dead_lettered + books.failed
+                if stage.stateful is not None and stage.touched and ended:
+                    received = books.received
+                    await self._finish(route, index, stage)
+                    if books.received > received:
+                        with trio.move_on_after(REST_SECONDS):
+                            await self._loop.wait_quiet()
 
     async def _concluded(self, call: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -348,8 +348,9 @@ class PipelineOrchestrator:
         are being said at the call have their whole budget from then on.
 
         What has not ended when the budget for work is spent is cancelled, given back to its queue and named in the
-        report's `held`, with who held it; the status is `cancelled`, and no stage is asked for last words. With a
-        durable queue, what waits there is left, too: it stays for the next execution of this id. A stage that does not
+        report's `held`, with who held it; the status is `cancelled`. In memory, where nothing goes on, stages are asked
+        for last words all the same, within `orchestrator.finish_seconds`. With a durable queue, what waits there is left,
+        too: it stays for the next execution of this id, and so do the last words of stages that keep a state. A stage that does not
         finish in time fails the execution; one that does not close in time is named in `close_errors`.
 
         From outside means through `publish`, whoever calls it, an adapter included; what goes from route to route goes
@@ -590,6 +591,13 @@ class PipelineOrchestrator:
         self._loop.close_intake()
         with self._phases.grace:
             await self._loop.wait_quiet()
+        if self._relay is None and self._phases.is_spent and self._cause.error is None:
+            with self._phases.words:  # else one message that does not end takes along what all others have led to
+                try:
+                    await self._completion.say_what_can_be_said()
+                except LastWordsError as error:
+                    logger.debug("%s", self._redacted.trace(error))
+                    self._cause.note(str(error))
         self._status = self._cause.status
 
     def _finalise(self) -> None:

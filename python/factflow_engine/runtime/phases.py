@@ -26,12 +26,14 @@ class Phases:
         opening: Cancelled, or past its deadline, when the routes need not open any more.
         work: Cancelled, or past its deadline, when completion is no longer waited for.
         grace: For what is still in flight then; over at once unless `cancel` grants some.
+        words: Around what stages say although a drain was given up; cancelled by `cancel`.
     """
 
     def __init__(self, *, drain_seconds: float | None, finish_seconds: float) -> None:
         self.opening: Final = trio.CancelScope()
         self.work: Final = trio.CancelScope()
         self.grace: Final = trio.CancelScope(deadline=-math.inf)
+        self.words: Final = trio.CancelScope()
         self._why = CANCELLED  # holds if `work` ends by being cancelled
         self._drain_seconds = math.inf if drain_seconds is None else drain_seconds
         self._finish_seconds = finish_seconds
@@ -80,6 +82,7 @@ class Phases:
     def cancel(self, grace: float) -> None:
         """Wait for completion no longer; what is in flight has so many seconds, or what a drain or a call before left."""
         deadline = trio.current_time() + grace
+        self.words.cancel()
         if self.work.cancel_called:
             self.grace.deadline = min(self.grace.deadline, deadline)
             return
