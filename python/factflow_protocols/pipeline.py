@@ -72,6 +72,8 @@ class AdapterResult:
             it stand. Its message keeps its permit while the next element is waited for: a route of sources that say
             nothing for long needs more concurrency than it has such sources, or what is to be tried again waits for the
             next element.
+            A generator may keep cancel scopes and nurseries open across `yield`: they are around its own work alone. A
+            time limit there counts the time of the stages after it too, and interrupts the generator only.
         headers: Merged over the message's headers for what this result carries; a value of None removes a header.
     """
 

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from factflow_engine.runtime.aside import Aside
+from factflow_engine.runtime.footing import replaced
 from factflow_engine.runtime.guards import (
     DeadlineExceededError,
     EmissionCloseTimeoutError,
@@ -37,41 +39,99 @@ class Emission(Protocol):
         ...
 
 
-class _Inline:
-    """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
+class _Listed:
+    """A list or tuple: nothing of its author's runs when it is pulled."""
 
     __slots__ = ("_iterator",)
 
-    def __init__(self, iterable: Iterable[Any]) -> None:
-        self._iterator = iter(iterable)
+    def __init__(self, elements: Iterable[Any]) -> None:
+        self._iterator = iter(elements)
 
     async def pull(self) -> Any:
         return next(self._iterator, EXHAUSTED)
 
     async def close(self) -> None:
+        pass
+
+
+class _Inline:
+    """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
+
+    __slots__ = ("_aside", "_iterator")
+
+    def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
+        self._iterator = iter(iterable)
+
+    async def pull(self) -> Any:
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            value = next(self._iterator, EXHAUSTED)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if value is EXHAUSTED:
+                raise await aside.undo(status)
+            aside.step_out(status)
+        return value
+
+    async def close(self) -> None:
+        await self._aside.end(self._aside.task._cancel_status, self._end)
+
+    async def _end(self) -> None:
         _close(self._iterator)
 
 
 class _Async:
     """An async iterable: pulled with an await, which may suspend."""
 
-    __slots__ = ("_iterator", "_stage")
+    __slots__ = ("_aside", "_iterator", "_stage")
 
     def __init__(self, iterable: AsyncIterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
         self._iterator: AsyncIterator[Any] = aiter(iterable)
         self._stage = stage
 
-    async def pull(self) -> Any:
-        return await anext(self._iterator, EXHAUSTED)
+    async def pull(self) -> Any:  # as that of `_Inline`: a function in between would cost each element as much
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            value = await anext(self._iterator, EXHAUSTED)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if value is EXHAUSTED:
+                raise await aside.undo(status)
+            aside.step_out(status)
+        return value
 
     async def close(self) -> None:
+        with trio.move_on_after(self._stage.close_seconds) as scope:
+            await self._aside.end(self._aside.task._cancel_status, self._end)
+        if scope.cancelled_caught:
+            raise EmissionCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
+
+    async def _end(self) -> None:
         aclose = getattr(self._iterator, "aclose", None)
         if aclose is None:
             return
-        with trio.move_on_after(self._stage.close_seconds) as scope:
+        try:
             await aclose()
-        if scope.cancelled_caught:
-            raise EmissionCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
+        except BaseExceptionGroup as group:
+            _, rest = group.split(GeneratorExit)  # a nursery makes a group of it, which `aclose` does not look through
+            if rest is not None:
+                raise rest from group
 
 
 class _Timed(_Async):
@@ -218,7 +278,7 @@ def _emission_of(emitted: Any, stage: Stage) -> Emission:
         )
     if stage.in_thread and isinstance(emitted, Iterator):
         return _Threaded(emitted, stage.threads)
-    return _Inline(emitted)
+    return _Listed(emitted) if type(emitted) in {list, tuple} else _Inline(emitted, stage)
 
 
 def _close(iterator: Iterator[Any]) -> None:

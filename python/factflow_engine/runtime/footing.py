@@ -171,20 +171,23 @@ def guarded(call: Callable[[Given], Awaitable[Value]], where: Where) -> Callable
         except BaseException as error:
             if task._cancel_status is status and len(task._child_nurseries) == nurseries:
                 raise
-            failure = await _undo(task, status, nurseries, where)
+            failure = await undo(task, status, nurseries, where)
             raise replaced(error, failure) from error
         if task._cancel_status is not status or len(task._child_nurseries) != nurseries:
-            raise await _undo(task, status, nurseries, where)
+            raise await undo(task, status, nurseries, where)
         return value
 
     return checked
 
 
-async def _undo(task: trio.lowlevel.Task, status: Any, nurseries: int, where: Where) -> Exception:
+async def undo(
+    task: trio.lowlevel.Task, status: Any, nurseries: int, where: Where, entered_in: str = "process()"
+) -> Exception:
+    """Do as `return_to`; the error that says what the stage has done wrong."""
     if not status.encloses(task._cancel_status):
         return LeftEarlyError(where)
     what, fault = await return_to(task, status, nurseries)
-    return _caused(LeftOpenError(where, what), fault)
+    return _caused(LeftOpenError(where, what, entered_in), fault)
 
 
 def replaced(error: BaseException, failure: Exception) -> BaseException:
