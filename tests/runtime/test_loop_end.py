@@ -147,6 +147,7 @@ async def test_the_last_acknowledgement_of_a_consumer_from_outside_ends_an_execu
 
 async def test_whoever_waits_for_the_end_costs_no_look_at_all_routes_while_a_message_is_in_an_adapter(autojump_clock):
     class Counted(tuple):
+        __slots__ = ()
         looks = 0
 
         def __iter__(self):
