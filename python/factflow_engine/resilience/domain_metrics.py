@@ -93,6 +93,10 @@ class DomainMetrics:
         self._calm[key] = made
         return made
 
+    def known(self, key: str) -> CircuitBreaker | None:
+        """The breaker of this key, if there is one; not a use of it."""
+        return self._calm.get(key) or self._troubled.get(key)
+
     def advance(self, now_ns: int) -> None:
         """Do for every breaker what is due without a call; see `CircuitBreaker.advance`."""
         # Only these have timers. A copy, because what happens moves them.

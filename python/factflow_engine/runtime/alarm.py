@@ -50,14 +50,13 @@ class Alarm:
         self._looks: list[tuple[float, int, Lane]] = []  # a heap of these, and of some that came to be due earlier
         self._serial = count()
         self._moved = trio.lowlevel.ParkingLot()
-        self._timed: list[Guard] = []  # those whose breakers change with time
+        # A heap of when breakers that change with time are to be looked at, and of some times that came to nothing.
+        self._timers: list[tuple[float, int, Guard, str]] = []
         for lane in lanes:
             for stage in lane.stages:
                 if stage.guard is not None:
                     stage.guard.on_half_open = partial(self._settlement.release_circuit, lane, most=1)
                     stage.guard.events.subscribe(self._listener(lane, stage.guard))
-                    if stage.guard.is_timed:
-                        self._timed.append(stage.guard)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Ring in this nursery from now on."""
@@ -103,16 +102,27 @@ class Alarm:
                 self._on_death(lane, error)
             if lane.waiting.due < math.inf:
                 self.set(lane, lane.waiting.due)
-        for guard in self._timed:
-            guard.advance()
-        waits = [self._looks[0][0]] if self._looks else []
-        self._due = min([*waits, *(now + guard.due_seconds() for guard in self._timed)], default=math.inf)
+        due_now = []  # taken first: what is set by then is for another time
+        while self._timers and self._timers[0][0] <= now:
+            due_now.append(heappop(self._timers)[2:])
+        for guard, name in due_now:
+            guard.advance(name)
+            self._time(guard, name)
+        self._due = min((heap[0][0] for heap in (self._looks, self._timers) if heap), default=math.inf)
 
     def _listener(self, lane: Lane, guard: Guard) -> Callable[[CircuitEvent], None]:
         def heard(event: CircuitEvent) -> None:
             if event.kind == "reset" or event.to_state in PERMITTING:
                 self._settlement.release_circuit(lane, event.name)
             elif event.to_state is not None and guard.is_timed:
-                self._ring_at(trio.current_time() + guard.due_seconds())
+                self._time(guard, event.name)
 
         return heard
+
+    def _time(self, guard: Guard, name: str) -> None:
+        """Ring when time may change the breaker of this name, if it may."""
+        seconds = guard.due_seconds(name)
+        if seconds < math.inf:
+            due = trio.current_time() + seconds
+            heappush(self._timers, (due, next(self._serial), guard, name))
+            self._ring_at(due)

@@ -186,15 +186,23 @@ class Guard:
             )
             self.events = self._breakers.events
 
-    def advance(self) -> None:
-        """Do what is due at the breakers without a call."""
-        self._source.advance(self._clock.monotonic_ns())
+    def advance(self, name: str) -> None:
+        """Do what is due at the breaker of this name without a call."""
+        breaker = self._breaker_named(name)
+        if breaker is not None:
+            breaker.advance(self._clock.monotonic_ns())
 
-    def due_seconds(self) -> float:
-        """In how many seconds `advance` may find something to do; infinity if time alone changes nothing."""
-        now_ns = self._clock.monotonic_ns()
-        deadline_ns = self._source.deadline_after(now_ns)  # what was due, and has not been done, waits for a call
+    def due_seconds(self, name: str) -> float:
+        """In how many seconds `advance` may find something to do at this breaker; infinity if time alone changes nothing."""
+        breaker, now_ns = self._breaker_named(name), self._clock.monotonic_ns()
+        deadline_ns = None if breaker is None else breaker.deadline_after(now_ns)  # what was due waits for a call
         return math.inf if deadline_ns is None else (deadline_ns - now_ns) / 1e9
+
+    def _breaker_named(self, name: str) -> CircuitBreaker | None:
+        """The breaker of this name, unless it was evicted."""
+        if self._breakers is None:
+            return self._breaker
+        return self._breakers.known(name[len(self.name) + 1 : -1])  # `name[key]`
 
     def metrics(self) -> AdapterCircuitMetrics:
         """What the breakers are and have counted."""
