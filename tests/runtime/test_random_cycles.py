@@ -146,7 +146,8 @@ def run_one(seed):
     assert all(route.waiting == route.in_flight == route.retrying == 0 for route in report.routes.values())
 
 
-@pytest.mark.parametrize("seed", range(60))
+# The last: a publisher from outside takes the room that a dead letter was told of, and nothing else happens.
+@pytest.mark.parametrize("seed", [*range(60), 10043])
 def test_random_cycles_come_to_an_end(seed):
     run_one(seed)
 

@@ -21,6 +21,7 @@ class Letters:
         settlement: Publishes letters.
         on_death: Told what a letter raised; as in a worker, that fails the route and not the manager.
         on_posted: Told each time after a letter was published in its turn; its message has ended.
+        on_full: Told each time before a letter waits for room, for others may have had that which it was told of.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class Letters:
         *,
         on_death: Callable[[Lane, BaseException], None],
         on_posted: Callable[[Lane], None],
+        on_full: Callable[[Lane], None],
     ) -> None:
         self._lanes = lanes
         self._settlement = settlement
         self._on_death = on_death
         self._on_posted = on_posted
+        self._on_full = on_full
         self._nursery: trio.Nursery | None = None
         self._served: set[Lane] = set()
 
@@ -70,7 +73,9 @@ class Letters:
                 if told is not None and told is not full:
                     told.tell_of_room()  # it was for this one to take, which waits on: another may want it meanwhile
                 told = full
-                await full.wait_for_room()
+                self._on_full(lane)
+                if lane.waiting.letters:
+                    await full.wait_for_room()
             if told is not None:
                 told.tell_of_room()
         finally:

@@ -126,7 +126,13 @@ class Loop:
         self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
         self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death)
-        self._letters = Letters(self._lanes, self.settlement, on_death=on_death, on_posted=self._posted)
+        self._letters = Letters(
+            self._lanes,
+            self.settlement,
+            on_death=on_death,
+            on_posted=self._posted,
+            on_full=lambda lane: self._relief.look_at(lane),  # made after them
+        )
         self._has_cycles = bool(cycles)
         self._relief = Relief(cycles, self, post_beyond=self._letters.post_beyond)
         for lane in lanes:

@@ -5,7 +5,7 @@ whenever something may have ended that a cycle's routes had waited for:
 
 - before a worker parks, if since then a route of the cycle was found unable to do what it has to, a permit of it came back,
   or a letter of it found its queue full: whoever hears of room, of a time that has come, or of a breaker, looks first;
-- at once where no worker may be left to ask: a driver stops, a letter is posted by its own task, a pause ends.
+- at once where no worker may be left to ask: a driver stops, a letter is posted or has to wait again, a pause ends.
 """
 
 from collections.abc import Callable, Sequence
