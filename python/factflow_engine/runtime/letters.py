@@ -54,6 +54,11 @@ class Letters:
             self._served.add(lane)
             self._nursery.start_soon(self._run, lane)
 
+    def post_now(self, lane: Lane) -> None:
+        """Publish the letters of this lane for which there is room, whoever else was told of it."""
+        while lane.waiting.letters and self._post(lane, exceeds=False):
+            pass
+
     def post_beyond(self, lane: Lane) -> bool:
         """Publish the first letter of this lane, which has some, although its queue is full; false if it raised."""
         return self._post(lane, exceeds=True)

@@ -131,10 +131,10 @@ class Loop:
             self.settlement,
             on_death=on_death,
             on_posted=self._posted,
-            on_full=lambda lane: self._relief.look_at(lane),  # made after them
+            on_full=self._look_at,
         )
         self._has_cycles = bool(cycles)
-        self._relief = Relief(cycles, self, post_beyond=self._letters.post_beyond)
+        self._relief = Relief(cycles, self, post_now=self._letters.post_now, post_beyond=self._letters.post_beyond)
         for lane in lanes:
             lane.carrier.ordered = lane.inbox.ordered
             lane.notify = self._notifier(lane)
@@ -306,6 +306,9 @@ class Loop:
     def _serve_letters(self, lane: Lane) -> None:
         self._letters.serve(lane)
         self._relief.note_blocked(lane)
+
+    def _look_at(self, lane: Lane) -> None:
+        self._relief.look_at(lane)
 
     def _posted(self, lane: Lane) -> None:
         self._idle.unpark_all()  # what was given up has ended without a worker

@@ -38,17 +38,26 @@ class Relief:
     Args:
         cycles: They.
         movers: The loop.
+        post_now: Posts the letters of a lane for which there is room.
         post_beyond: Posts the first letter of a lane beyond the capacity of its queue; false if it could not.
 
     Attributes:
         strained: Those that may stand still since they were looked at last.
     """
 
-    __slots__ = ("_cycles", "_granted", "_movers", "_post_beyond", "strained")
+    __slots__ = ("_cycles", "_granted", "_movers", "_post_beyond", "_post_now", "strained")
 
-    def __init__(self, cycles: Sequence[Cycle], movers: Movers, *, post_beyond: Callable[[Lane], bool]) -> None:
+    def __init__(
+        self,
+        cycles: Sequence[Cycle],
+        movers: Movers,
+        *,
+        post_now: Callable[[Lane], None],
+        post_beyond: Callable[[Lane], bool],
+    ) -> None:
         self._cycles = {lane: cycle for cycle in cycles for lane in cycle.lanes}
         self._movers = movers
+        self._post_now = post_now
         self._post_beyond = post_beyond
         self._granted: set[Lane] = set()  # lanes that may take a message, or begin one, beyond a capacity
         self.strained: dict[Cycle, None] = {}
@@ -102,6 +111,9 @@ class Relief:
         """
         movers = self._movers
         while True:
+            # A letter that lacks nothing has hope only if it is posted: a publisher may be told of that room, and no more.
+            for lane in tuple(cycle.blocked):
+                self._post_now(lane)
             goes = is_posted = tells = False
             for lane, kind in cycle.relief():
                 if kind is Kind.POST:

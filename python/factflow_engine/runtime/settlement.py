@@ -364,9 +364,9 @@ class Settlement:
         finally:
             if done:
                 lane.waiting.pop_letter()
+                lane.notify()
             else:
                 lane.books.retrying += 1
-            lane.notify()
         return done
 
     # -- interruption ----------------------------------------------------------------------------------------------
