@@ -31,6 +31,7 @@ class Alarm:
     Args:
         lanes: Whose messages wait, and whose stages have the breakers.
         settlement: Releases messages.
+        on_ring: Called each time before anything else is done.
         on_death: Told what a lane's release raised; as in a worker, that fails the route and not the manager.
     """
 
@@ -39,9 +40,11 @@ class Alarm:
         lanes: Sequence[Lane],
         settlement: Settlement,
         *,
+        on_ring: Callable[[], None],
         on_death: Callable[[Lane, BaseException], None],
     ) -> None:
         self._settlement = settlement
+        self._on_ring = on_ring
         self._on_death = on_death
         self._nursery: trio.Nursery | None = None
         self._runs = False
@@ -72,6 +75,10 @@ class Alarm:
         heappush(self._looks, (due, next(self._serial), lane))
         self._ring_at(due)
 
+    def ring_soon(self) -> None:
+        """Ring in trio's next step."""
+        self._ring_at(trio.current_time())
+
     def _ring_at(self, due: float) -> None:
         if due >= self._due or self._nursery is None:
             return
@@ -91,6 +98,7 @@ class Alarm:
                 self._ring(trio.current_time())
 
     def _ring(self, now: float) -> None:
+        self._on_ring()
         while self._looks and self._looks[0][0] <= now:
             due, _, lane = heappop(self._looks)
             if self._lane_dues.get(lane) != due:

@@ -125,7 +125,7 @@ class Loop:
         self._idle = trio.lowlevel.ParkingLot()
         self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
-        self._alarm = Alarm(self._lanes, self.settlement, on_death=on_death)
+        self._alarm = Alarm(self._lanes, self.settlement, on_ring=self._look, on_death=on_death)
         self._letters = Letters(
             self._lanes,
             self.settlement,
@@ -306,6 +306,13 @@ class Loop:
     def _serve_letters(self, lane: Lane) -> None:
         self._letters.serve(lane)
         self._relief.note_blocked(lane)
+
+    def look_soon(self) -> None:
+        """Look at cycles that may stand still in trio's next step, if no worker does so before."""
+        self._alarm.ring_soon()
+
+    def _look(self) -> None:
+        self._relief.look()
 
     def _look_at(self, lane: Lane) -> None:
         self._relief.look_at(lane)

@@ -3,8 +3,9 @@
 Kept separate from the loop, which moves what can move. The rule is in `deadlock`; here is when it is asked, which is
 whenever something may have ended that a cycle's routes had waited for:
 
-- before a worker parks, if since then a route of the cycle was found unable to do what it has to, a permit of it came back,
-  or a letter of it found its queue full: whoever hears of room, of a time that has come, or of a breaker, looks first;
+- before a worker parks, and in trio's next step at the latest, if a route of the cycle was found unable to do what it has
+  to, a permit of it came back, or a letter of it found its queue full: whoever hears of room, of a time that has come, or
+  of a breaker, looks first;
 - at once where no worker may be left to ask: a driver stops, a letter is posted or has to wait again, a pause ends.
 """
 
@@ -25,6 +26,10 @@ class Movers(Protocol):
 
     def wake_drivers(self, lane: Lane) -> None:
         """Have the drivers that wait look again."""
+        ...
+
+    def look_soon(self) -> None:
+        """Have `Relief.look` called in trio's next step, if it is not called before."""
         ...
 
     def rouse(self) -> None:
@@ -66,12 +71,17 @@ class Relief:
         """Note that a lane has something to do and was found unable to."""
         if (cycle := self._cycles.get(lane)) is not None:
             cycle.blocked[lane] = None
-            self.strained[cycle] = None
+            self._strain(cycle)
 
     def note_permit(self, lane: Lane) -> None:
         """Note that a permit of this lane came back."""
         if (cycle := self._cycles.get(lane)) is not None and cycle.blocked:
-            self.strained[cycle] = None
+            self._strain(cycle)
+
+    def _strain(self, cycle: Cycle) -> None:
+        if not self.strained:
+            self._movers.look_soon()  # the worker that runs may have to wait before it parks, and be the last one
+        self.strained[cycle] = None
 
     def takable(self, lane: Lane) -> int:
         """How many messages a lane that can take none may take beyond a capacity: one, if it was told so and still may."""
