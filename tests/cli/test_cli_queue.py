@@ -10,6 +10,7 @@ import trio
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue, administration
 from factflow_engine.queues.sqlite.requeueing import requeue
+from factflow_protocols import StateChange, StoredAnswer
 from support.sqlite_queues import message, settings
 
 
@@ -217,7 +218,7 @@ def test_forget_asks_and_removes_a_queue_or_a_subscription(
         ("/topic/t", "here"),
     ]
     said = factflow("queue", "forget", url, "/queue/a", "--yes", "-o", "json")
-    assert said.document == {"forgotten": 1, "deleted": 1}
+    assert said.document == {"forgotten": 1, "deleted": 1, "states": 0}
     assert "is not in the file" in factflow("queue", "forget", url, "/queue/a", "--yes").err
     assert factflow("queue", "fsck", url).out == "0 problems\n"
 
@@ -484,3 +485,93 @@ def test_requeue_says_what_to_write(
     answer = factflow("dlq", "requeue", url, "/queue/dlq", *arguments)
     assert answer.status == 2
     assert said in answer.err
+
+
+def keep(path: Path) -> None:
+    """Have a stage of an execution keep something, and its process leave."""
+
+    async def work() -> None:
+        provider = SqliteQueue(settings(path))
+        frame = message(1)
+        await provider.publish("exec:nightly:/queue/r", frame)
+        await provider.publish("exec:nightly:/queue/r", message(2))
+        joined = await provider.states.join("exec:nightly:", [("r", "count"), ("r", "write")])
+        async with provider.subscribe("exec:nightly:/queue/r", "s", 1) as subscription:
+            deliveries = await subscription.receive(1)
+            answer = StoredAnswer(stage="count", message_id=b"m" * 16, root=b"r" * 16, answer=b"a")
+            change = StateChange(
+                execution="exec:nightly:",
+                owner=joined.owner,
+                route="r",
+                states={"count": b"12345", "write": None},
+                answers=[answer],
+            )
+            await subscription.settle(deliveries, change=change)
+        await provider.states.leave("exec:nightly:", joined.owner)
+        await provider.stop()
+
+    trio.run(work)
+
+
+def test_stats_list_what_stages_keep(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    fill(path, message(1))
+    said = factflow("queue", "stats", url)
+    assert said.out.replace("\n", " ").strip().endswith("0 states of stages and 0 answers kept")
+    assert "execution" not in said.out
+    keep(path)
+    said = factflow("queue", "stats", url)
+    rows = [line.split() for line in said.out.splitlines()]
+    assert ["execution", "stage", "states", "bytes", "answers"] in rows
+    assert ["nightly", "r/count", "1", "5", "1"] in rows
+    assert ["nightly", "r/write", "1", "0", "0"] in rows
+    assert said.out.replace("\n", " ").strip().endswith("2 states of stages and 1 answer kept")
+    document = factflow("queue", "stats", url, "-o", "json").document
+    assert (document["states"], document["answers"]) == (2, 1)
+    assert document["stages"][0] == {
+        "execution": "exec:nightly:", "route": "r", "stage": "count", "states": 1, "state_bytes": 5, "answers": 1,
+    }  # fmt: skip
+
+
+def test_forget_removes_what_one_stage_keeps_or_the_whole_execution(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+    keep(path)
+    forget = ("queue", "forget", url, "--execution", "nightly")
+    said = factflow(*forget, "--stage", "r/count", answer="n\n")
+    assert (said.status, "keeps?" in said.err) == (1, True)
+    said = factflow(*forget, "--stage", "r/count", "--yes")
+    assert (said.status, said.out) == (0, "1 state of stages forgotten\n")
+    document = factflow("queue", "stats", url, "-o", "json").document
+    assert (document["states"], document["answers"]) == (1, 0)
+    said = factflow(*forget, "--stage", "r/count", "--yes")
+    assert (said.status, "it does of r/write" in said.err) == (2, True)
+    said = factflow(*forget, answer="y\n")
+    assert (said.status, said.out) == (0, "1 removed, 1 message deleted, 1 state of stages forgotten\n")
+    document = factflow("queue", "stats", url, "-o", "json").document
+    assert (document["states"], document["lines"]) == (0, [])
+    keep(path)
+    said = factflow(*forget, "--yes", "-o", "json")
+    assert said.document == {"forgotten": 1, "deleted": 1, "states": 2}
+    assert factflow("queue", "fsck", url).out == "0 problems\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "either QUEUE, or --execution ID"),
+        (("/queue/a", "--execution", "x"), "either QUEUE, or --execution ID"),
+        (("/queue/a", "--stage", "r/s"), "--stage goes with --execution"),
+        (("--execution", "x", "--stage", "s"), "expected ROUTE/STAGE"),
+        (("--execution", "x", "--subscription", "s"), "--subscription goes with QUEUE"),
+        (("--execution", "x"), "holds nothing of this execution"),
+    ],
+)
+def test_forget_says_what_to_name(
+    factflow: Callable[..., Any], file: tuple[Path, str], options: tuple[str, ...], said: str
+) -> None:
+    path, url = file
+    fill(path, message(1))
+    answer = factflow("queue", "forget", url, *options, "--yes")
+    assert (answer.status, said in answer.err) == (2, True), answer.err

@@ -17,7 +17,7 @@ _COMMANDS: Final = {
     ),
     "forget": LazyCommand(
         target="factflow_engine.cli.queue_forget:forget_command",
-        summary="Remove a queue, or a subscription that nobody needs.",
+        summary="Remove a queue, a subscription, or an execution.",
     ),
     "fsck": LazyCommand(
         target="factflow_engine.cli.queue_fsck:fsck_command",

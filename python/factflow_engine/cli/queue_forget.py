@@ -1,4 +1,4 @@
-"""`factflow queue forget`: remove a queue, or a topic's subscription that nobody needs any more."""
+"""`factflow queue forget`: remove a queue, a topic's subscription that nobody needs any more, or all of an execution."""
 
 import click
 
@@ -10,45 +10,95 @@ from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.purging import Purged
+from factflow_engine.queues.sqlite.purging import Forgotten, Purged
 
 
 @click.command(
     "forget",
-    short_help="Remove a queue, or a subscription that nobody needs.",
+    short_help="Remove a queue, a subscription, or an execution.",
     epilog="""\b
 Examples:
   factflow queue forget sqlite:///queue.db exec:nightly:/queue/parse
-  factflow queue forget sqlite:///queue.db /topic/news --subscription audit""",
+  factflow queue forget sqlite:///queue.db /topic/news --subscription audit
+  factflow queue forget sqlite:///queue.db --execution nightly
+  factflow queue forget sqlite:///queue.db --execution nightly --stage parse/count""",
 )
 @url_argument
-@click.argument("queue")
+@click.argument("queue", required=False)
 @click.option("--subscription", help="Only this subscription of a topic.")
+@click.option(
+    "--execution", metavar="ID", help="Instead of QUEUE: all queues of this execution, and what its stages keep."
+)
+@click.option("--stage", metavar="ROUTE/STAGE", help="With --execution: only what this stage keeps.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 @debug_option
 @click.pass_obj
-def forget_command(settings: Settings, *, url: str, queue: str, subscription: str | None, yes: bool) -> int:
+def forget_command(
+    settings: Settings,
+    *,
+    url: str,
+    queue: str | None,
+    subscription: str | None,
+    execution: str | None,
+    stage: str | None,
+    yes: bool,
+) -> int:
     """Remove QUEUE, or all subscriptions of a topic, with every message that they hold.
 
     A topic's subscription stays when its consumers leave, and once it is full, whoever publishes to the topic waits.
-    Nothing is removed while a consumer has messages of it. Whoever consumes it without having any gets an error.
+    Nothing is removed while a consumer has messages of it. Whoever consumes it without having any gets an error. With the
+    last queue of an execution goes what its stages keep across messages.
     """
+    place = _checked(queue, subscription, execution, stage)
     if not yes:
         if settings.as_json:
             raise InvalidInputError("forgetting asks first; write --yes where nobody can answer")
-        what = f"the subscription {subscription} of {queue}" if subscription is not None else queue
-        if not click.confirm(f"Remove {clean(what)} and all that it holds?", err=True):
+        if not click.confirm(_question(queue, subscription, execution, stage), err=True):
             click.echo("factflow: nothing was removed", err=True)
             return ExitStatus.FAILED
 
-    async def forget(queues: SqliteAdministration) -> tuple[int, Purged]:
-        return await queues.forget(queue, subscription=subscription)
+    async def forget(queues: SqliteAdministration) -> Forgotten:
+        if execution is None:
+            assert queue is not None
+            return await queues.forget(queue, subscription=subscription)
+        if place is None:
+            return await queues.forget_execution(execution)
+        return Forgotten(0, Purged(0, 0, 0), await queues.forget_stage(execution, *place))
 
-    forgotten, purged = with_queue(url, forget)
+    lines, purged, states = with_queue(url, forget)
     deleted = sum(purged)
     if settings.as_json:
-        print_document({"forgotten": forgotten, "deleted": deleted}, settings)
+        print_document({"forgotten": lines, "deleted": deleted, "states": states}, settings)
     else:
-        click.echo(f"{forgotten} removed, {plural(deleted, 'message')} deleted")
+        notes = [f"{lines} removed, {plural(deleted, 'message')} deleted"] * (place is None)
+        notes += [f"{plural(states, 'state')} of stages forgotten"] * bool(states)
+        click.echo(", ".join(notes))
     return ExitStatus.OK
+
+
+def _checked(
+    queue: str | None, subscription: str | None, execution: str | None, stage: str | None
+) -> tuple[str, str] | None:
+    """Route and name of the stage that is meant, if one is."""
+    if (queue is None) == (execution is None):
+        raise InvalidInputError("name what to forget: either QUEUE, or --execution ID")
+    if execution is not None and subscription is not None:
+        raise InvalidInputError("--subscription goes with QUEUE, a topic; --execution is about all that is its own")
+    if stage is None:
+        return None
+    if execution is None:
+        raise InvalidInputError("--stage goes with --execution ID")
+    route, slash, name = stage.partition("/")
+    if not (route and slash and name):
+        raise InvalidInputError(f"--stage is {stage!r}; expected ROUTE/STAGE, as `factflow queue stats` lists them")
+    return route, name
+
+
+def _question(queue: str | None, subscription: str | None, execution: str | None, stage: str | None) -> str:
+    if stage is not None:
+        return f"Forget what stage {clean(stage)} of execution {clean(execution or '')} keeps?"
+    if execution is not None:
+        return f"Remove all queues of execution {clean(execution)}, all that they hold, and what its stages keep?"
+    what = f"the subscription {subscription} of {queue}" if subscription is not None else queue or ""
+    return f"Remove {clean(what)} and all that it holds?"

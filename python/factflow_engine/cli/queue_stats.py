@@ -3,6 +3,8 @@
 from dataclasses import asdict
 
 import click
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from factflow_engine.cli.console import output, table_for
@@ -11,7 +13,8 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import clean
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.queues.naming import execution_id_of
 from factflow_engine.queues.sqlite.stats import FileStatistics
 
 
@@ -31,7 +34,8 @@ def stats_command(settings: Settings, *, url: str) -> int:
     """Count what is in each queue of the file that URL names.
 
     waiting can be handed out now; delayed was given back and is not due; leased is with consumers; settled is kept for
-    the retention; quarantined could not be read (`factflow queue fsck` says why).
+    the retention; quarantined could not be read (`factflow queue fsck` says why). What stages of executions that have not
+    completed keep is listed below: their states, and their answers to messages that are not acknowledged.
     """
     statistics = with_queue(url, lambda queues: queues.statistics())
     if settings.as_json:
@@ -47,13 +51,29 @@ def stats_command(settings: Settings, *, url: str) -> int:
         counts = (line.waiting, line.delayed, line.leased, line.settled, line.quarantined, line.capacity, line.accepted)
         table.add_row(Text(clean(name)), *(f"{count:,}" for count in counts))
     console.print(table)
+    if statistics.stages:
+        console.print(_stages_table(console, statistics))
     console.print(
         Text(
             f"{clean(str(statistics.path))}: {statistics.file_bytes:,} bytes, {statistics.free_bytes:,} of them free, "
-            f"{statistics.log_bytes:,} in the log; {statistics.remembered_ids:,} ids remembered"
+            f"{statistics.log_bytes:,} in the log; {statistics.remembered_ids:,} ids remembered, "
+            f"{plural(statistics.states, 'state')} of stages and {plural(statistics.answers, 'answer')} kept"
         )
     )
     return ExitStatus.OK
+
+
+def _stages_table(console: Console, statistics: FileStatistics) -> Table:
+    table = table_for(console)
+    table.add_column("execution", overflow="fold")
+    table.add_column("stage", overflow="fold")
+    for name in ("states", "bytes", "answers"):
+        table.add_column(name, justify="right")
+    for stage in statistics.stages:
+        names = (execution_id_of(stage.execution), f"{stage.route}/{stage.stage}")
+        counts = (stage.states, stage.state_bytes, stage.answers)
+        table.add_row(*(Text(clean(name)) for name in names), *(f"{count:,}" for count in counts))
+    return table
 
 
 def _document(statistics: FileStatistics) -> dict[str, object]:

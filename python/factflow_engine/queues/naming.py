@@ -20,6 +20,16 @@ def owner_of(queue: str, subscription: str) -> str | None:
     return None if found is None else found[0]
 
 
+def prefix_of(execution_id: str) -> str:
+    """Return what the names of an execution's own queues and subscriptions begin with."""
+    return f"exec:{execution_id}:"
+
+
+def execution_id_of(prefix: str) -> str:
+    """Return the id of the execution whose queues' names begin so; the inverse of `prefix_of`."""
+    return prefix.removeprefix("exec:").removesuffix(":")
+
+
 def is_topic(queue: str) -> bool:
     """Whether messages go to every subscription (a topic) rather than to one consumer (a queue)."""
     return queue.startswith("/topic/")

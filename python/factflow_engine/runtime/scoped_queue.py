@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from factflow_engine.queues.naming import is_topic
+from factflow_engine.queues.naming import is_topic, prefix_of
 from factflow_protocols import BatchResult, MessageStatus, QueueMessage, QueueProtocol, Subscription
 
 
@@ -25,7 +25,7 @@ class ExecutionScopedQueue:
 
     def __init__(self, provider: QueueProtocol, execution_id: str) -> None:
         self._provider = provider
-        self.prefix: Final = f"exec:{execution_id}:"
+        self.prefix: Final = prefix_of(execution_id)
 
     def scope_queue(self, queue: str) -> str:
         """The provider's name of a queue."""

@@ -16,6 +16,7 @@ import trio
 
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.frames import pack, unpack
+from factflow_engine.queues.naming import execution_id_of
 from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.containment import FaultError, apart, contained
 from factflow_engine.runtime.stage import Stage
@@ -273,7 +274,8 @@ class StageStates:
             if stage is None or stage.stateful is None or stage.answers is None:
                 raise LookupError(
                     "the queue holds a state of it, and the configuration has no such stage that takes one; put it back to "
-                    "finish what was begun"
+                    "finish what was begun, or drop what it keeps: `factflow queue forget URL --execution "
+                    f"{execution_id_of(self.execution)} --stage {found.route}/{found.stage}`"
                 )
             stage.stateful.restore(unpack(found.state))
         if stage is not None:

@@ -39,7 +39,7 @@ async def test_forgetting_a_full_subscription_lets_the_publishers_of_its_topic_g
         with trio.move_on_after(5):
             await subscription.receive(1)
             pytest.fail("there was no room for it")
-        forgotten, purged = await other.administration.forget("/topic/t", subscription="gone")
+        forgotten, purged, _ = await other.administration.forget("/topic/t", subscription="gone")
         assert (forgotten, purged.messages) == (1, 2)
         with trio.fail_after(5):
             await subscription.settle(await subscription.receive(5))

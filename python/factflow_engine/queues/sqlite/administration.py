@@ -11,15 +11,20 @@ from typing import Final
 import trio
 
 from factflow_engine.queues.dead_letters import LettersLeftError, LetterStaysError, Requeued, RequeueStoppedError
+from factflow_engine.queues.naming import prefix_of
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import (
+    Forgotten,
     Purged,
     clear_cursor,
     clear_unleased,
     delete_purged,
     forget,
+    forget_rest,
+    forget_stage,
+    lines_of,
     purge_quarantine,
 )
 from factflow_engine.queues.sqlite.requeueing import requeue
@@ -82,26 +87,56 @@ class SqliteAdministration:
             pass
         return purged
 
-    async def forget(self, queue: str, *, subscription: str | None = None) -> tuple[int, Purged]:
+    async def forget(self, queue: str, *, subscription: str | None = None) -> Forgotten:
         """Remove a queue or a topic's subscriptions, with all they hold; publishers wait for them no longer.
 
         The next `receive` of a consumer that has nothing at the moment raises `QueueError`. Who publishes to a queue, or
-        subscribes, makes it anew.
+        subscribes, makes it anew. With the last queue of an execution goes what its stages keep.
 
         Args:
             queue: Name of the queue or topic.
             subscription: One of the topic's; None for all.
 
-        Returns:
-            How many queues and subscriptions were removed, and the messages deleted before.
-
         Raises:
-            QueueError: A consumer has messages of it.
+            QueueError: A consumer has messages of it; or there is none of that name; or it is the last one of an execution
+                whose stages keep state in a process that lives.
         """
         purged = await self._writer.submit(Call(lambda store: clear_unleased(store, queue, subscription), queue))
         while await self._writer.submit(Call(delete_purged, queue)):
             pass
-        return await self._writer.submit(Call(lambda store: forget(store, queue, subscription), queue)), purged
+        forgotten = await self._writer.submit(Call(lambda store: forget(store, queue, subscription), queue))
+        return forgotten._replace(purged=purged)
+
+    async def forget_execution(self, execution_id: str) -> Forgotten:
+        """Remove everything of an execution: its queues, its subscriptions to topics, and what its stages keep.
+
+        Raises:
+            QueueError: A process runs it, or the file knows nothing of it.
+        """
+        execution = prefix_of(execution_id)
+        names = await self._writer.submit(Call(lambda store: lines_of(store, execution), execution))
+        parts = [await self.forget(queue, subscription=subscription) for queue, subscription in names]
+        states = await self._writer.submit(Call(lambda store: forget_rest(store, execution), execution))
+        return Forgotten(
+            sum(part.lines for part in parts),
+            Purged(*(sum(counts) for counts in zip(*(part.purged for part in parts), strict=True)))
+            if parts
+            else Purged(0, 0, 0),
+            states + sum(part.states for part in parts),
+        )
+
+    async def forget_stage(self, execution_id: str, route: str, stage: str) -> int:
+        """Delete what one stage of an execution keeps, and what it has made of messages that are not acknowledged.
+
+        Returns:
+            How many states that were: one for each process that kept something.
+
+        Raises:
+            QueueError: A process runs it, or nothing is kept of that stage.
+        """
+        execution = prefix_of(execution_id)
+        call = Call(lambda store: forget_stage(store, execution, (route, stage)), execution)
+        return await self._writer.submit(call)
 
     async def purge_quarantine(self, queue: str | None = None, *, subscription: str | None = None) -> int:
         """Delete the messages that could not be read, and nothing else.

@@ -20,6 +20,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.queues.sqlite.administration import SqliteAdministration
 from factflow_engine.queues.sqlite.bells import Bell, Bells
+from factflow_engine.queues.sqlite.forgetting import discard_states
 from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscription_key
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.looking import room_of
@@ -254,7 +255,7 @@ class SqliteQueue:
         return await self._writer.submit(Look(lambda store: holdings(store, execution), execution))
 
     async def discard(self, prefix: str) -> None:
-        """Forget the queues and the topics' subscriptions whose names begin so, and what they hold.
+        """Forget the queues and the topics' subscriptions whose names begin so, what they hold, and what stages keep.
 
         Their consumers' next `receive` raises `QueueError`.
         """
@@ -414,6 +415,7 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
 def _discard(store: Store, prefix: str) -> None:
     for line in _lines_named(store, prefix).values():
         forget_line(store.connection, line)
+    discard_states(store, prefix)
     store.connection.execute("DELETE FROM run WHERE substr(execution, 1, ?1) = ?2", (len(prefix), prefix))
 
 

@@ -1,12 +1,15 @@
 """Deleting what waits in a queue, or the queue: first out of reach, in one step, then row by row, in short ones."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from factflow_engine.queues.naming import execution_id_of, owner_of
+from factflow_engine.queues.sqlite.forgetting import forget_states, refuse_if_kept, states_of
 from factflow_engine.queues.sqlite.lines import forget_line, require_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
-from factflow_engine.queues.sqlite.starts import forget_run
-from factflow_engine.queues.sqlite.statements import insert_rows
+from factflow_engine.queues.sqlite.starts import forget_execution, forget_run, is_known, owned_by
+from factflow_engine.queues.sqlite.statements import insert_rows, where_in
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import QueueError
 
@@ -29,6 +32,20 @@ class Purged(NamedTuple):
     messages: int
     settled: int
     quarantined: int
+
+
+class Forgotten(NamedTuple):
+    """What was removed.
+
+    Attributes:
+        lines: Queues and subscriptions.
+        purged: The messages that they held.
+        states: States of stages.
+    """
+
+    lines: int
+    purged: Purged
+    states: int
 
 
 def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
@@ -66,24 +83,104 @@ def clear_unleased(store: Store, queue: str, subscription: str | None) -> Purged
     """The same for who will forget the queue: nothing happens while a consumer has messages.
 
     Raises:
-        QueueError: A consumer has some, or there is no such queue or subscription.
+        QueueError: A consumer has some; or there is no such queue or subscription; or it is the last one of an execution
+            whose stages keep state in a process that lives.
     """
     _refuse_if_leased(store, queue, subscription)
+    for execution in _left_without(store, queue, subscription):
+        refuse_if_kept(store, execution)
     return clear_cursor(store, queue, subscription)
 
 
-def forget(store: Store, queue: str, subscription: str | None) -> int:
-    """Delete the queue, or the topic's subscriptions, and what they hold; gives how many that were.
+def forget(store: Store, queue: str, subscription: str | None) -> Forgotten:
+    """Delete the queue, or the topic's subscriptions, and what they hold, but count no messages.
+
+    With the last one of an execution goes what its stages keep.
 
     Raises:
-        QueueError: A consumer has messages of it, or there is no such queue or subscription.
+        QueueError: See `clear_unleased`.
     """
     _refuse_if_leased(store, queue, subscription)
+    states = sum(forget_states(store, execution) for execution in _left_without(store, queue, subscription))
     lines = _lines(store, queue, subscription)
     for line, _, _ in lines:
         _forget_run(store, line)
         forget_line(store.connection, line)
-    return len(lines)
+    return Forgotten(len(lines), Purged(0, 0, 0), states)
+
+
+def lines_of(store: Store, execution: str) -> list[tuple[str, str | None]]:
+    """Return the queues of an execution and its subscriptions to topics, seeing that no process has anything of it.
+
+    Args:
+        store: Any.
+        execution: What their names begin with.
+
+    Raises:
+        QueueError: A process has; or the file knows nothing of the execution.
+    """
+    names = [(queue, subscription or None) for queue, subscription in owned_by(store, execution)]
+    if not (names or states_of(store, execution) or is_known(store, execution)):
+        raise QueueError(execution, f"the file holds nothing of this execution; {_executions_like(store, execution)}")
+    for queue, subscription in names:
+        _refuse_if_leased(store, queue, subscription)
+    refuse_if_kept(store, execution)
+    return names
+
+
+def forget_rest(store: Store, execution: str) -> int:
+    """Delete what stages of an execution keep, and that it was begun; gives how many states that were.
+
+    Raises:
+        QueueError: A process that lives keeps some.
+    """
+    states = forget_states(store, execution)
+    forget_execution(store, execution)
+    return states
+
+
+def forget_stage(store: Store, execution: str, place: tuple[str, str]) -> int:
+    """Delete what one stage of an execution keeps; gives how many states that were.
+
+    Raises:
+        QueueError: A process that lives keeps some; or nothing is kept of that stage.
+    """
+    if not states_of(store, execution, place):
+        rows = store.connection.execute(
+            "SELECT DISTINCT route, stage FROM stage_state WHERE execution = ? ORDER BY 1, 2", (execution,)
+        ).fetchall()
+        kept = ", ".join("/".join(row) for row in rows)
+        raise QueueError(
+            execution,
+            f"the file keeps no state of stage {'/'.join(place)!r}; "
+            + (f"it does of {kept}" if rows else "nor of any other stage"),
+        )
+    return forget_states(store, execution, place)
+
+
+def _left_without(store: Store, queue: str, subscription: str | None) -> list[str]:
+    """The executions that would have no queue and no subscription without these."""
+    removed = {
+        row
+        for condition, values in where_in("id", [line for line, _, _ in _lines(store, queue, subscription)])
+        for row in store.connection.execute(
+            f"SELECT queue, subscription FROM line WHERE {condition}",  # noqa: S608 - placeholders
+            values,
+        )
+    }
+    owners = {owner for name in removed if (owner := owner_of(*name)) is not None}
+    return [owner for owner in sorted(owners) if removed.issuperset(owned_by(store, owner))]
+
+
+def _executions_like(store: Store, execution: str) -> str:
+    rows = store.connection.execute("SELECT queue, subscription FROM line")
+    known = {owner for row in rows if (owner := owner_of(*row)) is not None}
+    known |= {name for (name,) in store.connection.execute("SELECT DISTINCT execution FROM stage_state")}
+    names = sorted(execution_id_of(name) for name in known)
+    near = difflib.get_close_matches(execution_id_of(execution), names, 3, 0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"it has {', '.join(names[:20]) or 'no execution'}"
 
 
 def _forget_run(store: Store, line: int) -> None:

@@ -98,11 +98,31 @@ def holdings(store: Store, execution: str) -> list[Holding]:
     return [Holding(*row) for row in rows]
 
 
+def owned_by(store: Store, execution: str) -> list[tuple[str, str]]:
+    """The queues and subscriptions of an execution; a queue's subscription is empty."""
+    rows = store.connection.execute(
+        "SELECT queue, subscription FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2 "
+        "ORDER BY queue, subscription",
+        (len(execution), execution),
+    )
+    return rows.fetchall()
+
+
+def is_known(store: Store, execution: str) -> bool:
+    """True if an execution was begun, whether or not it was closed."""
+    return store.connection.execute("SELECT 1 FROM run WHERE execution = ?", (execution,)).fetchone() is not None
+
+
+def forget_execution(store: Store, execution: str) -> None:
+    """Have the next start of an execution begin it."""
+    store.connection.execute("DELETE FROM run WHERE execution = ?", (execution,))
+
+
 def forget_run(store: Store, queue: str, subscription: str) -> None:
     """Have the execution whose line an operator emptied or removed begun anew by its next start, if nothing is left."""
     execution = owner_of(queue, subscription)
     if execution is not None:
-        store.connection.execute("DELETE FROM run WHERE execution = ?", (execution,))
+        forget_execution(store, execution)
 
 
 def _state(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> tuple[int | None, set[tuple[str, str]]]:

@@ -36,6 +36,27 @@ class LineStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageStatistics:
+    """What one stage of an execution keeps.
+
+    Attributes:
+        execution: What the names of the execution's queues begin with.
+        route: Route id.
+        stage: Name of the stage.
+        states: One for each process that has left and was not spoken for, or that lives.
+        state_bytes: Of all of them.
+        answers: What the stage has made of messages that are not acknowledged.
+    """
+
+    execution: str
+    route: str
+    stage: str
+    states: int
+    state_bytes: int
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileStatistics:
     """The whole file.
 
@@ -48,6 +69,7 @@ class FileStatistics:
         durability: Of this process's commits.
         states: Of stages, one for each process of an execution that has not completed.
         answers: What such stages have made of messages that are not acknowledged.
+        stages: That keep something, ordered by name.
         lines: Ordered by name.
     """
 
@@ -59,6 +81,7 @@ class FileStatistics:
     durability: Durability
     states: int
     answers: int
+    stages: tuple[StageStatistics, ...]
     lines: tuple[LineStatistics, ...]
 
 
@@ -75,17 +98,34 @@ def _file(store: Store) -> FileStatistics:
         for name in ("page_size", "page_count", "freelist_count")
     }
     log = path.with_name(path.name + "-wal")
+    stages = _stages(store)
     return FileStatistics(
         path=path,
         file_bytes=pragmas["page_size"] * pragmas["page_count"],
         log_bytes=log.stat().st_size if log.exists() else 0,
         free_bytes=pragmas["page_size"] * pragmas["freelist_count"],
         remembered_ids=connection.execute("SELECT count(*) FROM seen").fetchone()[0],
-        states=connection.execute("SELECT count(*) FROM stage_state").fetchone()[0],
-        answers=connection.execute("SELECT count(*) FROM stage_answer").fetchone()[0],
+        states=sum(stage.states for stage in stages),
+        answers=sum(stage.answers for stage in stages),
+        stages=tuple(stages),
         durability=store.settings.durability,
         lines=tuple(_lines(store)),
     )
+
+
+def _stages(store: Store) -> list[StageStatistics]:
+    rows = store.connection.execute(
+        "SELECT execution, route, stage, sum(states), sum(bytes), sum(answers) FROM ("
+        "SELECT execution, route, stage, count(*) AS states, total(length(state)) AS bytes, 0 AS answers "
+        "FROM stage_state GROUP BY 1, 2, 3 UNION ALL "
+        "SELECT execution, route, stage, 0, 0, count(*) FROM stage_answer GROUP BY 1, 2, 3) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    return [
+        StageStatistics(
+            execution=execution, route=route, stage=stage, states=states, state_bytes=int(size), answers=answers
+        )
+        for execution, route, stage, states, size, answers in rows
+    ]
 
 
 def _lines(store: Store) -> list[LineStatistics]:
