@@ -223,6 +223,8 @@ class StageInfo:
             working directory for a configuration given as text.
         resumed: True if this execution goes on with what an earlier process of its id left, or shares its work with
             one that lives: what such a process stored for the stage is to be kept. Always False with queues in memory.
+            If it is False, `open` may remove what it finds: of several processes that start an execution together one
+            gets False, and the others open their stages when that one's are open, if its stages keep state.
         durable: True if the execution's queues outlive the process.
     """
 

@@ -77,6 +77,8 @@ class Joined:
         unfinished: How many states of others hold effects that `finish` has not spoken for.
         others: How many other processes take part and live.
         states: Those that are this process's now: their owners have left or died.
+        is_opening: True if the process that began the execution lives and has not opened its stages yet. Nothing was
+            joined then: ask again.
     """
 
     owner: int
@@ -84,6 +86,7 @@ class Joined:
     unfinished: int
     others: int
     states: Sequence[StoredState]
+    is_opening: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +131,22 @@ class StateProtocol(Protocol):
         """How long an owner may be silent."""
         ...
 
-    async def join(self, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+    async def join(self, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool = False) -> Joined:
         """Take part in an execution, and take over the states of owners that have left or died.
 
         Args:
             execution: Prefix of the execution's queues.
             stages: Route id and name of each stage that keeps state.
+            opens: The process opens its stages now and says so by `opened`. If it is the first of the execution, others
+                that join are told `Joined.is_opening` until then, or until its lease ends.
+        """
+        ...
+
+    async def opened(self, execution: str, owner: int) -> None:
+        """Let others join, who may find what this process's stages left when they were opened.
+
+        Raises:
+            QueueError: Another process has taken the states over.
         """
         ...
 

@@ -7,8 +7,9 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, StatefulAdapter
 from support.keepers import World, in_order
+from support.sqlite_queues import simulated
 
 ONE = """
 routes:
@@ -47,6 +48,80 @@ async def test_two_processes_that_end_together_say_one_summary_of_all(autojump_c
     assert said_by(world, "flushing") == [100]
     assert await world.rows() == (0, 0)
     assert [info.resumed for info in world.infos if info.stage == "ledger"] == [False, True]
+
+
+class Files:
+    """What processes have written that are killed or not, as a file would have it."""
+
+    def __init__(self):
+        self.lines, self.opened = [], []
+
+    def adapter(self):
+        class Wipes(StatefulAdapter):
+            """Removes what it takes for leftovers, as slowly as a disk may be."""
+
+            durable_batches = True
+
+            async def open(self, stage):
+                self.buffer = []
+                files.opened.append(stage.resumed)
+                if not stage.resumed:
+                    await trio.sleep(0.7)
+                    files.lines.clear()
+
+            async def process(self, context):
+                self.buffer.append(context.message["n"])
+                return AdapterResult.forward()
+
+            async def flush(self):
+                written, self.buffer = self.buffer, []
+                files.lines += written
+
+        files = self
+        return Wipes
+
+
+WIPES = """
+routes:
+  r: {inbound: {concurrency: 2, prefetch: 2}, adapters: [{type: wipes}, {type: work}]}
+"""
+
+
+async def test_a_process_that_joins_waits_until_the_first_one_has_removed_leftovers(autojump_clock, tmp_path):
+    files = Files()
+    world = World(tmp_path / "q.db", WIPES, work=slowly, wipes=files.adapter())
+
+    async def live(first):
+        async with world.life() as life:
+            await life.execution.publish_batch("r", messages(40, first))
+            await life.execution.wait()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live, 0)
+            nursery.start_soon(live, 40)
+    assert sorted(files.opened) == [False, True]
+    assert sorted(files.lines) == list(range(80))
+    assert await world.rows() == (0, 0)
+
+
+async def test_one_that_dies_while_it_opens_its_stages_keeps_others_waiting_for_its_lease_at_most(
+    autojump_clock, tmp_path
+):
+    files = Files()
+    world = World(tmp_path / "q.db", WIPES, work=slowly, wipes=files.adapter())
+    queue = simulated(tmp_path / "q.db", lease_seconds=1.0)
+    dead = await queue.states.join("exec:x:", [("r", "wipes")], opens=True)
+    assert (dead.others, dead.is_opening) == (0, False)
+    assert (await queue.states.join("exec:x:", [("r", "wipes")], opens=True)).is_opening
+    await queue.stop()
+    start = trio.current_time()
+    async with world.life() as life:
+        assert 0.9 < trio.current_time() - start < 2.5
+        await life.execution.publish_batch("r", messages(3))
+        await life.execution.wait()
+    assert files.opened == [False], "the dead one had begun nothing"
+    assert sorted(files.lines) == [0, 1, 2]
 
 
 async def test_one_that_ends_first_leaves_the_last_word_to_one_that_lives_on(autojump_clock, tmp_path):

@@ -476,6 +476,7 @@ class PipelineOrchestrator:
                             await routes.start(processor.run)
                         if self._states is not None:
                             self._states.restore()
+                            await self._states.opened()
                         if publish_init:
                             await self._beginning.look()
                         if self._may_go_on:

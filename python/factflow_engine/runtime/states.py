@@ -22,6 +22,7 @@ from factflow_engine.runtime.containment import FaultError, apart, contained
 from factflow_engine.runtime.stage import Stage
 from factflow_protocols import (
     Delivery,
+    Joined,
     QueueError,
     StateChange,
     StateProtocol,
@@ -234,6 +235,8 @@ class StageStates:
     async def join(self, depth: Callable[[], Awaitable[int]]) -> bool:
         """Take part, before stages are opened; whether the execution goes on, or is shared, if a stage may ask.
 
+        Waits while the process that began the execution opens its stages: that one may remove what it takes for leftovers.
+
         Args:
             depth: Asks how many messages are left of it.
 
@@ -245,15 +248,38 @@ class StageStates:
             return False  # nobody asks
         try:
             if self.store is not None:
-                joined = await contained(self.store.join(self.execution, self._kept))
+                joined = await contained(self._joined(self.store, opens=True))
                 self.owner, self._since, self._found = joined.owner, joined.since, joined.states
                 self.unfinished = joined.unfinished
                 goes_on = bool(joined.unfinished or joined.others)
             return goes_on or bool(await contained(depth()))
         except FaultError as fault:
-            if isinstance(fault.error, QueueError):
-                raise fault.error from None
-            raise QueueError(self.execution, f"cannot be asked what it keeps: {describe(fault.error)}") from fault
+            raise self._unusable("asked what it keeps", fault) from fault
+
+    async def _joined(self, store: StateProtocol, *, opens: bool) -> Joined:
+        while True:
+            joined = await store.join(self.execution, self._kept, opens=opens)
+            if not joined.is_opening:
+                return joined
+            await trio.sleep(POLL_SECONDS)
+
+    async def opened(self) -> None:
+        """Let other processes take part, now that the stages are open.
+
+        Raises:
+            QueueError: The provider does not answer as it should, or another process has taken over meanwhile.
+        """
+        if self.store is None or not self._takes_part():
+            return
+        try:
+            await contained(self.store.opened(self.execution, self.owner))
+        except FaultError as fault:
+            raise self._unusable("told that stages are open", fault) from fault
+
+    def _unusable(self, what: str, fault: FaultError) -> QueueError:
+        if isinstance(fault.error, QueueError):
+            return fault.error
+        return QueueError(self.execution, f"cannot be {what}: {describe(fault.error)}")
 
     def restore(self) -> None:
         """Give the stages what was found, once they are open.
@@ -322,7 +348,7 @@ class StageStates:
         """Take part again after everything was forgotten: there is something to keep anew."""
         async with self._joining:
             if self.is_forgotten and self.store is not None:
-                joined = await self.store.join(self.execution, self._kept)
+                joined = await self._joined(self.store, opens=False)
                 self.owner, self._since = joined.owner, joined.since
                 self.is_forgotten = self.is_last = False
                 self._seen = {}

@@ -19,6 +19,10 @@ _OVER: Final = "WHERE execution = ? AND owner <> ? AND until <= ?"
 _LIVING: Final = "WHERE execution = ? AND owner <> ? AND until > ?"
 
 
+OPENING: Final = ("", "")
+"""Route and stage of the row that the first process of an execution has while it opens its stages: no stage's."""
+
+
 class Change:
     """A `StateChange`, to be stored with an acknowledgement.
 
@@ -101,9 +105,13 @@ class SqliteStates:
         """See `StateProtocol.lease_seconds`."""
         return self._lease_seconds
 
-    async def join(self, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+    async def join(self, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool = False) -> Joined:
         """See `StateProtocol.join`."""
-        return await self._writer.submit(Call(lambda store: _join(store, execution, stages), execution))
+        return await self._writer.submit(Call(lambda store: _join(store, execution, stages, opens=opens), execution))
+
+    async def opened(self, execution: str, owner: int) -> None:
+        """See `StateProtocol.opened`."""
+        await self._writer.submit(Call(lambda store: _opened(store, execution, owner), execution))
 
     async def renew(self, execution: str, owner: int) -> None:
         """See `StateProtocol.renew`."""
@@ -126,8 +134,13 @@ class SqliteStates:
         return await self._writer.submit(Call(lambda store: _forget(store, execution, owner), execution))
 
 
-def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]]) -> Joined:
+def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool) -> Joined:
     connection = store.connection
+    if connection.execute(
+        "SELECT 1 FROM stage_state WHERE execution = ? AND (route, stage) = (?, ?) AND until > ?",
+        (execution, *OPENING, store.now_ns),
+    ).fetchone():
+        return Joined(owner=0, since=0, unfinished=0, others=0, states=(), is_opening=True)
     [newest] = connection.execute("SELECT coalesce(max(max(owner), max(since)), 0) FROM stage_state").fetchone()
     owner = max(store.now_ns, newest + 1)
     row = connection.execute("SELECT since FROM stage_state WHERE execution = ? LIMIT 1", (execution,)).fetchone()
@@ -141,12 +154,22 @@ def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]]) -> Jo
         (execution, owner, store.now_ns),
     ).fetchone()
     mine = {(state.route, state.stage) for state in states}
+    if opens and not (unfinished or others):
+        stages = [*stages, OPENING]
     insert_rows(
         connection,
         "INSERT INTO stage_state(execution, route, stage, owner, since, until, touched) VALUES ",
         [(execution, *place, owner, since, _until(store), 0) for place in stages if place not in mine],
     )
     return Joined(owner=owner, since=since, unfinished=unfinished, others=others, states=states)
+
+
+def _opened(store: Store, execution: str, owner: int) -> None:
+    _renew(store, execution, owner)
+    store.connection.execute(
+        f"DELETE FROM stage_state {_MINE} AND (route, stage) = (?, ?)",  # noqa: S608 - constant
+        (execution, owner, *OPENING),
+    )
 
 
 def _take_over(store: Store, execution: str, owner: int) -> list[StoredState]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from factflow_engine.queues.sqlite.durability import Durability
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
+from factflow_engine.queues.sqlite.states import OPENING
 from factflow_engine.queues.sqlite.store import Store
 
 
@@ -117,8 +118,9 @@ def _stages(store: Store) -> list[StageStatistics]:
     rows = store.connection.execute(
         "SELECT execution, route, stage, sum(states), sum(bytes), sum(answers) FROM ("
         "SELECT execution, route, stage, count(*) AS states, total(length(state)) AS bytes, 0 AS answers "
-        "FROM stage_state GROUP BY 1, 2, 3 UNION ALL "
-        "SELECT execution, route, stage, 0, 0, count(*) FROM stage_answer GROUP BY 1, 2, 3) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        "FROM stage_state WHERE (route, stage) <> (?, ?) GROUP BY 1, 2, 3 UNION ALL "
+        "SELECT execution, route, stage, 0, 0, count(*) FROM stage_answer GROUP BY 1, 2, 3) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        OPENING,
     )
     return [
         StageStatistics(
