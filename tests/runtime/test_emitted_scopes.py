@@ -9,6 +9,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factflow_engine.runtime.emission import THREAD_BATCH
 from factflow_engine.runtime.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult
@@ -297,3 +298,62 @@ async def test_children_that_emit_under_scopes_themselves(autojump_clock, concur
     assert report.routes["r"].failed == 0
     assert len(seen.seen) == COUNT // 2 * (COUNT + 1)
     assert sources.running == 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("end", ["left", "left open", "opened at the end", "raises"])
+async def test_what_a_synchronous_source_enters_from_its_thread(concurrency, end):
+    count = 3 * THREAD_BATCH
+
+    def source():
+        scope = trio.CancelScope()
+        if end != "opened at the end":
+            trio.from_thread.run_sync(scope.__enter__)
+        yield from range(count)
+        if end == "left":
+            trio.from_thread.run_sync(scope.__exit__, None, None, None)
+        elif end == "opened at the end":
+            trio.from_thread.run_sync(scope.__enter__)
+        elif end == "raises":
+            raise ValueError("no more")
+
+    def emit(context):
+        return AdapterResult(emitted=source())
+
+    seen = Recorder(seconds=0)
+    text = f"routes: {{r: {{inbound: {{concurrency: {concurrency}}}, adapters: [{{type: emit}}, {{type: it}}]}}}}"
+    async with running(text, adapters={"emit": emit, "it": seen.adapter()}) as execution:
+        await execution.publish("r", 0)
+        report = await execution.wait()
+    assert sorted(seen.seen) == [*range(count)]
+    assert (report.status, report.error) == ("completed", None)
+    failures = [(failure.stage, failure.error_type) for failure in report.failures]
+    error = "ValueError" if end == "raises" else "LeftOpenError"
+    assert failures == ([] if end == "left" else [("emit", error)])
+    assert report.routes["r"].completed == count + (end == "left")
+
+
+async def test_what_a_synchronous_source_enters_as_it_is_closed():
+    def source():
+        try:
+            yield from range(2 * THREAD_BATCH)
+        finally:
+            trio.from_thread.run_sync(trio.CancelScope().__enter__)
+
+    def emit(context):
+        return AdapterResult(emitted=source())
+
+    async def stop(context):
+        await trio.sleep_forever()
+
+    other = Recorder(seconds=0)
+    text = "routes: {r: {adapters: [{type: emit}, {type: stop}]}, other: {adapters: [{type: it}]}}"
+    adapters = {"emit": emit, "stop": stop, "it": other.adapter()}
+    async with running(text, adapters=adapters) as execution:
+        await execution.publish("r", 0)
+        await execution.publish("other", 1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        report = await execution.cancel()
+    assert other.seen == [1]
+    assert report.status == "cancelled"
+    assert_books_balance(report)

@@ -18,7 +18,7 @@ from factflow_engine.runtime.guards import (
     WatchedEmission,
 )
 from factflow_engine.runtime.stage import Stage
-from factflow_engine.seams import Clock, Threads
+from factflow_engine.seams import Clock
 
 EXHAUSTED: Final[Any] = object()
 """What `pull` returns when there is nothing more."""
@@ -150,13 +150,17 @@ class _Timed(_Async):
 
 
 class _Threaded:
-    """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories)."""
+    """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories).
 
-    __slots__ = ("_batch", "_done", "_error", "_iterator", "_position", "_threads")
+    What it does with `trio.from_thread` is done in the worker's task, scopes that it enters so are set aside like others.
+    """
 
-    def __init__(self, iterable: Iterable[Any], threads: Threads) -> None:
+    __slots__ = ("_aside", "_batch", "_done", "_error", "_iterator", "_position", "_threads")
+
+    def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
         self._iterator = iter(iterable)
-        self._threads = threads
+        self._threads = stage.threads
         self._batch: list[Any] = []
         self._position = 0
         self._done = False
@@ -168,14 +172,44 @@ class _Threaded:
                 raise self._error
             if self._done:
                 return EXHAUSTED
-            self._batch, self._position = await self._threads.run(self._pull_batch), 0
+            self._batch, self._position = await self._visit(), 0
         value = self._batch[self._position]
         self._position += 1
         return value
 
     async def close(self) -> None:
         with trio.CancelScope(shield=True):  # the generator's own clean-up, and threads are never abandoned
-            await self._threads.run(lambda: _close(self._iterator))
+            await self._aside.end(self._aside.task._cancel_status, self._end)
+
+    async def _end(self) -> None:
+        await self._threads.run(lambda: _close(self._iterator))
+
+    async def _visit(self) -> list[Any]:
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            batch = await self._threads.run(self._pull_batch)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if self._done:
+                self._error = self._left_open(await aside.undo(status))
+            else:
+                aside.step_out(status)
+        return batch
+
+    def _left_open(self, failure: Exception) -> Exception:
+        """What to raise after the last batch, which has left something open."""
+        error = self._error
+        if error is None:
+            return failure
+        error.add_note(str(failure))
+        return error
 
     def _pull_batch(self) -> list[Any]:
         batch: list[Any] = []
@@ -277,7 +311,7 @@ def _emission_of(emitted: Any, stage: Stage) -> Emission:
             f"AdapterResult(emitted=...) needs an iterable or async iterable of messages, got {type(emitted).__name__}"
         )
     if stage.in_thread and isinstance(emitted, Iterator):
-        return _Threaded(emitted, stage.threads)
+        return _Threaded(emitted, stage)
     return _Listed(emitted) if type(emitted) in {list, tuple} else _Inline(emitted, stage)
 
 
