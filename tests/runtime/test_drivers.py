@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
 
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult, Reject, RetryLater
@@ -420,3 +421,53 @@ async def test_what_is_due_again_goes_before_what_waits_in_the_queue(autojump_cl
         await execution.publish_batch("r", list(range(100)))
         await execution.wait()
     assert tried == [0, pytest.approx(10, abs=0.1)]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_driver_that_lets_a_letter_go_ahead_is_not_woken_while_it_runs(
+    autojump_clock, monkeypatch, concurrency
+):
+    """A child's letter goes to the route's own queue, which is full: it is posted because its driver cannot go on."""
+    reschedule = trio.lowlevel.reschedule
+    woken = 0
+
+    def checked(task, *outcome):
+        nonlocal woken
+        assert task is not trio.lowlevel.current_task(), "woken while it runs"
+        woken += 1
+        reschedule(task, *outcome)
+
+    monkeypatch.setattr(trio.lowlevel, "reschedule", checked)
+
+    async def emit(context):
+        if context.message != "parent":
+            return AdapterResult.forward()
+        return AdapterResult(emitted=iter(["bad", "good", "bad"]))
+
+    async def judge(context):
+        if context.message == "bad" and "dead_letter" not in context.headers:
+            raise Reject("no")
+        return AdapterResult.forward()
+
+    async with running(
+        f"""
+routes:
+  r:
+    inbound: {{queue: /queue/r, capacity: 1, concurrency: {concurrency}}}
+    error_handling: {{dead_letter_queue: /queue/r}}
+    adapters: [{{type: emit}}, {{type: judge}}]
+""",
+        adapters={"emit": emit, "judge": judge},
+    ) as execution:
+        execution.pause("r")
+        for _ in range(3):
+            execution.publish_nowait("r", "parent")
+            execution.resume("r")
+            await trio.testing.wait_all_tasks_blocked()
+            execution.pause("r")
+        execution.resume("r")
+        report = await execution.wait()
+    assert woken
+    assert report.status == "completed"
+    assert_books_balance(report)
+    assert report.routes["r"].dead_lettered == 6

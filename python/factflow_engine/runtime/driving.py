@@ -50,7 +50,10 @@ class Hands(Protocol):
         ...
 
     def may_exceed(self, lane: Lane) -> bool:
-        """True if a driver of this lane, which has just stopped, may go ahead beyond a capacity."""
+        """True if a driver of this lane, the running task, may go ahead beyond a capacity; it is about to wait.
+
+        It may have been taken out of the lane's drivers then, and is to look again.
+        """
         ...
 
     def stand_still(self) -> None:
@@ -204,7 +207,11 @@ class Driver:
                 if child is not None:
                     return child, False
             lane.drivers.append(task)
-            if hands.may_exceed(lane):
+            goes_ahead = hands.may_exceed(lane)
+            if task not in lane.drivers:  # it was told to look again, for a letter was posted
+                await hands.give_way(self._worker)
+                continue
+            if goes_ahead:
                 lane.drivers.remove(task)
                 is_full = lane.carrier.busy >= lane.carrier.limit
                 return lane.child_for_driver(self._parent.index) if is_full else None, True

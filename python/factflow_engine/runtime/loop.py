@@ -118,6 +118,7 @@ class Loop:
             most=self._max_workers,
             wake=self._wake,
         )
+        self._asking: trio.lowlevel.Task | None = None  # a driver that is about to wait
         self._waking = False  # a worker was woken or started and has not run yet
         self._yielding = 0  # workers that gave trio its turn and will go on
         self._stopped = False
@@ -298,7 +299,9 @@ class Loop:
     def wake_drivers(self, lane: Lane) -> None:
         """Have the drivers of this lane that wait look again."""
         while lane.drivers:
-            trio.lowlevel.reschedule(lane.drivers.popleft())
+            task = lane.drivers.popleft()
+            if task is not self._asking:  # which runs, and sees that it is no longer among them
+                trio.lowlevel.reschedule(task)
 
     def _set_alarm(self, lane: Lane, due: float) -> None:
         self._alarm.set(lane, due)
@@ -441,8 +444,15 @@ class Loop:
         self.enter(worker)
 
     def may_exceed(self, lane: Lane) -> bool:
-        """True if a driver of this lane, which has just stopped, may go ahead beyond a capacity."""
-        return self._relief.may_drive(lane)
+        """True if a driver of this lane, the running task, may go ahead beyond a capacity; it is about to wait.
+
+        What that lets others do may have it look again: then it is taken out of the lane's drivers.
+        """
+        self._asking = trio.lowlevel.current_task()
+        try:
+            return self._relief.may_drive(lane)
+        finally:
+            self._asking = None
 
     @property
     def _is_any_in_flight(self) -> bool:
