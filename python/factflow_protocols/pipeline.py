@@ -226,6 +226,9 @@ class StageInfo:
             If it is False, `open` may remove what it finds: of several processes that start an execution together one
             gets False, and the others open their stages when that one's are open, if its stages keep state.
         durable: True if the execution's queues outlive the process.
+        kept: True if another process of this execution has acknowledged messages whose effects this stage made durable,
+            and no `finish` has spoken for them yet: a stage that does not find them again must raise rather than begin
+            anew. Implies `resumed`.
     """
 
     execution_id: str
@@ -234,6 +237,7 @@ class StageInfo:
     directory: Path
     resumed: bool = False
     durable: bool = False
+    kept: bool = False
 
 
 class PipelineAdapter(ABC):
@@ -362,6 +366,16 @@ class StatefulAdapter(PipelineAdapter):
         Awaited before a batch of messages is acknowledged on a durable queue, while `process` goes on for others.
 
         Raising fails the execution; nothing of the batch is acknowledged. Cancellation: likewise nothing.
+        """
+
+    async def discard(self) -> None:
+        """Delete what was stored for another process to go on with: the execution has completed, and nothing does.
+
+        Awaited on a durable queue, just before `close` and within its time, by the process that spoke for the execution;
+        not after a drain, a failure or a cancellation, nor where another process has the last word. A crash may come
+        before it, so what is left of an execution that is not gone on with (see `StageInfo.resumed`) may be found by `open`.
+
+        Errors are reported with the execution, and `close` is called all the same.
         """
 
     async def close(self) -> None:

@@ -79,6 +79,7 @@ class Joined:
         states: Those that are this process's now: their owners have left or died.
         is_opening: True if the process that began the execution lives and has not opened its stages yet. Nothing was
             joined then: ask again.
+        kept: Route id and name of each stage with such an effect, whether its owner lives or not.
     """
 
     owner: int
@@ -87,6 +88,7 @@ class Joined:
     others: int
     states: Sequence[StoredState]
     is_opening: bool = False
+    kept: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

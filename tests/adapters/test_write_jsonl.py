@@ -127,6 +127,7 @@ async def test_a_file_may_have_the_longest_name_there_is(tmp_path):
     adapter = await opened(tmp_path, "é" * 127, durable=True)
     await write(adapter, 1)
     await adapter.finish()
+    await adapter.discard()
     await adapter.close()
     assert names(tmp_path) == ["é" * 127]
 
@@ -187,6 +188,7 @@ async def test_a_disk_that_refuses_lines_says_so_and_takes_them_when_it_can(tmp_
     adapter._staging._connection.execute("PRAGMA max_page_count = 1000000")
     await write(adapter, "third")
     await adapter.finish()
+    await adapter.discard()
     await adapter.close()
     assert lines(tmp_path / "out.jsonl") == [first, "third"]
     assert names(tmp_path) == ["out.jsonl"]

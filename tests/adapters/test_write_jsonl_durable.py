@@ -88,6 +88,7 @@ class Fleet:
         await self.acknowledge(last)
         await last.finish()
         await last.finish()
+        await last.discard()
         await last.close()
 
 
@@ -147,6 +148,7 @@ async def test_what_was_not_finished_stays_for_who_goes_on(tmp_path):
     second = await opened(tmp_path, resumed=True)
     await handle(second, 2, 3)
     await second.finish()
+    await second.discard()
     await second.close()
     assert numbers_in(tmp_path) == [1, 2, 3]
     assert names(tmp_path) == ["out.jsonl"]
@@ -182,12 +184,14 @@ async def test_whoever_leaves_after_the_end_takes_no_lines_from_one_that_still_w
     await handle(first, 1)
     await first.finish()
     second = await opened(tmp_path, resumed=True)
+    await first.discard()
     await first.close()
     await handle(second, 2)
     await second.flush()
     die(second)
     third = await opened(tmp_path, resumed=True)
     await third.finish()
+    await third.discard()
     await third.close()
     assert numbers_in(tmp_path) == [1, 2]
     assert names(tmp_path) == ["out.jsonl"]
@@ -197,11 +201,48 @@ async def test_one_that_comes_when_all_is_done_leaves_the_file_as_it_is(tmp_path
     first = await opened(tmp_path)
     await handle(first, 1)
     await first.finish()
+    await first.discard()
     await first.close()
     second = await opened(tmp_path, resumed=True)
     await second.finish()
     await second.close()
     assert numbers_in(tmp_path) == [1]
+
+
+async def test_what_was_finished_is_there_for_who_goes_on_because_another_stage_could_not(tmp_path):
+    first = await opened(tmp_path)
+    await handle(first, 1, 2)
+    await first.finish()
+    await first.close()
+    second = await opened(tmp_path, resumed=True, kept=True)
+    await handle(second, 3)
+    await second.finish()
+    await second.discard()
+    await second.close()
+    assert numbers_in(tmp_path) == [1, 2, 3]
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("lost", ["deleted", "emptied", "elsewhere"])
+async def test_acknowledged_lines_that_are_not_there_any_more_are_not_begun_anew(tmp_path, lost):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    first = await opened(tmp_path)
+    await handle(first, 1)
+    await first.close()
+    [staging] = tmp_path.glob(".out.jsonl.*.staging")
+    if lost == "emptied":
+        staging.write_bytes(b"")
+    else:
+        staging.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(OSError, match="should hold the lines of messages that an earlier process"):
+            await opened(tmp_path, resumed=True, kept=True)
+    if lost == "elsewhere":
+        (tmp_path / "away").rename(staging)
+        second = await opened(tmp_path, resumed=True, kept=True)
+        await second.finish()
+        await second.close()
+        assert numbers_in(tmp_path) == [1]
 
 
 async def test_an_execution_without_lines_still_replaces_the_file(tmp_path):

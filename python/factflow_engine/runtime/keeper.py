@@ -38,6 +38,7 @@ class Keeper:
         opened: Set when `open` has returned or failed.
         failure: What it raised, if it failed.
         close_errors: What went wrong after it had returned.
+        discards: Whether nobody goes on with what the stage has stored.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Keeper:
         self.opened: Final = trio.Event()
         self.failure: BaseException | None = None
         self.close_errors: list[str] = []
+        self.discards = False
         self._adapter = adapter
         self._close_seconds = close_seconds
         self._on_loss = on_loss
@@ -104,4 +106,8 @@ class Keeper:
             with trio.CancelScope(shield=True):  # messages may be in there still
                 await self._asked_to_close.wait()
         self._bounds.deadline = trio.current_time() + self._close_seconds
-        await self._adapter.close()
+        try:
+            if self.discards:
+                await self._adapter.discard()
+        finally:
+            await self._adapter.close()

@@ -504,7 +504,7 @@ class PipelineOrchestrator:
         """Find out what earlier processes of this id have left, before stages are opened."""
         if self._states is not None and self._relay is not None and await self._states.join(self._relay.depth):
             for processor in self._processors.values():
-                processor.goes_on()
+                processor.goes_on(self._states.kept)
 
     async def _left(self) -> int:
         """How much an earlier execution of this id has left to do: messages, and stages that have not finished."""
@@ -548,6 +548,7 @@ class PipelineOrchestrator:
                     with self._phases.work:
                         if publish_init:
                             await self._beginning.publish()
+                            self._leave_words_to_others()
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()
@@ -555,7 +556,11 @@ class PipelineOrchestrator:
                         await self._complete()
                     if self._phases.is_spent and self._cause.error is None and self._completion.is_reached:
                         self._status = ExecutionStatus.COMPLETED  # of no budget at all nothing was needed
-                    if self._status is not ExecutionStatus.COMPLETED:
+                    if self._status is ExecutionStatus.COMPLETED:
+                        if self._states is not None and self._states.is_forgotten:
+                            for processor in self._processors.values():
+                                processor.discard()
+                    else:
                         if not started:
                             task_status.started()
                         await self._stop()
@@ -568,6 +573,15 @@ class PipelineOrchestrator:
             self._loop.stop()
             self._last_routes = self._route_statistics()
             self.discard()  # before routes close, which may take long
+
+    def _leave_words_to_others(self) -> None:
+        """Say nothing for stages without messages where others have done, or have, all the work: it would replace theirs."""
+        begun = self._beginning.begun
+        if begun is not None and not (begun.published or begun.left):
+            for processor in self._processors.values():
+                if not processor.lane.books.received:
+                    for stage in processor.stages:
+                        stage.touched = False
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""

@@ -5,7 +5,7 @@ The messages themselves are carried by the loop; this is what must exist before 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -162,10 +162,19 @@ class ReactiveRouteProcessor:
         """The route's stages, in order."""
         return self.lane.stages
 
-    def goes_on(self) -> None:
-        """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it."""
+    def goes_on(self, kept: Container[tuple[str, str]]) -> None:
+        """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it.
+
+        Args:
+            kept: Route id and name of each stage that keeps something of such a process.
+        """
         for stage in self.stages:
-            stage.info = replace(stage.info, resumed=True)
+            stage.info = replace(stage.info, resumed=True, kept=(self.id, stage.info.stage) in kept)
+
+    def discard(self) -> None:
+        """Note, before it closes, that nobody goes on with what its stages have stored."""
+        for keeper in self._keepers:
+            keeper.discards = True
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

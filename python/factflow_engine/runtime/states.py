@@ -186,6 +186,7 @@ class StageStates:
         store: Where states are kept; None if the provider keeps none.
         execution: Prefix of the execution's queues.
         owner: This process's number at the provider.
+        kept: Route id and name of each stage of which others have left effects that nobody has spoken for.
         unfinished: How many states of others were found that nobody has spoken for; nothing more is to be begun then.
         is_last: Whether this process speaks for all at the end.
         is_handed_over: Whether another process does.
@@ -204,10 +205,12 @@ class StageStates:
         """Prepare; `stages` are all of the execution."""
         self.execution: Final = execution
         self.owner: int = 0
+        self.kept: frozenset[tuple[str, str]] = frozenset()
         self.unfinished = 0
         self.is_handed_over = False
         self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in stages}
         self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
+        self._asked: Final = store
         self.store: Final = store if self._kept else None
         self.is_last = self.is_forgotten = self.store is None
         self._seconds = seconds
@@ -241,17 +244,20 @@ class StageStates:
             depth: Asks how many messages are left of it.
 
         Raises:
+            ExecutionStartError: A stage of which something is kept is none of this configuration's.
             QueueError: The provider does not answer as it should.
         """
         goes_on = False
-        if not any(stage.is_stateful for stage in self._stages.values()):
-            return False  # nobody asks
         try:
-            if self.store is not None:
-                joined = await contained(self._joined(self.store, opens=True))
-                self.owner, self._since, self._found = joined.owner, joined.since, joined.states
-                self.unfinished = joined.unfinished
-                goes_on = bool(joined.unfinished or joined.others)
+            if self._asked is not None:  # also for no stages: one that was there before may have kept something
+                joined = await contained(self._joined(self._asked, opens=self.store is not None))
+                await self._refuse_missing(joined)
+                if self.store is not None:
+                    self.owner, self._since, self._found = joined.owner, joined.since, joined.states
+                    self.unfinished, self.kept = joined.unfinished, joined.kept
+                    goes_on = bool(joined.unfinished or joined.others)
+            if not any(stage.is_stateful for stage in self._stages.values()):
+                return False  # nobody asks
             return goes_on or bool(await contained(depth()))
         except FaultError as fault:
             raise self._unusable("asked what it keeps", fault) from fault
@@ -280,6 +286,18 @@ class StageStates:
         if isinstance(fault.error, QueueError):
             return fault.error
         return QueueError(self.execution, f"cannot be {what}: {describe(fault.error)}")
+
+    async def _refuse_missing(self, joined: Joined) -> None:
+        for route, stage in sorted(joined.kept.difference(self._kept)):
+            assert self._asked is not None
+            await contained(self._asked.leave(self.execution, joined.owner))
+            problem = (
+                "the queue says that it keeps what was made of messages which are acknowledged, and the configuration has "
+                "no such stage that keeps anything; put it back, under the same names, to finish what was begun, or drop "
+                f"what it keeps: `factflow queue forget URL --execution {execution_id_of(self.execution)} "
+                f"--stage {route}/{stage}`"
+            )
+            raise ExecutionStartError(route, stage, LookupError(problem))
 
     def restore(self) -> None:
         """Give the stages what was found, once they are open.

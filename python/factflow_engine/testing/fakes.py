@@ -148,11 +148,18 @@ async def open_stage(
     stage: str = "stage",
     resumed: bool = False,
     durable: bool = False,
+    kept: bool = False,
 ) -> None:
     """Call `open` as the engine would, for a configuration that lies in this folder; see `StageInfo`."""
     await adapter.open(
         StageInfo(
-            execution_id=execution_id, route=route, stage=stage, directory=directory, resumed=resumed, durable=durable
+            execution_id=execution_id,
+            route=route,
+            stage=stage,
+            directory=directory,
+            resumed=resumed,
+            durable=durable,
+            kept=kept,
         )
     )
 

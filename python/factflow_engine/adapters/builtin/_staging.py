@@ -23,6 +23,10 @@ _IDS_AT_A_TIME: Final = 500
 _APPLICATION_ID: Final = 0x46465331  # "FFS1"
 _CACHE_KIB: Final = 16_384
 _COPIED_BYTES: Final = 1_048_576
+_GONE: Final = (
+    "it is not there, or empty, and should hold the lines of messages that an earlier process of this execution has "
+    "acknowledged: put it back, or the stage's path if that was changed; or start under another id to begin again"
+)
 _TABLES: Final = (
     # What of the target stands before the lines: so many bytes, and a line end if the last one has none.
     "CREATE TABLE base(size INTEGER NOT NULL, open_line INTEGER NOT NULL)",
@@ -178,7 +182,9 @@ class Staging:
             raise StagingError(self._path, str(error)) from error
 
 
-def open_staging(path: Path, target: Path, *, append: bool, resumed: bool, durable: bool) -> Staging:
+def open_staging(
+    path: Path, target: Path, *, append: bool, resumed: bool, durable: bool, kept: bool = False
+) -> Staging:
     """Open the staging file, or begin one.
 
     Args:
@@ -187,10 +193,11 @@ def open_staging(path: Path, target: Path, *, append: bool, resumed: bool, durab
         append: Lines go after what stands in the target now.
         resumed: Keep what an earlier or living process of the execution has stored; else that is deleted.
         durable: What `add` has stored survives a power cut, and other processes may have the file open.
+        kept: Lines of messages that are acknowledged are in there: it may be gone on with, but not begun.
 
     Raises:
         StagingHeldError: Another process has it open; ask again.
-        StagingError: It is damaged, or no SQLite file can be made there.
+        StagingError: It is damaged, or is not there although it must be, or no SQLite file can be made there.
     """
     if not resumed:
         _discard_leftover(path)
@@ -198,12 +205,14 @@ def open_staging(path: Path, target: Path, *, append: bool, resumed: bool, durab
     try:
         while True:
             if not path.exists():
+                if kept:
+                    raise StagingError(path, _GONE)
                 with contextlib.suppress(FileExistsError):
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             opened = inode(path)
             connection = _connect(path)
             _set_up(connection, durable=durable)
-            is_new = _begin(connection, target, append=append)
+            is_new = _begin(connection, target, append=append, kept=kept, path=path)
             if opened is not None and opened == inode(path):
                 return Staging(path, target, connection, shared=durable, is_sequel=resumed and is_new)
             connection.close()  # whoever was alone with the file has just deleted it
@@ -242,11 +251,13 @@ def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
-def _begin(connection: sqlite3.Connection, target: Path, *, append: bool) -> bool:
-    """Make the tables unless they are there; True if they were not."""
+def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: bool, path: Path) -> bool:
+    """Make the tables unless they are there; True if they were not. They must be if something is kept in them."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         [(marker,)] = connection.execute("PRAGMA application_id").fetchall()
+        if marker == 0 and kept:
+            raise StagingError(path, _GONE)
         if marker == 0:
             size, open_line = _base(target) if append else (0, False)
             for table in _TABLES:

@@ -57,7 +57,6 @@ class WriteJsonl(StatefulAdapter):
         # Lines by message id that are not in the staging file; BUFFER_BYTES at most, and one for each in flight.
         self._buffer: dict[bytes, bytes] = {}
         self._buffered_bytes = 0
-        self._published = False  # the target holds every line that the staging file does, of this process at least
 
     async def open(self, stage: StageInfo) -> None:
         """Make the folders and the staging file, or go on with the one that is there.
@@ -77,7 +76,9 @@ class WriteJsonl(StatefulAdapter):
                 raise IsADirectoryError(f"path {str(target)!r} is a folder; name a file in it")
             target.parent.mkdir(parents=True, exist_ok=True)
             append = self._config.existing == "append"
-            return open_staging(path, target, append=append, resumed=stage.resumed, durable=stage.durable)
+            return open_staging(
+                path, target, append=append, resumed=stage.resumed, durable=stage.durable, kept=stage.kept
+            )
 
         deadline = trio.current_time() + HELD_SECONDS
         while self._staging is None:
@@ -104,7 +105,6 @@ class WriteJsonl(StatefulAdapter):
         if identity not in self._buffer:
             self._buffer[identity] = line
             self._buffered_bytes += len(line)
-            self._published = False
         return AdapterResult.forward()
 
     async def flush(self) -> None:
@@ -124,12 +124,18 @@ class WriteJsonl(StatefulAdapter):
         await self._write_out()
         async with self._lock:
             with trio.CancelScope(shield=True):  # either published or not, never unknown
-                self._published = not self._buffer
-                try:
-                    await self._threads.run(self._opened.publish)
-                except BaseException:
-                    self._published = False
-                    raise
+                await self._threads.run(self._opened.publish)
+
+    async def discard(self) -> None:
+        """Remove the staging file, unless another process has it open.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        async with self._lock:
+            staging, self._staging = self._staging, None
+            if staging is not None:
+                await self._threads.run(staging.remove)
 
     async def close(self) -> None:
         """Discard what was not finished; on a durable queue store it, and leave it to who goes on.
@@ -142,7 +148,7 @@ class WriteJsonl(StatefulAdapter):
         finally:
             staging, self._staging = self._staging, None
             if staging is not None:
-                await self._threads.run(staging.close if self._durable and not self._published else staging.remove)
+                await self._threads.run(staging.close if self._durable else staging.remove)
 
     @property
     def _opened(self) -> Staging:

@@ -148,6 +148,12 @@ def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]], *, op
     [unfinished] = connection.execute(
         "SELECT coalesce(sum(touched), 0) FROM stage_state WHERE execution = ? AND owner <> ?", (execution, owner)
     ).fetchone()
+    kept = frozenset(
+        connection.execute(
+            "SELECT DISTINCT route, stage FROM stage_state WHERE execution = ? AND owner <> ? AND touched = 1",
+            (execution, owner),
+        ).fetchall()
+    )
     states = _take_over(store, execution, owner)
     [others] = connection.execute(
         f"SELECT count(DISTINCT owner) FROM stage_state {_LIVING}",  # noqa: S608 - constant
@@ -161,7 +167,7 @@ def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]], *, op
         "INSERT INTO stage_state(execution, route, stage, owner, since, until, touched) VALUES ",
         [(execution, *place, owner, since, _until(store), 0) for place in stages if place not in mine],
     )
-    return Joined(owner=owner, since=since, unfinished=unfinished, others=others, states=states)
+    return Joined(owner=owner, since=since, unfinished=unfinished, others=others, states=states, kept=kept)
 
 
 def _opened(store: Store, execution: str, owner: int) -> None:
