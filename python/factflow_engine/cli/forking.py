@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final
 
 _watched: Sequence[signal.Signals] = ()
 """Signals that a run of this process reads at present."""
@@ -23,9 +22,6 @@ _ignored: frozenset[signal.Signals] = frozenset()
 
 _unblocked: ContextVar[set[int] | None] = ContextVar("unblocked", default=None)
 """Signals that the forking thread blocks for as long as it forks; None while it does not fork."""
-
-_OWN: Final[dict[signal.Signals, Any]] = {signal.SIGINT: signal.default_int_handler}
-"""Handlers of a Python process that has installed none; the system's default for all other signals."""
 
 
 @contextmanager
@@ -72,9 +68,15 @@ def _reset() -> None:
     if _unblocked.get() is None:
         return
     signal.set_wakeup_fd(-1)
-    pending = signal.sigpending()  # an exception that a handler raises in a hook would be dropped
     for number in _watched:
-        own = signal.SIG_DFL if number in pending else _OWN.get(number, signal.SIG_DFL)
-        signal.signal(number, signal.SIG_IGN if number in _ignored else own)
+        signal.signal(number, signal.SIG_IGN if number in _ignored else signal.SIG_DFL)
+    interrupts = signal.SIGINT in _watched and signal.SIGINT not in _ignored
     _watched = ()
-    _unblock()
+    _unblock()  # what came meanwhile ends the child here, by the system's default
+    if interrupts:
+        # The last call of the hook: whatever is raised in a hook is dropped, and with it the signal.
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
