@@ -397,10 +397,10 @@ routes:
 """,
         adapters={"w": work},
     ) as execution:
-        for number in range(20):
-            await execution.publish("r", number, key="ab"[number % 2])
+        for number in range(30):  # of one more key than either route takes messages at a time
+            await execution.publish("r", number, key="abc"[number % 3])
         report = await execution.wait()
-    assert log.together == 2
+    assert log.together == 3
     assert min(route.filtered for route in report.routes.values()) > 0
     log.assert_in_order()
 

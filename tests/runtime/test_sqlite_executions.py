@@ -165,7 +165,7 @@ async def test_two_executions_of_one_id_keep_the_order_of_each_key(autojump_cloc
         return registry_of(work=work)
 
     text = (
-        "routes: {r: {inbound: {prefetch: 4, concurrency: 3, ordering: key}, adapters: [{type: work}], "
+        "routes: {r: {inbound: {prefetch: 2, concurrency: 2, ordering: key}, adapters: [{type: work}], "
         "error_handling: {max_retries: 1, retry_delay_seconds: 0.2}}}"
     )
     here, there = (simulated(tmp_path / "q.db", lease_seconds=30) for _ in range(2))
