@@ -213,3 +213,64 @@ def test_a_lifecycle_that_would_never_be_called_is_refused():
         async def open(self, stage: StageInfo) -> None: ...
 
     assert refusal(Forgetful).endswith("write class Forgetful(StatefulAdapter):")
+
+
+class Stateful(StatefulAdapter):
+    async def process(self, context: PipelineContext) -> AdapterResult | None: ...
+
+
+def keeping(**members: object) -> type[StatefulAdapter]:
+    return type("Keeping", (Stateful,), {"__module__": __name__, **members})
+
+
+def snapshot(self: object) -> object: ...
+
+
+def restore(self: object, state: object) -> None: ...
+
+
+async def flush(self: object) -> None: ...
+
+
+async def asynchronous(self: object) -> object: ...
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"snapshot": snapshot}, "def restore(self, state: Any) -> None:"),
+        ({"restore": restore}, "def snapshot(self) -> Any:"),
+        ({"flush": flush}, "durable_batches = True"),
+        ({"durable_batches": True}, "async def flush(self) -> None:"),
+        ({"snapshot": asynchronous, "restore": restore}, "def snapshot(self) -> Any:"),
+        ({"snapshot": snapshot, "restore": asynchronous}, "def restore(self, state: Any) -> None:"),
+        ({"durable_batches": True, "flush": snapshot}, "async def flush(self) -> None:"),
+        ({"snapshot": snapshot, "restore": lambda self: None}, "def restore(self, state: Any) -> None:"),
+    ],
+)
+def test_half_of_what_keeps_state_is_refused_with_the_line_it_lacks(members, said):
+    message = refusal(keeping(**members))
+    assert "write" in message
+    assert message.endswith(said), message
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"snapshot": snapshot, "restore": restore},
+        {"durable_batches": True, "flush": flush},
+        {"snapshot": snapshot, "restore": restore, "durable_batches": True, "flush": flush},
+    ],
+)
+def test_both_halves_are_accepted(members):
+    assert accepted(keeping(**members))
+
+
+def test_halves_may_be_inherited():
+    class Half(Stateful):
+        def snapshot(self) -> object: ...
+
+    class Other(Half):
+        def restore(self, state: object) -> None: ...
+
+    assert accepted(Other)

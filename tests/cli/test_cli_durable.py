@@ -88,6 +88,59 @@ def test_a_file_that_is_no_queue_is_named(run: Callable[..., Any], tmp_path: Pat
     assert "is not a usable SQLite file" in said.err
 
 
+LOSES = """\
+from factflow_protocols import AdapterResult, StatefulAdapter
+
+class Total(StatefulAdapter):
+    adapter_type = "total"
+    total = 0
+    async def process(self, context):
+        self.total += context.message["n"]
+        return AdapterResult.forward()
+    async def finish(self):
+        return AdapterResult(message={"total": self.total})
+"""
+
+LOSSY = """\
+version: "1.0"
+name: lossy
+routes:
+  a: {adapters: [{type: total}], outbound: [{queue: /queue/out}]}
+init_message: {route: a, payload: {n: 1}}
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_stage_that_a_crash_would_take_its_state_from_is_refused_unless_losses_are_allowed(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "loses.py").write_text(LOSES)
+    path, url = pipeline(LOSSY), f"sqlite:///{tmp_path / 'q.db'}"
+    words = ["run"] if command == "run" else ["config", "validate"]
+
+    def call(*options: str) -> Any:
+        return factflow(*words, path, "--adapters", tmp_path / "loses.py", *options)
+
+    said = call("--queue", url)
+    assert said.status == 2
+    assert "E306" in said.out + said.err
+    assert "--allow-loss" in said.out + said.err
+    assert not (tmp_path / "q.db").exists(), "nothing was begun"
+    said = call("--queue", url, "--allow-loss")
+    assert said.status == 0, said.err
+    assert (tmp_path / "q.db").exists() == (command == "run")
+    said = call("--queue", "memory://") if command == "validate" else call()
+    assert said.status == 0, said.err
+    assert "E306" not in said.out + said.err
+
+
+def test_validate_refuses_a_queue_that_run_would_refuse(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path]
+) -> None:
+    said = factflow("config", "validate", pipeline(LOSSY), "--queue", "redis://somewhere")
+    assert (said.status, "write sqlite:///" in said.err) == (2, True)
+
+
 GOES_ON = """\
 version: "1.0"
 name: on

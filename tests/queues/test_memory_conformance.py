@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.testing import conformance, durable_conformance
+from factflow_engine.testing import conformance, durable_conformance, start_conformance, state_conformance
 from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import check_name
+from factflow_engine.testing.start_conformance import START_CHECKS
+from factflow_engine.testing.state_conformance import STATE_CHECKS
 
 
 @pytest.mark.parametrize("check", QUEUE_CHECKS, ids=check_name)
@@ -24,12 +26,20 @@ async def test_memory(check, autojump_clock):
 
 
 @pytest.mark.parametrize(
-    ("module", "listed"), [(conformance, QUEUE_CHECKS), (durable_conformance, DURABLE_QUEUE_CHECKS)]
+    ("module", "listed"),
+    [
+        (conformance, QUEUE_CHECKS),
+        (durable_conformance, DURABLE_QUEUE_CHECKS),
+        (state_conformance, STATE_CHECKS),
+        (start_conformance, START_CHECKS),
+    ],
 )
 def test_every_check_is_listed(module, listed):
     found = [
         each
         for each in vars(module).values()
-        if inspect.iscoroutinefunction(each) and each.__module__ == module.__name__
+        if inspect.iscoroutinefunction(each)
+        and not each.__name__.startswith("_")
+        and each.__module__ == module.__name__
     ]
     assert found == list(listed)

@@ -22,7 +22,7 @@ from factflow_engine.queues.sqlite import (
     SqliteSettings,
 )
 from factflow_engine.queues.sqlite.holds import Hold, Return, join, settle, without
-from factflow_engine.queues.sqlite.schema import open_file
+from factflow_engine.queues.sqlite.schema import VERSION, open_file
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_engine.queues.sqlite.store import Call, Look, Store
 from factflow_engine.seams import SystemClock
@@ -117,6 +117,44 @@ async def test_a_file_of_a_later_version_is_refused(tmp_path):
     queue = SqliteQueue(settings(tmp_path / "q.db"))
     with pytest.raises(QueueFileError, match="version 99"):
         await queue.publish(QUEUE, message(1))
+    await queue.stop()
+
+
+@pytest.mark.parametrize(
+    ("version", "lacks"), [(2, ("stage_state", "stage_answer", "run")), (3, ("run",)), (3, ("stage_answer",))]
+)
+async def test_a_file_of_an_older_version_gets_the_tables_that_it_lacks(tmp_path, version, lacks):
+    path = tmp_path / "q.db"
+    queue = SqliteQueue(settings(path))
+    await queue.publish(QUEUE, message(1))
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        for table in lacks:
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    queue = SqliteQueue(settings(path))
+    assert await queue.publish(QUEUE, message(1)) is MessageStatus.DUPLICATE, "what it held is there"
+    joined = await queue.states.join("exec:x:", [("r", "s")])
+    await queue.states.leave("exec:x:", joined.owner)
+    begun = await queue.begin("exec:x:", [("exec:x:/queue/r", "r")], [], asked_ns=queue.instant_ns())
+    assert begun.published
+    assert await queue.administration.check() == []
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+async def test_a_file_that_lacks_a_table_of_every_version_is_not_given_an_empty_one(tmp_path):
+    path = tmp_path / "q.db"
+    queue = SqliteQueue(settings(path))
+    await queue.publish(QUEUE, message(1))
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE message")
+        connection.execute("PRAGMA user_version = 2")
+    queue = SqliteQueue(settings(path))
+    with pytest.raises(QueueFileError, match="message"):
+        await queue.publish(QUEUE, message(2))
     await queue.stop()
 
 

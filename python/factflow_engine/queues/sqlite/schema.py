@@ -33,11 +33,14 @@ from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSetting
 APPLICATION_ID: Final = 0x46465131
 """Marks a file as ours ("FFQ1")."""
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the tables below; a file of another version is refused, not guessed at, except for `OLDER`."""
 
-OLDER: Final = (2,)
-"""Versions that lack some of the tables, and have the others as they are."""
+OLDER: Final = (2, 3)
+"""Versions that may lack the tables that were added since, and have the others as they are."""
+
+_ADDED: Final = frozenset({"stage_state", "stage_state_by_execution", "stage_answer", "run"})
+"""Tables and indexes that a file of an older version may lack; without another one it is damaged."""
 
 LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
@@ -224,7 +227,7 @@ def _complete(connection: sqlite3.Connection) -> int:
             there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             for statement in TABLES:
                 name = statement.replace("(", " ").split()[2]
-                if name not in there:
+                if name in _ADDED - there:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
             version = VERSION

@@ -115,6 +115,11 @@ def _file(store: Store) -> FileStatistics:
 
 
 def _stages(store: Store) -> list[StageStatistics]:
+    [tables] = store.connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name IN ('stage_state', 'stage_answer')"
+    ).fetchone()
+    if tables < 2:
+        return []  # a file of an older version that may only be looked at
     rows = store.connection.execute(
         "SELECT execution, route, stage, sum(states), sum(bytes), sum(answers) FROM ("
         "SELECT execution, route, stage, count(*) AS states, total(length(state)) AS bytes, 0 AS answers "
