@@ -19,7 +19,11 @@ from factflow_engine.config import LoadResult
 def app_for(adapter_modules: Iterable[str], *, durable: bool = False) -> App:
     """Build the engine that a command works with; broken plug-ins that nobody asked for are warned about.
 
-    `durable`: configurations are to run on a queue that outlives the process. Modules are also looked for in the working directory, after all other places.
+    Modules are also looked for in the working directory, after all other places.
+
+    Args:
+        adapter_modules: Names of modules, or paths of Python files.
+        durable: Configurations are to run on a queue that outlives the process.
 
     Raises:
         InvalidInputError: A module that was named has no adapter that can be used.

@@ -116,7 +116,8 @@ class Completion:
     async def say_what_can_be_said(self) -> None:
         """Ask stages for their last words although a message is left that does not end: in memory nothing goes on.
 
-        Upstream first, each once, of routes that have brought a message to its end. What they emit has a moment to go through the rest of its route.
+        Upstream first, each once, of routes that have brought a message to its end. What they emit has a moment to go through
+        the rest of its route.
 
         Raises:
             LastWordsError: A stage could not finish; those after it are not asked.

@@ -350,8 +350,8 @@ class PipelineOrchestrator:
         What has not ended when the budget for work is spent is cancelled, given back to its queue and named in the
         report's `held`, with who held it; the status is `cancelled`. In memory, where nothing goes on, stages are asked
         for last words all the same, within `orchestrator.finish_seconds`. With a durable queue, what waits there is left,
-        too: it stays for the next execution of this id, and so do the last words of stages that keep a state. A stage that does not
-        finish in time fails the execution; one that does not close in time is named in `close_errors`.
+        too: it stays for the next execution of this id, and so do the last words of stages that keep a state. A stage that
+        does not finish in time fails the execution; one that does not close in time is named in `close_errors`.
 
         From outside means through `publish`, whoever calls it, an adapter included; what goes from route to route goes
         on.

@@ -46,6 +46,18 @@ async def init_messages_are_published_until_an_end_that_finds_nothing_left(open_
         expect((await _begin(queue, numbers=(4, 5, 6))).published, True, "whether it is begun anew after its end")
 
 
+async def an_end_that_finds_something_left_closes_nothing(open_queue: OpenQueue) -> None:
+    """What is then handled by a process that dies without an end is not begun anew."""
+    async with open_queue() as queue:
+        await _begin(queue)
+        expect(await _starts(queue).end(EXECUTION, READS), 3, "what an early end finds left")
+        for place, subscription_name, count in ((FIRST, "first", 2), (SECOND, "second", 1)):
+            async with queue.subscribe(place, subscription_name, 10, 100) as subscription:
+                await subscription.settle(await take(subscription, count))
+        await trio.sleep(0.01)
+        expect(await _begin(queue), Begun(published=False, left=0), "a start of what was not ended")
+
+
 async def a_start_that_was_asked_for_before_the_end_joins(open_queue: OpenQueue) -> None:
     """However late it comes, so that commands that are given together publish once."""
     async with open_queue() as queue:
@@ -111,6 +123,7 @@ async def _begin(queue: QueueProtocol, *, numbers: tuple[int, ...] = (1, 2, 3), 
 
 START_CHECKS: Final[tuple[Check, ...]] = (
     init_messages_are_published_until_an_end_that_finds_nothing_left,
+    an_end_that_finds_something_left_closes_nothing,
     a_start_that_was_asked_for_before_the_end_joins,
     of_those_that_start_together_one_publishes,
     what_was_read_before_is_left_too,

@@ -303,7 +303,7 @@ async def test_nothing_is_accepted_once_the_file_was_removed(tmp_path, replaced)
 
 
 async def test_large_messages_are_handed_out_a_few_at_a_time(tmp_path):
-    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    queue = SqliteQueue(settings(tmp_path / "q.db", lease_seconds=60))  # whatever 28 MB take here
     large = [
         Frame.create(b"\xc6" + (7 << 20).to_bytes(4) + bytes(7 << 20), message_id=number.to_bytes(16))
         for number in range(4)

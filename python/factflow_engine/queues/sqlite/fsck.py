@@ -1,8 +1,8 @@
 """Checking a file against what `schema` promises, and mending it.
 
 Nothing that can still be read is thrown away: damaged rows go to quarantine, what nothing refers to is handed out
-again, messages whose queue was lost wait in one of another name, and what the counts got wrong is counted again. A file whose pages are damaged is SQLite's to recover, and the
-report says so.
+again, messages whose queue was lost wait in one of another name, and what the counts got wrong is counted again. A file whose
+pages are damaged is SQLite's to recover, and the report says so.
 """
 
 import sqlite3
