@@ -138,6 +138,22 @@ async def test_one_that_ends_first_leaves_the_last_word_to_one_that_lives_on(aut
     assert said_by(world) == [messages(105)]
 
 
+async def test_one_that_joins_when_all_is_said_says_nothing(autojump_clock, tmp_path):
+    world = World(tmp_path / "q.db", ONE, work=slowly)
+    with trio.fail_after(60):
+        async with world.life() as one:
+            await one.execution.publish_batch("r", messages(5))
+            await one.execution.wait()
+        async with world.life(asked_ns=1) as late:  # asked for while the first one ran
+            assert late.execution.begun is not None
+            assert not late.execution.begun.published
+            assert (await late.execution.wait()).status == "completed"
+        assert said_by(world) == [messages(5)]
+        async with world.life() as next_one:  # a run of its own, of no messages
+            await next_one.execution.wait()
+    assert said_by(world) == [messages(5), []]
+
+
 async def test_one_that_dies_at_the_end_is_waited_for_as_long_as_a_lease(autojump_clock, tmp_path):
     world = World(tmp_path / "q.db", ONE, work=slowly)
     with trio.fail_after(100):

@@ -139,8 +139,6 @@ class Beginning:
         return Begun(published=not self._left, left=self._left)
 
     async def _publish_in_one_step(self, resumption: Resumption, starts: ExecutionStarts) -> Begun:
-        if not self._messages:
-            return Begun(published=not self._left, left=self._left)
         messages = [
             (resumption.queue_of[message.route], self._roots.frame(message.payload, message.headers, message.key))
             for message in self._messages
