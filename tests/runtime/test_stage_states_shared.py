@@ -154,6 +154,27 @@ async def test_one_that_joins_when_all_is_said_says_nothing(autojump_clock, tmp_
     assert said_by(world) == [messages(5), []]
 
 
+async def test_one_that_joins_while_the_last_word_is_on_its_way_says_nothing(autojump_clock, tmp_path):
+    async def for_long(context):
+        await trio.sleep(5)
+        return AdapterResult.forward()
+
+    text = ONE.replace("{queue: /queue/out}", "{route: said}") + "  said: {adapters: [{type: long}]}\n"
+    world = World(tmp_path / "q.db", text, work=slowly, long=for_long)
+    with trio.fail_after(60):
+        async with world.life() as one, trio.open_nursery() as nursery:
+            await one.execution.publish_batch("r", messages(5))
+            nursery.start_soon(one.execution.wait)
+            while not world.said:
+                await trio.sleep(0.1)
+            await trio.sleep(1)
+            async with world.life() as late:
+                assert not late.execution.begun.published
+                await late.execution.wait()
+    assert said_by(world) == [messages(5)]
+    assert said_by(world, "flushing") == [5]
+
+
 async def test_one_that_dies_at_the_end_is_waited_for_as_long_as_a_lease(autojump_clock, tmp_path):
     world = World(tmp_path / "q.db", ONE, work=slowly)
     with trio.fail_after(100):

