@@ -336,3 +336,54 @@ async def test_a_nursery_that_finish_forgets_fails_its_execution_and_no_other(au
         assert "stage 'finishing' could not finish: NotLeftError" in str(report.error)
         await other.publish("r", 1)
         assert (await other.wait()).outcomes["completed"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+@pytest.mark.parametrize("when", ["at once", "later"])
+async def test_a_generator_that_is_forgotten_with_a_nursery_open_fails_its_own_execution(autojump_clock, when):
+    """trio closes it in another task, and would wake the one that has entered the nursery: that stops all programs."""
+    forgotten = []
+    ends = []
+
+    async def rows():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live)
+            for number in range(3):
+                yield number
+
+    async def live():
+        try:
+            await trio.sleep_forever()
+        finally:
+            ends.append(1)
+
+    class Reader(StatefulAdapter):
+        async def open(self, stage):
+            source = rows()
+            await anext(source)
+            if when == "later":
+                forgotten.append(source)
+
+        async def process(self, context):
+            forgotten.clear()
+            await trio.sleep(1)
+            return AdapterResult.forward()
+
+    registry = registry_of(pooled=Reader)
+    with trio.fail_after(100):
+        async with OrchestratorManager(registry=registry) as manager:
+            other = await manager.start(load(registry, CALM))
+            execution = await manager.start(load(registry, ONE))
+            if when == "later":
+                await execution.publish("r", 1)
+            await trio.sleep(5)
+            report = await execution.wait()
+            await other.publish("r", 1)
+            calm = await other.wait()
+    assert ends == [1]
+    assert report.status == "failed"
+    assert report.error == (
+        "route 'r' died: StageLostError: what stage 'pooled' entered in open() was cancelled: "
+        "left by another task than the one that entered it"
+    )
+    assert (calm.status, calm.routes["r"].completed) == ("completed", 1)

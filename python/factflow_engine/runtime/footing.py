@@ -155,6 +155,37 @@ async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -
     return what, faults[0] if faults else None
 
 
+def keep_to_their_task(task: trio.lowlevel.Task) -> None:
+    """Let nobody but this task, the running one, wait for the nurseries that it has open now.
+
+    A generator that is forgotten with a nursery open is closed by trio in another task: there trio would wait for the
+    nursery's tasks, but wake the task that has entered it, which waits for something else, and stop the whole program.
+    Here their end is waited for in that other task, and the one that has entered the nursery is cancelled.
+    """
+    if not SUPPORTED:
+        return
+    nurseries: list[Any] = task._child_nurseries
+    for nursery in nurseries:
+        nursery._nested_child_finished = _finisher(task, nursery, nursery._nested_child_finished)
+
+
+def _finisher(
+    task: trio.lowlevel.Task, nursery: Any, finish: Callable[[BaseException | None], Awaitable[Value]]
+) -> Callable[[BaseException | None], Awaitable[Value]]:
+    async def finished(error: BaseException | None) -> Value:
+        if trio.lowlevel.current_task() is not task and nursery in task._child_nurseries:
+            task._child_nurseries.remove(nursery)
+            nursery.cancel_scope.cancel("left by another task than the one that entered it")
+            with trio.CancelScope(shield=True):
+                while nursery.child_tasks:  # noqa: ASYNC110 - see POLL_SECONDS
+                    await trio.sleep(POLL_SECONDS)
+            nursery._closed = True
+            nursery._parent_task = _Past(nursery)
+        return await finish(error)
+
+    return finished
+
+
 def guarded(call: Callable[[Given], Awaitable[Value]], where: Where) -> Callable[[Given], Awaitable[Value]]:
     """A call in which what is left open is undone before a scope around it is left.
 
