@@ -223,6 +223,18 @@ async def test_what_was_finished_is_there_for_who_goes_on_because_another_stage_
     assert names(tmp_path) == ["out.jsonl"]
 
 
+async def test_an_execution_that_gets_more_after_its_end_adds_to_its_own_lines(tmp_path):
+    """A dead letter was put back; what is begun anew replaces them all the same."""
+    (tmp_path / "out.jsonl").write_text("7\n")
+    for resumed, number, expected in ((False, 1, [1]), (True, 2, [1, 2]), (False, 3, [3])):
+        adapter = await opened(tmp_path, resumed=resumed)
+        await handle(adapter, number)
+        await adapter.finish()
+        await adapter.discard()
+        await adapter.close()
+        assert numbers_in(tmp_path) == expected
+
+
 @pytest.mark.parametrize("lost", ["deleted", "emptied", "elsewhere"])
 async def test_acknowledged_lines_that_are_not_there_any_more_are_not_begun_anew(tmp_path, lost):
     (tmp_path / "out.jsonl").write_text("old\n")

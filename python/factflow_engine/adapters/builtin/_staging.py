@@ -191,7 +191,8 @@ def open_staging(
         path: The file.
         target: Where the lines will go.
         append: Lines go after what stands in the target now.
-        resumed: Keep what an earlier or living process of the execution has stored; else that is deleted.
+        resumed: Keep what an earlier or living process of the execution has stored; else that is deleted. If nothing is
+            stored, the execution had completed, and gets more: lines go after its own.
         durable: What `add` has stored survives a power cut, and other processes may have the file open.
         kept: Lines of messages that are acknowledged are in there: it may be gone on with, but not begun.
 
@@ -212,7 +213,7 @@ def open_staging(
             opened = inode(path)
             connection = _connect(path)
             _set_up(connection, durable=durable)
-            is_new = _begin(connection, target, append=append, kept=kept, path=path)
+            is_new = _begin(connection, target, append=append or resumed, kept=kept, path=path)
             if opened is not None and opened == inode(path):
                 return Staging(path, target, connection, shared=durable, is_sequel=resumed and is_new)
             connection.close()  # whoever was alone with the file has just deleted it

@@ -36,11 +36,12 @@ class WriteJsonl(StatefulAdapter):
     """Writes each message as a line of JSON and passes it on.
 
     The file appears, whole, when the execution completes; until then there is what was there before. Each message has
-    one line, however often it is delivered or tried again: its first. Lines are in the order in which messages reach the
-    stage. On a durable queue a message is acknowledged when its line is on disk, in `.<name>.<16 hex digits>.staging`
-    beside the file: processes of one execution id share it, the next one goes on with it, and the one that completes the
-    execution removes it. With queues in memory a cancelled or failed execution leaves nothing, a crashed one that file.
-    Two stages that write one file replace each other's.
+    one line, however often it is delivered or tried again: its first. Lines are in the order in which messages reach
+    the stage. On a durable queue a message is acknowledged when its line is on disk, in `.<name>.<16 hex
+    digits>.staging` beside the file: processes of one execution id share it, the next one goes on with it, and the one
+    that completes the execution removes it. An execution that goes on after that, with a dead letter that was put back,
+    adds to the file. With queues in memory a cancelled or failed execution leaves nothing, a crashed one that file. Two
+    stages that write one file replace each other's.
     """
 
     config_model: ClassVar[type[Any] | None] = WriteJsonlConfig
