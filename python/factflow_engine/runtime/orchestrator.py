@@ -101,6 +101,7 @@ class PipelineOrchestrator:
         self._may_go_on = asked_ns is not None  # whether another execution may have the same id
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._status = ExecutionStatus.STARTING
+        self._goes_on = False  # with what another process of this id has begun, as far as stages were to know
         self._closed = False  # nothing more is taken from outside
         self._orphans: tuple[OrphanedQueue, ...] = ()
         self._has_lived = False  # its routes began: what it ends with is its own
@@ -502,9 +503,18 @@ class PipelineOrchestrator:
 
     async def _join(self) -> None:
         """Find out what earlier processes of this id have left, before stages are opened."""
-        if self._states is not None and self._relay is not None and await self._states.join(self._relay.depth):
+        if self._states is None or self._relay is None:
+            return
+        self._goes_on = await self._states.join(self._relay.depth)
+        if self._goes_on:
             for processor in self._processors.values():
                 processor.goes_on(self._states.kept)
+
+    @property
+    def _has_begun(self) -> bool:
+        """True unless the execution was begun before, here or by another process."""
+        begun = self._beginning.begun
+        return not self._goes_on if begun is None else begun.published
 
     async def _left(self) -> int:
         """How much an earlier execution of this id has left to do: messages, and stages that have not finished."""
@@ -548,7 +558,8 @@ class PipelineOrchestrator:
                     with self._phases.work:
                         if publish_init:
                             await self._beginning.publish()
-                            self._leave_words_to_others()
+                        if self._states is not None and self._has_begun:
+                            self._states.begin()
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()
@@ -573,15 +584,6 @@ class PipelineOrchestrator:
             self._loop.stop()
             self._last_routes = self._route_statistics()
             self.discard()  # before routes close, which may take long
-
-    def _leave_words_to_others(self) -> None:
-        """Say nothing for stages without messages where others have done, or have, all the work: it would replace theirs."""
-        begun = self._beginning.begun
-        if begun is not None and not (begun.published or begun.left):
-            for processor in self._processors.values():
-                if not processor.lane.books.received:
-                    for stage in processor.stages:
-                        stage.touched = False
 
     async def _complete(self) -> None:
         """Return when nothing is left to do; from then on nothing more is accepted."""

@@ -256,6 +256,8 @@ class StageStates:
                     self.owner, self._since, self._found = joined.owner, joined.since, joined.states
                     self.unfinished, self.kept = joined.unfinished, joined.kept
                     goes_on = bool(joined.unfinished or joined.others)
+            for place in self._kept if self.store is not None else ():
+                self._stages[place].touched = False  # until it has something to say, or is known to be the first
             if not any(stage.is_stateful for stage in self._stages.values()):
                 return False  # nobody asks
             return goes_on or bool(await contained(depth()))
@@ -311,6 +313,14 @@ class StageStates:
                 self._restore(each)
             except Exception as error:
                 raise ExecutionStartError(each.route, each.stage, error) from error
+
+    def begin(self) -> None:
+        """Note that this process has begun the execution: its stages finish even if they never have a message.
+
+        One that joins says nothing for stages that it does no work for: it would replace what others say.
+        """
+        for place in self._kept:
+            self._stages[place].touched = True
 
     def _restore(self, found: StoredState) -> None:
         stage = self._stages.get((found.route, found.stage))
