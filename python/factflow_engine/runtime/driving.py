@@ -216,6 +216,8 @@ class Driver:
                 is_full = lane.carrier.busy >= lane.carrier.limit
                 return lane.child_for_driver(self._parent.index) if is_full else None, True
             hands.stand_still()
+            if lane.has_work:
+                hands.attend(lane)  # this one reserves no room any more, which may have been all that was lacking
             hands.crew.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)
