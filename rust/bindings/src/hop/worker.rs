@@ -1,10 +1,9 @@
 //! `Worker`: what one worker of the loop is doing, for the loop and for those who ask who holds what.
 
 use pyo3::PyTraverseError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList, PySet};
+use pyo3::types::{PyList, PySet};
 
 use super::context::MessageContext;
 
@@ -89,35 +88,13 @@ impl Worker {
         // ten nanoseconds. If one was set, values are compared where both have the variable, which is the values' code.
         let (now, first) = (now.clone_ref(py), first.clone_ref(py));
         drop(lent);
-        Ok(!are_equal(now.bind(py), first.bind(py)))
+        Ok(!now.bind(py).eq(first.bind(py)).unwrap_or(false)) // what cannot be compared is another value
     }
 
     /// Begins another quantum.
     pub fn renew(&mut self, now_ns: i64) {
         self.until_ns = now_ns.saturating_add(self.quantum_ns);
         self.turns = self.quantum_turns;
-    }
-}
-
-/// Whether an object says that it equals another; what cannot be compared is another.
-///
-/// Asks the first one's type, as `==` does at first: of contexts, which are compared after each message, that is all.
-fn are_equal(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
-    let py = one.py();
-    // SAFETY: both are valid objects while they are borrowed, and so is the type of the first; its slot takes objects of
-    // any type. It answers with a new reference, or null with an exception set, which is taken.
-    let answer = unsafe {
-        let Some(compare) = (*ffi::Py_TYPE(one.as_ptr())).tp_richcompare else {
-            return one.is(other);
-        };
-        Bound::from_owned_ptr_or_opt(py, compare(one.as_ptr(), other.as_ptr(), ffi::Py_EQ))
-    };
-    match answer {
-        Some(answer) => answer.is(&*PyBool::new(py, true)),
-        None => {
-            drop(PyErr::take(py));
-            false
-        }
     }
 }
 
