@@ -21,7 +21,8 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.runtime.footing import SUPPORTED, LeftEarlyError, Where, replaced, undo
+from factflow_engine.runtime.footing import LeftEarlyError, Where, replaced, undo
+from factflow_engine.runtime.forgotten import SUPPORTED, is_retired, let_others_leave
 
 ENTERED_IN: Final = "what it emitted"
 
@@ -51,7 +52,7 @@ class Aside:
         task = self.task
         self._outermost.parent = task._cancel_status
         task._activate_cancel_status(self._innermost)
-        task._child_nurseries.extend(self._open)
+        task._child_nurseries.extend(nursery for nursery in self._open if not is_retired(nursery))
         self._innermost = self._outermost = None
         self._open = []
         self.is_empty = True
@@ -73,6 +74,8 @@ class Aside:
         self._outermost.parent = self._status
         self._open = task._child_nurseries[self._nurseries :]
         del task._child_nurseries[self._nurseries :]
+        for nursery in self._open:
+            let_others_leave(nursery)  # those of a generator that the source has forgotten: nobody finds them here
 
     async def undo(self, status: Any) -> Exception:
         """Undo what a source has left open that is at its end; the error to raise."""

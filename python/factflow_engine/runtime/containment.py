@@ -6,14 +6,13 @@ past them would end every execution there is.
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
-Value = TypeVar("Value")
+from factflow_engine.runtime.forgotten import POLL_SECONDS, SUPPORTED, unwatch, watch
 
-POLL_SECONDS: Final = 0.01
-"""How soon it is noticed that the tasks of a nursery have ended which nobody leaves: trio tells only who leaves it."""
+Value = TypeVar("Value")
 
 
 class FaultError(Exception):
@@ -85,6 +84,9 @@ async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) 
     @trio.lowlevel.enable_ki_protection
     async def alone() -> None:
         nonlocal value, fault, reason
+        task = trio.lowlevel.current_task()
+        if SUPPORTED:
+            watch(task)
         try:
             with bounds:
                 try:
@@ -99,6 +101,9 @@ async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) 
         except RuntimeError as corrupted:  # by leaving `bounds`: there is something in it that is not left
             fault = fault or FaultError(NotLeftError(reason))
             fault.__context__ = corrupted
+        finally:
+            if SUPPORTED:
+                unwatch(task)
 
     try:
         async with trio.open_nursery() as nursery:

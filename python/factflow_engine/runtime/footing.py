@@ -20,13 +20,18 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 
 from factflow_engine.native import Worker
-from factflow_engine.runtime.containment import POLL_SECONDS, is_cancelled, parts
+from factflow_engine.runtime.containment import is_cancelled, parts
+from factflow_engine.runtime.forgotten import (
+    POLL_SECONDS,
+    SUPPORTED,
+    is_of_nursery_left_elsewhere,
+    retire,
+    unwatch,
+    watch,
+)
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
-
-SUPPORTED: Final = all(hasattr(trio.lowlevel.Task, name) for name in ("_cancel_status", "_child_nurseries"))
-"""False for a trio that keeps its tree elsewhere: then what an adapter leaves open ends its execution."""
 
 REMEDY: Final = (
     "use `with` and `async with`, and `async with aclosing(...)` around the iteration of a generator that uses them"
@@ -81,10 +86,14 @@ class Footing:
             task = trio.lowlevel.current_task()
             self._status = task._cancel_status
             self._worker.stand(self._status._tasks, task._child_nurseries)
+            watch(task)
 
     def leave(self) -> None:
         """Leave the task as it was before `enter`; does nothing where others have done so."""
-        if not SUPPORTED or trio.lowlevel.current_task()._cancel_status is self._status:
+        task = trio.lowlevel.current_task()
+        if SUPPORTED:
+            unwatch(task)
+        if not SUPPORTED or task._cancel_status is self._status:
             self._scope.__exit__(None, None, None)
 
     async def recover(self, where: Where) -> Exception:
@@ -119,23 +128,24 @@ async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -
     """
     outermost = None
     current: Any = task._cancel_status
+    has_nursery = len(task._child_nurseries) > nurseries
     while current is not status:
         outermost, current = current, current.parent
+        has_nursery |= is_of_nursery_left_elsewhere(outermost._scope)
         outermost._scope.cancel("left open by its stage")
         outermost._scope.deadline = math.inf  # nobody is to be woken for it
     if outermost is not None:
         outermost._mark_abandoned()  # so that whoever leaves one of them later changes nothing and is told nothing
         task._activate_cancel_status(status)
     open_nurseries = task._child_nurseries
-    what = "nursery" if len(open_nurseries) > nurseries else "cancel scope"
+    what = "nursery" if has_nursery else "cancel scope"
     left: list[Any] = []
     while len(open_nurseries) > nurseries:
         nursery: Any = open_nurseries.pop()
         nursery.cancel_scope.cancel("left open by its stage")
         # As trio does with nurseries of a task that has ended. A generator that is finalised, now or later, leaves its
         # nursery all the same; that must neither wait nor count for this task, which has others then.
-        nursery._closed = True
-        nursery._parent_task = _Past(nursery)
+        retire(nursery)
         left.append(nursery)
     if any(nursery.child_tasks for nursery in left):
         with trio.CancelScope(shield=True):
@@ -153,37 +163,6 @@ async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -
     if len(faults) > 1:
         return what, BaseExceptionGroup("tasks of nurseries that were left open", faults)
     return what, faults[0] if faults else None
-
-
-def keep_to_their_task(task: trio.lowlevel.Task) -> None:
-    """Let nobody but this task, the running one, wait for the nurseries that it has open now.
-
-    A generator that is forgotten with a nursery open is closed by trio in another task: there trio would wait for the
-    nursery's tasks, but wake the task that has entered it, which waits for something else, and stop the whole program.
-    Here their end is waited for in that other task, and the one that has entered the nursery is cancelled.
-    """
-    if not SUPPORTED:
-        return
-    nurseries: list[Any] = task._child_nurseries
-    for nursery in nurseries:
-        nursery._nested_child_finished = _finisher(task, nursery, nursery._nested_child_finished)
-
-
-def _finisher(
-    task: trio.lowlevel.Task, nursery: Any, finish: Callable[[BaseException | None], Awaitable[Value]]
-) -> Callable[[BaseException | None], Awaitable[Value]]:
-    async def finished(error: BaseException | None) -> Value:
-        if trio.lowlevel.current_task() is not task and nursery in task._child_nurseries:
-            task._child_nurseries.remove(nursery)
-            nursery.cancel_scope.cancel("left by another task than the one that entered it")
-            with trio.CancelScope(shield=True):
-                while nursery.child_tasks:  # noqa: ASYNC110 - see POLL_SECONDS
-                    await trio.sleep(POLL_SECONDS)
-            nursery._closed = True
-            nursery._parent_task = _Past(nursery)
-        return await finish(error)
-
-    return finished
 
 
 def guarded(call: Callable[[Given], Awaitable[Value]], where: Where) -> Callable[[Given], Awaitable[Value]]:
@@ -222,9 +201,14 @@ async def undo(
 
 
 def replaced(error: BaseException, failure: Exception) -> BaseException:
-    """What a call has raised that also left something open: its own error, unless that is a cancellation by what it left."""
-    if isinstance(error, trio.Cancelled) and not is_cancelled():
-        return failure
+    """What a call has raised that also left something open: its own error, without cancellations by what it left."""
+    if not is_cancelled():
+        cancelled, fault = parts(error)
+        if fault is None:
+            return failure
+        if cancelled is not None:
+            fault.__context__ = error
+            error = fault
     error.add_note(str(failure))
     return error
 
@@ -232,10 +216,3 @@ def replaced(error: BaseException, failure: Exception) -> BaseException:
 def _caused(error: Exception, cause: BaseException | None) -> Exception:
     error.__cause__ = cause
     return error
-
-
-class _Past:
-    """Stands for the task of a nursery that was left open, when the nursery is left late."""
-
-    def __init__(self, nursery: object) -> None:
-        self._child_nurseries = [nursery]

@@ -13,7 +13,6 @@ import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.runtime.containment import FaultError, NotLeftError, apart
-from factflow_engine.runtime.footing import keep_to_their_task
 from factflow_protocols import StageInfo, StatefulAdapter
 
 
@@ -98,7 +97,6 @@ class Keeper:
 
     async def _keep(self) -> None:
         await self._adapter.open(self.info)
-        keep_to_their_task(trio.lowlevel.current_task())
         self._bounds.shield = True
         self.opened.set()
         try:
