@@ -9,7 +9,7 @@ BENCH_LOCK := requirements/bench.txt
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
-.PHONY: help setup demo test test-slow bench lint format lock clean
+.PHONY: help setup demo test test-slow bench charts figures lint format lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ demo: setup ## index the standard library's docstrings with a real pipeline
 	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py
 	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
 
-test: setup ## the test suite (README's command)
+test: setup $(VENV)/.bench-installed ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
@@ -44,6 +44,12 @@ $(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
 
 bench: setup $(VENV)/.bench-installed ## measure the engine beside what else its users could run
 	$(BIN)/python -m bench all
+
+charts: setup $(VENV)/.bench-installed ## draw the benchmark records again, into out/bench
+	$(BIN)/python -m bench.chart
+
+figures: setup ## write the README's figures from the newest records
+	$(BIN)/python -m bench.readme
 
 lint: setup ## linters, type checkers, layers, stubs, Rust
 	$(BIN)/ruff check .

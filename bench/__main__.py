@@ -1,4 +1,7 @@
-"""`python -m bench SUITE [--quick]`: run, show, record, draw. Progress goes to standard error, tables to standard output."""
+"""`python -m bench SUITE [--quick | --tiny]`: run, show, record, draw.
+
+Progress goes to standard error, tables to standard output.
+"""
 
 import argparse
 import datetime as dt
@@ -10,34 +13,43 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.model import FULL, OURS, QUICK, Case, Scale
-from bench.record import ROOT, as_record, write
+from bench.model import FULL, OURS, QUICK, TINY, Case, Scale
+from bench.record import RECORDS, ROOT, as_record, write
 from bench.run import CaseResult, run_case
 from bench.table import render
 
 SUITES = ("hop", "latency", "routing", "frames", "queue", "scale", "profile")
+CHARTS = ROOT / "out" / "bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for; 0 even if a target is missed, because a machine's mood is no defect."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of factflow-engine.")
     parser.add_argument("suite", nargs="+", choices=(*SUITES, "all"))
-    parser.add_argument(
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument(
         "--quick", action="store_true", help="fewer and smaller rounds; goes to out/bench, not to the records"
     )
+    less.add_argument(
+        "--tiny",
+        action="store_true",
+        help="only shows that everything runs; the figures mean nothing, goes to out/bench",
+    )
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="where records go, in place of the above")
     parser.add_argument(
         "--case", default="", metavar="TEXT", help="only cases whose name contains this; nothing is recorded"
     )
     options = parser.parse_args(arguments)
     names = SUITES if "all" in options.suite else tuple(dict.fromkeys(options.suite))
-    scale = QUICK if options.quick else FULL
+    scale = QUICK if options.quick else TINY if options.tiny else FULL
+    is_full = scale is FULL
+    folder = options.into or (RECORDS if is_full else CHARTS)
     verdicts = []
     for name in names:
         results = run_suite(name, scale, options.case)
         verdicts += [verdict for result in results for verdict in result.verdicts()]
         if not options.case:
-            folder = ROOT / "out" / "bench" if options.quick else ROOT / "bench" / "record"
-            keep(name, results, folder, quick=options.quick)
+            keep(name, results, folder, charts=options.into or CHARTS, quick=not is_full)
     print(f"\n{sum(verdict.met for verdict in verdicts)} of {len(verdicts)} targets met")
     return 0
 
@@ -52,7 +64,7 @@ def run_suite(name: str, scale: Scale, only: str = "") -> list[CaseResult]:
     results = []
     for position, case in enumerate(cases, 1):
         prefix = f"{name} {position}/{len(cases)} "
-        results.append(run_case(case, scale.rounds_of(case), partial(_telling, prefix)))
+        results.append(run_case(case, scale.rounds_of(case), partial(_telling, prefix), warm_ups=scale.warm_ups))
         _tell("")
         print(f"\n{render(results[-1])}", flush=True)
     gc.unfreeze()
@@ -60,14 +72,16 @@ def run_suite(name: str, scale: Scale, only: str = "") -> list[CaseResult]:
     return results
 
 
-def keep(name: str, results: Sequence[CaseResult], folder: Path, *, quick: bool) -> None:
-    """Write the record and the chart."""
+def keep(name: str, results: Sequence[CaseResult], folder: Path, *, charts: Path, quick: bool) -> None:
+    """Write the record, and draw it; charts are never committed, for `python -m bench.chart` draws them from records."""
     record = as_record(name, results, quick=quick, taken=dt.datetime.now(dt.UTC))
     path = write(record, folder)
-    importlib.import_module("bench.chart").draw(
-        record, path.with_suffix(".svg")
-    )  # the harness runs without the drawing library
-    print(f"{path.relative_to(ROOT)} and .svg written", flush=True)
+    chart = importlib.import_module("bench.chart").draw(record, charts)  # the harness runs without the drawing library
+    print(f"{_shown(path)} written, {_shown(chart)} drawn", flush=True)
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def _telling(prefix: str, text: str) -> None:

@@ -1,7 +1,15 @@
-"""A record as a chart: one SVG a suite, a bar a subject, logarithmic because the subjects differ by orders."""
+"""A record as a chart: one SVG a suite, a bar a subject, logarithmic because the subjects differ by orders.
 
+    python -m bench.chart [RECORD.json ...]
+
+draws the given records, or all, into `out/bench/<machine>/`.
+"""
+
+import argparse
+import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +17,30 @@ import pygal
 from pygal.style import CleanStyle
 
 from bench.model import OURS
+from bench.record import RECORDS, ROOT, folder_name
 
 _OURS_COLOUR = "#2a6f4e"
 _THEIRS_COLOUR = "#9aa5b1"
 
 
-def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the first metric of every case of a record.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw records that were taken before; 0."""
+    parser = argparse.ArgumentParser(prog="python -m bench.chart", description="Charts of benchmark records.")
+    parser.add_argument("record", nargs="*", type=Path, help="a record; default: all")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", default=ROOT / "out" / "bench")
+    options = parser.parse_args(arguments)
+    for path in options.record or sorted(RECORDS.glob("*/*.json")):
+        print(draw(json.loads(path.read_text(encoding="utf-8")), options.into))
+    return 0
+
+
+def draw(record: Mapping[str, Any], folder: Path) -> Path:
+    """Draw the first metric of every case of a record as `<machine>/<date>-<suite>.svg`; return where that is.
 
     Bars begin at the power of ten below the smallest figure; the same record gives the same bytes.
+
+    Raises:
+        ValueError: The record holds no figure that a bar can show.
     """
     bars: list[dict[str, Any]] = []
     labels: list[str] = []
@@ -37,7 +60,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
         bars.append({"value": None})
     values = [bar["value"] for bar in bars if bar["value"]]
     if not values:
-        return
+        raise ValueError(f"the record of {record['suite']!r} holds no figure above 0 to draw")
     chart = pygal.HorizontalBar(
         logarithmic=True,
         range=(10 ** math.floor(math.log10(min(values))), max(values) * 2),
@@ -53,4 +76,11 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     )
     chart.x_labels = list(reversed(labels))
     chart.add("", list(reversed(bars)))
+    path = folder / folder_name(record["machine"]) / f"{record['taken'][:10]}-{record['suite']}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(chart.render())
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

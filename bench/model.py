@@ -98,22 +98,33 @@ class Scale:
     """How much of everything.
 
     Attributes:
-        rounds: Measured rounds of each subject; one more is run first and thrown away.
+        rounds: Measured rounds of each subject.
+        warm_ups: Rounds of each subject that are run first and thrown away.
         share: Of the full amount of work in a round, between 0 and 1.
+        is_tiny: The run only shows that everything runs.
     """
 
     rounds: int
     share: float
+    warm_ups: int = 1
+    is_tiny: bool = False
 
     def rounds_of(self, case: Case) -> int:
         """How many rounds a case gets: its own number, or this one's; fewer of both in a short run."""
-        return self.rounds if case.rounds is None else max(2, round(case.rounds * self.rounds / FULL_ROUNDS))
+        least = min(2, self.rounds)
+        return self.rounds if case.rounds is None else max(least, round(case.rounds * self.rounds / FULL_ROUNDS))
 
     def of(self, amount: int, *, least: int = 1) -> int:
         """That share of a full amount."""
         return max(least, round(amount * self.share))
 
+    def asked(self, amount: int, *, tiny: int) -> int:
+        """Return an amount that belongs to the question, and so is the same in a short run; only a tiny one takes less."""
+        return tiny if self.is_tiny else amount
+
 
 FULL_ROUNDS = 15
 FULL = Scale(rounds=FULL_ROUNDS, share=1.0)
 QUICK = Scale(rounds=5, share=0.2)
+TINY = Scale(rounds=1, share=0.005, warm_ups=0, is_tiny=True)
+"""As little as shows that a suite runs: what the tests run. Its figures mean nothing."""

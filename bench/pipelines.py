@@ -8,6 +8,7 @@ import trio
 from bench.timing import Stopwatch
 from factflow_engine import (
     AdapterResult,
+    ExecutionReport,
     OrchestratorManager,
     Outcome,
     PipelineAdapter,
@@ -93,6 +94,18 @@ def load(text: str, known: ValidatingAdapterRegistry) -> PipelineGlobalConfig:
     return PipelineConfigLoader(known).load_text(text)
 
 
+def all_ended(report: ExecutionReport, messages: int, *, hops: int) -> int:
+    """Return how many hops were made, having checked that every message made all of them.
+
+    Raises:
+        RuntimeError: Some ended before, or in another way than completed.
+    """
+    ended = sum(route.outcomes[Outcome.COMPLETED] for route in report.routes.values())
+    if ended != messages * hops:
+        raise RuntimeError(f"{messages} messages over {hops} hops ended {ended} times: {report}")
+    return ended
+
+
 def carrying(
     text: str, payloads: Sequence[Mapping[str, Any]], *, hops: int, one_by_one: bool = False
 ) -> Callable[[], Mapping[str, float]]:
@@ -114,10 +127,7 @@ def carrying(
                     for start in range(0, len(payloads), BATCH):
                         await execution.publish_batch("r0", payloads[start : start + BATCH])
                 report = await execution.wait()
-            ended = sum(route.outcomes[Outcome.COMPLETED] for route in report.routes.values())
-            if ended != len(payloads) * hops:
-                raise RuntimeError(f"{len(payloads)} messages over {hops} hops ended {ended} times: {report}")
-            return watch.per(ended)
+            return watch.per(all_ended(report, len(payloads), hops=hops))
 
     return lambda: trio.run(run)
 

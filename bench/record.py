@@ -1,9 +1,14 @@
-"""Dated records: everything needed to read a run later, raw samples included."""
+"""Dated records, one folder a machine: everything needed to read a run later, raw samples included.
+
+Figures of two machines do not compare; figures of one machine on two days may. So a machine has a folder of its own,
+named after its processor and cores.
+"""
 
 import datetime as dt
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +24,7 @@ PACKAGES = (
 )  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "bench" / "record"
 
 
 def as_record(suite: str, results: Sequence[CaseResult], *, quick: bool, taken: dt.datetime) -> dict[str, Any]:
@@ -34,11 +40,31 @@ def as_record(suite: str, results: Sequence[CaseResult], *, quick: bool, taken: 
 
 
 def write(record: Mapping[str, Any], folder: Path) -> Path:
-    """Write a record as `<date>-<suite>.json`; a later run of the same day takes its place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record['taken'][:10]}-{record['suite']}.json"
+    """Write a record as `<machine>/<date>-<suite>.json`; a later run of the same day takes its place."""
+    path = folder / folder_name(record["machine"]) / f"{record['taken'][:10]}-{record['suite']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def folder_name(machine: Mapping[str, Any]) -> str:
+    """Return the name of a machine's folder: its processor and cores, as in `amd-epyc-2-cores`."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\(\w+\)|\bprocessor\b", " ", machine["processor"].lower()))
+    return "-".join([*words, str(machine["cores"]), "cores"])
+
+
+def newest(suite: str, folder: Path = RECORDS) -> dict[str, Any]:
+    """Return the record of a suite that was taken last, on whatever machine.
+
+    Raises:
+        LookupError: The folder has no record of this suite.
+    """
+    found: list[dict[str, Any]] = [
+        json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/*-{suite}.json")
+    ]
+    if not found:
+        raise LookupError(f"{folder} has no record of the suite {suite!r}; take one with: python -m bench {suite}")
+    return max(found, key=lambda record: str(record["taken"]))
 
 
 def machine() -> dict[str, Any]:

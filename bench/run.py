@@ -1,6 +1,7 @@
 """Runs a case: its subjects alternate round by round, so that what the machine does meanwhile falls on all alike."""
 
 import gc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,18 +70,23 @@ class CaseResult:
         return Verdict(target=target, value=ratios[best], against=best, met=ratios[best] >= target.limit)
 
 
-def run_case(case: Case, rounds: int, tell: Callable[[str], None]) -> CaseResult:
-    """Measure a case: one round of each subject that is thrown away, then the rounds that count.
+def run_case(case: Case, rounds: int, tell: Callable[[str], None], *, warm_ups: int = 1) -> CaseResult:
+    """Measure a case: first the rounds of each subject that are thrown away, then those that count.
 
-    Who begins changes from round to round. Garbage of one subject is collected before the next begins.
+    Another subject begins in each round. Garbage of one subject is collected before the next begins.
+
+    Raises:
+        RuntimeError: A subject gave a figure for none of the metrics, or one that is no number.
     """
     samples: dict[str, dict[str, list[float]]] = {subject.name: {} for subject in case.subjects}
-    for turn in range(-1, rounds):
+    for turn in range(-warm_ups, rounds):
         shift = max(turn, 0) % len(case.subjects)
         for subject in (*case.subjects[shift:], *case.subjects[:shift]):
             tell(f"{case.name}: {'warm-up' if turn < 0 else f'round {turn + 1}/{rounds}'}: {subject.name}")
             gc.collect()
             figures = subject.measure()
+            if not figures or not all(math.isfinite(figure) for figure in figures.values()):
+                raise RuntimeError(f"case {case.name!r}: {subject.name!r} measured {dict(figures)}, which is no figure")
             if turn >= 0:
                 for metric, figure in figures.items():
                     samples[subject.name].setdefault(metric, []).append(figure)

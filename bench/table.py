@@ -18,7 +18,7 @@ def render(result: CaseResult) -> str:
     lines += _aligned([_HEADER, *rows])
     for verdict in result.verdicts():
         unit = _unit(result, verdict.target.metric)
-        value = f"{_number(verdict.value)} {unit}" if verdict.against is None else f"{_number(verdict.value)}x"
+        value = f"{number(verdict.value)} {unit}" if verdict.against is None else f"{number(verdict.value)}x"
         beside = "" if verdict.against is None or len(verdict.target.against) == 1 else f" ({verdict.against})"
         mark = "met   " if verdict.met else "MISSED"
         lines.append(f"   {mark} {verdict.target.metric} {verdict.target.text}: {value}{beside}")
@@ -38,9 +38,9 @@ def _rows(result: CaseResult, metric: Metric) -> list[tuple[str, ...]]:
         rows.append(
             (
                 f"  {name}",
-                _number(summary.median),
+                number(summary.median),
                 f"±{summary.spread:.0%}",
-                "" if ratio is None else f"{_number(ratio)}x",
+                "" if ratio is None else f"{number(ratio)}x",
                 "best" if name == best else "",
             )
         )
@@ -63,7 +63,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three significant digits, without an exponent."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"

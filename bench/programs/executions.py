@@ -3,34 +3,26 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 import trio
 
 from bench import pipelines
+from bench.programs.memory import resident
 from bench.workloads.messages import orders
 from factflow_engine import OrchestratorManager, PipelineOrchestrator
 
 ROUTES = 5
 
 
-def resident() -> float:
-    """Megabytes of memory that this process holds now."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status names no VmRSS: this program needs Linux")
-
-
 async def burst(executions: list[PipelineOrchestrator], count: int) -> float:
     """Microseconds of CPU a hop."""
-    share = orders(count // len(executions))
+    share = orders(max(1, count // len(executions)))
     started = time.process_time()
 
     async def feed(execution: PipelineOrchestrator) -> None:
         for start in range(0, len(share), pipelines.BATCH):
             await execution.publish_batch("r0", share[start : start + pipelines.BATCH])
-        await execution.wait()
+        pipelines.all_ended(await execution.wait(), len(share), hops=ROUTES)
 
     async with trio.open_nursery() as nursery:
         for execution in executions:

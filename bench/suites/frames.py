@@ -1,6 +1,6 @@
 """What values cost to encode and decode, and what frames cost to make, derive and carry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgpack
@@ -26,6 +26,15 @@ def cases(scale: Scale) -> list[Case]:
         data = ormsgpack.packb(value)
         encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
         packer = msgpack.Packer()
+        compare(
+            value,
+            {
+                "pack": unpack(pack(value)),
+                "ormsgpack": ormsgpack.unpackb(ormsgpack.packb(value)),
+                "msgspec": decoder.decode(encoder.encode(value)),
+                "msgpack": msgpack.unpackb(packer.pack(value)),
+            },
+        )
         turns = scale.of(count)
         found.append(
             _versus(
@@ -60,6 +69,17 @@ def cases(scale: Scale) -> list[Case]:
         )
     found.append(_frames(scale.of(20_000)))
     return found
+
+
+def compare(value: object, back: Mapping[str, object]) -> None:
+    """Check that every codec gives back what it was given.
+
+    Raises:
+        RuntimeError: One does not, and so does other work than the others.
+    """
+    for name, other in back.items():
+        if other != value:
+            raise RuntimeError(f"{name} gives back {other!r}, not {value!r}")
 
 
 def _versus(name: str, answers: str, turns: int, **subjects: Callable[[], object]) -> Case:

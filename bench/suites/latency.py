@@ -26,6 +26,8 @@ PERCENTILES = (
 LATENESS = (Metric(name="median", unit="us"), Metric(name="p99", unit="us"), Metric(name="max", unit="us"))
 
 BEAT_SECONDS = 0.002
+WARM_BEATS = 5
+"""How many beats at the beginning are not judged."""
 
 BARE = "trio, a wake-up alone"
 
@@ -40,7 +42,7 @@ def cases(scale: Scale) -> list[Case]:
 
 
 def _open_loop(rate: int, scale: Scale, *, factor: float) -> Case:
-    count = scale.of(rate, least=2_500)
+    count = scale.of(rate, least=scale.asked(2_500, tiny=100))
     return Case(
         name=f"open loop, {rate:,}/s",
         answers=f"{rate:,} messages a second through three hops: from due to handled by the last adapter?",
@@ -57,7 +59,7 @@ def _open_loop(rate: int, scale: Scale, *, factor: float) -> Case:
 
 
 def _heartbeat(scale: Scale) -> Case:
-    seconds = max(0.3, 0.6 * scale.share)
+    seconds = max(scale.asked(300, tiny=20) / 1_000, 0.6 * scale.share)
     return Case(
         name="heartbeat under flood",
         answers="Another task of the same trio run wants to wake every 2 ms while the pipeline is flooded: how late is it?",
@@ -95,7 +97,7 @@ async def _beat(lateness: list[int]) -> None:
         lateness.append(int((trio.current_time() - due) * 1e9))
 
 
-def _percentiles(latencies: list[int], count: int) -> Mapping[str, float]:
+def percentiles(latencies: list[int], count: int) -> Mapping[str, float]:
     if len(latencies) != count:
         raise RuntimeError(f"of {count} messages {len(latencies)} came through")
     ordered = sorted(latencies)
@@ -103,7 +105,7 @@ def _percentiles(latencies: list[int], count: int) -> Mapping[str, float]:
 
 
 def _lateness(beats: list[int]) -> Mapping[str, float]:
-    ordered = sorted(beats[5:])
+    ordered = sorted(beats[WARM_BEATS:])
     return {"median": quantile(ordered, 0.5) / 1e3, "p99": quantile(ordered, 0.99) / 1e3, "max": ordered[-1] / 1e3}
 
 
@@ -129,7 +131,7 @@ def _ours_paced(count: int, rate: int) -> Callable[[], Mapping[str, float]]:
             execution = await manager.start(config)
             await _paced(lambda message: execution.publish("r0", message), count, rate)
             await execution.wait()
-        return _percentiles(latencies, count)
+        return percentiles(latencies, count)
 
     return lambda: trio.run(run)
 
@@ -145,7 +147,7 @@ def _ours_flooded(seconds: float) -> Callable[[], Mapping[str, float]]:
             execution = await manager.start(config)
             nursery.start_soon(_beat, beats)
             until = trio.current_time() + seconds
-            while trio.current_time() < until:
+            while trio.current_time() < until or len(beats) <= WARM_BEATS:
                 await execution.publish_batch("r0", batch)
             nursery.cancel_scope.cancel()
         return _lateness(beats)
@@ -182,7 +184,7 @@ def _channels_paced(count: int, rate: int, *, fast: bool) -> Callable[[], Mappin
 
         async with trio.open_nursery() as nursery, _open_stages(nursery, last, fast=fast) as first:
             await _paced(first.send, count, rate)
-        return _percentiles(latencies, count)
+        return percentiles(latencies, count)
 
     return lambda: trio.run(run)
 
@@ -211,7 +213,7 @@ def _wake_ups_paced(count: int, rate: int) -> Callable[[], Mapping[str, float]]:
             await _paced(publish, count, rate)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        return _percentiles(latencies, count)
+        return percentiles(latencies, count)
 
     return lambda: trio.run(run)
 
@@ -224,7 +226,7 @@ def _channels_flooded(seconds: float, *, fast: bool) -> Callable[[], Mapping[str
             async with _open_stages(nursery, _accept, fast=fast) as first:
                 nursery.start_soon(_beat, beats)
                 until = trio.current_time() + seconds
-                while trio.current_time() < until:
+                while trio.current_time() < until or len(beats) <= WARM_BEATS:
                     try:
                         first.send_nowait(message)
                     except trio.WouldBlock:

@@ -13,13 +13,13 @@ from typing import Any
 import trio
 
 from bench import pipelines
+from bench.internals import TURN, route_of
 from bench.model import Case, Scale, Subject
 from bench.timing import NS, Stopwatch
 from bench.workloads.messages import orders
-from factflow_engine import OrchestratorManager
+from factflow_engine import OrchestratorManager, PipelineOrchestrator
 from factflow_engine.frames import Frame, pack
 from factflow_engine.native import Worker
-from factflow_engine.runtime.lane import TURN
 
 FOREVER_NS = 1 << 62
 
@@ -43,9 +43,9 @@ def cases(scale: Scale) -> list[Case]:
     count = scale.of(50_000)
     figures: dict[str, float] = {}
 
-    def carried(text: str, *, less: str | None = None) -> Measure:
+    def native(text: str, *, less: str | None = None) -> Measure:
         async def measure() -> float:
-            return await _carried(text, count) - (0.0 if less is None else await _carried(less, count))
+            return await carried(text, count) - (0.0 if less is None else await carried(less, count))
 
         return measure
 
@@ -54,15 +54,15 @@ def cases(scale: Scale) -> list[Case]:
 
     # What it is, how often a hop of three in a row does it (0: shown only), how it is measured, and how that is said.
     parts: tuple[tuple[str, float, Measure, str], ...] = (
-        ("take, count, look at the clock", 1, carried(SINK), "a route with nothing in it"),
-        ("child frame, append", 2 / 3, carried(ONWARD, less=SINK), "two hops of three lead to another"),
-        ("condition", 1, carried(SKIPPED, less=SINK), "a stage that is skipped"),
-        ("context, adapter's coroutine", 1, carried(CALLED, less=SINK), "a stage that forwards"),
-        ("of that: the adapter, awaited in Python", 0, looped("await call(context)"), "what no engine saves"),
+        ("take, count, look at the clock", 1, native(SINK), "a route with nothing in it"),
+        ("child frame, append", 2 / 3, native(ONWARD, less=SINK), "two hops of three lead to another"),
+        ("condition", 1, native(SKIPPED, less=SINK), "a stage that is skipped"),
+        ("context, adapter's coroutine", 1, native(CALLED, less=SINK), "a stage that forwards"),
+        ("of that: the adapter, awaited in Python", 0, looped("await route.call(context)"), "what no engine saves"),
         ("of the first: the clock", 0, looped("now()"), "called through Python"),
-        ("turn: what may be taken", 1 / TURN, looped("lane.takable()"), "Python, once a turn"),
-        ("turn: list, and after", 1 / TURN, looped("loop._list(lane); loop._after(lane)"), "Python, once a turn"),
-        ("turn: a coroutine and a native call", 1 / TURN, looped("await carry(carrier, worker)"), "once a turn"),
+        ("turn: what may be taken", 1 / TURN, looped("route.takable()"), "Python, once a turn"),
+        ("turn: list, and after", 1 / TURN, looped("route.list_and_after()"), "Python, once a turn"),
+        ("turn: a coroutine and a native call", 1 / TURN, looped("await carry(worker)"), "once a turn"),
         ("publish in batches", 1 / 3, lambda: _publishing(count), "encode, id, frame, append; one for three hops"),
     )
 
@@ -109,8 +109,12 @@ async def _publishing(count: int) -> float:
     return watch.cpu_ns / count
 
 
-async def _carried(text: str, count: int) -> float:
-    """Nanoseconds of a message in one native turn through the first route of a pipeline."""
+async def carried(text: str, count: int, *, turn: int | None = None) -> float:
+    """Nanoseconds of a message in one native turn, of all messages or `turn`, through the first route of a pipeline.
+
+    Raises:
+        RuntimeError: The turn left messages behind.
+    """
     known = pipelines.registry()
     logging.getLogger("factflow_engine").setLevel(logging.ERROR)  # the loader finds these routes odd, and is right
     config = pipelines.load('version: "1.0"\n' + text, known)
@@ -119,13 +123,16 @@ async def _carried(text: str, count: int) -> float:
         execution.pause("r1" if "r1" in config.routes else None)
         execution.pause("r0")
         await execution.publish_batch("r0", orders(count))
-        carrier = execution._processors["r0"].lane.carrier
+        carrier = route_of(execution, "r0").carrier
         execution.resume("r0")  # no await from here on: the loop's own workers get no turn
         worker = Worker(quantum_ns=FOREVER_NS, quantum_turns=count)
-        worker.until_ns, worker.left = FOREVER_NS, count
+        worker.until_ns, worker.left = FOREVER_NS, count if turn is None else turn
         with Stopwatch() as watch:
             carrier.carry(worker, False)
+        left = execution.statistics().routes["r0"].waiting
         await execution.cancel()
+        if left:
+            raise RuntimeError(f"of {count} messages {left} were not carried in the one turn that is timed")
     return watch.cpu_ns / count
 
 
@@ -153,22 +160,18 @@ async def _timed(code: str, names: dict[str, Any], count: int) -> float:
     return seconds
 
 
-def _names(execution: Any) -> dict[str, Any]:
-    lane, loop = execution._processors["r0"].lane, execution._loop
-    frame = Frame.create(pack(orders(1)[0]), message_id=bytes(range(16)))
+def _names(execution: PipelineOrchestrator) -> dict[str, Any]:
+    route = route_of(execution, "r0")
     worker = Worker(quantum_ns=FOREVER_NS, quantum_turns=1)
-    lane.inbox.append(frame)
+    route.append(Frame.create(pack(orders(1)[0]), message_id=bytes(range(16))))
 
-    async def carry(carrier: Any, worker: Worker) -> None:
-        carrier.carry(worker, False)  # `left` is 0: nothing is carried
+    async def carry(worker: Worker) -> None:
+        route.carrier.carry(worker, False)  # `left` is 0: nothing is carried
 
     return {
         "now": time.perf_counter_ns,
-        "loop": loop,
-        "lane": lane,
-        "call": lane.stages[0].call,
+        "route": route,
         "context": None,  # which the adapter does not look at
-        "carrier": lane.carrier,
         "worker": worker,
         "carry": carry,
     }

@@ -24,6 +24,7 @@ from factflow_engine.queues.sqlite import Durability, SqliteQueue, SqliteSetting
 from factflow_protocols import QueueProtocol
 
 BATCH = 500
+HOPS = 3
 PLAIN = "sqlite3 by hand"
 QUEUE = "/queue/bench"
 SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
@@ -34,20 +35,20 @@ SETTLED_US = 1e6 / 30_000
 
 def cases(scale: Scale) -> list[Case]:
     """Publishing and consuming, at both durabilities; then many publishers at once."""
-    batches = _batches(scale.of(20_000, least=BATCH))
+    batches = _batches(scale.of(20_000, least=scale.asked(BATCH, tiny=50)))
     found = []
     for durability in Durability:
         found += [_publishing(batches, durability), _consuming(batches, durability)]
-    found.append(_execution(scale.of(10_000, least=BATCH)))
-    found.append(_many(scale.of(4_000, least=100)))
-    found.append(_beside_a_busy_thread(_batches(2_000)))
+    found.append(_execution(scale.of(10_000, least=scale.asked(BATCH, tiny=50))))
+    found.append(_many(scale.of(4_000, least=40)))
+    found.append(_beside_a_busy_thread(_batches(scale.asked(2_000, tiny=50))))
     return found
 
 
 def _execution(count: int) -> Case:
     """Three routes in a row whose queues are in a file: stored, handed out, carried, stored again, acknowledged."""
     known = pipelines.registry()
-    text = pipelines.linear("pass", capacity=100_000, prefetch=1_000)
+    text = pipelines.linear("pass", capacity=100_000, prefetch=1_000, routes=HOPS)
     payloads = [of_size(100)] * count
 
     def on(queue: Callable[[Path], QueueProtocol]) -> Callable[[], Mapping[str, float]]:
@@ -61,8 +62,7 @@ def _execution(count: int) -> Case:
                         await execution.publish_batch("r0", payloads[start : start + BATCH])
                     report = await execution.wait()
             await provider.stop()
-            ended = sum(sum(route.outcomes.values()) for route in report.routes.values())
-            return watch.per(ended)
+            return watch.per(pipelines.all_ended(report, count, hops=HOPS))
 
         def measure() -> Mapping[str, float]:
             with TemporaryDirectory() as folder:

@@ -1,0 +1,103 @@
+"""Each check of the bench fails where what it checks is wrong: contenders that do not do the whole work are no contenders."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+pytest.importorskip("bytewax", reason="make test installs what the bench compares with")
+
+from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, plain_sqlite, trio_channels
+from bench.model import OURS, Case, Metric, Subject
+from bench.run import run_case
+from bench.suites import frames, latency, profile, routing
+from bench.workloads.messages import orders
+
+from bench import pipelines
+from factflow_engine import PipelineOrchestrator
+
+Measure = Callable[[], Mapping[str, float]]
+
+
+class Short(list[Any]):
+    """A list that hands out one element less than its length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(super().__iter__())[:-1])
+
+
+async def keep(message: Any) -> Any:
+    return message
+
+
+async def lose(message: Any) -> Any:
+    return None
+
+
+LINEAR = pipelines.linear("pass", capacity=10)
+LOSSY = LINEAR.replace("{route: r1}", "{route: r1, condition: {field: id, operator: eq, value: -1}}")
+MESSAGES = orders(20)
+
+UNFINISHED: dict[str, Measure] = {
+    "our pipeline, one message filtered on its way": pipelines.carrying(LOSSY, MESSAGES, hops=3),
+    "our pipeline, other hops than it has": pipelines.carrying(LINEAR, MESSAGES, hops=2),
+    "trio channels": trio_channels.carrying(lose, MESSAGES, hops=3, fast=False),
+    "trio channels, nowait": trio_channels.carrying(lose, MESSAGES, hops=3, fast=True),
+    "trio channels, routing": trio_channels.routing(keep, lambda _: "a", ["a"], Short(MESSAGES), fast=False),
+    "trio channels, nowait, routing": trio_channels.routing(keep, lambda _: "a", ["a"], Short(MESSAGES), fast=True),
+    "asyncio": asyncio_queues.carrying(lose, MESSAGES, hops=3),
+    "asyncio, routing": asyncio_queues.routing(keep, lambda _: "a", ["a"], Short(MESSAGES)),
+    "bytewax": bytewax_flow.carrying(lambda message: message, Short(MESSAGES)),
+    "faststream": faststream_broker.carrying(Short(MESSAGES)),
+}
+
+
+@pytest.mark.parametrize("contender", UNFINISHED)
+@pytest.mark.filterwarnings("ignore")  # the libraries' own
+def test_a_contender_that_loses_messages_is_refused(contender: str) -> None:
+    with pytest.raises(RuntimeError, match=r"of 20 messages \d+ came through|20 messages over \d hops ended \d+ times"):
+        UNFINISHED[contender]()
+
+
+def test_publishing_to_a_route_that_takes_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PipelineOrchestrator, "pause", lambda self: None)
+    with pytest.raises(RuntimeError, match="20 messages were published, 0 wait"):
+        pipelines.publishing(MESSAGES, how="await")()
+
+
+def test_latencies_of_less_than_all_messages_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="of 2 messages 1 came through"):
+        latency.percentiles([1], 2)
+
+
+def test_a_rule_table_that_finds_something_else_is_refused() -> None:
+    routing.compare("t", "theirs", 10, [2, 1], [1, 2])
+    with pytest.raises(RuntimeError, match=r"theirs finds \[1\], ours \[1, 2\]"):
+        routing.compare("t", "theirs", 10, [1], [1, 2])
+
+
+def test_a_codec_that_gives_back_something_else_is_refused() -> None:
+    frames.compare({"a": 1}, {"theirs": {"a": 1}})
+    with pytest.raises(RuntimeError, match=r"theirs gives back \{'a': 1.5\}"):
+        frames.compare({"a": 1}, {"theirs": {"a": 1.5}})
+
+
+def test_a_turn_that_leaves_messages_behind_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="of 20 messages 13 were not carried"):
+        trio.run(partial(profile.carried, profile.SINK, 20, turn=7))
+
+
+def test_duplicates_in_the_queue_by_hand_are_refused() -> None:
+    batch = [(bytes(16), b"frame")]
+    with pytest.raises(RuntimeError, match="publishes no duplicates"):
+        plain_sqlite.publishing([batch, batch], "OFF")()
+
+
+@pytest.mark.parametrize("figures", [{}, {"cpu": float("nan")}, {"cpu": float("inf")}])
+def test_a_round_without_a_figure_is_refused(figures: dict[str, float]) -> None:
+    subject = Subject(name=OURS, measure=lambda: figures)
+    case = Case(name="c", answers="?", metrics=(Metric(name="cpu", unit="us"),), subjects=(subject,))
+    with pytest.raises(RuntimeError, match="which is no figure"):
+        run_case(case, 1, lambda _: None)
