@@ -6,10 +6,11 @@
 mod builder;
 mod classes;
 mod keys;
+mod limits;
 mod packer;
 mod refusal;
 
-use factflow_core::value::{self, Limits};
+use factflow_core::value;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -17,10 +18,8 @@ use crate::errors;
 
 pub use builder::build;
 pub use classes::emit;
+pub use limits::LIMITS;
 pub use packer::{pack_mapping, with_buffer};
-
-/// Bounds of every value that enters through this module.
-pub const LIMITS: Limits = Limits::DEFAULT;
 
 /// The msgpack bytes of a value, for Python.
 #[pyfunction]

@@ -16,17 +16,21 @@ mod line;
 mod outlets;
 mod siblings;
 mod start;
+mod state;
+mod step;
 mod store;
 mod suspension;
 mod worker;
 
 pub use batch::Batch;
 pub use books::Books;
-pub use carrier::{Carrier, add_steps};
+
 pub use context::MessageContext;
 pub use crew::Crew;
 pub use journal::Journal;
 pub use line::Line;
 pub use siblings::Siblings;
+pub use state::Carrier;
+pub use step::add_steps;
 pub use suspension::Suspension;
 pub use worker::Worker;

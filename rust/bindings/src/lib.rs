@@ -17,7 +17,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// Rust half of factflow-engine. Import it through `factflow_engine.native`.
-#[pymodule]
+///
+/// `gil_used`: a free-threaded interpreter turns its GIL on for this module, until it is proven without one.
+#[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     refuse_subinterpreter()?;
     module.add_class::<breaker::Breaker>()?;

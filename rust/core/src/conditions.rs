@@ -35,6 +35,7 @@ pub(crate) mod predicate;
 pub(crate) mod scalar;
 mod scope;
 mod shape;
+mod slots;
 mod source;
 pub(crate) mod stride;
 mod suggest;
@@ -51,7 +52,8 @@ pub use operator::BUILT_IN;
 pub use path::{Refusal, Segment};
 pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};
-pub use scope::{MISSING, Scope, Slots};
+pub use scope::Scope;
+pub use slots::{MISSING, Slots};
 pub use source::{Integer, Source, Step};
 pub(crate) use stride::past;
 

@@ -27,6 +27,7 @@ mod build;
 mod cost;
 mod field;
 mod grid;
+mod hit;
 mod levels;
 mod normal;
 mod ranges;

@@ -9,8 +9,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
 
+use super::classes;
 use super::keys::Keys;
-use super::{LIMITS, classes};
+use super::limits::LIMITS;
 use crate::errors;
 
 /// Why nothing was built.

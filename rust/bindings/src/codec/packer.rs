@@ -11,13 +11,15 @@ use factflow_core::value::{
 };
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyMemoryView,
     PyString, PyTuple,
 };
 
+use super::classes;
+use super::limits::LIMITS;
 use super::refusal::Refusal;
-use super::{LIMITS, classes};
 use factflow_core::frames::MAX_PAYLOAD_BYTES;
 
 type Outcome = Result<(), Refusal>;
@@ -253,26 +255,7 @@ impl Packer<'_> {
         write_map_len(self.out, count);
         let mut position = 0;
         let mut written = 0;
-        let (mut key, mut value) = (core::ptr::null_mut(), core::ptr::null_mut());
-        // SAFETY: `PyDict_Next` is given a live dict and its own cursor, and is memory-safe even if the dict changes
-        // between calls; both objects are owned before anything can run that drops them. The iterator of `PyO3`
-        // would panic on such a change, where this refuses the message.
-        while unsafe {
-            ffi::PyDict_Next(
-                map.as_ptr(),
-                &raw mut position,
-                &raw mut key,
-                &raw mut value,
-            )
-        } != 0
-        {
-            // SAFETY: as above: both are live objects borrowed from the dict.
-            let (key, value) = unsafe {
-                (
-                    Bound::from_borrowed_ptr(map.py(), key),
-                    Bound::from_borrowed_ptr(map.py(), value),
-                )
-            };
+        while let Some((key, value)) = next_pair(map, &mut position) {
             let key = self.key(&key)?;
             self.value(&value, depth + 1)
                 .map_err(|refusal| refusal.under_key(key))?;
@@ -329,6 +312,31 @@ impl Packer<'_> {
         write_ext(self.out, code, data.as_bytes());
         Ok(())
     }
+}
+
+/// Return the pair at a cursor of a dict, owned, and move the cursor on; None at the end.
+///
+/// `PyO3`'s own iterator panics if the dict changes in between, where the packer refuses the message.
+#[inline]
+fn next_pair<'py>(
+    map: &Bound<'py, PyDict>,
+    position: &mut ffi::Py_ssize_t,
+) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let (mut key, mut value) = (core::ptr::null_mut(), core::ptr::null_mut());
+    // Nothing runs between borrowing and owning: the GIL is held, and without a GIL the dict's own lock is.
+    with_critical_section(map, || {
+        // SAFETY: `PyDict_Next` gets a live dict and a cursor that began at 0; it is memory-safe even if the dict changes
+        // between two calls. Its answer says that both pointers were written.
+        let found =
+            unsafe { ffi::PyDict_Next(map.as_ptr(), position, &raw mut key, &raw mut value) };
+        // SAFETY: both are live objects borrowed from the dict, which cannot change before they are owned.
+        (found != 0).then(|| unsafe {
+            (
+                Bound::from_borrowed_ptr(map.py(), key),
+                Bound::from_borrowed_ptr(map.py(), value),
+            )
+        })
+    })
 }
 
 /// The characters of a string that Python keeps as ASCII, which most are. Asking Python for UTF-8 is a call into

@@ -10,32 +10,16 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::carrier::Carrier;
 use super::context::{Changes, MessageContext};
 use super::journal::Journal;
 use super::line::Line;
 use super::outlets::{Leaving, Left};
 use super::start::{Started, start};
+use super::state::Carrier;
+use super::step::Step;
 use super::worker::Worker;
 use crate::codec;
 use crate::frame::Fields;
-
-/// Where a message is when a function of the carrier returns.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// It has ended and was counted; or the turn is over.
-    Ended = 0,
-    /// Its adapter's coroutine `worker.pending` waits for `worker.value`.
-    Suspended = 1,
-    /// Its adapter gave something that is no coroutine, `worker.pending`.
-    Awaitable = 2,
-    /// Its adapter returned `worker.value`, which is for Python to judge.
-    Returned = 3,
-    /// It has passed all stages and no outbound can take it.
-    Stranded = 4,
-    /// Its adapter returned and left a cancel scope or a nursery open in the worker's task.
-    LeftOpen = 5,
-}
 
 /// A message between stages.
 pub(super) struct Moving {

@@ -12,10 +12,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::carrier::Carrier;
-use super::carrying::{Step, pending_of};
+use super::carrying::pending_of;
 use super::crew::Crew;
 use super::start::{send, throw};
+use super::state::Carrier;
+use super::step::Step;
 use super::worker::Worker;
 use crate::errors;
 

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 
 use super::place::Place;
 use super::predicate::{Host, Predicate};
-use super::scope::{MISSING, Scope};
+use super::scope::Scope;
+use super::slots::MISSING;
 use super::stride::past;
 use crate::value::{Error, Token, read};
 

@@ -1,7 +1,7 @@
 //! One place of a message: where a walk finds it, and the way from there if that leads over a wildcard.
 
 use super::path::Segment;
-use super::scope::MISSING;
+use super::slots::MISSING;
 use super::stride::{key, past};
 use crate::value::{Error, Token, read};
 

@@ -16,36 +16,13 @@ use rustc_hash::FxBuildHasher;
 
 use super::path::Segment;
 use super::place::Place;
+use super::slots::{MISSING, Slots};
 use super::stride::{key, past};
 use super::texts::Texts;
 use crate::value::{Error, Token, read};
 
-/// A slot whose value is not in the message.
-pub const MISSING: usize = usize::MAX;
-
 /// So many elements are looked through.
 const FEW: usize = 8;
-
-/// Where a walk writes what it finds.
-pub trait Slots {
-    /// What is in a slot; [`MISSING`] before anything was written.
-    fn get(&self, slot: usize) -> usize;
-
-    /// Writes a slot. A walk writes each at most once.
-    fn set(&mut self, slot: usize, at: usize);
-}
-
-impl Slots for [usize] {
-    #[inline]
-    fn get(&self, slot: usize) -> usize {
-        self[slot]
-    }
-
-    #[inline]
-    fn set(&mut self, slot: usize, at: usize) {
-        self[slot] = at;
-    }
-}
 
 /// The trie of all paths from one root.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! All of many texts that stand at the start, or the end, of a text: one hash taken along it, one probe a length.
 
-use super::field::Hit;
+use super::hit::Hit;
 use crate::conditions::text::End;
 use crate::conditions::texts::{Texts, finished, hash, mixed, word};
 

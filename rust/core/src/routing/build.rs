@@ -10,7 +10,8 @@ use crate::conditions::{Node, Scope};
 
 use super::access::{Cover, covers};
 use super::cost::{Census, Ticket, numbered};
-use super::field::{Candidate, FieldIndex, Hit};
+use super::field::FieldIndex;
+use super::hit::{Candidate, Hit};
 use super::levels::Levels;
 use super::normal::normalise;
 use super::table::{Conjunction, Statistics, Table};

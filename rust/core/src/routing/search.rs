@@ -2,7 +2,7 @@
 
 use aho_corasick::{AhoCorasick, BuildError};
 
-use super::field::Hit;
+use super::hit::Hit;
 
 /// Texts, each with what it names.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use crate::conditions::{Host, MISSING, Node, Scope, Slots, past};
 use crate::value::{Error, Token, read};
 
-use super::field::{Candidate, FieldIndex, Hit};
+use super::field::FieldIndex;
+use super::hit::{Candidate, Hit};
 use super::levels::{Level, UNUSED};
 
 /// A part of a rule that suffices for it: rules are split at their outermost `any_of`.

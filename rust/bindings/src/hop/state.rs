@@ -1,0 +1,59 @@
+//! What a route needs to carry its messages: the fields of `Carrier`, kept separate from what is done with them, because
+//! `carrying` and `suspension` need the first and `carrier`, Python's view of it, needs all three.
+
+use std::sync::atomic::{AtomicBool, AtomicIsize};
+
+use pyo3::prelude::*;
+use pyo3::types::{PySet, PyType};
+
+use super::books::Books;
+use super::journal::Journal;
+use super::line::Line;
+use super::outlets::Outlets;
+use crate::conditions::Condition;
+
+/// One adapter's place in the route.
+#[derive(FromPyObject)]
+pub(super) struct Stage {
+    #[pyo3(attribute)]
+    pub call: Py<PyAny>,
+    #[pyo3(attribute)]
+    pub condition: Option<Py<Condition>>,
+    /// Whether it must be told that a message came: it has something to finish then.
+    #[pyo3(attribute)]
+    pub is_stateful: bool,
+}
+
+/// Carries the messages of one route of one execution.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Carrier {
+    pub(super) inbox: Py<Line>,
+    pub(super) stages: Vec<(Stage, Py<PyAny>)>,
+    pub(super) outlets: Outlets,
+    pub(super) unrouted_fails: bool,
+    /// Reasons not to take messages; whose set it is may change it.
+    pub(super) pauses: Py<PySet>,
+    /// Tasks that wait for room with a permit each; whose list it is may change it.
+    pub(super) drivers: Py<PyAny>,
+    /// Messages begun inside the route that wait for a worker; whose list it is may change it.
+    pub(super) children: Py<PyAny>,
+    /// How many permits there are, and how many are in use.
+    pub(super) limit: AtomicIsize,
+    pub(super) busy: AtomicIsize,
+    /// How many of their holders wait for the next element of what they emit, and ask for room themselves.
+    pub(super) pulling: AtomicIsize,
+    /// Whether nothing more is taken from the inbox.
+    pub(super) intake_closed: AtomicBool,
+    /// Whether a circuit breaker would refuse whatever is taken from the inbox.
+    pub(super) circuit_open: AtomicBool,
+    /// Whether the inbox hands out one message of a key at a time, and must be told how each has ended.
+    pub(super) ordered: AtomicBool,
+    /// The loop's clock, in nanoseconds.
+    pub(super) now: Py<PyAny>,
+    /// The class of adapters' results, and the one that says "as it came".
+    pub(super) result: Py<PyType>,
+    pub(super) forward: Py<PyAny>,
+    pub(super) books: Py<Books>,
+    /// Where the ends of messages are noted, if they have to be acknowledged elsewhere.
+    pub(super) journal: Option<Py<Journal>>,
+}

@@ -1,0 +1,25 @@
+//! Where a walk writes the offsets that it finds: kept separate because the walk and the places read it both.
+
+/// A slot whose value is not in the message.
+pub const MISSING: usize = usize::MAX;
+
+/// Where a walk writes what it finds.
+pub trait Slots {
+    /// What is in a slot; [`MISSING`] before anything was written.
+    fn get(&self, slot: usize) -> usize;
+
+    /// Writes a slot. A walk writes each at most once.
+    fn set(&mut self, slot: usize, at: usize);
+}
+
+impl Slots for [usize] {
+    #[inline]
+    fn get(&self, slot: usize) -> usize {
+        self[slot]
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, at: usize) {
+        self[slot] = at;
+    }
+}
