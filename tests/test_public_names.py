@@ -23,11 +23,11 @@ ENGINE = {
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Conclusion", "Delivery", "Emit", "EngineInstruction",
+    "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Clash", "Conclusion", "Delivery", "Emit", "EngineInstruction",
     "ExecutionStarts", "Ext", "FactflowError", "Holding", "IsolatingSubscription",
     "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
     "OrderedQueueProtocol", "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
-    "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageStatus", "StateChange", "StateProtocol",
+    "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageShape", "StageStatus", "StateChange", "StateProtocol",
     "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",
     "StorageProtocol", "StoredAnswer", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
 }  # fmt: skip

@@ -41,8 +41,10 @@ from factflow_protocols.queue import (
     SubscriptionStatistics,
 )
 from factflow_protocols.states import (
+    Clash,
     Conclusion,
     Joined,
+    StageShape,
     StateChange,
     StateProtocol,
     StateProvider,
@@ -58,6 +60,7 @@ __all__ = [
     "BatchResult",
     "Begun",
     "CircuitOpenError",
+    "Clash",
     "Conclusion",
     "Delivery",
     "Emit",
@@ -84,6 +87,7 @@ __all__ = [
     "Reject",
     "RetryLater",
     "StageInfo",
+    "StageShape",
     "StageStatus",
     "StateChange",
     "StateProtocol",

@@ -224,7 +224,8 @@ class StageInfo:
         resumed: True if this execution goes on with what an earlier process of its id left, or shares its work with
             one that lives: what such a process stored for the stage is to be kept. Always False with queues in memory.
             If it is False, `open` may remove what it finds: of several processes that start an execution together one
-            gets False, and the others open their stages when that one's are open, if its stages keep state.
+            gets False, and the others open their stages when that one's are open, if its stages keep state. It is False,
+            too, where an earlier process began the execution and died before this stage had any effect.
         durable: True if the execution's queues outlive the process.
         kept: True if another process of this execution has acknowledged messages whose effects this stage made durable,
             and no `finish` has spoken for them yet: a stage that does not find them again must raise rather than begin
@@ -315,9 +316,12 @@ class StatefulAdapter(PipelineAdapter):
         keeps_state: True if the adapter keeps something across messages that a crash must not lose; None, the default,
             lets the engine judge: an adapter that overrides `finish` does. On a durable queue one that keeps state and
             does neither of the above is refused (E306), unless losses are allowed.
+        path_fields: Fields of the configuration that are paths relative to `StageInfo.directory`. Processes of one
+            execution that name different files are refused, whatever the way in which they are written.
     """
 
     durable_batches: ClassVar[bool] = False
+    path_fields: ClassVar[tuple[str, ...]] = ()
     keeps_state: ClassVar[bool | None] = None
 
     async def open(self, stage: StageInfo) -> None:

@@ -236,10 +236,14 @@ class Begun:
         published: True if its init messages were published by this start; False if it goes on with what was begun before.
         left: How much was left to do when it was started, what was just published excepted: messages that its routes had
             still to handle, and stages that kept something and had not finished.
+        unfinished: How many of that are stages.
+        is_first: True if no process had started it before: its stages are to finish, whether they have a message or not.
     """
 
     published: bool
     left: int
+    unfinished: int = 0
+    is_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +281,18 @@ class ExecutionStarts(Protocol):
         messages: Sequence[tuple[str, QueueMessage]],
         *,
         asked_ns: int,
+        owner: int = 0,
     ) -> Begun:
         """Publish all init messages of an execution, or none because it goes on, in one step.
+
+        In the same step the first process of the execution notes that its stages are to finish.
 
         Args:
             execution: What the names of all that is the execution's own begin with.
             reads: Queue and subscription of each of its routes.
             messages: Queue and init message, in order; capacities do not hold for them.
             asked_ns: The `instant_ns` at which the start was asked for.
+            owner: The process's number at the provider that keeps states of stages (`Joined.owner`), 0 without any.
 
         Raises:
             QueueError: Nothing was published.
@@ -293,10 +301,16 @@ class ExecutionStarts(Protocol):
         """
         ...
 
-    async def end(self, execution: str, reads: Sequence[tuple[str, str]]) -> int:
+    async def end(self, execution: str, reads: Sequence[tuple[str, str]], *, failed: bool = False) -> int:
         """Close an execution if nothing is left to do; return how much is, as in `Begun`.
 
         The routes are those named, and all that were named since it was begun.
+
+        Args:
+            execution: What the names of all that is the execution's own begin with.
+            reads: Queue and subscription of each of its routes.
+            failed: It has failed: if no message and no effect of a stage is left, its stages need not finish. The next
+                start begins it anew.
         """
         ...
 

@@ -5,6 +5,7 @@ Kept separate from `queue` because a provider need not: without it stages that k
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from factflow_protocols.queue import Delivery, Nack, Subscription
@@ -43,6 +44,36 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageShape:
+    """What a stage is made of: processes that share its state must agree on it.
+
+    Attributes:
+        adapter: The adapter's type.
+        config: A digest of its configuration.
+    """
+
+    adapter: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """A stage whose state a process cannot share, because it is made of something else there.
+
+    Attributes:
+        route: Route id.
+        stage: Name of the stage.
+        adapter: The type of the adapter that keeps the state.
+        is_living: True if its process lives; else only its state is left.
+    """
+
+    route: str
+    stage: str
+    adapter: str
+    is_living: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
     """What is stored in the transaction of an acknowledgement.
 
@@ -74,12 +105,17 @@ class Joined:
         owner: The process's number in this provider; no other process has or had it.
         since: Tells this run of the execution from the next one of the same id: the owner that joined first, until
             everything is forgotten. Grows with time; nanoseconds since 1970 or more.
-        unfinished: How many states of others hold effects that `finish` has not spoken for.
+        unfinished: How many states of others `finish` has not spoken for: they hold effects, or their stage was begun.
         others: How many other processes take part and live.
         states: Those that are this process's now: their owners have left or died.
         is_opening: True if the process that began the execution lives and has not opened its stages yet. Nothing was
             joined then: ask again.
-        kept: Route id and name of each stage with such an effect, whether its owner lives or not.
+        kept: Route id and name of each stage with effects that `finish` has not spoken for, whether its owner lives or
+            not.
+        idle: Those that were begun and have had no effect, in an execution of which no other process lives: there is
+            nothing of them to go on with, and still they are to finish.
+        clashes: Stages that this process cannot share. Nothing was joined then.
+        changed: Those of `kept` whose owner has left or died, and was configured otherwise.
     """
 
     owner: int
@@ -89,6 +125,9 @@ class Joined:
     states: Sequence[StoredState]
     is_opening: bool = False
     kept: frozenset[tuple[str, str]] = frozenset()
+    idle: frozenset[tuple[str, str]] = frozenset()
+    clashes: Sequence[Clash] = ()
+    changed: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +172,23 @@ class StateProtocol(Protocol):
         """How long an owner may be silent."""
         ...
 
-    async def join(self, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool = False) -> Joined:
+    async def join(
+        self,
+        execution: str,
+        stages: Sequence[tuple[str, str]],
+        *,
+        opens: bool = False,
+        shapes: Mapping[tuple[str, str], StageShape] = MappingProxyType({}),
+    ) -> Joined:
         """Take part in an execution, and take over the states of owners that have left or died.
+
+        A stage that an unfinished execution did not have until now is to finish with the others: it is among the states.
 
         Args:
             execution: Prefix of the execution's queues.
             stages: Route id and name of each stage that keeps state.
+            shapes: What they are made of. One that is made of something else in a process that lives, or whose adapter
+                was of another type where effects are left of it, is a clash.
             opens: The process opens its stages now and says so by `opened`. If it is the first of the execution, others
                 that join are told `Joined.is_opening` until then, or until its lease ends.
         """
@@ -149,6 +199,13 @@ class StateProtocol(Protocol):
 
         Raises:
             QueueError: Another process has taken the states over.
+        """
+        ...
+
+    async def begin(self, execution: str, owner: int) -> None:
+        """Note that the owner's stages are to finish, whoever is the last of the execution then.
+
+        For providers without `ExecutionStarts`, whose `begin` does it in the step that publishes the init messages.
         """
         ...
 

@@ -15,6 +15,10 @@ def pipeline(*stages, route="r"):
     return f"routes:\n  {route}:\n    inbound: {{queue: /queue/r}}\n    adapters: [{listed}]\n"
 
 
+async def never_ended(*, failed):
+    await trio.lowlevel.checkpoint()
+
+
 async def slowly(context):
     await trio.sleep(0.05)
     return AdapterResult.forward()
@@ -109,7 +113,7 @@ async def test_one_that_finds_all_done_says_nothing_in_the_place_of_what_was_sai
     """A process is killed between the end of everything and noting it, or another one comes at that instant."""
     world = World(tmp_path / "q.db", pipeline("ledger", "work") + INIT, work=slowly)
     async with world.life() as life:
-        life.execution._beginning.end = trio.lowlevel.checkpoint
+        life.execution._beginning.end = never_ended
         await life.execution.wait()
     assert world.said == [("ledger", [{"n": 1}])]
     report = await world.complete()

@@ -26,10 +26,10 @@ from factflow_engine.cli.report import print_report, report_document
 from factflow_engine.cli.session import Session, SessionEnd, Starter
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.signals import interruptions
-from factflow_engine.cli.text import plural
 from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.queues.sqlite import QueueUrlError
+from factflow_engine.runtime.beginning import what_is_left
 from factflow_engine.runtime.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import process_started_ns
@@ -227,10 +227,8 @@ def _parse_payload(text: str) -> Any:
 def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
     """What is said when an execution goes on although another payload was given."""
     if begun.left:
-        why = f"goes on with the {plural(begun.left, 'message')} it has left"
-        fresh = (
-            f"delete these (`factflow queue stats {queue_url}` names their queues, `factflow queue purge` empties one)"
-        )
+        why = f"goes on with what it has left, {what_is_left(begun)}"
+        fresh = f"drop what is left: `factflow queue forget {queue_url} --execution {execution_id}`"
     else:
         why = "was begun before and has not ended, or is running in another process, and goes on"
         fresh = "let it complete, and run this again"

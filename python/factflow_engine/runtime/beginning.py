@@ -66,6 +66,7 @@ class Beginning:
 
     Attributes:
         begun: How the execution was started, once it was.
+        is_stored: Whether the provider has noted, with the init messages, that stages are to finish.
 
     Args:
         messages: In order.
@@ -74,6 +75,7 @@ class Beginning:
         provider: Where messages wait outside the process, if they do.
         resumption: How to go on, if the execution may be gone on with after a crash.
         left: Asks how many messages the provider holds for the execution.
+        owner: Asks for this process's number at the provider that keeps states of stages.
         on_death: Told what was being done, and why the provider could not do it.
     """
 
@@ -86,15 +88,18 @@ class Beginning:
         provider: QueueProtocol,
         resumption: Resumption | None,
         left: Callable[[], Awaitable[int]] | None,
+        owner: Callable[[], int],
         on_death: Callable[[str, BaseException], None],
     ) -> None:
         self.begun: Begun | None = None
+        self.is_stored = False
         self._messages = messages
         self._roots = roots
         self._publish = publish
         self._provider = provider
         self._resumption = resumption
         self._ask = left
+        self._owner = owner
         self._on_death = on_death
         self._left = 0
 
@@ -117,16 +122,16 @@ class Beginning:
             self._on_death("publishing the init messages", fault.error)
             return
         if self._messages and not self.begun.published:
-            logger.info("%s", _going_on(self.begun.left, len(self._messages)))
+            logger.info("%s", _going_on(self.begun, len(self._messages)))
 
-    async def end(self) -> None:
+    async def end(self, *, failed: bool) -> None:
         """Have the next execution of this id begin anew, unless something is left for it to go on with.
 
-        To be called when this process has given back what it had. Errors are the provider's.
+        To be called when this process has given back what it had; `failed`: the execution has. Errors are the provider's.
         """
         resumption = self._resumption
         if resumption is not None and resumption.starts is not None:
-            await resumption.starts.end(resumption.execution, resumption.reads)
+            await resumption.starts.end(resumption.execution, resumption.reads, failed=failed)
 
     async def _begin(self) -> Begun:
         resumption = self._resumption
@@ -143,7 +148,11 @@ class Beginning:
             (resumption.queue_of[message.route], self._roots.frame(message.payload, message.headers, message.key))
             for message in self._messages
         ]
-        return await starts.begin(resumption.execution, resumption.reads, messages, asked_ns=resumption.asked_ns)
+        begun = await starts.begin(
+            resumption.execution, resumption.reads, messages, asked_ns=resumption.asked_ns, owner=self._owner()
+        )
+        self.is_stored = True
+        return begun
 
     async def _publish_marked(self, marks: str) -> Begun:
         """Publish them all or none; waits while another process has the mark; for one that died, until its lease ends."""
@@ -181,11 +190,21 @@ async def _taken(marks: str, subscription: Subscription) -> Sequence[Delivery]:
     return ()
 
 
-def _going_on(left: int, messages: int) -> str:
+def what_is_left(begun: Begun) -> str:
+    """Say how much a start found left to do: messages, and stages that have not finished."""
+    messages = begun.left - begun.unfinished
+    parts = [f"{messages:,} message{'s' * (messages != 1)}"] if messages else []
+    if begun.unfinished:
+        parts.append(
+            f"{begun.unfinished:,} stage{'s that have' if begun.unfinished != 1 else ' that has'} not finished"
+        )
+    return " and ".join(parts) or "nothing to handle"
+
+
+def _going_on(begun: Begun, messages: int) -> str:
     init = "init message is" if messages == 1 else f"{messages} init messages are"
-    if left:
-        what = "messages and unfinished stages" if left > 1 else "message or unfinished stage"
-        return f"the execution goes on with what is left, {left:,} {what}; its {init} not published again"
+    if begun.left:
+        return f"the execution goes on with what is left, {what_is_left(begun)}; its {init} not published again"
     why = "another process has begun it, or it was not ended when its process died"
     return f"the execution goes on, with nothing left to handle: {why}; its {init} not published again"
 

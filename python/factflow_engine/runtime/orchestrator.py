@@ -44,6 +44,7 @@ from factflow_engine.runtime.report import (
 )
 from factflow_engine.runtime.route import ReactiveRouteProcessor
 from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+from factflow_engine.runtime.shapes import shapes_of
 from factflow_engine.runtime.stage import Stage
 from factflow_engine.runtime.states import StageStates
 from factflow_engine.runtime.support import refuse_unsupported
@@ -171,12 +172,14 @@ class PipelineOrchestrator:
             )
         self._states: StageStates | None = None
         if self._relay is not None:
+            stages = [stage for processor in self._processors.values() for stage in processor.stages]
             self._states = StageStates(
                 provider.states if isinstance(provider, StateProvider) else None,
                 self._scope.prefix,
-                [stage for processor in self._processors.values() for stage in processor.stages],
+                stages,
                 seconds=config.processor.snapshot_seconds,
                 flush_seconds=config.processor.flush_seconds,
+                shapes=shapes_of(config, stages),
             )
             self._relay.keep(self._states)
         self._beginning = Beginning(
@@ -184,6 +187,7 @@ class PipelineOrchestrator:
             roots=self._roots,
             publish=self._entrance.publish_from_inside,  # also while it takes no more from outside
             provider=provider,
+            owner=lambda: 0 if self._states is None else self._states.owner,
             resumption=None
             if asked_ns is None or self._relay is None
             else Resumption(
@@ -508,13 +512,19 @@ class PipelineOrchestrator:
         self._goes_on = await self._states.join(self._relay.depth)
         if self._goes_on:
             for processor in self._processors.values():
-                processor.goes_on(self._states.kept)
+                processor.goes_on(self._states.kept, self._states.idle)
 
     @property
     def _has_begun(self) -> bool:
         """True unless the execution was begun before, here or by another process."""
         begun = self._beginning.begun
-        return not self._goes_on if begun is None else begun.published
+        return not self._goes_on if begun is None else begun.published or begun.is_first
+
+    async def _begin_stages(self, states: StageStates) -> None:
+        try:
+            await states.begin(is_stored=self._beginning.is_stored)
+        except FaultError as fault:
+            self._relay_died("noting that stages were begun", fault.error)
 
     async def _left(self) -> int:
         """How much an earlier execution of this id has left to do: messages, and stages that have not finished."""
@@ -539,7 +549,8 @@ class PipelineOrchestrator:
     def _last_request(self) -> tuple[str, Callable[[], Awaitable[None]]] | None:
         """What the provider is asked for in the end, and what that is called."""
         if self._may_go_on:  # the id may be another process's, too: its queues are left, though empty
-            return ("noting that it has ended", self._beginning.end) if self._has_lived else None
+            ending = partial(self._beginning.end, failed=self._status is ExecutionStatus.FAILED)
+            return ("noting that it has ended", ending) if self._has_lived else None
         if self._status is ExecutionStatus.COMPLETED:
             return "forgetting its queues", partial(self._provider.forget_empty, self._scope.prefix)
         return None
@@ -559,7 +570,7 @@ class PipelineOrchestrator:
                         if publish_init:
                             await self._beginning.publish()
                         if self._states is not None and self._has_begun:
-                            self._states.begin()
+                            await self._begin_stages(self._states)
                         started = True
                         task_status.started()
                         await self._asked_to_end.wait()

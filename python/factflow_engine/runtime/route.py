@@ -162,14 +162,16 @@ class ReactiveRouteProcessor:
         """The route's stages, in order."""
         return self.lane.stages
 
-    def goes_on(self, kept: Container[tuple[str, str]]) -> None:
+    def goes_on(self, kept: Container[tuple[str, str]], idle: Container[tuple[str, str]]) -> None:
         """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it.
 
         Args:
             kept: Route id and name of each stage that keeps something of such a process.
+            idle: Those that such a process has begun, and that have had no effect.
         """
         for stage in self.stages:
-            stage.info = replace(stage.info, resumed=True, kept=(self.id, stage.info.stage) in kept)
+            place = (self.id, stage.info.stage)
+            stage.info = replace(stage.info, resumed=place not in idle, kept=place in kept)
 
     def discard(self) -> None:
         """Note, before it closes, that nobody goes on with what its stages have stored."""

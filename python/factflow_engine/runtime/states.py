@@ -9,7 +9,9 @@ Kept separate from the relay, which decides when something is acknowledged; here
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
 import trio
@@ -21,9 +23,11 @@ from factflow_engine.runtime.answers import Roots
 from factflow_engine.runtime.containment import FaultError, apart, contained
 from factflow_engine.runtime.stage import Stage
 from factflow_protocols import (
+    Clash,
     Delivery,
     Joined,
     QueueError,
+    StageShape,
     StateChange,
     StateProtocol,
     StateSubscription,
@@ -32,6 +36,8 @@ from factflow_protocols import (
 )
 
 T = TypeVar("T")
+
+logger = logging.getLogger("factflow_engine.runtime")
 
 POLL_SECONDS: Final = 0.25
 """How soon it is noticed at the end that others have left, or have given a sign of life."""
@@ -179,6 +185,24 @@ class RouteStates:
             raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error
 
 
+def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    for clash in clashes:
+        raise ExecutionStartError(clash.route, clash.stage, ValueError(_problem_of(clash)))
+
+
+def _problem_of(clash: Clash) -> str:
+    if clash.is_living:
+        return (
+            "another process of this execution runs it with another configuration, as adapter type "
+            f"{clash.adapter!r}, and the two would share what it keeps; start both with the same one (paths lead to the same "
+            "files), or this one under another id. If that process was killed, wait for its lease to end"
+        )
+    return (
+        f"the queue holds what an adapter of type {clash.adapter!r} has kept under this name; put that back to finish what "
+        "was begun, or give this stage another name"
+    )
+
+
 class StageStates:
     """What the stages of one execution keep, at a provider that outlives the process.
 
@@ -187,6 +211,7 @@ class StageStates:
         execution: Prefix of the execution's queues.
         owner: This process's number at the provider.
         kept: Route id and name of each stage of which others have left effects that nobody has spoken for.
+        idle: Those that others have begun, and that have had no effect: there is nothing of them to go on with.
         unfinished: How many states of others were found that nobody has spoken for; nothing more is to be begun then.
         is_last: Whether this process speaks for all at the end.
         is_handed_over: Whether another process does.
@@ -201,13 +226,16 @@ class StageStates:
         *,
         seconds: float,
         flush_seconds: float,
+        shapes: Mapping[tuple[str, str], StageShape] = MappingProxyType({}),
     ) -> None:
-        """Prepare; `stages` are all of the execution."""
+        """Prepare; `stages` are all of the execution, and `shapes` what those are made of that keep something."""
         self.execution: Final = execution
         self.owner: int = 0
         self.kept: frozenset[tuple[str, str]] = frozenset()
+        self.idle: frozenset[tuple[str, str]] = frozenset()
         self.unfinished = 0
         self.is_handed_over = False
+        self._shapes: Final = shapes
         self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in stages}
         self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
         self._asked: Final = store
@@ -244,17 +272,25 @@ class StageStates:
             depth: Asks how many messages are left of it.
 
         Raises:
-            ExecutionStartError: A stage of which something is kept is none of this configuration's.
+            ExecutionStartError: A stage of which something is kept is none of this configuration's, or another one there.
             QueueError: The provider does not answer as it should.
         """
         goes_on = False
         try:
             if self._asked is not None:  # also for no stages: one that was there before may have kept something
                 joined = await contained(self._joined(self._asked, opens=self.store is not None))
+                _refuse_clashes(joined.clashes)
                 await self._refuse_missing(joined)
+                for route, stage in sorted(joined.changed):
+                    logger.warning(
+                        "route %r, stage %r is configured otherwise than when it kept what the queue has of it; what it does "
+                        "from now on is done as it is configured now",
+                        route,
+                        stage,
+                    )
                 if self.store is not None:
                     self.owner, self._since, self._found = joined.owner, joined.since, joined.states
-                    self.unfinished, self.kept = joined.unfinished, joined.kept
+                    self.unfinished, self.kept, self.idle = joined.unfinished, joined.kept, joined.idle
                     goes_on = bool(joined.unfinished or joined.others)
             for place in self._kept if self.store is not None else ():
                 self._stages[place].touched = False  # until it has something to say, or is known to be the first
@@ -266,7 +302,7 @@ class StageStates:
 
     async def _joined(self, store: StateProtocol, *, opens: bool) -> Joined:
         while True:
-            joined = await store.join(self.execution, self._kept, opens=opens)
+            joined = await store.join(self.execution, self._kept, opens=opens, shapes=self._shapes)
             if not joined.is_opening:
                 return joined
             await trio.sleep(POLL_SECONDS)
@@ -314,13 +350,22 @@ class StageStates:
             except Exception as error:
                 raise ExecutionStartError(each.route, each.stage, error) from error
 
-    def begin(self) -> None:
+    async def begin(self, *, is_stored: bool) -> None:
         """Note that this process has begun the execution: its stages finish even if they never have a message.
 
-        One that joins says nothing for stages that it does no work for: it would replace what others say.
+        One that joins says nothing for stages that it does no work for, it would replace what others say; unless that is
+        left to it, by a process that ends or dies.
+
+        Args:
+            is_stored: The provider knows already.
+
+        Raises:
+            FaultError: The provider failed.
         """
         for place in self._kept:
             self._stages[place].touched = True
+        if self.store is not None and not is_stored:
+            await contained(self.store.begin(self.execution, self.owner))
 
     def _restore(self, found: StoredState) -> None:
         stage = self._stages.get((found.route, found.stage))
@@ -377,6 +422,9 @@ class StageStates:
         async with self._joining:
             if self.is_forgotten and self.store is not None:
                 joined = await self._joined(self.store, opens=False)
+                if joined.clashes:
+                    clash = joined.clashes[0]
+                    raise KeepingError(f"route {clash.route!r}, stage {clash.stage!r}", ValueError(_problem_of(clash)))
                 self.owner, self._since = joined.owner, joined.since
                 self.is_forgotten = self.is_last = False
                 self._seen = {}

@@ -28,7 +28,7 @@ READS: Final = ((FIRST, "first"), (SECOND, "second"))
 async def init_messages_are_published_until_an_end_that_finds_nothing_left(open_queue: OpenQueue) -> None:
     """In order, once; with something left the execution stays open, and a start goes on with it, after reopening too."""
     async with open_queue() as queue:
-        expect(await _begin(queue), Begun(published=True, left=0), "the first start")
+        expect(await _begin(queue), Begun(published=True, left=0, is_first=True), "the first start")
         expect(await _begin(queue), Begun(published=False, left=3), "the second start")
         expect(await _starts(queue).end(EXECUTION, READS), 3, "what an early end finds left")
     async with open_queue() as queue:
@@ -106,6 +106,14 @@ async def what_holds_messages_is_named(open_queue: OpenQueue) -> None:
         expect(list(await _starts(queue).holdings("exec:nobody:")), [], "what an unknown execution holds")
 
 
+async def of_those_that_start_one_is_the_first(open_queue: OpenQueue) -> None:
+    """Also where messages were there before it, and there are no init messages."""
+    async with open_queue() as queue:
+        await queue.publish(FIRST, message(1))
+        expect(await _begin(queue), Begun(published=False, left=1, is_first=True), "the first start")
+        expect(await _begin(queue), Begun(published=False, left=1), "the second start")
+
+
 def _starts(queue: QueueProtocol) -> ExecutionStarts:
     if not isinstance(queue, ExecutionStarts):
         raise ConformanceError(f"{type(queue).__name__} is no ExecutionStarts: it lacks one of its methods")
@@ -128,5 +136,6 @@ START_CHECKS: Final[tuple[Check, ...]] = (
     of_those_that_start_together_one_publishes,
     what_was_read_before_is_left_too,
     what_holds_messages_is_named,
+    of_those_that_start_one_is_the_first,
 )
 """Every check of this module."""

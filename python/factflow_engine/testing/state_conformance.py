@@ -23,10 +23,12 @@ from factflow_engine.testing.expectations import (
     values,
 )
 from factflow_protocols import (
+    Clash,
     Delivery,
     Joined,
     QueueError,
     QueueProtocol,
+    StageShape,
     StateChange,
     StateProtocol,
     StateProvider,
@@ -209,6 +211,59 @@ async def others_join_when_the_first_has_opened_its_stages(open_queue: OpenQueue
         )
 
 
+async def stages_that_were_begun_are_to_finish(open_queue: OpenQueue) -> None:
+    """Whatever becomes of the process that began them, and without any effect of theirs; one that is new, too."""
+    idle = frozenset(STAGES)
+    async with open_queue() as queue, open_queue() as other:
+        first = await _states(queue).join(EXECUTION, STAGES)
+        await _states(queue).begin(EXECUTION, first.owner)
+        second = await _states(other).join(EXECUTION, STAGES)
+        expect((second.unfinished, second.kept, second.idle), (2, frozenset(), frozenset()), "what joins beside it")
+        await _states(queue).leave(EXECUTION, first.owner)
+        last = await _states(other).conclude(EXECUTION, second.owner, {})
+        expect(sorted(state.stage for state in last.states), ["one", "two"], "what is left to the last one")
+        await _states(other).leave(EXECUTION, second.owner)
+        expect(await _states(queue).forget(EXECUTION, first.owner), False, "whether they can be forgotten")
+    async with open_queue() as queue:
+        third = await _states(queue).join(EXECUTION, (*STAGES, ("r", "new")))
+        expect((third.unfinished > 0, third.others), (True, 0), "unfinished states and other processes after reopening")
+        expect({state.stage for state in third.states}, {"new", "one", "two"}, "what is to finish")
+        expect(await _states(queue).forget(EXECUTION, third.owner), True, "whether all was forgotten")
+    async with open_queue() as queue:
+        first = await _states(queue).join(EXECUTION, STAGES)
+        await _states(queue).begin(EXECUTION, first.owner)
+        await _states(queue).leave(EXECUTION, first.owner)
+        expect((await _states(queue).join(EXECUTION, STAGES)).idle, idle, "what has had no effect")
+
+
+async def stages_that_are_made_of_something_else_are_not_shared(open_queue: OpenQueue) -> None:
+    """With a process that lives they must be the same; of one that is gone the adapter's type must be."""
+    place = STAGES[0]
+
+    def shapes(adapter: str, config: str) -> dict[tuple[str, str], StageShape]:
+        return {place: StageShape(adapter=adapter, config=config)}
+
+    async with open_queue() as queue, open_queue() as other:
+        first = await _states(queue).join(EXECUTION, STAGES, shapes=shapes("a", "1"))
+        clash = Clash(route=place[0], stage=place[1], adapter="a", is_living=True)
+        for adapter, config in (("a", "2"), ("b", "1")):
+            joined = await _states(other).join(EXECUTION, STAGES, shapes=shapes(adapter, config))
+            expect(list(joined.clashes), [clash], "what cannot be shared with a living process")
+        second = await _states(other).join(EXECUTION, STAGES, shapes=shapes("a", "1"))
+        expect((second.others, list(second.clashes)), (1, []), "what joins with the same")
+        await _states(other).leave(EXECUTION, second.owner)
+        await queue.publish(QUEUE, message(1))
+        async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+            await _settle(subscription, await take(subscription, 1), _change(first, b"kept"))
+        await _states(queue).leave(EXECUTION, first.owner)
+        joined = await _states(other).join(EXECUTION, STAGES, shapes=shapes("b", "1"))
+        expect([each.is_living for each in joined.clashes], [False], "what another type cannot take over")
+        joined = await _states(other).join(EXECUTION, STAGES, shapes=shapes("a", "2"))
+        expect(joined.changed, frozenset([place]), "what was configured otherwise")
+        joined = await _states(queue).join(EXECUTION, STAGES, shapes=shapes("a", "2"))
+        expect((joined.others, list(joined.clashes)), (1, []), "what joins after the change")
+
+
 def _states(queue: QueueProtocol) -> StateProtocol:
     if not isinstance(queue, StateProvider):
         raise ConformanceError(f"{type(queue).__name__} is no StateProvider: it has no `states`")
@@ -271,5 +326,7 @@ STATE_CHECKS: Final[tuple[Check, ...]] = (
     the_last_one_speaks_for_all,
     what_is_forgotten_is_gone_unless_another_left_something,
     others_join_when_the_first_has_opened_its_stages,
+    stages_that_were_begun_are_to_finish,
+    stages_that_are_made_of_something_else_are_not_shared,
 )
 """Every check of this module."""

@@ -26,7 +26,7 @@ from factflow_engine.queues.sqlite.schema import VERSION, open_file
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_engine.queues.sqlite.store import Call, Look, Store
 from factflow_engine.seams import SystemClock
-from factflow_protocols import MessageStatus, QueueError
+from factflow_protocols import MessageStatus, QueueError, StageShape
 from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"
@@ -118,6 +118,26 @@ async def test_a_file_of_a_later_version_is_refused(tmp_path):
     with pytest.raises(QueueFileError, match="version 99"):
         await queue.publish(QUEUE, message(1))
     await queue.stop()
+
+
+async def test_a_file_of_an_older_version_gets_the_column_that_it_lacks(tmp_path):
+    path = tmp_path / "q.db"
+    queue = SqliteQueue(settings(path))
+    await queue.publish(QUEUE, message(1))
+    joined = await queue.states.join("exec:x:", [("r", "s")])
+    await queue.states.begin("exec:x:", joined.owner)
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE stage_state DROP COLUMN shape")
+        connection.execute("PRAGMA user_version = 4")
+    queue = SqliteQueue(settings(path))
+    shapes = {("r", "s"): StageShape(adapter="a", config="1")}
+    joined = await queue.states.join("exec:x:", [("r", "s")], shapes=shapes)
+    assert (joined.unfinished, list(joined.clashes)) == (1, [])
+    assert await queue.administration.check() == []
+    await queue.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT shape FROM stage_state").fetchall()
 
 
 @pytest.mark.parametrize(

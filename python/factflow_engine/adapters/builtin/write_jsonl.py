@@ -47,6 +47,7 @@ class WriteJsonl(StatefulAdapter):
     config_model: ClassVar[type[Any] | None] = WriteJsonlConfig
     summary: ClassVar[str] = "Write each message as a line of JSON; the file appears whole or not at all."
     durable_batches: ClassVar[bool] = True
+    path_fields: ClassVar[tuple[str, ...]] = ("path",)
     keeps_state: ClassVar[bool | None] = True
 
     def __init__(self, config: WriteJsonlConfig) -> None:

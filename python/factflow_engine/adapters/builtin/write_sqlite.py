@@ -69,6 +69,7 @@ class WriteSqlite(StatefulAdapter):
     config_model: ClassVar[type[Any] | None] = WriteSqliteConfig
     summary: ClassVar[str] = "Write each message as a row of a SQLite table, once for each message id."
     durable_batches: ClassVar[bool] = True
+    path_fields: ClassVar[tuple[str, ...]] = ("path",)
     keeps_state: ClassVar[bool | None] = True
 
     def __init__(self, config: WriteSqliteConfig) -> None:

@@ -50,7 +50,7 @@ _COLUMNS: Final = (
     _Column("stage_state", "owner", "SET owner = 0, until = 0"),
     _Column("stage_state", "since", "SET since = 0"),
     _Column("stage_state", "until", "SET until = 0", "until >= 0"),
-    _Column("stage_state", "touched", "SET touched = 1", "touched BETWEEN 0 AND 1"),
+    _Column("stage_state", "touched", "SET touched = 1", "touched BETWEEN 0 AND 2"),
     _Column("run", "ended", "SET ended = 0", "ended >= 0"),
 )
 

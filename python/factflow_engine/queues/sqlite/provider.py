@@ -236,18 +236,19 @@ class SqliteQueue:
         messages: Sequence[tuple[str, QueueMessage]],
         *,
         asked_ns: int,
+        owner: int = 0,
     ) -> Begun:
         """See `ExecutionStarts.begin`."""
         self._refuse_if_stopped(execution)
         encoded = [(queue, _encoded(queue, message)) for queue, message in messages]
-        began = await self._writer.submit(Begin(execution, reads, encoded, asked_ns=asked_ns))
+        began = await self._writer.submit(Begin(execution, reads, encoded, asked_ns=asked_ns, owner=owner))
         self._tell_arrived(began.added)
         return began.begun
 
-    async def end(self, execution: str, reads: Sequence[tuple[str, str]]) -> int:
+    async def end(self, execution: str, reads: Sequence[tuple[str, str]], *, failed: bool = False) -> int:
         """See `ExecutionStarts.end`."""
         self._refuse_if_stopped(execution)
-        return await self._writer.submit(Call(lambda store: end(store, execution, reads), execution))
+        return await self._writer.submit(Call(lambda store: end(store, execution, reads, failed=failed), execution))
 
     async def holdings(self, execution: str) -> Sequence[Holding]:
         """See `ExecutionStarts.holdings`."""

@@ -33,11 +33,11 @@ from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSetting
 APPLICATION_ID: Final = 0x46465131
 """Marks a file as ours ("FFQ1")."""
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of the tables below; a file of another version is refused, not guessed at, except for `OLDER`."""
 
-OLDER: Final = (2, 3)
-"""Versions that may lack the tables that were added since, and have the others as they are."""
+OLDER: Final = (2, 3, 4)
+"""Versions that may lack the tables, and the column `shape`, that were added since, and have the others as they are."""
 
 _ADDED: Final = frozenset({"stage_state", "stage_state_by_execution", "stage_answer", "run"})
 """Tables and indexes that a file of an older version may lack; without another one it is damaged."""
@@ -91,8 +91,9 @@ TABLES: Final = (
         owner INTEGER NOT NULL,       -- the process whose it is, while it lives
         since INTEGER NOT NULL,       -- the same in all rows of one run of the execution
         until INTEGER NOT NULL,       -- nanoseconds of wall time; 0 if the owner has left
-        touched INTEGER NOT NULL,     -- whether it holds effects of acknowledged messages
-        state BLOB)                   -- null for a stage that makes its effects durable by itself""",
+        touched INTEGER NOT NULL,     -- 1: holds effects of acknowledged messages; 2: none yet, and is to finish; 0: neither
+        state BLOB,                   -- null for a stage that makes its effects durable by itself
+        shape TEXT)                   -- adapter type, a blank, and a digest of the configuration; null if nobody said""",
     "CREATE INDEX stage_state_by_execution ON stage_state(execution)",
     """CREATE TABLE stage_answer(
         execution TEXT, route TEXT, root BLOB, stage TEXT, message_id BLOB, answer BLOB NOT NULL,
@@ -229,6 +230,8 @@ def _complete(connection: sqlite3.Connection) -> int:
                 name = statement.replace("(", " ").split()[2]
                 if name in _ADDED - there:
                     connection.execute(statement)
+            if "shape" not in {column[1] for column in connection.execute("PRAGMA table_info(stage_state)")}:
+                connection.execute("ALTER TABLE stage_state ADD COLUMN shape TEXT")
             connection.execute(f"PRAGMA user_version = {VERSION}")
             version = VERSION
     return int(version)

@@ -13,6 +13,7 @@ from factflow_engine.queues.naming import owner_of
 from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.looking import depth_of
 from factflow_engine.queues.sqlite.publishing import Encoded, PublishBeyondCapacity
+from factflow_engine.queues.sqlite.states import begin_stages, forget_idle, unfinished_of
 from factflow_engine.queues.sqlite.store import Request, Store
 from factflow_protocols import Begun, Holding, QueueError
 
@@ -36,6 +37,7 @@ class Begin(Request[Beginning]):
         messages: Sequence[tuple[str, Encoded]],
         *,
         asked_ns: int,
+        owner: int = 0,
     ) -> None:
         """Prepare.
 
@@ -44,6 +46,7 @@ class Begin(Request[Beginning]):
             reads: Queue and subscription of each of its routes.
             messages: Queue and init message, in order.
             asked_ns: Wall time at which the start was asked for.
+            owner: The process's number among those that keep states of stages; 0 for none.
         """
         self.queue = execution
         self.weight = sum(len(message.frame) for _, message in messages)
@@ -51,11 +54,13 @@ class Begin(Request[Beginning]):
         self._reads = reads
         self._messages = messages
         self._asked_ns = asked_ns
+        self._owner = owner
 
     def apply(self, store: Store) -> Beginning:
         """See `Request`."""
         ended, reads = _state(store, self._execution, self._reads)
-        left = left_of(store, self._execution, reads)
+        unfinished = unfinished_of(store, self._execution)
+        left = _depth(store, reads) + unfinished
         if not left and ended is not None and ended > self._asked_ns:
             return Beginning(Begun(published=False, left=0), {})  # it was open when this start was asked for
         goes_on = left > 0 or ended is None
@@ -65,13 +70,24 @@ class Begin(Request[Beginning]):
             for line, count in published.added.items():
                 added[line] = added.get(line, 0) + count
         store.connection.execute(_RECORD, (self._execution, json.dumps(sorted(reads))))
-        return Beginning(Begun(published=not goes_on, left=left), added)
+        # One that was never begun may have messages all the same: they were there before the first process.
+        is_first = not goes_on or (ended == 0 and not unfinished)
+        if is_first and self._owner:
+            begin_stages(store, self._execution, self._owner)
+        begun = Begun(published=not goes_on, left=left, unfinished=unfinished, is_first=is_first)
+        return Beginning(begun, added)
 
 
-def end(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> int:
-    """Close an execution if nothing is left of it; gives how many messages are."""
+def end(store: Store, execution: str, reads: Sequence[tuple[str, str]], *, failed: bool = False) -> int:
+    """Close an execution if nothing is left of it; gives how much is.
+
+    One that has failed needs not finish stages if there is nothing else to do: they have had no effect.
+    """
     ended, known = _state(store, execution, reads)
     left = left_of(store, execution, known)
+    if failed and left and not _depth(store, known):
+        forget_idle(store, execution)
+        left = left_of(store, execution, known)
     if ended is None and not left:
         store.connection.execute("UPDATE run SET ended = ? WHERE execution = ?", (store.now_ns, execution))
     return left
@@ -82,10 +98,11 @@ def left_of(store: Store, execution: str, reads: Iterable[tuple[str, str]]) -> i
 
     The one place that says so: with something left an execution goes on, with nothing left it can be closed.
     """
-    [unfinished] = store.connection.execute(
-        "SELECT coalesce(sum(touched), 0) FROM stage_state WHERE execution = ?", (execution,)
-    ).fetchone()
-    return sum((depth_of(store, queue, subscription) for queue, subscription in reads), start=int(unfinished))
+    return _depth(store, reads) + unfinished_of(store, execution)
+
+
+def _depth(store: Store, reads: Iterable[tuple[str, str]]) -> int:
+    return sum(depth_of(store, queue, subscription) for queue, subscription in reads)
 
 
 def holdings(store: Store, execution: str) -> list[Holding]:

@@ -7,12 +7,26 @@ whether the rows are still its own, so that one that comes back after it was tak
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from factflow_engine.queues.sqlite.statements import insert_rows, numbers, where_in
 from factflow_engine.queues.sqlite.store import Call, Look, Store
 from factflow_engine.queues.sqlite.writer import Writer
-from factflow_protocols import Conclusion, Joined, QueueError, StateChange, StoredAnswer, StoredState
+from factflow_protocols import (
+    Clash,
+    Conclusion,
+    Joined,
+    QueueError,
+    StageShape,
+    StateChange,
+    StoredAnswer,
+    StoredState,
+)
+
+Place = tuple[str, str]
+"""Route id and name of a stage."""
 
 _MINE: Final = "WHERE execution = ? AND owner = ?"
 _OVER: Final = "WHERE execution = ? AND owner <> ? AND until <= ?"
@@ -105,13 +119,25 @@ class SqliteStates:
         """See `StateProtocol.lease_seconds`."""
         return self._lease_seconds
 
-    async def join(self, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool = False) -> Joined:
+    async def join(
+        self,
+        execution: str,
+        stages: Sequence[tuple[str, str]],
+        *,
+        opens: bool = False,
+        shapes: Mapping[Place, StageShape] = MappingProxyType({}),
+    ) -> Joined:
         """See `StateProtocol.join`."""
-        return await self._writer.submit(Call(lambda store: _join(store, execution, stages, opens=opens), execution))
+        join = partial(_join, execution=execution, stages=stages, opens=opens, shapes=shapes)
+        return await self._writer.submit(Call(join, execution))
 
     async def opened(self, execution: str, owner: int) -> None:
         """See `StateProtocol.opened`."""
         await self._writer.submit(Call(lambda store: _opened(store, execution, owner), execution))
+
+    async def begin(self, execution: str, owner: int) -> None:
+        """See `StateProtocol.begin`."""
+        await self._writer.submit(Call(lambda store: begin_stages(store, execution, owner), execution))
 
     async def renew(self, execution: str, owner: int) -> None:
         """See `StateProtocol.renew`."""
@@ -134,40 +160,115 @@ class SqliteStates:
         return await self._writer.submit(Call(lambda store: _forget(store, execution, owner), execution))
 
 
-def _join(store: Store, execution: str, stages: Sequence[tuple[str, str]], *, opens: bool) -> Joined:
+def unfinished_of(store: Store, execution: str, *, beside: int = -1) -> int:
+    """How many states of an execution no `finish` has spoken for, those of the owner `beside` left out."""
+    [unfinished] = store.connection.execute(
+        "SELECT count(*) FROM stage_state WHERE execution = ? AND owner <> ? AND touched > 0", (execution, beside)
+    ).fetchone()
+    return int(unfinished)
+
+
+def begin_stages(store: Store, execution: str, owner: int) -> None:
+    """Note that an owner's stages are to finish, whether they have a message or not."""
+    store.connection.execute(
+        f"UPDATE stage_state SET touched = 2 {_MINE} AND touched = 0 AND (route, stage) <> (?, ?)",  # noqa: S608 - constant
+        (execution, owner, *OPENING),
+    )
+
+
+def forget_idle(store: Store, execution: str) -> None:
+    """Forget that stages are to finish, if none has had an effect and no process lives that could finish them."""
+    busy = "SELECT 1 FROM stage_state WHERE execution = ? AND (touched = 1 OR until > ?) LIMIT 1"
+    if not store.connection.execute(busy, (execution, store.now_ns)).fetchone():
+        store.connection.execute("DELETE FROM stage_state WHERE execution = ?", (execution,))
+
+
+def _join(
+    store: Store,
+    *,
+    execution: str,
+    stages: Sequence[Place],
+    opens: bool,
+    shapes: Mapping[Place, StageShape],
+) -> Joined:
     connection = store.connection
     if connection.execute(
         "SELECT 1 FROM stage_state WHERE execution = ? AND (route, stage) = (?, ?) AND until > ?",
         (execution, *OPENING, store.now_ns),
     ).fetchone():
         return Joined(owner=0, since=0, unfinished=0, others=0, states=(), is_opening=True)
+    clashes, changed = _compared(store, execution, shapes)
+    if clashes:
+        return Joined(owner=0, since=0, unfinished=0, others=0, states=(), clashes=clashes)
     [newest] = connection.execute("SELECT coalesce(max(max(owner), max(since)), 0) FROM stage_state").fetchone()
     owner = max(store.now_ns, newest + 1)
     row = connection.execute("SELECT since FROM stage_state WHERE execution = ? LIMIT 1", (execution,)).fetchone()
     since = owner if row is None else row[0]
-    [unfinished] = connection.execute(
-        "SELECT coalesce(sum(touched), 0) FROM stage_state WHERE execution = ? AND owner <> ?", (execution, owner)
-    ).fetchone()
-    kept = frozenset(
-        connection.execute(
-            "SELECT DISTINCT route, stage FROM stage_state WHERE execution = ? AND owner <> ? AND touched = 1",
-            (execution, owner),
-        ).fetchall()
-    )
+    unfinished = unfinished_of(store, execution, beside=owner)
+    known: dict[Place, set[int]] = {}
+    for route, stage, touched in connection.execute(
+        "SELECT DISTINCT route, stage, touched FROM stage_state WHERE execution = ?", (execution,)
+    ):
+        known.setdefault((route, stage), set()).add(touched)
+    kept = frozenset(place for place, touched in known.items() if 1 in touched)
     states = _take_over(store, execution, owner)
     [others] = connection.execute(
         f"SELECT count(DISTINCT owner) FROM stage_state {_LIVING}",  # noqa: S608 - constant
         (execution, owner, store.now_ns),
     ).fetchone()
+    idle = frozenset(place for place, touched in known.items() if touched & {1, 2} == {2} and not others)
     mine = {(state.route, state.stage) for state in states}
-    if opens and not (unfinished or others):
-        stages = [*stages, OPENING]
+    connection.executemany(
+        f"UPDATE stage_state SET shape = ? {_MINE} AND (route, stage) = (?, ?)",  # noqa: S608 - constant
+        [(_text_of(shapes[place]), execution, owner, *place) for place in mine if place in shapes],
+    )
+    # What an unfinished execution has not had until now is to finish with the rest.
+    added = [place for place in stages if unfinished and place not in known]
     insert_rows(
         connection,
-        "INSERT INTO stage_state(execution, route, stage, owner, since, until, touched) VALUES ",
-        [(execution, *place, owner, since, _until(store), 0) for place in stages if place not in mine],
+        "INSERT INTO stage_state(execution, route, stage, owner, since, until, touched, shape) VALUES ",
+        [
+            (execution, *place, owner, since, _until(store), 2 if place in added else 0, _text_of(shapes.get(place)))
+            for place in ([*stages, OPENING] if opens and not others and (idle or not unfinished) else stages)
+            if place not in mine
+        ],
     )
-    return Joined(owner=owner, since=since, unfinished=unfinished, others=others, states=states, kept=kept)
+    return Joined(
+        owner=owner,
+        since=since,
+        unfinished=unfinished,
+        others=others,
+        states=[*states, *(StoredState(route=route, stage=stage, state=None) for route, stage in added)],
+        kept=kept,
+        idle=idle,
+        changed=changed,
+    )
+
+
+def _compared(store: Store, execution: str, shapes: Mapping[Place, StageShape]) -> tuple[list[Clash], frozenset[Place]]:
+    """Return the stages that are another's and cannot be shared, and those that were configured otherwise."""
+    clashes: dict[Place, Clash] = {}
+    changed: set[Place] = set()
+    rows = store.connection.execute(
+        "SELECT route, stage, shape, until > ? AS living FROM stage_state "
+        "WHERE execution = ? AND shape NOT NULL AND (touched = 1 OR living) ORDER BY id",
+        (store.now_ns, execution),
+    )
+    for route, stage, text, is_living in rows:
+        mine = shapes.get((route, stage))
+        adapter = text.rpartition(" ")[0]
+        if mine is None or _text_of(mine) == text:
+            continue
+        if is_living or adapter != mine.adapter:
+            clash = Clash(route=route, stage=stage, adapter=adapter, is_living=bool(is_living))
+            clashes.setdefault((route, stage), clash)
+        else:
+            changed.add((route, stage))
+    return list(clashes.values()), frozenset(changed)
+
+
+def _text_of(shape: StageShape | None) -> str | None:
+    return None if shape is None else f"{shape.adapter} {shape.config}"
 
 
 def _opened(store: Store, execution: str, owner: int) -> None:
@@ -222,14 +323,16 @@ def _conclude(store: Store, execution: str, owner: int, seen: Mapping[int, int])
 
 def _leave(store: Store, execution: str, owner: int) -> None:
     mine = (execution, owner)
-    store.connection.execute(f"DELETE FROM stage_state {_MINE} AND touched = 0", mine)  # noqa: S608 - constant
+    if not store.connection.execute(f"SELECT 1 FROM stage_state {_MINE} AND touched > 0 LIMIT 1", mine).fetchone():  # noqa: S608 - constant
+        store.connection.execute(f"DELETE FROM stage_state {_MINE}", mine)  # noqa: S608 - constant
+    # Else they stay, also those without any effect: they tell a stage that was there from one that is new.
     store.connection.execute(f"UPDATE stage_state SET until = 0 {_MINE}", mine)  # noqa: S608 - constant
 
 
 def _forget(store: Store, execution: str, owner: int) -> bool:
     connection = store.connection
     over = (execution, owner, store.now_ns)
-    if connection.execute(f"SELECT 1 FROM stage_state {_OVER} AND touched = 1 LIMIT 1", over).fetchone():  # noqa: S608 - constant
+    if connection.execute(f"SELECT 1 FROM stage_state {_OVER} AND touched > 0 LIMIT 1", over).fetchone():  # noqa: S608 - constant
         return False
     connection.execute(f"DELETE FROM stage_state {_MINE}", (execution, owner))  # noqa: S608 - constant
     connection.execute(f"DELETE FROM stage_state {_OVER}", over)  # noqa: S608 - constant
