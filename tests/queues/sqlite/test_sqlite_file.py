@@ -467,3 +467,21 @@ def test_a_forked_child_is_refused_and_leaves_the_parents_connection_alone(tmp_p
     assert before.error is None
     assert (after.result, after.error) == (before.result, None)
     store.close()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_link_to_the_file_is_the_file(tmp_path, exists):
+    (tmp_path / "real").mkdir()
+    file, link = tmp_path / "real" / "q.db", tmp_path / "link.db"
+    if exists:
+        queue = SqliteQueue(settings(file))
+        await queue.publish(QUEUE, message(1))
+        await queue.stop()
+    link.symlink_to(file)
+    by_link, by_name = SqliteQueue(settings(link)), SqliteQueue(settings(file))
+    await by_link.publish(QUEUE, message(2))
+    await by_name.publish(QUEUE, message(3))
+    assert await by_link.publish(QUEUE, message(3)) is MessageStatus.DUPLICATE
+    await by_link.stop()
+    await by_name.stop()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.db", "real"]

@@ -36,12 +36,20 @@ def replace_by_a_copy(path):
     copy.rename(path)
 
 
+def replace_by_a_link_to_it(path):
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)  # SQLite would look for the log beside the file, and follows no link to a log
+
+
 def lose_the_folder(path):
     path.parent.rename(path.parent.with_name("elsewhere"))
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
-@pytest.mark.parametrize("harm", [remove, replace_by_nothing, replace_by_a_copy, lose_the_folder])
+@pytest.mark.parametrize(
+    "harm", [remove, replace_by_nothing, replace_by_a_copy, replace_by_a_link_to_it, lose_the_folder]
+)
 async def test_nothing_is_accepted_or_handed_out_once_one_of_the_files_is_another(tmp_path, suffix, harm):
     (tmp_path / "folder").mkdir()
     path = tmp_path / "folder" / "q.db"

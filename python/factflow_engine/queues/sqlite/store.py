@@ -9,6 +9,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
@@ -107,6 +108,9 @@ class Store:
             raise QueueClosedError(str(self.settings.path), "its provider was stopped")
         if self._connection is None:
             self._path = self.settings.path.absolute()
+            if self._path.is_symlink():  # the log lies beside the file itself
+                self._path = self._path.resolve()
+                self.settings = replace(self.settings, path=self._path)
             if is_read_only(self._path):
                 connection = self._opened_to_look()
             else:

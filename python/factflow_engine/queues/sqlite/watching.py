@@ -72,7 +72,7 @@ class Watch:
 
     def _there(self, name: str) -> _File:
         try:
-            found = os.stat(name)  # noqa: PTH116 - several times a transaction, and half of the time of Path.stat
+            found = os.lstat(name)  # several times a transaction, and half of the time of Path.lstat
         except (FileNotFoundError, NotADirectoryError):
             raise LostFileError(Path(name), is_log=name == self._paths[1]) from None
         except OSError as error:
