@@ -172,7 +172,8 @@ class PipelineContext(ABC):
         """The key that the publisher gave, if any.
 
         Routes with `inbound.ordering: key` handle one message of a key at a time, in their order; elsewhere it says
-        nothing about order.
+        nothing about order. What a message emits has its key and goes on in parallel: emit in the last stage of a route
+        where the order matters, and handle it in the next.
         """
 
     @property
@@ -277,7 +278,8 @@ class PipelineAdapter(ABC):
 
         Context variables (`contextvars`): each message, emitted ones too, begins with those of whoever started the
         execution. What a stage sets is seen by the later stages of the same message in the same route, and by no other
-        message; what a thread sets, by nobody else.
+        message; what a thread sets, by nobody else. A value that equals the one it replaces may be seen by the next
+        message in its stead: do not tell values apart by identity.
 
         Cancellation: `trio.Cancelled` may be raised at any await inside. Let it pass: the message is not
             acknowledged and comes back. A thread is never abandoned: cancellation waits for it.

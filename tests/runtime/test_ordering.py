@@ -362,6 +362,51 @@ async def test_a_route_that_publishes_to_itself_with_the_same_key_does_not_stand
     assert len(seen) == (2**6 - 1) + (2**4 - 1)
 
 
+@given(
+    emits=st.sampled_from(["list", "iterator"]),
+    capacity=st.sampled_from([1, 3, 1_000]),
+    concurrency=st.integers(1, 8),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=20, deadline=None)
+def test_what_the_last_stage_emits_reaches_the_next_route_in_order(emits, capacity, concurrency, seed):
+    async def emit(context):
+        number = context.message
+        await trio.sleep(0.01 * (number % 3))
+
+        async def pause_between():
+            for child in range(20):
+                if child % 7 == number % 7:
+                    await trio.sleep(0.01)
+                yield (number, child)
+
+        return AdapterResult(emitted=[(number, child) for child in range(20)] if emits == "list" else pause_between())
+
+    seen = {"a": [], "b": []}
+
+    async def work(context):
+        await trio.sleep(0.001 * (context.message[1] % 5))
+        seen[context.key].append(tuple(context.message))
+        return AdapterResult.forward()
+
+    async def run(_):
+        async with running(
+            f"routes: {{r: {{inbound: {{concurrency: {concurrency}, {ORDERED}}}, adapters: [{{type: emit}}], "
+            f"outbound: [{{route: s}}]}}, s: {{inbound: {{concurrency: {concurrency}, capacity: {capacity}, {ORDERED}}}, "
+            "adapters: [{type: work}]}}",
+            adapters={"emit": emit, "work": work},
+            seconds=1000,
+        ) as execution:
+            for number in range(5):
+                for key in seen:
+                    await execution.publish("r", number, key=key)
+            await execution.wait()
+
+    simulate(run, seed=seed)
+    expected = [(number, child) for number in range(5) for child in range(20)]
+    assert seen == {"a": expected, "b": expected}
+
+
 async def test_a_key_that_fills_the_queue_holds_the_others_up_no_longer_than_it_does(autojump_clock):
     seen = []
 

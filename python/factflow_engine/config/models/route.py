@@ -90,7 +90,9 @@ class InboundConfig(ConfigModel):
         default="none",
         description="key: of messages with one key the next begins when the one before has ended, retries and what it "
         "emitted included; other keys, and messages without one, go on meanwhile, as far as capacity (of a durable queue "
-        "prefetch) has room for them beside those that wait. none: a key says nothing about order.",
+        "prefetch) has room for them beside those that wait. What one message emits goes through this route's later stages in "
+        "parallel; a following route of this ordering keeps the order in which the last stage emitted. none: a key says "
+        "nothing about order.",
     )
 
 
