@@ -4,6 +4,7 @@ Each message knows how many hops it has left, so that all of them end. A run in 
 is outside the cycles (adapters, time, a pause that is withdrawn) ends soon, and virtual time has no other reason to pass.
 """
 
+import os
 import random
 
 import pytest
@@ -146,16 +147,23 @@ def run_one(seed):
     assert all(route.waiting == route.in_flight == route.retrying == 0 for route in report.routes.values())
 
 
-# The last two: a publisher from outside takes the room that a dead letter was told of, and nothing else happens; the worker
-# that found a route unable to move has to wait itself before it parks, and there is no other.
-@pytest.mark.parametrize("seed", [*range(60), 10043, 20689])
+# The last four: a publisher from outside takes the room that a dead letter was told of, and nothing else happens; the worker
+# that found a route unable to move has to wait itself before it parks, and there is no other; a trial call has no place for
+# what it emits, on a route that is on no cycle; two drivers hold trial calls at one stage, and neither has a place.
+@pytest.mark.parametrize("seed", [*range(60), 10043, 20689, 5974, 1_000_102])
 def test_random_cycles_come_to_an_end(seed):
     run_one(seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1000, 6000, 250))
+@pytest.mark.parametrize("chunk", range(20))
 @pytest.mark.timeout(1800)
-def test_thousands_of_random_cycles_come_to_an_end(seed):
-    for one in range(seed, seed + 250):
-        run_one(one)
+def test_thousands_of_random_cycles_come_to_an_end(chunk):
+    """Other graphs each time."""
+    first = int.from_bytes(os.urandom(4)) * 1000
+    for seed in range(first, first + 250):
+        try:
+            run_one(seed)
+        except BaseException as error:
+            error.add_note(f"with run_one({seed}), which is to be added to the seeds above")
+            raise

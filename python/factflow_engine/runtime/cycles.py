@@ -1,9 +1,9 @@
-"""Cycles of queues: what each of their routes waits for, asked of the routes themselves.
+"""Routes that wait for each other, or for themselves: what each of them lacks, asked of the routes themselves.
 
 Kept separate from `deadlock`, which knows the rule and no route, and from `lane`, which knows one route and no other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.runtime.deadlock import Bound, Kind, Move, Need, relief
@@ -13,19 +13,40 @@ OUTSIDE = Need(is_outside=True)
 """A need that something else than the routes of the cycle meets, sooner or later."""
 
 
+def circles(cycles: Iterable[Sequence[str]], with_breakers: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Sets of routes that may wait for each other for ever, each route in one of them at most.
+
+    A route waits for others through queues alone, and so for itself through those only where the graph has a cycle. By
+    itself it waits in one way only: a driver for a place among messages that wait for the breaker whose trial it is.
+
+    Args:
+        cycles: The cycles of the graph whose queues have bounds, by route id.
+        with_breakers: Ids of the routes whose stages have circuit breakers.
+    """
+    found = tuple(tuple(members) for members in cycles)
+    within = {route_id for members in found for route_id in members}
+    return found + tuple((route_id,) for route_id in with_breakers if route_id not in within)
+
+
 class Cycle:
-    """Routes that can reach each other through queues (a strongly connected component of the graph).
+    """Routes that may wait for each other for ever (see `circles`).
+
+    Args:
+        lanes: They.
+        through_queues: Whether they reach each other, or the one itself, through queues that have bounds.
 
     Attributes:
         lanes: The routes.
+        through_queues: As given. Otherwise only drivers may have to go ahead, and it stands still only if it has some.
         blocked: Those of them that have something to do and were found unable to, or hold a driver or a letter that
             waits; others may be among them.
     """
 
-    __slots__ = ("_numbers", "_readers", "blocked", "lanes")
+    __slots__ = ("_numbers", "_readers", "blocked", "lanes", "through_queues")
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], *, through_queues: bool) -> None:
         self.lanes = tuple(lanes)
+        self.through_queues = through_queues
         self.blocked: dict[Lane, None] = {}
         self._numbers = {lane: number for number, lane in enumerate(lanes)}
         self._readers: dict[int, list[int]] = {}  # by the identity of what they read
@@ -120,6 +141,21 @@ class Cycle:
         by = [*waits.by, *([begin] if lane.children else ()), *([drive] if lane.drivers else ())]
         works = lane.carrier.busy > len(lane.drivers) or lane.inbox.outside > 0
         return Need(tuple(by), is_outside=waits.is_outside or works)
+
+
+def cycles_of(lanes: Mapping[str, Lane], cycles: Iterable[Sequence[str]]) -> list[Cycle]:
+    """The sets of these routes, by id, that may wait for each other for ever.
+
+    Args:
+        lanes: The routes.
+        cycles: See `circles`.
+    """
+    through_queues = [*cycles]
+    with_breakers = [route_id for route_id, lane in lanes.items() if lane.has_breakers]
+    return [
+        Cycle([lanes[route_id] for route_id in members], through_queues=number < len(through_queues))
+        for number, members in enumerate(circles(through_queues, with_breakers))
+    ]
 
 
 def _is_full(channel: MemoryChannel) -> bool:

@@ -1,9 +1,9 @@
-"""Which routes of a cycle wait for each other for ever, and which messages may go over a capacity to end that.
+"""Which routes wait for each other, or for themselves, for ever, and which messages may go over a capacity to end that.
 
 Kept separate from what waits, because this is a rule about waits alone: a pure function over a description, which is
 checked exhaustively for small graphs and used by nothing but `cycles`.
 
-A route of a cycle can make four moves. Each lacks some needs, all of which must be met before it is made:
+A route can make four moves. Each lacks some needs, all of which must be met before it is made:
 
 | move | is | may lack |
 |---|---|---|
@@ -34,6 +34,15 @@ several `TAKE` that of the queue which is furthest over its capacity.
 A move that lacks something from outside besides never goes ahead, and nobody does because of it: a paused route, or one
 whose adapters have every permit, would only be overrun. When that has come, it may go ahead itself.
 
+**Which driver.** Where places are lacking because of breakers whose trial calls drivers hold, it is one of these drivers that
+goes ahead: what any other emits would wait for the breaker as well, however much that is. Of several it is the one whose
+call is at the last stage, for its children come to no breaker that one of the others would have to release first.
+
+**Which routes.** Routes wait for others through queues alone, so that a set of moves without hope is of one strongly connected
+component of the graph, or of one route. On no cycle, that one lacks places: no other need is met by moves that lack
+what it has, permits being lacked by what nobody waits for. So the question is asked for each cycle, and for each other
+route with a breaker; on a durable provider, where queues of cycles have no bounds, for each route with a breaker.
+
 **Bound.** One message goes over a capacity for each move that goes ahead, and the question is asked again before the
 next. A `TAKE` from a queue that is not over its capacity, which lets in who publishes from outside, goes ahead only where
 none of its set is over: so a cycle whose messages do not multiply holds one more than its capacities, and another no more
@@ -43,7 +52,9 @@ when needed rather than kept in reserve.)
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Driver = TypeVar("Driver")
 
 
 class Kind(IntEnum):
@@ -131,6 +142,19 @@ def relief(moves: Mapping[Move, Sequence[Need]], over: Mapping[int, int]) -> tup
         of = sets.of(move)
         best[of] = min(best.get(of, rank), rank)
     return tuple(move for move, rank in ranks.items() if rank == best[sets.of(move)])
+
+
+def foremost(stages: Mapping[Driver, int], asks: Driver | None) -> Driver:
+    """The driver that goes ahead, of those whose trial calls are waited for; that which asks, if it is as good as another.
+
+    Args:
+        stages: The last stage at which each of them, at least one, holds such a call.
+        asks: The one that is about to wait, if it is one of them; else None, or another.
+    """
+    last = max(stages.values())
+    if asks is not None and stages.get(asks) == last:
+        return asks
+    return next(driver for driver, stage in stages.items() if stage == last)
 
 
 class _Sets:

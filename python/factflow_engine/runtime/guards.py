@@ -127,9 +127,10 @@ class WatchedEmission:
         spent_ns: How long it took until it returned; being pulled takes the rest, waiting for room does not count.
         breaker: The breaker.
         permit: Its permit of the call.
+        index: Which stage of its route emitted it.
     """
 
-    __slots__ = ("breaker", "drop", "end", "permit", "source", "spent_ns")
+    __slots__ = ("breaker", "drop", "end", "index", "permit", "source", "spent_ns")
 
     def __init__(
         self,
@@ -140,6 +141,7 @@ class WatchedEmission:
         spent_ns: int,
         breaker: CircuitBreaker,
         permit: BreakerPermit,
+        index: int,
     ) -> None:
         self.source = source
         self.end = end
@@ -147,6 +149,7 @@ class WatchedEmission:
         self.spent_ns = spent_ns
         self.breaker = breaker
         self.permit = permit
+        self.index = index
 
 
 class Guard:
@@ -232,6 +235,7 @@ class Guard:
                 spent_ns=max(self._clock.monotonic_ns() - permit.acquired_ns, 0),
                 breaker=breaker,
                 permit=permit,
+                index=context.index,
             )
             return AdapterResult(emitted=watched, headers=result.headers)
         self._end(breaker, permit)

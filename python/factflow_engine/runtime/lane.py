@@ -17,6 +17,7 @@ from factflow_engine.native import Books, Carrier, Journal, Worker
 from factflow_engine.queues.memory import MemoryChannel
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.answers import Roots
+from factflow_engine.runtime.deadlock import foremost
 from factflow_engine.runtime.family import Child
 from factflow_engine.runtime.guards import WatchedEmission
 from factflow_engine.runtime.report import Outcome, RouteStatistics
@@ -278,6 +279,30 @@ class Lane:
         guards = (stage.guard for stage in self.stages if stage.guard is not None)
         names = [guard.name for guard in guards if self.waiting.is_stopped_by(guard.name)]
         return bool(names) and all(self._drives(name) for name in names)
+
+    def first_driver(self, asks: trio.lowlevel.Task | None) -> trio.lowlevel.Task | None:
+        """The driver that goes ahead if one may; None if it may be any of those that wait for room.
+
+        Args:
+            asks: The one that is about to wait, if it is one of them; else None.
+        """
+        waiting = self.waiting
+        if waiting.circuits and self.books.retrying >= self.inbox.capacity:
+            # Only the trials' ends make places: what another driver emits would only wait for a breaker as well.
+            stages = {
+                task: watched.index  # the last that it holds
+                for task in self.drivers
+                for watched in self.watched.get(task, ())
+                if not watched.permit.is_settled and waiting.has_circuit(watched.breaker.name)
+            }
+            if stages:
+                return foremost(stages, asks)
+        return asks if asks in self.drivers else None
+
+    @property
+    def has_breakers(self) -> bool:
+        """Whether messages of it may wait for circuit breakers of its own."""
+        return any(stage.guard is not None for stage in self.stages)
 
     def _drives(self, name: str) -> bool:
         """Whether all trial calls of the breaker of this name are held by drivers that wait for room."""

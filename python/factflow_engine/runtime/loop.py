@@ -303,6 +303,11 @@ class Loop:
             if task is not self._asking:  # which runs, and sees that it is no longer among them
                 trio.lowlevel.reschedule(task)
 
+    def wake_driver(self, lane: Lane, task: trio.lowlevel.Task) -> None:
+        """Have this one of the drivers of this lane that wait look again; not the one that is asking."""
+        lane.drivers.remove(task)
+        trio.lowlevel.reschedule(task)
+
     def _set_alarm(self, lane: Lane, due: float) -> None:
         self._alarm.set(lane, due)
 
@@ -448,9 +453,9 @@ class Loop:
 
         What that lets others do may have it look again: then it is taken out of the lane's drivers.
         """
-        self._asking = trio.lowlevel.current_task()
+        self._asking = task = trio.lowlevel.current_task()
         try:
-            return self._relief.may_drive(lane)
+            return self._relief.may_drive(lane, task)
         finally:
             self._asking = None
 

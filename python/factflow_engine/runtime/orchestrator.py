@@ -24,7 +24,7 @@ from factflow_engine.runtime.beginning import Beginning, Resumption
 from factflow_engine.runtime.cause import Cause
 from factflow_engine.runtime.completion import Completion, LastWordsError
 from factflow_engine.runtime.containment import FaultError, contained, descends_from, is_cancelled
-from factflow_engine.runtime.cycles import Cycle
+from factflow_engine.runtime.cycles import cycles_of
 from factflow_engine.runtime.ending import Readers, unless_ended, until_ended
 from factflow_engine.runtime.entrance import DurableEntrance, Entrance, MemoryEntrance, Roots
 from factflow_engine.runtime.failures import FailureLog
@@ -196,16 +196,15 @@ class PipelineOrchestrator:
             left=None if self._relay is None else self._left,
             on_death=self._relay_died,
         )
+        lanes = {route_id: processor.lane for route_id, processor in self._processors.items()}
         self._loop = Loop(
-            [processor.lane for processor in self._processors.values()],
+            list(lanes.values()),
             seams=seams,
             quantum_ns=config.processor.quantum_microseconds * 1000,
             on_failure=self._record_failure,
             on_death=self._route_died,
             # A provider's queues in a cycle have no bound (see `Relay.attach`), and so wait for nobody.
-            cycles=[Cycle([self._processors[route_id].lane for route_id in members]) for members in graph.cycles]
-            if self._relay is None
-            else (),
+            cycles=cycles_of(lanes, graph.cycles if self._relay is None else ()),
             redacted=self._redacted,
             config_hash=self._config_hash,
         )

@@ -1,4 +1,4 @@
-"""Relief: lets messages go ahead in cycles of queues that cannot move otherwise, as soon as that is so.
+"""Relief: lets messages go ahead in cycles of routes that cannot move otherwise, as soon as that is so.
 
 Kept separate from the loop, which moves what can move. The rule is in `deadlock`; here is when it is asked, which is
 whenever something may have ended that a cycle's routes had waited for:
@@ -11,6 +11,8 @@ whenever something may have ended that a cycle's routes had waited for:
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+import trio
 
 from factflow_engine.runtime.cycles import Cycle
 from factflow_engine.runtime.deadlock import Kind
@@ -26,6 +28,10 @@ class Movers(Protocol):
 
     def wake_drivers(self, lane: Lane) -> None:
         """Have the drivers that wait look again."""
+        ...
+
+    def wake_driver(self, lane: Lane, task: trio.lowlevel.Task) -> None:
+        """Have this one of them look again."""
         ...
 
     def look_soon(self) -> None:
@@ -69,7 +75,7 @@ class Relief:
 
     def note_blocked(self, lane: Lane) -> None:
         """Note that a lane has something to do and was found unable to."""
-        if (cycle := self._cycles.get(lane)) is not None:
+        if (cycle := self._cycles.get(lane)) is not None and (cycle.through_queues or lane.drivers):
             cycle.blocked[lane] = None
             self._strain(cycle)
 
@@ -85,14 +91,17 @@ class Relief:
 
     def takable(self, lane: Lane) -> int:
         """How many messages a lane that can take none may take beyond a capacity: one, if it was told so and still may."""
-        if lane not in self._cycles or not lane.has_work:
+        cycle = self._cycles.get(lane)
+        if cycle is None or not lane.has_work:
             return 0
-        lane.watch_full()  # whatever else it lacks: it may be all that it lacks in the end
         self.note_blocked(lane)
+        if not cycle.through_queues:
+            return 0  # only its drivers may go ahead
+        lane.watch_full()  # whatever else it lacks: it may be all that it lacks in the end
         if lane not in self._granted:
             return 0
         self._granted.discard(lane)
-        ahead = self._cycles[lane].relief()
+        ahead = cycle.relief()
         return 1 if (lane, Kind.TAKE) in ahead or (lane, Kind.BEGIN) in ahead else 0
 
     def look(self) -> None:
@@ -106,18 +115,18 @@ class Relief:
         if (cycle := self._cycles.get(lane)) is not None:
             self._look_at(cycle, None)
 
-    def may_drive(self, lane: Lane) -> bool:
-        """True if one driver of this lane, which has just stopped, may go ahead; other lanes that may are told."""
+    def may_drive(self, lane: Lane, task: trio.lowlevel.Task) -> bool:
+        """True if this driver of the lane, which has just stopped, may go ahead; others that may are told."""
         if (cycle := self._cycles.get(lane)) is None:
             return False
         cycle.blocked[lane] = None
-        return self._look_at(cycle, lane)
+        return self._look_at(cycle, task)
 
-    def _look_at(self, cycle: Cycle, asks: Lane | None) -> bool:
+    def _look_at(self, cycle: Cycle, asks: trio.lowlevel.Task | None) -> bool:
         """Post letters while these are what may go ahead, and tell the lanes of which something else may.
 
         Returns:
-            True if a driver may go ahead of the lane that asks.
+            True if the driver that asks may go ahead.
         """
         movers = self._movers
         while True:
@@ -134,10 +143,12 @@ class Relief:
                     self._granted.add(lane)
                     movers.attend(lane)
                     tells = True
-                elif lane is asks:
+                elif (driver := lane.first_driver(asks)) is None:
+                    movers.wake_drivers(lane)
+                elif driver is asks:
                     goes = True
                 else:
-                    movers.wake_drivers(lane)
+                    movers.wake_driver(lane, driver)
             if tells:
                 movers.rouse()
             if not is_posted:

@@ -120,6 +120,10 @@ class WaitingRoom:
         """The breakers that are waited for: so many and one more, of those that are more."""
         return tuple(islice(self._circuits, most + 1))
 
+    def has_circuit(self, name: str) -> bool:
+        """Whether messages wait for this breaker."""
+        return name in self._circuits
+
     def is_stopped_by(self, name: str) -> bool:
         """Whether messages wait for this breaker, and it refuses every message of the route."""
         queue = self._circuits.get(name)
