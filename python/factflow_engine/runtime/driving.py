@@ -4,7 +4,9 @@ Apart from the loop because it is the one place where a worker holds a message, 
 rules, each with a test in tests/runtime/test_drivers.py:
 
 - A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
-  that has waited longest. Where every permit is a driver's, it carries what waits before it pulls more.
+  that has waited longest. It carries what waits before it pulls more where every permit is a driver's, or where some of
+  the route are tried again and as many wait for a worker as may: else what a breaker releases again and again, and more
+  each time, would have no bound.
 - While it waits for the next element it reserves no room: a source that says nothing for an hour holds up no others.
   It waits for room again when it has the element.
 - It pulls nothing while the lane is paused or has no room, or while as many messages wait to be tried again as the inbox
@@ -140,11 +142,13 @@ class Driver:
             goes_ahead = False
             if (
                 lane.pauses
-                or (books.retrying and books.retrying >= lane.inbox.capacity)
+                or ((waiting := books.retrying) and waiting >= lane.inbox.capacity)
                 or carrier.room(carrier.busy - carrier.pulling - len(lane.drivers) - 1) <= 0
             ):
                 mine, goes_ahead = await self._wait_for_room()
-            elif children and len(driving) >= carrier.limit:
+            elif children and (
+                len(driving) >= carrier.limit or (waiting and carrier.busy + len(children) >= 2 * carrier.limit - 1)
+            ):
                 mine = lane.child_for_driver(parent.index)
             if mine is None:
                 crew.leave()
