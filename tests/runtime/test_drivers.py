@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from factflow_engine.seams import Seams
+from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_books_balance, running
@@ -471,3 +472,48 @@ routes:
     assert report.status == "completed"
     assert_books_balance(report)
     assert report.routes["r"].dead_lettered == 6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_driver_that_is_woken_for_nothing_holds_up_no_message_that_had_a_permit_and_room(seed):
+    """Until it has looked, it has the last room of a queue that is not full; seeds differ in who looks first."""
+    attempts = []
+
+    async def spread(context):
+        return AdapterResult(emitted=iter([10, 1000, 2000, 1]))
+
+    async def defer(context):
+        attempts.append(context.message)
+        if attempts.count(context.message) == 1:
+            raise RetryLater(context.message)
+        return AdapterResult.forward()
+
+    async def main(simulation):
+        async with running(
+            """
+processor: {stall_seconds: 86400}
+routes:
+  r:
+    inbound: {capacity: 1, concurrency: 2}
+    adapters: [{type: spread}, {type: defer}]
+    outbound: [{route: next}]
+  next: {inbound: {capacity: 2, concurrency: 1}, adapters: [{type: forward}]}
+""",
+            adapters={"spread": spread, "defer": defer},
+            seams=simulation.seams,
+            seconds=5000,
+        ) as execution:
+            execution.pause("next")
+            await execution.publish("r", "all")
+            await trio.sleep(5)
+            assert execution.statistics().routes["r"].retrying == 3, "more than places: the driver has to wait"
+            execution.publish_nowait("next", "in the way")
+            await trio.sleep(10)
+            assert attempts.count(10) == 2
+            assert execution.statistics().routes["r"].retrying == 2, "the driver has no place yet"
+            execution.resume("next")
+            return await execution.wait()
+
+    report = simulate(main, seed=seed)
+    assert_books_balance(report)
+    assert report.routes["next"].received == 5
