@@ -50,10 +50,12 @@ class StageShape:
     Attributes:
         adapter: The adapter's type.
         config: A digest of its configuration.
+        paths: Absolute paths of the files that it names (`StatefulAdapter.path_fields`).
     """
 
     adapter: str
     config: str
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

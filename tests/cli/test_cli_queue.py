@@ -218,7 +218,7 @@ def test_forget_asks_and_removes_a_queue_or_a_subscription(
         ("/topic/t", "here"),
     ]
     said = factflow("queue", "forget", url, "/queue/a", "--yes", "-o", "json")
-    assert said.document == {"forgotten": 1, "deleted": 1, "states": 0}
+    assert said.document == {"forgotten": 1, "deleted": 1, "states": 0, "files": []}
     assert "is not in the file" in factflow("queue", "forget", url, "/queue/a", "--yes").err
     assert factflow("queue", "fsck", url).out == "0 problems\n"
 
@@ -553,7 +553,7 @@ def test_forget_removes_what_one_stage_keeps_or_the_whole_execution(
     assert (document["states"], document["lines"]) == (0, [])
     keep(path)
     said = factflow(*forget, "--yes", "-o", "json")
-    assert said.document == {"forgotten": 1, "deleted": 1, "states": 2}
+    assert said.document == {"forgotten": 1, "deleted": 1, "states": 2, "files": []}
     assert factflow("queue", "fsck", url).out == "0 problems\n"
 
 

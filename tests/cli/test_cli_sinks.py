@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import pytest
@@ -156,6 +157,31 @@ def test_two_processes_share_the_output_of_one_execution(tmp_path, how):
         process.wait(120)
     executions.complete()
     executions.check()
+
+
+@pytest.mark.parametrize("stage", [None, "store/write_jsonl"])
+def test_what_is_stored_of_an_execution_that_nobody_goes_on_with_is_forgotten_with_it(tmp_path, stage):
+    executions = Executions(tmp_path, "append", without=("write_sqlite", "write_stdout"))
+    executions.start("kill", 40).wait(120)
+    staging = [path.name for path in tmp_path.glob(".out*.staging")]
+    assert len(staging) == 1
+    other = [*COMMAND, *OPTIONS[:-1], "other", "--progress", "none"]
+    subprocess.run(other, cwd=tmp_path, check=True, capture_output=True)
+    lines = [json.loads(line)["i"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert lines[:2] == executions.old
+    assert sorted(lines[2:]) == list(range(executions.messages)), "a new execution has nothing of the old one's"
+    forget = [*COMMAND[:-2], "queue", "forget", OPTIONS[3], "--execution", "nightly", "--yes", "-o", "json"]
+    forget += ["--stage", stage] if stage else []
+    deadline = 50
+    while (said := subprocess.run(forget, cwd=tmp_path, capture_output=True, check=False)).returncode and deadline:
+        assert b"lease" in said.stderr, said.stderr
+        assert (tmp_path / staging[0]).exists(), "while its process may live, nothing is deleted"
+        deadline -= 1
+        time.sleep(0.2)
+    document = json.loads(said.stdout)
+    assert str(tmp_path / staging[0]) in document["files"]
+    assert list(tmp_path.glob(".out*")) == []
+    assert bool(list(tmp_path.glob(".summary*"))) is (stage is not None)
 
 
 @pytest.mark.slow

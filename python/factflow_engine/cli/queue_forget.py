@@ -1,7 +1,11 @@
 """`factflow queue forget`: remove a queue, a topic's subscription that nobody needs any more, or all of an execution."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import click
 
+from factflow_engine.adapters.builtin._staging import remove_staging, staging_path
 from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
@@ -48,7 +52,8 @@ def forget_command(
 
     A topic's subscription stays when its consumers leave, and once it is full, whoever publishes to the topic waits.
     Nothing is removed while a consumer has messages of it. Whoever consumes it without having any gets an error. With the
-    last queue of an execution goes what its stages keep across messages.
+    last queue of an execution goes what its stages keep across messages; with --execution also what write_jsonl has stored
+    beside files that were not completed.
     """
     place = _checked(queue, subscription, execution, stage)
     if not yes:
@@ -58,23 +63,36 @@ def forget_command(
             click.echo("factflow: nothing was removed", err=True)
             return ExitStatus.FAILED
 
+    kept: list[tuple[str, str, str]] = []  # of stages that store something in files: path, route id and name
+
     async def forget(queues: SqliteAdministration) -> Forgotten:
         if execution is None:
             assert queue is not None
             return await queues.forget(queue, subscription=subscription)
+        for route, name, shape in await queues.shapes(execution):
+            if shape.adapter == "write_jsonl" and place in {None, (route, name)}:
+                kept.extend((path, route, name) for path in shape.paths)
         if place is None:
             return await queues.forget_execution(execution)
         return Forgotten(0, Purged(0, 0, 0), await queues.forget_stage(execution, *place))
 
     lines, purged, states = with_queue(url, forget)
+    removed = _remove_files(execution, kept)
     deleted = sum(purged)
     if settings.as_json:
-        print_document({"forgotten": lines, "deleted": deleted, "states": states}, settings)
+        print_document({"forgotten": lines, "deleted": deleted, "states": states, "files": removed}, settings)
     else:
         notes = [f"{lines} removed, {plural(deleted, 'message')} deleted"] * (place is None)
         notes += [f"{plural(states, 'state')} of stages forgotten"] * bool(states)
+        notes += [f"{clean(file)} deleted" for file in removed]
         click.echo(", ".join(notes))
     return ExitStatus.OK
+
+
+def _remove_files(execution: str | None, kept: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Delete what stages have stored beside files that were not completed, and return what was deleted."""
+    files = [staging_path(Path(path).resolve(), execution or "", route, stage) for path, route, stage in kept]
+    return [str(file) for file in files if remove_staging(file)]
 
 
 def _checked(

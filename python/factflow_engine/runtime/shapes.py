@@ -45,5 +45,5 @@ def shapes_of(config: PipelineGlobalConfig, stages: Iterable[Stage]) -> Mapping[
             if key not in fields
         }
         digest = canonical_hash({"config": theirs, "paths": paths})
-        shapes[place] = StageShape(adapter=adapters[index].type, config=digest)
+        shapes[place] = StageShape(adapter=adapters[index].type, config=digest, paths=tuple(path for _, path in paths))
     return shapes

@@ -10,6 +10,7 @@ alone with the file, and only then is it removed. With queues in memory one proc
 """
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,25 @@ _TABLES: Final = (
     "CREATE TABLE seen(id BLOB PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE block(number INTEGER PRIMARY KEY, lines BLOB NOT NULL)",
 )
+
+
+def staging_path(target: Path, execution_id: str, route: str, stage: str) -> Path:
+    """Return where the lines of a stage are until they are in its target."""
+    suffix = hashlib.blake2b(f"{execution_id}/{route}/{stage}".encode(), digest_size=8).hexdigest()
+    # A name has some 255 bytes at most; this one gets another suffix yet.
+    return target.with_name(f".{target.name[:50]}.{suffix}.staging")
+
+
+def remove_staging(path: Path) -> bool:
+    """Delete what an execution has left that nobody goes on with; False if there is nothing.
+
+    Raises:
+        StagingHeldError: A process has it open.
+        OSError: It cannot be deleted.
+    """
+    is_there = path.exists()
+    _discard_leftover(path)
+    return is_there
 
 
 class StagingError(OSError):

@@ -5,7 +5,6 @@ execution is about to complete. A line enters the buffer after the last await of
 cancelled or timed out there has left no line behind.
 """
 
-import hashlib
 from typing import Any, ClassVar, Final, Literal
 
 import trio
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._json import json_text
-from factflow_engine.adapters.builtin._staging import Staging, StagingHeldError, open_staging
+from factflow_engine.adapters.builtin._staging import Staging, StagingHeldError, open_staging, staging_path
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, StageInfo, StatefulAdapter
 
@@ -67,10 +66,7 @@ class WriteJsonl(StatefulAdapter):
             OSError: That is not possible, or the target is a folder.
         """
         target = await self._threads.run((stage.directory / self._config.path).resolve)  # a link keeps being one
-        identity = f"{stage.execution_id}/{stage.route}/{stage.stage}".encode()
-        suffix = hashlib.blake2b(identity, digest_size=8).hexdigest()
-        # A name has some 255 bytes at most; this one gets another suffix yet.
-        path = target.with_name(f".{target.name[:50]}.{suffix}.staging")
+        path = staging_path(target, stage.execution_id, stage.route, stage.stage)
         self._durable = stage.durable
 
         def begin() -> Staging:

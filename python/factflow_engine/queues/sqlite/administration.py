@@ -13,6 +13,7 @@ import trio
 from factflow_engine.queues.dead_letters import LettersLeftError, LetterStaysError, Requeued, RequeueStoppedError
 from factflow_engine.queues.naming import prefix_of
 from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
+from factflow_engine.queues.sqlite.forgetting import shapes_of
 from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import (
@@ -29,10 +30,10 @@ from factflow_engine.queues.sqlite.purging import (
 )
 from factflow_engine.queues.sqlite.requeueing import requeue
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
-from factflow_engine.queues.sqlite.store import Call, Close, Store, Survey
+from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Survey
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
-from factflow_protocols import QueueError
+from factflow_protocols import QueueError, StageShape
 
 PAGE: Final = 200
 """Messages read at a time, at most, while a queue is looked through."""
@@ -124,6 +125,11 @@ class SqliteAdministration:
             else Purged(0, 0, 0),
             states + sum(part.states for part in parts),
         )
+
+    async def shapes(self, execution_id: str) -> Sequence[tuple[str, str, StageShape]]:
+        """Return what the stages of an execution that keep something are made of, each with its route id and name."""
+        execution = prefix_of(execution_id)
+        return await self._writer.submit(Look(lambda store: shapes_of(store, execution), execution))
 
     async def forget_stage(self, execution_id: str, route: str, stage: str) -> int:
         """Delete what one stage of an execution keeps, and what it has made of messages that are not acknowledged.

@@ -6,8 +6,9 @@ messages.
 
 from typing import Final
 
+from factflow_engine.queues.sqlite.states import shape_of
 from factflow_engine.queues.sqlite.store import Store
-from factflow_protocols import QueueError
+from factflow_protocols import QueueError, StageShape
 
 _PREFIXED: Final = "WHERE substr(execution, 1, ?1) = ?2"
 
@@ -17,6 +18,15 @@ def states_of(store: Store, execution: str, place: tuple[str, str] | None = None
     where, values = _where(execution, place)
     [count] = store.connection.execute(f"SELECT count(*) FROM stage_state {where}", values).fetchone()  # noqa: S608 - constant
     return int(count)
+
+
+def shapes_of(store: Store, execution: str) -> list[tuple[str, str, StageShape]]:
+    """Return what the stages of an execution that keep something are made of, each with its route id and name."""
+    rows = store.connection.execute(
+        "SELECT DISTINCT route, stage, shape FROM stage_state WHERE execution = ? AND shape NOT NULL ORDER BY 1, 2, 3",
+        (execution,),
+    )
+    return [(route, stage, shape_of(text)) for route, stage, text in rows]
 
 
 def forget_states(store: Store, execution: str, place: tuple[str, str] | None = None) -> int:

@@ -93,7 +93,7 @@ TABLES: Final = (
         until INTEGER NOT NULL,       -- nanoseconds of wall time; 0 if the owner has left
         touched INTEGER NOT NULL,     -- 1: holds effects of acknowledged messages; 2: none yet, and is to finish; 0: neither
         state BLOB,                   -- null for a stage that makes its effects durable by itself
-        shape TEXT)                   -- adapter type, a blank, and a digest of the configuration; null if nobody said""",
+        shape TEXT)                   -- lines: adapter type, digest of its configuration, its paths as JSON; null if nobody said""",
     "CREATE INDEX stage_state_by_execution ON stage_state(execution)",
     """CREATE TABLE stage_answer(
         execution TEXT, route TEXT, root BLOB, stage TEXT, message_id BLOB, answer BLOB NOT NULL,

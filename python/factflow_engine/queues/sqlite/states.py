@@ -5,6 +5,7 @@ rows as they come and go. An owner lives while its rows' time is not over; what 
 whether the rows are still its own, so that one that comes back after it was taken for dead writes nothing.
 """
 
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -256,7 +257,7 @@ def _compared(store: Store, execution: str, shapes: Mapping[Place, StageShape]) 
     )
     for route, stage, text, is_living in rows:
         mine = shapes.get((route, stage))
-        adapter = text.rpartition(" ")[0]
+        adapter = shape_of(text).adapter
         if mine is None or _text_of(mine) == text:
             continue
         if is_living or adapter != mine.adapter:
@@ -268,7 +269,13 @@ def _compared(store: Store, execution: str, shapes: Mapping[Place, StageShape]) 
 
 
 def _text_of(shape: StageShape | None) -> str | None:
-    return None if shape is None else f"{shape.adapter} {shape.config}"
+    return None if shape is None else f"{shape.adapter}\n{shape.config}\n{json.dumps(shape.paths)}"
+
+
+def shape_of(text: str) -> StageShape:
+    """Return the shape that a row says."""
+    adapter, config, paths = text.split("\n")
+    return StageShape(adapter=adapter, config=config, paths=tuple(json.loads(paths)))
 
 
 def _opened(store: Store, execution: str, owner: int) -> None:
