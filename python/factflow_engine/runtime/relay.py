@@ -433,8 +433,10 @@ class Relay:
                     task_status.started()
                     await self._end.wait()
                     self.close_intake()
-                    with trio.move_on_after(FLUSH_SECONDS):
+                    with trio.move_on_after(FLUSH_SECONDS) as flushing:
                         await self._flushed()
+                    if flushing.cancelled_caught:
+                        self._name_flushes()
                 nursery.cancel_scope.cancel()
             self._settled.set()
             await self._leave()
@@ -442,6 +444,16 @@ class Relay:
                 await self._do_last(*self._last)
         if problem is not None:
             raise problem
+
+    def _name_flushes(self) -> None:
+        """Tell of the stages that are given up, in the middle of making effects durable."""
+        for intake in self._intakes:
+            if intake.states is not None and intake.states.flushing is not None:
+                problem = (
+                    f"it did not return within {FLUSH_SECONDS:g} s of the end; the messages that it covers are not "
+                    "acknowledged, and come again"
+                )
+                self._died(intake.states.flushing, TimeoutError(problem))
 
     async def _leave(self) -> None:
         """Leave what stages keep to the next process; one that cannot be told waits for the end of the lease."""

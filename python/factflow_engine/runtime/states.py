@@ -66,6 +66,7 @@ class RouteStates:
     Attributes:
         holds: Whether acknowledgements are held together, to be stored with states.
         seconds: For how long they are, at the most.
+        flushing: Which stage is making its effects durable in this instant, if one is.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RouteStates:
         flush_seconds: float,
     ) -> None:
         self.seconds: Final = seconds
+        self.flushing: str | None = None
         self._route = route
         self._roots = roots
         self._whole = whole
@@ -145,10 +147,13 @@ class RouteStates:
         assert stage.stateful is not None
         what = f"route {self._route!r}, stage {stage.info.stage!r}: flush()"
         bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
+        self.flushing = what
         try:
             await apart(stage.stateful.flush, bounds)
         except FaultError as fault:
             raise KeepingError(what, fault.error) from fault
+        finally:
+            self.flushing = None
         if bounds.cancelled_caught:
             error = TimeoutError(f"it did not return within processor.flush_seconds: {self._flush_seconds:g}")
             raise KeepingError(what, error)
@@ -181,7 +186,7 @@ class RouteStates:
         assert stage.stateful is not None
         try:
             return pack(stage.stateful.snapshot())
-        except Exception as error:
+        except BaseException as error:  # whatever it is, it is the stage's, and no process's end
             raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error
 
 
@@ -347,7 +352,9 @@ class StageStates:
         for each in found:
             try:
                 self._restore(each)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever it is, it is the stage's, and no process's end
                 raise ExecutionStartError(each.route, each.stage, error) from error
 
     async def begin(self, *, is_stored: bool) -> None:
@@ -385,7 +392,9 @@ class StageStates:
         for each in found:
             try:
                 self._restore(each)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise KeepingError(f"route {each.route!r}, stage {each.stage!r}: restore()", error) from error
 
     def _takes_part(self) -> bool:
