@@ -1,11 +1,12 @@
 """The Rust workspace keeps its house: no circle of modules, one meaning for a type's name, errors that hide their kinds."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from support.rust_modules import circles_of, graph_of, modules_of
+from support.rust_modules import circles_of, errors_of, graph_of, modules_of, types_of
 
 RUST = Path(__file__).parent.parent / "rust"
 CRATES = ["core", "bindings"]
@@ -52,6 +53,51 @@ def test_the_reader_finds_circles_of_files_and_of_folders(tmp_path, files, circl
         circle = {("high", "a"), ("high", "b")}
     found = circles_of(graph_of(modules_of(tmp_path)))
     assert (frozenset(circle) in found) if circle else (found == set())
+
+
+def test_a_name_of_a_type_means_one_type_in_the_whole_workspace():
+    places = defaultdict(list)
+    for name in CRATES:
+        for type_name, module in types_of(crate(name)):
+            places[type_name].append("::".join((name, *module)))
+    assert len(places) > 100, "the reader found next to no types: it has lost its way"
+    twins = {type_name: found for type_name, found in places.items() if len(found) > 1}
+    assert twins == {}, "expected one type of a name, got several; name each by what it alone is"
+
+
+def test_errors_of_the_core_hide_what_kinds_there_are():
+    errors = dict(errors_of(crate("core")))
+    assert set(errors) >= {"ValueError", "FrameError", "PathError", "TableError", "SettingsError", "IllegalTransition"}
+    shown = {name: fields for name, fields in errors.items() if fields}
+    assert shown == {}, "expected errors that are asked by methods, got public fields or variants"
+
+
+@pytest.mark.parametrize("name", CRATES)
+def test_the_root_of_a_crate_is_an_index(name):
+    functions = re.findall(r"\bfn (\w+)", crate(name)[()])
+    assert functions == {"core": [], "bindings": ["_native"]}[name]
+    assert re.findall(r"\b(?:struct|enum|trait|impl)\b", crate(name)[()]) == []
+
+
+OPAQUE = "pub struct Bad {{ {field} }}\nenum Kind {{ A }}\nimpl core::error::Error for Bad {{}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (OPAQUE.format(field="kind: Kind, pub(crate) at: usize"), []),
+        (OPAQUE.format(field="pub kind: Kind"), ["pub kind"]),
+        ("pub enum Bad { A(u8) }\nimpl std::error::Error for Bad {}\n", ["enum Bad"]),
+        ("pub struct Bad(pub u8);\nimpl core::error::Error for Bad {}\n", ["pub u8"]),
+    ],
+)
+def test_the_reader_finds_errors_that_show_their_kinds(text, shown):
+    assert dict(errors_of({("error",): text})) == {"Bad": shown}
+
+
+def test_the_reader_finds_types_of_one_name():
+    texts = {("a",): "struct Twin;\nimpl T for X {\n    type Error = u8;\n}", ("b",): "pub(crate) enum Twin { }"}
+    assert list(types_of(texts)) == [("Twin", ("a",)), ("Twin", ("b",))]
 
 
 def test_a_free_threaded_interpreter_keeps_its_lock_for_the_module():

@@ -165,10 +165,10 @@ def test_the_text_of_a_frame_shows_ids_and_sizes_and_no_content() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"message_id": b"short"}, "message_id: expected 16 bytes, came 5"),
-        ({"correlation_id": b""}, "correlation_id: expected 16 bytes, came 0"),
-        ({"parent_id": ID + b"x"}, "parent_id: expected 16 bytes, came 17"),
-        ({"attempt": 0}, "attempt: expected 1 for the first try, or more, came 0"),
+        ({"message_id": b"short"}, "message_id: expected 16 bytes, got 5"),
+        ({"correlation_id": b""}, "correlation_id: expected 16 bytes, got 0"),
+        ({"parent_id": ID + b"x"}, "parent_id: expected 16 bytes, got 17"),
+        ({"attempt": 0}, "attempt: expected 1 for the first try, or more, got 0"),
         ({"attempt": 2**32}, "attempt: expected 1"),
         ({"key": "\ud800"}, "key: cannot carry a str with a lone surrogate"),
         ({"headers": {"tags": {1}}}, "headers.tags: cannot carry a set"),
@@ -204,7 +204,7 @@ def test_a_torn_tail_is_truncated_and_not_corrupt(frame: Frame) -> None:
     for end in range(len(wire)):
         with pytest.raises(TruncatedError):
             Frame.decode(wire[:end])
-    with pytest.raises(CorruptError, match="came 1 more bytes") as caught:
+    with pytest.raises(CorruptError, match="got 1 more bytes") as caught:
         Frame.decode(wire + b"\x00")
     assert caught.value.offset == len(wire)
 
@@ -212,7 +212,7 @@ def test_a_torn_tail_is_truncated_and_not_corrupt(frame: Frame) -> None:
 def test_the_size_limit_is_the_callers() -> None:
     wire = Frame.create(pack("x" * 100), message_id=ID).encode()
     assert Frame.decode(wire, max_bytes=len(wire)).value() == "x" * 100
-    with pytest.raises(CorruptError, match=f"at most {len(wire) - 1} bytes, came one of {len(wire)}"):
+    with pytest.raises(CorruptError, match=f"at most {len(wire) - 1} bytes, got one of {len(wire)}"):
         Frame.decode(wire, max_bytes=len(wire) - 1)
 
 
@@ -244,7 +244,7 @@ def test_what_can_be_made_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("text", "make"),
     [
-        ("payload: expected at most 65011712 bytes, came 65011713", lambda: Frame.create(bytes((62 << 20) + 1), message_id=ID)),
+        ("payload: expected at most 65011712 bytes, got 65011713", lambda: Frame.create(bytes((62 << 20) + 1), message_id=ID)),
         ("headers: expected at most 524288 bytes", lambda: Frame.create(b"\xc0", message_id=ID, headers={"a": "x" * 524288})),
         ("key: expected at most 65536 bytes", lambda: Frame.create(b"\xc0", message_id=ID, key="\u20ac" * 30_000)),
         # A hundred gigabytes, were they written.

@@ -68,7 +68,7 @@ def test_corruption_stays_and_names_its_place_in_the_stream() -> None:
 def test_what_is_no_frame_is_told_by_its_first_byte() -> None:
     decoder = FrameDecoder()
     decoder.feed(pack({"raw": "msgpack"})[:1])
-    with pytest.raises(CorruptError, match="begins with 0xc1, came 0x81"):
+    with pytest.raises(CorruptError, match="begins with 0xc1, got 0x81"):
         decoder.next()
 
 
@@ -76,7 +76,7 @@ def test_a_frame_over_the_limit_is_refused_before_it_comes() -> None:
     wire = frame_of("x" * 1000).encode()
     decoder = FrameDecoder(max_frame_bytes=500)
     decoder.feed(wire[:10])
-    with pytest.raises(CorruptError, match=f"at most 500 bytes, came one of {len(wire)}"):
+    with pytest.raises(CorruptError, match=f"at most 500 bytes, got one of {len(wire)}"):
         decoder.next()
 
 

@@ -241,7 +241,7 @@ def test_moves_by_hand_that_are_not_allowed_say_so_and_change_nothing():
         breaker.transition_to_open_for(5, 9)
     assert before.state is CircuitState.CLOSED
     assert breaker.stats().since_ns == 0
-    with pytest.raises(ValueError, match=r"expected closed, open, half_open, .*, came \"ajar\""):
+    with pytest.raises(ValueError, match=r"expected closed, open, half_open, .*, got \"ajar\""):
         breaker.transition_to("ajar", 0)
     breaker.transition_to(CircuitState.DISABLED, 0)
     breaker.transition_to_open_for(5, 0)

@@ -31,6 +31,18 @@ def types_of(texts: dict[Module, str]) -> Iterator[tuple[str, Module]]:
             yield name, module
 
 
+def errors_of(texts: dict[Module, str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each error type with what it shows of itself: public fields, or the enum that it is."""
+    whole = "\n".join(texts.values())
+    for name in re.findall(r"impl (?:core|std)::error::Error for (\w+)", whole):
+        definition = re.search(rf"(struct|enum) {name}\b\s*([^;{{]*(?:\{{[^}}]*\}})?)", whole)
+        assert definition is not None, name
+        if definition[1] == "enum":
+            yield name, [f"enum {name}"]
+        else:
+            yield name, re.findall(r"\bpub \w+", definition[2])
+
+
 def graph_of(texts: dict[Module, str]) -> Graph:
     """Return which modules each module names, in `use` or in a path; unit tests at a file's end do not count."""
     graph: Graph = {module: set() for module in texts}

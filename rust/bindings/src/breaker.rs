@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use factflow_core::breaker::{
-    self as core, AfterHalfOpen, Call, Event, Kind, Outcome, Recorded, RetryAfter, Settings,
+    self as core, AfterHalfOpen, Call, Event, EventKind, Outcome, Recorded, RetryAfter, Settings,
     Sliding, State, Stats,
 };
 use pyo3::PyTraverseError;
@@ -99,14 +99,14 @@ impl BreakerSettings {
     }
 }
 
-fn not_one_of(field: &str, names: &str, came: &str) -> PyErr {
-    PyValueError::new_err(format!("{field}: expected {names}, came {came:?}"))
+fn not_one_of(field: &str, names: &str, got: &str) -> PyErr {
+    PyValueError::new_err(format!("{field}: expected {names}, got {got:?}"))
 }
 
 /// A circuit breaker; a subclass in Python classifies errors and delivers events.
 #[pyclass(frozen, subclass, module = "factflow_engine._native")]
 pub struct Breaker {
-    machine: Mutex<core::Breaker>,
+    machine: Mutex<core::Machine>,
 }
 
 #[pymethods]
@@ -114,7 +114,7 @@ impl Breaker {
     #[new]
     #[pyo3(signature = (settings, seed, report_calls, /))]
     fn new(settings: &Bound<'_, BreakerSettings>, seed: u64, report_calls: bool) -> PyResult<Self> {
-        let mut machine = core::Breaker::new(settings.get().settings, seed, 0)
+        let mut machine = core::Machine::new(settings.get().settings, seed, 0)
             .map_err(|error| errors::invalid_settings(&error))?;
         if report_calls {
             machine.report_calls();
@@ -202,7 +202,7 @@ impl Breaker {
 }
 
 impl Breaker {
-    fn machine(&self) -> MutexGuard<'_, core::Breaker> {
+    fn machine(&self) -> MutexGuard<'_, core::Machine> {
         // The machine has no step that can panic half-way and leave it wrong.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -348,7 +348,7 @@ fn event_of<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>>
     row.set_item("slow_call_rate", event.slow_call_rate)?;
     row.set_item("generation", event.generation)?;
     match event.kind {
-        Kind::Transition {
+        EventKind::Transition {
             from,
             to,
             reason,
@@ -359,14 +359,16 @@ fn event_of<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>>
             row.set_item("reason", reason.as_str())?;
             row.set_item("wait_ns", wait_ns)?;
         }
-        Kind::LeasesExpired(count) => row.set_item("leases_expired", count)?,
-        Kind::Succeeded(duration_ns) | Kind::Failed(duration_ns) | Kind::Ignored(duration_ns) => {
+        EventKind::LeasesExpired(count) => row.set_item("leases_expired", count)?,
+        EventKind::Succeeded(duration_ns)
+        | EventKind::Failed(duration_ns)
+        | EventKind::Ignored(duration_ns) => {
             row.set_item("duration_ns", duration_ns)?;
         }
-        Kind::NotPermitted
-        | Kind::FailureRateExceeded
-        | Kind::SlowCallRateExceeded
-        | Kind::Reset => {}
+        EventKind::NotPermitted
+        | EventKind::FailureRateExceeded
+        | EventKind::SlowCallRateExceeded
+        | EventKind::Reset => {}
     }
     Ok(row)
 }

@@ -5,10 +5,10 @@
 
 mod builder;
 mod classes;
+mod error;
 mod keys;
 mod limits;
 mod packer;
-mod refusal;
 
 use factflow_core::value;
 use pyo3::prelude::*;

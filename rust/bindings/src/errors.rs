@@ -6,10 +6,10 @@
 use core::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use factflow_core::breaker;
-use factflow_core::conditions::{Finding, Step};
-use factflow_core::frames;
-use factflow_core::value;
+use factflow_core::breaker::SettingsError;
+use factflow_core::conditions::{Finding, PathError, PathStep};
+use factflow_core::frames::FrameError;
+use factflow_core::value::ValueError;
 use pyo3::IntoPyObjectExt;
 use pyo3::PyErrArguments;
 use pyo3::exceptions::PyValueError;
@@ -50,7 +50,13 @@ pub fn refused(py: Python<'_>, message: String) -> PyErr {
 
 /// A parameter of a circuit breaker outside its bounds.
 #[cold]
-pub fn invalid_settings(error: &breaker::SettingsError) -> PyErr {
+pub fn invalid_settings(error: &SettingsError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// A text that is no path of one field.
+#[cold]
+pub fn invalid_path(error: &PathError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -73,19 +79,19 @@ fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
 
 /// Bytes that are not a value.
 #[cold]
-pub fn not_a_value(py: Python<'_>, error: &value::Error) -> PyErr {
+pub fn not_a_value(py: Python<'_>, error: &ValueError) -> PyErr {
     bytes_error(
         py,
         error.is_truncated(),
         error.to_string(),
-        error.offset as u64,
+        error.offset() as u64,
     )
 }
 
 /// Bytes that are not a frame.
 #[cold]
-pub fn not_a_frame(py: Python<'_>, error: &frames::Error) -> PyErr {
-    bytes_error(py, error.is_truncated(), error.to_string(), error.offset)
+pub fn not_a_frame(py: Python<'_>, error: &FrameError) -> PyErr {
+    bytes_error(py, error.is_truncated(), error.to_string(), error.offset())
 }
 
 fn bytes_error(py: Python<'_>, is_truncated: bool, message: String, offset: u64) -> PyErr {
@@ -103,8 +109,8 @@ pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
         let class = CONDITION.import(py, MODULE, "ConditionError")?;
         let errors = findings.iter().map(|finding| {
             let path = finding.path.iter().map(|step| match step {
-                Step::Key(key) => key.into_bound_py_any(py),
-                Step::Index(index) => index.into_bound_py_any(py),
+                PathStep::Key(key) => key.into_bound_py_any(py),
+                PathStep::Index(index) => index.into_bound_py_any(py),
             });
             let path = PyTuple::new(py, path.collect::<PyResult<Vec<_>>>()?)?;
             class.call1((

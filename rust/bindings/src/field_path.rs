@@ -1,7 +1,6 @@
 //! `FieldPath`: the value of one field of a message given as its bytes, without decoding the rest.
 
 use factflow_core::conditions;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -10,7 +9,7 @@ use crate::{codec, errors};
 /// Where one field of a message is.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct FieldPath {
-    path: conditions::FieldPath,
+    path: conditions::FieldLocator,
     text: String,
 }
 
@@ -19,10 +18,9 @@ impl FieldPath {
     #[new]
     #[pyo3(signature = (text, /))]
     fn new(text: String) -> PyResult<Self> {
-        match conditions::FieldPath::parse(&text) {
+        match conditions::FieldLocator::parse(&text) {
             Ok(path) => Ok(Self { path, text }),
-            Err((problem, hint)) if hint.is_empty() => Err(PyValueError::new_err(problem)),
-            Err((problem, hint)) => Err(PyValueError::new_err(format!("{problem}; {hint}"))),
+            Err(error) => Err(errors::invalid_path(&error)),
         }
     }
 

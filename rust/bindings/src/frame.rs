@@ -327,7 +327,7 @@ impl Frame {
 
 impl Frame {
     /// The frame that was read, with a copy of its payload.
-    pub fn of(py: Python<'_>, frame: &frames::Frame<'_>) -> Self {
+    pub fn of(py: Python<'_>, frame: &frames::FrameRef<'_>) -> Self {
         Self(Fields {
             message_id: frame.header.message_id,
             correlation_id: frame.header.correlation_id,
@@ -369,7 +369,7 @@ pub fn id_of(id: &Bound<'_, PyBytes>, name: &str) -> PyResult<Id> {
     id.as_bytes().try_into().map_err(|_| {
         errors::refused(
             id.py(),
-            format!("{name}: expected 16 bytes, came {}", id.as_bytes().len()),
+            format!("{name}: expected 16 bytes, got {}", id.as_bytes().len()),
         )
     })
 }
@@ -379,7 +379,7 @@ fn attempt_of(py: Python<'_>, attempt: i64) -> PyResult<u32> {
         Ok(attempt @ 1..) => Ok(attempt),
         _ => Err(errors::refused(
             py,
-            format!("attempt: expected 1 for the first try, or more, came {attempt}"),
+            format!("attempt: expected 1 for the first try, or more, got {attempt}"),
         )),
     }
 }
@@ -414,7 +414,7 @@ fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> 
     }
     Err(errors::refused(
         py,
-        format!("{what}: expected at most {most} bytes, came {length}"),
+        format!("{what}: expected at most {most} bytes, got {length}"),
     ))
 }
 

@@ -10,10 +10,9 @@ mod field_path;
 mod frame;
 mod frame_decoder;
 mod hop;
+mod interpreter;
 mod routing;
 
-use pyo3::exceptions::PyImportError;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// Rust half of factflow-engine. Import it through `factflow_engine.native`.
@@ -21,7 +20,7 @@ use pyo3::prelude::*;
 /// `gil_used`: a free-threaded interpreter turns its GIL on for this module, until it is proven without one.
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    refuse_subinterpreter()?;
+    interpreter::refuse_subinterpreter()?;
     module.add_class::<breaker::Breaker>()?;
     module.add_class::<breaker::BreakerPermit>()?;
     module.add_class::<breaker::BreakerSettings>()?;
@@ -50,18 +49,4 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
     hop::add_steps(module)
-}
-
-/// Classes and what is remembered here belong to the process, and Python objects to one interpreter. Asked before the
-/// first class is made: one that is made in another interpreter than the main one would be of no use to that.
-fn refuse_subinterpreter() -> PyResult<()> {
-    // SAFETY: the thread is attached to an interpreter, for it is importing this module.
-    let is_main = unsafe { ffi::PyInterpreterState_Get() == ffi::PyInterpreterState_Main() };
-    if is_main {
-        return Ok(());
-    }
-    Err(PyImportError::new_err(
-        "factflow-engine runs in a process's main interpreter: expected that one, got a subinterpreter; \
-         import it there, or run it in a process of its own",
-    ))
 }

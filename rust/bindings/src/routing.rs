@@ -224,10 +224,7 @@ fn compile(
         return Ok(Err(findings));
     }
     let (scope, _) = compiler.finish();
-    build(rules, scope).map(Ok).map_err(|error| {
-        errors::refused(
-            conditions.py(),
-            format!("the table holds too much text to search for: {error}"),
-        )
-    })
+    build(rules, scope)
+        .map(Ok)
+        .map_err(|error| errors::refused(conditions.py(), error.to_string()))
 }

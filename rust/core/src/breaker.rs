@@ -33,8 +33,8 @@ mod window;
 mod tests;
 
 pub use call::{Call, Outcome, Permit, Recorded, Refusal};
-pub use event::{Event, Kind, Reason};
-pub use machine::Breaker;
+pub use event::{Event, EventKind, Reason};
+pub use machine::Machine;
 pub use settings::{AfterHalfOpen, RetryAfter, Settings, SettingsError, Sliding};
 pub use state::{IllegalTransition, State};
 pub use stats::{Stats, Totals};

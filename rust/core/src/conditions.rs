@@ -28,6 +28,7 @@ mod node;
 pub(crate) mod number;
 mod operator;
 mod path;
+mod path_error;
 pub(crate) mod pattern;
 mod pattern_size;
 mod place;
@@ -45,16 +46,17 @@ pub(crate) mod texts;
 pub use compile::{
     Compiler, MAX_DEPTH, MAX_NODES, MAX_PATTERNS_BYTES, NoOperators, Operators, compile,
 };
-pub use field_path::FieldPath;
+pub use field_path::FieldLocator;
 pub use finding::{Code, Finding};
 pub use node::{AnyElement, Body, Leaf, Node};
 pub use operator::BUILT_IN;
-pub use path::{Refusal, Segment};
+pub use path::Segment;
+pub use path_error::PathError;
 pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};
 pub use scope::Scope;
 pub use slots::{MISSING, Slots};
-pub use source::{Integer, Source, Step};
+pub use source::{Integer, PathStep, Source};
 pub(crate) use stride::past;
 
 #[cfg(test)]

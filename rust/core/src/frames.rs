@@ -25,9 +25,9 @@ mod header;
 mod wire;
 
 pub use decoder::Decoder;
-pub use error::{Error, Kind};
+pub use error::FrameError;
 pub use header::Header;
 pub use wire::{
-    DEFAULT_MAX_BYTES, Frame, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, PREFIX_BYTES,
+    DEFAULT_MAX_BYTES, FrameRef, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, PREFIX_BYTES,
     decode, encode,
 };

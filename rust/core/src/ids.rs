@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Bytes of an identity that are its time: milliseconds since the Unix epoch, big-endian.
 pub const TIME_BYTES: usize = 6;
 
-/// How many keyed children of one parent are told apart by their keys; see [`Siblings`].
+/// How many keyed children of one parent are told apart by their keys; see [`ChildIds`].
 pub const MAX_KEYED: usize = 1 << 20;
 
 const KEY: (u64, u64) = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
@@ -37,6 +37,16 @@ const BEYOND: u64 = 1 << 63;
 /// Id of the `ordinal`-th message that `parent` emitted at `label`: the parent's time, then 80 bits of a hash.
 ///
 /// `payload`: None if it is the parent's own, byte for byte; the caller sees to that.
+///
+/// ```
+/// use factflow_core::ids::{TIME_BYTES, derive, label};
+///
+/// let (parent, stage) = ([7; 16], label("split"));
+/// let first = derive(&parent, stage, 0, Some(b"payload"));
+/// assert_eq!(first, derive(&parent, stage, 0, Some(b"payload")), "a repeat makes it again");
+/// assert_ne!(first, derive(&parent, stage, 0, Some(b"another")));
+/// assert_eq!(first[..TIME_BYTES], parent[..TIME_BYTES]);
+/// ```
 #[must_use]
 pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]>) -> [u8; 16] {
     // The lengths of what is hashed, 32, 48 and more, tell the three kinds apart. Each is known where it is hashed: that
@@ -99,8 +109,20 @@ pub fn label(text: &str) -> u64 {
 /// for that are 8 bytes a keyed child (twice that in the table). There may be [`MAX_KEYED`] of them; the ids of those
 /// beyond derive from their ordinals as well: they, too, are never taken for each other, but if what comes before them
 /// has changed they are handled again.
+///
+/// ```
+/// use factflow_core::ids::{ChildIds, label};
+///
+/// let mut ids = ChildIds::new([7; 16], label("split"));
+/// let page = ids.next_keyed(b"text", "page 1");
+/// assert_ne!(page, ids.next_keyed(b"text", "page 1"), "each is a message of its own");
+///
+/// let mut again = ChildIds::new([7; 16], label("split"));
+/// again.next(Some(b"something new before it"));
+/// assert_eq!(page, again.next_keyed(b"text", "page 1"), "a key makes it independent of its ordinal");
+/// ```
 #[derive(Debug)]
-pub struct Siblings {
+pub struct ChildIds {
     parent: [u8; 16],
     label: u64,
     /// Those that were named.
@@ -112,7 +134,7 @@ pub struct Siblings {
     most: usize,
 }
 
-impl Siblings {
+impl ChildIds {
     /// None so far.
     #[must_use]
     pub fn new(parent: [u8; 16], label: u64) -> Self {

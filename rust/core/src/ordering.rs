@@ -31,47 +31,69 @@ pub trait Identified {
 }
 
 /// An item in its place; places are compared, never items.
-struct Entry<T> {
+struct Ranked<T> {
     place: i64,
     key: Option<Arc<str>>,
     item: T,
 }
 
-impl<T> PartialEq for Entry<T> {
+impl<T> PartialEq for Ranked<T> {
     fn eq(&self, other: &Self) -> bool {
         self.place == other.place
     }
 }
 
-impl<T> Eq for Entry<T> {}
+impl<T> Eq for Ranked<T> {}
 
-impl<T> PartialOrd for Entry<T> {
+impl<T> PartialOrd for Ranked<T> {
     fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Entry<T> {
+impl<T> Ord for Ranked<T> {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         self.place.cmp(&other.place)
     }
 }
 
 /// A key of which an item is ready or taken.
-struct Key<T> {
+struct KeyState<T> {
     /// The item that was taken and has not ended; None while it is ready.
     taken: Option<[u8; 16]>,
     /// What came after it, in order.
-    parked: VecDeque<Entry<T>>,
+    parked: VecDeque<Ranked<T>>,
 }
 
 /// See the module.
+///
+/// ```
+/// use factflow_core::ordering::{Identified, KeyedQueue};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Item(u8);
+///
+/// impl Identified for Item {
+///     fn id(&self) -> [u8; 16] {
+///         [self.0; 16]
+///     }
+/// }
+///
+/// let mut queue = KeyedQueue::default();
+/// queue.push(Some("user"), Item(1));
+/// queue.push(Some("user"), Item(2));
+/// queue.push(None, Item(3));
+/// assert_eq!(queue.take(), Some(Item(1)));
+/// assert_eq!(queue.take(), Some(Item(3)), "the second of the key waits for the first");
+/// assert!(queue.end("user", &Item(1).id()));
+/// assert_eq!(queue.take(), Some(Item(2)));
+/// ```
 pub struct KeyedQueue<T> {
     /// What was ready when it came, or was given back, in order.
-    ready: VecDeque<Entry<T>>,
+    ready: VecDeque<Ranked<T>>,
     /// What was parked and is ready.
-    freed: BinaryHeap<Reverse<Entry<T>>>,
-    keys: HashMap<Arc<str>, Key<T>>,
+    freed: BinaryHeap<Reverse<Ranked<T>>>,
+    keys: HashMap<Arc<str>, KeyState<T>>,
     parked: usize,
     /// Places of the next item to be added, and of the next to be given back.
     last: i64,
@@ -115,7 +137,7 @@ impl<T: Identified> KeyedQueue<T> {
         let place = self.last;
         self.last += 1;
         let Some(key) = key else {
-            self.ready.push_back(Entry {
+            self.ready.push_back(Ranked {
                 place,
                 key: None,
                 item,
@@ -123,7 +145,7 @@ impl<T: Identified> KeyedQueue<T> {
             return;
         };
         if let Some(held) = self.keys.get_mut(key) {
-            held.parked.push_back(Entry {
+            held.parked.push_back(Ranked {
                 place,
                 key: None, // given to it when it becomes ready
                 item,
@@ -133,7 +155,7 @@ impl<T: Identified> KeyedQueue<T> {
         }
         let key: Arc<str> = key.into();
         self.hold(Arc::clone(&key));
-        self.ready.push_back(Entry {
+        self.ready.push_back(Ranked {
             place,
             key: Some(key),
             item,
@@ -182,7 +204,7 @@ impl<T: Identified> KeyedQueue<T> {
             Some(key) => match self.keys.get_mut(key) {
                 Some(held) if held.taken != Some(item.id()) => {
                     // It is not the one that was taken: another is on its way, which nothing can call back.
-                    held.parked.push_front(Entry {
+                    held.parked.push_front(Ranked {
                         place,
                         key: None,
                         item,
@@ -201,12 +223,12 @@ impl<T: Identified> KeyedQueue<T> {
                 }
             },
         };
-        self.ready.push_front(Entry { place, key, item });
+        self.ready.push_front(Ranked { place, key, item });
     }
 
     /// Remove all items that wait, and return them in order; what was taken stays so until it ends or is given back.
     pub fn clear(&mut self) -> Vec<T> {
-        let mut entries: Vec<Entry<T>> = self.ready.drain(..).collect();
+        let mut entries: Vec<Ranked<T>> = self.ready.drain(..).collect();
         entries.extend(self.freed.drain().map(|Reverse(entry)| entry));
         for held in self.keys.values_mut() {
             entries.extend(held.parked.drain(..));
@@ -220,7 +242,7 @@ impl<T: Identified> KeyedQueue<T> {
     /// All items that wait, in the order in which they came.
     #[must_use]
     pub fn items(&self) -> Vec<&T> {
-        let mut entries: Vec<&Entry<T>> = self.ready.iter().collect();
+        let mut entries: Vec<&Ranked<T>> = self.ready.iter().collect();
         entries.extend(self.freed.iter().map(|Reverse(entry)| entry));
         entries.extend(self.keys.values().flat_map(|held| &held.parked));
         entries.sort();
@@ -230,7 +252,7 @@ impl<T: Identified> KeyedQueue<T> {
     fn hold(&mut self, key: Arc<str>) {
         self.keys.insert(
             key,
-            Key {
+            KeyState {
                 taken: None,
                 parked: VecDeque::new(),
             },

@@ -25,6 +25,7 @@ mod access;
 mod affix;
 mod build;
 mod cost;
+mod error;
 mod field;
 mod grid;
 mod hit;
@@ -37,4 +38,5 @@ mod stab;
 mod table;
 
 pub use build::build;
+pub use error::TableError;
 pub use table::{Scratch, Statistics, Table};

@@ -17,7 +17,7 @@ mod token;
 mod validate;
 mod write;
 
-pub use error::{Error, Kind};
+pub use error::ValueError;
 pub use token::{Token, read, skip};
 pub use validate::{Limits, validate, validate_at};
 pub use write::{

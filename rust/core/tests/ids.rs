@@ -1,6 +1,6 @@
 //! Ids are functions of where a message came from, and may never change for what is stored.
 
-use factflow_core::ids::{Siblings, TIME_BYTES, label};
+use factflow_core::ids::{ChildIds, TIME_BYTES, label};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ fn the_functions_are_those_that_stored_messages_were_named_by() {
     assert_eq!(label(""), LABEL_OF_NOTHING);
     assert_eq!(label("parse/markdown"), LABEL_OF_A_STAGE);
     assert_eq!(derive(&PARENT, 1, 2), CHILD);
-    let mut siblings = Siblings::new(PARENT, 1);
+    let mut siblings = ChildIds::new(PARENT, 1);
     let said = [
         siblings.next(None),
         siblings.next(Some(b"\xa5hello")),
@@ -58,7 +58,7 @@ fn elements() -> impl Strategy<Value = Vec<(Option<String>, Vec<u8>)>> {
 }
 
 fn named(elements: &[(Option<String>, Vec<u8>)], most: usize) -> Vec<[u8; 16]> {
-    let mut siblings = Siblings::remembering(PARENT, 7, most);
+    let mut siblings = ChildIds::remembering(PARENT, 7, most);
     let name = |(key, payload): &(Option<String>, Vec<u8>)| match key {
         Some(key) => siblings.next_keyed(payload, key),
         None => siblings.next(Some(payload)),

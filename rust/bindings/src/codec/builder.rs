@@ -4,7 +4,7 @@
 //! elements at each header. Only *that* something is wrong is found out here; what and where is then asked of
 //! `value::validate`, so that both entry points say the same.
 
-use factflow_core::value::{Error, Token, read, validate};
+use factflow_core::value::{Token, ValueError, read, validate};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
@@ -15,21 +15,21 @@ use super::limits::LIMITS;
 use crate::errors;
 
 /// Why nothing was built.
-enum Fault {
+enum Stopped {
     /// The bytes are wrong.
     Bytes,
     /// Python raised, for want of memory say.
     Raised(PyErr),
 }
 
-impl From<PyErr> for Fault {
+impl From<PyErr> for Stopped {
     fn from(error: PyErr) -> Self {
         Self::Raised(error)
     }
 }
 
-impl From<Error> for Fault {
-    fn from(_: Error) -> Self {
+impl From<ValueError> for Stopped {
+    fn from(_: ValueError) -> Self {
         Self::Bytes
     }
 }
@@ -54,8 +54,8 @@ pub fn build<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> 
     };
     match builder.value(0) {
         Ok(value) if builder.at == bytes.len() => Ok(value),
-        Ok(_) | Err(Fault::Bytes) => Err(explain(py, bytes)),
-        Err(Fault::Raised(error)) => Err(error),
+        Ok(_) | Err(Stopped::Bytes) => Err(explain(py, bytes)),
+        Err(Stopped::Raised(error)) => Err(error),
     }
 }
 
@@ -70,7 +70,7 @@ fn explain(py: Python<'_>, bytes: &[u8]) -> PyErr {
 }
 
 impl<'py> Builder<'_, 'py> {
-    fn value(&mut self, depth: u32) -> Result<Bound<'py, PyAny>, Fault> {
+    fn value(&mut self, depth: u32) -> Result<Bound<'py, PyAny>, Stopped> {
         let py = self.py;
         let (token, next) = read(self.bytes, self.at)?;
         self.at = next;
@@ -94,17 +94,17 @@ impl<'py> Builder<'_, 'py> {
     }
 
     #[inline]
-    fn enter(&mut self, values: u64, depth: u32) -> Result<(), Fault> {
+    fn enter(&mut self, values: u64, depth: u32) -> Result<(), Stopped> {
         self.elements += values;
         if depth >= LIMITS.max_depth || self.elements > u64::from(LIMITS.max_elements) {
-            return Err(Fault::Bytes);
+            return Err(Stopped::Bytes);
         }
         Ok(())
     }
 
-    fn list(&mut self, count: u32, depth: u32) -> Result<Bound<'py, PyAny>, Fault> {
+    fn list(&mut self, count: u32, depth: u32) -> Result<Bound<'py, PyAny>, Stopped> {
         self.enter(u64::from(count), depth)?;
-        let length = ffi::Py_ssize_t::try_from(count).map_err(|_| Fault::Bytes)?;
+        let length = ffi::Py_ssize_t::try_from(count).map_err(|_| Stopped::Bytes)?;
         // SAFETY: `PyList_New` makes a list of `count` empty places or raises; each place is filled once, in order,
         // with an owned reference. Making the items runs the classes of `Timestamp` and `Ext`, other threads and the
         // garbage collector: none of them may find a list with empty places, so the collector does not know it until it
@@ -124,12 +124,12 @@ impl<'py> Builder<'_, 'py> {
         }
     }
 
-    fn map(&mut self, count: u32, depth: u32) -> Result<Bound<'py, PyAny>, Fault> {
+    fn map(&mut self, count: u32, depth: u32) -> Result<Bound<'py, PyAny>, Stopped> {
         self.enter(2 * u64::from(count), depth)?;
         let map = PyDict::new(self.py);
         for _ in 0..count {
             let (Token::Str(text), next) = read(self.bytes, self.at)? else {
-                return Err(Fault::Bytes);
+                return Err(Stopped::Bytes);
             };
             self.at = next;
             let key = if text.is_ascii() {
@@ -142,17 +142,17 @@ impl<'py> Builder<'_, 'py> {
             map.set_item(key, value)?;
         }
         if map.len() != count as usize {
-            return Err(Fault::Bytes);
+            return Err(Stopped::Bytes);
         }
         Ok(map.into_any())
     }
 }
 
 #[inline]
-fn string<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyString>, Fault> {
+fn string<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyString>, Stopped> {
     if text.len() > 1 && text.is_ascii() {
         // A slice is never longer than `isize::MAX`.
-        let length = ffi::Py_ssize_t::try_from(text.len()).map_err(|_| Fault::Bytes)?;
+        let length = ffi::Py_ssize_t::try_from(text.len()).map_err(|_| Stopped::Bytes)?;
         // SAFETY: the new string has room for `len` one-byte characters, all of them ASCII as promised to
         // `PyUnicode_New`, and nobody else sees it before they are copied. Python's decoder, which
         // looks for the kind of each string first, costs half as much again for lists of short texts.
@@ -167,6 +167,6 @@ fn string<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyString>, Fau
             Ok(string.cast_into_unchecked())
         };
     }
-    let text = core::str::from_utf8(text).map_err(|_| Fault::Bytes)?;
+    let text = core::str::from_utf8(text).map_err(|_| Stopped::Bytes)?;
     Ok(PyString::new(py, text))
 }

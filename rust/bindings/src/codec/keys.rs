@@ -13,18 +13,18 @@ const SLOTS: usize = 1024;
 const LONGEST: usize = 31;
 
 /// One remembered key: its bytes beside the object, so that a hit needs no look into the object.
-struct Slot {
+struct KnownKey {
     text: [u8; LONGEST],
     length: u8,
     object: Py<PyString>,
 }
 
-type Table = Vec<Option<Slot>>;
+type KeyTable = Vec<Option<KnownKey>>;
 
-static TABLE: Mutex<Table> = Mutex::new(Vec::new());
+static TABLE: Mutex<KeyTable> = Mutex::new(Vec::new());
 
 /// The table for the length of one decoding; absent if another decoding, on another thread or inside a finalizer, has it.
-pub struct Keys(Option<MutexGuard<'static, Table>>);
+pub struct Keys(Option<MutexGuard<'static, KeyTable>>);
 
 impl Keys {
     pub fn borrow() -> Self {
@@ -56,14 +56,14 @@ impl Keys {
     #[cold]
     fn remember<'py>(
         py: Python<'py>,
-        slot: &mut Option<Slot>,
+        slot: &mut Option<KnownKey>,
         text: &[u8],
     ) -> Option<Bound<'py, PyString>> {
         let object = PyString::new(py, core::str::from_utf8(text).ok()?);
         let mut bytes = [0; LONGEST];
         bytes[..text.len()].copy_from_slice(text);
         let length = u8::try_from(text.len()).ok()?;
-        *slot = Some(Slot {
+        *slot = Some(KnownKey {
             text: bytes,
             length,
             object: object.clone().unbind(),

@@ -18,11 +18,9 @@ use pyo3::types::{
 };
 
 use super::classes;
+use super::error::PackError;
 use super::limits::LIMITS;
-use super::refusal::Refusal;
 use factflow_core::frames::MAX_PAYLOAD_BYTES;
-
-type Outcome = Result<(), Refusal>;
 
 /// A buffer that grew larger than this is not kept: one large message must not hold memory for ever.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -51,7 +49,7 @@ struct Packer<'a> {
 }
 
 /// Appends a value.
-pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Outcome {
+pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Result<(), PackError> {
     let start = out.len();
     let mut packer = Packer {
         out,
@@ -61,13 +59,13 @@ pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Outcome {
     packer.value(value, 0)?;
     packer.fits(0)?;
     if packer.has_odd_keys {
-        validate(&out[start..], &LIMITS).map_err(|error| Refusal::new(error.to_string()))?;
+        validate(&out[start..], &LIMITS).map_err(|error| PackError::new(error.to_string()))?;
     }
     Ok(())
 }
 
 /// Appends any mapping as a map, at the depth of a root.
-pub fn pack_mapping(out: &mut Vec<u8>, mapping: &Bound<'_, PyAny>) -> Outcome {
+pub fn pack_mapping(out: &mut Vec<u8>, mapping: &Bound<'_, PyAny>) -> Result<(), PackError> {
     if mapping.is_instance_of::<PyDict>() {
         return pack_root(out, mapping);
     }
@@ -78,7 +76,7 @@ pub fn pack_mapping(out: &mut Vec<u8>, mapping: &Bound<'_, PyAny>) -> Outcome {
 }
 
 impl Packer<'_> {
-    fn value(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Outcome {
+    fn value(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Result<(), PackError> {
         let kind = value.get_type_ptr();
         // SAFETY: each cast follows the comparison of the object's type with exactly that type. The statics are the
         // interpreter's own and only their addresses are taken.
@@ -115,7 +113,7 @@ impl Packer<'_> {
 
     /// Subclasses by their value, and what is not a built-in type.
     #[cold]
-    fn other(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Outcome {
+    fn other(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Result<(), PackError> {
         if let Ok(text) = value.cast::<PyString>() {
             self.text(text)
         } else if let Ok(number) = value.cast::<PyInt>() {
@@ -136,17 +134,17 @@ impl Packer<'_> {
             self.bytes(data.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes())
         } else if let Ok(moment) = value.cast::<PyDateTime>() {
             let (seconds, nanoseconds) =
-                classes::instant(moment)?.ok_or_else(|| Refusal::of_type(value))?;
+                classes::instant(moment)?.ok_or_else(|| PackError::of_type(value))?;
             write_timestamp(self.out, seconds, nanoseconds);
             Ok(())
         } else {
-            Err(Refusal::of_type(value))
+            Err(PackError::of_type(value))
         }
     }
 
     /// Refuses so many bytes more before they are copied: a small object can stand for terabytes.
     #[inline]
-    fn fits(&self, length: usize) -> Outcome {
+    fn fits(&self, length: usize) -> Result<(), PackError> {
         let length = self.out.len() + length;
         if length <= MAX_PAYLOAD_BYTES {
             return Ok(());
@@ -155,7 +153,7 @@ impl Packer<'_> {
     }
 
     #[inline]
-    fn text(&mut self, text: &Bound<'_, PyString>) -> Outcome {
+    fn text(&mut self, text: &Bound<'_, PyString>) -> Result<(), PackError> {
         let text = match ascii(text) {
             Some(text) => text,
             None => text.to_str().map_err(|_| lone_surrogate(text))?,
@@ -165,14 +163,14 @@ impl Packer<'_> {
         Ok(())
     }
 
-    fn bytes(&mut self, data: &[u8]) -> Outcome {
+    fn bytes(&mut self, data: &[u8]) -> Result<(), PackError> {
         self.fits(data.len())?;
         write_bin(self.out, data);
         Ok(())
     }
 
     #[inline]
-    fn integer(&mut self, number: &Bound<'_, PyInt>) -> Outcome {
+    fn integer(&mut self, number: &Bound<'_, PyInt>) -> Result<(), PackError> {
         let mut overflow = 0;
         // SAFETY: the pointer is a live int, for which the call cannot fail but by overflow, which it reports.
         // `extract` would make and drop an OverflowError for each number above i64::MAX, and call `__index__`.
@@ -185,7 +183,7 @@ impl Packer<'_> {
         match number.extract::<u64>() {
             Ok(large) if overflow > 0 => write_uint(self.out, large),
             _ => {
-                return Err(Refusal::new(format!(
+                return Err(PackError::new(format!(
                     "cannot carry an int {}, whose range is 64 bits; use str(value) or bytes",
                     if overflow > 0 {
                         "above 2**64 - 1"
@@ -200,24 +198,24 @@ impl Packer<'_> {
 
     /// Counts a container in; its length if it is within the limits.
     #[inline]
-    fn enter(&mut self, length: usize, values_each: u64, depth: u32) -> Result<u32, Refusal> {
+    fn enter(&mut self, length: usize, values_each: u64, depth: u32) -> Result<u32, PackError> {
         if depth >= LIMITS.max_depth {
-            return Err(Refusal::new(format!(
-                "expected at most {} nested containers, came one more; does it contain itself?",
+            return Err(PackError::new(format!(
+                "expected at most {} nested containers, got one more; does it contain itself?",
                 LIMITS.max_depth
             )));
         }
         self.elements += length as u64 * values_each;
         match u32::try_from(length) {
             Ok(length) if self.elements <= u64::from(LIMITS.max_elements) => Ok(length),
-            _ => Err(Refusal::new(format!(
-                "expected at most {} elements in a message, came more; emit it as several messages",
+            _ => Err(PackError::new(format!(
+                "expected at most {} elements in a message, got more; emit it as several messages",
                 LIMITS.max_elements
             ))),
         }
     }
 
-    fn list(&mut self, list: &Bound<'_, PyList>, depth: u32) -> Outcome {
+    fn list(&mut self, list: &Bound<'_, PyList>, depth: u32) -> Result<(), PackError> {
         let length = list.len();
         let count = self.enter(length, 1, depth)?;
         write_array_len(self.out, count);
@@ -230,7 +228,7 @@ impl Packer<'_> {
         unchanged(written == length && list.len() == length)
     }
 
-    fn tuple(&mut self, tuple: &Bound<'_, PyTuple>, depth: u32) -> Outcome {
+    fn tuple(&mut self, tuple: &Bound<'_, PyTuple>, depth: u32) -> Result<(), PackError> {
         if !tuple.is_exact_instance_of::<PyTuple>() {
             let py = tuple.py();
             if tuple.is_instance(classes::timestamp(py)?)? {
@@ -249,7 +247,7 @@ impl Packer<'_> {
         Ok(())
     }
 
-    fn map(&mut self, map: &Bound<'_, PyDict>, depth: u32) -> Outcome {
+    fn map(&mut self, map: &Bound<'_, PyDict>, depth: u32) -> Result<(), PackError> {
         let length = map.len();
         let count = self.enter(length, 2, depth)?;
         write_map_len(self.out, count);
@@ -268,44 +266,44 @@ impl Packer<'_> {
     fn key<'a, 'py>(
         &mut self,
         key: &'a Bound<'py, PyAny>,
-    ) -> Result<&'a Bound<'py, PyString>, Refusal> {
+    ) -> Result<&'a Bound<'py, PyString>, PackError> {
         let Ok(text) = key.cast::<PyString>() else {
-            return Err(Refusal::of_key(key));
+            return Err(PackError::of_key(key));
         };
         self.has_odd_keys |= !key.is_exact_instance_of::<PyString>();
         self.text(text)?;
         Ok(text)
     }
 
-    fn timestamp(&mut self, tuple: &Bound<'_, PyTuple>) -> Outcome {
+    fn timestamp(&mut self, tuple: &Bound<'_, PyTuple>) -> Result<(), PackError> {
         let (Ok(seconds), Ok(nanoseconds)) = (part::<i64>(tuple, 0), part::<u32>(tuple, 1)) else {
-            return Err(Refusal::new(
-                "expected a Timestamp of two integers of 64 and 32 bits, came others".to_owned(),
+            return Err(PackError::new(
+                "expected a Timestamp of two integers of 64 and 32 bits, got others".to_owned(),
             ));
         };
         if nanoseconds > 999_999_999 {
-            return Err(Refusal::new(format!(
-                "expected a Timestamp with 0 to 999999999 nanoseconds, came {nanoseconds}; carry whole seconds over"
+            return Err(PackError::new(format!(
+                "expected a Timestamp with 0 to 999999999 nanoseconds, got {nanoseconds}; carry whole seconds over"
             )));
         }
         write_timestamp(self.out, seconds, nanoseconds);
         Ok(())
     }
 
-    fn ext(&mut self, tuple: &Bound<'_, PyTuple>) -> Outcome {
+    fn ext(&mut self, tuple: &Bound<'_, PyTuple>) -> Result<(), PackError> {
         let (Ok(code), Ok(data)) = (part::<i8>(tuple, 0), tuple.get_item(1)) else {
-            return Err(Refusal::new(
-                "expected an Ext with a code of -128 to 127, came another".to_owned(),
+            return Err(PackError::new(
+                "expected an Ext with a code of -128 to 127, got another".to_owned(),
             ));
         };
         if code == -1 {
-            return Err(Refusal::new(
+            return Err(PackError::new(
                 "cannot carry an Ext with code -1; use Timestamp, whose code it is".to_owned(),
             ));
         }
         let Ok(data) = data.cast::<PyBytes>() else {
-            return Err(Refusal::new(
-                "expected an Ext whose data is bytes, came another type".to_owned(),
+            return Err(PackError::new(
+                "expected an Ext whose data is bytes, got another type".to_owned(),
             ));
         };
         self.fits(data.as_bytes().len())?;
@@ -374,30 +372,30 @@ where
 
 /// Python code that packing called may have changed a container that was half written.
 #[inline]
-fn unchanged(is_unchanged: bool) -> Outcome {
+fn unchanged(is_unchanged: bool) -> Result<(), PackError> {
     if is_unchanged {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(PackError::new(
         "changed while it was packed; pack a copy".to_owned(),
     ))
 }
 
 #[cold]
-fn too_large(length: usize) -> Refusal {
-    Refusal::new(format!(
-        "expected at most {MAX_PAYLOAD_BYTES} bytes, came {length} up to here; emit it as several messages, or pass on \
+fn too_large(length: usize) -> PackError {
+    PackError::new(format!(
+        "expected at most {MAX_PAYLOAD_BYTES} bytes, got {length} up to here; emit it as several messages, or pass on \
          where it lies"
     ))
 }
 
 #[cold]
-fn lone_surrogate(text: &Bound<'_, PyString>) -> Refusal {
+fn lone_surrogate(text: &Bound<'_, PyString>) -> PackError {
     let position = text
         .to_string_lossy()
         .chars()
         .position(|char| char == char::REPLACEMENT_CHARACTER);
-    Refusal::new(format!(
+    PackError::new(format!(
         "cannot carry a str with a lone surrogate (near character {}); use bytes, \
          or text.encode(errors=\"replace\").decode()",
         position.unwrap_or(0)

@@ -1,7 +1,7 @@
 //! Operators that Python brings along: bound when a condition is compiled, called with a decoded value.
 
-use factflow_core::conditions::{Host, Operators, Step};
-use factflow_core::value;
+use factflow_core::conditions::{Host, Operators, PathStep};
+use factflow_core::value::ValueError;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -10,14 +10,14 @@ use pyo3::types::PyString;
 use crate::{codec, errors};
 
 /// Why a condition has no answer for these bytes.
-pub enum Fault {
+pub enum HostFault {
     /// They are not a value.
-    Bytes(value::Error),
+    Bytes(ValueError),
     /// A user's operator raised.
     Python(PyErr),
 }
 
-impl Fault {
+impl HostFault {
     /// The exception to raise.
     #[cold]
     pub fn into_error(self, py: Python<'_>) -> PyErr {
@@ -28,8 +28,8 @@ impl Fault {
     }
 }
 
-impl From<value::Error> for Fault {
-    fn from(error: value::Error) -> Self {
+impl From<ValueError> for HostFault {
+    fn from(error: ValueError) -> Self {
         Self::Bytes(error)
     }
 }
@@ -60,9 +60,9 @@ pub struct PythonHost<'a, 'py> {
 }
 
 impl Host for PythonHost<'_, '_> {
-    type Error = Fault;
+    type Error = HostFault;
 
-    fn holds(&self, operator: usize, bytes: &[u8]) -> Result<bool, Fault> {
+    fn holds(&self, operator: usize, bytes: &[u8]) -> Result<bool, HostFault> {
         let call = || -> PyResult<bool> {
             let value = codec::build(self.py, bytes)?;
             self.callables[operator]
@@ -70,7 +70,7 @@ impl Host for PythonHost<'_, '_> {
                 .call1((value,))?
                 .extract()
         };
-        call().map_err(Fault::Python)
+        call().map_err(HostFault::Python)
     }
 }
 
@@ -111,13 +111,13 @@ impl<'py> Binder<'py> {
     }
 
     /// The callable of an operator, or why it refuses its value.
-    fn ask(&self, name: &str, path: &[Step]) -> PyResult<Result<Py<PyAny>, String>> {
+    fn ask(&self, name: &str, path: &[PathStep]) -> PyResult<Result<Py<PyAny>, String>> {
         let mut condition = self.source.clone();
         // The path's last step is the value itself.
         for step in &path[..path.len() - 1] {
             condition = match step {
-                Step::Key(key) => condition.get_item(key)?,
-                Step::Index(index) => condition.get_item(index)?,
+                PathStep::Key(key) => condition.get_item(key)?,
+                PathStep::Index(index) => condition.get_item(index)?,
             };
         }
         let answer = self.operators.call_method1("bind", (name, condition))?;
@@ -140,7 +140,7 @@ impl Operators for Binder<'_> {
             .map(|&(_, needs)| needs)
     }
 
-    fn bind(&mut self, name: &str, path: &[Step]) -> Result<usize, String> {
+    fn bind(&mut self, name: &str, path: &[PathStep]) -> Result<usize, String> {
         match self.ask(name, path) {
             Ok(Ok(callable)) => {
                 self.callables.push(callable);

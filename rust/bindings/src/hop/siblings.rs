@@ -15,7 +15,7 @@ use crate::{codec, errors};
 #[pyclass(module = "factflow_engine._native")]
 pub struct Siblings {
     parent: Py<MessageContext>,
-    ids: ids::Siblings,
+    ids: ids::ChildIds,
     /// The class of what carries more than a payload.
     emit: Py<PyType>,
 }
@@ -26,7 +26,7 @@ impl Siblings {
     #[pyo3(signature = (parent, label, /))]
     fn new(py: Python<'_>, parent: Py<MessageContext>, label: u64) -> PyResult<Self> {
         Ok(Self {
-            ids: ids::Siblings::new(parent.get().fields.message_id, label),
+            ids: ids::ChildIds::new(parent.get().fields.message_id, label),
             parent,
             emit: codec::emit(py)?.clone().unbind(),
         })

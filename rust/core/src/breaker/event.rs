@@ -8,7 +8,7 @@ pub struct Event {
     /// When, by the time that the breaker was given.
     pub time_ns: u64,
     /// What.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// The failure rate then; of a transition, before it. None below the minimum of calls.
     pub failure_rate: Option<f32>,
     /// The slow call rate then; of a transition, before it.
@@ -19,7 +19,7 @@ pub struct Event {
 
 /// Kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// A call that took so many nanoseconds succeeded; of calls only if they are reported, as the next three.
     Succeeded(u64),
     /// A call failed.
@@ -49,7 +49,7 @@ pub enum Kind {
     Reset,
 }
 
-impl Kind {
+impl EventKind {
     /// Its name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

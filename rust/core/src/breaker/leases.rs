@@ -13,7 +13,7 @@ pub(super) struct LeaseId {
 }
 
 #[derive(Clone, Debug)]
-struct Slot {
+struct LeaseSlot {
     /// Of the lease inside; 0 if the slot is free.
     serial: u64,
     deadline_ns: u64,
@@ -25,7 +25,7 @@ struct Slot {
 /// Leases in the order in which they end.
 #[derive(Clone, Debug)]
 pub(super) struct Leases {
-    slots: Vec<Slot>,
+    slots: Vec<LeaseSlot>,
     oldest: u32,
     newest: u32,
     free: u32,
@@ -61,7 +61,7 @@ impl Leases {
     /// Adds a lease that ends no earlier than any that was added before.
     pub(super) fn add(&mut self, deadline_ns: u64) -> LeaseId {
         self.last_serial += 1;
-        let lease = Slot {
+        let lease = LeaseSlot {
             serial: self.last_serial,
             deadline_ns,
             older: self.newest,

@@ -3,7 +3,7 @@
 mod reading;
 
 use super::call::{Call, Outcome, Permit, Recorded, Refusal};
-use super::event::{Event, Kind, Reason};
+use super::event::{Event, EventKind, Reason};
 use super::leases::Leases;
 use super::settings::{AfterHalfOpen, RetryAfter, Settings, SettingsError};
 use super::state::{IllegalTransition, State};
@@ -14,14 +14,31 @@ use super::window::Window;
 
 /// Which calls the rates are about.
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum Rated {
     Window,
     Trials,
 }
 
 /// A circuit breaker. The module says what it does.
+///
+/// ```
+/// use factflow_core::breaker::{Call, Machine, Outcome, Settings, Sliding, State};
+///
+/// let settings = Settings { window: Sliding::Calls(2), minimum_calls: 2, ..Settings::default() };
+/// let mut breaker = Machine::new(settings, 7, 0)?;
+/// for now_ns in [1_000, 2_000] {
+///     let (permit, _) = breaker.try_acquire(now_ns);
+///     let outcome = Outcome::Failure { retry_after_ns: None };
+///     let permit = permit.expect("a closed breaker permits every call");
+///     breaker.record(permit, now_ns + 10, Call { duration_ns: 10, outcome });
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+/// let (refused, _) = breaker.try_acquire(3_000);
+/// assert!(refused.unwrap_err().retry_after_ns.is_some());
+/// # Ok::<(), factflow_core::breaker::SettingsError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Breaker {
+pub struct Machine {
     settings: Settings,
     seed: u64,
     state: State,
@@ -34,7 +51,7 @@ pub struct Breaker {
     window: Window,
     /// Results of half open. Open keeps them if it came from there.
     trials: Tally,
-    source: Source,
+    source: Rated,
     /// Refusals since `source` began to be counted.
     rejected: u64,
     backoff: Backoff,
@@ -54,7 +71,7 @@ pub struct Breaker {
     reports_calls: bool,
 }
 
-impl Breaker {
+impl Machine {
     /// A closed breaker. `seed` decides the jitter of its waits.
     pub fn new(settings: Settings, seed: u64, now_ns: u64) -> Result<Self, SettingsError> {
         settings.check()?;
@@ -67,7 +84,7 @@ impl Breaker {
             since_ns: now_ns,
             window: Window::new(settings.window),
             trials: Tally::default(),
-            source: Source::Window,
+            source: Rated::Window,
             rejected: 0,
             backoff: Backoff::new(),
             draws: 0,
@@ -105,7 +122,7 @@ impl Breaker {
                     state: self.state,
                     retry_after_ns: self.retry_after(self.now_ns),
                 };
-                self.report(Kind::NotPermitted, &mut events);
+                self.report(EventKind::NotPermitted, &mut events);
                 return (Err(refusal), events);
             }
         };
@@ -127,7 +144,7 @@ impl Breaker {
         let (failed, retry_after_ns) = match call.outcome {
             Outcome::Ignored => {
                 self.totals.ignored += 1;
-                self.report(Kind::Ignored(call.duration_ns), &mut events);
+                self.report(EventKind::Ignored(call.duration_ns), &mut events);
                 return (Recorded::Ignored, events);
             }
             Outcome::Success => (false, None),
@@ -142,9 +159,9 @@ impl Breaker {
         self.totals.failed += u64::from(failed);
         self.totals.slow += u64::from(slow);
         let kind = if failed {
-            Kind::Failed(call.duration_ns)
+            EventKind::Failed(call.duration_ns)
         } else {
-            Kind::Succeeded(call.duration_ns)
+            EventKind::Succeeded(call.duration_ns)
         };
         if !is_current {
             self.totals.stale += 1;
@@ -207,7 +224,7 @@ impl Breaker {
                     let expired = self.leases.expire(self.now_ns);
                     if expired > 0 {
                         self.totals.leases_expired += u64::from(expired);
-                        events.push(self.event(Kind::LeasesExpired(expired)));
+                        events.push(self.event(EventKind::LeasesExpired(expired)));
                     }
                 }
             }
@@ -249,12 +266,12 @@ impl Breaker {
         self.now_ns = self.now_ns.max(now_ns);
         let mut events = Vec::new();
         self.transition(State::Closed, Reason::Reset, &mut events);
-        events.push(self.event(Kind::Reset));
+        events.push(self.event(EventKind::Reset));
         events
     }
 
     /// Reports a call, if calls are reported here.
-    fn report(&self, kind: Kind, events: &mut Vec<Event>) {
+    fn report(&self, kind: EventKind, events: &mut Vec<Event>) {
         if self.reports_calls && !matches!(self.state, State::Disabled | State::ForcedOpen) {
             events.push(self.event(kind));
         }
@@ -288,10 +305,10 @@ impl Breaker {
         let failing = self.settings.is_failing(tally.failure_rate(minimum));
         let slow = self.settings.is_slow(tally.slow_call_rate(minimum));
         if failing && !self.reported[0] {
-            events.push(self.event(Kind::FailureRateExceeded));
+            events.push(self.event(EventKind::FailureRateExceeded));
         }
         if slow && !self.reported[1] {
-            events.push(self.event(Kind::SlowCallRateExceeded));
+            events.push(self.event(EventKind::SlowCallRateExceeded));
         }
         if self.state == State::MetricsOnly {
             self.reported = [self.reported[0] || failing, self.reported[1] || slow];
@@ -338,7 +355,7 @@ impl Breaker {
             State::Open => {}
             State::HalfOpen => {
                 self.trials = Tally::default();
-                self.source = Source::Trials;
+                self.source = Rated::Trials;
                 self.rejected = 0;
                 self.half_open_until_ns = self
                     .settings
@@ -347,7 +364,7 @@ impl Breaker {
             }
             State::Closed | State::ForcedOpen | State::Disabled | State::MetricsOnly => {
                 self.window.clear();
-                self.source = Source::Window;
+                self.source = Rated::Window;
                 self.rejected = 0;
                 if to == State::ForcedOpen {
                     self.backoff.increase(&self.settings);
@@ -359,7 +376,7 @@ impl Breaker {
         if from != to {
             events.push(Event {
                 time_ns: self.now_ns,
-                kind: Kind::Transition {
+                kind: EventKind::Transition {
                     from,
                     to,
                     reason,
@@ -376,10 +393,7 @@ impl Breaker {
         if self.state.may_move_to(to) {
             Ok(())
         } else {
-            Err(IllegalTransition {
-                from: self.state,
-                to,
-            })
+            Err(IllegalTransition::new(self.state, to))
         }
     }
 }

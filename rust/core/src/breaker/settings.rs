@@ -95,12 +95,26 @@ impl Default for Settings {
 }
 
 /// A parameter outside its bounds.
+///
+/// ```
+/// use factflow_core::breaker::Settings;
+///
+/// let error = Settings { wait_jitter: 2.0, ..Settings::default() }.check().unwrap_err();
+/// assert_eq!(error.to_string(), "wait_jitter: expected 0 to 1, got 2");
+/// assert_eq!(error.field(), "wait_jitter");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingsError {
-    /// Which one, by the name of its field.
-    pub field: &'static str,
-    /// What was expected, and what came.
-    pub problem: String,
+    field: &'static str,
+    problem: String,
+}
+
+impl SettingsError {
+    /// Return the parameter's name, as configurations have it.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
 }
 
 impl fmt::Display for SettingsError {
@@ -238,13 +252,13 @@ fn require(
     holds: bool,
     field: &'static str,
     expected: &str,
-    came: impl fmt::Display,
+    got: impl fmt::Display,
 ) -> Result<(), SettingsError> {
     if holds {
         return Ok(());
     }
     Err(SettingsError {
         field,
-        problem: format!("expected {expected}, came {came}"),
+        problem: format!("expected {expected}, got {got}"),
     })
 }

@@ -3,6 +3,13 @@
 use core::fmt;
 
 /// What a breaker does with calls.
+///
+/// ```
+/// use factflow_core::breaker::State;
+///
+/// assert_eq!(State::from_name("half_open"), Some(State::HalfOpen));
+/// assert!(!State::Closed.may_move_to(State::HalfOpen));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Permits every call and watches the rates.
@@ -63,12 +70,25 @@ impl State {
 }
 
 /// A breaker was to be moved where it may not go; it is as it was.
+///
+/// ```
+/// use factflow_core::breaker::{Machine, Settings, State};
+///
+/// let mut breaker = Machine::new(Settings::default(), 7, 0)?;
+/// let error = breaker.transition_to(State::HalfOpen, 1_000).unwrap_err();
+/// assert_eq!(error.to_string(), "a breaker that is closed cannot be moved to half_open");
+/// # Ok::<(), factflow_core::breaker::SettingsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IllegalTransition {
-    /// Where it is.
-    pub from: State,
-    /// Where it was to go.
-    pub to: State,
+    from: State,
+    to: State,
+}
+
+impl IllegalTransition {
+    pub(super) const fn new(from: State, to: State) -> Self {
+        Self { from, to }
+    }
 }
 
 impl fmt::Display for IllegalTransition {

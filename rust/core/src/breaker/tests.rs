@@ -9,14 +9,15 @@ mod states;
 mod waits;
 
 use super::{
-    Breaker, Call, Event, Kind, Outcome, Permit, Reason, Recorded, Settings, Sliding, State, Stats,
+    Call, Event, EventKind, Machine, Outcome, Permit, Reason, Recorded, Settings, Sliding, State,
+    Stats,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// A breaker and a clock, for tests that read like histories.
 pub(super) struct Bench {
-    pub breaker: Breaker,
+    pub breaker: Machine,
     pub now: u64,
     pub events: Vec<Event>,
 }
@@ -37,7 +38,7 @@ pub(super) fn small() -> Settings {
 impl Bench {
     pub fn new(settings: Settings) -> Self {
         Self {
-            breaker: Breaker::new(settings, 7, 0).expect("settings are valid"),
+            breaker: Machine::new(settings, 7, 0).expect("settings are valid"),
             now: 0,
             events: Vec::new(),
         }
@@ -109,7 +110,7 @@ impl Bench {
         self.events
             .iter()
             .filter_map(|event| match event.kind {
-                Kind::Transition {
+                EventKind::Transition {
                     from, to, reason, ..
                 } => Some((from, to, reason)),
                 _ => None,

@@ -3,7 +3,7 @@
 use super::equality::equals;
 use super::literal::Literal;
 use super::scalar::{NoScalar, Scalar, ScalarMap};
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// The literals of one `in`.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Choices {
 
     /// Whether the value at `at` equals one of them.
     #[inline]
-    pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, _) = read(bytes, at)?;
         if let Token::Array(_) | Token::Map(_) | Token::Ext(..) = token {
             for literal in &self.others {

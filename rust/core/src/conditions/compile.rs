@@ -15,7 +15,7 @@ use super::place::Place;
 use super::predicate::Predicate;
 use super::scope::Scope;
 use super::shape::{ELEMENT_KEYS, LEAF_KEYS, Shape, check_keys, get, refuse_other_keys, shape};
-use super::source::{Source, Step, quote};
+use super::source::{PathStep, Source, quote};
 
 /// Conditions may be nested this deeply.
 pub const MAX_DEPTH: usize = 64;
@@ -35,7 +35,7 @@ pub trait Operators {
 
     /// A number for the operator with the value that stands at `path` of the condition (absent if nothing does), or
     /// why it refuses that value.
-    fn bind(&mut self, name: &str, path: &[Step]) -> Result<usize, String>;
+    fn bind(&mut self, name: &str, path: &[PathStep]) -> Result<usize, String>;
 }
 
 /// No operators but the built-in ones.
@@ -51,12 +51,29 @@ impl Operators for NoOperators {
         None
     }
 
-    fn bind(&mut self, name: &str, _path: &[Step]) -> Result<usize, String> {
+    fn bind(&mut self, name: &str, _path: &[PathStep]) -> Result<usize, String> {
         Err(format!("there is no operator {name}"))
     }
 }
 
 /// Compiles conditions that share a root, so that one walk finds the places of all of them.
+///
+/// ```
+/// use factflow_core::conditions::{Code, Compiler, MAX_PATTERNS_BYTES, NoOperators, PathStep, Source};
+///
+/// let text = |text: &str| Source::Str(text.to_owned());
+/// let source = Source::Map(vec![
+///     (text("field"), text("lang")),
+///     (text("operator"), text("equals")),
+///     (text("value"), text("en")),
+/// ]);
+/// let mut operators = NoOperators;
+/// let mut compiler = Compiler::new(&mut operators, MAX_PATTERNS_BYTES);
+/// let findings = compiler.compile_at(3, &source).unwrap_err();
+/// assert_eq!(findings[0].code, Code::UnknownOperator);
+/// assert_eq!(findings[0].path, [PathStep::Index(3), PathStep::Key("operator".into())]);
+/// assert!(findings[0].remedy.contains("eq"));
+/// ```
 pub struct Compiler<'a> {
     operators: &'a mut dyn Operators,
     /// Memory that further patterns may take.
@@ -70,6 +87,26 @@ pub struct Compiler<'a> {
 }
 
 /// Compiles one condition by itself; its patterns take their memory from `pattern_bytes`.
+///
+/// ```
+/// use factflow_core::conditions::{BuiltInOnly, Integer, MAX_PATTERNS_BYTES, NoOperators, Source, compile};
+/// use factflow_core::value::{write_int, write_map_len, write_str};
+///
+/// let text = |text: &str| Source::Str(text.to_owned());
+/// let source = Source::Map(vec![
+///     (text("field"), text("tokens")),
+///     (text("operator"), text("gt")),
+///     (text("value"), Source::Int(Integer::Small(100))),
+/// ]);
+/// let (condition, fields) = compile(&source, &mut NoOperators, &mut { MAX_PATTERNS_BYTES }).unwrap();
+/// assert_eq!(&*fields[0], "tokens");
+///
+/// let mut message = Vec::new();
+/// write_map_len(&mut message, 1);
+/// write_str(&mut message, "tokens");
+/// write_int(&mut message, 120);
+/// assert_eq!(condition.holds(&message, 0, &BuiltInOnly), Ok(true));
+/// ```
 pub fn compile(
     source: &Source,
     operators: &mut dyn Operators,
@@ -104,10 +141,14 @@ impl<'a> Compiler<'a> {
 
     /// Compiles the condition at this index of a list; its findings' paths begin there.
     pub fn compile_at(&mut self, index: usize, source: &Source) -> Result<Node, Vec<Finding>> {
-        self.compile_under(source, vec![Step::Index(index)])
+        self.compile_under(source, vec![PathStep::Index(index)])
     }
 
-    fn compile_under(&mut self, source: &Source, path: Vec<Step>) -> Result<Node, Vec<Finding>> {
+    fn compile_under(
+        &mut self,
+        source: &Source,
+        path: Vec<PathStep>,
+    ) -> Result<Node, Vec<Finding>> {
         let mut findings = Findings::under_path(path);
         self.nodes = MAX_NODES;
         let mut scope = core::mem::take(&mut self.scope);
@@ -322,12 +363,13 @@ impl<'a> Compiler<'a> {
                 }
                 Some(scope.add(&path))
             }
-            Err(((problem, remedy), index)) => {
-                findings.under("field", |findings| match index {
-                    Some(index) => findings.at(index, |findings| {
-                        findings.report(Code::InvalidPath, problem, remedy);
-                    }),
-                    None => findings.report(Code::InvalidPath, problem, remedy),
+            Err(error) => {
+                let report = |findings: &mut Findings| {
+                    findings.report(Code::InvalidPath, error.problem(), error.remedy());
+                };
+                findings.under("field", |findings| match error.index() {
+                    Some(index) => findings.at(index, report),
+                    None => report(findings),
                 });
                 None
             }

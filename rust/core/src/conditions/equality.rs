@@ -2,12 +2,12 @@
 
 use super::literal::Literal;
 use super::number::{Number, NumberLiteral, compare};
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 use core::cmp::Ordering;
 
 /// Whether the value at `at` equals the literal: same kind and equal; numbers by value whatever their types.
 #[inline]
-pub fn equals(literal: &Literal, bytes: &[u8], at: usize) -> Result<bool, Error> {
+pub fn equals(literal: &Literal, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
     Ok(end_if_equal(literal, bytes, at)?.is_some())
 }
 
@@ -32,7 +32,7 @@ fn is_number(token: Token<'_>, literal: &NumberLiteral) -> bool {
 
 /// The offset after the value at `at` if it equals the literal. It recurses no deeper than the literal does, and
 /// looks at each byte once: an element's end is where the next one begins.
-fn end_if_equal(literal: &Literal, bytes: &[u8], at: usize) -> Result<Option<usize>, Error> {
+fn end_if_equal(literal: &Literal, bytes: &[u8], at: usize) -> Result<Option<usize>, ValueError> {
     let (token, next) = read(bytes, at)?;
     let equal = match (literal, token) {
         (Literal::Nil, Token::Nil) => true,

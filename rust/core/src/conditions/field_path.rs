@@ -1,27 +1,41 @@
 //! The path of one field of a message, for who wants its value rather than to ask a condition about it.
 
-use super::path::{Refusal, Segment, parse};
+use super::path::{Segment, parse};
+use super::path_error::PathError;
 use super::place::resolve;
 use super::source::{Source, quote};
 use super::stride::past;
-use crate::value::Error;
+use crate::value::ValueError;
 
 /// Where one field of a message is.
+///
+/// ```
+/// use factflow_core::conditions::FieldLocator;
+/// use factflow_core::value::{write_int, write_map_len, write_str};
+///
+/// let mut message = Vec::new();
+/// write_map_len(&mut message, 1);
+/// write_str(&mut message, "page");
+/// write_int(&mut message, 7);
+/// let page = FieldLocator::parse("page").unwrap();
+/// assert_eq!(page.find(&message), Ok(Some(&[7][..])));
+/// assert_eq!(page.find(&[0x80]), Ok(None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldPath(Box<[Segment]>);
+pub struct FieldLocator(Box<[Segment]>);
 
-impl FieldPath {
+impl FieldLocator {
     /// Reads a path in any of its written forms.
     ///
     /// # Errors
     ///
     /// The text is no path, or one of several fields.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let segments = parse(&Source::Str(text.to_owned())).map_err(|(refusal, _)| refusal)?;
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        let segments = parse(&Source::Str(text.to_owned()))?;
         if segments.contains(&Segment::Each) {
-            return Err((
+            return Err(PathError::new(
                 format!("{} names several fields", quote(text)),
-                "name one, by its index: [0] instead of [*]".to_owned(),
+                "name one, by its index: [0] instead of [*]",
             ));
         }
         Ok(Self(segments.into()))
@@ -32,9 +46,9 @@ impl FieldPath {
     /// # Errors
     ///
     /// The message is malformed, where it was looked at.
-    pub fn find<'a>(&self, message: &'a [u8]) -> Result<Option<&'a [u8]>, Error> {
+    pub fn find<'a>(&self, message: &'a [u8]) -> Result<Option<&'a [u8]>, ValueError> {
         let mut found = None;
-        resolve::<Error>(&self.0, message, 0, &mut |at| {
+        resolve::<ValueError>(&self.0, message, 0, &mut |at| {
             found = Some(at);
             Ok(true)
         })?;

@@ -1,8 +1,14 @@
 //! What can be wrong with a condition, as data: every problem has a stable code and a place.
 
-use super::source::Step;
+use super::source::PathStep;
 
 /// Stable codes of load-time problems. Their titles and explanations are the embedding language's to print.
+///
+/// ```
+/// use factflow_core::conditions::Code;
+///
+/// assert_eq!(Code::InvalidPattern.as_str(), "E403");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
     /// No operator has this name.
@@ -78,7 +84,7 @@ pub struct Finding {
     /// What kind of problem.
     pub code: Code,
     /// Where, from the condition's root.
-    pub path: Vec<Step>,
+    pub path: Vec<PathStep>,
     /// What was expected and what came.
     pub problem: String,
     /// What to write instead.
@@ -88,14 +94,14 @@ pub struct Finding {
 /// Where the compiler stands while it reads, and what it found so far.
 #[derive(Debug)]
 pub struct Findings {
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     found: Vec<Finding>,
 }
 
 impl Findings {
     /// No problems yet; the compiler stands at this path.
     #[must_use]
-    pub fn under_path(path: Vec<Step>) -> Self {
+    pub fn under_path(path: Vec<PathStep>) -> Self {
         Self {
             path,
             found: Vec::new(),
@@ -114,15 +120,15 @@ impl Findings {
 
     /// Reads the part under a key.
     pub fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.within(Step::Key(key.to_owned()), read)
+        self.within(PathStep::Key(key.to_owned()), read)
     }
 
     /// Reads the part at an index.
     pub fn at<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.within(Step::Index(index), read)
+        self.within(PathStep::Index(index), read)
     }
 
-    fn within<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {
+    fn within<T>(&mut self, step: PathStep, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
         let result = read(self);
         self.path.pop();
@@ -131,7 +137,7 @@ impl Findings {
 
     /// Where the compiler stands.
     #[must_use]
-    pub fn path(&self) -> &[Step] {
+    pub fn path(&self) -> &[PathStep] {
         &self.path
     }
 

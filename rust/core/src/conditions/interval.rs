@@ -7,7 +7,7 @@ use super::finding::{Code, Findings};
 use super::literal::Literal;
 use super::number::{Number, NumberLiteral, compare};
 use super::source::Source;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// One end of an interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl Interval {
 
     /// Whether the value at `at` is inside.
     #[inline]
-    pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, _) = read(bytes, at)?;
         Ok(self.admits(token))
     }

@@ -3,7 +3,7 @@
 use super::finding::{Code, Findings};
 use super::source::{Source, quote};
 use super::suggest::nearest;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// Every kind; its place is its bit.
 const NAMES: [&str; 11] = [
@@ -52,7 +52,7 @@ impl Kinds {
 
     /// Whether the value at `at` is of one of them.
     #[inline]
-    pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let kind = match read(bytes, at)?.0 {
             Token::Nil => 1,
             Token::Bool(_) => 1 << 1,

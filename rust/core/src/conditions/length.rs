@@ -3,7 +3,7 @@
 use super::finding::{Code, Findings};
 use super::source::{Integer, Source, quote};
 use super::suggest::nearest;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 const KEYS: [&str; 5] = ["eq", "gt", "gte", "lt", "lte"];
 const EXAMPLE: &str = "write a length, as 3, or its bounds, as {gte: 1, lt: 10}";
@@ -83,7 +83,7 @@ impl Length {
 
     /// Whether the value at `at` has a length, and it is one of these.
     #[inline]
-    pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let length = match read(bytes, at)?.0 {
             Token::Str(text) => code_points(text),
             Token::Bin(data) => data.len() as u64,

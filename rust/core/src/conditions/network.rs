@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::finding::{Code, Findings};
 use super::source::{Source, quote};
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 const EXAMPLE: &str = r#"write "10.0.0.0/8", "2001:db8::/32", a single address, or a list of them"#;
 /// The longest text that can be an address.
@@ -44,7 +44,7 @@ impl Networks {
     }
 
     /// Whether the value at `at` is a text that is an address in one of them.
-    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (Token::Str(text), _) = read(bytes, at)? else {
             return Ok(false);
         };

@@ -10,7 +10,7 @@ use super::predicate::{Host, Predicate};
 use super::scope::Scope;
 use super::slots::MISSING;
 use super::stride::past;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// A part of a condition. Its slots belong to the scope that it was compiled in.
 #[derive(Clone, Debug)]
@@ -132,6 +132,6 @@ impl AnyElement {
     }
 }
 
-fn wrap<H: Host>(error: Error) -> H::Error {
+fn wrap<H: Host>(error: ValueError) -> H::Error {
     error.into()
 }

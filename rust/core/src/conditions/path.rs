@@ -4,6 +4,7 @@
 //! (`/a/0/b`, RFC 6901), a list of segments, and `@` for the element itself. Apart from the walk over bytes because
 //! paths are read once, with care for the author, and walked per message.
 
+use super::path_error::PathError;
 use super::source::{Source, quote};
 
 /// No message is nested deeper than this, so a longer path names nothing.
@@ -22,46 +23,38 @@ pub enum Segment {
     Each,
 }
 
-/// Why a text is not a path: the problem, and what to write instead.
-pub type Refusal = (String, String);
-
-/// Reads a path in any of its forms. The second step of an error is the index within a list.
-pub fn parse(source: &Source) -> Result<Vec<Segment>, (Refusal, Option<usize>)> {
+/// Reads a path in any of its forms.
+pub fn parse(source: &Source) -> Result<Vec<Segment>, PathError> {
     let segments = match source {
-        Source::Str(text) => parse_text(text).map_err(|refusal| (refusal, None))?,
+        Source::Str(text) => parse_text(text)?,
         Source::List(items) => parse_list(items)?,
         other => {
-            let refusal = (
+            return Err(PathError::new(
                 format!(
                     "a path is a string or a list of segments, not {}",
                     other.describe()
                 ),
-                r#"write "a.b", "/a/b" or ["a", "b"]"#.to_owned(),
-            );
-            return Err((refusal, None));
+                r#"write "a.b", "/a/b" or ["a", "b"]"#,
+            ));
         }
     };
     if segments.len() > MAX_SEGMENTS {
-        let refusal = (
+        return Err(PathError::new(
             format!(
                 "the path has {} segments, and no message is nested deeper than {MAX_SEGMENTS}",
                 segments.len()
             ),
-            "shorten it".to_owned(),
-        );
-        return Err((refusal, None));
+            "shorten it",
+        ));
     }
     Ok(segments)
 }
 
-fn parse_list(items: &[Source]) -> Result<Vec<Segment>, (Refusal, Option<usize>)> {
+fn parse_list(items: &[Source]) -> Result<Vec<Segment>, PathError> {
     if items.is_empty() {
-        return Err((
-            (
-                "the path is empty".to_owned(),
-                r#"write "@" for the whole message or element"#.to_owned(),
-            ),
-            None,
+        return Err(PathError::new(
+            "the path is empty",
+            r#"write "@" for the whole message or element"#,
         ));
     }
     items
@@ -71,29 +64,26 @@ fn parse_list(items: &[Source]) -> Result<Vec<Segment>, (Refusal, Option<usize>)
             Source::Str(key) => Ok(Segment::Key(key.as_str().into())),
             Source::Int(super::source::Integer::Small(number)) => {
                 i64::try_from(*number).map(Segment::Index).map_err(|_| {
-                    let refusal = (format!("no array has an element {number}"), String::new());
-                    (refusal, Some(index))
+                    PathError::new(format!("no array has an element {number}"), "").at(index)
                 })
             }
-            other => Err((
-                (
-                    format!(
-                        "a segment is a key (string) or an index (integer), not {}",
-                        other.describe()
-                    ),
-                    r#"write it as in ["items", 0, "name"]"#.to_owned(),
+            other => Err(PathError::new(
+                format!(
+                    "a segment is a key (string) or an index (integer), not {}",
+                    other.describe()
                 ),
-                Some(index),
-            )),
+                r#"write it as in ["items", 0, "name"]"#,
+            )
+            .at(index)),
         })
         .collect()
 }
 
-fn parse_text(text: &str) -> Result<Vec<Segment>, Refusal> {
+fn parse_text(text: &str) -> Result<Vec<Segment>, PathError> {
     match text.as_bytes() {
-        [] => Err((
-            "the path is empty".to_owned(),
-            r#"write "@" for the whole message or element, [""] for an empty key"#.to_owned(),
+        [] => Err(PathError::new(
+            "the path is empty",
+            r#"write "@" for the whole message or element, [""] for an empty key"#,
         )),
         [b'/', ..] => parse_pointer(text),
         [b'@'] => Ok(Vec::new()),
@@ -104,7 +94,7 @@ fn parse_text(text: &str) -> Result<Vec<Segment>, Refusal> {
     }
 }
 
-fn parse_pointer(text: &str) -> Result<Vec<Segment>, Refusal> {
+fn parse_pointer(text: &str) -> Result<Vec<Segment>, PathError> {
     text[1..]
         .split('/')
         .map(|token| {
@@ -116,12 +106,12 @@ fn parse_pointer(text: &str) -> Result<Vec<Segment>, Refusal> {
                         Some('0') => key.push('~'),
                         Some('1') => key.push('/'),
                         _ => {
-                            return Err((
+                            return Err(PathError::new(
                                 format!(
                                     "~ stands before neither 0 nor 1 in the JSON Pointer {}",
                                     quote(text)
                                 ),
-                                "write ~0 for ~ and ~1 for /".to_owned(),
+                                "write ~0 for ~ and ~1 for /",
                             ));
                         }
                     },
@@ -163,18 +153,18 @@ impl<'a> Reader<'a> {
         self.text[self.at..].chars().next()
     }
 
-    fn refuse<T>(&self, problem: &str, remedy: &str) -> Result<T, Refusal> {
+    fn refuse<T>(&self, problem: &str, remedy: &str) -> Result<T, PathError> {
         let column = self.text[..self.at].chars().count() + 1;
-        Err((
+        Err(PathError::new(
             format!(
                 "{problem}, at character {column} of the path {}",
                 quote(self.text)
             ),
-            remedy.to_owned(),
+            remedy,
         ))
     }
 
-    fn read(mut self) -> Result<Vec<Segment>, Refusal> {
+    fn read(mut self) -> Result<Vec<Segment>, PathError> {
         if self.peek() != Some('[') {
             self.segment()?;
         }
@@ -194,7 +184,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One key, bare or in quotes.
-    fn segment(&mut self) -> Result<(), Refusal> {
+    fn segment(&mut self) -> Result<(), PathError> {
         let key = if self.peek() == Some('"') {
             self.quoted()?
         } else {
@@ -204,7 +194,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn bare(&mut self) -> Result<String, Refusal> {
+    fn bare(&mut self) -> Result<String, PathError> {
         let start = self.at;
         let mut key = String::new();
         while let Some(character) = self.peek() {
@@ -232,7 +222,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    fn quoted(&mut self) -> Result<String, Refusal> {
+    fn quoted(&mut self) -> Result<String, PathError> {
         let start = self.at;
         self.at += 1;
         let mut key = String::new();
@@ -258,7 +248,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escaped(&mut self) -> Result<char, Refusal> {
+    fn escaped(&mut self) -> Result<char, PathError> {
         let escaped = self.text[self.at + 1..].chars().next();
         match escaped {
             Some(character @ ('.' | '[' | ']' | '"' | '\\' | '/' | '@')) => {
@@ -273,7 +263,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `[n]`, `[-n]` or `[*]`.
-    fn brackets(&mut self) -> Result<(), Refusal> {
+    fn brackets(&mut self) -> Result<(), PathError> {
         const REMEDY: &str =
             r#"write [0], [-1] for the last, or [*] for each; a key goes in quotes, as in a."b""#;
         let Some(length) = self.text[self.at..].find(']') else {

@@ -13,7 +13,7 @@ use regex_syntax::hir::translate::Translator;
 use super::finding::{Code, Findings};
 use super::pattern_size::translated_size;
 use super::source::quote;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// Memory that one pattern may take, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 10 << 20;
@@ -110,7 +110,7 @@ impl Pattern {
 
     /// Whether the value at `at` is a text that holds a match.
     #[inline]
-    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         Ok(match read(bytes, at)?.0 {
             Token::Str(text) => self.is_match(text),
             _ => false,

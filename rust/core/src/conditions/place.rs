@@ -3,7 +3,7 @@
 use super::path::Segment;
 use super::slots::MISSING;
 use super::stride::{key, past};
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// A place in a message: a slot of the walk, and what remains of the path from there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub struct Place {
 impl Place {
     /// Whether the place is in the message and `test` holds there; if the path has wildcards, for one of its places.
     #[inline]
-    pub fn any<E: From<Error>>(
+    pub fn any<E: From<ValueError>>(
         &self,
         bytes: &[u8],
         slots: &[usize],
@@ -37,7 +37,7 @@ impl Place {
 /// Follows the segments from `at`, to every element where one says so, until `test` holds.
 ///
 /// Recurses once a segment. A byte is looked at once more for each wildcard of the path.
-pub fn resolve<E: From<Error>>(
+pub fn resolve<E: From<ValueError>>(
     segments: &[Segment],
     bytes: &[u8],
     at: usize,
@@ -77,7 +77,7 @@ fn find_key(
     mut at: usize,
     count: u32,
     wanted: &[u8],
-) -> Result<Option<usize>, Error> {
+) -> Result<Option<usize>, ValueError> {
     for _ in 0..count {
         let (key, value) = key(bytes, at)?;
         if key == Some(wanted) {
@@ -93,7 +93,7 @@ fn find_element(
     mut at: usize,
     count: u32,
     index: i64,
-) -> Result<Option<usize>, Error> {
+) -> Result<Option<usize>, ValueError> {
     let index = if index < 0 {
         index + i64::from(count)
     } else {

@@ -9,12 +9,47 @@ use super::literal::Literal;
 use super::network::Networks;
 use super::pattern::Pattern;
 use super::text::{Affixes, Contains};
-use crate::value::{Error, Token, read, skip};
+use crate::value::{Token, ValueError, read, skip};
 
 /// Runs the operators that the embedding program brought along.
+///
+/// ```
+/// use factflow_core::conditions::{Body, Host, MAX_PATTERNS_BYTES, Operators, PathStep, Source, compile};
+/// use factflow_core::value::{Token, ValueError, read};
+///
+/// struct Even;
+///
+/// impl Operators for Even {
+///     fn names(&self) -> Vec<String> {
+///         vec!["even".into()]
+///     }
+///
+///     fn needs_value(&self, name: &str) -> Option<bool> {
+///         (name == "even").then_some(false)
+///     }
+///
+///     fn bind(&mut self, _: &str, _: &[PathStep]) -> Result<usize, String> {
+///         Ok(0)
+///     }
+/// }
+///
+/// impl Host for Even {
+///     type Error = ValueError;
+///
+///     fn holds(&self, _: usize, value: &[u8]) -> Result<bool, ValueError> {
+///         Ok(matches!(read(value, 0)?.0, Token::Int(number) if number % 2 == 0))
+///     }
+/// }
+///
+/// let text = |text: &str| Source::Str(text.to_owned());
+/// let source = Source::Map(vec![(text("field"), text("@")), (text("operator"), text("even"))]);
+/// let (condition, _) = compile(&source, &mut Even, &mut { MAX_PATTERNS_BYTES }).unwrap();
+/// assert_eq!(condition.holds(&[4], 0, &Even), Ok(true));
+/// assert_eq!(condition.holds(&[5], 0, &Even), Ok(false));
+/// ```
 pub trait Host {
     /// What can go wrong: malformed bytes, or whatever the embedding program's operators do.
-    type Error: From<Error>;
+    type Error: From<ValueError>;
 
     /// Whether the operator that was bound under this number holds for a value, given as its bytes.
     fn holds(&self, operator: usize, value: &[u8]) -> Result<bool, Self::Error>;
@@ -25,9 +60,9 @@ pub trait Host {
 pub struct BuiltInOnly;
 
 impl Host for BuiltInOnly {
-    type Error = Error;
+    type Error = ValueError;
 
-    fn holds(&self, _operator: usize, _value: &[u8]) -> Result<bool, Error> {
+    fn holds(&self, _operator: usize, _value: &[u8]) -> Result<bool, ValueError> {
         Ok(false)
     }
 }

@@ -19,7 +19,7 @@ use super::place::Place;
 use super::slots::{MISSING, Slots};
 use super::stride::{key, past};
 use super::texts::Texts;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// So many elements are looked through.
 const FEW: usize = 8;
@@ -27,12 +27,12 @@ const FEW: usize = 8;
 /// The trie of all paths from one root.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    nodes: Vec<Node>,
+    nodes: Vec<TrieNode>,
 }
 
 /// A node's slot is its place in [`Scope::nodes`]; the root is 0.
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct TrieNode {
     keys: Texts<usize>,
     elements: Vec<(i64, usize)>,
     /// Slots of the elements by their index, for when there are too many to look through.
@@ -41,7 +41,7 @@ struct Node {
     step: Option<(usize, Segment)>,
 }
 
-impl Node {
+impl TrieNode {
     #[inline]
     fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.elements.is_empty()
@@ -65,7 +65,7 @@ impl Scope {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            nodes: vec![Node::default()],
+            nodes: vec![TrieNode::default()],
         }
     }
 
@@ -115,9 +115,9 @@ impl Scope {
     }
 
     fn child(&mut self, parent: usize, step: Segment) -> usize {
-        self.nodes.push(Node {
+        self.nodes.push(TrieNode {
             step: Some((parent, step)),
-            ..Node::default()
+            ..TrieNode::default()
         });
         self.nodes.len() - 1
     }
@@ -142,7 +142,7 @@ impl Scope {
         bytes: &[u8],
         at: usize,
         slots: &mut S,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ValueError> {
         slots.set(0, at);
         if !self.nodes[0].is_leaf() {
             self.visit(0, bytes, at, slots, false)?;
@@ -158,7 +158,7 @@ impl Scope {
         at: usize,
         slots: &mut S,
         to_end: bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, ValueError> {
         let node = &self.nodes[slot];
         let (token, next) = read(bytes, at)?;
         match token {
@@ -175,12 +175,12 @@ impl Scope {
 
     fn visit_map<S: Slots + ?Sized>(
         &self,
-        node: &Node,
+        node: &TrieNode,
         bytes: &[u8],
         (mut at, count): (usize, u32),
         slots: &mut S,
         to_end: bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, ValueError> {
         let mut wanted = node.keys.len();
         for _ in 0..count {
             let (key, value) = key(bytes, at)?;
@@ -215,12 +215,12 @@ impl Scope {
 
     fn visit_array<S: Slots + ?Sized>(
         &self,
-        node: &Node,
+        node: &TrieNode,
         bytes: &[u8],
         (mut at, count): (usize, u32),
         slots: &mut S,
         to_end: bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, ValueError> {
         let length = i64::from(count);
         let place = |index: i64| if index < 0 { index + length } else { index };
         let inside = |index: i64| (0..length).contains(&index);

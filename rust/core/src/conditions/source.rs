@@ -145,7 +145,7 @@ pub fn quote(text: &str) -> String {
 
 /// One step from the root of a condition to a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PathStep {
     /// Into a mapping.
     Key(String),
     /// Into a list.

@@ -3,11 +3,11 @@
 //! A step depends on the one before it, so what counts is how soon the next offset is known: what messages are mostly
 //! made of is stepped over in a few instructions at the caller's place, all else by a call.
 
-use crate::value::{Error, Token, read, skip};
+use crate::value::{Token, ValueError, read, skip};
 
 /// The offset after a value: [`skip`], without making tokens of what messages are mostly made of.
 #[inline]
-pub fn past(bytes: &[u8], start: usize) -> Result<usize, Error> {
+pub fn past(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     match past_scalar(bytes, start) {
         Some(end) => Ok(end),
         None => past_any(bytes, start),
@@ -32,7 +32,7 @@ fn past_scalar(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// The offset after a value, however deep it is.
 #[inline(never)]
-fn past_any(bytes: &[u8], start: usize) -> Result<usize, Error> {
+fn past_any(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     let mut at = start;
     // Values still to come; each takes a byte at least, so it stays below the number of bytes.
     let mut pending = 1;
@@ -72,7 +72,7 @@ pub fn text(bytes: &[u8], at: usize) -> Option<&[u8]> {
 
 /// A map's key, if it is a string, and the offset after it.
 #[inline]
-pub fn key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), Error> {
+pub fn key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), ValueError> {
     if let Some(&marker @ 0xa0..=0xbf) = bytes.get(at) {
         let end = at + 1 + usize::from(marker & 0x1f);
         if let Some(key) = bytes.get(at + 1..end) {
@@ -83,7 +83,7 @@ pub fn key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), Error> {
 }
 
 #[inline(never)]
-fn any_key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), Error> {
+fn any_key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), ValueError> {
     match read(bytes, at)? {
         (Token::Str(key), end) => Ok((Some(key), end)),
         _ => Ok((None, past(bytes, at)?)),

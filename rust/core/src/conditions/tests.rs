@@ -293,13 +293,13 @@ fn a_field_path_finds_the_bytes_of_one_field() {
         ("b", None),
     ] {
         assert_eq!(
-            FieldPath::parse(text).unwrap().find(message),
+            FieldLocator::parse(text).unwrap().find(message),
             Ok(found),
             "{text}"
         );
     }
     for text in ["", "a..b", "a[*].b"] {
-        assert!(FieldPath::parse(text).is_err(), "{text}");
+        assert!(FieldLocator::parse(text).is_err(), "{text}");
     }
 }
 
@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_field_path_panic(message in hostile()) {
         for text in ["@", "a", "a.b", "a[0]", "a[-1].a", "/0", "/a/1"] {
-            let _ = FieldPath::parse(text).unwrap().find(&message);
+            let _ = FieldLocator::parse(text).unwrap().find(&message);
         }
     }
 

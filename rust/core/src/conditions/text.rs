@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use super::equality::equals;
 use super::literal::Literal;
 use super::stride::past;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 /// `contains`: a part of a text or of bytes, or an element of an array. Never a key or a value of a map: libraries
 /// disagree which, so neither is guessed.
@@ -35,7 +35,7 @@ impl Contains {
     }
 
     /// Whether the value at `at` holds it.
-    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, next) = read(bytes, at)?;
         Ok(match (token, &self.literal, &self.finder) {
             (Token::Str(text), Literal::Str(_), Some(finder)) => finder.find(text).is_some(),
@@ -76,7 +76,7 @@ pub struct Affixes {
 impl Affixes {
     /// Whether the value at `at` is a text with one of them at its end.
     #[inline]
-    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, Error> {
+    pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (Token::Str(text), _) = read(bytes, at)? else {
             return Ok(false);
         };

@@ -13,7 +13,7 @@ pub struct Texts<T> {
     /// A bit for each length that a text has, modulo 64.
     lengths: u64,
     /// A power of two of places, or none; linear probing.
-    places: Vec<Entry<T>>,
+    places: Vec<TextEntry<T>>,
     /// The hash of each place's text, for when places are added.
     hashes: Vec<u64>,
     count: usize,
@@ -23,7 +23,7 @@ pub struct Texts<T> {
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-struct Entry<T> {
+struct TextEntry<T> {
     /// Its ends; of a long text the hash, and where it begins.
     words: (u64, u64),
     /// [`VACANT`] where there is no text.
@@ -126,7 +126,7 @@ impl<T: Copy + Default> Texts<T> {
             return;
         }
         let is_short = text.len() <= SHORT;
-        self.places[at] = Entry {
+        self.places[at] = TextEntry {
             words: if is_short {
                 ends(text)
             } else {
@@ -151,7 +151,7 @@ impl<T: Copy + Default> Texts<T> {
             return;
         }
         let count = least.next_power_of_two();
-        let vacant = Entry {
+        let vacant = TextEntry {
             words: (0, 0),
             length: VACANT,
             value: T::default(),

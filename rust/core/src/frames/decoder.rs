@@ -1,13 +1,34 @@
 //! Frames out of a stream that comes in pieces of any size.
 
-use super::error::Error;
-use super::wire::{Frame, measure, open, truncated};
+use super::error::FrameError;
+use super::wire::{FrameRef, measure, open, truncated};
 use crate::value::Limits;
 
 /// Takes bytes as they come and gives frames as they are complete.
 ///
 /// Memory: what was fed and not yet taken, and nothing by a declared length. A frame costs time linear in its length
 /// however it was cut: an incomplete one is only measured again, never parsed again.
+///
+/// ```
+/// use factflow_core::frames::{DEFAULT_MAX_BYTES, Decoder, Header, encode};
+/// use factflow_core::value::Limits;
+///
+/// let id = [7; 16];
+/// let header = Header {
+///     message_id: id, correlation_id: id, parent_id: None, attempt: 1, time_ns: 0, key: None, headers: None,
+/// };
+/// let mut stream = Vec::new();
+/// encode(&mut stream, &header, &[0xc0])?;
+///
+/// let mut decoder = Decoder::new(DEFAULT_MAX_BYTES, Limits::DEFAULT);
+/// let (first, second) = stream.split_at(12);
+/// decoder.feed(first);
+/// assert_eq!(decoder.next_frame(), Ok(None));
+/// decoder.feed(second);
+/// assert_eq!(decoder.next_frame()?.expect("it is complete").payload, [0xc0]);
+/// decoder.finish()?;
+/// # Ok::<(), factflow_core::frames::FrameError>(())
+/// ```
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
@@ -18,7 +39,7 @@ pub struct Decoder {
     max_frame_bytes: u64,
     limits: Limits,
     /// Set once, then answered for ever: after corruption the next frame's beginning is not known.
-    corrupt: Option<Error>,
+    corrupt: Option<FrameError>,
 }
 
 impl Decoder {
@@ -50,7 +71,7 @@ impl Decoder {
     }
 
     /// The next frame, or None until more is fed. Its offset in errors counts from the beginning of the stream.
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Error> {
+    pub fn next_frame(&mut self) -> Result<Option<FrameRef<'_>>, FrameError> {
         if let Some(error) = self.corrupt {
             return Err(error);
         }
@@ -76,7 +97,7 @@ impl Decoder {
     }
 
     /// The stream has ended: an error if that is within a frame, or was corrupt.
-    pub fn finish(&self) -> Result<(), Error> {
+    pub fn finish(&self) -> Result<(), FrameError> {
         if let Some(error) = self.corrupt {
             return Err(error);
         }

@@ -2,21 +2,27 @@
 
 use core::fmt;
 
-use crate::value;
+use crate::value::ValueError;
 
-/// Why bytes are not a frame, and at which byte that shows.
+/// The reason why bytes are not a frame, and the byte at which that shows.
+///
+/// ```
+/// use factflow_core::frames::{DEFAULT_MAX_BYTES, decode};
+/// use factflow_core::value::Limits;
+///
+/// let error = decode(&[0xc1, 0x40], DEFAULT_MAX_BYTES, &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error.to_string(), "expected no flags, which format 1 does not define, got 0x40 (at byte 1)");
+/// assert_eq!((error.offset(), error.is_truncated()), (1, false));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// What is wrong.
-    pub kind: Kind,
-    /// Byte, counted from the beginning of the input or of the stream.
-    pub offset: u64,
+pub struct FrameError {
+    fault: FrameFault,
+    offset: u64,
 }
 
-/// What is wrong with a frame.
+/// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
+pub(super) enum FrameFault {
     /// The input ends within a frame.
     Truncated {
         /// Bytes that the frame has, as far as is known.
@@ -44,86 +50,88 @@ pub enum Kind {
     },
     /// A field of the header is of another type or out of range.
     Header(&'static str),
-    /// Header or payload is not a valid value.
-    Value(value::Kind),
+    /// Header or payload is not a valid value. The error's own offset is the frame error's.
+    Value(ValueError),
     /// The frame ended and this many bytes follow it.
     TrailingBytes(u64),
 }
 
-impl Error {
-    /// An error of this kind at this byte.
-    #[must_use]
-    pub const fn new(kind: Kind, offset: u64) -> Self {
-        Self { kind, offset }
+impl FrameError {
+    #[cold]
+    pub(super) const fn new(fault: FrameFault, offset: u64) -> Self {
+        Self { fault, offset }
     }
 
-    /// Whether more bytes could complete the frame. A value that ends early within a frame of the right checksum is
+    /// Return the byte, counted from the beginning of the input or of the stream.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// True if more bytes could complete the frame. A value that ends early within a frame of the right checksum is
     /// corrupt: its sender wrote it so.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
-        matches!(self.kind, Kind::Truncated { .. })
+        matches!(self.fault, FrameFault::Truncated { .. })
     }
 
-    /// The same, of a part that begins at `base`.
+    /// Return the same error of a part that begins at `base`.
     #[must_use]
-    pub const fn within(self, base: u64) -> Self {
-        Self {
-            kind: self.kind,
-            offset: self.offset + base,
-        }
+    pub(super) const fn within(self, base: u64) -> Self {
+        Self::new(self.fault, self.offset + base)
     }
 
-    /// An error of the value that begins `base` bytes after the frame.
-    pub(super) const fn of_value(error: value::Error) -> Self {
-        Self::new(Kind::Value(error.kind), error.offset as u64)
+    /// Return the error of a value in the frame.
+    pub(super) const fn of_value(error: ValueError) -> Self {
+        Self::new(FrameFault::Value(error), error.offset() as u64)
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Truncated { needed, remaining } => {
+        match self.fault {
+            FrameFault::Truncated { needed, remaining } => {
                 write!(
                     f,
-                    "expected a frame of at least {needed} bytes, came {remaining}: the input ends too early"
+                    "expected a frame of at least {needed} bytes, got {remaining}: the input ends too early"
                 )
             }
-            Kind::Format(byte) => {
+            FrameFault::Format(byte) => {
                 write!(
                     f,
-                    "expected a frame of format 1, which begins with 0xc1, came 0x{byte:02x}"
+                    "expected a frame of format 1, which begins with 0xc1, got 0x{byte:02x}"
                 )
             }
-            Kind::Flags(flags) => write!(
+            FrameFault::Flags(flags) => write!(
                 f,
-                "expected no flags, which format 1 does not define, came 0x{flags:02x}"
+                "expected no flags, which format 1 does not define, got 0x{flags:02x}"
             ),
-            Kind::TooLarge { declared, limit } => {
+            FrameFault::TooLarge { declared, limit } => {
                 write!(
                     f,
-                    "expected a frame of at most {limit} bytes, came one of {declared}; raise the limit if it may be so large"
+                    "expected a frame of at most {limit} bytes, got one of {declared}; raise the limit if it may be so large"
                 )
             }
-            Kind::Checksum { declared, computed } => {
+            FrameFault::Checksum { declared, computed } => {
                 write!(
                     f,
-                    "expected bytes with checksum {declared:08x}, came bytes with {computed:08x}: they were changed on the way"
+                    "expected bytes with checksum {declared:08x}, got bytes with {computed:08x}: they were changed on the way"
                 )
             }
-            Kind::Header(expected) => write!(
+            FrameFault::Header(expected) => write!(
                 f,
-                "expected {expected} in the frame's header, came something else"
+                "expected {expected} in the frame's header, got something else"
             ),
-            Kind::Value(kind) => {
-                return value::Error::new(kind, usize::try_from(self.offset).unwrap_or(usize::MAX))
-                    .fmt(f);
+            FrameFault::Value(error) => {
+                let base = usize::try_from(self.offset).unwrap_or(usize::MAX) - error.offset();
+                return error.within(base).fmt(f);
             }
-            Kind::TrailingBytes(count) => {
-                write!(f, "expected the end of the frame, came {count} more bytes")
+            FrameFault::TrailingBytes(count) => {
+                write!(f, "expected the end of the frame, got {count} more bytes")
             }
         }?;
         write!(f, " (at byte {})", self.offset)
     }
 }
 
-impl core::error::Error for Error {}
+impl core::error::Error for FrameError {}

@@ -1,6 +1,6 @@
 //! What a frame says about its message besides the payload.
 
-use super::error::{Error, Kind};
+use super::error::{FrameError, FrameFault};
 use crate::value::{
     Limits, Token, read, skip, validate_at, write_bin, write_int, write_nil, write_str, write_uint,
 };
@@ -51,14 +51,14 @@ impl<'a> Header<'a> {
     }
 
     /// Reads an untrusted header at the beginning of `bytes`; the offset after it.
-    pub(super) fn read(bytes: &'a [u8], limits: Limits) -> Result<(Self, usize), Error> {
+    pub(super) fn read(bytes: &'a [u8], limits: Limits) -> Result<(Self, usize), FrameError> {
         // The headers are one level deeper here than where they were packed.
         let limits = Limits {
             max_depth: limits.max_depth.saturating_add(1),
             max_elements: limits.max_elements.saturating_add(FIELDS),
         };
-        let end = validate_at(bytes, 0, &limits).map_err(Error::of_value)?;
-        let mut fields = Fields { bytes, at: 0 };
+        let end = validate_at(bytes, 0, &limits).map_err(FrameError::of_value)?;
+        let mut fields = FieldWalk { bytes, at: 0 };
         fields.next("an array of 7 fields", |token| {
             (token == Token::Array(FIELDS)).then_some(())
         })?;
@@ -126,25 +126,25 @@ fn optional<'a, T>(
 }
 
 /// A walk over the fields of a validated header.
-struct Fields<'a> {
+struct FieldWalk<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FieldWalk<'a> {
     fn next<T>(
         &mut self,
         expected: &'static str,
         take: impl FnOnce(Token<'a>) -> Option<T>,
-    ) -> Result<T, Error> {
-        let (token, next) = read(self.bytes, self.at).map_err(Error::of_value)?;
-        let field =
-            take(token).ok_or_else(|| Error::new(Kind::Header(expected), self.at as u64))?;
+    ) -> Result<T, FrameError> {
+        let (token, next) = read(self.bytes, self.at).map_err(FrameError::of_value)?;
+        let field = take(token)
+            .ok_or_else(|| FrameError::new(FrameFault::Header(expected), self.at as u64))?;
         self.at = next;
         Ok(field)
     }
 
-    fn map_or_nil(&mut self) -> Result<Option<&'a [u8]>, Error> {
+    fn map_or_nil(&mut self) -> Result<Option<&'a [u8]>, FrameError> {
         let start = self.at;
         let is_map = self.next("headers as a map or nil", |token| match token {
             Token::Map(_) => Some(true),
@@ -154,7 +154,7 @@ impl<'a> Fields<'a> {
         if !is_map {
             return Ok(None);
         }
-        let end = skip(self.bytes, start).map_err(Error::of_value)?;
+        let end = skip(self.bytes, start).map_err(FrameError::of_value)?;
         Ok(Some(&self.bytes[start..end]))
     }
 }

@@ -1,6 +1,6 @@
 //! One frame: its prefix, its checksum, and the two values in it.
 
-use super::error::{Error, Kind};
+use super::error::{FrameError, FrameFault};
 use super::header::Header;
 use crate::value::{Limits, validate};
 
@@ -21,8 +21,23 @@ const FORMAT: u8 = 0xc1;
 const CHECKSUM_AT: usize = 6;
 
 /// A frame that was read: borrowed from the bytes.
+///
+/// ```
+/// use factflow_core::frames::{DEFAULT_MAX_BYTES, Header, decode, encode};
+/// use factflow_core::value::Limits;
+///
+/// let id = [7; 16];
+/// let header = Header {
+///     message_id: id, correlation_id: id, parent_id: None, attempt: 1, time_ns: 0, key: Some("user-1"), headers: None,
+/// };
+/// let mut bytes = Vec::new();
+/// encode(&mut bytes, &header, &[0xc3])?;
+/// let frame = decode(&bytes, DEFAULT_MAX_BYTES, &Limits::DEFAULT)?;
+/// assert_eq!((frame.header, frame.payload), (header, &[0xc3][..]));
+/// # Ok::<(), factflow_core::frames::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct FrameRef<'a> {
     /// Ids, attempt, time, key, headers.
     pub header: Header<'a>,
     /// One valid msgpack value.
@@ -32,7 +47,7 @@ pub struct Frame<'a> {
 /// Appends a frame. `payload` is one valid value: the caller made or validated it.
 ///
 /// Fails only if header and payload together are longer than 32 bits can say.
-pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<(), Error> {
+pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<(), FrameError> {
     let start = out.len();
     out.extend_from_slice(&[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     header.write(out);
@@ -40,8 +55,8 @@ pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<
     let body = out.len() - start - PREFIX_BYTES;
     let Ok(length) = u32::try_from(body) else {
         out.truncate(start);
-        return Err(Error::new(
-            Kind::TooLarge {
+        return Err(FrameError::new(
+            FrameFault::TooLarge {
                 declared: body as u64,
                 limit: u64::from(u32::MAX),
             },
@@ -56,14 +71,18 @@ pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<
 }
 
 /// The one frame that the bytes are. Everything is checked, the payload too.
-pub fn decode<'a>(bytes: &'a [u8], max_bytes: u64, limits: &Limits) -> Result<Frame<'a>, Error> {
+pub fn decode<'a>(
+    bytes: &'a [u8],
+    max_bytes: u64,
+    limits: &Limits,
+) -> Result<FrameRef<'a>, FrameError> {
     let Some(length) = measure(bytes, max_bytes)?.filter(|length| *length <= bytes.len()) else {
         return Err(truncated(bytes));
     };
     let frame = open(&bytes[..length], *limits)?;
     if bytes.len() > length {
-        return Err(Error::new(
-            Kind::TrailingBytes((bytes.len() - length) as u64),
+        return Err(FrameError::new(
+            FrameFault::TrailingBytes((bytes.len() - length) as u64),
             length as u64,
         ));
     }
@@ -73,11 +92,13 @@ pub fn decode<'a>(bytes: &'a [u8], max_bytes: u64, limits: &Limits) -> Result<Fr
 /// How many bytes the frame at the beginning of `bytes` has; None while its prefix is not complete.
 ///
 /// Refuses what is no frame, or too large, as early as the bytes show it.
-pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, Error> {
+pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, FrameError> {
     match bytes {
         [] => return Ok(None),
-        [format, ..] if *format != FORMAT => return Err(Error::new(Kind::Format(*format), 0)),
-        [_, flags, ..] if *flags != 0 => return Err(Error::new(Kind::Flags(*flags), 1)),
+        [format, ..] if *format != FORMAT => {
+            return Err(FrameError::new(FrameFault::Format(*format), 0));
+        }
+        [_, flags, ..] if *flags != 0 => return Err(FrameError::new(FrameFault::Flags(*flags), 1)),
         _ => {}
     }
     let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
@@ -87,8 +108,8 @@ pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, Err
     let declared = u64::from(u32::from_be_bytes([a, b, c, d])) + PREFIX_BYTES as u64;
     match usize::try_from(declared) {
         Ok(length) if declared <= max_bytes => Ok(Some(length)),
-        _ => Err(Error::new(
-            Kind::TooLarge {
+        _ => Err(FrameError::new(
+            FrameFault::TooLarge {
                 declared,
                 limit: max_bytes,
             },
@@ -98,15 +119,15 @@ pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, Err
 }
 
 /// The frame that fills `bytes`, whose prefix was measured.
-pub(super) fn open(bytes: &[u8], limits: Limits) -> Result<Frame<'_>, Error> {
+pub(super) fn open(bytes: &[u8], limits: Limits) -> Result<FrameRef<'_>, FrameError> {
     let Some((prefix, body)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
         return Err(truncated(bytes));
     };
     let [.., a, b, c, d] = *prefix;
     let (declared, computed) = (u32::from_be_bytes([a, b, c, d]), checksum(bytes));
     if declared != computed {
-        return Err(Error::new(
-            Kind::Checksum { declared, computed },
+        return Err(FrameError::new(
+            FrameFault::Checksum { declared, computed },
             CHECKSUM_AT as u64,
         ));
     }
@@ -114,17 +135,17 @@ pub(super) fn open(bytes: &[u8], limits: Limits) -> Result<Frame<'_>, Error> {
         Header::read(body, limits).map_err(|error| error.within(PREFIX_BYTES as u64))?;
     let payload = &body[end..];
     validate(payload, &limits)
-        .map_err(|error| Error::of_value(error).within((PREFIX_BYTES + end) as u64))?;
-    Ok(Frame { header, payload })
+        .map_err(|error| FrameError::of_value(error).within((PREFIX_BYTES + end) as u64))?;
+    Ok(FrameRef { header, payload })
 }
 
-pub(super) fn truncated(bytes: &[u8]) -> Error {
+pub(super) fn truncated(bytes: &[u8]) -> FrameError {
     let needed = match measure(bytes, u64::MAX) {
         Ok(Some(length)) => length,
         _ => PREFIX_BYTES,
     };
-    Error::new(
-        Kind::Truncated {
+    FrameError::new(
+        FrameFault::Truncated {
             needed: needed as u64,
             remaining: bytes.len() as u64,
         },

@@ -45,7 +45,7 @@ impl Model {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Move {
     Push(Option<&'static str>),
     Take,
     End(usize),
@@ -61,14 +61,14 @@ fn key() -> impl Strategy<Value = Option<&'static str>> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Move> {
     prop_oneof![
-        8 => key().prop_map(Step::Push),
-        6 => Just(Step::Take),
-        4 => any::<usize>().prop_map(Step::End),
-        1 => Just(Step::EndStranger("a")),
-        2 => any::<usize>().prop_map(Step::GiveBack),
-        1 => Just(Step::Clear),
+        8 => key().prop_map(Move::Push),
+        6 => Just(Move::Take),
+        4 => any::<usize>().prop_map(Move::End),
+        1 => Just(Move::EndStranger("a")),
+        2 => any::<usize>().prop_map(Move::GiveBack),
+        1 => Just(Move::Clear),
     ]
 }
 
@@ -80,13 +80,13 @@ proptest! {
         let mut number = 0;
         for step in steps {
             match step {
-                Step::Push(key) => {
+                Move::Push(key) => {
                     number += 1;
                     queue.push(key, Item(key, number));
                     model.waiting.push(Item(key, number));
                 }
-                Step::Take => prop_assert_eq!(queue.take(), model.take()),
-                Step::End(which) if !model.taken.is_empty() => {
+                Move::Take => prop_assert_eq!(queue.take(), model.take()),
+                Move::End(which) if !model.taken.is_empty() => {
                     let item = model.taken.remove(which % model.taken.len());
                     let before = model.ready();
                     if let Some(key) = item.0 {
@@ -96,14 +96,14 @@ proptest! {
                     }
                     prop_assert!(model.ready() >= before);
                 }
-                Step::EndStranger(key) => prop_assert!(!queue.end(key, &[0xFF; 16])),
-                Step::GiveBack(which) if !model.taken.is_empty() => {
+                Move::EndStranger(key) => prop_assert!(!queue.end(key, &[0xFF; 16])),
+                Move::GiveBack(which) if !model.taken.is_empty() => {
                     let item = model.taken.remove(which % model.taken.len());
                     queue.give_back(item.0, item.clone());
                     model.waiting.insert(0, item);
                 }
-                Step::Clear => prop_assert_eq!(queue.clear(), core::mem::take(&mut model.waiting)),
-                Step::End(_) | Step::GiveBack(_) => {}
+                Move::Clear => prop_assert_eq!(queue.clear(), core::mem::take(&mut model.waiting)),
+                Move::End(_) | Move::GiveBack(_) => {}
             }
             prop_assert_eq!(queue.len(), model.waiting.len());
             prop_assert_eq!(queue.is_empty(), model.waiting.is_empty());

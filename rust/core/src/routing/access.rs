@@ -10,7 +10,7 @@ use crate::conditions::text::End;
 use crate::conditions::{Leaf, Node, Place};
 use regex_syntax::hir::HirKind;
 
-use super::levels::{Frame, Levels};
+use super::levels::{Levels, Origin};
 use super::required::required;
 
 /// A question about the value in a slot that an index answers for many rules at once.
@@ -60,10 +60,10 @@ const MOST_ENTRIES: usize = 100_000;
 
 /// All that a part can be filed under, each of it alone; nothing for all that is negative.
 pub fn covers(node: &Node, levels: &mut Levels) -> Vec<Cover> {
-    covers_in(node, Frame::Message, levels)
+    covers_in(node, Origin::Message, levels)
 }
 
-fn covers_in(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Vec<Cover> {
+fn covers_in(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Vec<Cover> {
     match node {
         Node::Leaf(leaf) if !leaf.negated => {
             if let Predicate::Matches(pattern) = &leaf.predicate {
@@ -79,7 +79,7 @@ fn covers_in(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Vec<Cover> {
             let Some(array) = levels.locate(frame, &any.place) else {
                 return wherever(frame, &any.place).into_iter().collect();
             };
-            let inner = Frame::Element(levels.level(array), &any.body.scope);
+            let inner = Origin::Element(levels.level(array), &any.body.scope);
             let mut found = match &any.body.node {
                 Node::All(parts) => parts
                     .iter()
@@ -102,7 +102,7 @@ fn covers_in(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Vec<Cover> {
 }
 
 /// The best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for all that is negative.
-fn cover(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Option<Cover> {
+fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     match node {
         Node::Leaf(leaf) => of_leaf(leaf, frame, levels),
         Node::Not(_) => None,
@@ -134,10 +134,10 @@ fn cover(node: &Node, frame: Frame<'_>, levels: &mut Levels) -> Option<Cover> {
 
 /// What a place is filed under whose path cannot be followed to its end: that its beginning is there. Within an element
 /// the others say more.
-fn wherever(frame: Frame<'_>, place: &Place) -> Option<Cover> {
+fn wherever(frame: Origin<'_>, place: &Place) -> Option<Cover> {
     match frame {
-        Frame::Message => Some(present(place.slot, false)),
-        Frame::Element(..) => None,
+        Origin::Message => Some(present(place.slot, false)),
+        Origin::Element(..) => None,
     }
 }
 
@@ -167,7 +167,7 @@ fn keys(slot: usize, keys: impl IntoIterator<Item = Key>, exact: bool) -> Cover 
     }
 }
 
-fn of_leaf(leaf: &Leaf, frame: Frame<'_>, levels: &mut Levels) -> Option<Cover> {
+fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     if leaf.negated {
         return None;
     }

@@ -10,6 +10,7 @@ use crate::conditions::{Node, Scope};
 
 use super::access::{Cover, covers};
 use super::cost::{Census, Ticket, numbered};
+use super::error::TableError;
 use super::field::FieldIndex;
 use super::hit::{Candidate, Hit};
 use super::levels::Levels;
@@ -55,7 +56,7 @@ struct Files {
 
 /// Builds the table of these conditions, which were compiled in this scope. Fails if there is more text in them than
 /// an automaton can count.
-pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, BuildError> {
+pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
     let count = rules.len();
     let mut census = Census::new(scope.slots());
     let mut levels = Levels::new(scope.slots());

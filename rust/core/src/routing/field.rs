@@ -7,7 +7,7 @@ use crate::conditions::scalar::{Scalar, ScalarMap};
 use crate::conditions::stride::{past, text};
 use crate::conditions::text::End;
 use crate::conditions::texts::Texts;
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 use super::access::Key;
 use super::affix::AffixIndex;
@@ -99,7 +99,12 @@ impl FieldIndex {
 
     /// Calls `found` with all that the value at `at` is filed under; some more than once.
     #[inline]
-    pub fn find(&self, bytes: &[u8], at: usize, found: &mut impl FnMut(Hit)) -> Result<(), Error> {
+    pub fn find(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        found: &mut impl FnMut(Hit),
+    ) -> Result<(), ValueError> {
         if let Some(hit) = self.present {
             found(hit);
         }
@@ -173,7 +178,7 @@ impl OtherIndex {
         token: Token<'_>,
         next: usize,
         found: &mut impl FnMut(Hit),
-    ) -> Result<(), Error> {
+    ) -> Result<(), ValueError> {
         match token {
             Token::Bin(data) => {
                 if let Some(stab) = &self.data {
@@ -205,7 +210,7 @@ impl OtherIndex {
         mut at: usize,
         count: u32,
         found: &mut impl FnMut(Hit),
-    ) -> Result<(), Error> {
+    ) -> Result<(), ValueError> {
         let Some(elements) = &self.elements else {
             return Ok(());
         };

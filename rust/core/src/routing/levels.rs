@@ -24,7 +24,7 @@ pub const UNUSED: u32 = u32::MAX;
 
 /// What a place is relative to.
 #[derive(Clone, Copy, Debug)]
-pub enum Frame<'a> {
+pub enum Origin<'a> {
     /// The message; slots are those of the table's own scope.
     Message,
     /// Each element of an array: its level, and the scope that the place's slot is in.
@@ -56,16 +56,16 @@ impl Levels {
     }
 
     /// The slot of all that a place leads to; `None` if a part of its path fits maps and arrays both.
-    pub fn locate(&mut self, frame: Frame<'_>, place: &Place) -> Option<usize> {
+    pub fn locate(&mut self, frame: Origin<'_>, place: &Place) -> Option<usize> {
         self.locate_part(frame, place, place.rest.len())
     }
 
     /// The same for the path without all but so many segments of the rest.
-    pub fn locate_part(&mut self, frame: Frame<'_>, place: &Place, rest: usize) -> Option<usize> {
+    pub fn locate_part(&mut self, frame: Origin<'_>, place: &Place, rest: usize) -> Option<usize> {
         let rest = &place.rest[..rest];
         match frame {
-            Frame::Message => self.follow(place.slot, rest),
-            Frame::Element(level, scope) => {
+            Origin::Message => self.follow(place.slot, rest),
+            Origin::Element(level, scope) => {
                 let mut path = scope.path(place.slot);
                 path.extend_from_slice(rest);
                 self.add(level, &path)

@@ -14,10 +14,10 @@ const LONGEST: usize = 64;
 const MOST_SETS: usize = 16;
 
 /// Texts, one of which is part of every match; none of them is empty.
-pub type Texts = Vec<Vec<u8>>;
+pub type TextSet = Vec<Vec<u8>>;
 
 /// All such sets that there are, those of the longest texts first.
-pub fn required(hir: &Hir) -> Vec<Texts> {
+pub fn required(hir: &Hir) -> Vec<TextSet> {
     let mut sets = sets(hir);
     for texts in &mut sets {
         texts.sort_unstable();
@@ -28,7 +28,7 @@ pub fn required(hir: &Hir) -> Vec<Texts> {
     sets
 }
 
-fn sets(hir: &Hir) -> Vec<Texts> {
+fn sets(hir: &Hir) -> Vec<TextSet> {
     if let Some(texts) = exactly(hir) {
         return useful(texts).into_iter().collect();
     }
@@ -42,7 +42,7 @@ fn sets(hir: &Hir) -> Vec<Texts> {
 }
 
 /// The best of each branch.
-fn alternation(branches: &[Hir]) -> Option<Texts> {
+fn alternation(branches: &[Hir]) -> Option<TextSet> {
     let mut all = Vec::new();
     for branch in branches {
         all.extend(sets(branch).into_iter().max_by_key(|texts| worth(texts))?);
@@ -51,7 +51,7 @@ fn alternation(branches: &[Hir]) -> Option<Texts> {
 }
 
 /// What each stretch of exactly known parts requires, and what the other parts require.
-fn concatenation(parts: &[Hir]) -> Vec<Texts> {
+fn concatenation(parts: &[Hir]) -> Vec<TextSet> {
     let mut found = Vec::new();
     let mut stretch = vec![Vec::new()];
     for part in parts {

@@ -18,14 +18,14 @@ pub struct Stab<T> {
     /// By gap: the one interval that holds it, [`NONE`] or [`MORE`]; emptied once the places have it.
     gaps: Vec<u32>,
     /// Of ends that are numbers.
-    places: Vec<Place>,
+    places: Vec<EndPlace>,
     /// Where to look among these.
     grid: Grid,
 }
 
 /// About where an end is, and beside it what nearly every search ends with.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct EndPlace {
     /// Of two ends the greater's is not below the other's.
     at: f64,
     /// The one interval that holds the gap before the end, [`NONE`] or [`MORE`].
@@ -162,7 +162,7 @@ impl<T: Clone> Stab<T> {
             .into_iter()
             .chain([f64::INFINITY])
             .zip(&self.gaps)
-            .map(|(at, &gap)| Place { at, gap })
+            .map(|(at, &gap)| EndPlace { at, gap })
             .collect();
         self.gaps = Vec::new();
         self

@@ -1,7 +1,7 @@
 //! A built table, and matching: one walk, one look into the indices of each field, what remains of each candidate.
 
 use crate::conditions::{Host, MISSING, Node, Scope, Slots, past};
-use crate::value::{Error, Token, read};
+use crate::value::{Token, ValueError, read};
 
 use super::field::FieldIndex;
 use super::hit::{Candidate, Hit};
@@ -34,6 +34,36 @@ pub struct Statistics {
 }
 
 /// Conditions that are asked together. Rules are known by their place.
+///
+/// ```
+/// use factflow_core::conditions::{BuiltInOnly, Compiler, MAX_PATTERNS_BYTES, NoOperators, Source};
+/// use factflow_core::routing::{Scratch, build};
+/// use factflow_core::value::{write_map_len, write_str};
+///
+/// let text = |text: &str| Source::Str(text.to_owned());
+/// let speaks = |lang: &str| {
+///     Source::Map(vec![
+///         (text("field"), text("lang")),
+///         (text("operator"), text("eq")),
+///         (text("value"), text(lang)),
+///     ])
+/// };
+/// let mut operators = NoOperators;
+/// let mut compiler = Compiler::new(&mut operators, MAX_PATTERNS_BYTES);
+/// let rules = ["de", "en", "fr"].map(|lang| compiler.compile(&speaks(lang)).unwrap());
+/// let (scope, _) = compiler.finish();
+/// let table = build(rules.into(), scope)?;
+/// assert_eq!((table.statistics().indexed, table.statistics().always_asked), (3, 0));
+///
+/// let mut message = Vec::new();
+/// write_map_len(&mut message, 1);
+/// write_str(&mut message, "lang");
+/// write_str(&mut message, "en");
+/// let mut found = Vec::new();
+/// table.all(&message, &mut Scratch::default(), &BuiltInOnly, &mut found).unwrap();
+/// assert_eq!(found, [1]);
+/// # Ok::<(), factflow_core::routing::TableError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) scope: Scope,
@@ -62,9 +92,9 @@ pub struct Table {
 /// Room that matching works in, kept between messages so that it is not allocated for each.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    places: Places,
+    places: WrittenSlots,
     /// By level: the places of the element at hand.
-    elements: Vec<Places>,
+    elements: Vec<WrittenSlots>,
     /// By conjunction: the message, counted, that it was last asked about.
     named: Vec<u32>,
     /// By list: the message that it was last named for.
@@ -77,12 +107,12 @@ pub struct Scratch {
 
 /// Slots of a walk, and which of them were written.
 #[derive(Debug, Default)]
-struct Places {
+struct WrittenSlots {
     offsets: Vec<usize>,
     written: Vec<usize>,
 }
 
-impl Slots for Places {
+impl Slots for WrittenSlots {
     #[inline]
     fn get(&self, slot: usize) -> usize {
         self.offsets[slot]
@@ -103,7 +133,7 @@ impl Scratch {
         }
         self.candidates.clear();
         self.elements
-            .resize_with(table.levels.len(), Places::default);
+            .resize_with(table.levels.len(), WrittenSlots::default);
         // Grows once: a scratch serves one table.
         self.places.offsets.resize(table.scope.slots(), MISSING);
         self.named.resize(table.conjunctions.len(), 0);
@@ -213,7 +243,7 @@ impl Table {
     /// Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
     /// memory, do not wait for one another.
     #[inline]
-    fn name_candidates(&self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Error> {
+    fn name_candidates(&self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), ValueError> {
         scratch.prepare(self);
         let Scratch {
             places,
@@ -267,9 +297,9 @@ impl Table {
         level: u32,
         bytes: &[u8],
         at: usize,
-        rooms: &mut [Places],
+        rooms: &mut [WrittenSlots],
         found: &mut impl FnMut(Hit),
-    ) -> Result<(), Error> {
+    ) -> Result<(), ValueError> {
         let (Token::Array(count), mut at) = read(bytes, at)? else {
             return Ok(());
         };

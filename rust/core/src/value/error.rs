@@ -2,19 +2,27 @@
 
 use core::fmt;
 
-/// Why bytes are not a value, and at which byte that shows.
+/// The reason why bytes are not a value, and the byte at which that shows.
+///
+/// Its text says what was expected and what stands there; [`is_truncated`](Self::is_truncated) tells an early end from
+/// corruption. What kinds there are is private, so that a new one breaks nobody.
+///
+/// ```
+/// use factflow_core::value::{Limits, validate};
+///
+/// let error = validate(&[0x92, 0x01, 0xc1], &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error.to_string(), "expected a value, got the reserved byte 0xc1 (at byte 2)");
+/// assert_eq!((error.offset(), error.is_truncated()), (2, false));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// What is wrong.
-    pub kind: Kind,
-    /// Byte, counted from the beginning of the input, at which the offending item begins.
-    pub offset: usize,
+pub struct ValueError {
+    fault: ValueFault,
+    offset: usize,
 }
 
-/// What is wrong. [`Kind::is_truncated`] tells an early end from corruption.
+/// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
+pub(crate) enum ValueFault {
     /// The item needs more bytes than there are.
     Truncated {
         /// Least number of bytes that must follow the item's offset.
@@ -42,86 +50,91 @@ pub enum Kind {
     TrailingBytes(u64),
 }
 
-impl Kind {
-    /// Whether more bytes could make the input valid; everything else stays wrong whatever follows.
-    #[must_use]
-    pub const fn is_truncated(self) -> bool {
-        matches!(self, Self::Truncated { .. })
-    }
-}
-
-impl Error {
-    /// An error of this kind at this byte.
-    #[must_use]
-    pub const fn new(kind: Kind, offset: usize) -> Self {
-        Self { kind, offset }
-    }
-
-    /// Whether more bytes could make the input valid.
-    #[must_use]
-    pub const fn is_truncated(&self) -> bool {
-        self.kind.is_truncated()
+impl ValueError {
+    #[cold]
+    pub(crate) const fn new(fault: ValueFault, offset: usize) -> Self {
+        Self { fault, offset }
     }
 
     #[cold]
     pub(crate) const fn truncated(offset: usize, needed: u64, remaining: usize) -> Self {
         Self::new(
-            Kind::Truncated {
+            ValueFault::Truncated {
                 needed,
                 remaining: remaining as u64,
             },
             offset,
         )
     }
+
+    /// Return the byte, counted from the beginning of the input, at which the offending item begins.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// True if more bytes could make the input valid; everything else stays wrong whatever follows.
+    #[must_use]
+    pub const fn is_truncated(&self) -> bool {
+        matches!(self.fault, ValueFault::Truncated { .. })
+    }
+
+    /// Return the same error of a value that begins `base` bytes into something else.
+    #[must_use]
+    pub(crate) const fn within(self, base: usize) -> Self {
+        Self::new(self.fault, self.offset + base)
+    }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Truncated { needed, remaining } => {
+        match self.fault {
+            ValueFault::Truncated { needed, remaining } => {
                 write!(
                     f,
-                    "expected an item of at least {needed} bytes, came {remaining}: the input ends too early"
+                    "expected an item of at least {needed} bytes, got {remaining}: the input ends too early"
                 )
             }
-            Kind::ReservedByte => write!(f, "expected a value, came the reserved byte 0xc1"),
-            Kind::InvalidUtf8 => write!(
-                f,
-                "expected UTF-8 text, came other bytes; carry them as bin"
-            ),
-            Kind::TimestampLength(length) => {
+            ValueFault::ReservedByte => write!(f, "expected a value, got the reserved byte 0xc1"),
+            ValueFault::InvalidUtf8 => {
+                write!(f, "expected UTF-8 text, got other bytes; carry them as bin")
+            }
+            ValueFault::TimestampLength(length) => {
                 write!(
                     f,
-                    "expected a timestamp of 4, 8 or 12 bytes, came one of {length}"
+                    "expected a timestamp of 4, 8 or 12 bytes, got one of {length}"
                 )
             }
-            Kind::TimestampNanoseconds(nanoseconds) => {
+            ValueFault::TimestampNanoseconds(nanoseconds) => {
                 write!(
                     f,
-                    "expected a timestamp with at most 999999999 nanoseconds, came {nanoseconds}"
+                    "expected a timestamp with at most 999999999 nanoseconds, got {nanoseconds}"
                 )
             }
-            Kind::KeyNotString(marker) => write!(
-                f,
-                "expected a string as map key, came marker 0x{marker:02x}"
-            ),
-            Kind::DuplicateKey => write!(
-                f,
-                "expected each key of a map once, came one for the second time"
-            ),
-            Kind::TooDeep(limit) => write!(
-                f,
-                "expected at most {limit} nested containers, came one more"
-            ),
-            Kind::TooManyElements(limit) => {
-                write!(f, "expected at most {limit} elements, came more")
+            ValueFault::KeyNotString(marker) => {
+                write!(f, "expected a string as map key, got marker 0x{marker:02x}")
             }
-            Kind::TrailingBytes(count) => {
-                write!(f, "expected the end of the value, came {count} more bytes")
+            ValueFault::DuplicateKey => {
+                write!(
+                    f,
+                    "expected each key of a map once, got one for the second time"
+                )
+            }
+            ValueFault::TooDeep(limit) => {
+                write!(
+                    f,
+                    "expected at most {limit} nested containers, got one more"
+                )
+            }
+            ValueFault::TooManyElements(limit) => {
+                write!(f, "expected at most {limit} elements, got more")
+            }
+            ValueFault::TrailingBytes(count) => {
+                write!(f, "expected the end of the value, got {count} more bytes")
             }
         }?;
         write!(f, " (at byte {})", self.offset)
     }
 }
 
-impl core::error::Error for Error {}
+impl core::error::Error for ValueError {}

@@ -1,10 +1,23 @@
 //! One item of a value at a time, borrowed from the bytes.
 
-use super::error::{Error, Kind};
+use super::error::{ValueError, ValueFault};
 
 /// One item. Containers are headers only: their elements are the tokens that follow.
 ///
 /// Integers have one variant each number: [`Token::UInt`] is only ever above [`i64::MAX`], whatever the encoding.
+///
+/// ```
+/// use factflow_core::value::{Token, read, skip};
+///
+/// let bytes = [0x92, 0x01, 0xa1, b'x'];
+/// let (token, next) = read(&bytes, 0)?;
+/// assert_eq!(token, Token::Array(2));
+/// let (token, next) = read(&bytes, next)?;
+/// assert_eq!(token, Token::Int(1));
+/// assert_eq!(read(&bytes, next)?, (Token::Str(b"x"), 4));
+/// assert_eq!(skip(&bytes, 0)?, 4);
+/// # Ok::<(), factflow_core::value::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Token<'a> {
     /// No value.
@@ -47,12 +60,12 @@ pub(super) fn take<const N: usize>(
     bytes: &[u8],
     start: usize,
     at: usize,
-) -> Result<[u8; N], Error> {
+) -> Result<[u8; N], ValueError> {
     bytes
         .get(at..)
         .and_then(<[u8]>::first_chunk::<N>)
         .copied()
-        .ok_or_else(|| Error::truncated(start, (at - start + N) as u64, bytes.len() - start))
+        .ok_or_else(|| ValueError::truncated(start, (at - start + N) as u64, bytes.len() - start))
 }
 
 /// `length` bytes at `at`, or the error of an item that began at `start`.
@@ -62,10 +75,10 @@ pub(super) fn body(
     start: usize,
     at: usize,
     length: usize,
-) -> Result<(&[u8], usize), Error> {
+) -> Result<(&[u8], usize), ValueError> {
     match at.checked_add(length) {
         Some(end) if end <= bytes.len() => Ok((&bytes[at..end], end)),
-        _ => Err(Error::truncated(
+        _ => Err(ValueError::truncated(
             start,
             (at - start) as u64 + length as u64,
             bytes.len() - start,
@@ -81,10 +94,10 @@ fn counted(
     at: usize,
     count: u32,
     least: u64,
-) -> Result<(u32, usize), Error> {
+) -> Result<(u32, usize), ValueError> {
     let needed = u64::from(count) * least;
     if needed > (bytes.len() - at) as u64 {
-        return Err(Error::truncated(
+        return Err(ValueError::truncated(
             start,
             (at - start) as u64 + needed,
             bytes.len() - start,
@@ -94,7 +107,7 @@ fn counted(
 }
 
 /// The instant that the bytes of an extension -1 say.
-pub(super) fn timestamp<'a>(data: &[u8], start: usize) -> Result<Token<'a>, Error> {
+pub(super) fn timestamp<'a>(data: &[u8], start: usize) -> Result<Token<'a>, ValueError> {
     let (seconds, nanoseconds) = match data.len() {
         4 => (i64::from(u32::from_be_bytes(take(data, 0, 0)?)), 0),
         8 => {
@@ -110,11 +123,14 @@ pub(super) fn timestamp<'a>(data: &[u8], start: usize) -> Result<Token<'a>, Erro
         ),
         length => {
             let length = u32::try_from(length).unwrap_or(u32::MAX);
-            return Err(Error::new(Kind::TimestampLength(length), start));
+            return Err(ValueError::new(ValueFault::TimestampLength(length), start));
         }
     };
     if nanoseconds > 999_999_999 {
-        return Err(Error::new(Kind::TimestampNanoseconds(nanoseconds), start));
+        return Err(ValueError::new(
+            ValueFault::TimestampNanoseconds(nanoseconds),
+            start,
+        ));
     }
     Ok(Token::Timestamp {
         seconds,
@@ -128,7 +144,7 @@ fn extension(
     start: usize,
     at: usize,
     length: usize,
-) -> Result<(Token<'_>, usize), Error> {
+) -> Result<(Token<'_>, usize), ValueError> {
     let [code] = take(bytes, start, at)?;
     let code = i8::from_be_bytes([code]);
     let (data, end) = body(bytes, start, at + 1, length)?;
@@ -147,10 +163,10 @@ fn unsigned<'a>(number: u64) -> Token<'a> {
 ///
 /// Constant time. Checks lengths, the reserved byte and timestamps; not UTF-8, not keys.
 #[inline]
-pub fn read(bytes: &[u8], offset: usize) -> Result<(Token<'_>, usize), Error> {
+pub fn read(bytes: &[u8], offset: usize) -> Result<(Token<'_>, usize), ValueError> {
     let start = offset;
     let Some(&marker) = bytes.get(start) else {
-        return Err(Error::truncated(
+        return Err(ValueError::truncated(
             start,
             1,
             bytes.len().saturating_sub(start),
@@ -169,7 +185,7 @@ pub fn read(bytes: &[u8], offset: usize) -> Result<(Token<'_>, usize), Error> {
         0x90..=0x9f => counted(bytes, start, at, u32::from(marker & 0x0f), 1)
             .map(|(n, at)| (Token::Array(n), at)),
         0xc0 => Ok((Token::Nil, at)),
-        0xc1 => Err(Error::new(Kind::ReservedByte, start)),
+        0xc1 => Err(ValueError::new(ValueFault::ReservedByte, start)),
         0xc2 => Ok((Token::Bool(false), at)),
         0xc3 => Ok((Token::Bool(true), at)),
         0xca => take(bytes, start, at).map(|word| (Token::F32(f32::from_be_bytes(word)), at + 4)),
@@ -193,7 +209,7 @@ pub fn read(bytes: &[u8], offset: usize) -> Result<(Token<'_>, usize), Error> {
 }
 
 /// Items whose length is a number of its own: str, bin, ext, array and map of 8, 16 and 32 bits.
-fn sized(bytes: &[u8], start: usize, marker: u8) -> Result<(Token<'_>, usize), Error> {
+fn sized(bytes: &[u8], start: usize, marker: u8) -> Result<(Token<'_>, usize), ValueError> {
     let at = start + 1;
     // The width of the length field, by marker; str, bin and ext have three each, array and map two.
     let (length, at) = match marker {
@@ -218,7 +234,7 @@ fn sized(bytes: &[u8], start: usize, marker: u8) -> Result<(Token<'_>, usize), E
 ///
 /// Linear in the value's tokens, without a stack: only the number of values still to come is kept.
 #[inline]
-pub fn skip(bytes: &[u8], offset: usize) -> Result<usize, Error> {
+pub fn skip(bytes: &[u8], offset: usize) -> Result<usize, ValueError> {
     let mut at = offset;
     // Cannot overflow: every count was found to fit in the bytes that remain.
     let mut pending: u64 = 1;

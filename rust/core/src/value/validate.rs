@@ -11,13 +11,22 @@
 
 use smallvec::SmallVec;
 
-use super::error::{Error, Kind};
+use super::error::{ValueError, ValueFault};
 use super::token::{Token, read};
 
 /// Maps up to this many entries compare keys pairwise.
 const SMALL_MAP: u32 = 24;
 
 /// Bounds on what a value may ask of those who read it.
+///
+/// ```
+/// use factflow_core::value::{Limits, validate};
+///
+/// let flat = Limits { max_depth: 1, ..Limits::DEFAULT };
+/// assert!(validate(&[0x91, 0x01], &flat).is_ok());
+/// let error = validate(&[0x91, 0x90], &flat).unwrap_err();
+/// assert_eq!(error.to_string(), "expected at most 1 nested containers, got one more (at byte 1)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most containers inside each other. The bytes of a scalar have depth 0, an empty array depth 1.
@@ -42,7 +51,7 @@ impl Default for Limits {
 
 /// A container that is not finished.
 #[derive(Clone, Copy)]
-struct Level {
+struct OpenContainer {
     /// Values still to come; for a map, pairs.
     remaining: u32,
     /// Where the map's keys begin in the arena.
@@ -55,18 +64,18 @@ struct Level {
 
 /// A key of an open map.
 #[derive(Clone, Copy)]
-struct Key {
+struct SeenKey {
     digest: u64,
     /// Where its marker is: the text is read again if another key has the same digest.
     offset: usize,
 }
 
 /// Whether the bytes are exactly one value within the limits.
-pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), ValueError> {
     let end = validate_at(bytes, 0, limits)?;
     if end < bytes.len() {
-        return Err(Error::new(
-            Kind::TrailingBytes((bytes.len() - end) as u64),
+        return Err(ValueError::new(
+            ValueFault::TrailingBytes((bytes.len() - end) as u64),
             end,
         ));
     }
@@ -74,13 +83,13 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
 }
 
 /// The offset after the value that begins at `offset`, if it is one within the limits; what follows it is not read.
-pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize, Error> {
+pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize, ValueError> {
     let mut at = offset;
     let mut elements: u64 = 0;
-    let mut keys: SmallVec<[Key; 24]> = SmallVec::new();
-    let mut open: SmallVec<[Level; 12]> = SmallVec::new();
+    let mut keys: SmallVec<[SeenKey; 24]> = SmallVec::new();
+    let mut open: SmallVec<[OpenContainer; 12]> = SmallVec::new();
     // The innermost open container. The outermost "container" is a list of the one value.
-    let mut level = Level {
+    let mut level = OpenContainer {
         remaining: 1,
         keys_from: 0,
         seen: 0,
@@ -119,15 +128,18 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
             },
         };
         if open.len() >= limits.max_depth as usize {
-            return Err(Error::new(Kind::TooDeep(limits.max_depth), at));
+            return Err(ValueError::new(ValueFault::TooDeep(limits.max_depth), at));
         }
         elements += u64::from(count) << u32::from(is_map);
         if elements > u64::from(limits.max_elements) {
-            return Err(Error::new(Kind::TooManyElements(limits.max_elements), at));
+            return Err(ValueError::new(
+                ValueFault::TooManyElements(limits.max_elements),
+                at,
+            ));
         }
         at = next;
         open.push(level);
-        level = Level {
+        level = OpenContainer {
             remaining: count,
             keys_from: keys.len(),
             seen: 0,
@@ -173,7 +185,7 @@ fn short_container(bytes: &[u8], at: usize) -> Option<(u32, bool)> {
 /// Any item, checked: the offset after it, which for a container is its first element's, and for a container how many
 /// elements it has, and whether it is a map.
 #[inline(never)]
-fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), Error> {
+fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), ValueError> {
     let (token, next) = read(bytes, at)?;
     let container = match token {
         Token::Str(text) => {
@@ -192,9 +204,9 @@ fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), Error>
 fn check_key(
     bytes: &[u8],
     at: usize,
-    level: &mut Level,
-    keys: &mut SmallVec<[Key; 24]>,
-) -> Result<usize, Error> {
+    level: &mut OpenContainer,
+    keys: &mut SmallVec<[SeenKey; 24]>,
+) -> Result<usize, ValueError> {
     let (digest, next) = match short_key(bytes, at) {
         Some(key) => key,
         None => any_key(bytes, at)?,
@@ -204,7 +216,7 @@ fn check_key(
         refuse_known(bytes, at, digest, &keys[level.keys_from..])?;
     }
     level.seen |= bit;
-    keys.push(Key { digest, offset: at });
+    keys.push(SeenKey { digest, offset: at });
     Ok(next)
 }
 
@@ -226,7 +238,7 @@ fn short_key(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 
 /// The same for any key.
 #[inline(never)]
-fn any_key(bytes: &[u8], at: usize) -> Result<(u64, usize), Error> {
+fn any_key(bytes: &[u8], at: usize) -> Result<(u64, usize), ValueError> {
     let (text, next) = key_text(bytes, at)?;
     check_text(text, at)?;
     let mut ends = [0; 16];
@@ -240,29 +252,34 @@ fn any_key(bytes: &[u8], at: usize) -> Result<(u64, usize), Error> {
     Ok((digest(word(&ends), word(&ends[8..]), text.len()), next))
 }
 
-fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), Error> {
+fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), ValueError> {
     match read(bytes, at)? {
         (Token::Str(text), next) => Ok((text, next)),
-        _ => Err(Error::new(Kind::KeyNotString(bytes[at]), at)),
+        _ => Err(ValueError::new(ValueFault::KeyNotString(bytes[at]), at)),
     }
 }
 
 /// Refuses a key that is one of the earlier ones.
 #[inline(never)]
-fn refuse_known(bytes: &[u8], at: usize, digest: u64, earlier: &[Key]) -> Result<(), Error> {
+fn refuse_known(
+    bytes: &[u8],
+    at: usize,
+    digest: u64,
+    earlier: &[SeenKey],
+) -> Result<(), ValueError> {
     for key in earlier {
         if key.digest == digest && key_text(bytes, key.offset)?.0 == key_text(bytes, at)?.0 {
-            return Err(Error::new(Kind::DuplicateKey, at));
+            return Err(ValueError::new(ValueFault::DuplicateKey, at));
         }
     }
     Ok(())
 }
 
-fn check_text(text: &[u8], at: usize) -> Result<(), Error> {
+fn check_text(text: &[u8], at: usize) -> Result<(), ValueError> {
     if is_text(text) {
         return Ok(());
     }
-    Err(Error::new(Kind::InvalidUtf8, at))
+    Err(ValueError::new(ValueFault::InvalidUtf8, at))
 }
 
 #[inline(never)]
@@ -313,7 +330,7 @@ const fn digest(first: u64, second: u64, length: usize) -> u64 {
 
 /// Refuses the first key, in the order of the bytes, that stands here twice.
 #[cold]
-fn check_sorted(bytes: &[u8], keys: &[Key]) -> Result<(), Error> {
+fn check_sorted(bytes: &[u8], keys: &[SeenKey]) -> Result<(), ValueError> {
     let mut texts = Vec::with_capacity(keys.len());
     for key in keys {
         texts.push((key_text(bytes, key.offset)?.0, key.offset));
@@ -325,7 +342,7 @@ fn check_sorted(bytes: &[u8], keys: &[Key]) -> Result<(), Error> {
         .map(|pair| pair[1].1)
         .min();
     match repeated {
-        Some(offset) => Err(Error::new(Kind::DuplicateKey, offset)),
+        Some(offset) => Err(ValueError::new(ValueFault::DuplicateKey, offset)),
         None => Ok(()),
     }
 }

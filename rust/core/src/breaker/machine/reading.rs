@@ -1,12 +1,12 @@
 //! What can be read of the machine, none of which changes it.
 
-use super::super::event::{Event, Kind};
+use super::super::event::{Event, EventKind};
 use super::super::state::State;
 use super::super::stats::Stats;
 use super::super::tally::Tally;
-use super::{Breaker, Source};
+use super::{Machine, Rated};
 
-impl Breaker {
+impl Machine {
     /// Its state, by what it was last told.
     #[must_use]
     pub const fn state(&self) -> State {
@@ -50,8 +50,8 @@ impl Breaker {
 
     pub(super) fn rates(&self, now_ns: u64) -> (Tally, Option<f32>, Option<f32>) {
         let (tally, minimum) = match self.source {
-            Source::Window => (self.window.tally(now_ns), self.settings.minimum()),
-            Source::Trials => (self.trials, self.settings.trial_minimum()),
+            Rated::Window => (self.window.tally(now_ns), self.settings.minimum()),
+            Rated::Trials => (self.trials, self.settings.trial_minimum()),
         };
         (
             tally,
@@ -60,7 +60,7 @@ impl Breaker {
         )
     }
 
-    pub(super) fn event(&self, kind: Kind) -> Event {
+    pub(super) fn event(&self, kind: EventKind) -> Event {
         let (_, failure_rate, slow_call_rate) = self.rates(self.now_ns);
         Event {
             time_ns: self.now_ns,

@@ -33,9 +33,9 @@ fn every_parameter_has_bounds() {
         "half_open_lease": lease_ns = 0;
     };
     for (field, settings) in wrong {
-        let error: SettingsError = Breaker::new(settings, 0, 0).expect_err(field);
-        assert_eq!(error.field, field);
+        let error: SettingsError = Machine::new(settings, 0, 0).expect_err(field);
+        assert_eq!(error.field(), field);
         assert!(error.to_string().contains("expected"));
     }
-    assert!(Breaker::new(Settings::default(), 0, 0).is_ok());
+    assert!(Machine::new(Settings::default(), 0, 0).is_ok());
 }

@@ -169,7 +169,7 @@ fn every_opening_says_why_and_at_what_rates() {
     bench.fail();
     bench.fail();
     let event = bench.events.last().expect("it opened");
-    let Kind::Transition {
+    let EventKind::Transition {
         from,
         reason,
         wait_ns,

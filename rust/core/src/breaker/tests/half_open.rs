@@ -129,7 +129,7 @@ fn a_trial_call_that_never_reports_loses_its_place_when_its_lease_ends() {
     let third = bench.permit();
     assert_eq!(
         bench.events.last().map(|event| event.kind),
-        Some(Kind::LeasesExpired(1))
+        Some(EventKind::LeasesExpired(1))
     );
     // The lost one comes after all: too late to count, and its place is not given back a second time.
     assert_eq!(

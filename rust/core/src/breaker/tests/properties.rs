@@ -6,7 +6,7 @@ use super::super::{AfterHalfOpen, RetryAfter};
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Act {
     Acquire,
     /// Which permit, how it ends, how long it took.
     Record(prop::sample::Index, Outcome, u64),
@@ -20,24 +20,24 @@ enum Step {
     Pass(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Act> {
     let outcome = prop_oneof![
         3 => Just(Outcome::Success),
         3 => prop::option::of(any::<u64>()).prop_map(|retry_after_ns| Outcome::Failure { retry_after_ns }),
         1 => Just(Outcome::Ignored),
     ];
     prop_oneof![
-        8 => Just(Step::Acquire),
+        8 => Just(Act::Acquire),
         8 => (any::<prop::sample::Index>(), outcome, 0_u64..4).prop_map(|(which, outcome, duration)| {
-            Step::Record(which, outcome, duration * SECOND / 2 + 1)
+            Act::Record(which, outcome, duration * SECOND / 2 + 1)
         }),
-        1 => any::<prop::sample::Index>().prop_map(Step::Release),
-        1 => Just(Step::Advance),
-        1 => prop::sample::select(&State::ALL[..]).prop_map(Step::Go),
-        1 => any::<u64>().prop_map(Step::OpenFor),
-        1 => Just(Step::Reset),
-        1 => any::<u64>().prop_map(Step::Time),
-        6 => (0..20 * SECOND).prop_map(Step::Pass),
+        1 => any::<prop::sample::Index>().prop_map(Act::Release),
+        1 => Just(Act::Advance),
+        1 => prop::sample::select(&State::ALL[..]).prop_map(Act::Go),
+        1 => any::<u64>().prop_map(Act::OpenFor),
+        1 => Just(Act::Reset),
+        1 => any::<u64>().prop_map(Act::Time),
+        6 => (0..20 * SECOND).prop_map(Act::Pass),
     ]
 }
 
@@ -94,41 +94,41 @@ proptest! {
         steps in prop::collection::vec(step(), 0..200),
     ) {
         let mut bench = Bench::new(settings);
-        bench.breaker = Breaker::new(settings, seed, 0).expect("valid");
+        bench.breaker = Machine::new(settings, seed, 0).expect("valid");
         let mut permits = Vec::new();
         let mut last_event = 0;
         for step in steps {
             let before = bench.breaker.stats(None);
-            let refused = matches!(step, Step::Acquire);
+            let refused = matches!(step, Act::Acquire);
             match step {
-                Step::Acquire => match bench.acquire() {
+                Act::Acquire => match bench.acquire() {
                     Some(permit) => permits.push(permit),
                     None => prop_assert!(refused && bench.breaker.stats(None).rejected > 0),
                 },
-                Step::Record(which, outcome, duration) if !permits.is_empty() => {
+                Act::Record(which, outcome, duration) if !permits.is_empty() => {
                     let permit = permits.swap_remove(which.index(permits.len()));
                     bench.end(permit, outcome, duration);
                 }
-                Step::Release(which) if !permits.is_empty() => {
+                Act::Release(which) if !permits.is_empty() => {
                     let permit = permits.swap_remove(which.index(permits.len()));
                     bench.breaker.release(permit);
                 }
-                Step::Record(..) | Step::Release(_) | Step::Advance => bench.advance(),
-                Step::Go(to) => {
+                Act::Record(..) | Act::Release(_) | Act::Advance => bench.advance(),
+                Act::Go(to) => {
                     let legal = before.state.may_move_to(to);
                     let moved = bench.breaker.transition_to(to, bench.now);
                     prop_assert_eq!(moved.is_ok(), legal);
                     bench.events.extend(moved.unwrap_or_default());
                 }
-                Step::OpenFor(wait) => {
+                Act::OpenFor(wait) => {
                     bench.events.extend(bench.breaker.transition_to_open_for(wait, bench.now).unwrap_or_default());
                 }
-                Step::Reset => {
+                Act::Reset => {
                     let events = bench.breaker.reset(bench.now);
                     bench.events.extend(events);
                 }
-                Step::Time(time) => bench.now = time,
-                Step::Pass(time) => bench.now = bench.now.saturating_add(time),
+                Act::Time(time) => bench.now = time,
+                Act::Pass(time) => bench.now = bench.now.saturating_add(time),
             }
             let after = bench.breaker.stats(None);
             let totals = after.totals;
@@ -154,7 +154,7 @@ proptest! {
             for event in bench.events.drain(..) {
                 prop_assert!(event.time_ns >= last_event);
                 last_event = event.time_ns;
-                if let Kind::Transition { from, to, wait_ns, .. } = event.kind {
+                if let EventKind::Transition { from, to, wait_ns, .. } = event.kind {
                     prop_assert_eq!(from, state);
                     prop_assert!(from != to);
                     prop_assert_eq!(wait_ns.is_some(), to == State::Open);
@@ -175,15 +175,15 @@ proptest! {
         let mut kept = Vec::new();
         for step in steps {
             match step {
-                Step::Acquire => kept.extend(bench.acquire()),
-                Step::Record(which, outcome, duration) if !kept.is_empty() => {
+                Act::Acquire => kept.extend(bench.acquire()),
+                Act::Record(which, outcome, duration) if !kept.is_empty() => {
                     let permit = kept.swap_remove(which.index(kept.len()));
                     bench.end(permit, outcome, duration);
                 }
-                Step::Go(to @ (State::Open | State::Closed)) => {
+                Act::Go(to @ (State::Open | State::Closed)) => {
                     bench.events.extend(bench.breaker.transition_to(to, bench.now).unwrap_or_default());
                 }
-                Step::Pass(time) => bench.now += time,
+                Act::Pass(time) => bench.now += time,
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use super::*;
 
 fn waits_of(bench: &Bench) -> Vec<u64> {
     let wait = |event: &Event| match event.kind {
-        Kind::Transition { wait_ns, .. } => wait_ns,
+        EventKind::Transition { wait_ns, .. } => wait_ns,
         _ => None,
     };
     bench.events.iter().filter_map(wait).collect()

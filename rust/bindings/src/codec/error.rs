@@ -1,38 +1,37 @@
-//! Why a value cannot be packed, and where in it: gathered while the packer returns, so that success pays nothing.
+//! The reason why a value cannot be packed, and the place in it: gathered while the packer returns, so that success
+//! pays nothing.
 
 use core::fmt::Write;
 
+use factflow_core::conditions::PathStep;
 use pyo3::prelude::*;
 use pyo3::types::{PyDate, PyDateTime, PyFrozenSet, PySet, PyString};
 
 use crate::errors;
 
-/// One step from a container to an element.
-enum Step {
-    Key(String),
-    Index(usize),
-}
+/// The reason why a value cannot be packed.
+pub struct PackError(Box<PackFault>);
 
-/// What stopped the packer.
-pub struct Refusal(Box<Reason>);
-
-enum Reason {
+enum PackFault {
     /// The value's own fault.
-    Value { problem: String, steps: Vec<Step> },
+    Value {
+        problem: String,
+        steps: Vec<PathStep>,
+    },
     /// Python code that the packer called raised this.
     Raised(PyErr),
 }
 
-impl From<PyErr> for Refusal {
+impl From<PyErr> for PackError {
     fn from(error: PyErr) -> Self {
-        Self(Box::new(Reason::Raised(error)))
+        Self(Box::new(PackFault::Raised(error)))
     }
 }
 
-impl Refusal {
+impl PackError {
     #[cold]
     pub fn new(problem: String) -> Self {
-        Self(Box::new(Reason::Value {
+        Self(Box::new(PackFault::Value {
             problem,
             steps: Vec::new(),
         }))
@@ -59,22 +58,22 @@ impl Refusal {
             |name| name.to_string_lossy().into_owned(),
         );
         Self::new(format!(
-            "expected str keys, came a key of type {name}; use str(key)"
+            "expected str keys, got a key of type {name}; use str(key)"
         ))
     }
 
     #[must_use]
     pub fn under_key(mut self, key: &Bound<'_, PyString>) -> Self {
-        if let Reason::Value { steps, .. } = &mut *self.0 {
-            steps.push(Step::Key(key.to_string_lossy().into_owned()));
+        if let PackFault::Value { steps, .. } = &mut *self.0 {
+            steps.push(PathStep::Key(key.to_string_lossy().into_owned()));
         }
         self
     }
 
     #[must_use]
     pub fn at_index(mut self, index: usize) -> Self {
-        if let Reason::Value { steps, .. } = &mut *self.0 {
-            steps.push(Step::Index(index));
+        if let PackFault::Value { steps, .. } = &mut *self.0 {
+            steps.push(PathStep::Index(index));
         }
         self
     }
@@ -83,8 +82,8 @@ impl Refusal {
     #[cold]
     pub fn into_error(self, py: Python<'_>, root: &str) -> PyErr {
         match *self.0 {
-            Reason::Raised(error) => error,
-            Reason::Value { problem, steps } => {
+            PackFault::Raised(error) => error,
+            PackFault::Value { problem, steps } => {
                 errors::refused(py, format!("{}: {problem}", path(root, &steps)))
             }
         }
@@ -92,7 +91,7 @@ impl Refusal {
 }
 
 /// `message.items[3]["two words"]`; the middle of a long path is left out.
-fn path(root: &str, steps: &[Step]) -> String {
+fn path(root: &str, steps: &[PathStep]) -> String {
     const SHOWN: usize = 8;
     let mut text = root.to_owned();
     for (number, step) in steps.iter().rev().enumerate() {
@@ -104,9 +103,9 @@ fn path(root: &str, steps: &[Step]) -> String {
         }
         // Writing to a String cannot fail.
         let _ = match step {
-            Step::Index(index) => write!(text, "[{index}]"),
-            Step::Key(key) if is_name(key) => write!(text, ".{key}"),
-            Step::Key(key) => write!(text, "[{:?}]", key.chars().take(64).collect::<String>()),
+            PathStep::Index(index) => write!(text, "[{index}]"),
+            PathStep::Key(key) if is_name(key) => write!(text, ".{key}"),
+            PathStep::Key(key) => write!(text, "[{:?}]", key.chars().take(64).collect::<String>()),
         };
     }
     text
