@@ -9,7 +9,7 @@ BENCH_LOCK := requirements/bench.txt
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
-.PHONY: help setup demo test test-slow bench charts figures lint format lock clean
+.PHONY: help setup demo test test-slow bench package charts figures deny hooks lint format lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(VENV)/.installed: $(LOCK)
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked
+	VIRTUAL_ENV=$(abspath $(VENV)) PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --locked
 	@touch $@
 
 setup: $(VENV)/.built ## virtual environment, locked dependencies, native build
@@ -45,21 +45,35 @@ $(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
 bench: setup $(VENV)/.bench-installed ## measure the engine beside what else its users could run
 	$(BIN)/python -m bench all
 
+package: setup ## source distribution and wheels into dist/, each installed and tried
+	.ci/packages
+
 charts: setup $(VENV)/.bench-installed ## draw the benchmark records again, into out/bench
 	$(BIN)/python -m bench.chart
 
 figures: setup ## write the README's figures from the newest records
 	$(BIN)/python -m bench.readme
 
-lint: setup ## linters, type checkers, layers, stubs, Rust
+lint: setup ## linters, type checkers, layers, stubs, spelling, Rust
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/python -m mypy.stubtest factflow_engine._native
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+# Not part of `lint`: building cargo-deny takes minutes, and its advisories come from a repository on the network.
+target/tools/bin/cargo-deny:
+	cargo install cargo-deny --quiet --locked --version 0.20.2 --root target/tools
+
+deny: target/tools/bin/cargo-deny ## licences, sources and versions of the Rust dependencies
+	target/tools/bin/cargo-deny --offline --locked check --hide-inclusion-graph licenses bans sources
+
+hooks: setup ## check commits before they are made
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type commit-msg
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .

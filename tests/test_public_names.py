@@ -19,7 +19,7 @@ ENGINE = {
     "OrchestratorManager", "OutboundConfig", "Outcome", "PipelineAdapter", "PipelineConfigLoader",
     "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator", "ProcessorConfig", "ReactiveRouteProcessor",
     "Reject", "RetryLater", "RouteConfig", "StatefulAdapter", "TooManyConcurrentExecutionsError",
-    "ValidatingAdapterRegistry", "auto_discover_and_register", "configure_validation", "validate_route_config",
+    "ValidatingAdapterRegistry", "__version__", "auto_discover_and_register", "configure_validation", "validate_route_config",
 }  # fmt: skip
 
 PROTOCOLS = {

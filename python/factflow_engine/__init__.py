@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
     from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
     from factflow_engine.runtime.route import ReactiveRouteProcessor
     from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+    from factflow_engine.version import __version__
     from factflow_protocols import (
         AdapterResult,
         CircuitOpenError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
     )
 
 _MODULES: Final = {
+    "__version__": "factflow_engine.version",
     "AdapterCircuitMetrics": "factflow_engine.resilience",
     "AdapterConfig": "factflow_engine.config",
     "AdapterDiscovery": "factflow_engine.adapters",
@@ -138,6 +140,7 @@ __all__ = [
     "StatefulAdapter",
     "TooManyConcurrentExecutionsError",
     "ValidatingAdapterRegistry",
+    "__version__",
     "auto_discover_and_register",
     "configure_validation",
     "validate_route_config",

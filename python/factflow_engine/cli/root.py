@@ -5,7 +5,6 @@ Imports click and nothing of the engine; see `lazy`.
 
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 import click
@@ -15,6 +14,7 @@ from factflow_engine.cli.lazy import LazyCommand, LazyGroup
 from factflow_engine.cli.options import debug_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import OutputClosedError
+from factflow_engine.version import __version__
 
 _COMMANDS: Final = {
     "run": LazyCommand(
@@ -108,7 +108,7 @@ Examples:
 Exit status: 0 done, 1 failed, 2 something to change in the input, 130 Ctrl-C, 143 SIGTERM.""",
 )
 @debug_option
-@click.version_option(version("factflow-engine"), "-V", "--version", prog_name="factflow")
+@click.version_option(__version__, "-V", "--version", prog_name="factflow")
 def root() -> None:
     """Run declarative pipelines: YAML routes of adapters, connected by queues."""
 
