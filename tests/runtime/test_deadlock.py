@@ -215,7 +215,7 @@ def test_no_more_wait_on_a_route_of_three_permits_than_its_numbers_say():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("does", itertools.combinations_with_replacement(DOES, 2), ids=" and ".join)
+@pytest.mark.parametrize("does", [*itertools.combinations_with_replacement(DOES, 2)], ids=" and ".join)
 def test_no_state_of_any_two_routes_is_stuck(does):
     for shape in shapes(2, (1, 2), (1, 2), dict.fromkeys(does)):
         if shape.does == does:  # in the other order they are the same routes
