@@ -1,9 +1,11 @@
-//! What holds for every frame, every cut of a stream and every flipped bit.
+//! Properties of every frame, every cut of a stream and every flipped bit.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test that unwraps an error fails with it"
 )]
+
+mod regressions;
 
 use factflow_core::frames::{
     DEFAULT_MAX_BYTES, Decoder, FrameError, FrameRef, Header, PREFIX_BYTES, decode, encode,
@@ -85,6 +87,8 @@ fn decoder() -> Decoder {
 }
 
 proptest! {
+    #![proptest_config(regressions::kept(256))]
+
     #[test]
     fn what_is_encoded_decodes(frame in owned()) {
         let bytes = frame.bytes();
@@ -228,7 +232,7 @@ fn what_is_no_frame_is_told_by_its_first_bytes() {
     assert!(read(&[]).unwrap_err().is_truncated());
 }
 
-/// A frame with the right checksum around any body.
+/// Return a frame with the right checksum around any body.
 fn sealed(body: &[u8]) -> Vec<u8> {
     let mut frame = vec![0xc1, 0];
     frame.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());

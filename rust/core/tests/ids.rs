@@ -1,5 +1,7 @@
 //! Ids are functions of where a message came from, and may never change for what is stored.
 
+mod regressions;
+
 use factflow_core::ids::{ChildIds, TIME_BYTES, label};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -11,6 +13,8 @@ fn derive(parent: &[u8; 16], label: u64, ordinal: u64) -> [u8; 16] {
 }
 
 proptest! {
+    #![proptest_config(regressions::kept(256))]
+
     #[test]
     fn a_child_keeps_the_time_and_depends_on_all_of_its_origin(
         parent in any::<[u8; 16]>(), place in any::<u64>(), ordinal in any::<u64>(), bit in 0usize..128,
@@ -50,7 +54,7 @@ fn the_functions_are_those_that_stored_messages_were_named_by() {
     assert_eq!(said.map(u128::from_be_bytes), SAID);
 }
 
-/// What is emitted: a key, if it has one, and what it says.
+/// Elements that are emitted: a key, if it has one, and a payload.
 fn elements() -> impl Strategy<Value = Vec<(Option<String>, Vec<u8>)>> {
     let key = proptest::option::of("[ab]{0,2}");
     let payload = proptest::collection::vec(0u8..3, 0..3);

@@ -1,9 +1,11 @@
-//! What holds for every value and for every hostile input.
+//! Properties of every value and of every hostile input.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test that unwraps an error fails with it"
 )]
+
+mod regressions;
 
 use factflow_core::value::{
     Limits, Token, read, skip, validate, validate_at, write_array_len, write_bin, write_bool,
@@ -137,7 +139,8 @@ fn encoded(tree: &Tree) -> Vec<u8> {
     out
 }
 
-/// Bytes that are more often nearly a value than noise: markers with long lengths, and values with bytes changed.
+/// Return bytes that are more often nearly a value than noise: markers with long lengths, and values with bytes
+/// changed.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let mutated = (
         trees(),
@@ -170,7 +173,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(regressions::kept(128))]
 
     #[test]
     fn what_is_written_reads_back(value in trees()) {

@@ -9,7 +9,7 @@ use factflow_core::value::{
     Limits, Token, ValueError, read, skip, validate, write_map_len, write_nil, write_str,
 };
 
-/// What is said of bytes that are no value, without the place; and the place.
+/// Return what is said of bytes that are no value, without the place; and the place.
 fn refusal(bytes: &[u8]) -> (String, usize) {
     told(validate(bytes, &Limits::DEFAULT).expect_err("these bytes are no value"))
 }
