@@ -320,7 +320,7 @@ impl Drop for BreakerPermit {
     }
 }
 
-/// Hands events to the subclass, if there are any.
+/// Hand events to the subclass, if there are any.
 fn deliver(breaker: &Bound<'_, Breaker>, events: &[Event]) -> PyResult<()> {
     if events.is_empty() {
         return Ok(());
@@ -373,7 +373,7 @@ fn event_of<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>>
     Ok(row)
 }
 
-/// The state now, and the counts over life: keywords of the two Python classes.
+/// Return the state now, and the counts over life: keywords of the two Python classes.
 fn stats_of<'py>(
     py: Python<'py>,
     stats: &Stats,

@@ -21,14 +21,14 @@ pub use classes::emit;
 pub use limits::LIMITS;
 pub use packer::{pack_mapping, with_buffer};
 
-/// The msgpack bytes of a value, for Python.
+/// Return the msgpack bytes of a value, for Python.
 #[pyfunction]
 #[pyo3(name = "pack", signature = (value, /))]
 pub fn pack_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     errors::guarded(value.py(), || pack(value))
 }
 
-/// The msgpack bytes of a value.
+/// Return the msgpack bytes of a value.
 pub fn pack<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = value.py();
     with_buffer(|out| {
@@ -37,14 +37,14 @@ pub fn pack<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     })
 }
 
-/// The value of msgpack bytes.
+/// Return the value of msgpack bytes.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub fn unpack<'py>(data: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
     errors::guarded(data.py(), || build(data.py(), data.as_bytes()))
 }
 
-/// Checks what `unpack` checks and builds nothing.
+/// Check what `unpack` checks and builds nothing.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub fn validate(data: &Bound<'_, PyBytes>) -> PyResult<()> {
@@ -54,7 +54,7 @@ pub fn validate(data: &Bound<'_, PyBytes>) -> PyResult<()> {
     })
 }
 
-/// The stable 64-bit label of a text.
+/// Return the stable 64-bit label of a text.
 #[pyfunction]
 #[pyo3(signature = (text, /))]
 pub fn label_of(text: &str) -> u64 {

@@ -43,12 +43,12 @@ impl PatternBudget {
 }
 
 impl PatternBudget {
-    /// What a budget has left; all that is allowed if there is none.
+    /// Return what a budget has left; all that is allowed if there is none.
     pub fn left_of(budget: Option<&Bound<'_, Self>>) -> usize {
         budget.map_or(MAX_PATTERNS_BYTES, |budget| budget.get().left())
     }
 
-    /// Leaves so much in a budget. It belongs to one load: nobody else has taken from it meanwhile.
+    /// Leave so much in a budget. It belongs to one load: nobody else has taken from it meanwhile.
     pub fn leave(budget: Option<&Bound<'_, Self>>, left: usize) {
         if let Some(budget) = budget {
             budget.get().left.store(left, Ordering::Relaxed);
@@ -62,19 +62,19 @@ pub struct Condition {
     body: Body,
     fields: Vec<Box<str>>,
     callables: Callables,
-    /// What it was compiled from, as its author wrote it.
+    /// The condition as its author wrote it.
     source: Py<PyAny>,
 }
 
 #[pymethods]
 impl Condition {
-    /// Whether it holds for a message given as its msgpack bytes.
+    /// True if it holds for a message given as its msgpack bytes.
     #[pyo3(name = "matches", signature = (payload, /))]
     fn matches_payload(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
         errors::guarded(payload.py(), || self.matches(payload))
     }
 
-    /// Whether it holds for a message given as a value.
+    /// True if it holds for a message given as a value.
     #[pyo3(signature = (value, /))]
     fn matches_value(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         errors::guarded(value.py(), || self.matches(&codec::pack(value)?))
@@ -101,7 +101,7 @@ impl Condition {
 }
 
 impl Condition {
-    /// Whether it holds for a message.
+    /// True if it holds for a message.
     pub fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
         let py = payload.py();
         self.body
@@ -110,7 +110,7 @@ impl Condition {
     }
 }
 
-/// Compiles a condition.
+/// Compile a condition.
 ///
 /// `operators` has `custom_names()`, pairs of a name and whether it needs a value, and `bind(name, condition)`;
 /// `snapshot` makes the source to keep. Patterns take their memory from the budget, or from one of their own.
@@ -145,7 +145,7 @@ pub fn compile_condition(
     })
 }
 
-/// Adds the names that Python shares with the compiler: one list each, written down once.
+/// Add the names that Python shares with the compiler: one list each, written down once.
 pub fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add(

@@ -26,7 +26,7 @@ static TRUNCATED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static PANIC: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static CORRUPT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// An exception of a class of `factflow_engine.errors`, or the error of importing it.
+/// Return an exception of a class of `factflow_engine.errors`, or the error of importing it.
 pub fn raise<A>(
     py: Python<'_>,
     class: &'static PyOnceLock<Py<PyType>>,
@@ -42,25 +42,25 @@ where
     }
 }
 
-/// A value that cannot be encoded, or an argument that no frame can carry.
+/// Return the error of a value that cannot be encoded, or of an argument that no frame can carry.
 #[cold]
 pub fn refused(py: Python<'_>, message: String) -> PyErr {
     raise(py, &CODEC, "CodecError", (message,))
 }
 
-/// A parameter of a circuit breaker outside its bounds.
+/// Return the error of a parameter of a circuit breaker outside its bounds.
 #[cold]
 pub fn invalid_settings(error: &SettingsError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// A text that is no path of one field.
+/// Return the error of a text that is no path of one field.
 #[cold]
 pub fn invalid_path(error: &PathError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Calls what must not panic, and raises an exception if it does: a panic that Python sees is none, and ends programs.
+/// Call what must not panic, and raise an exception if it does: a panic that Python sees is none, and ends programs.
 pub fn guarded<R>(py: Python<'_>, call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     // Whatever the call was changing is used again: each structure here is good after any step, or its lock's poison is
     // looked at.
@@ -77,7 +77,7 @@ fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
     raise(py, &PANIC, "NativePanicError", (said.to_owned(),))
 }
 
-/// Bytes that are not a value.
+/// Return the error of bytes that are not a value.
 #[cold]
 pub fn not_a_value(py: Python<'_>, error: &ValueError) -> PyErr {
     bytes_error(
@@ -88,7 +88,7 @@ pub fn not_a_value(py: Python<'_>, error: &ValueError) -> PyErr {
     )
 }
 
-/// Bytes that are not a frame.
+/// Return the error of bytes that are not a frame.
 #[cold]
 pub fn not_a_frame(py: Python<'_>, error: &FrameError) -> PyErr {
     bytes_error(py, error.is_truncated(), error.to_string(), error.offset())
@@ -102,7 +102,7 @@ fn bytes_error(py: Python<'_>, is_truncated: bool, message: String, offset: u64)
     }
 }
 
-/// All that is wrong with one condition, or with the conditions of one table.
+/// Return all that is wrong with one condition, or with the conditions of one table.
 #[cold]
 pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
     let errors = || -> PyResult<Py<PyTuple>> {
@@ -128,7 +128,7 @@ pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
     }
 }
 
-/// Panics, as no other function does: for the test of what a panic becomes.
+/// Panic, as no other function does: for the test of what a panic becomes.
 #[pyfunction]
 #[pyo3(signature = (said, /))]
 pub fn panic_on_purpose(py: Python<'_>, said: &str) -> PyResult<()> {

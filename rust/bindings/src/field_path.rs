@@ -24,7 +24,7 @@ impl FieldPath {
         }
     }
 
-    /// The field's value in a message; None if it has no such field, or it is nil.
+    /// Return the field's value in a message; None if it has no such field, or it is nil.
     #[pyo3(signature = (payload, /))]
     fn value<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Option<Bound<'py, PyAny>>> {
         errors::guarded(payload.py(), || {

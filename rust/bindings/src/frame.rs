@@ -18,7 +18,7 @@ use crate::{codec, errors};
 
 pub type Id = [u8; 16];
 
-/// What a frame consists of. Queues hold it as it is: a Python object is made only for those who ask for one.
+/// The parts of a frame. Queues hold them as they are: a Python object is made only for those who ask for one.
 pub struct Fields {
     pub message_id: Id,
     pub correlation_id: Id,
@@ -32,7 +32,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The same message again, with a reference to the same payload.
+    /// Return the same message again, with a reference to the same payload.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         Self {
             message_id: self.message_id,
@@ -46,7 +46,7 @@ impl Fields {
         }
     }
 
-    /// The message that this one leads to; `payload` and `headers` of None are this one's own.
+    /// Return the message that this one leads to; `payload` and `headers` of None are this one's own.
     pub fn child(
         &self,
         py: Python<'_>,
@@ -60,7 +60,7 @@ impl Fields {
         self.named(py, message_id, payload, headers)
     }
 
-    /// The bytes of a child's payload, as far as its id derives from them: None for this message's own.
+    /// Return the bytes of a child's payload, as far as its id derives from them: None for this message's own.
     pub fn unlike<'a>(&self, py: Python<'a>, payload: Option<&'a Py<PyBytes>>) -> Option<&'a [u8]> {
         payload
             .filter(|payload| !payload.is(&self.payload))
@@ -68,7 +68,7 @@ impl Fields {
             .filter(|bytes| *bytes != self.payload.as_bytes(py))
     }
 
-    /// The message of this id that this one leads to; see `child`.
+    /// Return the message of this id that this one leads to; see `child`.
     pub fn named(
         &self,
         py: Python<'_>,
@@ -98,7 +98,7 @@ impl Fields {
 pub struct Headers(Option<Py<PyBytes>>);
 
 impl Headers {
-    /// Encodes them; those of an adapter or a publisher are bounded.
+    /// Encode them; those of an adapter or a publisher are bounded.
     pub fn of(headers: &Bound<'_, PyAny>) -> PyResult<Self> {
         bounded_headers_of(headers).map(Self)
     }
@@ -326,7 +326,7 @@ impl Frame {
 }
 
 impl Frame {
-    /// The frame that was read, with a copy of its payload.
+    /// Return the frame that was read, with a copy of its payload.
     pub fn of(py: Python<'_>, frame: &frames::FrameRef<'_>) -> Self {
         Self(Fields {
             message_id: frame.header.message_id,
@@ -344,7 +344,7 @@ impl Frame {
     }
 }
 
-/// Encoded headers as a mapping that nobody can change.
+/// Return encoded headers as a mapping that nobody can change.
 pub fn read_headers<'py>(
     py: Python<'py>,
     headers: Option<&Py<PyBytes>>,
@@ -364,7 +364,7 @@ pub fn read_headers<'py>(
     }
 }
 
-/// 16 bytes, or an error that names what they were given as.
+/// Return 16 bytes, or an error that names what they were given as.
 pub fn id_of(id: &Bound<'_, PyBytes>, name: &str) -> PyResult<Id> {
     id.as_bytes().try_into().map_err(|_| {
         errors::refused(
@@ -384,7 +384,7 @@ fn attempt_of(py: Python<'_>, attempt: i64) -> PyResult<u32> {
     }
 }
 
-/// A key that can be encoded, so that `encode` cannot fail for it.
+/// Return a key that can be encoded, so that `encode` cannot fail for it.
 fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
     let Ok(text) = key.to_str() else {
         return Err(errors::refused(
@@ -399,7 +399,7 @@ fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
     Ok(PyString::new(key.py(), text).unbind()) // of a subclass, which may do anything when it goes
 }
 
-/// The bytes without what a subclass adds, which may do anything when it goes.
+/// Return the bytes without what a subclass adds, which may do anything when it goes.
 fn plain(payload: Bound<'_, PyBytes>) -> Py<PyBytes> {
     if payload.is_exact_instance_of::<PyBytes>() {
         return payload.unbind();
@@ -407,7 +407,7 @@ fn plain(payload: Bound<'_, PyBytes>) -> Py<PyBytes> {
     PyBytes::new(payload.py(), payload.as_bytes()).unbind()
 }
 
-/// Refuses what would make a frame that nobody reads.
+/// Refuse what would make a frame that nobody reads.
 fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> {
     if length <= most {
         return Ok(());
@@ -418,7 +418,7 @@ fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> 
     ))
 }
 
-/// The headers encoded; None if there are none, and an error if they are longer than a message's may be.
+/// Return the headers encoded; None if there are none, and an error if they are longer than a message's may be.
 fn bounded_headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     let encoded = headers_of(headers)?;
     if let Some(encoded) = &encoded {
@@ -428,7 +428,7 @@ fn bounded_headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>
     Ok(encoded)
 }
 
-/// The headers encoded; None if there are none.
+/// Return the headers encoded; None if there are none.
 fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     let py = headers.py();
     if headers.is_empty()? {
@@ -440,7 +440,7 @@ fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     })
 }
 
-/// An id as people and logs see it.
+/// Return an id as people and logs see it.
 pub fn hex(id: &Id) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(32);

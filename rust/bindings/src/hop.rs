@@ -1,4 +1,4 @@
-//! What the loop pays per message: take it from its line, ask conditions, call adapters, hand it on, count it.
+//! The work that the loop does per message: take it from its line, ask conditions, call adapters, hand it on, count it.
 //!
 //! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.loop`). This carries messages
 //! as far as nobody has to wait and nothing unusual was returned, which is nearly always, and stops where that ends.

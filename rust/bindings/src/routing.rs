@@ -39,7 +39,7 @@ impl RouteTable {
         }
     }
 
-    /// Calls `collect` with the places of all rules that hold for a message, in order.
+    /// Call `collect` with the places of all rules that hold for a message, in order.
     pub fn all<'py, R>(
         &self,
         payload: &Bound<'py, PyBytes>,
@@ -60,7 +60,7 @@ impl RouteTable {
         })
     }
 
-    /// Place of the first rule that holds for a message.
+    /// Return the place of the first rule that holds for a message.
     pub fn first(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Option<u32>> {
         let py = payload.py();
         self.with_room(|room| {
@@ -76,7 +76,7 @@ impl RouteTable {
 
 #[pymethods]
 impl RouteTable {
-    /// Compiles a table of pairs of an id and a condition.
+    /// Compile a table of pairs of an id and a condition.
     #[new]
     #[pyo3(signature = (rules, operators = None, budget = None))]
     fn new<'py>(
@@ -105,7 +105,7 @@ impl RouteTable {
         })
     }
 
-    /// Ids of the rules that hold for a message, in the table's order.
+    /// Return the ids of the rules that hold for a message, in the table's order.
     #[pyo3(name = "match", signature = (payload, /))]
     fn match_all<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyList>> {
         errors::guarded(payload.py(), || {
@@ -118,7 +118,7 @@ impl RouteTable {
         })
     }
 
-    /// Places in the table of the rules that hold for a message, in order.
+    /// Return the places in the table of the rules that hold for a message, in order.
     #[pyo3(signature = (payload, /))]
     fn match_indices<'py>(&self, payload: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyTuple>> {
         errors::guarded(payload.py(), || {
@@ -126,7 +126,7 @@ impl RouteTable {
         })
     }
 
-    /// Id of the first rule that holds for a message.
+    /// Return the id of the first rule that holds for a message.
     #[pyo3(signature = (payload, /))]
     fn match_first(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Option<Py<PyAny>>> {
         errors::guarded(payload.py(), || {
@@ -135,7 +135,7 @@ impl RouteTable {
         })
     }
 
-    /// What the table is made of.
+    /// Return the numbers of the table's parts.
     fn statistics(&self) -> RouteTableStatistics {
         let statistics = self.table.statistics();
         RouteTableStatistics {
@@ -162,7 +162,7 @@ impl RouteTable {
     }
 }
 
-/// What a table is made of.
+/// The numbers of a table's parts.
 #[pyclass(frozen, get_all, module = "factflow_engine._native")]
 pub struct RouteTableStatistics {
     rules: usize,
@@ -189,7 +189,7 @@ impl RouteTableStatistics {
     }
 }
 
-/// The ids and the conditions of pairs of both.
+/// Return the ids and the conditions of pairs of both.
 fn unzip<'py>(rules: &Bound<'py, PyAny>) -> PyResult<(Vec<Py<PyAny>>, Bound<'py, PyList>)> {
     let mut ids = Vec::new();
     let conditions = PyList::empty(rules.py());

@@ -11,11 +11,11 @@
 //! A payload that is the parent's own adds nothing, for the parent's id stands for it: a message that is passed on is
 //! not hashed.
 //!
-//! The hash is SipHash-1-3 (Aumasson and Bernstein) with a fixed key, over XXH3-128 (Collet) of the payload, which reads
-//! some ten bytes a nanosecond. Neither is a secret or resists an attacker who chooses parents and payloads; 80 bits of
-//! the result collide by chance once in a trillion messages with a probability below one half, and only among messages
-//! of the same millisecond. Changing key, function or layout changes every id of every stored message: the tests pin
-//! values.
+//! The hash is SipHash-1-3 (Aumasson and Bernstein) with a fixed key, over XXH3-128 (Collet) of the payload, which
+//! reads some ten bytes a nanosecond. Neither is a secret or resists an attacker who chooses parents and payloads; 80
+//! bits of the result collide by chance once in a trillion messages with a probability below one half, and only among
+//! messages of the same millisecond. Changing key, function or layout changes every id of every stored message: the
+//! tests pin values.
 
 use std::hash::Hasher;
 
@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Bytes of an identity that are its time: milliseconds since the Unix epoch, big-endian.
 pub const TIME_BYTES: usize = 6;
 
-/// How many keyed children of one parent are told apart by their keys; see [`ChildIds`].
+/// Number of keyed children of one parent that are distinguished by their keys; see [`ChildIds`].
 pub const MAX_KEYED: usize = 1 << 20;
 
 const KEY: (u64, u64) = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
@@ -49,8 +49,8 @@ const BEYOND: u64 = 1 << 63;
 /// ```
 #[must_use]
 pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]>) -> [u8; 16] {
-    // The lengths of what is hashed, 32, 48 and more, tell the three kinds apart. Each is known where it is hashed: that
-    // is twice as fast.
+    // The lengths of what is hashed, 32, 48 and more, distinguish the three kinds. Each is known where it is hashed:
+    // that is twice as fast.
     match payload {
         None => {
             let mut input = [0; 32];
@@ -66,7 +66,7 @@ pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]
     }
 }
 
-/// Id of a message to which its adapter gave a key; `number` tells those apart that are equal in key and payload.
+/// Id of a message to which its adapter gave a key; `number` distinguishes those that are equal in key and payload.
 fn derive_keyed(parent: &[u8; 16], label: u64, number: u64, payload: &[u8], key: &str) -> [u8; 16] {
     let mut input = [0; 49];
     place(&mut input, parent, label, number);
@@ -95,7 +95,7 @@ fn finish<const N: usize>(parent: &[u8; 16], input: &[u8; N], more: &[u8]) -> [u
     id
 }
 
-/// A stable 64-bit name of a text: the same in every process, version and machine.
+/// Return a stable 64-bit name of a text: the same in every process, version and machine.
 #[must_use]
 pub fn label(text: &str) -> u64 {
     let mut hasher = sip::SipHasher13::new_with_keys(KEY.0, KEY.1);
@@ -129,7 +129,7 @@ pub struct ChildIds {
     ordinal: u64,
     /// Ends of the ids that keyed ones were given at first. Two ids of one end only make a number skip.
     keyed: FxHashSet<u64>,
-    /// How many more of an end came, of those that came again.
+    /// By end, for ends that came again: the number of times after the first.
     repeated: FxHashMap<u64, u64>,
     most: usize,
 }
@@ -141,7 +141,7 @@ impl ChildIds {
         Self::remembering(parent, label, MAX_KEYED)
     }
 
-    /// The same with another bound of what is remembered.
+    /// Return the same with another bound of what is remembered.
     #[must_use]
     pub fn remembering(parent: [u8; 16], label: u64, most: usize) -> Self {
         Self {
@@ -154,14 +154,14 @@ impl ChildIds {
         }
     }
 
-    /// The id of the next one; `payload` as for [`derive`].
+    /// Return the id of the next one; `payload` as for [`derive`].
     pub fn next(&mut self, payload: Option<&[u8]>) -> [u8; 16] {
         let id = derive(&self.parent, self.label, self.ordinal, payload);
         self.ordinal += 1;
         id
     }
 
-    /// The id of the next one, which has a key.
+    /// Return the id of the next one, which has a key.
     pub fn next_keyed(&mut self, payload: &[u8], key: &str) -> [u8; 16] {
         let ordinal = self.ordinal;
         self.ordinal += 1;

@@ -7,8 +7,8 @@
 //!
 //! Parking happens when an item is added, not when it is looked for: an item is moved at most once before it is taken,
 //! and no operation looks through what is parked. Adding and taking an item without a key costs a place in a deque;
-//! one with a key, a look into a hash table; ending one that others are parked behind, a place in a heap that is as long
-//! as there are keys with an item that became ready so and was not taken.
+//! one with a key, a look into a hash table; ending one that others are parked behind, a place in a heap that is as
+//! long as there are keys with an item that became ready so and was not taken.
 //!
 //! Invariants (each is asserted by the tests after every operation, against a model that is a plain list):
 //!
@@ -26,7 +26,7 @@ mod tests;
 
 /// An item that says which message it is; another attempt at the same message says the same.
 pub trait Identified {
-    /// The message's id.
+    /// Return the message's id.
     fn id(&self) -> [u8; 16];
 }
 
@@ -61,7 +61,7 @@ impl<T> Ord for Ranked<T> {
 struct KeyState<T> {
     /// The item that was taken and has not ended; None while it is ready.
     taken: Option<[u8; 16]>,
-    /// What came after it, in order.
+    /// Items that came after it, in order.
     parked: VecDeque<Ranked<T>>,
 }
 
@@ -89,9 +89,9 @@ struct KeyState<T> {
 /// assert_eq!(queue.take(), Some(Item(2)));
 /// ```
 pub struct KeyedQueue<T> {
-    /// What was ready when it came, or was given back, in order.
+    /// Items that were ready when they came, or were given back, in order.
     ready: VecDeque<Ranked<T>>,
-    /// What was parked and is ready.
+    /// Items that were parked and are ready.
     freed: BinaryHeap<Reverse<Ranked<T>>>,
     keys: HashMap<Arc<str>, KeyState<T>>,
     parked: usize,
@@ -114,7 +114,7 @@ impl<T> Default for KeyedQueue<T> {
 }
 
 impl<T: Identified> KeyedQueue<T> {
-    /// How many items wait, ready or parked.
+    /// Return the number of items that wait, ready or parked.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ready() + self.parked
@@ -126,7 +126,7 @@ impl<T: Identified> KeyedQueue<T> {
         self.len() == 0
     }
 
-    /// How many items could be taken now, one after the other.
+    /// Return how many items could be taken now, one after the other.
     #[must_use]
     pub fn ready(&self) -> usize {
         self.ready.len() + self.freed.len()
@@ -239,7 +239,7 @@ impl<T: Identified> KeyedQueue<T> {
         entries.into_iter().map(|entry| entry.item).collect()
     }
 
-    /// All items that wait, in the order in which they came.
+    /// Return all items that wait, in the order in which they came.
     #[must_use]
     pub fn items(&self) -> Vec<&T> {
         let mut entries: Vec<&Ranked<T>> = self.ready.iter().collect();

@@ -10,7 +10,8 @@
 //!    suffix, an interval, a text that must occur (`required` reads it off patterns), or mere presence.
 //! 3. Each field has an index for each of these (`field`): a hash map, a hash taken along the lengths, a grid over
 //!    interval ends, one Aho-Corasick automaton.
-//! 4. What lies behind a wildcard or within `any_element` is filed in the same way, under slots of each element (`levels`).
+//! 4. What lies behind a wildcard or within `any_element` is filed in the same way, under slots of each element
+//!    (`levels`).
 //! 5. A message is walked once; the indices of the fields that it has name candidates; what remains of each candidate
 //!    is asked of it (`table`). A conjunction with nothing to file it under (all its parts are negative) is always
 //!    asked: these are the linear part, and the statistics count them.

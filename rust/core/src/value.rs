@@ -1,7 +1,7 @@
 //! Message values as msgpack bytes: read without copying, checked once, written without an intermediate tree.
 //!
-//! Apart from conditions and frames because both stand on it, and because it is the one place that looks at hostile
-//! bytes. The division of labour:
+//! Kept separate from conditions and frames because both stand on it, and because it is the one place that looks at
+//! hostile bytes. The division of labour:
 //!
 //! * [`validate`] is called once, where bytes enter. It refuses everything that a later reader could stumble over or
 //!   disagree about: invalid UTF-8, duplicate or non-string keys, bad timestamps, depth, trailing bytes.

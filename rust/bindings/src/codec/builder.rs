@@ -43,7 +43,7 @@ struct Builder<'a, 'py> {
     keys: Keys,
 }
 
-/// The value of untrusted bytes.
+/// Return the value of untrusted bytes.
 pub fn build<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let mut builder = Builder {
         py,

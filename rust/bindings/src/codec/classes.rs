@@ -24,7 +24,7 @@ pub fn emit(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     EMIT.import(py, "factflow_protocols", "Emit")
 }
 
-/// Seconds since the epoch and nanoseconds forward from them; None for a `datetime` without an offset.
+/// Return seconds since the epoch and nanoseconds forward from them; None for a `datetime` without an offset.
 pub fn instant(value: &Bound<'_, PyDateTime>) -> PyResult<Option<(i64, u32)>> {
     let py = value.py();
     if value

@@ -37,7 +37,7 @@ impl PackError {
         }))
     }
 
-    /// A type that messages do not have, with what to write instead.
+    /// Return the error of a type that messages do not have, with what to write instead.
     #[cold]
     pub fn of_type(value: &Bound<'_, PyAny>) -> Self {
         let name = value.get_type().name().map_or_else(
@@ -50,7 +50,7 @@ impl PackError {
         ))
     }
 
-    /// A key that is not text.
+    /// Return the error of a key that is not text.
     #[cold]
     pub fn of_key(key: &Bound<'_, PyAny>) -> Self {
         let name = key.get_type().name().map_or_else(
@@ -78,7 +78,7 @@ impl PackError {
         self
     }
 
-    /// The exception, its text beginning with the path from `root`.
+    /// Return the exception, its text beginning with the path from `root`.
     #[cold]
     pub fn into_error(self, py: Python<'_>, root: &str) -> PyErr {
         match *self.0 {

@@ -23,7 +23,8 @@ type KeyTable = Vec<Option<KnownKey>>;
 
 static TABLE: Mutex<KeyTable> = Mutex::new(Vec::new());
 
-/// The table for the length of one decoding; absent if another decoding, on another thread or inside a finalizer, has it.
+/// The table for the length of one decoding; absent if another decoding, on another thread or inside a finalizer, has
+/// it.
 pub struct Keys(Option<MutexGuard<'static, KeyTable>>);
 
 impl Keys {
@@ -36,7 +37,7 @@ impl Keys {
         Self(table)
     }
 
-    /// The object of a key of ASCII text, remembered or made; None if it is not cached here.
+    /// Return the object of a key of ASCII text, remembered or made; None if it is not cached here.
     #[inline]
     pub fn get<'py>(&mut self, py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyString>> {
         if text.len() > LONGEST {

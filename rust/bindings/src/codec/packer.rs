@@ -1,6 +1,6 @@
 //! Python objects to msgpack.
 //!
-//! The exact built-in types are told apart by their type pointer, in the order of how often messages have them; what
+//! The exact built-in types are distinguished by their type pointer, in the order of how often messages have them; what
 //! remains (subclasses, `Timestamp`, `datetime`, buffers) takes the slow path.
 
 use std::cell::Cell;
@@ -29,7 +29,7 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls with an empty buffer that is used again. Nested calls, from Python code that packing ran, get one of their own.
+/// Call with an empty buffer that is used again. Nested calls, from Python code that packing ran, get one of their own.
 pub fn with_buffer<R>(call: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut out = BUFFER.take();
     out.clear();
@@ -44,11 +44,11 @@ struct Packer<'a> {
     out: &'a mut Vec<u8>,
     /// Elements of all containers so far; at most `LIMITS.max_elements`.
     elements: u64,
-    /// Whether a key was of a subclass of str: those may be unequal in Python and equal as text.
+    /// True if a key was of a subclass of str: those may be unequal in Python and equal as text.
     has_odd_keys: bool,
 }
 
-/// Appends a value.
+/// Append a value.
 pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Result<(), PackError> {
     let start = out.len();
     let mut packer = Packer {
@@ -64,7 +64,7 @@ pub fn pack_root(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Result<(), Pack
     Ok(())
 }
 
-/// Appends any mapping as a map, at the depth of a root.
+/// Append any mapping as a map, at the depth of a root.
 pub fn pack_mapping(out: &mut Vec<u8>, mapping: &Bound<'_, PyAny>) -> Result<(), PackError> {
     if mapping.is_instance_of::<PyDict>() {
         return pack_root(out, mapping);
@@ -111,7 +111,7 @@ impl Packer<'_> {
         }
     }
 
-    /// Subclasses by their value, and what is not a built-in type.
+    /// Write subclasses by their value, and what is not a built-in type.
     #[cold]
     fn other(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Result<(), PackError> {
         if let Ok(text) = value.cast::<PyString>() {
@@ -142,7 +142,7 @@ impl Packer<'_> {
         }
     }
 
-    /// Refuses so many bytes more before they are copied: a small object can stand for terabytes.
+    /// Refuse so many bytes more before they are copied: a small object can stand for terabytes.
     #[inline]
     fn fits(&self, length: usize) -> Result<(), PackError> {
         let length = self.out.len() + length;
@@ -196,7 +196,7 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// Counts a container in; its length if it is within the limits.
+    /// Count a container in; return its length if it is within the limits.
     #[inline]
     fn enter(&mut self, length: usize, values_each: u64, depth: u32) -> Result<u32, PackError> {
         if depth >= LIMITS.max_depth {
@@ -323,8 +323,8 @@ fn next_pair<'py>(
     let (mut key, mut value) = (core::ptr::null_mut(), core::ptr::null_mut());
     // Nothing runs between borrowing and owning: the GIL is held, and without a GIL the dict's own lock is.
     with_critical_section(map, || {
-        // SAFETY: `PyDict_Next` gets a live dict and a cursor that began at 0; it is memory-safe even if the dict changes
-        // between two calls. Its answer says that both pointers were written.
+        // SAFETY: `PyDict_Next` gets a live dict and a cursor that began at 0; it is memory-safe even if the dict
+        // changes between two calls. Its answer says that both pointers were written.
         let found =
             unsafe { ffi::PyDict_Next(map.as_ptr(), position, &raw mut key, &raw mut value) };
         // SAFETY: both are live objects borrowed from the dict, which cannot change before they are owned.
@@ -337,7 +337,7 @@ fn next_pair<'py>(
     })
 }
 
-/// The characters of a string that Python keeps as ASCII, which most are. Asking Python for UTF-8 is a call into
+/// Return the characters of a string that Python keeps as ASCII, which most are. Asking Python for UTF-8 is a call into
 /// another library for each key and text: a tenth of the cost of packing.
 #[cfg(not(Py_3_14))]
 #[inline]
@@ -362,7 +362,7 @@ const fn ascii<'a>(_: &'a Bound<'_, PyString>) -> Option<&'a str> {
     None
 }
 
-/// A number of a tuple.
+/// Return a number of a tuple.
 fn part<'py, T>(tuple: &Bound<'py, PyTuple>, index: usize) -> PyResult<T>
 where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,

@@ -18,7 +18,7 @@ pub enum HostFault {
 }
 
 impl HostFault {
-    /// The exception to raise.
+    /// Return the exception to raise.
     #[cold]
     pub fn into_error(self, py: Python<'_>) -> PyErr {
         match self {
@@ -34,12 +34,12 @@ impl From<ValueError> for HostFault {
     }
 }
 
-/// What was bound: callables that take a value and return a bool.
+/// Bound callables, which take a value and return a bool.
 #[derive(Default)]
 pub struct Callables(Vec<Py<PyAny>>);
 
 impl Callables {
-    /// These callables, for one evaluation.
+    /// Return these callables for one evaluation.
     pub fn host<'a, 'py>(&'a self, py: Python<'py>) -> PythonHost<'a, 'py> {
         PythonHost {
             py,
@@ -47,7 +47,7 @@ impl Callables {
         }
     }
 
-    /// Shows the garbage collector what is held.
+    /// Show the garbage collector what is held.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.iter().try_for_each(|callable| visit.call(callable))
     }
@@ -82,12 +82,12 @@ pub struct Binder<'py> {
     /// The condition as the author wrote it.
     source: &'py Bound<'py, PyAny>,
     callables: Vec<Py<PyAny>>,
-    /// What Python raised while it was asked; the compiler itself goes on.
+    /// First exception that Python raised while it was asked; the compiler itself goes on.
     raised: Option<PyErr>,
 }
 
 impl<'py> Binder<'py> {
-    /// Binds operators of this registry.
+    /// Bind operators of this registry.
     pub fn new(
         operators: &'py Bound<'py, PyAny>,
         source: &'py Bound<'py, PyAny>,
@@ -102,7 +102,7 @@ impl<'py> Binder<'py> {
         })
     }
 
-    /// What was bound, or what Python raised meanwhile.
+    /// Return the bound callables, or the exception that Python raised meanwhile.
     pub fn finish(self) -> PyResult<Callables> {
         match self.raised {
             Some(error) => Err(error),
@@ -110,7 +110,7 @@ impl<'py> Binder<'py> {
         }
     }
 
-    /// The callable of an operator, or why it refuses its value.
+    /// Return the callable of an operator, or why it refuses its value.
     fn ask(&self, name: &str, path: &[PathStep]) -> PyResult<Result<Py<PyAny>, String>> {
         let mut condition = self.source.clone();
         // The path's last step is the value itself.

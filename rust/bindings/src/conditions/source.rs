@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 256;
 /// More than any condition needs; what comes after is not followed.
 const MAX_VALUES: usize = 2_000_000;
 
-/// The tree of an object.
+/// Return the tree of an object.
 pub fn read(object: &Bound<'_, PyAny>) -> PyResult<Source> {
     let mut left = MAX_VALUES;
     follow(object, 0, &mut left)
@@ -91,7 +91,7 @@ fn pair(
     ))
 }
 
-/// The number that an int is, whatever a subclass says of it: none of its methods is called.
+/// Return the number that an int is, whatever a subclass says of it: none of its methods is called.
 fn integer(number: &Bound<'_, PyInt>) -> PyResult<Integer> {
     let mut overflow = 0;
     // SAFETY: the pointer is a live int, for which the call cannot fail but by overflow, which it reports.
@@ -111,7 +111,7 @@ fn integer(number: &Bound<'_, PyInt>) -> PyResult<Integer> {
     ))
 }
 
-/// Timestamps, extensions and what else the codec knows as one of those or as bytes; anything else is foreign.
+/// Read timestamps, extensions and what else the codec knows as one of those or as bytes; anything else is foreign.
 fn other(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Source> {
     if let Ok(packed) = codec::pack(object) {
         match value::read(packed.as_bytes(), 0) {

@@ -11,7 +11,7 @@ use crate::codec;
 use crate::errors;
 use crate::frame::{Fields, hex, id_of};
 
-/// How many messages room is made for before the first of them is seen.
+/// Number of messages for which room is made before the first of them is seen.
 const ROOM_AT_ONCE: usize = 4096;
 
 /// Root messages with consecutive ids.
@@ -24,7 +24,7 @@ pub struct Batch {
 
 #[pymethods]
 impl Batch {
-    /// Encodes all payloads.
+    /// Encode all payloads.
     #[new]
     #[pyo3(signature = (payloads, /, *, first_id, time_ns))]
     fn new(
@@ -55,20 +55,20 @@ impl Batch {
         })
     }
 
-    /// How many have not been moved.
+    /// Return the number of messages that have not been moved.
     #[getter]
     fn left(&self) -> usize {
         self.frames.len()
     }
 
-    /// The ids of all of them.
+    /// Return the ids of all of them.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let ids = (0..self.count).map(|place| hex(&self.first.wrapping_add(place).to_be_bytes()));
         PyTuple::new(py, ids.collect::<Vec<_>>())
     }
 
-    /// Moves the next messages, `limit` at most, to each of these lines, and tells the lines' consumers once.
+    /// Move the next messages, `limit` at most, to each of these lines, and tell the lines' consumers once.
     #[pyo3(signature = (lines, limit, /))]
     fn pour(batch: &Bound<'_, Self>, lines: &Bound<'_, PyList>, limit: usize) -> PyResult<()> {
         errors::guarded(batch.py(), || {

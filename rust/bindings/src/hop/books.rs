@@ -50,7 +50,7 @@ macro_rules! books {
                 }
             )*
 
-            /// Messages begun, not ended and not waiting; derived, so that the books always balance.
+            /// Return messages begun, not ended and not waiting; derived, so that the books always balance.
             #[getter]
             fn in_flight(&self) -> i64 {
                 let others =

@@ -75,20 +75,20 @@ impl Carrier {
         })
     }
 
-    /// Takes and carries messages from the inbox until `worker.left` of them have ended, nothing waits, the lane is
+    /// Take and carry messages from the inbox until `worker.left` of them have ended, nothing waits, the lane is
     /// paused or the worker's time is up; or until one needs Python.
     #[pyo3(signature = (worker, waited, /))]
     fn carry(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<u8> {
         errors::guarded(worker.py(), || Ok(self.turn(worker, waited)? as u8))
     }
 
-    /// Waits for the worker's coroutine, and goes on with its message; unless `alone`, then with the turn.
+    /// Wait for the worker's coroutine, and go on with its message; unless `alone`, then with the turn.
     #[pyo3(signature = (worker, crew, alone, /))]
     fn waited(slf: Py<Self>, worker: Py<Worker>, crew: Py<Crew>, alone: bool) -> Suspension {
         Suspension::new(slf, worker, crew, alone)
     }
 
-    /// Carries a message that begins inside the route.
+    /// Carry a message that begins inside the route.
     #[pyo3(signature = (worker, frame, index, /))]
     fn begin(
         &self,
@@ -106,7 +106,7 @@ impl Carrier {
         })
     }
 
-    /// Carries a message that begins inside the route, with what the stage there has said already.
+    /// Carry a message that begins inside the route, with what the stage there has said already.
     #[pyo3(signature = (worker, frame, index, result, /))]
     fn answer(
         &self,
@@ -126,13 +126,13 @@ impl Carrier {
         })
     }
 
-    /// Goes on with the worker's message, whose adapter has returned this.
+    /// Go on with the worker's message, whose adapter has returned this.
     #[pyo3(signature = (worker, result, /))]
     fn proceed(&self, worker: &Bound<'_, Worker>, result: Bound<'_, PyAny>) -> PyResult<u8> {
         errors::guarded(worker.py(), || Ok(self.go_on(worker, result)? as u8))
     }
 
-    /// Goes on with the worker's message at its next stage, changed so; None leaves as it is.
+    /// Go on with the worker's message at its next stage, changed so; None leaves as it is.
     #[pyo3(signature = (worker, payload, headers, /))]
     fn change(
         &self,
@@ -148,8 +148,8 @@ impl Carrier {
         })
     }
 
-    /// How many messages one turn may take now, `turn` at most: 0 without work or a permit, or while paused; -1 if
-    /// only room is missing.
+    /// Return how many messages one turn may take now, `turn` at most: 0 without work or a permit, or while paused; -1
+    /// if only room is missing.
     #[pyo3(signature = (turn, /))]
     fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
         errors::guarded(py, || {
@@ -176,7 +176,7 @@ impl Carrier {
         })
     }
 
-    /// How many more messages every outlet that is read can take, `reserved` ones being on their way.
+    /// Return how many more messages every outlet that is read can take, `reserved` ones being on their way.
     #[pyo3(signature = (reserved, /))]
     fn room(&self, py: Python<'_>, reserved: isize) -> PyResult<isize> {
         self.outlets.room(py, reserved)

@@ -29,7 +29,7 @@ pub(super) struct Moving {
 }
 
 impl Carrier {
-    /// Makes the message's state the worker's, so that whoever looks at it finds it.
+    /// Make the message's state the worker's, so that whoever looks at it finds it.
     pub(super) fn hold<'py>(
         &self,
         worker: &Bound<'py, Worker>,
@@ -51,7 +51,7 @@ impl Carrier {
         Ok(context)
     }
 
-    /// Carries a message from its stage on.
+    /// Carry a message from its stage on.
     pub(super) fn run(&self, worker: &Bound<'_, Worker>, mut moving: Moving) -> PyResult<Step> {
         let py = worker.py();
         while let Some((stage, object)) = self.stages.get(moving.index) {
@@ -118,7 +118,7 @@ impl Carrier {
         step
     }
 
-    /// What an adapter made of its message, None if nothing; or where the message is instead.
+    /// Return what an adapter made of its message, None if nothing; or the step at which the message is instead.
     fn judge(
         &self,
         worker: &Bound<'_, Worker>,
@@ -149,7 +149,7 @@ impl Carrier {
         Ok(Ok(Some(codec::pack(&message)?.unbind())))
     }
 
-    /// Goes on with the worker's message, for which its adapter has said this.
+    /// Go on with the worker's message, for which its adapter has said this.
     pub(super) fn go_on(
         &self,
         worker: &Bound<'_, Worker>,
@@ -164,7 +164,7 @@ impl Carrier {
         }
     }
 
-    /// Takes and carries messages until the turn is over or one needs Python. `waited`: since the turn began.
+    /// Take and carry messages until the turn is over or one needs Python. `waited`: since the turn began.
     pub(super) fn turn(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<Step> {
         let py = worker.py();
         let inbox = self.inbox.bind(py);
@@ -217,8 +217,8 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
-    /// Whether the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself, nor
-    /// while a circuit breaker would refuse each of them.
+    /// True if the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself,
+    /// nor while a circuit breaker would refuse each of them.
     pub(super) fn takes(&self, py: Python<'_>) -> PyResult<bool> {
         let retrying = self.books.get().retrying.get();
         Ok(!self.intake_closed.load(Relaxed)
@@ -226,7 +226,7 @@ impl Carrier {
             && (retrying == 0 || retrying < self.inbox.bind(py).try_borrow()?.capacity() as u64))
     }
 
-    /// Whether a worker that already holds a permit may take another message from the inbox; children go before.
+    /// True if a worker that already holds a permit may take another message from the inbox; children go before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
         if !self.takes(py)?
             || !self.pauses.bind(py).is_empty()
@@ -237,7 +237,7 @@ impl Carrier {
         Ok(self.outlets.room(py, self.on_its_way(py)? - 1)? > 0)
     }
 
-    /// How many messages are in adapters, and will need room; drivers ask for it themselves.
+    /// Return the number of messages that are in adapters and will need room; drivers ask for it themselves.
     pub(super) fn on_its_way(&self, py: Python<'_>) -> PyResult<isize> {
         let drivers = self.drivers.bind(py).len()?.cast_signed();
         Ok(self.busy.load(Relaxed) - self.pulling.load(Relaxed) - drivers)
@@ -255,7 +255,7 @@ impl Carrier {
         }
     }
 
-    /// Begins another quantum, for trio has given everybody else a turn, and the next message.
+    /// Begin another quantum, for trio has given everybody else a turn, and the next message.
     pub(super) fn renew(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
         let now = self.time(worker)?;
         let mut worker = worker.try_borrow_mut()?;
@@ -270,7 +270,7 @@ impl Carrier {
             .inspect_err(|_| let_go(worker))
     }
 
-    /// Adds the message to every outlet that takes it, and counts how it ended.
+    /// Add the message to every outlet that takes it, and count how it ended.
     fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
         let books = self.books.get();
         match self.outlets.publish(py, message)? {
@@ -285,7 +285,7 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
-    /// Notes that a message has ended, if somebody wants to know.
+    /// Note that a message has ended, if somebody wants to know.
     fn note(&self, py: Python<'_>, fields: &Fields) -> PyResult<()> {
         if let Some(journal) = &self.journal {
             Journal::add(journal.bind(py), fields.message_id)?;
@@ -297,7 +297,7 @@ impl Carrier {
     }
 }
 
-/// A message on its way to the next stage.
+/// Return a message on its way to the next stage.
 pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<PyBytes>>) -> Moving {
     let mut changes = state.changes.clone_ref(py);
     changes.payload = payload.or(changes.payload);
@@ -308,7 +308,7 @@ pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<Py
     }
 }
 
-/// Notes what the worker has to wait for.
+/// Note what the worker has to wait for.
 fn wait(
     worker: &Bound<'_, Worker>,
     pending: Bound<'_, PyAny>,
@@ -326,7 +326,7 @@ fn wait(
     }
 }
 
-/// Takes from the worker what it waits for.
+/// Take from the worker what it waits for.
 pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, PyAny>> {
     let (pending, value) = {
         let mut worker = worker.try_borrow_mut()?;
@@ -338,7 +338,7 @@ pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py
         .ok_or_else(|| PyRuntimeError::new_err("this worker waits for nothing"))
 }
 
-/// Takes the worker's last message from it: what fails now is not that one.
+/// Take the worker's last message from it: what fails now is not that one.
 pub(super) fn let_go(worker: &Bound<'_, Worker>) {
     // A worker is lent for single steps only, so it is there to be taken from.
     if let Ok(mut lent) = worker.try_borrow_mut() {
@@ -348,7 +348,7 @@ pub(super) fn let_go(worker: &Bound<'_, Worker>) {
     }
 }
 
-/// The message that the worker carries.
+/// Return the message that the worker carries.
 pub(super) fn state_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, MessageContext>> {
     worker
         .try_borrow()?

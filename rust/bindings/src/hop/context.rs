@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyMapping, PyMappingProxy, PyString};
 use crate::codec;
 use crate::frame::{Fields, Frame, Headers, hex, read_headers};
 
-/// What this attempt has made of a message so far.
+/// Changes that this attempt has made to a message so far.
 #[derive(Default)]
 pub struct Changes {
     /// None: as it came.
@@ -34,7 +34,7 @@ impl Changes {
         }
     }
 
-    /// None yet.
+    /// Return one without changes.
     pub fn since(begun_ns: i64) -> Self {
         Self {
             begun_ns,
@@ -65,7 +65,7 @@ impl MessageContext {
         }
     }
 
-    /// The payload as it is now.
+    /// Return the payload as it is now.
     pub fn bytes(&self) -> &Py<PyBytes> {
         self.changes
             .payload
@@ -154,31 +154,31 @@ impl MessageContext {
         self.info(py, intern!(py, "stage"))
     }
 
-    /// The stage object, or None past the last one.
+    /// Return the stage object, or None past the last one.
     #[getter]
     fn stage_of<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.stage.as_ref().map(|stage| stage.bind(py))
     }
 
-    /// Where in the route it is.
+    /// Return its place in the route.
     #[getter]
     fn index(&self) -> usize {
         self.index
     }
 
-    /// When this attempt at the route began, in the loop's time.
+    /// Return when this attempt at the route began, in the loop's time.
     #[getter]
     fn begun_ns(&self) -> i64 {
         self.changes.begun_ns
     }
 
-    /// The frame as it came.
+    /// Return the frame as it came.
     #[getter]
     fn frame(&self, py: Python<'_>) -> Frame {
         Frame(self.fields.clone_ref(py))
     }
 
-    /// The same with other headers.
+    /// Return the same with other headers.
     #[pyo3(signature = (headers, /))]
     fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = headers.py();
@@ -193,7 +193,7 @@ impl MessageContext {
         ))
     }
 
-    /// The headers with these merged over them; a value of None removes one.
+    /// Return the headers with these merged over them; a value of None removes one.
     #[pyo3(signature = (changes, /))]
     pub fn merged<'py>(&self, changes: &Bound<'py, PyMapping>) -> PyResult<Bound<'py, PyDict>> {
         let py = changes.py();
@@ -219,9 +219,9 @@ impl MessageContext {
         ))
     }
 
-    /// A decoded message is the adapter's to change, so it may hold this context, and so may the adapter, which the
-    /// stage holds: the collector must see both. What it then breaks are the message's own containers, or the stage;
-    /// there is nothing to clear here.
+    /// A decoded message is the adapter's to change, so it may hold this context, and so may the adapter, which
+    /// the stage holds: the collector must see both. What it then breaks are the message's own containers, or the
+    /// stage; there is nothing to clear here.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stage)?;
         match self.message.get() {

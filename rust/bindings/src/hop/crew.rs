@@ -7,7 +7,7 @@ use pyo3::types::PyList;
 
 use super::worker::Worker;
 
-/// What the workers of one loop share.
+/// State that the workers of one loop share.
 #[pyclass(module = "factflow_engine._native")]
 pub struct Crew {
     /// The worker that runs now and will look at the ready list before it stops.
@@ -17,7 +17,7 @@ pub struct Crew {
     /// Workers that wait for work, and all of them; whose lists they are may change them.
     parked: Py<PyList>,
     workers: Py<PyList>,
-    /// How many workers there may be.
+    /// Most workers that there may be.
     most: usize,
     /// Has one of them look at the ready list.
     wake: Py<PyAny>,
@@ -62,7 +62,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Notes that the running worker may have to wait: another one looks at the ready list if there is something.
+    /// Note that the running worker may have to wait: another one looks at the ready list if there is something.
     pub(super) fn leave(crew: &Bound<'_, Self>) -> PyResult<()> {
         Self::set_active(crew, None)?;
         let py = crew.py();

@@ -37,13 +37,13 @@ impl Journal {
         }
     }
 
-    /// Notes that a message has ended.
+    /// Note that a message has ended.
     #[pyo3(signature = (frame, /))]
     fn note(journal: &Bound<'_, Self>, frame: &Bound<'_, Frame>) -> PyResult<()> {
         Self::add(journal, frame.get().0.message_id)
     }
 
-    /// The ids noted since the last time.
+    /// Return the ids noted since the last time.
     fn take<'py>(journal: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = journal.py();
         let ids = core::mem::take(&mut journal.try_borrow_mut()?.ids);

@@ -11,8 +11,8 @@ use pyo3::types::PyList;
 use super::store::Store;
 use crate::frame::{Fields, Frame};
 
-/// A first-in-first-out line of frames, of one key one at a time if it is to be so, with a soft bound. Base of the memory
-/// queue's channels.
+/// A first-in-first-out line of frames, of one key one at a time if it is to be so, with a soft bound. Base of the
+/// memory queue's channels.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "Python sets each by its name, whatever the others are"
@@ -22,19 +22,19 @@ pub struct Line {
     frames: Store,
     #[pyo3(get)]
     owner: String,
-    /// How many frames make it full.
+    /// Number of frames that make it full.
     #[pyo3(get, set)]
     capacity: usize,
-    /// Whether `tell` must be called after a frame was added.
+    /// True if `tell` must be called after a frame was added.
     #[pyo3(get, set)]
     armed: bool,
-    /// Whether `tell_of_room` must be called after a frame was taken.
+    /// True if `tell_of_room` must be called after a frame was taken.
     #[pyo3(get, set)]
     awaited: bool,
-    /// Whether somebody reads it.
+    /// True if somebody reads it.
     #[pyo3(get, set)]
     is_read: bool,
-    /// Whether several do.
+    /// True if several do.
     #[pyo3(get, set)]
     shared: bool,
 }
@@ -52,14 +52,15 @@ impl Line {
         self.armed
     }
 
-    /// Adds frames and tells nobody.
+    /// Add frames and tell nobody.
     pub fn extend(&mut self, py: Python<'_>, frames: impl IntoIterator<Item = Fields>) {
         for fields in frames {
             self.frames.push(py, fields);
         }
     }
 
-    /// How many frames one consumer can take, one after the other as they end; 0 if there is none that it can take now.
+    /// Return how many frames one consumer can take, one after the other as they end; 0 if there is none that it can
+    /// take now.
     pub fn takable(&self) -> usize {
         if self.frames.ready() > 0 {
             self.frames.len()
@@ -68,13 +69,13 @@ impl Line {
         }
     }
 
-    /// How many more frames fit; negative if more wait than should.
+    /// Return how many more frames fit; negative if more wait than should.
     pub fn room(&self) -> isize {
         let capacity = isize::try_from(self.capacity).unwrap_or(isize::MAX);
         capacity - self.frames.len().cast_signed()
     }
 
-    /// Takes the oldest frame that can be taken, if there is one, and tells those who wait for room.
+    /// Take the oldest frame that can be taken, if there is one, and tell those who wait for room.
     pub fn pop(line: &Bound<'_, Self>) -> PyResult<Option<Fields>> {
         let (fields, awaited) = {
             let mut line = line.try_borrow_mut()?;
@@ -93,7 +94,7 @@ impl Line {
         Ok(Some(fields))
     }
 
-    /// Adds a frame, whatever the capacity says, and tells the consumers.
+    /// Add a frame, whatever the capacity says, and tell the consumers.
     pub fn push(line: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
         let armed = {
             let py = line.py();
@@ -106,14 +107,14 @@ impl Line {
         Ok(())
     }
 
-    /// Puts a frame that was taken before the others, and tells nobody.
+    /// Put a frame that was taken before the others, and tell nobody.
     pub fn give_back(line: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
         let py = line.py();
         line.try_borrow_mut()?.frames.give_back(py, fields);
         Ok(())
     }
 
-    /// Notes that a frame that was taken has ended; true if the next of its key can be taken for it, and the consumers
+    /// Note that a frame that was taken has ended; true if the next of its key can be taken for it, and the consumers
     /// have to be told.
     pub fn end(line: &Bound<'_, Self>, fields: &Fields) -> PyResult<bool> {
         let py = line.py();
@@ -121,7 +122,7 @@ impl Line {
         Ok(line.frames.end(py, fields) && line.armed)
     }
 
-    /// Notes the same on behalf of the consumer that took the frame and will look again: tells only if there are others.
+    /// Note the same on behalf of the consumer that took the frame and will look again: tell only if there are others.
     pub fn end_of_own(line: &Bound<'_, Self>, fields: &Fields) -> PyResult<()> {
         if Self::end(line, fields)? && line.try_borrow()?.shared {
             Self::tell_consumers(line)?;
@@ -129,7 +130,7 @@ impl Line {
         Ok(())
     }
 
-    /// Tells the consumers, if they want to know, of what can be taken beside what one of them has just taken.
+    /// Tell the consumers, if they want to know, of what can be taken beside what one of them has just taken.
     pub fn tell_of_rest(line: &Bound<'_, Self>) -> PyResult<()> {
         let tells = {
             let line = line.try_borrow()?;
@@ -226,11 +227,11 @@ impl Line {
         Ok(())
     }
 
-    /// Tells the consumers; for subclasses.
+    /// Tell the consumers; for subclasses.
     #[expect(clippy::unused_self, reason = "to be overridden")]
     fn tell(&self) {}
 
-    /// Tells those who wait for room; for subclasses.
+    /// Tell those who wait for room; for subclasses.
     #[expect(clippy::unused_self, reason = "to be overridden")]
     fn tell_of_room(&self) {}
 }

@@ -67,7 +67,7 @@ impl Outlets {
         })
     }
 
-    /// Adds the message to every outlet that takes it: all of them, or none.
+    /// Add the message to every outlet that takes it: all of them, or none.
     pub fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Left> {
         match &self.all[..] {
             [] => Ok(Left::To(0)),
@@ -97,7 +97,7 @@ impl Outlets {
         }
     }
 
-    /// How many more messages every outlet that is read can take, `reserved` ones being on their way.
+    /// Return how many more messages every outlet that is read can take, `reserved` ones being on their way.
     pub fn room(&self, py: Python<'_>, reserved: isize) -> PyResult<isize> {
         let mut room = isize::MAX;
         for outlet in &self.all {
@@ -111,7 +111,7 @@ impl Outlets {
         Ok(room)
     }
 
-    /// Shows the garbage collector what is held.
+    /// Show the garbage collector what is held.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         for outlet in &self.all {
             visit.call(&outlet.condition)?;
@@ -120,7 +120,7 @@ impl Outlets {
         visit.call(&self.table)
     }
 
-    /// The places of the outlets that a message goes to, in order.
+    /// Return the places of the outlets that a message goes to, in order.
     fn taken_by(&self, payload: &Bound<'_, PyBytes>) -> PyResult<Places> {
         let mut places = Places::new();
         if let Some(table) = &self.table {
@@ -151,7 +151,7 @@ impl Outlets {
 }
 
 impl Outlet {
-    /// Whether a message may be added: a full line is no hindrance if somebody reads it, for room was waited for.
+    /// True if a message may be added: a full line is no hindrance if somebody reads it, for room was waited for.
     fn can_take(&self, py: Python<'_>) -> PyResult<bool> {
         for line in self.channels.bind(py) {
             let line = line.cast::<Line>()?.try_borrow()?;

@@ -32,7 +32,7 @@ impl Siblings {
         })
     }
 
-    /// The next one: of a message value, or of an `Emit`.
+    /// Return the next one: of a message value, or of an `Emit`.
     #[pyo3(signature = (given, /))]
     fn next(siblings: &Bound<'_, Self>, given: &Bound<'_, PyAny>) -> PyResult<Frame> {
         errors::guarded(given.py(), || {

@@ -6,17 +6,17 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// How far a coroutine came.
+/// The point that a coroutine reached.
 pub enum Started<'py> {
-    /// It returned.
+    /// The end: the value that it returned.
     Returned(Bound<'py, PyAny>),
-    /// It waits for this.
+    /// A wait: what it waits for.
     Suspended(Bound<'py, PyAny>),
-    /// It is no coroutine, but may be something else that can be awaited; nothing was done.
+    /// No coroutine, but perhaps something else that can be awaited; nothing was done.
     Unknown,
 }
 
-/// Runs a coroutine that was not started until it returns, waits or raises.
+/// Run a coroutine that was not started until it returns, waits or raises.
 pub fn start<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Started<'py>> {
     // SAFETY: `coroutine` is a valid object while it is borrowed; the check only reads its type.
     if unsafe { ffi::PyCoro_CheckExact(coroutine.as_ptr()) } == 0 {
@@ -25,7 +25,7 @@ pub fn start<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Started<'py>> {
     send(coroutine, coroutine.py().None().bind(coroutine.py()))
 }
 
-/// Runs a coroutine on with what it waited for.
+/// Run a coroutine on with what it waited for.
 pub fn send<'py>(
     coroutine: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
@@ -47,7 +47,7 @@ pub fn send<'py>(
     }
 }
 
-/// Raises an exception where a coroutine waits; `error` is what `throw` takes.
+/// Raise an exception where a coroutine waits; `error` is what `throw` takes.
 pub fn throw<'py>(
     coroutine: &Bound<'py, PyAny>,
     error: &Bound<'py, PyTuple>,

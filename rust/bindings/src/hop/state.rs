@@ -1,4 +1,4 @@
-//! What a route needs to carry its messages: the fields of `Carrier`, kept separate from what is done with them, because
+//! The fields of `Carrier`, a route's own state: kept separate from what is done with them, because
 //! `carrying` and `suspension` need the first and `carrier`, Python's view of it, needs all three.
 
 use std::sync::atomic::{AtomicBool, AtomicIsize};
@@ -19,7 +19,7 @@ pub(super) struct Stage {
     pub call: Py<PyAny>,
     #[pyo3(attribute)]
     pub condition: Option<Py<Condition>>,
-    /// Whether it must be told that a message came: it has something to finish then.
+    /// True if it must be told that a message came: it has something to finish then.
     #[pyo3(attribute)]
     pub is_stateful: bool,
 }
@@ -37,16 +37,16 @@ pub struct Carrier {
     pub(super) drivers: Py<PyAny>,
     /// Messages begun inside the route that wait for a worker; whose list it is may change it.
     pub(super) children: Py<PyAny>,
-    /// How many permits there are, and how many are in use.
+    /// Number of permits.
     pub(super) limit: AtomicIsize,
     pub(super) busy: AtomicIsize,
-    /// How many of their holders wait for the next element of what they emit, and ask for room themselves.
+    /// Number of holders that wait for the next element of what they emit, and ask for room themselves.
     pub(super) pulling: AtomicIsize,
-    /// Whether nothing more is taken from the inbox.
+    /// True if nothing more is taken from the inbox.
     pub(super) intake_closed: AtomicBool,
-    /// Whether a circuit breaker would refuse whatever is taken from the inbox.
+    /// True if a circuit breaker would refuse whatever is taken from the inbox.
     pub(super) circuit_open: AtomicBool,
-    /// Whether the inbox hands out one message of a key at a time, and must be told how each has ended.
+    /// True if the inbox hands out one message of a key at a time, and must be told how each has ended.
     pub(super) ordered: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Py<PyAny>,

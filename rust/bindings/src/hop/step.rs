@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 /// Where a message is when a function of the carrier returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// It has ended and was counted; or the turn is over.
+    /// The message has ended and was counted; or the turn is over.
     Ended = 0,
     /// Its adapter's coroutine `worker.pending` waits for `worker.value`.
     Suspended = 1,
@@ -13,13 +13,13 @@ pub enum Step {
     Awaitable = 2,
     /// Its adapter returned `worker.value`, which is for Python to judge.
     Returned = 3,
-    /// It has passed all stages and no outbound can take it.
+    /// The message has passed all stages and no outbound can take it.
     Stranded = 4,
     /// Its adapter returned and left a cancel scope or a nursery open in the worker's task.
     LeftOpen = 5,
 }
 
-/// Adds the steps' numbers to the module.
+/// Add the steps' numbers to the module.
 pub fn add_steps(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for (name, step) in [
         ("STEP_ENDED", Step::Ended),

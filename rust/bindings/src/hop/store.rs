@@ -16,7 +16,7 @@ impl Identified for Fields {
     }
 }
 
-/// What waits in a line.
+/// The frames that wait in a line.
 pub enum Store {
     /// First in, first out.
     Plain(VecDeque<Fields>),
@@ -24,14 +24,14 @@ pub enum Store {
     Keyed(Box<KeyedQueue<Fields>>),
 }
 
-/// A frame's key as a text; one that is no valid text is like others of its kind.
+/// Return a frame's key as a text; one that is no valid text is like others of its kind.
 fn key_of<'a>(py: Python<'a>, fields: &'a Fields) -> Option<Cow<'a, str>> {
     let key = fields.key.as_ref()?;
     Some(key.bind(py).to_string_lossy())
 }
 
 impl Store {
-    /// How many frames wait.
+    /// Return the number of frames that wait.
     pub fn len(&self) -> usize {
         match self {
             Self::Plain(frames) => frames.len(),
@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// How many of them can be taken now.
+    /// Return how many of them can be taken now.
     pub fn ready(&self) -> usize {
         match self {
             Self::Plain(frames) => frames.len(),
@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Adds a frame; true if it can be taken.
+    /// Add a frame; true if it can be taken.
     pub fn push(&mut self, py: Python<'_>, fields: Fields) -> bool {
         match self {
             Self::Plain(frames) => {
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Takes the first frame that can be taken.
+    /// Take the first frame that can be taken.
     pub fn pop(&mut self) -> Option<Fields> {
         match self {
             Self::Plain(frames) => frames.pop_front(),
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Puts a frame that was taken before the others.
+    /// Put a frame that was taken before the others.
     pub fn give_back(&mut self, py: Python<'_>, fields: Fields) {
         match self {
             Self::Plain(frames) => frames.push_front(fields),
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Notes that a frame that was taken has ended; true if another one can be taken for it.
+    /// Note that a frame that was taken has ended; true if another one can be taken for it.
     pub fn end(&mut self, py: Python<'_>, fields: &Fields) -> bool {
         match (self, key_of(py, fields)) {
             (Self::Keyed(frames), Some(key)) => frames.end(&key, &fields.message_id),
@@ -97,7 +97,7 @@ impl Store {
         matches!(self, Self::Keyed(_))
     }
 
-    /// Has frames of one key wait for each other from now on.
+    /// Have frames of one key wait for each other from now on.
     pub fn order_by_key(&mut self, py: Python<'_>) {
         if let Self::Plain(frames) = self {
             let frames = core::mem::take(frames);
@@ -108,7 +108,7 @@ impl Store {
         }
     }
 
-    /// Removes and returns all frames that wait: dropping one may run code, which nobody's borrow should outlast.
+    /// Remove and return all frames that wait: dropping one may run code, which nobody's borrow should outlast.
     pub fn clear(&mut self) -> Vec<Fields> {
         match self {
             Self::Plain(frames) => core::mem::take(frames).into(),
@@ -116,7 +116,7 @@ impl Store {
         }
     }
 
-    /// All frames that wait, in the order in which they came.
+    /// Return all frames that wait, in the order in which they came.
     pub fn frames(&self) -> Vec<&Fields> {
         match self {
             Self::Plain(frames) => frames.iter().collect(),

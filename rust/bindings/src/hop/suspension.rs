@@ -26,9 +26,9 @@ pub struct Suspension {
     carrier: Py<Carrier>,
     worker: Py<Worker>,
     crew: Py<Crew>,
-    /// Whether the turn is over with the message that waits.
+    /// True if the turn is over with the message that waits.
     alone: bool,
-    /// Whether what it waits for was given to trio.
+    /// True if what it waits for was given to trio.
     begun: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ impl Suspension {
         }
     }
 
-    /// Asks the coroutine that waits, if one does.
+    /// Ask the coroutine that waits, if one does.
     fn ask<'py>(
         &self,
         py: Python<'py>,
@@ -66,7 +66,7 @@ impl Suspension {
             .transpose()
     }
 
-    /// Gives trio what the worker waits for, for as long as it does.
+    /// Give trio what the worker waits for, for as long as it does.
     fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Bound<'py, PyAny>> {
         if step != Step::Suspended {
             return Err(PyStopIteration::new_err(step as u8));
@@ -87,7 +87,7 @@ impl Suspension {
         self.send(py, py.None().bind(py))
     }
 
-    /// Goes on with what trio gives; at first that is nothing, for nothing was asked of it.
+    /// Go on with what trio gives; at first that is nothing, for nothing was asked of it.
     #[pyo3(signature = (value, /))]
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         errors::guarded(py, || {
@@ -108,7 +108,7 @@ impl Suspension {
         })
     }
 
-    /// Raises an exception where the worker's coroutine waits; it may wait for something else then, or return.
+    /// Raise an exception where the worker's coroutine waits; it may wait for something else then, or return.
     /// Given as an exception, or as its type, itself and its traceback.
     #[pyo3(signature = (*error))]
     fn throw<'py>(
@@ -127,7 +127,7 @@ impl Suspension {
         })
     }
 
-    /// Ends the coroutine where it waits.
+    /// End the coroutine where it waits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         errors::guarded(py, || {
             let coroutine = pending_of(self.worker.bind(py))?;
@@ -135,13 +135,13 @@ impl Suspension {
         })
     }
 
-    /// The coroutine's frame: who prints where a task waits sees the adapter in it.
+    /// Return the coroutine's frame, so that a print of where a task waits shows the adapter.
     #[getter]
     fn cr_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.ask(py, intern!(py, "cr_frame"))
     }
 
-    /// What the coroutine awaits.
+    /// Return what the coroutine awaits.
     #[getter]
     fn cr_await<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.ask(py, intern!(py, "cr_await"))

@@ -17,10 +17,10 @@ pub struct Worker {
     /// The message it carries, at the stage that has it.
     #[pyo3(get)]
     pub context: Option<Py<MessageContext>>,
-    /// What it waits for: an adapter's coroutine that was started, or another awaitable that was not.
+    /// The awaitable that it waits for: an adapter's coroutine that was started, or another awaitable that was not.
     #[pyo3(get)]
     pub pending: Option<Py<PyAny>>,
-    /// What the coroutine gave to be waited for, or what the adapter returned.
+    /// The value that the coroutine gave to be waited for, or that the adapter returned.
     #[pyo3(get)]
     pub value: Option<Py<PyAny>>,
     /// When its message began, in the loop's time.
@@ -29,18 +29,18 @@ pub struct Worker {
     /// When the others of the program get their turn.
     #[pyo3(get, set)]
     pub until_ns: i64,
-    /// How many messages the lane may still give it in this turn.
+    /// Messages that the lane may still give it in this turn.
     #[pyo3(get, set)]
     pub left: i64,
-    /// How many messages it may still take before it yields even if the clock stands still.
+    /// Messages that it may still take before it yields even if the clock stands still.
     #[pyo3(get, set)]
     turns: i64,
     /// The context variables of its task, and those that each message begins with; None: nobody asks.
     variables: Option<(Py<PyAny>, Py<PyAny>)>,
-    /// What it is given each time that trio has given everybody else a turn.
+    /// Time and messages that it gets each time that trio has given everybody else a turn.
     quantum_ns: i64,
     quantum_turns: i64,
-    /// How to tell that its adapter has left a cancel scope or a nursery open; None if it is not told.
+    /// The means to tell that its adapter has left a cancel scope or a nursery open; None if it is not told.
     footing: Option<Footing>,
 }
 
@@ -53,7 +53,7 @@ struct Footing {
 }
 
 impl Worker {
-    /// Notes what it waits for, or what came back.
+    /// Note what it waits for, or what came back.
     pub fn wait(
         worker: &Bound<'_, Self>,
         pending: Option<Bound<'_, PyAny>>,
@@ -70,14 +70,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
+    /// True if its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
     pub fn strayed(&self, py: Python<'_>) -> bool {
         self.footing.as_ref().is_some_and(|footing| {
             footing.tasks.bind(py).is_empty() || !footing.nurseries.bind(py).is_empty()
         })
     }
 
-    /// Whether a context variable was set since the task has this context.
+    /// True if a context variable was set since the task has this context.
     pub fn has_set(worker: &Bound<'_, Self>) -> PyResult<bool> {
         let py = worker.py();
         let lent = worker.try_borrow()?;
@@ -91,7 +91,7 @@ impl Worker {
         Ok(!now.bind(py).eq(first.bind(py)).unwrap_or(false)) // what cannot be compared is another value
     }
 
-    /// Begins another quantum.
+    /// Begin another quantum.
     pub fn renew(&mut self, now_ns: i64) {
         self.until_ns = now_ns.saturating_add(self.quantum_ns);
         self.turns = self.quantum_turns;
@@ -110,7 +110,7 @@ impl Worker {
         }
     }
 
-    /// Begins another quantum, and a message if none has begun.
+    /// Begin another quantum, and a message if none has begun.
     #[pyo3(signature = (now_ns, /))]
     fn enter(&mut self, now_ns: i64) {
         self.renew(now_ns);
@@ -119,7 +119,7 @@ impl Worker {
         }
     }
 
-    /// Notes where its task is in trio's tree of cancel scopes while no adapter runs.
+    /// Note where its task is in trio's tree of cancel scopes while no adapter runs.
     #[pyo3(signature = (tasks, nurseries, /))]
     fn stand(worker: &Bound<'_, Self>, tasks: Py<PySet>, nurseries: Py<PyList>) -> PyResult<()> {
         let previous = worker
@@ -135,7 +135,7 @@ impl Worker {
         self.strayed(py)
     }
 
-    /// Notes the context of its task, which is a copy of the second one in that nothing was set so far.
+    /// Note the context of its task, which is a copy of the second one in that nothing was set so far.
     #[pyo3(signature = (now, first, /))]
     fn begin_in(worker: &Bound<'_, Self>, now: Py<PyAny>, first: Py<PyAny>) -> PyResult<()> {
         let previous = worker.try_borrow_mut()?.variables.replace((now, first));
@@ -143,7 +143,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether a context variable was set since `begin_in`.
+    /// True if a context variable was set since `begin_in`.
     #[getter(has_set)]
     fn has_set_any(worker: &Bound<'_, Self>) -> PyResult<bool> {
         Self::has_set(worker)

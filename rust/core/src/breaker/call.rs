@@ -21,37 +21,37 @@ pub struct Refusal {
     pub retry_after_ns: Option<u64>,
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// How long it took.
+    /// Its duration.
     pub duration_ns: u64,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It counts as a success.
+    /// A success.
     Success,
-    /// It counts as a failure.
+    /// A failure.
     Failure {
         /// For how long the failure asked to stay away.
         retry_after_ns: Option<u64>,
     },
-    /// It counts as nothing.
+    /// Neither: the call counts as nothing.
     Ignored,
 }
 
-/// What became of a result.
+/// The fate of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It counts in the rates.
+    /// Counted in the rates.
     Counted,
-    /// It counts as nothing, as it was said to.
+    /// Ignored, as its outcome says.
     Ignored,
-    /// It came from an earlier state, or after its lease: lifetime counters only.
+    /// From an earlier state, or after its lease: counted in the lifetime counters only.
     Stale,
     /// A disabled breaker records nothing.
     Unrecorded,

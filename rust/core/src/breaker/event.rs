@@ -1,4 +1,4 @@
-//! What a breaker reports: data for whoever called it to pass on.
+//! The events of a breaker: data for the caller to pass on.
 
 use super::state::State;
 
@@ -7,7 +7,7 @@ use super::state::State;
 pub struct Event {
     /// When, by the time that the breaker was given.
     pub time_ns: u64,
-    /// What.
+    /// The kind of thing.
     pub kind: EventKind,
     /// The failure rate then; of a transition, before it. None below the minimum of calls.
     pub failure_rate: Option<f32>,
@@ -42,7 +42,7 @@ pub enum EventKind {
         to: State,
         /// because of this.
         reason: Reason,
-        /// How long it will stay open, if it opened.
+        /// Time that it will stay open, if it opened.
         wait_ns: Option<u64>,
     },
     /// The breaker was made as new; only its lifetime counters remain.
@@ -50,7 +50,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its name in reports.
+    /// Return its name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its name in reports.
+    /// Return its name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

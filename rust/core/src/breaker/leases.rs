@@ -49,7 +49,7 @@ impl Leases {
         self.len
     }
 
-    /// Ends all of them. Serials go on, so that no old id fits a new lease.
+    /// End all of them. Serials go on, so that no old id fits a new lease.
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.oldest = NOWHERE;
@@ -58,7 +58,7 @@ impl Leases {
         self.len = 0;
     }
 
-    /// Adds a lease that ends no earlier than any that was added before.
+    /// Add a lease that ends no earlier than any that was added before.
     pub(super) fn add(&mut self, deadline_ns: u64) -> LeaseId {
         self.last_serial += 1;
         let lease = LeaseSlot {
@@ -89,7 +89,7 @@ impl Leases {
         }
     }
 
-    /// Ends this lease; false if it had ended.
+    /// End this lease; false if it had ended.
     pub(super) fn remove(&mut self, lease: LeaseId) -> bool {
         let Some(place) = self
             .slots
@@ -121,7 +121,7 @@ impl Leases {
             .map(|place| place.deadline_ns)
     }
 
-    /// Ends those whose time has come; answers how many.
+    /// End those whose time has come; return how many.
     pub(super) fn expire(&mut self, now_ns: u64) -> u32 {
         let mut expired = 0;
         while let Some(place) = self.slots.get(self.oldest as usize) {

@@ -55,7 +55,7 @@ pub struct Machine {
     /// Refusals since `source` began to be counted.
     rejected: u64,
     backoff: Backoff,
-    /// How many waits were drawn.
+    /// Number of waits that were drawn.
     draws: u64,
     /// When the wait in open is over; meaningless elsewhere.
     open_until_ns: u64,
@@ -65,14 +65,14 @@ pub struct Machine {
     half_open_until_ns: Option<u64>,
     /// Trial calls that are out. Together with `trials.calls` never more than the settings permit. Empty elsewhere.
     leases: Leases,
-    /// What metrics only has reported since it was entered: failure rate, slow call rate.
+    /// True for each rate that metrics only has reported since it was entered: failure rate, slow call rate.
     reported: [bool; 2],
     totals: Totals,
     reports_calls: bool,
 }
 
 impl Machine {
-    /// A closed breaker. `seed` decides the jitter of its waits.
+    /// Return a closed breaker. `seed` decides the jitter of its waits.
     pub fn new(settings: Settings, seed: u64, now_ns: u64) -> Result<Self, SettingsError> {
         settings.check()?;
         Ok(Self {
@@ -98,12 +98,12 @@ impl Machine {
         })
     }
 
-    /// Has each call reported from now on: how it ended, or that it was refused. Disabled and forced open report none.
+    /// Have each call reported from now on: how it ended, or that it was refused. Disabled and forced open report none.
     pub fn report_calls(&mut self) {
         self.reports_calls = true;
     }
 
-    /// Asks for a call. Open becomes half open here once its wait is over, and this call is the first trial.
+    /// Ask for a call. Open becomes half open here once its wait is over, and this call is the first trial.
     pub fn try_acquire(&mut self, now_ns: u64) -> (Result<Permit, Refusal>, Vec<Event>) {
         let mut events = self.advance(now_ns);
         if self.state == State::Open && self.now_ns > self.open_until_ns {
@@ -137,7 +137,7 @@ impl Machine {
         )
     }
 
-    /// Records how a permitted call ended.
+    /// Record how a permitted call ended.
     pub fn record(&mut self, permit: Permit, now_ns: u64, call: Call) -> (Recorded, Vec<Event>) {
         let mut events = self.advance(now_ns);
         let is_current = self.take_back(permit);
@@ -193,13 +193,13 @@ impl Machine {
         (Recorded::Counted, events)
     }
 
-    /// Gives a permit back without a result: nothing is recorded, and the place of a trial call is free again.
+    /// Give a permit back without a result: nothing is recorded, and the place of a trial call is free again.
     pub fn release(&mut self, permit: Permit) {
         self.take_back(permit);
         self.totals.released += 1;
     }
 
-    /// Does what is due by that time: ends leases and half open, and the wait in open if the settings say so. Every
+    /// Do what is due by that time: end leases and half open, and the wait in open if the settings say so. Every
     /// other call with a time does this first, so it is needed only where none comes.
     pub fn advance(&mut self, now_ns: u64) -> Vec<Event> {
         self.now_ns = self.now_ns.max(now_ns);
@@ -233,7 +233,7 @@ impl Machine {
         events
     }
 
-    /// Moves the breaker by hand. The state is entered anew even if it is the same; that reports no event.
+    /// Move the breaker by hand. The state is entered anew even if it is the same; that reports no event.
     ///
     /// What is due by that time is not done first: the move decides, and forgets it.
     pub fn transition_to(
@@ -248,7 +248,7 @@ impl Machine {
         Ok(events)
     }
 
-    /// Opens the breaker by hand for that long, which does not count as an attempt and is neither capped nor jittered.
+    /// Open the breaker by hand for that long, which does not count as an attempt and is neither capped nor jittered.
     pub fn transition_to_open_for(
         &mut self,
         wait_ns: u64,
@@ -261,7 +261,7 @@ impl Machine {
         Ok(events)
     }
 
-    /// Makes the breaker closed and as new, wherever it is; the lifetime counters stay.
+    /// Make the breaker closed and as new, wherever it is; the lifetime counters stay.
     pub fn reset(&mut self, now_ns: u64) -> Vec<Event> {
         self.now_ns = self.now_ns.max(now_ns);
         let mut events = Vec::new();
@@ -270,14 +270,14 @@ impl Machine {
         events
     }
 
-    /// Reports a call, if calls are reported here.
+    /// Report a call, if calls are reported here.
     fn report(&self, kind: EventKind, events: &mut Vec<Event>) {
         if self.reports_calls && !matches!(self.state, State::Disabled | State::ForcedOpen) {
             events.push(self.event(kind));
         }
     }
 
-    /// Ends what a permit holds; whether its result counts.
+    /// End what a permit holds; true if its result counts.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is used up, once")]
     fn take_back(&mut self, permit: Permit) -> bool {
         self.totals.in_flight = self.totals.in_flight.saturating_sub(1);
@@ -285,7 +285,7 @@ impl Machine {
             && permit.lease.is_none_or(|lease| self.leases.remove(lease))
     }
 
-    /// Decides after every result of half open whether the trial calls are in, and what they say.
+    /// Decide after every result of half open whether the trial calls are in, and what they say.
     fn decide(&mut self, open_for_ns: Option<u64>, events: &mut Vec<Event>) {
         let (tally, minimum) = (self.trials, self.settings.trial_minimum());
         if self.settings.is_failing(tally.failure_rate(minimum)) {
@@ -299,7 +299,7 @@ impl Machine {
         }
     }
 
-    /// Compares the rates with their thresholds, after every result of closed and metrics only.
+    /// Compare the rates with their thresholds, after every result of closed and metrics only.
     fn judge(&mut self, tally: Tally, open_for_ns: Option<u64>, events: &mut Vec<Event>) {
         let minimum = self.settings.minimum();
         let failing = self.settings.is_failing(tally.failure_rate(minimum));
@@ -340,7 +340,7 @@ impl Machine {
         self.change(State::Open, reason, Some(wait_ns), events);
     }
 
-    /// Enters a state, and reports it if it is another one. All that belongs to one state begins or ends here.
+    /// Enter a state, and report it if it is another one. All that belongs to one state begins or ends here.
     fn change(&mut self, to: State, reason: Reason, wait_ns: Option<u64>, events: &mut Vec<Event>) {
         let from = self.state;
         let (_, failure_rate, slow_call_rate) = self.rates(self.now_ns);

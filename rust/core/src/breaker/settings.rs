@@ -23,7 +23,7 @@ pub enum AfterHalfOpen {
     Closed,
 }
 
-/// What becomes of a failure's own word on how long to stay away.
+/// The use that is made of a failure's own wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// When the breaker opens, it stays open that long at least.
@@ -49,23 +49,23 @@ pub struct Settings {
     pub minimum_calls: u32,
     /// First wait in open: a millisecond at least.
     pub wait_ns: u64,
-    /// What the wait is multiplied by each time: 1 at least.
+    /// Factor of the wait, each time: 1 at least.
     pub wait_multiplier: f64,
     /// No wait is longer. Not below the first.
     pub max_wait_ns: u64,
     /// Up to which part a wait is shortened by chance: 0 to 1.
     pub wait_jitter: f64,
-    /// Whether the end of the wait makes it half open without a call.
+    /// True if the end of the wait makes it half open without a call.
     pub automatic_half_open: bool,
-    /// How many trial calls half open permits: 1 to a million.
+    /// Number of trial calls that half open permits: 1 to a million.
     pub trial_calls: u32,
-    /// How long it may be half open; None is for ever.
+    /// Longest time in half open; None is for ever.
     pub max_half_open_ns: Option<u64>,
     /// Where it goes then.
     pub after_half_open: AfterHalfOpen,
-    /// How long a trial call holds its place: 1 at least.
+    /// Time for which a trial call holds its place: 1 at least.
     pub lease_ns: u64,
-    /// What a failure's own wait does.
+    /// Use of a failure's own wait.
     pub retry_after: RetryAfter,
     /// No wait that a failure asks for is longer.
     pub max_retry_after_ns: u64,
@@ -126,7 +126,7 @@ impl fmt::Display for SettingsError {
 impl core::error::Error for SettingsError {}
 
 impl Settings {
-    /// Checks every bound.
+    /// Check every bound.
     pub fn check(&self) -> Result<(), SettingsError> {
         // What rounds to zero in the rates' precision would be reached by a breaker without failures.
         let rate = |rate: f64| rate <= 100.0 && single(rate) > 0.0;
@@ -208,7 +208,7 @@ impl Settings {
         )
     }
 
-    /// Calls before the rates of the window mean anything.
+    /// Return the number of calls before the rates of the window mean anything.
     pub(super) fn minimum(&self) -> u64 {
         u64::from(match self.window {
             Sliding::Calls(size) => self.minimum_calls.min(size),
@@ -216,7 +216,7 @@ impl Settings {
         })
     }
 
-    /// Results of trial calls that decide.
+    /// Return the number of trial calls whose results decide.
     pub(super) fn trial_minimum(&self) -> u64 {
         u64::from(self.minimum_calls.min(self.trial_calls))
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What a breaker does with calls.
+/// The state of a breaker, which decides what it does with calls.
 ///
 /// ```
 /// use factflow_core::breaker::State;
@@ -37,7 +37,7 @@ impl State {
         Self::MetricsOnly,
     ];
 
-    /// Its name, as configurations and reports have it.
+    /// Return its name, as configurations and reports have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,13 +50,13 @@ impl State {
         }
     }
 
-    /// The state of this name.
+    /// Return the state of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
-    /// Whether a breaker may be moved by hand from this state to that one. Every state may be entered anew.
+    /// True if a breaker may be moved by hand from this state to that one. Every state may be entered anew.
     #[must_use]
     pub fn may_move_to(self, to: Self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What can be read of a breaker.
+//! Readings of a breaker.
 
 use super::state::State;
 use super::tally::Tally;
@@ -50,11 +50,11 @@ pub struct Stats {
     pub slow_call_rate: Option<f32>,
     /// Calls refused since those of the window began to be counted.
     pub rejected: u64,
-    /// How often in a row it opened since it was last closed.
+    /// Times that it opened in a row since it was last closed.
     pub attempt: u32,
     /// Places for trial calls that are free; 0 unless half open.
     pub trial_places: u32,
-    /// How long until a refused call may be permitted: 0 if one may be now, None if only an operator can change that.
+    /// Time until a refused call may be permitted: 0 if one may be now, None if only an operator can change that.
     pub retry_after_ns: Option<u64>,
     /// Counts over its life.
     pub totals: Totals,

@@ -1,6 +1,6 @@
 //! Counts of calls and the rates that follow from them.
 
-/// How many calls there were, how many failed, how many were slow.
+/// Numbers of calls, of failed calls and of slow calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All calls.
@@ -18,7 +18,7 @@ impl Tally {
         self.slow += u64::from(slow);
     }
 
-    /// Takes out what was added before.
+    /// Take out what was added before.
     pub(super) fn subtract(&mut self, other: Self) {
         self.calls -= other.calls;
         self.failed -= other.failed;
@@ -31,13 +31,13 @@ impl Tally {
         self.slow += other.slow;
     }
 
-    /// Failed calls per cent, once there were that many calls.
+    /// Return failed calls per cent, once there were that many calls.
     #[must_use]
     pub fn failure_rate(&self, minimum: u64) -> Option<f32> {
         self.rate(self.failed, minimum)
     }
 
-    /// Slow calls per cent, once there were that many calls.
+    /// Return slow calls per cent, once there were that many calls.
     #[must_use]
     pub fn slow_call_rate(&self, minimum: u64) -> Option<f32> {
         self.rate(self.slow, minimum)

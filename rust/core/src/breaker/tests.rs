@@ -100,7 +100,7 @@ impl Bench {
         self.events.extend(events);
     }
 
-    /// Brings a closed breaker of `small` to half open.
+    /// Bring a closed breaker of `small` to half open.
     pub fn half_open(&mut self) {
         self.go(State::Open);
         self.go(State::HalfOpen);

@@ -1,8 +1,8 @@
-//! How long a breaker stays open: exponential in the number of times that it opened, capped, jittered.
+//! The wait in open: exponential in the number of times that it opened, capped, jittered.
 
 use super::settings::Settings;
 
-/// How often in a row the breaker opened, and what that means for the wait.
+/// The number of times in a row that the breaker opened, from which its wait follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     /// Openings since it was last closed.
@@ -51,7 +51,7 @@ impl Backoff {
     }
 }
 
-/// The n-th draw of a seed, from 0 up to 1: splitmix64 (Steele, Lea, Flood 2014), of which 53 bits are taken.
+/// Return the n-th draw of a seed, from 0 up to 1: splitmix64 (Steele, Lea, Flood 2014), of which 53 bits are taken.
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
 pub(super) fn draw(seed: u64, ordinal: u64) -> f64 {
     let mut bits = seed.wrapping_add(ordinal.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));

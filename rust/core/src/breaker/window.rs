@@ -6,7 +6,7 @@ use super::tally::Tally;
 /// Buckets of a time window: the current, partly elapsed one and nine before it.
 const BUCKETS: usize = 10;
 
-/// What is remembered of past calls. `total` is always the sum of what is inside.
+/// The past calls, as far as they are remembered. `total` is always the sum of what is inside.
 #[derive(Clone, Debug)]
 pub(super) enum Window {
     Count(Ring),
@@ -30,7 +30,7 @@ impl Window {
         }
     }
 
-    /// Adds a call that ended at that time, which is not before any given earlier; answers with the whole window.
+    /// Add a call that ended at that time, which is not before any given earlier; return the whole window.
     pub(super) fn record(&mut self, now_ns: u64, failed: bool, slow: bool) -> Tally {
         match self {
             Self::Count(ring) => ring.record(failed, slow),
@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// What the window holds at that time.
+    /// Return what the window holds at that time.
     pub(super) fn tally(&self, now_ns: u64) -> Tally {
         match self {
             Self::Count(ring) => ring.total,

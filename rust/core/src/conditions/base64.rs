@@ -1,6 +1,6 @@
 //! Base64 with the standard alphabet and padding (RFC 4648 section 4), strict: one spelling for each sequence of bytes.
 
-/// The bytes, or `None` if the text is not exactly their canonical encoding.
+/// Return the bytes, or `None` if the text is not exactly their canonical encoding.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();

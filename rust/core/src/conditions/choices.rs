@@ -16,7 +16,7 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// The set of these literals.
+    /// Return the set of these literals.
     #[must_use]
     pub fn new(literals: Vec<Literal>) -> Self {
         let mut choices = Self {
@@ -37,13 +37,13 @@ impl Choices {
         choices
     }
 
-    /// All of the choices, if they are scalars without exception.
+    /// Return all of the choices, if they are scalars without exception.
     #[must_use]
     pub fn scalars(&self) -> Option<&[Scalar]> {
         self.others.is_empty().then_some(&self.keys)
     }
 
-    /// Whether the value at `at` equals one of them.
+    /// True if the value at `at` equals one of them.
     #[inline]
     pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, _) = read(bytes, at)?;

@@ -27,14 +27,14 @@ pub const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
 /// Binds operators that the embedding program brings along.
 pub trait Operators {
-    /// Their names.
+    /// Return their names.
     fn names(&self) -> Vec<String>;
 
-    /// Whether this one is among them, and if so whether it needs a value.
+    /// True if the operator of this name needs a value; None if it is not among them.
     fn needs_value(&self, name: &str) -> Option<bool>;
 
-    /// A number for the operator with the value that stands at `path` of the condition (absent if nothing does), or
-    /// why it refuses that value.
+    /// Return a number for the operator with the value that stands at `path` of the condition (absent if nothing does),
+    /// or why it refuses that value.
     fn bind(&mut self, name: &str, path: &[PathStep]) -> Result<usize, String>;
 }
 
@@ -76,7 +76,7 @@ impl Operators for NoOperators {
 /// ```
 pub struct Compiler<'a> {
     operators: &'a mut dyn Operators,
-    /// Memory that further patterns may take.
+    /// Return the memory that further patterns may take.
     pattern_bytes: usize,
     /// Parts that the condition at hand may still have.
     nodes: usize,
@@ -86,7 +86,7 @@ pub struct Compiler<'a> {
     known_fields: HashSet<Box<str>, FxBuildHasher>,
 }
 
-/// Compiles one condition by itself; its patterns take their memory from `pattern_bytes`.
+/// Compile one condition by itself; its patterns take their memory from `pattern_bytes`.
 ///
 /// ```
 /// use factflow_core::conditions::{BuiltInOnly, Integer, MAX_PATTERNS_BYTES, NoOperators, Source, compile};
@@ -121,7 +121,7 @@ pub fn compile(
 }
 
 impl<'a> Compiler<'a> {
-    /// A compiler whose patterns may take so much memory together.
+    /// Return a compiler whose patterns may take so much memory together.
     #[must_use]
     pub fn new(operators: &'a mut dyn Operators, pattern_bytes: usize) -> Self {
         Self {
@@ -134,12 +134,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles one more condition, or says all that is wrong with it.
+    /// Compile one more condition, or say all that is wrong with it.
     pub fn compile(&mut self, source: &Source) -> Result<Node, Vec<Finding>> {
         self.compile_under(source, Vec::new())
     }
 
-    /// Compiles the condition at this index of a list; its findings' paths begin there.
+    /// Compile the condition at this index of a list; its findings' paths begin there.
     pub fn compile_at(&mut self, index: usize, source: &Source) -> Result<Node, Vec<Finding>> {
         self.compile_under(source, vec![PathStep::Index(index)])
     }
@@ -160,13 +160,13 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Memory that further patterns may take.
+    /// Return the memory that further patterns may take.
     #[must_use]
     pub const fn pattern_bytes(&self) -> usize {
         self.pattern_bytes
     }
 
-    /// The scope of all conditions, and the top-level fields that they read.
+    /// Return the scope of all conditions, and the top-level fields that they read.
     #[must_use]
     pub fn finish(self) -> (Scope, Vec<Box<str>>) {
         (self.scope, self.fields)

@@ -1,17 +1,17 @@
-//! Whether a message's value equals a literal, without decoding the value.
+//! Equality of a message's value with a literal, without decoding the value.
 
 use super::literal::Literal;
 use super::number::{Number, NumberLiteral, compare};
 use crate::value::{Token, ValueError, read};
 use core::cmp::Ordering;
 
-/// Whether the value at `at` equals the literal: same kind and equal; numbers by value whatever their types.
+/// True if the value at `at` equals the literal: same kind and equal; numbers by value whatever their types.
 #[inline]
 pub fn equals(literal: &Literal, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
     Ok(end_if_equal(literal, bytes, at)?.is_some())
 }
 
-/// The number that a token is, if it is one.
+/// Return the number that a token is, if it is one.
 #[inline]
 #[must_use]
 pub fn number(token: Token<'_>) -> Option<Number> {
@@ -24,13 +24,13 @@ pub fn number(token: Token<'_>) -> Option<Number> {
     }
 }
 
-/// Whether a token is the literal number.
+/// True if a token is the literal number.
 #[inline]
 fn is_number(token: Token<'_>, literal: &NumberLiteral) -> bool {
     number(token).is_some_and(|number| compare(number, literal) == Some(Ordering::Equal))
 }
 
-/// The offset after the value at `at` if it equals the literal. It recurses no deeper than the literal does, and
+/// Return the offset after the value at `at` if it equals the literal. It recurses no deeper than the literal does, and
 /// looks at each byte once: an element's end is where the next one begins.
 fn end_if_equal(literal: &Literal, bytes: &[u8], at: usize) -> Result<Option<usize>, ValueError> {
     let (token, next) = read(bytes, at)?;

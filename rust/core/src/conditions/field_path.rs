@@ -25,7 +25,7 @@ use crate::value::ValueError;
 pub struct FieldLocator(Box<[Segment]>);
 
 impl FieldLocator {
-    /// Reads a path in any of its written forms.
+    /// Read a path in any of its written forms.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl FieldLocator {
         Ok(Self(segments.into()))
     }
 
-    /// The msgpack bytes of the field in a message, if it has one.
+    /// Return the msgpack bytes of the field in a message, if it has one.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can be wrong with a condition, as data: every problem has a stable code and a place.
+//! Problems of a condition, as data: each has a stable code and a place.
 
 use super::source::PathStep;
 
@@ -57,7 +57,7 @@ impl Code {
         Self::Refused,
     ];
 
-    /// The code as it is printed; it never changes its meaning.
+    /// Return the code as it is printed; it never changes its meaning.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,13 +81,13 @@ impl Code {
 /// One problem of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of problem.
+    /// Kind of problem.
     pub code: Code,
     /// Where, from the condition's root.
     pub path: Vec<PathStep>,
-    /// What was expected and what came.
+    /// The problem: what was expected, and what stands there.
     pub problem: String,
-    /// What to write instead.
+    /// The remedy: the text to write instead.
     pub remedy: String,
 }
 
@@ -99,7 +99,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// No problems yet; the compiler stands at this path.
+    /// Return no problems yet, for a compiler that stands at this path.
     #[must_use]
     pub fn under_path(path: Vec<PathStep>) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl Findings {
         }
     }
 
-    /// Notes a problem of the part that is being read.
+    /// Note a problem of the part that is being read.
     pub fn report(&mut self, code: Code, problem: impl Into<String>, remedy: impl Into<String>) {
         self.found.push(Finding {
             code,
@@ -118,12 +118,12 @@ impl Findings {
         });
     }
 
-    /// Reads the part under a key.
+    /// Read the part under a key.
     pub fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         self.within(PathStep::Key(key.to_owned()), read)
     }
 
-    /// Reads the part at an index.
+    /// Read the part at an index.
     pub fn at<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
         self.within(PathStep::Index(index), read)
     }
@@ -141,13 +141,13 @@ impl Findings {
         &self.path
     }
 
-    /// All problems, in the order in which the condition was read.
+    /// Return all problems, in the order in which the condition was read.
     #[must_use]
     pub fn into_vec(self) -> Vec<Finding> {
         self.found
     }
 
-    /// Whether nothing was found.
+    /// True if nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -45,7 +45,7 @@ fn digits(bytes: &[u8], at: usize, count: usize) -> Option<i64> {
     })
 }
 
-/// Nanoseconds of an optional `.digits`, and the offset after it.
+/// Return nanoseconds of an optional `.digits`, and the offset after it.
 fn fraction(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
     if bytes.get(at) != Some(&b'.') {
         return Some((0, at));
@@ -62,7 +62,7 @@ fn fraction(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
     Some((u32::try_from(scaled).ok()?, at + 1 + count))
 }
 
-/// Seconds that `Z` or `+hh:mm` is ahead of UTC.
+/// Return the seconds that `Z` or `+hh:mm` is ahead of UTC.
 fn offset(bytes: &[u8]) -> Option<i64> {
     match bytes {
         b"Z" | b"z" => Some(0),
@@ -88,7 +88,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 1970-01-01, in the proleptic Gregorian calendar.
+/// Return days from 1970-01-01, in the proleptic Gregorian calendar.
 fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
     // Years from March, so that the leap day is a year's last: 719,468 days lie between 0000-03-01 and the epoch.
     let year = if month <= 2 { year - 1 } else { year };

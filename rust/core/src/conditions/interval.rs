@@ -14,7 +14,7 @@ use crate::value::{Token, ValueError, read};
 pub struct Bound<T> {
     /// Where it is.
     pub at: T,
-    /// Whether the place itself is inside.
+    /// True if the place itself is inside.
     pub inclusive: bool,
 }
 
@@ -50,7 +50,7 @@ pub enum Side {
 }
 
 impl<T> Bounds<T> {
-    /// Whether a value is inside, given how it stands to an end; no order is outside.
+    /// True if a value is inside, given how it stands to an end; no order is outside.
     pub fn admits(&self, order: impl Fn(&T) -> Option<Ordering>) -> bool {
         let above = self
             .lower
@@ -73,7 +73,7 @@ impl<T> Bounds<T> {
 }
 
 impl Interval {
-    /// The one interval that a lower and an upper bound of the same kind make together; `None` for other pairs.
+    /// Return the one interval that a lower and an upper bound of the same kind make together; `None` for other pairs.
     #[must_use]
     pub fn fused(&self, other: &Self) -> Option<Self> {
         fn fuse<T: Clone>(one: &Bounds<T>, two: &Bounds<T>) -> Option<Bounds<T>> {
@@ -96,14 +96,14 @@ impl Interval {
         }
     }
 
-    /// Whether the value at `at` is inside.
+    /// True if the value at `at` is inside.
     #[inline]
     pub fn contains(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, _) = read(bytes, at)?;
         Ok(self.admits(token))
     }
 
-    /// Whether a scalar is inside.
+    /// True if a scalar is inside.
     #[inline]
     #[must_use]
     pub fn admits(&self, token: Token<'_>) -> bool {
@@ -126,7 +126,7 @@ impl Interval {
         }
     }
 
-    /// The interval on one side of what the author wrote.
+    /// Return the interval on one side of what the author wrote.
     #[must_use]
     pub fn compile_side(
         source: &Source,
@@ -142,7 +142,7 @@ impl Interval {
         }
     }
 
-    /// The interval between the two bounds that the author wrote, both inside.
+    /// Return the interval between the two bounds that the author wrote, both inside.
     #[must_use]
     pub fn compile_between(source: &Source, findings: &mut Findings) -> Option<Self> {
         let items = match source {
@@ -236,7 +236,7 @@ impl Interval {
     }
 }
 
-/// A literal that has an order.
+/// Return a literal that has an order.
 fn orderable(source: &Source, operator: &str, findings: &mut Findings) -> Option<Literal> {
     let literal = Literal::compile(source, findings)?;
     if matches!(
@@ -256,7 +256,7 @@ fn orderable(source: &Source, operator: &str, findings: &mut Findings) -> Option
     None
 }
 
-/// How two literals stand to each other; `None` if they are of different kinds. Integers of any size are compared as
+/// Compare two literals; `None` if they are of different kinds. Integers of any size are compared as
 /// they were written.
 fn order(one: &Source, two: &Source, lower: &Literal, upper: &Literal) -> Option<Ordering> {
     match (lower, upper) {

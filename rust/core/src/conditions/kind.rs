@@ -28,7 +28,7 @@ const NUMBER: usize = 10;
 pub struct Kinds(u16);
 
 impl Kinds {
-    /// The kinds that the author named: one name, or a list.
+    /// Return the kinds that the author named: one name, or a list.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::List(items) = source else {
@@ -50,7 +50,7 @@ impl Kinds {
         all.map(Self)
     }
 
-    /// Whether the value at `at` is of one of them.
+    /// True if the value at `at` is of one of them.
     #[inline]
     pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let kind = match read(bytes, at)?.0 {
@@ -106,7 +106,7 @@ fn one(source: &Source, findings: &mut Findings) -> Option<u16> {
     }
 }
 
-/// The type that other languages call so, or one spelt nearly so.
+/// Return the type that other languages call so, or one spelt nearly so.
 fn meant(name: &str) -> Option<&'static str> {
     match name.to_lowercase().as_str() {
         "string" | "text" => Some("str"),

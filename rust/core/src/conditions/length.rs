@@ -16,7 +16,7 @@ pub struct Length {
 }
 
 impl Length {
-    /// The lengths that the author asked for: one, or those within bounds.
+    /// Return the lengths that the author asked for: one, or those within bounds.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::Map(entries) = source else {
@@ -81,7 +81,7 @@ impl Length {
         Some(all)
     }
 
-    /// Whether the value at `at` has a length, and it is one of these.
+    /// True if the value at `at` has a length, and it is one of these.
     #[inline]
     pub fn holds(self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let length = match read(bytes, at)?.0 {
@@ -94,12 +94,12 @@ impl Length {
     }
 }
 
-/// Bytes that begin a code point: all but `0b10xx_xxxx`.
+/// Count the bytes that begin a code point: all but `0b10xx_xxxx`.
 fn code_points(text: &[u8]) -> u64 {
     text.iter().filter(|&&byte| byte & 0xc0 != 0x80).count() as u64
 }
 
-/// The lengths on one side of `size`; `None` if there are none.
+/// Return the lengths on one side of `size`; `None` if there are none.
 fn one_side(key: &str, size: u64) -> Option<Length> {
     let (least, most) = match key {
         "gt" => (size.checked_add(1)?, u64::MAX),
@@ -111,7 +111,7 @@ fn one_side(key: &str, size: u64) -> Option<Length> {
     Some(Length { least, most })
 }
 
-/// A whole number of zero or more; one beyond 64 bits is as good as the greatest.
+/// Return a whole number of zero or more; one beyond 64 bits is as good as the greatest.
 fn size(source: &Source, findings: &mut Findings) -> Option<u64> {
     let refuse = |findings: &mut Findings| {
         findings.report(

@@ -40,7 +40,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    /// Reads a literal; everything that is wrong with it goes to the findings.
+    /// Read a literal; everything that is wrong with it goes to the findings.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         compile(source, 0, findings)

@@ -21,7 +21,7 @@ enum Network {
 pub struct Networks(Vec<Network>);
 
 impl Networks {
-    /// The networks that the author named: one, or a list.
+    /// Return the networks that the author named: one, or a list.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::List(items) = source else {
@@ -43,7 +43,7 @@ impl Networks {
         read.into_iter().collect::<Option<_>>().map(Self)
     }
 
-    /// Whether the value at `at` is a text that is an address in one of them.
+    /// True if the value at `at` is a text that is an address in one of them.
     pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (Token::Str(text), _) = read(bytes, at)? else {
             return Ok(false);
@@ -93,7 +93,7 @@ fn one(source: &Source, findings: &mut Findings) -> Option<Network> {
     }
 }
 
-/// The network, or what to write instead.
+/// Return the network, or what to write instead.
 fn parse(text: &str) -> Result<Network, String> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),

@@ -43,7 +43,7 @@ pub struct Leaf {
 pub struct AnyElement {
     /// Where the array is.
     pub place: Place,
-    /// What is asked of its elements.
+    /// The condition that is asked of its elements.
     pub body: Body,
 }
 
@@ -57,7 +57,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// Whether the condition holds for the value at `at`, as a root.
+    /// True if the condition holds for the value at `at`, as a root.
     #[inline]
     pub fn holds<H: Host>(&self, bytes: &[u8], at: usize, host: &H) -> Result<bool, H::Error> {
         // Enough for nearly every condition; more of them cost an allocation.
@@ -68,7 +68,7 @@ impl Body {
 }
 
 impl Node {
-    /// Whether it holds, given where the walk found its places. Recurses as deeply as the condition is nested.
+    /// True if it holds, given where the walk found its places. Recurses as deeply as the condition is nested.
     pub fn holds<H: Host>(
         &self,
         bytes: &[u8],
@@ -100,7 +100,7 @@ impl Node {
 }
 
 impl Leaf {
-    /// Whether it holds, given where the walk found its place.
+    /// True if it holds, given where the walk found its place.
     #[inline]
     pub fn holds<H: Host>(
         &self,

@@ -1,6 +1,6 @@
 //! Integers and floats on one exact number line: neither is ever rounded to the other's type.
 //!
-//! Apart because it is easy to get wrong: `as f64` makes 2^53 + 1 equal to 2^53, and a cast back saturates.
+//! Kept separate because it is easy to get wrong: `as f64` makes 2^53 + 1 equal to 2^53, and a cast back saturates.
 
 use core::cmp::Ordering;
 
@@ -27,7 +27,7 @@ pub enum NumberLiteral {
     Huge {
         /// The greatest float that is not above it; may be minus infinity.
         below: f64,
-        /// Whether `below` is the integer itself.
+        /// True if `below` is the integer itself.
         exact: bool,
         /// Below zero.
         negative: bool,
@@ -38,7 +38,7 @@ pub enum NumberLiteral {
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_64: f64 = 18_446_744_073_709_551_616.0;
 
-/// How a message's number stands to a literal; `None` if it is NaN.
+/// Compare a message's number with a literal; `None` if it is NaN.
 #[must_use]
 pub fn compare(number: Number, literal: &NumberLiteral) -> Option<Ordering> {
     match (number, *literal) {
@@ -62,7 +62,7 @@ pub fn compare(number: Number, literal: &NumberLiteral) -> Option<Ordering> {
     }
 }
 
-/// How two literals stand to each other, as far as a message's numbers can tell them apart.
+/// Compare two literals, as far as a message's numbers can tell them apart.
 #[must_use]
 pub fn compare_literals(one: &NumberLiteral, two: &NumberLiteral) -> Ordering {
     let order = match (*one, *two) {
@@ -87,7 +87,7 @@ pub fn compare_literals(one: &NumberLiteral, two: &NumberLiteral) -> Ordering {
     order.unwrap_or(Ordering::Equal)
 }
 
-/// How a float stands to an integer within [`i64::MIN`] and [`u64::MAX`].
+/// Compare a float with an integer within [`i64::MIN`] and [`u64::MAX`].
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the float is whole and within the range of i128"
@@ -112,7 +112,7 @@ fn compare_float(float: f64, int: i128) -> Option<Ordering> {
 }
 
 impl Number {
-    /// About where the number is: rounded, so that of two numbers the greater's place is not below the other's.
+    /// Return about where the number is: rounded, so that of two numbers the greater's place is not below the other's.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "it is meant")]
@@ -137,7 +137,7 @@ impl NumberLiteral {
         }
     }
 
-    /// The literal for an integer of any size.
+    /// Return the literal for an integer of any size.
     #[must_use]
     pub fn from_integer(integer: &Integer) -> Self {
         match integer {
@@ -162,7 +162,8 @@ impl NumberLiteral {
         }
     }
 
-    /// The one representation that all equal numbers share, for hashing; `None` if no message's number equals it.
+    /// Return the one representation that all equal numbers share, for hashing; `None` if no message's number equals
+    /// it.
     #[must_use]
     pub fn key(&self) -> Option<NumberKey> {
         match *self {
@@ -176,7 +177,7 @@ impl NumberLiteral {
     }
 }
 
-/// The greatest float that is not above the magnitude, and whether it is exactly that.
+/// Return the greatest float that is not above the magnitude, and whether it is exactly that.
 fn truncate(magnitude: &[u8]) -> (f64, bool) {
     let bits =
         magnitude.len() * 8 - magnitude.first().map_or(0, |byte| byte.leading_zeros()) as usize;

@@ -13,7 +13,7 @@ use super::source::Source;
 use super::suggest::nearest;
 use super::text::{Affixes, Contains, End};
 
-/// What an operator compiles to: the question, and whether its answer is turned around.
+/// The compiled form of an operator: the question, and true if its answer is turned around.
 pub type Question = (Predicate, bool);
 
 /// Reads an operator's value. `None`, and at least one finding, if it cannot be read.
@@ -24,13 +24,13 @@ type Build = fn(&Source, &mut usize, &mut Findings) -> Option<Question>;
 pub struct Operator {
     /// Its name in conditions.
     pub name: &'static str,
-    /// Whether its value may be absent, which then means true.
+    /// True if its value may be absent, which then means true.
     pub is_flag: bool,
     build: Build,
 }
 
 impl Operator {
-    /// Reads the operator's value. Patterns take their memory from `pattern_bytes`.
+    /// Read the operator's value. Patterns take their memory from `pattern_bytes`.
     #[must_use]
     pub fn build(
         &self,
@@ -134,13 +134,13 @@ pub const BUILT_IN: [Operator; 18] = [
     }),
 ];
 
-/// The built-in operator of this name.
+/// Return the built-in operator of this name.
 #[must_use]
 pub fn built_in(name: &str) -> Option<&'static Operator> {
     BUILT_IN.iter().find(|operator| operator.name == name)
 }
 
-/// The operator that an author meant by a name that none has.
+/// Return the operator that an author meant by a name that none has.
 #[must_use]
 pub fn meant<'a>(name: &str, custom: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known = match name.to_lowercase().as_str() {

@@ -1,8 +1,8 @@
 //! The path language: how an author names a place in a message.
 //!
 //! Dotted (`a.b`, `a."x.y"`, `a\.b`), indexed (`a[0]`, `a[-1]`), over all elements (`a[*].b`), a JSON Pointer
-//! (`/a/0/b`, RFC 6901), a list of segments, and `@` for the element itself. Apart from the walk over bytes because
-//! paths are read once, with care for the author, and walked per message.
+//! (`/a/0/b`, RFC 6901), a list of segments, and `@` for the element itself. Kept separate from the walk over bytes
+//! because paths are read once, with care for the author, and walked per message.
 
 use super::path_error::PathError;
 use super::source::{Source, quote};
@@ -23,7 +23,7 @@ pub enum Segment {
     Each,
 }
 
-/// Reads a path in any of its forms.
+/// Read a path in any of its forms.
 pub fn parse(source: &Source) -> Result<Vec<Segment>, PathError> {
     let segments = match source {
         Source::Str(text) => parse_text(text)?,
@@ -126,7 +126,7 @@ fn parse_pointer(text: &str) -> Result<Vec<Segment>, PathError> {
         .collect()
 }
 
-/// Digits without a leading zero, as RFC 6901 has array indices.
+/// Read digits without a leading zero, as RFC 6901 has array indices.
 fn canonical_index(text: &str) -> Option<i64> {
     let canonical = text == "0"
         || (!text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One key, bare or in quotes.
+    /// Read one key, bare or in quotes.
     fn segment(&mut self) -> Result<(), PathError> {
         let key = if self.peek() == Some('"') {
             self.quoted()?
@@ -262,7 +262,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `[n]`, `[-n]` or `[*]`.
+    /// Read `[n]`, `[-n]` or `[*]`.
     fn brackets(&mut self) -> Result<(), PathError> {
         const REMEDY: &str =
             r#"write [0], [-1] for the last, or [*] for each; a key goes in quotes, as in a."b""#;

@@ -32,7 +32,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern, taking its memory from `budget`; what is wrong with it goes to the findings.
+    /// Compile a pattern, taking its memory from `budget`; what is wrong with it goes to the findings.
     ///
     /// What a pattern would take is bounded before it is taken: its length, then its syntax, then its automaton while
     /// that is built. A pattern that is refused for its size counts as well, because building it took time.
@@ -95,20 +95,20 @@ impl Pattern {
         }
     }
 
-    /// Its syntax tree.
+    /// Return its syntax tree.
     #[must_use]
     pub const fn hir(&self) -> &Hir {
         &self.hir
     }
 
-    /// Whether the text holds a match.
+    /// True if the text holds a match.
     #[inline]
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
         self.regex.is_match(text)
     }
 
-    /// Whether the value at `at` is a text that holds a match.
+    /// True if the value at `at` is a text that holds a match.
     #[inline]
     pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         Ok(match read(bytes, at)?.0 {
@@ -118,7 +118,7 @@ impl Pattern {
     }
 }
 
-/// Problem and remedy of a pattern that takes `bytes` or more; takes them from the budget.
+/// Return problem and remedy of a pattern that takes `bytes` or more; take them from the budget.
 fn refused(bytes: usize, budget: &mut usize) -> (String, &'static str) {
     let problem = if bytes > *budget {
         *budget = 0;
@@ -130,7 +130,7 @@ fn refused(bytes: usize, budget: &mut usize) -> (String, &'static str) {
     (problem, SMALLER)
 }
 
-/// Problem and remedy of a pattern that cannot be parsed.
+/// Return problem and remedy of a pattern that cannot be parsed.
 fn explain(error: &regex_syntax::Error) -> (String, &'static str) {
     const DIALECT: &str =
         "write Rust's regex syntax, which is linear-time: no look-around, no backreferences";

@@ -1,4 +1,4 @@
-//! What a pattern's syntax costs once it is translated, estimated before that takes memory.
+//! The cost of a pattern's syntax once it is translated, estimated before that takes memory.
 //!
 //! Translating writes each class out as its ranges, and one of all letters has hundreds: so three characters of a
 //! pattern can stand for kilobytes, and for more work if cases are to be folded. Repetitions are no concern here: they
@@ -16,10 +16,10 @@ const NODE: usize = 32;
 const RANGE: usize = 8;
 /// Ranges of a class such as `\w` or `\pL`.
 const MANY_RANGES: usize = 800;
-/// How many times the work and room a class takes that must match in either case.
+/// Factor of the work and room of a class that must match in either case.
 const FOLDING: usize = 4;
 
-/// Bytes that a pattern's tree takes at most, and about the work of making it in the same unit.
+/// Return bytes that a pattern's tree takes at most, and about the work of making it in the same unit.
 #[must_use]
 pub fn translated_size(ast: &Ast) -> usize {
     let size = Size::default();
@@ -35,7 +35,7 @@ struct Size {
     ranges: usize,
     /// Of the widest characters' ranges that were written as such: what folding them may add.
     folded: usize,
-    /// How many brackets are open: each works through all that is within it.
+    /// Number of open brackets: each works through all that is within it.
     brackets: usize,
     ignores_case: bool,
 }

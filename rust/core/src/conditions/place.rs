@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether the place is in the message and `test` holds there; if the path has wildcards, for one of its places.
+    /// True if the place is in the message and `test` holds there; if the path has wildcards, for one of its places.
     #[inline]
     pub fn any<E: From<ValueError>>(
         &self,
@@ -34,7 +34,7 @@ impl Place {
     }
 }
 
-/// Follows the segments from `at`, to every element where one says so, until `test` holds.
+/// Follow the segments from `at`, to every element where one says so, until `test` holds.
 ///
 /// Recurses once a segment. A byte is looked at once more for each wildcard of the path.
 pub fn resolve<E: From<ValueError>>(

@@ -1,4 +1,4 @@
-//! What a condition asks of one value: one variant an operator family, each total.
+//! Questions that a condition asks of one value: one variant an operator family, each total.
 
 use super::choices::Choices;
 use super::equality::equals;
@@ -48,10 +48,10 @@ use crate::value::{Token, ValueError, read, skip};
 /// assert_eq!(condition.holds(&[5], 0, &Even), Ok(false));
 /// ```
 pub trait Host {
-    /// What can go wrong: malformed bytes, or whatever the embedding program's operators do.
+    /// The failure of an evaluation: malformed bytes, or an exception of the embedding program's operators.
     type Error: From<ValueError>;
 
-    /// Whether the operator that was bound under this number holds for a value, given as its bytes.
+    /// True if the operator that was bound under this number holds for a value, given as its bytes.
     fn holds(&self, operator: usize, value: &[u8]) -> Result<bool, Self::Error>;
 }
 
@@ -70,34 +70,34 @@ impl Host for BuiltInOnly {
 /// A question about one value that is there. What is not there is asked nothing: the answer is no.
 #[derive(Clone, Debug)]
 pub enum Predicate {
-    /// It is there.
+    /// Presence.
     Exists,
-    /// It is nil.
+    /// Presence as nil.
     Nil,
-    /// It equals a literal.
+    /// Equality with a literal.
     Equal(Literal),
-    /// It equals one of some literals.
+    /// Equality with one of some literals.
     OneOf(Box<Choices>),
-    /// It lies in an interval.
+    /// A place in an interval.
     Within(Interval),
-    /// It holds a literal.
+    /// A literal within it.
     Contains(Box<Contains>),
-    /// It starts or ends with one of some texts.
+    /// One of some texts at its start or end.
     Affixes(Affixes),
-    /// It is a text with a match.
+    /// A match of a pattern.
     Matches(Box<Pattern>),
-    /// It is of one of some types.
+    /// One of some types.
     Kind(Kinds),
-    /// It is that long.
+    /// A length.
     Length(Length),
-    /// It is an address in one of some networks.
+    /// An address in one of some networks.
     Network(Networks),
     /// The embedding program decides.
     Custom(usize),
 }
 
 impl Predicate {
-    /// Whether it holds for the value at `at`.
+    /// True if it holds for the value at `at`.
     #[inline]
     pub fn holds<H: Host>(&self, bytes: &[u8], at: usize, host: &H) -> Result<bool, H::Error> {
         Ok(match self {

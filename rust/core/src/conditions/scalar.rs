@@ -32,14 +32,14 @@ pub enum Scalar {
 /// Why a literal is not a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoScalar {
-    /// It has parts, or is an extension.
+    /// A literal that has parts, or is an extension.
     Composite,
-    /// It is a number that no message can carry, so that nothing equals it.
+    /// A number that no message can carry, so that nothing equals it.
     Unreachable,
 }
 
 impl Scalar {
-    /// The scalar that a literal is.
+    /// Return the scalar that a literal is.
     pub fn of(literal: &Literal) -> Result<Self, NoScalar> {
         Ok(match literal {
             Literal::Nil => Self::Nil,
@@ -83,7 +83,7 @@ impl<T> Default for ScalarMap<T> {
 }
 
 impl<T: Copy + Default> ScalarMap<T> {
-    /// What a value maps to; nothing if it has parts.
+    /// Return what a value maps to; nothing if it has parts.
     #[inline]
     #[must_use]
     pub fn get(&self, token: Token<'_>) -> Option<T> {
@@ -105,7 +105,7 @@ impl<T: Copy + Default> ScalarMap<T> {
         }
     }
 
-    /// Maps a scalar to a value, over what it mapped to.
+    /// Map a scalar to a value, over what it mapped to.
     pub fn insert(&mut self, scalar: Scalar, value: T) {
         match scalar {
             Scalar::Nil => self.nil = Some(value),

@@ -47,7 +47,7 @@ impl TrieNode {
         self.keys.is_empty() && self.elements.is_empty()
     }
 
-    /// The slot of an element.
+    /// Return the slot of an element.
     #[inline]
     fn element(&self, wanted: i64) -> Option<usize> {
         if self.elements.len() > FEW {
@@ -61,7 +61,7 @@ impl TrieNode {
 }
 
 impl Scope {
-    /// A scope that finds nothing but its root.
+    /// Return a scope that finds nothing but its root.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -69,13 +69,13 @@ impl Scope {
         }
     }
 
-    /// Number of slots that a walk fills.
+    /// Return the number of slots that a walk fills.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Adds a path, and says where a walk will find it.
+    /// Add a path; return the place where a walk will find it.
     pub fn add(&mut self, path: &[Segment]) -> Place {
         let shared = path
             .iter()
@@ -122,7 +122,7 @@ impl Scope {
         self.nodes.len() - 1
     }
 
-    /// The path to a slot from the root.
+    /// Return the path to a slot from the root.
     #[must_use]
     pub fn path(&self, slot: usize) -> Vec<Segment> {
         let mut path = Vec::new();
@@ -135,7 +135,7 @@ impl Scope {
         path
     }
 
-    /// Writes the offset of every place into its slot. All slots are [`MISSING`] before.
+    /// Write the offset of every place into its slot. All slots are [`MISSING`] before.
     #[inline]
     pub fn walk<S: Slots + ?Sized>(
         &self,
@@ -150,7 +150,7 @@ impl Scope {
         Ok(())
     }
 
-    /// Visits a node's value. The offset after it is returned, and only then right, if `to_end` asks for it.
+    /// Visit a node's value. The offset after it is returned, and only then right, if `to_end` asks for it.
     fn visit<S: Slots + ?Sized>(
         &self,
         slot: usize,

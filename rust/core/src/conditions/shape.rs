@@ -19,7 +19,7 @@ pub enum Shape<'s> {
     Combinator(&'static str, &'s Source),
 }
 
-/// Which of the forms of a condition this is.
+/// Return which of the forms of a condition this is.
 pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Option<Shape<'s>> {
     let keys = keys(entries);
     let mut combinators = entries.iter().filter_map(|(key, value)| match key {
@@ -65,7 +65,7 @@ pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Op
     None
 }
 
-/// Whether the mapping has every required key and no unknown one.
+/// Check that the mapping has every required key and no unknown one.
 pub fn check_keys(
     entries: &[(Source, Source)],
     known: &[&str],
@@ -109,7 +109,7 @@ pub fn check_keys(
     sound
 }
 
-/// What stands under a key.
+/// Return the part under a key.
 pub fn get<'s>(entries: &'s [(Source, Source)], name: &str) -> Option<&'s Source> {
     entries
         .iter()
@@ -117,7 +117,7 @@ pub fn get<'s>(entries: &'s [(Source, Source)], name: &str) -> Option<&'s Source
         .map(|(_, value)| value)
 }
 
-/// The keys that are strings.
+/// Return the keys that are strings.
 fn keys(entries: &[(Source, Source)]) -> Vec<&str> {
     entries
         .iter()
@@ -128,7 +128,7 @@ fn keys(entries: &[(Source, Source)]) -> Vec<&str> {
         .collect()
 }
 
-/// Reports the keys that are not strings.
+/// Report the keys that are not strings.
 pub fn refuse_other_keys(entries: &[(Source, Source)], findings: &mut Findings) {
     for (key, _) in entries {
         if !matches!(key, Source::Str(_)) {

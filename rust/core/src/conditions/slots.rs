@@ -5,10 +5,10 @@ pub const MISSING: usize = usize::MAX;
 
 /// Where a walk writes what it finds.
 pub trait Slots {
-    /// What is in a slot; [`MISSING`] before anything was written.
+    /// Return what is in a slot; [`MISSING`] before anything was written.
     fn get(&self, slot: usize) -> usize;
 
-    /// Writes a slot. A walk writes each at most once.
+    /// Write a slot. A walk writes each at most once.
     fn set(&mut self, slot: usize, at: usize);
 }
 

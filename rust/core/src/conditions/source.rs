@@ -1,6 +1,7 @@
 //! A condition as its author wrote it, before anything is known to be right about it.
 //!
-//! Apart from the language that it was written in: whoever embeds the compiler turns its own objects into this tree.
+//! Kept separate from the language that it was written in: whoever embeds the compiler turns its own objects into this
+//! tree.
 
 use core::cmp::Ordering;
 
@@ -19,7 +20,7 @@ pub enum Integer {
 }
 
 impl Integer {
-    /// The integer with this sign and absolute value, most significant byte first.
+    /// Return the integer with this sign and absolute value, most significant byte first.
     #[must_use]
     pub fn from_magnitude(negative: bool, magnitude: &[u8]) -> Self {
         let zeros = magnitude.iter().take_while(|&&byte| byte == 0).count();
@@ -79,7 +80,7 @@ impl Ord for Integer {
     }
 }
 
-/// What an author wrote.
+/// A condition, or a part of one, as its author wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// No value.
@@ -109,7 +110,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What this is, for a message to the author.
+    /// Describe it for a message to the author.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -132,7 +133,7 @@ impl Source {
     }
 }
 
-/// The text in quotes, cut where it would fill the screen.
+/// Return the text in quotes, cut where it would fill the screen.
 #[must_use]
 pub fn quote(text: &str) -> String {
     const MOST: usize = 60;

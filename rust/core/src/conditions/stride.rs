@@ -5,7 +5,7 @@
 
 use crate::value::{Token, ValueError, read, skip};
 
-/// The offset after a value: [`skip`], without making tokens of what messages are mostly made of.
+/// Return the offset after a value: [`skip`], without making tokens of what messages are mostly made of.
 #[inline]
 pub fn past(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     match past_scalar(bytes, start) {
@@ -14,7 +14,7 @@ pub fn past(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     }
 }
 
-/// The offset after a scalar of a common kind, if all of it is there.
+/// Return the offset after a scalar of a common kind, if all of it is there.
 #[inline]
 fn past_scalar(bytes: &[u8], at: usize) -> Option<usize> {
     let end = match *bytes.get(at)? {
@@ -30,7 +30,7 @@ fn past_scalar(bytes: &[u8], at: usize) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// The offset after a value, however deep it is.
+/// Return the offset after a value, however deep it is.
 #[inline(never)]
 fn past_any(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     let mut at = start;
@@ -60,7 +60,7 @@ fn past_any(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     skip(bytes, start) // which says what is wrong
 }
 
-/// The text at `at`, if it is one of up to 255 bytes and all of it is there.
+/// Return the text at `at`, if it is one of up to 255 bytes and all of it is there.
 #[inline]
 pub fn text(bytes: &[u8], at: usize) -> Option<&[u8]> {
     match *bytes.get(at)? {
@@ -70,7 +70,7 @@ pub fn text(bytes: &[u8], at: usize) -> Option<&[u8]> {
     }
 }
 
-/// A map's key, if it is a string, and the offset after it.
+/// Return a map's key, if it is a string, and the offset after it.
 #[inline]
 pub fn key(bytes: &[u8], at: usize) -> Result<(Option<&[u8]>, usize), ValueError> {
     if let Some(&marker @ 0xa0..=0xbf) = bytes.get(at) {

@@ -1,6 +1,6 @@
 //! The name that an author probably meant.
 
-/// The candidate nearest to `name`, if one is near enough to be worth a question.
+/// Return the candidate nearest to `name`, if one is near enough to be worth a question.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
@@ -15,7 +15,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours between the two (optimal string alignment).
+/// Count insertions, deletions, replacements and swaps of neighbours between the two (optimal string alignment).
 fn distance(one: &[char], two: &str) -> usize {
     let two: Vec<char> = two.to_lowercase().chars().collect();
     let mut before_last = vec![0; two.len() + 1];

@@ -43,7 +43,7 @@ fn nested(depth: usize, inner: Source) -> Source {
     (0..depth).fold(inner, |condition, _| map([("not", condition)]))
 }
 
-/// One condition for each way of looking at bytes.
+/// Return one condition for each way of looking at bytes.
 fn lookers() -> Vec<Body> {
     let array = Source::List(vec![int(1), text("a"), map([("a", int(1))])]);
     vec![
@@ -316,7 +316,7 @@ fn malformed_bytes_are_an_error_where_they_are_met() {
     );
 }
 
-/// Bytes that begin like messages more often than chance has it.
+/// Return bytes that begin like messages more often than chance has it.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let chunk = prop_oneof![
         3 => proptest::sample::select(vec![

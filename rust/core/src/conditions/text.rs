@@ -17,7 +17,7 @@ pub struct Contains {
 }
 
 impl Contains {
-    /// Looks for this literal.
+    /// Return a search for this literal.
     #[must_use]
     pub fn new(literal: Literal) -> Self {
         let finder = match &literal {
@@ -28,13 +28,13 @@ impl Contains {
         Self { literal, finder }
     }
 
-    /// What is looked for.
+    /// Return the literal that is looked for.
     #[must_use]
     pub const fn literal(&self) -> &Literal {
         &self.literal
     }
 
-    /// Whether the value at `at` holds it.
+    /// True if the value at `at` holds it.
     pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (token, next) = read(bytes, at)?;
         Ok(match (token, &self.literal, &self.finder) {
@@ -74,7 +74,7 @@ pub struct Affixes {
 }
 
 impl Affixes {
-    /// Whether the value at `at` is a text with one of them at its end.
+    /// True if the value at `at` is a text with one of them at its end.
     #[inline]
     pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (Token::Str(text), _) = read(bytes, at)? else {

@@ -46,19 +46,19 @@ impl<T> Default for Texts<T> {
 }
 
 impl<T: Copy + Default> Texts<T> {
-    /// Number of texts.
+    /// Return the number of texts.
     #[inline]
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// What a text stands for.
+    /// Return what a text stands for.
     #[inline]
     pub fn get(&self, text: &[u8]) -> Option<T> {
         if self.lengths & bit(text) == 0 {
@@ -67,7 +67,7 @@ impl<T: Copy + Default> Texts<T> {
         self.get_hashed(hash(text), text)
     }
 
-    /// The same for a text under a hash of the caller's own.
+    /// Return the same for a text under a hash of the caller's own.
     #[inline]
     pub fn get_hashed(&self, hash: u64, text: &[u8]) -> Option<T> {
         let at = self.find(hash, text)?;
@@ -75,7 +75,7 @@ impl<T: Copy + Default> Texts<T> {
         (entry.length != VACANT).then_some(entry.value)
     }
 
-    /// The place of a text, or the vacant one where it would be; none if there are no places.
+    /// Return the place of a text, or the vacant one where it would be; none if there are no places.
     #[inline]
     fn find(&self, hash: u64, text: &[u8]) -> Option<usize> {
         let mask = self.places.len().wrapping_sub(1);
@@ -101,7 +101,7 @@ impl<T: Copy + Default> Texts<T> {
         }
     }
 
-    /// Whether a long text begins there.
+    /// True if a long text begins there.
     #[inline]
     fn is_at(&self, begin: u64, text: &[u8]) -> bool {
         let rest = usize::try_from(begin)
@@ -110,7 +110,7 @@ impl<T: Copy + Default> Texts<T> {
         rest.is_some_and(|rest| rest.starts_with(text))
     }
 
-    /// Gives a text what it stands for, over what it stood for.
+    /// Give a text what it stands for, over what it stood for.
     pub fn insert(&mut self, text: &[u8], value: T) {
         self.insert_hashed(hash(text), text, value);
     }
@@ -143,7 +143,7 @@ impl<T: Copy + Default> Texts<T> {
         }
     }
 
-    /// Makes room for one more: a few texts have four places each at least, many have two.
+    /// Make room for one more: a few texts have four places each at least, many have two.
     fn reserve(&mut self) {
         let count = self.count + 1;
         let least = if count <= 64 { 4 * count } else { 2 * count };
@@ -172,7 +172,7 @@ impl<T: Copy + Default> Texts<T> {
     }
 }
 
-/// Longer texts than this lie apart.
+/// Longer texts than this lie in a list of their own.
 const SHORT: usize = 16;
 
 /// Where a lookup begins.
@@ -185,13 +185,13 @@ const fn home(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
-/// A bit for the length of a text.
+/// Return a bit for the length of a text.
 #[inline]
 const fn bit(text: &[u8]) -> u64 {
     1 << (text.len() & 63)
 }
 
-/// The eight bytes at `at`, or nothing.
+/// Return the eight bytes at `at`, or nothing.
 #[inline]
 pub fn word(text: &[u8], at: usize) -> u64 {
     text.get(at..)
@@ -199,7 +199,7 @@ pub fn word(text: &[u8], at: usize) -> u64 {
         .map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// The first and the last eight bytes; of shorter texts of one length, words that differ if the texts do.
+/// Return the first and the last eight bytes; of shorter texts of one length, words that differ if the texts do.
 #[inline]
 fn ends(text: &[u8]) -> (u64, u64) {
     if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
@@ -218,7 +218,7 @@ fn ends(text: &[u8]) -> (u64, u64) {
     (word, 0)
 }
 
-/// A text's hash: its words in order, then its last eight bytes, which may overlap, and its length.
+/// Return a text's hash: its words in order, then its last eight bytes, which may overlap, and its length.
 #[inline]
 pub fn hash(text: &[u8]) -> u64 {
     let (first, last) = ends(text);
@@ -231,13 +231,13 @@ pub fn hash(text: &[u8]) -> u64 {
     finished(state, last, text.len())
 }
 
-/// The state after one more word; the first state is the first word.
+/// Return the state after one more word; the first state is the first word.
 #[inline]
 pub fn mixed(state: u64, word: u64) -> u64 {
     folded(state ^ 0xa076_1d64_78bd_642f, word ^ 0xe703_7ed1_a0b4_28db)
 }
 
-/// The hash of a text of that length, given the state after all words that end before its end.
+/// Return the hash of a text of that length, given the state after all words that end before its end.
 #[inline]
 pub fn finished(state: u64, last: u64, length: usize) -> u64 {
     folded(
@@ -246,7 +246,7 @@ pub fn finished(state: u64, last: u64, length: usize) -> u64 {
     )
 }
 
-/// Both halves of a product of 128 bits.
+/// Return both halves of a product of 128 bits.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "both halves are meant")]
 fn folded(one: u64, two: u64) -> u64 {

@@ -43,7 +43,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Frames longer than `max_frame_bytes`, prefix included, are corrupt.
+    /// Return a decoder to which frames longer than `max_frame_bytes`, prefix included, are corrupt.
     #[must_use]
     pub const fn new(max_frame_bytes: u64, limits: Limits) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Decoder {
         }
     }
 
-    /// Adds bytes. After corruption they are dropped: [`Decoder::next_frame`] says what happened.
+    /// Add bytes. After corruption they are dropped: [`Decoder::next_frame`] says what happened.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.corrupt.is_some() {
             return;
@@ -70,7 +70,7 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next frame, or None until more is fed. Its offset in errors counts from the beginning of the stream.
+    /// Return the next frame, or None until more is fed. Its offset in errors counts from the beginning of the stream.
     pub fn next_frame(&mut self) -> Result<Option<FrameRef<'_>>, FrameError> {
         if let Some(error) = self.corrupt {
             return Err(error);
@@ -96,7 +96,7 @@ impl Decoder {
         }
     }
 
-    /// The stream has ended: an error if that is within a frame, or was corrupt.
+    /// Note that the stream has ended: an error if that is within a frame, or was corrupt.
     pub fn finish(&self) -> Result<(), FrameError> {
         if let Some(error) = self.corrupt {
             return Err(error);
@@ -114,7 +114,7 @@ impl Decoder {
         }
     }
 
-    /// Bytes that were fed and do not belong to a frame that was given.
+    /// Return bytes that were fed and do not belong to a frame that was given.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.buffer.len() - self.start

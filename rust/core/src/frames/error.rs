@@ -1,4 +1,4 @@
-//! What can be wrong with bytes that claim to be a frame.
+//! The fault of bytes that claim to be a frame.
 
 use core::fmt;
 
@@ -43,9 +43,9 @@ pub(super) enum FrameFault {
     },
     /// The bytes are not those that the sender wrote.
     Checksum {
-        /// What the frame says.
+        /// Checksum in the frame.
         declared: u32,
-        /// What its bytes give.
+        /// Checksum of its bytes.
         computed: u32,
     },
     /// A field of the header is of another type or out of range.

@@ -1,4 +1,4 @@
-//! What a frame says about its message besides the payload.
+//! The part of a frame that is about its message.
 
 use super::error::{FrameError, FrameFault};
 use crate::value::{
@@ -20,14 +20,14 @@ pub struct Header<'a> {
     pub attempt: u32,
     /// Nanoseconds since the Unix epoch.
     pub time_ns: i64,
-    /// What the message belongs to: those of one key may have to wait for each other.
+    /// Ordering key of the message: those of one key may have to wait for each other.
     pub key: Option<&'a str>,
     /// The headers: one msgpack map with string keys; None when there are none.
     pub headers: Option<&'a [u8]>,
 }
 
 impl<'a> Header<'a> {
-    /// Appends the header. `headers`, if given, is a valid map: the caller made or validated it.
+    /// Append the header. `headers`, if given, is a valid map: the caller made or validated it.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         #[expect(clippy::cast_possible_truncation, reason = "seven")]
         out.push(0x90 | FIELDS as u8);
@@ -50,7 +50,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Reads an untrusted header at the beginning of `bytes`; the offset after it.
+    /// Read an untrusted header at the beginning of `bytes`; return the offset after it too.
     pub(super) fn read(bytes: &'a [u8], limits: Limits) -> Result<(Self, usize), FrameError> {
         // The headers are one level deeper here than where they were packed.
         let limits = Limits {
@@ -112,7 +112,7 @@ fn text(token: Token<'_>) -> Option<&str> {
     }
 }
 
-/// Nil, or what `read` makes of the token.
+/// Return nil, or what `read` makes of the token.
 fn optional<'a, T>(
     read: impl Fn(Token<'a>) -> Option<T>,
 ) -> impl Fn(Token<'a>) -> Option<Option<T>> {

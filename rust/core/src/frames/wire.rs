@@ -6,14 +6,14 @@ use crate::value::{Limits, validate};
 
 /// Bytes before the header.
 pub const PREFIX_BYTES: usize = 10;
-/// What a frame may have unless its reader says otherwise: 64 MiB.
+/// Most bytes of a frame unless its reader says otherwise: 64 MiB.
 pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
-/// What a message's payload may have where messages are made: 62 MiB. With the bounds of headers and key it is so far
+/// Most bytes of a message's payload where messages are made: 62 MiB. With the bounds of headers and key it is so far
 /// below the bound of a frame that whatever was made can be read, and a dead letter with more headers, too.
 pub const MAX_PAYLOAD_BYTES: usize = 62 << 20;
-/// What a message's headers may have where messages are made: 512 KiB.
+/// Most bytes of a message's headers where messages are made: 512 KiB.
 pub const MAX_HEADERS_BYTES: usize = 512 << 10;
-/// What a message's key may have where messages are made: 64 KiB.
+/// Most bytes of a message's key where messages are made: 64 KiB.
 pub const MAX_KEY_BYTES: usize = 64 << 10;
 
 const FORMAT: u8 = 0xc1;
@@ -44,7 +44,7 @@ pub struct FrameRef<'a> {
     pub payload: &'a [u8],
 }
 
-/// Appends a frame. `payload` is one valid value: the caller made or validated it.
+/// Append a frame. `payload` is one valid value: the caller made or validated it.
 ///
 /// Fails only if header and payload together are longer than 32 bits can say.
 pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<(), FrameError> {
@@ -70,7 +70,7 @@ pub fn encode(out: &mut Vec<u8>, header: &Header<'_>, payload: &[u8]) -> Result<
     Ok(())
 }
 
-/// The one frame that the bytes are. Everything is checked, the payload too.
+/// Return the one frame that the bytes are. Everything is checked, the payload too.
 pub fn decode<'a>(
     bytes: &'a [u8],
     max_bytes: u64,
@@ -89,7 +89,7 @@ pub fn decode<'a>(
     Ok(frame)
 }
 
-/// How many bytes the frame at the beginning of `bytes` has; None while its prefix is not complete.
+/// Return how many bytes the frame at the beginning of `bytes` has; None while its prefix is not complete.
 ///
 /// Refuses what is no frame, or too large, as early as the bytes show it.
 pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, FrameError> {
@@ -118,7 +118,7 @@ pub(super) fn measure(bytes: &[u8], max_bytes: u64) -> Result<Option<usize>, Fra
     }
 }
 
-/// The frame that fills `bytes`, whose prefix was measured.
+/// Return the frame that fills `bytes`, whose prefix was measured.
 pub(super) fn open(bytes: &[u8], limits: Limits) -> Result<FrameRef<'_>, FrameError> {
     let Some((prefix, body)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
         return Err(truncated(bytes));
@@ -153,7 +153,7 @@ pub(super) fn truncated(bytes: &[u8]) -> FrameError {
     )
 }
 
-/// Of everything but the checksum's own four bytes.
+/// Return the checksum of everything but its own four bytes.
 fn checksum(frame: &[u8]) -> u32 {
     crc32c::crc32c_append(
         crc32c::crc32c(&frame[..CHECKSUM_AT]),

@@ -1,4 +1,4 @@
-//! What a conjunction can be filed under: questions that its part answers with yes whenever the part holds.
+//! The index entries of a conjunction: questions that its part answers with yes whenever the part holds.
 
 use crate::conditions::Segment;
 use crate::conditions::interval::Interval;
@@ -16,22 +16,22 @@ use super::required::required;
 /// A question about the value in a slot that an index answers for many rules at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// It equals a scalar.
+    /// Equality with a scalar.
     Equal(Scalar),
-    /// It is an array, and an element equals a scalar.
+    /// An array with an element that equals a scalar.
     Element(Scalar),
-    /// It is a text with this at its start.
+    /// A text with this at its start.
     Prefix(Box<[u8]>),
-    /// It is a text with this at its end.
+    /// A text with this at its end.
     Suffix(Box<[u8]>),
-    /// It is a text that holds this; never empty.
+    /// A text that holds this; never empty.
     Search(Box<[u8]>),
-    /// It is there.
+    /// Presence.
     Present,
 }
 
 impl Key {
-    /// Whether one value may answer it with yes more than once.
+    /// True if one value may answer it with yes more than once.
     pub const fn is_repeated(&self) -> bool {
         matches!(self, Self::Element(_) | Self::Search(_))
     }
@@ -51,14 +51,14 @@ pub enum Entry {
 pub struct Cover {
     /// They; none if the part holds for no message at all.
     pub entries: Vec<Entry>,
-    /// Whether the part holds in every message in which an entry is found.
+    /// True if the part holds in every message in which an entry is found.
     pub exact: bool,
 }
 
 /// More entries than this are not filed; the part's neighbours are, or the conjunction is always asked.
 const MOST_ENTRIES: usize = 100_000;
 
-/// All that a part can be filed under, each of it alone; nothing for all that is negative.
+/// Return all that a part can be filed under, each of it alone; nothing for all that is negative.
 pub fn covers(node: &Node, levels: &mut Levels) -> Vec<Cover> {
     covers_in(node, Origin::Message, levels)
 }
@@ -101,7 +101,8 @@ fn covers_in(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Vec<Cover> 
     cover(node, frame, levels).into_iter().collect()
 }
 
-/// The best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for all that is negative.
+/// Return the best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for
+/// all that is negative.
 fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     match node {
         Node::Leaf(leaf) => of_leaf(leaf, frame, levels),
@@ -132,7 +133,7 @@ fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     }
 }
 
-/// What a place is filed under whose path cannot be followed to its end: that its beginning is there. Within an element
+/// Return the entry of a place whose path cannot be followed to its end: that its beginning is there. Within an element
 /// the others say more.
 fn wherever(frame: Origin<'_>, place: &Place) -> Option<Cover> {
     match frame {
@@ -141,7 +142,7 @@ fn wherever(frame: Origin<'_>, place: &Place) -> Option<Cover> {
     }
 }
 
-/// Narrow kinds first, then few entries.
+/// Return the order of covers: narrow kinds first, then few entries.
 fn rank(cover: &Cover) -> (u8, usize) {
     let widest = cover.entries.iter().map(|entry| match entry {
         Entry::Key(_, Key::Equal(_)) => 0,
@@ -232,7 +233,7 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
     })
 }
 
-/// One for each set of texts that a pattern requires.
+/// Return one for each set of texts that a pattern requires.
 fn of_pattern(slot: usize, pattern: &Pattern) -> Vec<Cover> {
     let exact = matches!(pattern.hir().kind(), HirKind::Literal(_));
     required(pattern.hir())

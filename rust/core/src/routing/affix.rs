@@ -14,7 +14,7 @@ pub struct AffixIndex {
 }
 
 impl AffixIndex {
-    /// An index of distinct texts that stand at this end.
+    /// Return an index of distinct texts that stand at this end.
     pub fn new(end: End, texts: Vec<(Box<[u8]>, Hit)>) -> Self {
         let mut lengths: Vec<usize> = texts.iter().map(|(text, _)| text.len()).collect();
         lengths.sort_unstable();
@@ -31,7 +31,7 @@ impl AffixIndex {
         index
     }
 
-    /// Calls `found` with what every text names that stands at the end of this one.
+    /// Call `found` with what every text names that stands at the end of this one.
     #[inline]
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         let mut hashes = Hashes::new(self.end, text);
@@ -69,7 +69,7 @@ impl<'a> Hashes<'a> {
         hashes
     }
 
-    /// What stands at the end in that length, which is not above the text's.
+    /// Return the text's end of that length, which is not above the text's.
     #[inline]
     fn affix(&self, length: usize) -> &'a [u8] {
         match self.end {
@@ -78,7 +78,7 @@ impl<'a> Hashes<'a> {
         }
     }
 
-    /// The word that is so many bytes from the end.
+    /// Return the word that is so many bytes from the end.
     #[inline]
     fn word(&self, from_end: usize) -> u64 {
         match self.end {
@@ -87,7 +87,7 @@ impl<'a> Hashes<'a> {
         }
     }
 
-    /// The hash of what stands there in that length; none is below the one before.
+    /// Return the hash of what stands there in that length; none is below the one before.
     #[inline]
     fn next(&mut self, length: usize) -> u64 {
         if length < 8 {

@@ -54,7 +54,7 @@ struct Files {
     is_kept: Vec<bool>,
 }
 
-/// Builds the table of these conditions, which were compiled in this scope. Fails if there is more text in them than
+/// Build the table of these conditions, which were compiled in this scope. Fails if there is more text in them than
 /// an automaton can count.
 pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
     let count = rules.len();
@@ -113,7 +113,7 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
 }
 
 impl Files {
-    /// Files a conjunction under its cheapest part; drops it if it can hold for no message.
+    /// File a conjunction under its cheapest part; drop it if it can hold for no message.
     fn add(&mut self, Draft { rule, mut parts }: Draft, census: &Census) {
         let number = numbered(self.conjunctions.len());
         let cost = |filing: &Filing| {
@@ -175,7 +175,7 @@ impl Files {
         next
     }
 
-    /// All but what is said of the fields.
+    /// Return all but what is said of the fields.
     fn statistics(&self) -> Statistics {
         let rules = self.is_kept.len();
         let mut asked: Vec<u32> = self
@@ -195,7 +195,7 @@ impl Files {
     }
 }
 
-/// Makes the indices of the table's fields.
+/// Make the indices of the table's fields.
 fn index(
     table: &mut Table,
     census: Census,
@@ -253,7 +253,7 @@ fn index(
     Ok(())
 }
 
-/// Each of which suffices for the rule.
+/// Return the branches of a rule, each of which suffices for it.
 fn branches(node: Node) -> Vec<Node> {
     match node {
         Node::Any(branches) => branches.into_vec(),
@@ -283,7 +283,7 @@ fn draft(rule: u32, branch: Node, levels: &mut Levels, census: &mut Census) -> D
     Draft { rule, parts }
 }
 
-/// How long it takes to ask a part, roughly.
+/// Estimate how long it takes to ask a part.
 fn effort(node: &Node) -> u32 {
     match node {
         Node::Leaf(leaf) => {

@@ -1,4 +1,5 @@
-//! How many rules share what a part can be filed under: the fewer, the fewer candidates a message names in vain.
+//! The number of rules that share what a part can be filed under: the fewer, the fewer candidates a message names in
+//! vain.
 
 use std::collections::HashMap;
 
@@ -39,7 +40,7 @@ pub struct Census {
 }
 
 impl Census {
-    /// A census of a table whose scope has so many slots.
+    /// Return a census of a table whose scope has so many slots.
     pub fn new(message_slots: usize) -> Self {
         Self {
             message_slots,
@@ -47,7 +48,7 @@ impl Census {
         }
     }
 
-    /// Counts an entry.
+    /// Count an entry.
     pub fn file(&mut self, entry: Entry) -> Ticket {
         match entry {
             Entry::Key(slot, key) => {
@@ -70,7 +71,7 @@ impl Census {
         }
     }
 
-    /// Ends the counting: costs may be asked from now on.
+    /// End the counting: costs may be asked from now on.
     pub fn close(&mut self) {
         let mut slots: HashMap<usize, Vec<usize>, FxBuildHasher> = HashMap::default();
         for (at, (slot, _)) in self.intervals.iter().enumerate() {
@@ -91,12 +92,12 @@ impl Census {
         }
     }
 
-    /// Number of distinct questions.
+    /// Return the number of distinct questions.
     pub fn keys(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether a message may name an entry more than once.
+    /// True if a message may name an entry more than once.
     pub fn is_repeated(&self, ticket: Ticket) -> bool {
         match ticket {
             Ticket::Key(number) => self.repeated[number as usize],
@@ -104,7 +105,7 @@ impl Census {
         }
     }
 
-    /// How many candidates an entry is expected to name in vain, in units of no meaning.
+    /// Estimate how many candidates an entry names in vain, in units of no meaning.
     pub fn cost(&self, ticket: Ticket) -> u64 {
         match ticket {
             Ticket::Key(number) => {
@@ -114,14 +115,14 @@ impl Census {
         }
     }
 
-    /// Every question with its number, whether a message may answer each of them more than once, and every interval in
-    /// the order of their numbers.
+    /// Return every question with its number, whether a message may answer each of them more than once, and every
+    /// interval in the order of their numbers.
     pub fn into_parts(self) -> (Numbers, Vec<bool>, Vec<(usize, Interval)>) {
         (self.numbers, self.repeated, self.intervals)
     }
 }
 
-/// How much likelier than an equality a question is to be answered with yes.
+/// Estimate how much likelier than an equality a question is answered with yes.
 fn weight(key: &Key) -> u64 {
     match key {
         Key::Equal(_) => 1,
@@ -147,7 +148,7 @@ pub struct ByKind<'a> {
 }
 
 impl<'a> ByKind<'a> {
-    /// Sorts intervals, given with their numbers.
+    /// Sort intervals, given with their numbers.
     pub fn new(intervals: impl Iterator<Item = (&'a Interval, u32)>) -> Self {
         let mut sorted = Self::default();
         for (interval, number) in intervals {
@@ -162,7 +163,7 @@ impl<'a> ByKind<'a> {
     }
 }
 
-/// Writes how many of the intervals each of them overlaps, itself included.
+/// Write how many of the intervals each of them overlaps, itself included.
 fn overlaps<T: Clone>(
     intervals: &[(&Bounds<T>, u32)],
     order: impl Fn(&T, &T) -> core::cmp::Ordering,
@@ -184,7 +185,7 @@ fn overlaps<T: Clone>(
     }
 }
 
-/// An index as a number of 32 bits: tables have fewer entries than that, for want of memory.
+/// Return an index as a number of 32 bits: tables have fewer entries than that, for want of memory.
 pub fn numbered(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -16,7 +16,8 @@ use super::hit::Hit;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
-/// All that is filed under one slot, apart by kinds of values: looking at a value touches what is for its kind only.
+/// All that is filed under one slot, separated by kinds of values: looking at a value touches what is for its kind
+/// only.
 #[derive(Clone, Debug, Default)]
 pub struct FieldIndex {
     present: Option<Hit>,
@@ -27,7 +28,7 @@ pub struct FieldIndex {
     others: Option<Box<OtherIndex>>,
 }
 
-/// What is filed under texts.
+/// Entries that are filed under texts.
 #[derive(Clone, Debug, Default)]
 struct TextIndex {
     equal: Texts<Hit>,
@@ -37,7 +38,7 @@ struct TextIndex {
     within: Option<Stab<Box<str>>>,
 }
 
-/// What is filed under rarer kinds.
+/// Entries that are filed under rarer kinds.
 #[derive(Clone, Debug, Default)]
 struct OtherIndex {
     elements: Option<ScalarMap<Hit>>,
@@ -46,7 +47,8 @@ struct OtherIndex {
 }
 
 impl FieldIndex {
-    /// The index of these questions, each with what it names, and of these intervals, each with its conjunction's.
+    /// Return the index of these questions, each with what it names, and of these intervals, each with its
+    /// conjunction's.
     pub fn new(
         keys: Vec<(Key, Hit)>,
         intervals: &[(&Interval, u32)],
@@ -91,13 +93,13 @@ impl FieldIndex {
         Ok(field)
     }
 
-    /// Whether an automaton searches this field's texts.
+    /// True if an automaton searches this field's texts.
     pub fn has_automaton(&self) -> bool {
         let texts = self.texts.as_ref();
         texts.is_some_and(|texts| texts.search.is_some())
     }
 
-    /// Calls `found` with all that the value at `at` is filed under; some more than once.
+    /// Call `found` with all that the value at `at` is filed under; some more than once.
     #[inline]
     pub fn find(
         &self,

@@ -9,12 +9,12 @@ pub struct Grid {
     least: f64,
     /// Steps in one unit.
     scale: f64,
-    /// How many numbers lie before each step, and one end more.
+    /// Count of the numbers before each step, and one end more.
     before: Vec<u32>,
 }
 
 impl Grid {
-    /// A grid over sorted numbers, none of them NaN.
+    /// Return a grid over sorted numbers, none of them NaN.
     pub fn new(sorted: &[f64]) -> Self {
         let (Some(&least), Some(&greatest)) = (sorted.first(), sorted.last()) else {
             return Self::default();
@@ -40,7 +40,7 @@ impl Grid {
         grid
     }
 
-    /// The first of so many numbers that may not be below this one, and the first that is certainly above.
+    /// Return the first of so many numbers that may not be below this one, and the first that is certainly above.
     #[inline]
     pub fn stretch(&self, number: f64, count: usize) -> (usize, usize) {
         let Some(last) = self.before.len().checked_sub(2) else {

@@ -5,11 +5,11 @@
 pub struct Candidate {
     /// Its rule's place in the table.
     pub rule: u32,
-    /// What remains to be asked of it: a place in the table's tests.
+    /// The rest to be asked of it: a place in the table's tests.
     pub test: u32,
 }
 
-/// What an index names.
+/// An answer of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hit {
     /// A list of conjunctions.

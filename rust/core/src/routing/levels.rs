@@ -22,7 +22,7 @@ pub struct Level {
 /// No slot of the table, or no level.
 pub const UNUSED: u32 = u32::MAX;
 
-/// What a place is relative to.
+/// The root that a place is relative to.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
     /// The message; slots are those of the table's own scope.
@@ -31,7 +31,8 @@ pub enum Origin<'a> {
     Element(usize, &'a Scope),
 }
 
-/// All levels of a table, and the numbers of all slots: first those of the message's scope, then those behind wildcards.
+/// All levels of a table, and the numbers of all slots: first those of the message's scope, then those behind
+/// wildcards.
 #[derive(Debug)]
 pub struct Levels {
     all: Vec<Level>,
@@ -50,17 +51,17 @@ impl Levels {
         }
     }
 
-    /// The levels, and by slot which of them is that of the array there, or [`UNUSED`].
+    /// Return the levels, and by slot which of them is that of the array there, or [`UNUSED`].
     pub fn into_parts(self) -> (Vec<Level>, Vec<u32>) {
         (self.all, self.of_slot)
     }
 
-    /// The slot of all that a place leads to; `None` if a part of its path fits maps and arrays both.
+    /// Return the slot of all that a place leads to; `None` if a part of its path fits maps and arrays both.
     pub fn locate(&mut self, frame: Origin<'_>, place: &Place) -> Option<usize> {
         self.locate_part(frame, place, place.rest.len())
     }
 
-    /// The same for the path without all but so many segments of the rest.
+    /// Return the same for the path without all but so many segments of the rest.
     pub fn locate_part(&mut self, frame: Origin<'_>, place: &Place, rest: usize) -> Option<usize> {
         let rest = &place.rest[..rest];
         match frame {
@@ -73,7 +74,7 @@ impl Levels {
         }
     }
 
-    /// The level of the elements of the array in a slot.
+    /// Return the level of the elements of the array in a slot.
     pub fn level(&mut self, slot: usize) -> usize {
         if self.of_slot[slot] == UNUSED {
             self.of_slot[slot] = u32::try_from(self.all.len()).unwrap_or(UNUSED);

@@ -10,7 +10,7 @@ use crate::conditions::{Leaf, Node, Place};
 /// Bounds on one place that are tried for one that may go with them.
 const MOST_PARTNERS: usize = 4;
 
-/// The same condition in normal form. Recurses as deeply as the condition is nested, which its compiler bounded.
+/// Return the same condition in normal form. Recurses as deeply as the condition is nested, which its compiler bounded.
 pub fn normalise(node: Node) -> Node {
     under(node, false)
 }
@@ -94,7 +94,8 @@ fn fuse(parts: &mut Vec<Node>) {
     *parts = kept;
 }
 
-/// The place of a part that is an interval; none under a wildcard, where each bound may hold for another element.
+/// Return the place of a part that is an interval; none under a wildcard, where each bound may hold for another
+/// element.
 fn bounded(part: &Node) -> Option<Place> {
     let Node::Leaf(leaf) = part else {
         return None;

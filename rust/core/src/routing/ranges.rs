@@ -30,7 +30,8 @@ pub enum Ranges {
 }
 
 impl Ranges {
-    /// Ranges given as first and last number and name; none is empty. Numbers above `most` are never asked for.
+    /// Return an index of ranges given as first and last number and name; none is empty. Numbers above `most` are never
+    /// asked for.
     pub fn new(mut ranges: Vec<(u32, u32, u32)>, most: u32) -> Self {
         ranges.sort_unstable();
         let numbers: u64 = ranges
@@ -81,7 +82,7 @@ impl Ranges {
         }
     }
 
-    /// Calls `found` with the name of every range that holds the number.
+    /// Call `found` with the name of every range that holds the number.
     #[inline]
     pub fn find(&self, number: u32, found: &mut impl FnMut(u32)) {
         match self {
@@ -100,7 +101,7 @@ impl Ranges {
     }
 }
 
-/// From leaf to leaf among the first ones, as many as there are names: down where something ends late enough, then
+/// Go from leaf to leaf among the first ones, as many as there are names: down where something ends late enough, then
 /// over what was seen.
 fn find_in_tree(highs: &[u32], names: &[u32], number: u32, found: &mut impl FnMut(u32)) {
     let leaves = highs.len() / 2;

@@ -16,7 +16,7 @@ const MOST_SETS: usize = 16;
 /// Texts, one of which is part of every match; none of them is empty.
 pub type TextSet = Vec<Vec<u8>>;
 
-/// All such sets that there are, those of the longest texts first.
+/// Return all such sets that there are, those of the longest texts first.
 pub fn required(hir: &Hir) -> Vec<TextSet> {
     let mut sets = sets(hir);
     for texts in &mut sets {
@@ -41,7 +41,7 @@ fn sets(hir: &Hir) -> Vec<TextSet> {
     }
 }
 
-/// The best of each branch.
+/// Return the best set of each branch.
 fn alternation(branches: &[Hir]) -> Option<TextSet> {
     let mut all = Vec::new();
     for branch in branches {
@@ -50,7 +50,7 @@ fn alternation(branches: &[Hir]) -> Option<TextSet> {
     (all.len() <= MOST_TEXTS).then_some(all)
 }
 
-/// What each stretch of exactly known parts requires, and what the other parts require.
+/// Return what each stretch of exactly known parts requires, and what the other parts require.
 fn concatenation(parts: &[Hir]) -> Vec<TextSet> {
     let mut found = Vec::new();
     let mut stretch = vec![Vec::new()];
@@ -72,7 +72,7 @@ fn concatenation(parts: &[Hir]) -> Vec<TextSet> {
     found
 }
 
-/// How rare these texts are: the shortest decides, then their number.
+/// Estimate how rare these texts are: the shortest decides, then their number.
 fn worth(texts: &[Vec<u8>]) -> (usize, core::cmp::Reverse<usize>) {
     let shortest = texts.iter().map(Vec::len).min().unwrap_or(0);
     (shortest, core::cmp::Reverse(texts.len()))
@@ -82,7 +82,7 @@ fn useful(texts: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
     (!texts.is_empty() && texts.iter().all(|text| !text.is_empty())).then_some(texts)
 }
 
-/// Every text of one followed by every text of the other, if they are few and short.
+/// Return every text of one followed by every text of the other, if they are few and short.
 fn crossed(first: &[Vec<u8>], second: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     if first.len() * second.len() > MOST_TEXTS {
         return None;
@@ -99,7 +99,7 @@ fn crossed(first: &[Vec<u8>], second: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     Some(pairs.collect())
 }
 
-/// All texts that this part can match, if they are few.
+/// Return all texts that this part can match, if they are few.
 fn exactly(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {
         HirKind::Literal(literal) => Some(vec![literal.0.to_vec()]),
@@ -126,7 +126,7 @@ fn exactly(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The characters of a small class, as the cases of a letter are.
+/// Return the characters of a small class, as the cases of a letter are.
 fn characters(class: &Class) -> Option<Vec<Vec<u8>>> {
     const MOST: usize = 4;
     let Class::Unicode(class) = class else {

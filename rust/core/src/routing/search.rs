@@ -13,7 +13,7 @@ pub struct SearchIndex {
 }
 
 impl SearchIndex {
-    /// An index of texts, none of them empty. Fails for more text than 32 bits count.
+    /// Return an index of texts, none of them empty. Fails for more text than 32 bits count.
     pub fn new(texts: &[(&[u8], Hit)]) -> Result<Self, BuildError> {
         Ok(Self {
             automaton: AhoCorasick::new(texts.iter().map(|(text, _)| text))?,
@@ -21,7 +21,7 @@ impl SearchIndex {
         })
     }
 
-    /// Calls `found` with what every text names that this one holds, once for each time that it holds it.
+    /// Call `found` with what every text names that this one holds, once for each time that it holds it.
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         for hit in self.automaton.find_overlapping_iter(text) {
             found(self.hits[hit.pattern().as_usize()]);

@@ -45,7 +45,7 @@ pub struct Ends<T> {
 }
 
 impl<T: Clone> Ends<T> {
-    /// The ends of these intervals.
+    /// Return the ends of these intervals.
     pub fn new(intervals: &[(&Bounds<T>, u32)], order: impl Fn(&T, &T) -> Ordering) -> Self {
         let mut ends: Vec<T> = intervals
             .iter()
@@ -57,7 +57,7 @@ impl<T: Clone> Ends<T> {
         Self { ends }
     }
 
-    /// The lowest and the highest rank of the values inside; the lowest is above the highest if there are none.
+    /// Return the lowest and the highest rank of the values inside; the lowest is above the highest if there are none.
     pub fn ranks(&self, bounds: &Bounds<T>, order: impl Fn(&T, &T) -> Ordering) -> (u32, u32) {
         let low = bounds.lower.as_ref().map_or(0, |bound| {
             let rank = self.rank(|end| Some(order(&bound.at, end))).unwrap_or(0);
@@ -70,12 +70,12 @@ impl<T: Clone> Ends<T> {
         (low, high)
     }
 
-    /// The rank of a value, given how it stands to an end; `None` if it has no order.
+    /// Return the rank of a value, given how it stands to an end; `None` if it has no order.
     fn rank(&self, order: impl Fn(&T) -> Option<Ordering>) -> Option<u32> {
         self.rank_within(0, self.ends.len(), order)
     }
 
-    /// The rank of a value that is not below the end before `low` and not above the end at `high`.
+    /// Return the rank of a value that is not below the end before `low` and not above the end at `high`.
     fn rank_within(
         &self,
         mut low: usize,
@@ -98,7 +98,7 @@ fn rank_of(index: usize) -> u32 {
     u32::try_from(2 * index).unwrap_or(u32::MAX - 1)
 }
 
-/// For each of so many gaps the one range that holds it, [`NONE`] or [`MORE`].
+/// Return for each of so many gaps the one range that holds it, [`NONE`] or [`MORE`].
 ///
 /// Where ranges begin their names are added to a sum, and taken off where they end: where one is open, its name is what
 /// is left of all of them. So this is linear however much they overlap.
@@ -131,7 +131,7 @@ fn gaps(ranges: &[(u32, u32, u32)], count: usize) -> Vec<u32> {
 }
 
 impl<T: Clone> Stab<T> {
-    /// Files intervals, given with their numbers. Those that hold nothing are left out.
+    /// File intervals, given with their numbers. Those that hold nothing are left out.
     pub fn new(intervals: &[(&Bounds<T>, u32)], order: impl Fn(&T, &T) -> Ordering) -> Self {
         let ends = Ends::new(intervals, &order);
         let ranked: Vec<(u32, u32, u32)> = intervals
@@ -153,7 +153,7 @@ impl<T: Clone> Stab<T> {
         }
     }
 
-    /// The same with about where each end is: of two ends the greater's place is not below the other's.
+    /// Return the same with about where each end is: of two ends the greater's place is not below the other's.
     pub fn with_places(mut self, place: impl Fn(&T) -> f64) -> Self {
         let places: Vec<f64> = self.ends.ends.iter().map(place).collect();
         self.grid = Grid::new(&places);
@@ -168,7 +168,7 @@ impl<T: Clone> Stab<T> {
         self
     }
 
-    /// Calls `found` with the number of every interval that holds the value which stands so to an end.
+    /// Call `found` with the number of every interval that holds the value which stands so to an end.
     #[inline]
     pub fn find(&self, order: impl Fn(&T) -> Option<Ordering>, found: &mut impl FnMut(u32)) {
         if let Some(rank) = self.ends.rank(order) {
@@ -176,7 +176,7 @@ impl<T: Clone> Stab<T> {
         }
     }
 
-    /// The same for a value that is about at `place`; needs [`Stab::with_places`].
+    /// Return the same for a value that is about at `place`; needs [`Stab::with_places`].
     #[inline]
     pub fn find_near(
         &self,

@@ -12,11 +12,11 @@ use super::levels::{Level, UNUSED};
 pub struct Conjunction {
     /// Its rule, and what remains to be asked.
     pub candidate: Candidate,
-    /// Whether an index may name it more than once for a message.
+    /// True if an index may name it more than once for a message.
     pub is_repeated: bool,
 }
 
-/// What a table is made of.
+/// The numbers of a table's parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Rules in all.
@@ -67,7 +67,7 @@ pub struct Statistics {
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) scope: Scope,
-    /// What lies behind wildcards.
+    /// Levels behind wildcards.
     pub(super) levels: Vec<Level>,
     /// By slot: the level of the array there, or [`UNUSED`].
     pub(super) level_of_slot: Vec<u32>,
@@ -77,12 +77,12 @@ pub struct Table {
     pub(super) lists: Vec<u32>,
     pub(super) members: Vec<u32>,
     pub(super) conjunctions: Vec<Conjunction>,
-    /// What remains to be asked of candidates, the cheapest first, as stretches of `remaining`; an empty one if being
+    /// The rest to be asked of candidates, the cheapest first, as stretches of `remaining`; an empty one if being
     /// named suffices. Rules that ask the same share it, so that it stays near.
     pub(super) tests: Vec<(u32, u32)>,
     /// Places in `parts`.
     pub(super) remaining: Vec<u32>,
-    /// What is asked, shared too.
+    /// Parts that are asked, shared too.
     pub(super) parts: Vec<Node>,
     /// Conjunctions without an entry, in the order of their rules.
     pub(super) always: Vec<Candidate>,
@@ -101,7 +101,7 @@ pub struct Scratch {
     listed: Vec<u32>,
     /// Counts messages.
     message: u32,
-    /// What the index names for the message.
+    /// Candidates that the index names for the message.
     candidates: Vec<Candidate>,
 }
 
@@ -126,7 +126,7 @@ impl Slots for WrittenSlots {
 }
 
 impl Scratch {
-    /// Ready for another message of this table.
+    /// Make ready for another message of this table.
     fn prepare(&mut self, table: &Table) {
         for slot in self.places.written.drain(..) {
             self.places.offsets[slot] = MISSING;
@@ -148,13 +148,13 @@ impl Scratch {
 }
 
 impl Table {
-    /// What the table is made of.
+    /// Return the numbers of the table's parts.
     #[must_use]
     pub const fn statistics(&self) -> Statistics {
         self.statistics
     }
 
-    /// Appends the place of every rule that holds for the message, in the table's order.
+    /// Append the place of every rule that holds for the message, in the table's order.
     pub fn all<H: Host>(
         &self,
         bytes: &[u8],
@@ -178,7 +178,7 @@ impl Table {
         Ok(())
     }
 
-    /// The place of the first rule that holds for the message.
+    /// Return the place of the first rule that holds for the message.
     pub fn first<H: Host>(
         &self,
         bytes: &[u8],
@@ -190,7 +190,8 @@ impl Table {
         self.first_of(&scratch.candidates, bytes, &scratch.places.offsets, host)
     }
 
-    /// The first rule that holds, of candidates and of those that are always asked, both in the order of the rules.
+    /// Return the first rule that holds, of candidates and of those that are always asked, both in the order of the
+    /// rules.
     fn first_of<H: Host>(
         &self,
         candidates: &[Candidate],
@@ -215,7 +216,7 @@ impl Table {
         }
     }
 
-    /// Whether what remains of a candidate holds.
+    /// True if what remains of a candidate holds.
     #[inline]
     fn holds<H: Host>(
         &self,
@@ -239,7 +240,7 @@ impl Table {
         &self.members[self.lists[list] as usize..self.lists[list + 1] as usize]
     }
 
-    /// Leaves in the scratch where the walk found its places, and every conjunction that the index names, each once.
+    /// Leave in the scratch where the walk found its places, and every conjunction that the index names, each once.
     /// Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
     /// memory, do not wait for one another.
     #[inline]
@@ -289,7 +290,7 @@ impl Table {
         Ok(())
     }
 
-    /// Calls `found` with all that the elements of the array at `at` are filed under, if it is one.
+    /// Call `found` with all that the elements of the array at `at` are filed under, if it is one.
     ///
     /// Recurses once for each wildcard of a path.
     fn find_in_elements(
@@ -333,7 +334,7 @@ impl Table {
     }
 }
 
-/// Moves the distinct ones of sorted numbers to the front, and says how many they are.
+/// Move the distinct ones of sorted numbers to the front; return how many they are.
 fn distinct(sorted: &mut [u32]) -> usize {
     let mut kept = 1;
     for at in 1..sorted.len() {

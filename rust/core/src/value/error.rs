@@ -1,4 +1,4 @@
-//! What can be wrong with bytes that claim to be a value.
+//! The fault of bytes that claim to be a value.
 
 use core::fmt;
 

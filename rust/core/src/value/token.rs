@@ -54,7 +54,7 @@ pub enum Token<'a> {
 /// Extension code of timestamps.
 pub(super) const TIMESTAMP: i8 = -1;
 
-/// `N` bytes at `at` as an array, or the error of an item that began at `start`.
+/// Return `N` bytes at `at` as an array, or the error of an item that began at `start`.
 #[inline]
 pub(super) fn take<const N: usize>(
     bytes: &[u8],
@@ -68,7 +68,7 @@ pub(super) fn take<const N: usize>(
         .ok_or_else(|| ValueError::truncated(start, (at - start + N) as u64, bytes.len() - start))
 }
 
-/// `length` bytes at `at`, or the error of an item that began at `start`.
+/// Return `length` bytes at `at`, or the error of an item that began at `start`.
 #[inline]
 pub(super) fn body(
     bytes: &[u8],
@@ -86,7 +86,7 @@ pub(super) fn body(
     }
 }
 
-/// Compares a container's count with what remains: `least` bytes are the shortest element.
+/// Compare a container's count with what remains: `least` bytes are the shortest element.
 #[inline]
 fn counted(
     bytes: &[u8],
@@ -106,7 +106,7 @@ fn counted(
     Ok((count, at))
 }
 
-/// The instant that the bytes of an extension -1 say.
+/// Return the instant that the bytes of an extension -1 say.
 pub(super) fn timestamp<'a>(data: &[u8], start: usize) -> Result<Token<'a>, ValueError> {
     let (seconds, nanoseconds) = match data.len() {
         4 => (i64::from(u32::from_be_bytes(take(data, 0, 0)?)), 0),
@@ -159,7 +159,7 @@ fn unsigned<'a>(number: u64) -> Token<'a> {
     i64::try_from(number).map_or(Token::UInt(number), Token::Int)
 }
 
-/// The item that begins at `offset`, and the offset after it: the first element's for a container.
+/// Return the item that begins at `offset`, and the offset after it: the first element's for a container.
 ///
 /// Constant time. Checks lengths, the reserved byte and timestamps; not UTF-8, not keys.
 #[inline]
@@ -208,7 +208,7 @@ pub fn read(bytes: &[u8], offset: usize) -> Result<(Token<'_>, usize), ValueErro
     }
 }
 
-/// Items whose length is a number of its own: str, bin, ext, array and map of 8, 16 and 32 bits.
+/// Read items whose length is a number of its own: str, bin, ext, array and map of 8, 16 and 32 bits.
 fn sized(bytes: &[u8], start: usize, marker: u8) -> Result<(Token<'_>, usize), ValueError> {
     let at = start + 1;
     // The width of the length field, by marker; str, bin and ext have three each, array and map two.
@@ -230,7 +230,7 @@ fn sized(bytes: &[u8], start: usize, marker: u8) -> Result<(Token<'_>, usize), V
     }
 }
 
-/// The offset after the whole value that begins at `offset`, however deep it is.
+/// Return the offset after the whole value that begins at `offset`, however deep it is.
 ///
 /// Linear in the value's tokens, without a stack: only the number of values still to come is kept.
 #[inline]

@@ -70,7 +70,7 @@ struct SeenKey {
     offset: usize,
 }
 
-/// Whether the bytes are exactly one value within the limits.
+/// Check that the bytes are exactly one value within the limits.
 pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), ValueError> {
     let end = validate_at(bytes, 0, limits)?;
     if end < bytes.len() {
@@ -82,7 +82,8 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> Result<(), ValueError> {
     Ok(())
 }
 
-/// The offset after the value that begins at `offset`, if it is one within the limits; what follows it is not read.
+/// Return the offset after the value that begins at `offset`, if it is one within the limits; what follows it is not
+/// read.
 pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize, ValueError> {
     let mut at = offset;
     let mut elements: u64 = 0;
@@ -149,7 +150,8 @@ pub fn validate_at(bytes: &[u8], offset: usize, limits: &Limits) -> Result<usize
     }
 }
 
-/// The offset after a scalar of a common kind; nothing if it is another, not all there, or something is wrong with it.
+/// Return the offset after a scalar of a common kind; nothing if it is another, not all there, or something is wrong
+/// with it.
 #[inline]
 fn past_short(bytes: &[u8], at: usize) -> Option<usize> {
     let end = match *bytes.get(at)? {
@@ -172,7 +174,7 @@ fn past_short(bytes: &[u8], at: usize) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// Number of elements of a container of up to fifteen, if so many may follow, and whether it is a map.
+/// Return the number of elements of a container of up to fifteen, if so many may follow, and whether it is a map.
 #[inline]
 fn short_container(bytes: &[u8], at: usize) -> Option<(u32, bool)> {
     let marker = *bytes.get(at)?;
@@ -182,8 +184,8 @@ fn short_container(bytes: &[u8], at: usize) -> Option<(u32, bool)> {
         .then_some((u32::from(marker & 0x0f), is_map))
 }
 
-/// Any item, checked: the offset after it, which for a container is its first element's, and for a container how many
-/// elements it has, and whether it is a map.
+/// Check any item; return the offset after it, which for a container is its first element's, and for a container how
+/// many elements it has, and whether it is a map.
 #[inline(never)]
 fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), ValueError> {
     let (token, next) = read(bytes, at)?;
@@ -199,7 +201,7 @@ fn other(bytes: &[u8], at: usize) -> Result<(usize, Option<(u32, bool)>), ValueE
     Ok((next, container))
 }
 
-/// Reads a key, checks it and files it; the offset after it.
+/// Read a key, check it and file it; return the offset after it.
 #[inline]
 fn check_key(
     bytes: &[u8],
@@ -220,7 +222,7 @@ fn check_key(
     Ok(next)
 }
 
-/// Digest and end of a key of up to sixteen bytes that does not end the message.
+/// Return the digest and end of a key of up to sixteen bytes that does not end the message.
 #[inline]
 fn short_key(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let marker = *bytes.get(at)?;
@@ -236,7 +238,7 @@ fn short_key(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     Some((digest(first, second, length), end))
 }
 
-/// The same for any key.
+/// Return the same for any key.
 #[inline(never)]
 fn any_key(bytes: &[u8], at: usize) -> Result<(u64, usize), ValueError> {
     let (text, next) = key_text(bytes, at)?;
@@ -259,7 +261,7 @@ fn key_text(bytes: &[u8], at: usize) -> Result<(&[u8], usize), ValueError> {
     }
 }
 
-/// Refuses a key that is one of the earlier ones.
+/// Refuse a key that is one of the earlier ones.
 #[inline(never)]
 fn refuse_known(
     bytes: &[u8],
@@ -290,8 +292,8 @@ fn is_text(text: &[u8]) -> bool {
 /// The bit that no byte of ASCII has.
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Up to sixteen bytes as two words, with zeros for what is behind them; nothing if the message ends too soon to read
-/// both words.
+/// Return up to sixteen bytes as two words, with zeros for what is behind them; nothing if the message ends too soon to
+/// read both words.
 #[inline]
 fn words(bytes: &[u8], at: usize, length: usize) -> Option<(u64, u64)> {
     let [first, second] = [at, at + 8].map(|at| bytes.get(at..).and_then(<[u8]>::first_chunk));
@@ -309,7 +311,7 @@ fn words(bytes: &[u8], at: usize, length: usize) -> Option<(u64, u64)> {
     Some((first & low, second & high))
 }
 
-/// Whether up to 31 bytes are ASCII; nothing if the message ends too soon to look at them in words.
+/// True if up to 31 bytes are ASCII; nothing if the message ends too soon to look at them in words.
 #[inline]
 fn is_short_ascii(bytes: &[u8], at: usize, length: usize) -> Option<bool> {
     if length <= 16 {
@@ -322,13 +324,14 @@ fn is_short_ascii(bytes: &[u8], at: usize, length: usize) -> Option<bool> {
     Some((u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)) & high == 0)
 }
 
-/// Of a key's first sixteen bytes and its length: different for nearly all keys of a real map, never relied on to be.
+/// Return the digest of a key's first sixteen bytes and its length: different for nearly all keys of a real map, never
+/// relied on to be.
 #[inline]
 const fn digest(first: u64, second: u64, length: usize) -> u64 {
     first ^ second.rotate_left(29) ^ (length as u64) << 56
 }
 
-/// Refuses the first key, in the order of the bytes, that stands here twice.
+/// Refuse the first key, in the order of the bytes, that stands here twice.
 #[cold]
 fn check_sorted(bytes: &[u8], keys: &[SeenKey]) -> Result<(), ValueError> {
     let mut texts = Vec::with_capacity(keys.len());

@@ -2,13 +2,13 @@
 //!
 //! Free functions over a `Vec<u8>`: whoever writes knows the shape, so there is no tree to build first.
 
-/// Appends nil.
+/// Append nil.
 #[inline]
 pub fn write_nil(out: &mut Vec<u8>) {
     out.push(0xc0);
 }
 
-/// Appends a truth value.
+/// Append a truth value.
 #[inline]
 pub fn write_bool(out: &mut Vec<u8>, value: bool) {
     out.push(if value { 0xc3 } else { 0xc2 });
@@ -47,13 +47,13 @@ pub fn write_int(out: &mut Vec<u8>, value: i64) {
     }
 }
 
-/// Appends a double-precision number; its bits survive, NaN included.
+/// Append a double-precision number; its bits survive, NaN included.
 #[inline]
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     marked(out, 0xcb, value.to_be_bytes());
 }
 
-/// Appends text. Longer than `u32::MAX` bytes is not expressible: the caller has bounded it.
+/// Append text. Longer than `u32::MAX` bytes is not expressible: the caller has bounded it.
 #[inline]
 pub fn write_str(out: &mut Vec<u8>, text: &str) {
     let length = length_of(text.len());
@@ -66,26 +66,26 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Appends bytes. Longer than `u32::MAX` is not expressible: the caller has bounded it.
+/// Append bytes. Longer than `u32::MAX` is not expressible: the caller has bounded it.
 #[inline]
 pub fn write_bin(out: &mut Vec<u8>, data: &[u8]) {
     sized(out, length_of(data.len()), [0xc4, 0xc5, 0xc6]);
     out.extend_from_slice(data);
 }
 
-/// Appends the header of an array; so many values must follow.
+/// Append the header of an array; so many values must follow.
 #[inline]
 pub fn write_array_len(out: &mut Vec<u8>, count: u32) {
     container(out, count, 0x90, 0xdc);
 }
 
-/// Appends the header of a map; so many pairs must follow.
+/// Append the header of a map; so many pairs must follow.
 #[inline]
 pub fn write_map_len(out: &mut Vec<u8>, count: u32) {
     container(out, count, 0x80, 0xde);
 }
 
-/// Appends an application's extension. Code -1 belongs to [`write_timestamp`].
+/// Append an application's extension. Code -1 belongs to [`write_timestamp`].
 pub fn write_ext(out: &mut Vec<u8>, code: i8, data: &[u8]) {
     match data.len() {
         1 => out.push(0xd4),
@@ -99,7 +99,7 @@ pub fn write_ext(out: &mut Vec<u8>, code: i8, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
-/// Appends an instant. `nanoseconds` is below a billion: the caller has checked it.
+/// Append an instant. `nanoseconds` is below a billion: the caller has checked it.
 pub fn write_timestamp(out: &mut Vec<u8>, seconds: i64, nanoseconds: u32) {
     debug_assert!(
         nanoseconds < 1_000_000_000,

@@ -1,4 +1,4 @@
-//! What can be read of the machine, none of which changes it.
+//! Readings of the machine, none of which changes it.
 
 use super::super::event::{Event, EventKind};
 use super::super::state::State;
@@ -7,13 +7,13 @@ use super::super::tally::Tally;
 use super::{Machine, Rated};
 
 impl Machine {
-    /// Its state, by what it was last told.
+    /// Return its state, by what it was last told.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// All that can be read, at that time if it is later than what it was told; changes nothing.
+    /// Return all that can be read, at that time if it is later than what it was told; changes nothing.
     #[must_use]
     pub fn stats(&self, now_ns: Option<u64>) -> Stats {
         let now_ns = now_ns.map_or(self.now_ns, |now| now.max(self.now_ns));

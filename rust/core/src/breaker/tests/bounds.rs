@@ -1,4 +1,4 @@
-//! What settings are refused.
+//! Settings that are refused.
 
 use super::super::SettingsError;
 use super::*;

@@ -1,4 +1,4 @@
-//! What holds in every history, however odd its times.
+//! Properties of every history, however odd its times.
 
 use proptest::prelude::*;
 

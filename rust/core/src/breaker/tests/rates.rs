@@ -1,4 +1,4 @@
-//! How the rates come about, and when they trip.
+//! The rates, and the calls at which they trip.
 
 use super::*;
 

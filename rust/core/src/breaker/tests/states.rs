@@ -1,4 +1,4 @@
-//! What each state does, and the moves between them.
+//! The states, and the moves between them.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How long a breaker stays open.
+//! The wait in open.
 
 use super::super::RetryAfter;
 use super::*;
