@@ -9,7 +9,7 @@ BENCH_LOCK := requirements/bench.txt
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
-.PHONY: help setup demo test test-slow bench package charts figures deny hooks lint format lock clean
+.PHONY: help setup demo test test-slow bench package charts figures docs deny hooks lint format lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ package: setup ## source distribution and wheels into dist/, each installed and 
 
 charts: setup $(VENV)/.bench-installed ## draw the benchmark records again, into out/bench
 	$(BIN)/python -m bench.chart
+
+docs: setup ## write the reference pages from what the engine reads
+	$(BIN)/python docs/generate.py
 
 figures: setup ## write the README's figures from the newest records
 	$(BIN)/python -m bench.readme

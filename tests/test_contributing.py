@@ -1,0 +1,127 @@
+"""CONTRIBUTING.md is followed to the letter: its lists are complete, its targets exist, its recipes work."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SOURCES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for folder in ("python", "rust")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".pyi", ".rs"} and "tests" not in path.stem and "tests" not in path.parts
+}
+
+RECIPES: dict[str, tuple[str, list[str]]] = {}
+for _title, _body in re.findall(r"^### (.*?)\n(.*?)(?=^##)", TEXT, flags=re.MULTILINE | re.DOTALL):
+    _places = re.findall(r"^- `([^`]+)`:", _body, flags=re.MULTILINE)
+    if _places:
+        RECIPES[_title] = (re.findall(r"`(\w+)`", _body.partition(":\n")[0])[-1], _places)
+
+
+def test_the_recipes_are_those_that_can_be_counted() -> None:
+    assert set(RECIPES) == {
+        "A built-in adapter",
+        "A configuration field",
+        "A setting of the circuit breaker",
+        "A finding code",
+        "A condition operator",
+        "A command",
+    }
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_a_recipe_names_every_file_that_names_its_example(title: str) -> None:
+    example, places = RECIPES[title]
+    assert sorted(places) == sorted(path for path, text in SOURCES.items() if re.search(rf"\b{example}\b", text))
+    assert len(places) <= 6
+
+
+def test_every_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    prose = re.sub(r"^```\w*$", "", TEXT, flags=re.MULTILINE)
+    code = re.findall(r"`([^`\n]+)`", prose) + re.findall(r"^make .*", prose, flags=re.MULTILINE)
+    named = {target for text in code for target in re.findall(r"^make ([a-z-]+)", text)}
+    assert len(named) > 8
+    assert named <= targets
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    assert phony
+    assert {target for target in targets if (ROOT / target).is_dir()} <= set(phony[1].split())
+
+
+def test_every_path_that_is_named_exists() -> None:
+    named = re.findall(r"`((?:python|rust|tests|bench|docs|examples|\.ci)/[\w./-]*)`", TEXT)
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The packages as they are, to be changed."""
+    shutil.copytree(ROOT / "python", tmp_path / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "python"
+
+
+def factflow(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from factflow_engine.cli import main; sys.argv[0] = 'factflow'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=python.parent,
+        env=os.environ | {"PYTHONPATH": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def insert(path: Path, after: str, line: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(after) == 1
+    path.write_text(text.replace(after, after + line), encoding="utf-8")
+
+
+def test_an_adapter_is_added_in_the_two_places(copy: Path) -> None:
+    builtin = copy / "factflow_engine" / "adapters" / "builtin"
+    source = (builtin / "pick_fields.py").read_text(encoding="utf-8")
+    (builtin / "choose.py").write_text(source.replace("PickFields", "Choose"), encoding="utf-8")
+    insert(builtin / "__init__.py", '"call_async": "call:CallAsync",\n', '        "choose": "choose:Choose",\n')
+    shown = factflow(copy, "adapters", "show", "choose")
+    assert shown.returncode == 0, shown.stderr
+    assert "Keep the named fields" in shown.stdout
+
+
+def test_a_command_is_added_in_the_two_places(copy: Path) -> None:
+    cli = copy / "factflow_engine" / "cli"
+    source = (cli / "graph.py").read_text(encoding="utf-8").replace("graph_command", "draw_command")
+    (cli / "draw.py").write_text(source.replace('"graph",', '"draw",'), encoding="utf-8")
+    row = '    "draw": LazyCommand(target="factflow_engine.cli.draw:draw_command", summary="Draw it."),\n'
+    insert(cli / "root.py", "_COMMANDS: Final = {\n", row)
+    assert "Draw it." in factflow(copy, "--help").stdout
+    (copy.parent / "p.yaml").write_text('{version: "1.0", routes: {a: {adapters: [{type: log}]}}}', encoding="utf-8")
+    drawn = factflow(copy, "draw", "p.yaml")
+    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.stdout.startswith("flowchart")
+
+
+def test_a_field_of_a_model_reaches_the_loader_the_schema_and_the_routes(copy: Path) -> None:
+    models = copy / "factflow_engine" / "config" / "models" / "resilience.py"
+    field = '    patience: int = Field(default=3, ge=0, le=9, description="How long to hope.")\n'
+    insert(models, '"""What happens to a message whose adapter failed."""\n\n', field)
+    (copy.parent / "p.yaml").write_text(
+        'version: "1.0"\nerror_handling: {patience: 7}\nroutes: {a: {adapters: [{type: log}]}}\n', encoding="utf-8"
+    )
+    assert factflow(copy, "config", "validate", "p.yaml").returncode == 0
+    assert "How long to hope." in factflow(copy, "config", "schema").stdout
+    (copy.parent / "p.yaml").write_text(
+        'version: "1.0"\nroutes: {a: {adapters: [{type: log}], error_handling: {patience: 10}}}\n', encoding="utf-8"
+    )
+    refused = factflow(copy, "config", "validate", "p.yaml")
+    assert refused.returncode == 2
+    assert "patience" in refused.stdout + refused.stderr
