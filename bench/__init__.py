@@ -1,4 +1,4 @@
 """Benchmarks of factflow-engine beside what its users would write or run instead: `python -m bench SUITE [--quick]`.
 
-Apart from the engine and its tests: nothing here is imported by either, and its dependencies are its own.
+Kept separate from the engine and its tests: nothing here is imported by either, and its dependencies are its own.
 """

@@ -11,7 +11,7 @@ from typing import Any
 from factflow_engine import PipelineOrchestrator
 from factflow_engine.frames import Frame
 from factflow_engine.native import Carrier
-from factflow_engine.runtime.lane import TURN
+from factflow_engine.runtime.hop.route_state import TURN
 
 __all__ = ["TURN", "Route", "route_of"]
 
@@ -37,16 +37,16 @@ class Route:
 
 def route_of(execution: PipelineOrchestrator, name: str) -> Route:
     """Return the parts of a route."""
-    lane, loop = execution._processors[name].lane, execution._loop
+    route, loop = execution._processors[name].state, execution._loop
 
     def list_and_after() -> None:
-        loop.attend(lane)
-        loop._after(lane)
+        loop.attend(route)
+        loop._after(route)
 
     return Route(
-        carrier=lane.carrier,
-        call=lane.stages[0].call if lane.stages else None,
-        takable=lane.takable,
+        carrier=route.carrier,
+        call=route.stages[0].call if route.stages else None,
+        takable=route.takable,
         list_and_after=list_and_after,
-        append=lane.inbox.append,
+        append=route.inbound.append,
     )

@@ -1,6 +1,6 @@
 """What a suite is made of: cases, each with subjects that are measured and targets that are judged.
 
-Apart from the running and the showing, so that a suite is a list of values. Every metric is a cost: less is better.
+Kept separate from the running and the showing, so that a suite is a list of values. Every metric is a cost: less is better.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,7 @@ class Verdict:
         target: What was asked.
         value: Our figure, or how many times what we cost the baseline costs.
         against: The baseline that counted; None for an absolute target.
-        met: Whether it was reached.
+        met: True if it was reached.
     """
 
     target: Target

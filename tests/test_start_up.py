@@ -76,13 +76,13 @@ def test_holding_a_loader_imports_neither_models_nor_yaml():
 
 def test_holding_a_manager_imports_neither_models_nor_yaml():
     imported = imported_by(f"{HOLD_A_LOADER}\nfrom factflow_engine import OrchestratorManager")
-    assert "factflow_engine.runtime.loop" in imported
+    assert "factflow_engine.runtime.hop.loop" in imported
     assert not imported & {"pydantic", "pydantic_core", "ruamel.yaml", "importlib.metadata", "jsonschema"}
 
 
 def test_a_first_message_imports_only_what_carries_it():
     imported = imported_by(FIRST_MESSAGE)
-    assert {"pydantic", "ruamel.yaml", "factflow_engine.runtime.loop"} <= imported  # it did run
+    assert {"pydantic", "ruamel.yaml", "factflow_engine.runtime.hop.loop"} <= imported  # it did run
     assert not imported & NOT_FOR_A_MESSAGE
 
 

@@ -12,9 +12,9 @@ _END = object()
 
 
 async def _stage(
-    inbox: asyncio.Queue[Any], outbox: asyncio.Queue[Any] | None, process: Callable[[Any], Awaitable[Any]]
+    inbound: asyncio.Queue[Any], outbox: asyncio.Queue[Any] | None, process: Callable[[Any], Awaitable[Any]]
 ) -> None:
-    while (message := await inbox.get()) is not _END:
+    while (message := await inbound.get()) is not _END:
         result = await process(message)
         if outbox is not None and result is not None:
             await outbox.put(result)
@@ -44,8 +44,8 @@ def carrying(
         with Stopwatch() as watch:
             queues: list[asyncio.Queue[Any]] = [asyncio.Queue(CAPACITY) for _ in range(hops)]
             async with asyncio.TaskGroup() as group:
-                for inbox, outbox in itertools.pairwise(queues):
-                    group.create_task(_stage(inbox, outbox, process))
+                for inbound, outbox in itertools.pairwise(queues):
+                    group.create_task(_stage(inbound, outbox, process))
                 group.create_task(_stage(queues[-1], None, counting))
                 group.create_task(_source(queues[0], messages))
         if ended != len(messages):
@@ -71,8 +71,8 @@ def routing(
             await process(message)
             ended += 1
 
-        async def dispatch(inbox: asyncio.Queue[Any], outboxes: Mapping[str, asyncio.Queue[Any]]) -> None:
-            while (message := await inbox.get()) is not _END:
+        async def dispatch(inbound: asyncio.Queue[Any], outboxes: Mapping[str, asyncio.Queue[Any]]) -> None:
+            while (message := await inbound.get()) is not _END:
                 result = await process(message)
                 await outboxes[choose(result)].put(result)
             for outbox in outboxes.values():

@@ -1,6 +1,6 @@
 """What a hop from route to route costs, beside the ways to write it without an engine.
 
-A hop is: taken from an inbox, condition evaluated, adapter called, published to the next inbox, settled, counted. The
+A hop is: taken from an inbound queue, condition evaluated, adapter called, published to the next inbound queue, settled, counted. The
 cost is that of the whole run, source included, divided by messages times hops.
 """
 

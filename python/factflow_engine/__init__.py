@@ -39,11 +39,11 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         CircuitStats,
         DomainMetrics,
     )
-    from factflow_engine.runtime.manager import OrchestratorManager
-    from factflow_engine.runtime.orchestrator import PipelineOrchestrator
+    from factflow_engine.runtime.execution.manager import OrchestratorManager
+    from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+    from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
     from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
-    from factflow_engine.runtime.route import ReactiveRouteProcessor
-    from factflow_engine.runtime.scoped_queue import ExecutionScopedQueue
+    from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
     from factflow_engine.version import __version__
     from factflow_protocols import (
         AdapterResult,
@@ -75,21 +75,21 @@ _MODULES: Final = {
     "Emit": "factflow_protocols",
     "ErrorHandlingConfig": "factflow_engine.config",
     "ExecutionReport": "factflow_engine.runtime.report",
-    "ExecutionScopedQueue": "factflow_engine.runtime.scoped_queue",
+    "ExecutionScopedQueue": "factflow_engine.runtime.transport.scoped_queue",
     "ExecutionStatus": "factflow_engine.runtime.report",
     "InboundConfig": "factflow_engine.config",
     "OperatorRegistry": "factflow_engine.conditions",
     "OrchestratorConfig": "factflow_engine.config",
-    "OrchestratorManager": "factflow_engine.runtime.manager",
+    "OrchestratorManager": "factflow_engine.runtime.execution.manager",
     "OutboundConfig": "factflow_engine.config",
     "Outcome": "factflow_engine.runtime.report",
     "PipelineAdapter": "factflow_protocols",
     "PipelineConfigLoader": "factflow_engine.config",
     "PipelineContext": "factflow_protocols",
     "PipelineGlobalConfig": "factflow_engine.config",
-    "PipelineOrchestrator": "factflow_engine.runtime.orchestrator",
+    "PipelineOrchestrator": "factflow_engine.runtime.execution.orchestrator",
     "ProcessorConfig": "factflow_engine.config",
-    "ReactiveRouteProcessor": "factflow_engine.runtime.route",
+    "ReactiveRouteProcessor": "factflow_engine.runtime.execution.route",
     "Reject": "factflow_protocols",
     "RetryLater": "factflow_protocols",
     "RouteConfig": "factflow_engine.config",

@@ -17,18 +17,17 @@ __all__ = [
     "STEP_STRANDED",
     "STEP_SUSPENDED",
     "Batch",
-    "Books",
     "Breaker",
     "BreakerPermit",
     "BreakerSettings",
     "Carrier",
+    "Channel",
     "Condition",
-    "Crew",
+    "Counters",
     "FieldPath",
     "Frame",
     "FrameDecoder",
     "Journal",
-    "Line",
     "MessageContext",
     "PatternBudget",
     "RouteTable",
@@ -36,6 +35,7 @@ __all__ = [
     "Siblings",
     "Suspension",
     "Worker",
+    "WorkerPool",
     "compile_condition",
     "label_of",
     "pack",
@@ -297,7 +297,7 @@ class Condition:
         """
 
     def matches(self, payload: bytes, /) -> bool:
-        """Whether it holds for a message.
+        """True if it holds for a message.
 
         Takes time linear in the message at most, and decodes nothing but fields that a user's operator asks for.
 
@@ -310,7 +310,7 @@ class Condition:
         """
 
     def matches_value(self, value: object, /) -> bool:
-        """Whether it holds for a message given as a value, which is packed first.
+        """True if it holds for a message given as a value, which is packed first.
 
         Raises:
             CodecError: No message can carry the value.
@@ -570,7 +570,7 @@ class BreakerPermit:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it was given back."""
+        """True if it was given back."""
 
     @property
     def acquired_ns(self) -> int:
@@ -586,7 +586,7 @@ STEP_STRANDED: Final[int]
 STEP_LEFT_OPEN: Final[int]
 
 @disjoint_base
-class Line:
+class Channel:
     """A first-in-first-out line of frames with a soft bound; base of the memory queue's channels.
 
     After `order_by_key` it hands out one frame of a key at a time: the others wait, parked behind it, until `end` is
@@ -595,10 +595,10 @@ class Line:
     Attributes:
         owner: Whose it is.
         capacity: How many waiting frames make it full.
-        armed: Whether `tell` is called after a frame was added.
-        awaited: Whether `tell_of_room` is called after a frame was taken.
-        is_read: Whether somebody reads it.
-        shared: Whether several do.
+        armed: True if `tell` is called after a frame was added.
+        awaited: True if `tell_of_room` is called after a frame was taken.
+        is_read: True if somebody reads it.
+        shared: True if several do.
     """
 
     def __new__(cls, owner: str, capacity: int) -> Self: ...
@@ -632,7 +632,7 @@ class Line:
 
     @property
     def is_full(self) -> bool:
-        """Whether publishers must wait."""
+        """True if publishers must wait."""
 
     def append(self, frame: Frame, /) -> None:
         """Add a frame, whatever the capacity says, and tell the consumers if it can be taken."""
@@ -674,7 +674,7 @@ class Batch:
     def ids(self) -> tuple[str, ...]:
         """The ids of all of them, 32 hexadecimal digits each."""
 
-    def pour(self, lines: list[Line] | list[Any], limit: int, /) -> None:
+    def pour(self, lines: list[Channel] | list[Any], limit: int, /) -> None:
         """Move the next messages, `limit` at most, to each of these lines, and tell the lines' consumers once."""
 
 @final
@@ -751,7 +751,7 @@ class Siblings:
         """
 
 @final
-class Books:
+class Counters:
     """Messages of one route: how many have begun, and how they ended."""
 
     def __new__(cls) -> Self: ...
@@ -765,20 +765,20 @@ class Books:
     retrying: int
     @property
     def in_flight(self) -> int:
-        """Messages begun, not ended and not waiting to be tried again; derived, so that the books always balance."""
+        """Messages begun, not ended and not waiting to be tried again; derived, so that the counters always balance."""
 
 @final
 class Worker:
     """What one worker of the loop is doing.
 
     Attributes:
-        lane: The route that it serves.
+        route: The route that it serves.
         context: The message that it carries, at the stage that has it; None if it carries none.
         pending: What it waits for: a coroutine that has been started, or another awaitable that has not.
         value: What the coroutine waits for, or what an adapter returned.
         since_ns: When its message began, in the loop's time.
         until_ns: When it should let others of the program have their turn.
-        left: How many messages its lane may still give it in this turn.
+        left: How many messages its route may still give it in this turn.
         turns: How many it may still take before it yields even if the clock stands still.
         is_astray: True if its task has entered a cancel scope or a nursery, or left one, since `stand`.
     """
@@ -807,7 +807,7 @@ class Worker:
     def enter(self, now_ns: int, /) -> None:
         """Begin another quantum: trio has given everybody else a turn."""
 
-    lane: Any
+    route: Any
     context: MessageContext | None
     pending: Any
     value: Any
@@ -834,11 +834,11 @@ class Journal:
     def __len__(self) -> int: ...
 
 @final
-class Crew:
+class WorkerPool:
     """Who of a loop's workers runs, and who could go on while that one waits.
 
     Args:
-        ready: The lanes with work.
+        ready: The routes with work.
         parked: Who waits for work.
         workers: All workers.
         most: How many workers there may be.
@@ -887,10 +887,10 @@ class Carrier:
     def __new__(
         cls,
         *,
-        books: Books,
-        inbox: Line,
+        counters: Counters,
+        inbound: Channel,
         stages: Sequence[Any],
-        outlets: tuple[Any, ...],
+        outbounds: tuple[Any, ...],
         table: RouteTable[Any] | None,
         first_only: bool,
         unrouted_fails: bool,
@@ -909,12 +909,12 @@ class Carrier:
     circuit_open: bool
     ordered: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
-        """Take messages from the inbox until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
+        """Take messages from the inbound queue until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
 
         `waited`: since there was room for all of them, so look again before each.
         """
 
-    def waited(self, worker: Worker, crew: Crew, alone: bool, /) -> Suspension:
+    def waited(self, worker: Worker, pool: WorkerPool, alone: bool, /) -> Suspension:
         """Wait for the worker's coroutine, and go on with its message; unless `alone`, then as `carry` does."""
 
     def begin(self, worker: Worker, frame: Frame, index: int, /) -> int:
@@ -936,4 +936,4 @@ class Carrier:
         """
 
     def room(self, reserved: int, /) -> int:
-        """How many more messages every outlet that is read can take, `reserved` ones being on their way."""
+        """How many more messages every outbound that is read can take, `reserved` ones being on their way."""

@@ -18,7 +18,7 @@ from factflow_engine.adapters import (
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.sqlite import SqliteQueue
-from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import FactflowError, QueueProtocol
 
 
@@ -83,7 +83,7 @@ def build_app(*, adapters: Iterable[str] = (), durable: bool = False) -> App:
     Args:
         adapters: Dotted module names, or paths of Python files, whose marked classes are registered. Importing them
             runs their code.
-        durable: Whether configurations are to run on a queue that outlives the process; see `PipelineConfigLoader`.
+        durable: True if configurations are to run on a queue that outlives the process; see `PipelineConfigLoader`.
 
     Raises:
         AdapterModuleError: A module named cannot be imported, or holds no adapter that can be registered.

@@ -1,7 +1,7 @@
 """The four things that make a run differ from the next: time, randomness, ids and threads.
 
 An execution is given them as one `Seams` object; lint bans every other source. Real ones here, simulated ones in
-`factflow_engine.testing`. Apart from the runtime because adapters, queues and resilience need them too.
+`factflow_engine.testing`. Kept separate from the runtime because adapters, queues and resilience need them too.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What a lineage store implements: one row per message and stage, written out of band.
 
-Apart from the queue contracts because a lineage failure never fails a pipeline.
+Kept separate from the queue contracts because a lineage failure never fails a pipeline.
 """
 
 from collections.abc import Sequence

@@ -111,7 +111,7 @@ class AdapterResult:
 
     @property
     def is_forward(self) -> bool:
-        """Whether this result passes the message on unchanged."""
+        """True if this result passes the message on unchanged."""
         return self is _FORWARD
 
     def __repr__(self) -> str:

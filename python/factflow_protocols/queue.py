@@ -86,7 +86,7 @@ class Nack:
     Attributes:
         delivery: As received.
         delay_seconds: It is not handed out again before this many seconds have passed.
-        counts: Whether this delivery spent an attempt (a failure), or not (a cancelled or interrupted one). What is given
+        counts: True if this delivery spent an attempt (a failure), or not (a cancelled or interrupted one). What is given
             back so again and again, without a delay, is handed out again and again: nothing bounds that.
     """
 

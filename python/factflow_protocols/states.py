@@ -134,7 +134,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """Whether a process is the one that speaks for an execution at its end.
+    """True if a process is the one that speaks for an execution at its end.
 
     Attributes:
         handed_over: What it has is another's now, one that lives.

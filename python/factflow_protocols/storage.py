@@ -42,7 +42,7 @@ class StorageProtocol(Protocol):
         ...
 
     async def exists(self, key: str) -> bool:
-        """Whether an object is stored under the key."""
+        """True if an object is stored under the key."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:

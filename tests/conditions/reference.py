@@ -16,7 +16,7 @@ EACH = object()
 
 
 def holds(condition, message):
-    """Whether a condition that compiles holds for a message."""
+    """True if a condition that compiles holds for a message."""
     ((form, inner),) = condition.items() if len(condition) == 1 else [(None, None)]
     if form == "all_of":
         return all(holds(part, message) for part in inner)

@@ -1,6 +1,6 @@
 """Random histories for circuit breakers, and the comparison of one breaker with its model along them.
 
-Apart from the tests because the quick one and the long one walk the same way.
+Kept separate from the tests because the quick one and the long one walk the same way.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A program as an embedding one would be, flooded until Ctrl-C, which then prints its books as one line of JSON.
+"""A program as an embedding one would be, flooded until Ctrl-C, which then prints its counters as one line of JSON.
 
 Run as `python flooded_program.py HOW ROUNDS`. Each round is a run of trio of its own: the program says `ready`, floods
 the pipeline, is interrupted once, and prints what it published and what the report says. HOW is what it does then:
@@ -112,7 +112,7 @@ class Round:
             number += step
 
     def run(self):
-        """Run to the interrupt, and give the books."""
+        """Run to the interrupt, and give the counters."""
         interrupted = False
         try:
             trio.run(self.main)

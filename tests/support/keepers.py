@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
 from support.pipelines import load, registry_of

@@ -1,7 +1,7 @@
 """Executions of one id, one after the other, on one store."""
 
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from support.clocks import seams_on_trio_time
 from support.elsewhere import Connection
 from support.pipelines import load, registry_of

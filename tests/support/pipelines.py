@@ -9,7 +9,7 @@ import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
-from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.report import ExecutionReport, RouteStatistics
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
@@ -62,7 +62,7 @@ async def run(text: str, *, adapters: Mapping[str, Any] = {}, publish: Any = (),
         return await execution.wait()
 
 
-def assert_books_balance(report_or_statistics: Any) -> None:
+def assert_counters_balance(report_or_statistics: Any) -> None:
     """The conservation law, for every route."""
     for route in report_or_statistics.routes.values():
         assert isinstance(route, RouteStatistics)

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from factflow_engine.runtime.manager import OrchestratorManager
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from support.pipelines import load, registry_of
 
 

@@ -3,7 +3,7 @@
 A model's routes have queues, permits, messages in adapters, drivers that emit lazily, messages that wait for a time, for a
 breaker or for room for their dead letter, and pauses. They have two stages: either may emit lazily, and have a breaker that
 is half open with one trial call; what the first emits goes through the second. Its moves are those of the rule in
-`factflow_engine.runtime.deadlock`; what comes from outside (an adapter returns, time passes, an operator resumes) is a
+`factflow_engine.runtime.hop.deadlock`; what comes from outside (an adapter returns, time passes, an operator resumes) is a
 step of its own.
 """
 
@@ -11,8 +11,8 @@ import itertools
 from typing import NamedTuple
 
 from factflow_engine.config.graph import strongly_connected
-from factflow_engine.runtime.cycles import circles
-from factflow_engine.runtime.deadlock import Bound, Kind, Move, Need, foremost, relief
+from factflow_engine.runtime.hop.cycles import circles
+from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, foremost, relief
 
 OUTSIDE = Need(is_outside=True)
 STAGES = (0, 1)
@@ -68,10 +68,10 @@ class Route(NamedTuple):
     """The state of one route, in numbers of messages.
 
     By the stage at which it has begun, and begins again: what is in `adapters`, has `begun` and waits for a permit, and is
-    `timed`. What waits, besides: `letters`, and what was `refused`, by `REFUSALS`.
+    `timed`. What waits, besides: `dead_letters`, and what was `refused`, by `REFUSALS`.
     """
 
-    inbox: int = 0
+    inbound: int = 0
     adapters: tuple[int, int] = (0, 0)
     drivers: tuple[Driver, ...] = ()
     begun: tuple[int, int] = (0, 0)
@@ -90,10 +90,10 @@ class Route(NamedTuple):
 
     @property
     def messages(self):
-        return self.inbox + self.busy + sum(self.begun) + self.waiting
+        return self.inbound + self.busy + sum(self.begun) + self.waiting
 
     def awaited(self, stage):
-        """Whether something waits for the breaker of this stage."""
+        """True if something waits for the breaker of this stage."""
         return any(count and at == stage for count, (at, _) in zip(self.refused, REFUSALS, strict=True))
 
     def trials(self, stage):
@@ -106,7 +106,7 @@ def describe(shape, state):
 
     def room(queue):
         return (
-            [Need((Move(queue, Kind.TAKE),), bound=Bound.ROOM)] if state[queue].inbox >= shape.capacity[queue] else []
+            [Need((Move(queue, Kind.TAKE),), bound=Bound.ROOM)] if state[queue].inbound >= shape.capacity[queue] else []
         )
 
     moves = {}
@@ -129,14 +129,14 @@ def describe(shape, state):
         if any(route.begun):
             moves[begin] = ready
             ready = [*ready, Need((begin,))]
-        if route.inbox:
+        if route.inbound:
             moves[take] = ready + [need._replace(bound=Bound.NONE) for need in place]
     return moves
 
 
 def relief_of(state, shape, moves):
     """What the rule lets go ahead."""
-    return relief(moves, {number: route.inbox - shape.capacity[number] for number, route in enumerate(state)})
+    return relief(moves, {number: route.inbound - shape.capacity[number] for number, route in enumerate(state)})
 
 
 def within(moves, members):
@@ -164,7 +164,7 @@ def added(pair, stage, count=1):
 
 def published(shape, state, number):
     for out in shape.outs[number]:
-        state = with_route(state, out, inbox=state[out].inbox + 1)
+        state = with_route(state, out, inbound=state[out].inbound + 1)
     return state
 
 
@@ -173,7 +173,7 @@ def made(shape, state, move, *, ahead):
     number, kind = move
     route = state[number]
     if kind is Kind.TAKE:
-        yield with_route(state, number, inbox=route.inbox - 1, adapters=added(route.adapters, 0))
+        yield with_route(state, number, inbound=route.inbound - 1, adapters=added(route.adapters, 0))
     elif kind is Kind.BEGIN:
         for stage in STAGES:
             if route.begun[stage]:
@@ -182,7 +182,7 @@ def made(shape, state, move, *, ahead):
                 )
     elif kind is Kind.POST:
         state = with_route(state, number, letters=route.letters - 1)
-        yield with_route(state, shape.dead[number], inbox=state[shape.dead[number]].inbox + 1)
+        yield with_route(state, shape.dead[number], inbound=state[shape.dead[number]].inbound + 1)
     else:
         for place in who_drives(shape, route, number, ahead=ahead):
             yield from driven(shape, state, number, place)
@@ -265,8 +265,8 @@ def from_outside(shape, state):
 def fed(shape, state):
     """The states after a message was published to a route of which that is no other's to do."""
     for number, route in enumerate(state):
-        if route.inbox < shape.capacity[number] and not any(number in part for part in shape.cycles):
-            yield with_route(state, number, inbox=route.inbox + 1)
+        if route.inbound < shape.capacity[number] and not any(number in part for part in shape.cycles):
+            yield with_route(state, number, inbound=route.inbound + 1)
 
 
 def others(shape, state, moves):
@@ -291,7 +291,7 @@ def shapes(count, capacities, limits, does):
 
 def starts(shape):
     """Full queues, and with each route paused or none."""
-    full = tuple(Route(inbox=capacity) for capacity in shape.capacity)
+    full = tuple(Route(inbound=capacity) for capacity in shape.capacity)
     yield full
     for number in range(len(full)):
         yield with_route(full, number, paused=True)

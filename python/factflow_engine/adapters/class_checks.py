@@ -1,6 +1,6 @@
-"""Whether a class can be used the way the engine will use it, decided when it is registered.
+"""True if a class can be used the way the engine will use it, decided when it is registered.
 
-Apart from the registry because each rule here is one mistake that authors make, with the text that ends it. Every
+Kept separate from the registry because each rule here is one mistake that authors make, with the text that ends it. Every
 function raises `AdapterRegistrationError` saying what was expected, what came, and the line to write instead.
 """
 
@@ -97,12 +97,12 @@ def check_constructor(cls: type[PipelineAdapter], *, takes_config: bool) -> None
 
 
 def _is_constructed_as_object(cls: type[PipelineAdapter]) -> bool:
-    """Whether no class of its ancestry says how it is constructed; `inspect` parses Python source to find that out."""
+    """True if no class of its ancestry says how it is constructed; `inspect` parses Python source to find that out."""
     return cls.__init__ is object.__init__ and cls.__new__ is object.__new__ and type(cls).__call__ is type.__call__
 
 
 def is_sync(cls: type[PipelineAdapter]) -> bool:
-    """Whether `process` is a plain function, which the engine calls in a worker thread."""
+    """True if `process` is a plain function, which the engine calls in a worker thread."""
     return not inspect.iscoroutinefunction(cls.process)
 
 

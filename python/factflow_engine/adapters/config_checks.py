@@ -1,6 +1,6 @@
 """Config models: checked when an adapter is registered, applied when a configuration is loaded.
 
-Apart from the registry because these rules speak pydantic and JSON Schema, and of nothing else.
+Kept separate from the registry because these rules speak pydantic and JSON Schema, and of nothing else.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """Finds adapters that other packages offer, and keeps a broken one from hiding the rest.
 
-Apart from the registry because finding runs foreign code: every failure is caught here, named, and reported.
+Kept separate from the registry because finding runs foreign code: every failure is caught here, named, and reported.
 """
 
 import hashlib

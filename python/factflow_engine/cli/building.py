@@ -1,6 +1,6 @@
 """An `App` for a command: its modules of adapters loaded, and its plug-ins' problems told.
 
-Apart from the composition root because only a process's owner may change where modules are looked for.
+Kept separate from the composition root because only a process's owner may change where modules are looked for.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """How commands about durable queues get at one: the URL, the file behind it, and running async work on it.
 
-Apart from the commands so that all of them take the same URLs and say the same of a wrong one.
+Kept separate from the commands so that all of them take the same URLs and say the same of a wrong one.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
 """The last net under every command: an error becomes one line and an exit status, never a traceback unasked.
 
-Apart from the commands so that each failure is phrased in one place, in text and in JSON.
+Kept separate from the commands so that each failure is phrased in one place, in text and in JSON.
 """
 
 import io

@@ -1,6 +1,6 @@
 """Noticing a Ctrl-C outside a run, whatever it becomes on its way up.
 
-Apart from `signals`, which is for runs, so that commands that run nothing need not import trio.
+Kept separate from `signals`, which is for runs, so that commands that run nothing need not import trio.
 """
 
 import signal

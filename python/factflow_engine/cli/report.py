@@ -1,6 +1,6 @@
 """The report of a run, for people and for programs.
 
-Apart from the command because both forms are looked at from tests and must say the same.
+Kept separate from the command because both forms are looked at from tests and must say the same.
 """
 
 from collections.abc import Iterator, Mapping

@@ -29,8 +29,8 @@ from factflow_engine.cli.signals import interruptions
 from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.queues.sqlite import QueueUrlError
-from factflow_engine.runtime.beginning import what_is_left
-from factflow_engine.runtime.manager import is_execution_id
+from factflow_engine.runtime.execution.init_messages import what_is_left
+from factflow_engine.runtime.execution.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import process_started_ns
 from factflow_protocols import Begun

@@ -23,7 +23,7 @@ class SchemaField:
     Attributes:
         name: As the configuration has it.
         type: In words: `number >= 0`, `list of string`.
-        required: Whether it must be given.
+        required: True if it must be given.
         default: As JSON; empty if there is none to show.
         description: What the author wrote; line ends removed.
     """

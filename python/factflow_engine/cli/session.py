@@ -1,6 +1,6 @@
 """One run of a pipeline under an operator's eyes: start it, show it, obey Ctrl-C, bring back its report.
 
-Apart from the command so that it can be driven in tests without a terminal or a process.
+Kept separate from the command so that it can be driven in tests without a terminal or a process.
 """
 
 import signal
@@ -22,7 +22,7 @@ class RunningExecution(Protocol):
 
     @property
     def begun(self) -> Begun | None:
-        """Whether its init messages were published."""
+        """True if its init messages were published."""
         ...
 
     def statistics(self) -> ExecutionStatistics:
@@ -103,7 +103,7 @@ class Session:
             drain_seconds: What the first interruption gives it to finish; 0 cancels at once.
             init: Init messages in the place of the configuration's.
             execution_id: Of the execution, if it may be gone on with.
-            allow_loss: Whether stages may run that can lose what they keep.
+            allow_loss: True if stages may run that can lose what they keep.
             asked_ns: When the operator asked for it, in wall time; None for now.
             unpublished: What to say if the init messages were not published, because the execution goes on.
         """

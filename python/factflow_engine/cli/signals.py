@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM as something to read, with a way out when nothing reads them any more.
 
-Apart from the session because this is the one place that touches the process's signal handlers.
+Kept separate from the session because this is the one place that touches the process's signal handlers.
 """
 
 import os

@@ -1,7 +1,7 @@
 r"""Text that cannot take over a terminal.
 
 Messages, configurations and error texts come from anywhere. They are printed only through `clean`, so that no escape
-sequence and no right-to-left override in them is obeyed. Apart from the consoles because help needs no console.
+sequence and no right-to-left override in them is obeyed. Kept separate from the consoles because help needs no console.
 """
 
 

@@ -1,6 +1,6 @@
 """What every load-time error of a condition means, as one table.
 
-Apart from the compiler because documentation is printed from it, and a test holds that each code has a case.
+Kept separate from the compiler because documentation is printed from it, and a test holds that each code has a case.
 """
 
 from collections.abc import Mapping

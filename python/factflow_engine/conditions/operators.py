@@ -1,6 +1,6 @@
 """Operators that a user adds to the built-in ones.
 
-Apart from the compiler because this is what an author of operators subclasses; built-in operators are Rust and need
+Kept separate from the compiler because this is what an author of operators subclasses; built-in operators are Rust and need
 no class.
 """
 
@@ -32,7 +32,7 @@ class ConditionOperator(ABC):
 
     Attributes:
         name: What conditions call it: a lower-case letter, then up to 63 lower-case letters, digits and underscores.
-        needs_value: Whether a condition must have a `value`; if not, an absent one is None.
+        needs_value: True if a condition must have a `value`; if not, an absent one is None.
     """
 
     name: ClassVar[str]
@@ -50,7 +50,7 @@ class ConditionOperator(ABC):
 
     @abstractmethod
     def matches(self, field_value: Any, literal: Any) -> bool:
-        """Whether the operator holds.
+        """True if the operator holds.
 
         Args:
             field_value: The decoded field.

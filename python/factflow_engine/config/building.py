@@ -1,7 +1,7 @@
 """A text that was read, step by step to a configuration.
 
 Parses, resolves the environment, completes, builds models, and asks the registry, the condition compiler and the queue
-provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one. Apart from
+provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one. Kept separate from
 the loader because it needs the YAML parser and the models, which take longer to import than the rest of the engine.
 """
 

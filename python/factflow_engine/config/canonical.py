@@ -1,6 +1,6 @@
 """The written form of a complete configuration: plain data, YAML text, and the hash of both.
 
-Apart from the models because it knows how text is read back: what must be quoted, and what `${` means.
+Kept separate from the models because it knows how text is read back: what must be quoted, and what `${` means.
 """
 
 import hashlib

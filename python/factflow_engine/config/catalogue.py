@@ -1,6 +1,6 @@
 """All codes in one table: the loader's own and those that the condition compiler keeps.
 
-Apart from both so that neither repeats the other.
+Kept separate from both so that neither repeats the other.
 """
 
 from typing import Final

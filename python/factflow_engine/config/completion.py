@@ -1,6 +1,6 @@
 """Fills a document in: what routes inherit, and the names that follow from other names.
 
-Apart from the models because it works on the tree, before any model sees it: an inherited field keeps the place where
+Kept separate from the models because it works on the tree, before any model sees it: an inherited field keeps the place where
 it is written, and a route that is wrong elsewhere is still completed and checked.
 """
 

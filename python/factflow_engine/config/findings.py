@@ -1,6 +1,6 @@
 """What is wrong with a configuration, where, and what to write instead; and the error that carries all of it.
 
-Apart from the loader because whoever shows findings (command line, HTTP, editors) needs these alone.
+Kept separate from the loader because whoever shows findings (command line, HTTP, editors) needs these alone.
 """
 
 import re
@@ -21,7 +21,7 @@ class Finding:
 
     Attributes:
         code: Stable code, a key of `factflow_engine.config.codes.CATALOGUE`.
-        severity: Whether the configuration can be run in spite of it.
+        severity: True if the configuration can be run in spite of it.
         file: Path of the file as it was given, or the name that the text was given.
         line: From 1.
         column: From 1, in characters.

@@ -1,6 +1,6 @@
 """Which route feeds which: edges, cycles, and an order in which upstream comes first.
 
-Apart from the checks because the runtime (it must know the cycles) and the command line (it draws it) use it too.
+Kept separate from the checks because the runtime (it must know the cycles) and the command line (it draws it) use it too.
 Components are Tarjan's (SIAM J. Comput. 1, 1972), walked without recursion; the order is by file where edges leave a
 choice. Queues are nodes of what is walked: a thousand routes that write to a topic which a thousand others read are two
 thousand steps, and a million edges. So all is linear in the text, except for `edges` itself.

@@ -1,6 +1,6 @@
 """Hides what came from the environment: in a text, values become the references that stand for them.
 
-Apart from the loader, whose findings need it first, because everything that a run prints or stores needs it too.
+Kept separate from the loader, whose findings need it first, because everything that a run prints or stores needs it too.
 """
 
 import bisect

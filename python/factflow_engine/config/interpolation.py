@@ -1,6 +1,6 @@
 """`${NAME}` and `${NAME:default}` in values, from the environment.
 
-Apart from the parser because it runs on the finished tree: what a variable holds is never read as YAML structure, and
+Kept separate from the parser because it runs on the finished tree: what a variable holds is never read as YAML structure, and
 keys are never references. `$${` is a literal `${`.
 
 A value that is one reference and nothing else is read as a plain scalar if it is unquoted (`port: ${PORT}` is a

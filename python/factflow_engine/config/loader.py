@@ -56,7 +56,7 @@ class LoadResult:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the configuration can be run."""
+        """True if the configuration can be run."""
         return self.config is not None and not any(found.severity is Severity.ERROR for found in self.findings)
 
     @property
@@ -78,7 +78,7 @@ class PipelineConfigLoader:
         validate_queue_name: The queue provider's naming rule; by default the memory queue's.
         environ: Where `${NAME}` is looked up; by default the process's environment, as it is at each load.
         strict: Overrides `configure_validation` for this loader.
-        durable: Whether the configurations are to run on a queue that outlives the process: stages that would lose what
+        durable: True if the configurations are to run on a queue that outlives the process: stages that would lose what
             they keep across messages are errors then.
         max_bytes: Bound of a text, in bytes of UTF-8; checked before all of a file is read.
     """

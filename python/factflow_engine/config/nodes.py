@@ -1,6 +1,6 @@
 """A YAML document as a tree in which every key, value and item knows where it stands.
 
-Apart from the parser because everything that checks a configuration walks this tree.
+Kept separate from the parser because everything that checks a configuration walks this tree.
 """
 
 from collections.abc import Iterator
@@ -123,7 +123,7 @@ def written_references(node: Node, path: Path = ()) -> Iterator[tuple[Path, str]
 
 
 def has_variables(node: Node) -> bool:
-    """Whether a value from the environment is in it."""
+    """True if a value from the environment is in it."""
     return next(written_references(node), None) is not None
 
 

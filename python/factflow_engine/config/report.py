@@ -1,6 +1,6 @@
 """Collects findings while a document is checked: fills in remedies, drops repeats, keeps secrets out, sorts.
 
-Apart from the findings because it knows the tree and the catalogue, and findings are plain values.
+Kept separate from the findings because it knows the tree and the catalogue, and findings are plain values.
 """
 
 from typing import Final
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def has_errors(self) -> bool:
-        """Whether the configuration cannot be run."""
+        """True if the configuration cannot be run."""
         return any(finding.severity is Severity.ERROR for finding in self._findings.values())
 
     def findings(self) -> tuple[Finding, ...]:

@@ -1,6 +1,6 @@
 """Plain scalars of YAML 1.2's core schema.
 
-Apart from the parser because a value from the environment is resolved by the same rules, and because they are ours:
+Kept separate from the parser because a value from the environment is resolved by the same rules, and because they are ours:
 `no` is a string, `010` is ten, a date is a string.
 """
 

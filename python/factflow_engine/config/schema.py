@@ -1,6 +1,6 @@
 """The language as a JSON Schema (draft 2020-12), for editors: completion, hover texts, squiggles.
 
-Apart from the models because it says what may be *written*: names that the loader fills in are optional, a reference
+Kept separate from the models because it says what may be *written*: names that the loader fills in are optional, a reference
 to the environment may stand for any scalar, and each adapter type brings its own `config`.
 """
 
@@ -167,7 +167,7 @@ def _value_schema(schema: Any) -> Any:
 
 
 def _takes_scalars(schema: Mapping[str, Any]) -> bool:
-    """Whether a scalar may stand here that is not any string at all."""
+    """True if a scalar may stand here that is not any string at all."""
     kinds = schema.get("type")
     if kinds == "string":
         return bool({"pattern", "minLength", "maxLength", "format", "enum", "const"} & schema.keys())

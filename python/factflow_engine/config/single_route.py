@@ -1,6 +1,6 @@
 """One route checked by itself, before there is a document to put it into.
 
-Apart from the loader because it is a use of it.
+Kept separate from the loader because it is a use of it.
 """
 
 from collections.abc import Mapping

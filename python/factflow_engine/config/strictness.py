@@ -1,6 +1,6 @@
-"""Whether findings stop a configuration: one switch for the process, which a loader may override.
+"""True if findings stop a configuration: one switch for the process, which a loader may override.
 
-Apart from the loader because it is the package's only changing state.
+Kept separate from the loader because it is the package's only changing state.
 """
 
 

@@ -1,6 +1,6 @@
 """A completed tree as a `PipelineGlobalConfig`, or the findings of the models.
 
-Apart from the loader because it alone turns nodes into models.
+Kept separate from the loader because it alone turns nodes into models.
 """
 
 from typing import Any

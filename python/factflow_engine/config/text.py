@@ -1,6 +1,6 @@
 """Where a configuration's text comes from: a file, a string, bytes; bounded and decoded.
 
-Apart from the parser because nothing here knows YAML: what is found here is wrong with the bytes.
+Kept separate from the parser because nothing here knows YAML: what is found here is wrong with the bytes.
 """
 
 import bisect
@@ -55,7 +55,7 @@ class Lines:
 
 
 def is_text(given: str) -> bool:
-    """Whether a string is a configuration rather than the path of one.
+    """True if a string is a configuration rather than the path of one.
 
     It is if it is empty, holds a line end or `: `, begins (after space) with a bracket, or is too long for a path.
     """

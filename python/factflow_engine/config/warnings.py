@@ -1,6 +1,6 @@
 """What is allowed and probably not meant: routes that nothing leads to, circles, settings without effect.
 
-Apart from the wiring because these rules need a configuration that is whole: they run when there are no errors.
+Kept separate from the wiring because these rules need a configuration that is whole: they run when there are no errors.
 """
 
 from factflow_engine.config.graph import (

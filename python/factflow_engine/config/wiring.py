@@ -1,6 +1,6 @@
 """Names and where messages go: checked on the tree, so that one mistake does not hide another.
 
-Apart from the models because these rules look across the document: ids that refer to one another, queue names that a
+Kept separate from the models because these rules look across the document: ids that refer to one another, queue names that a
 provider must take.
 """
 

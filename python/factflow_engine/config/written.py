@@ -1,6 +1,6 @@
 """What a string is in a written configuration: text, in which `${` must be escaped, or a reference, in which it must not.
 
-Apart from the canonical form because the tree of a document needs this and nothing of the models.
+Kept separate from the canonical form because the tree of a document needs this and nothing of the models.
 """
 
 

@@ -1,6 +1,6 @@
 """Dead letters: messages that carry, in a header, what became of them, and how to make them whole again.
 
-A dead-letter queue is an ordinary queue. Apart from the providers because any durable one can hold such messages.
+A dead-letter queue is an ordinary queue. Kept separate from the providers because any durable one can hold such messages.
 """
 
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import Journal, Line
+from factflow_engine.native import Channel, Journal
 from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
 from factflow_protocols import (
     BatchResult,
@@ -35,8 +35,8 @@ _SCOPED = "exec:"
 """What names that belong to one execution begin with; up to the next colon, that is their scope."""
 
 
-class MemoryChannel(Line):
-    """One bounded first-in-first-out line of frames, which it holds natively (see `Line`).
+class MemoryChannel(Channel):
+    """One bounded first-in-first-out channel of frames, which it holds natively (see `Channel`).
 
     It may hold more than `capacity` for a moment: the loop appends what was in flight before it looked, and a message
     that is given back returns to the front. Those who publish wait (or are parked by the loop) while it is full.
@@ -45,13 +45,13 @@ class MemoryChannel(Line):
         owner: Name of the queue, or of the subscription if it is a topic's.
         capacity: How many waiting frames make it full.
         redelivered: How many frames were given back.
-        armed: Whether `tell` must be called after a frame was added. A single listener may switch it off while it
+        armed: True if `tell` must be called after a frame was added. A single listener may switch it off while it
             knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
         closed: Nothing will be added any more; consumers may take what is left.
         outside: Taken through subscriptions and not settled: the queue is not done with them.
         settled: How many were taken and acknowledged through subscriptions.
         journal: Where the ends of what was taken are noted, if it came from elsewhere; None: nowhere.
-        awaited: Whether `tell_of_room` must be called after a frame was taken: somebody waits for room.
+        awaited: True if `tell_of_room` must be called after a frame was taken: somebody waits for room.
         listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any, and `shared`
             whether there are several, so that `armed` must stay on.
     """
@@ -248,10 +248,10 @@ class MemoryQueue:
     """`memory://`: queues and topics of this process. See `factflow_protocols.QueueProtocol` for the contract."""
 
     def __init__(self) -> None:
-        # Name to the lines that a message published to it is appended to: one for a queue, one a subscription for a
+        # Name to the channels that a message published to it is appended to: one for a queue, one a subscription for a
         # topic. The lists live as long as the provider, so that whoever publishes often may keep one.
-        self._lines: dict[str, list[MemoryChannel]] = {}
-        # Names of the queues that have lines of a scope (`exec:<id>:`), in the order of their making: an execution
+        self._channels: dict[str, list[MemoryChannel]] = {}
+        # Names of the queues that have channels of a scope (`exec:<id>:`), in the order of their making: an execution
         # that ends looks at its own only, however many there are.
         self._scopes: dict[str, dict[str, None]] = {}
         self._stopped = False
@@ -261,10 +261,10 @@ class MemoryQueue:
         return memory_queue_name_problem(queue)
 
     def targets(self, queue: str) -> list[MemoryChannel]:
-        """The lines that a message published to this name goes to; a live view, empty for a topic nobody reads."""
-        if queue not in self._lines:
-            self._lines[queue] = [] if is_topic(queue) else [self._line(queue, queue)]
-        return self._lines[queue]
+        """The channels that a message published to this name goes to; a live view, empty for a topic nobody reads."""
+        if queue not in self._channels:
+            self._channels[queue] = [] if is_topic(queue) else [self._channel(queue, queue)]
+        return self._channels[queue]
 
     def channel(
         self,
@@ -274,18 +274,18 @@ class MemoryQueue:
         *,
         prefetch: int = 1,  # noqa: ARG002 - of use where messages come from elsewhere
     ) -> MemoryChannel:
-        """The line that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
-        lines = self._lines.setdefault(queue, [])
+        """The channel that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
+        channels = self._channels.setdefault(queue, [])
         owner = subscription if is_topic(queue) else queue
-        for line in lines:
-            if line.owner == owner:
+        for channel in channels:
+            if channel.owner == owner:
                 break
         else:
-            line = self._line(queue, owner)
-            lines.append(line)
-        if capacity is not None and not line.sized:
-            line.capacity, line.sized = capacity, True
-        return line
+            channel = self._channel(queue, owner)
+            channels.append(channel)
+        if capacity is not None and not channel.sized:
+            channel.capacity, channel.sized = capacity, True
+        return channel
 
     def discard(self, scope: str) -> None:
         """Forget the queues and topic subscriptions of a scope, whose names begin with it, and what they hold.
@@ -293,15 +293,15 @@ class MemoryQueue:
         Publishers that wait for one of them go on.
         """
         for queue in self._scopes.pop(scope, {}):
-            lines = self._lines.get(queue, [])
-            for line in list(lines):
-                if line.owner.startswith(scope):
-                    lines.remove(line)
-                    line.close()
-            if not lines and not is_topic(queue):
-                self._lines.pop(queue, None)
+            channels = self._channels.get(queue, [])
+            for channel in list(channels):
+                if channel.owner.startswith(scope):
+                    channels.remove(channel)
+                    channel.close()
+            if not channels and not is_topic(queue):
+                self._channels.pop(queue, None)
 
-    def _line(self, queue: str, owner: str) -> MemoryChannel:
+    def _channel(self, queue: str, owner: str) -> MemoryChannel:
         end = owner.find(":", len(_SCOPED)) + 1
         if owner.startswith(_SCOPED) and end:
             self._scopes.setdefault(owner[:end], {})[queue] = None
@@ -353,22 +353,22 @@ class MemoryQueue:
             with consumer.attached():
                 yield consumer
         finally:
-            lines = self._lines.get(queue, [])
-            for line in [line for line in lines if is_topic(queue) and line.owner == subscription]:
-                if not line.listeners:
-                    lines.remove(line)
-                    line.close()
+            channels = self._channels.get(queue, [])
+            for channel in [channel for channel in channels if is_topic(queue) and channel.owner == subscription]:
+                if not channel.listeners:
+                    channels.remove(channel)
+                    channel.close()
 
     async def forget_empty(self, prefix: str) -> None:
         """See `QueueProtocol.forget_empty`."""
         await trio.lowlevel.checkpoint()
-        for queue, lines in list(self._lines.items()):
-            for line in list(lines):
-                if line.owner.startswith(prefix) and not (line.waiting or line.outside or line.listeners):
-                    lines.remove(line)
-                    line.close()
-            if not lines and queue.startswith(prefix):
-                del self._lines[queue]
+        for queue, channels in list(self._channels.items()):
+            for channel in list(channels):
+                if channel.owner.startswith(prefix) and not (channel.waiting or channel.outside or channel.listeners):
+                    channels.remove(channel)
+                    channel.close()
+            if not channels and queue.startswith(prefix):
+                del self._channels[queue]
 
     async def stop(self) -> None:
         """See `QueueProtocol.stop`."""

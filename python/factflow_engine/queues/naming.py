@@ -31,7 +31,7 @@ def execution_id_of(prefix: str) -> str:
 
 
 def is_topic(queue: str) -> bool:
-    """Whether messages go to every subscription (a topic) rather than to one consumer (a queue)."""
+    """True if messages go to every subscription (a topic) rather than to one consumer (a queue)."""
     return queue.startswith("/topic/")
 
 

@@ -52,7 +52,7 @@ class CircuitBreaker(Breaker):
         clock: What `async with` and `acquire_nowait` read; the machine's by default.
         randomness: What seeds the jitter of its waits; the machine's by default.
         initial_state: Where it begins: closed, disabled, metrics only or forced open.
-        report_calls: Whether each call is an event, too: how it ended, or that it was refused. Not while the breaker is
+        report_calls: True if each call is an event, too: how it ended, or that it was refused. Not while the breaker is
             disabled or forced open.
 
     Attributes:
@@ -169,7 +169,7 @@ class CircuitBreaker(Breaker):
 
     @property
     def is_half_open(self) -> bool:
-        """Whether it is trying calls, by what it was last told."""
+        """True if it is trying calls, by what it was last told."""
         return super().state == "half_open"
 
     @property

@@ -1,6 +1,6 @@
 """What a circuit breaker reports, and whom it tells.
 
-Apart from the breaker because its keyed family tells the same listeners.
+Kept separate from the breaker because its keyed family tells the same listeners.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """A circuit breaker's parameters in seconds and per cent, checked when they are made.
 
-Apart from the configuration's section because a breaker is usable without one: the section names the same parameters,
+Kept separate from the configuration's section because a breaker is usable without one: the section names the same parameters,
 and `CircuitBreakerSettings.of` takes it.
 """
 
@@ -64,7 +64,7 @@ class CircuitBreakerSettings:
         failure_rate_threshold: Per cent of failed calls at which it opens, above 0 and up to 100.
         slow_call_rate_threshold: Per cent of slow calls at which it opens, likewise.
         slow_call_duration_seconds: A call that takes longer is slow, failed or not.
-        sliding_window_type: Whether the rates are those of the last calls or of the last seconds.
+        sliding_window_type: True if the rates are those of the last calls or of the last seconds.
         sliding_window_size: How many of them, up to a million. Seconds pass in tenths of the window.
         minimum_calls: Calls before a rate means anything; no more than a window of calls holds.
         wait_duration_seconds: How long it stays open the first time, 1 ms at least.
@@ -72,7 +72,7 @@ class CircuitBreakerSettings:
         max_wait_duration_seconds: No wait is longer.
         wait_jitter: Up to which part (0 to 1) chance shortens a wait, so that breakers that opened together do not
             try again together.
-        automatic_half_open: Whether the end of the wait makes it half open without a call, when `advance` is called.
+        automatic_half_open: True if the end of the wait makes it half open without a call, when `advance` is called.
         permitted_calls_in_half_open: Trial calls; as many of them as there are, or `minimum_calls`, decide.
         max_half_open_seconds: How long it may be half open; None: for ever.
         after_half_open: Where it goes then.

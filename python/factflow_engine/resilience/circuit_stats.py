@@ -108,5 +108,5 @@ class AdapterCircuitMetrics:
 
     @property
     def is_open(self) -> bool:
-        """Whether every breaker refuses calls, so that nothing of the stage can go on; false where there is none."""
+        """True if every breaker refuses calls, so that nothing of the stage can go on; false where there is none."""
         return bool(self.states) and set(self.states) <= {CircuitState.OPEN, CircuitState.FORCED_OPEN}

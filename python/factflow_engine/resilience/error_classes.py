@@ -78,7 +78,7 @@ class ErrorClasses:
         return next(verdict for verdict in Verdict if verdict in verdicts), max(asked_ns, default=None)
 
     def gives_up(self, error: BaseException) -> bool:
-        """Whether it, or anything in the group that it is, is to be ignored."""
+        """True if it, or anything in the group that it is, is to be ignored."""
         every = (error, *leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
         return any(not self.ignore.isdisjoint(_names(type(one))) for one in every)
 

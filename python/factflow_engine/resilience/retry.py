@@ -1,6 +1,6 @@
-"""Whether and when a failed or deferred message is tried again: pure decisions.
+"""True if and when a failed or deferred message is tried again: pure decisions.
 
-Apart from the runtime so that it can be read, tested and reused without one.
+Kept separate from the runtime so that it can be read, tested and reused without one.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,9 +45,9 @@ class RetryPolicy:
     Attributes:
         max_retries: How many attempts may follow the first.
         delay_seconds: The wait before the second attempt.
-        backoff: Whether each later wait is twice the one before, or the same.
+        backoff: True if each later wait is twice the one before, or the same.
         max_delay_seconds: No wait is longer.
-        jitter: Whether chance shortens the waits.
+        jitter: True if chance shortens the waits.
         errors: Which exceptions are worth another attempt.
     """
 

@@ -190,8 +190,8 @@ class ExecutionReport:
         name: The pipeline's name.
         config_hash: SHA-256 of the configuration that it ran.
         status: One of the four final states.
-        error: Why it failed or was cancelled, in one line; None for `completed`.
-        routes: Last statistics by route id; `waiting` is what was left in the queue.
+        error: Why it failed or was cancelled, in one channel; None for `completed`.
+        routes: Last statistics by route id; `delays` is what was left in the queue.
         failures: Messages that ended `failed`, oldest first, as many as the configuration keeps.
         failures_omitted: Failed messages beyond those.
         held: What had begun and not ended when it was made to stop, and who held it.

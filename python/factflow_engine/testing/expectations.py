@@ -1,6 +1,6 @@
 """What the checks of queue providers are made of: a message, receiving with a time limit, comparing.
 
-Apart from the checks so that those of durable providers, and an author's own, use the same.
+Kept separate from the checks so that those of durable providers, and an author's own, use the same.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,6 +1,6 @@
 """A world in which a run is a function of its inputs and a seed: virtual time, seeded randomness, counted ids.
 
-Apart from the seams because nothing here is for production.
+Kept separate from the seams because nothing here is for production.
 """
 
 import random

@@ -1,19 +1,19 @@
-//! The work that the loop does per message: take it from its line, ask conditions, call adapters, hand it on, count it.
+//! The work that the loop does per message: take it from its channel, ask conditions, call adapters, hand it on, count it.
 //!
-//! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.loop`). This carries messages
+//! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.hop.loop`). This carries messages
 //! as far as nobody has to wait and nothing unusual was returned, which is nearly always, and stops where that ends.
 //! No queue operation, condition or child frame on the way makes a Python object; an adapter call makes two, its
 //! context and its coroutine.
 
 mod batch;
-mod books;
 mod carrier;
 mod carrying;
+mod channel;
 mod context;
-mod crew;
+mod counters;
 mod journal;
-mod line;
-mod outlets;
+mod outbounds;
+mod pool;
 mod siblings;
 mod start;
 mod state;
@@ -23,12 +23,12 @@ mod suspension;
 mod worker;
 
 pub use batch::Batch;
-pub use books::Books;
+pub use counters::Counters;
 
+pub use channel::Channel;
 pub use context::MessageContext;
-pub use crew::Crew;
 pub use journal::Journal;
-pub use line::Line;
+pub use pool::WorkerPool;
 pub use siblings::Siblings;
 pub use state::Carrier;
 pub use step::add_steps;

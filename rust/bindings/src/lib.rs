@@ -30,11 +30,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<frame::Frame>()?;
     module.add_class::<frame_decoder::FrameDecoder>()?;
     module.add_class::<hop::Batch>()?;
-    module.add_class::<hop::Books>()?;
+    module.add_class::<hop::Counters>()?;
     module.add_class::<hop::Carrier>()?;
-    module.add_class::<hop::Crew>()?;
+    module.add_class::<hop::WorkerPool>()?;
     module.add_class::<hop::Journal>()?;
-    module.add_class::<hop::Line>()?;
+    module.add_class::<hop::Channel>()?;
     module.add_class::<hop::MessageContext>()?;
     module.add_class::<hop::Siblings>()?;
     module.add_class::<hop::Suspension>()?;

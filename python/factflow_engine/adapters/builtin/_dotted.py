@@ -43,7 +43,7 @@ def resolve_function(name: str) -> Callable[..., Any]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it needs the event loop: a coroutine function or an async generator function."""
+    """True if calling it needs the event loop: a coroutine function or an async generator function."""
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - the method itself is looked into
     return any(
         check(candidate)

@@ -1,6 +1,6 @@
 """Decisions of `http_request` that need no network: URLs from messages, what a status means, bounded bodies.
 
-Apart from the adapter so that each can be tested by itself.
+Kept separate from the adapter so that each can be tested by itself.
 """
 
 import re
@@ -43,7 +43,7 @@ class UrlTemplate:
     A template that is nothing but one placeholder takes the field's text as the whole URL.
 
     Attributes:
-        message_decides_host: Whether a message has a say in which server is called.
+        message_decides_host: True if a message has a say in which server is called.
     """
 
     __slots__ = ("_parts", "_whole", "message_decides_host")

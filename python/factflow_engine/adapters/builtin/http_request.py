@@ -51,7 +51,7 @@ class HttpRequestConfig(BuiltinConfig):
     """Hosts that may be called. Needed where a message decides the host; `"*"` allows any. Redirects to another host
     are followed only to a host named here."""
     redirects: Literal["refuse", "follow"] = "refuse"
-    """Whether redirects are followed, at most 10 of them. `headers` go along only to the host that was asked."""
+    """True if redirects are followed, at most 10 of them. `headers` go along only to the host that was asked."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """How long the whole exchange may take, in seconds; then the attempt fails."""
     max_response_bytes: int = Field(default=10_485_760, ge=1, le=1_073_741_824)

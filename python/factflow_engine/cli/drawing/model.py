@@ -1,6 +1,6 @@
 """What there is to draw: routes, queues, topics, the init messages, and who writes to whom.
 
-Apart from the languages so that they only translate; ids here are counted, labels are the user's and may hold anything.
+Kept separate from the languages so that they only translate; ids here are counted, labels are the user's and may hold anything.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Edge:
         source: Id of a node.
         target: Id of a node.
         label: Any text; empty for none.
-        failures: Whether only dead letters take it.
+        failures: True if only dead letters take it.
     """
 
     source: str

@@ -1,6 +1,6 @@
 """The whole document, and the sections that belong to an execution rather than to a route.
 
-Apart from the routes because this is the snapshot that an execution runs: canonical, hashed, never changed.
+Kept separate from the routes because this is the snapshot that an execution runs: canonical, hashed, never changed.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """One route: where it reads, its stages, where it writes.
 
-Apart from the document because a route can be checked by itself.
+Kept separate from the document because a route can be checked by itself.
 """
 
 from collections.abc import Iterator, Mapping

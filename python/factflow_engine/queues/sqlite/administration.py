@@ -175,7 +175,7 @@ class SqliteAdministration:
             queue: The dead-letter queue.
             seqs: `Stored.seq` of each.
             to: Name of a queue or topic; None for the one that the dead letter names.
-            create: Whether that queue is made if it is not in the file, rather than taken for a mistake.
+            create: True if that queue is made if it is not in the file, rather than taken for a mistake.
             progress: Called after each with what was done so far.
 
         Raises:

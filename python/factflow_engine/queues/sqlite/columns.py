@@ -1,6 +1,6 @@
 """Values that are no numbers, or none that there can be: finding them, and putting others in their place.
 
-Apart from `examining` because that reckons with a line's numbers: SQLite stores a text where a number is declared.
+Kept separate from `examining` because that reckons with a line's numbers: SQLite stores a text where a number is declared.
 """
 
 import sqlite3

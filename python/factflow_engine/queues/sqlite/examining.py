@@ -1,6 +1,6 @@
 """One line of a file, looked at row by row: what is wrong with it, what it should be, and making it so.
 
-Apart from `fsck` because that is about the whole file. A row that is there is a message that was not settled, unless
+Kept separate from `fsck` because that is about the whole file. A row that is there is a message that was not settled, unless
 `settled` has it: settling deletes, in the same transaction. So what nothing refers to is handed out again.
 """
 

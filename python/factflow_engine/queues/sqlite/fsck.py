@@ -31,7 +31,7 @@ class Problem:
     Attributes:
         queue: Name of the queue; empty if it is the file's.
         text: What it is.
-        mendable: Whether `repair` does something about it.
+        mendable: True if `repair` does something about it.
     """
 
     queue: str

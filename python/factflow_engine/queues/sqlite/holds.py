@@ -1,6 +1,6 @@
 """Ranges of messages that are neither settled nor still to be handed out for the first time; pure arithmetic.
 
-See `schema` for what a hold means. Apart from the statements so that splitting and joining can be tested without a file.
+See `schema` for what a hold means. Kept separate from the statements so that splitting and joining can be tested without a file.
 """
 
 from bisect import bisect_left, bisect_right
@@ -151,7 +151,7 @@ class Cover:
         self._low, self._high = next(self._ranges, _NO_RANGE)  # what is left of the range that is next
 
     def takes(self, number: int) -> bool:
-        """Whether a range has this number, which is greater than those asked for before."""
+        """True if a range has this number, which is greater than those asked for before."""
         while self._high < number:
             self._pass(self._high)
             self._low, self._high = next(self._ranges, _NO_RANGE)

@@ -70,7 +70,7 @@ def line_by_id(connection: sqlite3.Connection, line: int, default_capacity: int)
 
 
 def is_line_of(connection: sqlite3.Connection, line: int, queue: str, subscription: str) -> bool:
-    """Whether the line is still that of a queue, or of a topic's subscription: numbers are used again."""
+    """True if the line is still that of a queue, or of a topic's subscription: numbers are used again."""
     key = subscription_key(queue, subscription)
     row = connection.execute(
         "SELECT queue = ? AND subscription = ? FROM line WHERE id = ?", (queue, key, line)

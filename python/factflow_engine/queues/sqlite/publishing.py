@@ -44,7 +44,7 @@ class Publish(Request[Published]):
         Args:
             queue: Name.
             messages: In order.
-            wary: Whether duplicates are looked for before anything is stored; needed where the transaction must not
+            wary: True if duplicates are looked for before anything is stored; needed where the transaction must not
                 begin again.
         """
         self.queue = queue

@@ -111,7 +111,7 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
 
     Args:
         settings: Where, and how durable.
-        create: Whether a file that is not there, or empty, is made one.
+        create: True if a file that is not there, or empty, is made one.
 
     Raises:
         QueueFileError: It cannot be opened, is not a queue's, or of another version.
@@ -197,7 +197,7 @@ def _write_ahead(connection: sqlite3.Connection) -> str:
 
 
 def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is empty; refuses what somebody else's program made.
+    """True if the file is empty; refuses what somebody else's program made.
 
     To be asked within a transaction: another process may be making the tables between the two reads.
     """
@@ -250,12 +250,12 @@ def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMME
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether SQLite gave up waiting for another process."""
+    """True if SQLite gave up waiting for another process."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite found the file's pages damaged."""
+    """True if SQLite found the file's pages damaged."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_CORRUPT

@@ -1,6 +1,6 @@
 """The tables of a file beside those that `schema` makes.
 
-Apart from `fsck` because nothing else can be looked at where a table is missing or has other columns.
+Kept separate from `fsck` because nothing else can be looked at where a table is missing or has other columns.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Whether an execution begins or goes on: decided, and its init messages published, in one transaction.
+"""True if an execution begins or goes on: decided, and its init messages published, in one transaction.
 
 Kept separate from the queues because it concerns an execution as a whole. A process that dies before the transaction has
 published nothing, one that dies after it has published all; of several that start one id at the same instant the first

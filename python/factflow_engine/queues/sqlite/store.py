@@ -49,9 +49,9 @@ class Request(ABC, Generic[T]):
     Attributes:
         queue: For errors.
         weight: Bytes that it moves, roughly; bounds what one transaction holds.
-        reads_only: Whether it needs no transaction.
-        uses_file: Whether it looks into the file at all.
-        alone: Whether it is granted apart from others.
+        reads_only: True if it needs no transaction.
+        uses_file: True if it looks into the file at all.
+        alone: True if it is granted apart from others.
     """
 
     queue: str = ""

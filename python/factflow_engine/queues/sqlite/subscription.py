@@ -1,6 +1,6 @@
 """A consumer of one line: claims batches under leases, keeps them alive, settles them.
 
-Apart from the provider because a consumer has a state of its own: what it holds and has not settled.
+Kept separate from the provider because a consumer has a state of its own: what it holds and has not settled.
 """
 
 import logging
@@ -149,7 +149,7 @@ class SqliteSubscription:
             self._bells.left(self._queue)
 
     def statistics(self) -> SubscriptionStatistics:
-        """See `Subscription.statistics`; `waiting` is as of the last batch, and of what this process did since."""
+        """See `Subscription.statistics`; `delays` is as of the last batch, and of what this process did since."""
         return SubscriptionStatistics(
             waiting=self._waiting, unsettled=len(self._unsettled), redelivered=self._redelivered
         )

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use super::line::Line;
+use super::channel::Channel;
 use crate::codec;
 use crate::errors;
 use crate::frame::{Fields, hex, id_of};
@@ -68,34 +68,34 @@ impl Batch {
         PyTuple::new(py, ids.collect::<Vec<_>>())
     }
 
-    /// Move the next messages, `limit` at most, to each of these lines, and tell the lines' consumers once.
-    #[pyo3(signature = (lines, limit, /))]
-    fn pour(batch: &Bound<'_, Self>, lines: &Bound<'_, PyList>, limit: usize) -> PyResult<()> {
+    /// Move the next messages, `limit` at most, to each of these channels, and tell the channels' consumers once.
+    #[pyo3(signature = (channels, limit, /))]
+    fn pour(batch: &Bound<'_, Self>, channels: &Bound<'_, PyList>, limit: usize) -> PyResult<()> {
         errors::guarded(batch.py(), || {
             let py = batch.py();
-            let lines = lines
+            let channels = channels
                 .iter()
-                .map(|line| Ok(line.cast_into::<Line>()?))
+                .map(|channel| Ok(channel.cast_into::<Channel>()?))
                 .collect::<PyResult<Vec<_>>>()?;
             {
                 let mut batch = batch.try_borrow_mut()?;
                 let count = limit.min(batch.frames.len());
                 let frames = batch.frames.drain(..count);
-                match &lines[..] {
-                    [line] => line.try_borrow_mut()?.extend(py, frames),
-                    lines => {
+                match &channels[..] {
+                    [channel] => channel.try_borrow_mut()?.extend(py, frames),
+                    channels => {
                         for fields in frames {
-                            for line in lines {
-                                line.try_borrow_mut()?.extend(py, [fields.clone_ref(py)]);
+                            for channel in channels {
+                                channel.try_borrow_mut()?.extend(py, [fields.clone_ref(py)]);
                             }
                         }
                     }
                 }
             }
-            for line in &lines {
-                let armed = line.try_borrow()?.is_armed();
+            for channel in &channels {
+                let armed = channel.try_borrow()?.is_armed();
                 if armed {
-                    line.call_method0(intern!(py, "tell"))?;
+                    channel.call_method0(intern!(py, "tell"))?;
                 }
             }
             Ok(())

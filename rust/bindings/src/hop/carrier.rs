@@ -7,13 +7,13 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySet, PyTuple};
 
-use super::books::Books;
 use super::carrying::{Moving, next, state_of};
+use super::channel::Channel;
 use super::context::Changes;
-use super::crew::Crew;
+use super::counters::Counters;
 use super::journal::Journal;
-use super::line::Line;
-use super::outlets::Outlets;
+use super::outbounds::Outbounds;
+use super::pool::WorkerPool;
 use super::state::Carrier;
 use super::suspension::Suspension;
 use super::worker::Worker;
@@ -24,16 +24,16 @@ use crate::routing::RouteTable;
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, books, inbox, stages, outlets, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward, journal=None))]
+    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward, journal=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
     )]
     fn new(
-        books: Py<Books>,
-        inbox: Py<Line>,
+        counters: Py<Counters>,
+        inbound: Py<Channel>,
         stages: Vec<Bound<'_, PyAny>>,
-        outlets: &Bound<'_, PyTuple>,
+        outbounds: &Bound<'_, PyTuple>,
         table: Option<Py<RouteTable>>,
         first_only: bool,
         unrouted_fails: bool,
@@ -46,12 +46,12 @@ impl Carrier {
         journal: Option<Py<Journal>>,
     ) -> PyResult<Self> {
         Ok(Self {
-            inbox,
+            inbound,
             stages: stages
                 .into_iter()
                 .map(|stage| Ok((stage.extract()?, stage.unbind())))
                 .collect::<PyResult<_>>()?,
-            outlets: Outlets::new(outlets, table, first_only)?,
+            outbounds: Outbounds::new(outbounds, table, first_only)?,
             unrouted_fails,
             pauses,
             drivers,
@@ -70,12 +70,12 @@ impl Carrier {
                 .cast_into()?
                 .unbind(),
             forward: forward.clone().unbind(),
-            books,
+            counters,
             journal,
         })
     }
 
-    /// Take and carry messages from the inbox until `worker.left` of them have ended, nothing waits, the lane is
+    /// Take and carry messages from the inbound queue until `worker.left` of them have ended, nothing waits, the route is
     /// paused or the worker's time is up; or until one needs Python.
     #[pyo3(signature = (worker, waited, /))]
     fn carry(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<u8> {
@@ -83,9 +83,9 @@ impl Carrier {
     }
 
     /// Wait for the worker's coroutine, and go on with its message; unless `alone`, then with the turn.
-    #[pyo3(signature = (worker, crew, alone, /))]
-    fn waited(slf: Py<Self>, worker: Py<Worker>, crew: Py<Crew>, alone: bool) -> Suspension {
-        Suspension::new(slf, worker, crew, alone)
+    #[pyo3(signature = (worker, pool, alone, /))]
+    fn waited(slf: Py<Self>, worker: Py<Worker>, pool: Py<WorkerPool>, alone: bool) -> Suspension {
+        Suspension::new(slf, worker, pool, alone)
     }
 
     /// Carry a message that begins inside the route.
@@ -155,7 +155,7 @@ impl Carrier {
         errors::guarded(py, || {
             let children = self.children.bind(py).is_truthy()?;
             let work = if self.takes(py)? {
-                self.inbox.bind(py).try_borrow()?.takable().cast_signed()
+                self.inbound.bind(py).try_borrow()?.takable().cast_signed()
             } else {
                 0
             };
@@ -176,10 +176,10 @@ impl Carrier {
         })
     }
 
-    /// Return how many more messages every outlet that is read can take, `reserved` ones being on their way.
+    /// Return how many more messages every outbound that is read can take, `reserved` ones being on their way.
     #[pyo3(signature = (reserved, /))]
     fn room(&self, py: Python<'_>, reserved: isize) -> PyResult<isize> {
-        self.outlets.room(py, reserved)
+        self.outbounds.room(py, reserved)
     }
 
     #[getter]
@@ -243,13 +243,13 @@ impl Carrier {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.inbox)?;
+        visit.call(&self.inbound)?;
         for (stage, object) in &self.stages {
             visit.call(&stage.call)?;
             visit.call(&stage.condition)?;
             visit.call(object)?;
         }
-        self.outlets.traverse(&visit)?;
+        self.outbounds.traverse(&visit)?;
         visit.call(&self.pauses)?;
         visit.call(&self.drivers)?;
         visit.call(&self.children)?;

@@ -10,10 +10,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::channel::Channel;
 use super::context::{Changes, MessageContext};
 use super::journal::Journal;
-use super::line::Line;
-use super::outlets::{Leaving, Left};
+use super::outbounds::{Leaving, Left};
 use super::start::{Started, start};
 use super::state::Carrier;
 use super::step::Step;
@@ -64,7 +64,7 @@ impl Carrier {
                 match condition.get().matches(payload.bind(py)) {
                     Ok(true) => {}
                     Ok(false) => {
-                        self.books.get().skipped.add(1);
+                        self.counters.get().skipped.add(1);
                         moving.index += 1;
                         continue;
                     }
@@ -132,7 +132,7 @@ impl Carrier {
             return Ok(Ok(None));
         }
         if result.is_none() {
-            self.books.get().filtered.add(1);
+            self.counters.get().filtered.add(1);
             if self.journal.is_some() || self.ordered.load(Relaxed) {
                 self.note(py, &state_of(worker)?.get().fields)?;
             }
@@ -167,7 +167,7 @@ impl Carrier {
     /// Take and carry messages until the turn is over or one needs Python. `waited`: since the turn began.
     pub(super) fn turn(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<Step> {
         let py = worker.py();
-        let inbox = self.inbox.bind(py);
+        let inbound = self.inbound.bind(py);
         let (until, mut left) = {
             let worker = worker.try_borrow()?;
             (worker.until_ns, worker.left)
@@ -177,13 +177,13 @@ impl Carrier {
             if waited && !self.may_take(py)? {
                 break;
             }
-            let Some(fields) = Line::pop(inbox).inspect_err(|_| let_go(worker))? else {
+            let Some(fields) = Channel::pop(inbound).inspect_err(|_| let_go(worker))? else {
                 break;
             };
             if self.ordered.load(Relaxed) {
                 // What has become ready since the turn began is for others, while this message may have to wait.
-                if let Err(error) = Line::tell_of_rest(inbox) {
-                    Line::give_back(inbox, fields)?;
+                if let Err(error) = Channel::tell_of_rest(inbound) {
+                    Channel::give_back(inbound, fields)?;
                     let_go(worker);
                     return Err(error);
                 }
@@ -194,7 +194,7 @@ impl Carrier {
                 worker.left = left;
                 worker.since_ns
             };
-            self.books.get().received.add(1);
+            self.counters.get().received.add(1);
             let moving = Moving {
                 fields,
                 changes: Changes::since(begun_ns),
@@ -217,16 +217,16 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
-    /// True if the inbox is open: not while as many messages wait to be tried again as may wait in the inbox itself,
+    /// True if the inbound queue is open: not while as many messages wait to be tried again as may wait in the inbound queue itself,
     /// nor while a circuit breaker would refuse each of them.
     pub(super) fn takes(&self, py: Python<'_>) -> PyResult<bool> {
-        let retrying = self.books.get().retrying.get();
+        let retrying = self.counters.get().retrying.get();
         Ok(!self.intake_closed.load(Relaxed)
             && !self.circuit_open.load(Relaxed)
-            && (retrying == 0 || retrying < self.inbox.bind(py).try_borrow()?.capacity() as u64))
+            && (retrying == 0 || retrying < self.inbound.bind(py).try_borrow()?.capacity() as u64))
     }
 
-    /// True if a worker that already holds a permit may take another message from the inbox; children go before.
+    /// True if a worker that already holds a permit may take another message from the inbound queue; children go before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
         if !self.takes(py)?
             || !self.pauses.bind(py).is_empty()
@@ -234,7 +234,7 @@ impl Carrier {
         {
             return Ok(false);
         }
-        Ok(self.outlets.room(py, self.on_its_way(py)? - 1)? > 0)
+        Ok(self.outbounds.room(py, self.on_its_way(py)? - 1)? > 0)
     }
 
     /// Return the number of messages that are in adapters and will need room; drivers ask for it themselves.
@@ -270,15 +270,15 @@ impl Carrier {
             .inspect_err(|_| let_go(worker))
     }
 
-    /// Add the message to every outlet that takes it, and count how it ended.
+    /// Add the message to every outbound that takes it, and count how it ended.
     fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
-        let books = self.books.get();
-        match self.outlets.publish(py, message)? {
-            Left::To(outlets) => {
-                books.emitted.add(outlets);
-                books.completed.add(1);
+        let counters = self.counters.get();
+        match self.outbounds.publish(py, message)? {
+            Left::To(outbounds) => {
+                counters.emitted.add(outbounds);
+                counters.completed.add(1);
             }
-            Left::Unrouted if !self.unrouted_fails => books.filtered.add(1),
+            Left::Unrouted if !self.unrouted_fails => counters.filtered.add(1),
             Left::Unrouted | Left::Full => return Ok(Step::Stranded),
         }
         self.note(py, message.fields)?;
@@ -291,7 +291,7 @@ impl Carrier {
             Journal::add(journal.bind(py), fields.message_id)?;
         }
         if self.ordered.load(Relaxed) {
-            Line::end_of_own(self.inbox.bind(py), fields)?;
+            Channel::end_of_own(self.inbound.bind(py), fields)?;
         }
         Ok(())
     }

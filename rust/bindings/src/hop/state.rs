@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicIsize};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyType};
 
-use super::books::Books;
+use super::channel::Channel;
+use super::counters::Counters;
 use super::journal::Journal;
-use super::line::Line;
-use super::outlets::Outlets;
+use super::outbounds::Outbounds;
 use crate::conditions::Condition;
 
 /// One adapter's place in the route.
@@ -27,9 +27,9 @@ pub(super) struct Stage {
 /// Carries the messages of one route of one execution.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Carrier {
-    pub(super) inbox: Py<Line>,
+    pub(super) inbound: Py<Channel>,
     pub(super) stages: Vec<(Stage, Py<PyAny>)>,
-    pub(super) outlets: Outlets,
+    pub(super) outbounds: Outbounds,
     pub(super) unrouted_fails: bool,
     /// Reasons not to take messages; whose set it is may change it.
     pub(super) pauses: Py<PySet>,
@@ -42,18 +42,18 @@ pub struct Carrier {
     pub(super) busy: AtomicIsize,
     /// Number of holders that wait for the next element of what they emit, and ask for room themselves.
     pub(super) pulling: AtomicIsize,
-    /// True if nothing more is taken from the inbox.
+    /// True if nothing more is taken from the inbound.
     pub(super) intake_closed: AtomicBool,
-    /// True if a circuit breaker would refuse whatever is taken from the inbox.
+    /// True if a circuit breaker would refuse whatever is taken from the inbound.
     pub(super) circuit_open: AtomicBool,
-    /// True if the inbox hands out one message of a key at a time, and must be told how each has ended.
+    /// True if the inbound queue hands out one message of a key at a time, and must be told how each has ended.
     pub(super) ordered: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Py<PyAny>,
     /// The class of adapters' results, and the one that says "as it came".
     pub(super) result: Py<PyType>,
     pub(super) forward: Py<PyAny>,
-    pub(super) books: Py<Books>,
+    pub(super) counters: Py<Counters>,
     /// Where the ends of messages are noted, if they have to be acknowledged elsewhere.
     pub(super) journal: Option<Py<Journal>>,
 }

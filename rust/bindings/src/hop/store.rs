@@ -1,6 +1,6 @@
-//! `Store`: the frames of a line, in the order in which they are to be taken.
+//! `Store`: the frames of a channel, in the order in which they are to be taken.
 //!
-//! Kept separate from `Line` because whether frames of one key wait for each other is decided here, and nowhere else.
+//! Kept separate from `Channel` because whether frames of one key wait for each other is decided here, and nowhere else.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ impl Identified for Fields {
     }
 }
 
-/// The frames that wait in a line.
+/// The frames that wait in a channel.
 pub enum Store {
     /// First in, first out.
     Plain(VecDeque<Fields>),

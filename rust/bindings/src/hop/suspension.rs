@@ -1,7 +1,7 @@
 //! `Suspension`: awaiting, in an adapter's stead, what it waits for.
 //!
 //! A worker awaits it once, however many messages of its turn have to wait: what a coroutine gives is given on to trio,
-//! and what trio gives for it goes back into the coroutine, without a line of Python in between.
+//! and what trio gives for it goes back into the coroutine, without a channel of Python in between.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::carrying::pending_of;
-use super::crew::Crew;
+use super::pool::WorkerPool;
 use super::start::{send, throw};
 use super::state::Carrier;
 use super::step::Step;
@@ -25,7 +25,7 @@ use crate::errors;
 pub struct Suspension {
     carrier: Py<Carrier>,
     worker: Py<Worker>,
-    crew: Py<Crew>,
+    pool: Py<WorkerPool>,
     /// True if the turn is over with the message that waits.
     alone: bool,
     /// True if what it waits for was given to trio.
@@ -36,13 +36,13 @@ impl Suspension {
     pub(super) fn new(
         carrier: Py<Carrier>,
         worker: Py<Worker>,
-        crew: Py<Crew>,
+        pool: Py<WorkerPool>,
         alone: bool,
     ) -> Self {
         Self {
             carrier,
             worker,
-            crew,
+            pool,
             alone,
             begun: AtomicBool::new(false),
         }
@@ -72,7 +72,7 @@ impl Suspension {
             return Err(PyStopIteration::new_err(step as u8));
         }
         let value = self.worker.bind(py).try_borrow_mut()?.value.take();
-        Crew::leave(self.crew.bind(py))?;
+        WorkerPool::leave(self.pool.bind(py))?;
         Ok(value.map_or_else(|| py.None().into_bound(py), |value| value.into_bound(py)))
     }
 }
@@ -95,7 +95,7 @@ impl Suspension {
                 return self.give(py, Step::Suspended);
             }
             let worker = self.worker.bind(py);
-            Crew::enter(self.crew.bind(py), worker)?;
+            WorkerPool::enter(self.pool.bind(py), worker)?;
             let coroutine = pending_of(worker)?;
             let started = send(&coroutine, value)?;
             let carrier = self.carrier.get();
@@ -119,7 +119,7 @@ impl Suspension {
         errors::guarded(py, || {
             self.begun.store(true, Relaxed);
             let worker = self.worker.bind(py);
-            Crew::enter(self.crew.bind(py), worker)?;
+            WorkerPool::enter(self.pool.bind(py), worker)?;
             let coroutine = pending_of(worker)?;
             let started = throw(&coroutine, error)?;
             let step = self.carrier.get().resume(worker, coroutine, started)?;
@@ -150,6 +150,6 @@ impl Suspension {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.carrier)?;
         visit.call(&self.worker)?;
-        visit.call(&self.crew)
+        visit.call(&self.pool)
     }
 }

@@ -13,7 +13,7 @@ use super::context::MessageContext;
 pub struct Worker {
     /// The route it serves.
     #[pyo3(get)]
-    lane: Option<Py<PyAny>>,
+    route: Option<Py<PyAny>>,
     /// The message it carries, at the stage that has it.
     #[pyo3(get)]
     pub context: Option<Py<MessageContext>>,
@@ -29,7 +29,7 @@ pub struct Worker {
     /// When the others of the program get their turn.
     #[pyo3(get, set)]
     pub until_ns: i64,
-    /// Messages that the lane may still give it in this turn.
+    /// Messages that the route may still give it in this turn.
     #[pyo3(get, set)]
     pub left: i64,
     /// Messages that it may still take before it yields even if the clock stands still.
@@ -152,8 +152,8 @@ impl Worker {
     // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
 
     #[setter]
-    fn set_lane(worker: &Bound<'_, Self>, lane: Option<Py<PyAny>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.lane, lane);
+    fn set_route(worker: &Bound<'_, Self>, route: Option<Py<PyAny>>) -> PyResult<()> {
+        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.route, route);
         drop(previous);
         Ok(())
     }
@@ -180,7 +180,7 @@ impl Worker {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.lane)?;
+        visit.call(&self.route)?;
         visit.call(&self.context)?;
         visit.call(&self.pending)?;
         if let Some(footing) = &self.footing {
@@ -195,7 +195,7 @@ impl Worker {
     }
 
     fn __clear__(&mut self) {
-        self.lane = None;
+        self.route = None;
         self.context = None;
         self.pending = None;
         self.value = None;

@@ -1,0 +1,63 @@
+"""Why an execution ends as it does: what made it fail, what kept it from completing, and what went wrong on the way.
+
+Kept separate from the orchestrator because several things may be told of one end, in any order, and one rule says what the report
+makes of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from factflow_engine.runtime.report import ExecutionStatus
+
+
+class Cause:
+    """What is known of one execution's end.
+
+    Attributes:
+        error: What made it fail, without secrets; the first holds. None while nothing did.
+        left: Why it did not complete although it was left to; None: by its budgets.
+    """
+
+    def __init__(self, redacted: Callable[[str], str]) -> None:
+        self.error: str | None = None
+        self.left: str | None = None
+        self._redacted = redacted
+        self._noted: Final[list[str]] = []
+
+    def fail(self, text: str) -> None:
+        """Have it fail for this, unless it fails for something before."""
+        if self.error is None:
+            self.error = self._redacted(text)
+
+    def note(self, text: str) -> None:
+        """Tell of something that went wrong and changes nothing."""
+        self._noted.append(text)
+
+    def note_lost(self, unaccepted: Mapping[str, int], unsaid: Iterable[str]) -> None:
+        """Tell of what an execution leaves behind where no message is held for it.
+
+        Args:
+            unaccepted: How many messages a provider has not taken, by queue.
+            unsaid: The stages that were not asked for their last words, as `route/stage`.
+        """
+        for queue, count in unaccepted.items():
+            self.note(
+                f"queue {queue!r} has not confirmed {count} messages; what led to them is not acknowledged and comes again"
+            )
+        for where in unsaid:
+            self.note(f"{where}: was not asked for its last words; what it kept in memory is lost")
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """That of an execution which has not completed."""
+        return ExecutionStatus.CANCELLED if self.error is None else ExecutionStatus.FAILED
+
+    def error_of(self, status: ExecutionStatus, budgets: str) -> str | None:
+        """What a report of this status says; `budgets` is what budgets say of a cancelled one."""
+        if self.error is None and status is ExecutionStatus.CANCELLED:
+            return self.left or budgets
+        return self.error
+
+    def noted(self, others: Iterable[str]) -> tuple[str, ...]:
+        """Everything that went wrong and changed nothing, these too; without secrets."""
+        return tuple(self._redacted(text) for text in (*self._noted, *others))

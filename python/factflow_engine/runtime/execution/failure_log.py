@@ -1,0 +1,64 @@
+"""The failures of one execution that its report names: as many as are asked for, without secrets.
+
+Kept separate from the orchestrator because what a report may show is decided here and nowhere else.
+"""
+
+import logging
+from typing import Final
+
+from factflow_engine.errors import bounded, error_text
+from factflow_engine.frames import Frame, unpack
+from factflow_engine.runtime.execution.redaction import Redaction
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.report import FailureRecord
+from factflow_engine.runtime.stages.stage import Stage
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+PREVIEW_CHARACTERS: Final = 200
+PREVIEW_MAX_BYTES: Final = 65_536
+
+
+class FailureLog:
+    """What has failed.
+
+    Attributes:
+        records: The first failures, oldest first.
+        omitted: How many there were besides.
+    """
+
+    def __init__(self, most: int, redacted: Redaction) -> None:
+        self.records: Final[list[FailureRecord]] = []
+        self.omitted = 0
+        self._most = most
+        self._redacted = redacted
+
+    def record(
+        self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
+    ) -> int:
+        """Note that a message failed; how many have, all in all."""
+        name = None if stage is None else stage.info.stage
+        if logger.isEnabledFor(logging.DEBUG):
+            trace = self._redacted.trace(error)
+            logger.debug("route %r, stage %r: message %s failed:\n%s", route.id, name, frame.message_id.hex(), trace)
+        if len(self.records) < self._most:
+            self.records.append(
+                FailureRecord(
+                    route=route.id,
+                    stage=name,
+                    error_type=type(error).__name__,
+                    error=self._redacted(error_text(error)),
+                    message_id=frame.message_id.hex(),
+                    correlation_id=frame.correlation_id.hex(),
+                    attempts=frame.attempt,
+                    payload_preview=self._preview(frame.payload if payload is None else payload),
+                )
+            )
+        else:
+            self.omitted += 1
+        return len(self.records) + self.omitted
+
+    def _preview(self, payload: bytes) -> str:
+        if len(payload) > PREVIEW_MAX_BYTES:
+            return f"<{len(payload)} bytes>"
+        return bounded(self._redacted(repr(unpack(payload))), PREVIEW_CHARACTERS)

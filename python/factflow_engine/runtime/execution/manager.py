@@ -1,0 +1,204 @@
+"""Owns the executions of a process: their number, the provider they share, and the nursery they live in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import trio
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.errors import TooManyConcurrentExecutionsError
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.execution.unsupported import refuse_losses
+from factflow_engine.seams import Seams
+from factflow_protocols import ExecutionStarts, QueueProtocol
+
+if TYPE_CHECKING:
+    from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def is_execution_id(text: str) -> bool:
+    """True if an execution may be called so: 1 to 64 letters, digits, `.`, `_` or `-`."""
+    return _ID.fullmatch(text) is not None
+
+
+class OrchestratorManager:
+    """Starts executions and owns them: `async with OrchestratorManager(registry=registry) as manager: ...`.
+
+    Leaving the block waits, as a nursery does, until every execution has completed; leaving it by an exception or a
+    cancellation cancels them. Either way none is left behind. An exception leaves the block as it was raised, not in
+    a group.
+
+    Args:
+        registry: Where stages find their adapters.
+        operators: The condition operators that the configurations were loaded with, if not the built-in ones alone.
+        max_concurrent_executions: How many may run at a time.
+        queue: The provider that executions share; an in-memory one by default. With another, such as
+            `SqliteQueue.from_url("sqlite:///queue.db")`, messages outlive the process. It is stopped by whoever made it.
+        seams: Time, randomness, ids and threads; the machine's own by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ValidatingAdapterRegistry,
+        operators: OperatorRegistry | None = None,
+        max_concurrent_executions: int = 64,
+        queue: QueueProtocol | None = None,
+        seams: Seams | None = None,
+    ) -> None:
+        if max_concurrent_executions < 1:
+            raise ValueError(f"max_concurrent_executions must be at least 1, got {max_concurrent_executions}")
+        self._registry = registry
+        self._operators = operators
+        self._limit = max_concurrent_executions
+        self._provider: QueueProtocol = MemoryQueue() if queue is None else queue
+        self._seams = seams or Seams.real()
+        self._executions: dict[str, PipelineOrchestrator] = {}
+        self._nursery_manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+        self._leaving = False  # what is started from now on is asked to complete at once
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> Self:
+        if self._nursery is not None:
+            raise RuntimeError("this manager is entered already; make another OrchestratorManager")
+        self._nursery_manager = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        self._leaving = False
+        return self
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._nursery is None:
+            raise AssertionError("left without being entered")  # pragma: no cover - `async with` cannot do it
+        self._leaving = True
+        if error is not None:
+            self._nursery.cancel_scope.cancel()
+        else:
+            for execution in self._executions.values():
+                execution.let_complete()
+        # The body's own exception is not handed to the nursery, which would wrap it: it goes on from here as it was.
+        try:
+            await self._nursery_manager.__aexit__(None, None, None)
+        finally:
+            self._nursery = None
+
+    @property
+    def executions(self) -> Mapping[str, PipelineOrchestrator]:
+        """Those that have not ended, by id."""
+        return MappingProxyType(self._executions)
+
+    @trio.lowlevel.enable_ki_protection
+    async def start(
+        self,
+        config: PipelineGlobalConfig,
+        *,
+        publish_init: bool = True,
+        execution_id: str | None = None,
+        allow_loss: bool = False,
+        init: Sequence[InitMessageConfig] | None = None,
+        asked_ns: int | None = None,
+    ) -> PipelineOrchestrator:
+        """Start an execution and return it once every route is subscribed and the init message is published.
+
+        Args:
+            config: What `PipelineConfigLoader.load` returned. The execution keeps this very snapshot.
+            publish_init: True if to publish the init messages. On a queue that outlives the process they are not
+                published either where the execution goes on: one of this id has left messages, or lives in another
+                process, or did when this start was asked for, or has died before its end. `begun` says so.
+            execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. What an execution that died
+                has left in such a queue is carried on by one of the same id.
+            allow_loss: True if to run, on a queue that outlives the process, stages that keep what does not.
+            init: The init messages, if not those of the configuration.
+            asked_ns: When the start was asked for, in wall time, if that was before this call.
+
+        Raises:
+            TooManyConcurrentExecutionsError: As many as allowed are running.
+            UnsupportedFeatureError: The configuration needs something that this version cannot do.
+            StateLossError: A stage would lose what it keeps.
+            ExecutionStartError: A stateful stage could not be opened.
+            QueueError: The provider could not be used.
+            ValueError: The id cannot be one, or an execution of that id is running here.
+            RuntimeError: The manager is not entered, or has been left.
+
+        Cancellation: the execution is cancelled with it.
+        """
+        if self._nursery is None:
+            raise RuntimeError(
+                "start() needs the manager to be entered: async with OrchestratorManager(...) as manager"
+            )
+        if len(self._executions) >= self._limit:
+            raise TooManyConcurrentExecutionsError(self._limit)
+        if execution_id is None:
+            asked_ns = None  # nobody else has it
+            execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
+        elif not is_execution_id(execution_id):
+            raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
+        elif execution_id in self._executions:
+            raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
+        elif asked_ns is None:
+            asked_ns = self._instant_ns()
+        refuse_losses(config, self._registry, self._provider, allow_loss=allow_loss)
+        execution = PipelineOrchestrator(
+            config,
+            execution_id=execution_id,
+            registry=self._registry,
+            operators=self._operators,
+            provider=self._provider,
+            seams=self._seams,
+            asked_ns=asked_ns,
+            init=init,
+        )
+        # Until it has started it lives in the caller's task, which the end of the manager does not reach by itself.
+        starting = trio.CancelScope()
+        try:
+            self._nursery.start_soon(self._abandon_when_cancelled, execution, starting)
+        except RuntimeError:
+            execution.discard()
+            raise RuntimeError("this manager has been left; nothing more can be started") from None
+        self._executions[execution.id] = execution
+        try:
+            await self._nursery.start(self._run, execution, publish_init)
+        finally:
+            starting.cancel()
+        if self._leaving:
+            execution.let_complete()
+        return execution
+
+    def _instant_ns(self) -> int:
+        """The present instant as the provider has it, if it has one: it is what other processes' are compared with."""
+        provider = self._provider
+        return provider.instant_ns() if isinstance(provider, ExecutionStarts) else self._seams.clock.wall_ns()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _abandon_when_cancelled(self, execution: PipelineOrchestrator, starting: trio.CancelScope) -> None:
+        with starting:
+            try:
+                await trio.sleep_forever()
+            finally:
+                if not starting.cancel_called:
+                    execution.request_stop(0.0)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run(
+        self,
+        execution: PipelineOrchestrator,
+        publish_init: bool,  # noqa: FBT001 - nursery.start passes arguments by position
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            await execution.run(publish_init=publish_init, task_status=task_status)
+        finally:
+            del self._executions[execution.id]

@@ -1,0 +1,39 @@
+"""Keep what came from the environment out of what a run prints and stores: its errors, its reports, its logs.
+
+Kept separate from the report because what is secret is the configuration's knowledge.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from factflow_engine.config.hiding import Hiding
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig
+
+
+class Redaction:
+    """Replaces resolved references to the environment by what was written, `${NAME}`."""
+
+    def __init__(self, config: PipelineGlobalConfig) -> None:
+        self._hidden = Hiding(config.secrets)
+
+    def __call__(self, text: str) -> str:
+        """The text without the values."""
+        return self._hidden(text)
+
+    def trace(self, error: BaseException) -> str:
+        """The error as Python prints it, without the values; for logs."""
+        return self("".join(traceback.format_exception(error)))
+
+    def censor(self, error: BaseException) -> None:
+        """Take the values out of an error's text; what it was raised from becomes a note if it shows any."""
+        error.args = tuple(self(part) if isinstance(part, str) else part for part in error.args)
+        cause = error.__cause__ or error.__context__
+        if cause is not None:
+            trace = "".join(traceback.format_exception(cause))
+            if (hidden := self(trace)) != trace:
+                error.__cause__ = error.__context__ = None
+                error.add_note(f"Raised from this, with values of the environment hidden:\n{hidden}")

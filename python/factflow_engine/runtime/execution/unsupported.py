@@ -1,0 +1,64 @@
+"""What a configuration may say that this version accepts but cannot run: refused at start, never ignored.
+
+One function, so that a feature that arrives deletes its channel here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.keeping import LOSS_REMEDY, loses_state, loss_text, snapshots
+from factflow_engine.errors import StateLossError, UnsupportedFeatureError
+from factflow_engine.queues.memory import MemoryQueue
+from factflow_protocols import QueueProtocol, StateProvider
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig, RouteConfig
+
+
+def refuse_unsupported(config: PipelineGlobalConfig) -> None:
+    """Refuse a configuration whose meaning this version could not keep.
+
+    Raises:
+        UnsupportedFeatureError: Naming every such setting, and what to write instead.
+    """
+    features = [f"routes.{route_id}.{text}" for route_id, route in config.routes.items() for text in _of_route(route)]
+    if config.storage is not None:
+        features.append("storage: stages cannot be stored yet; remove the section")
+    if config.lineage is not None:
+        features.append("lineage: it cannot be recorded yet; remove the section")
+    if features:
+        raise UnsupportedFeatureError(tuple(features))
+
+
+def refuse_losses(
+    config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, provider: QueueProtocol, *, allow_loss: bool
+) -> None:
+    """Refuse a configuration whose stages keep what would not outlive the process, where the provider's messages do.
+
+    Raises:
+        StateLossError: Naming every such stage, unless losses are allowed.
+    """
+    if isinstance(provider, MemoryQueue) or allow_loss:
+        return
+    kept = isinstance(provider, StateProvider)
+    lost = []
+    for route_id, route in config.routes.items():
+        for stage in route.adapters:
+            cls = registry.get(stage.type).adapter_class
+            if loses_state(cls):
+                lost.append(f"{route_id}/{stage.name}: {loss_text(stage.type)}")
+            elif snapshots(cls) and not kept:
+                lost.append(f"{route_id}/{stage.name}: this queue provider cannot store the states of stages")
+    if lost:
+        raise StateLossError(tuple(lost), LOSS_REMEDY)
+
+
+def _of_route(route: RouteConfig) -> Iterator[str]:
+    if route.backpressure is not None and route.backpressure.algorithm != "fixed":
+        yield (
+            f"backpressure.algorithm: {route.backpressure.algorithm}: limits do not adapt yet; "
+            "write `fixed`, or remove the section and set inbound.concurrency"
+        )

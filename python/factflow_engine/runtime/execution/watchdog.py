@@ -1,0 +1,249 @@
+"""The watchdog: says what of an execution does not move, and who holds it.
+
+It looks every `processor.stall_seconds` at what was counted: of each route what it has taken, tried, ended and emitted,
+and what others have settled of its queue; of a provider elsewhere what it has accepted, acknowledged and answered; and
+whether a stage is finishing. Where something waits or is held and no count has changed for that long, it is named: once
+in the log until it moves, and in `statistics().stalled` for as long as it does not. What only waits for a time (another
+attempt, a breaker that will be tried again) moves by itself and is left, and so is a route that somebody has paused.
+
+Messages pay nothing for it: the counts are there anyway. And it keeps no virtual clock awake: while nothing is there it
+sleeps until something has to wait (`Loop.wait_stirred`), and while nothing moves it looks less and less often, and at
+last not any more, until something has to wait anew.
+
+Kept separate from the orchestrator because what is stuck may be inside, between routes, or outside, at the provider.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from factflow_engine.runtime.execution.shutdown import Phases
+from factflow_engine.runtime.hop.loop import Loop
+from factflow_engine.runtime.hop.route_state import Outbound, RouteState
+from factflow_engine.runtime.report import HeldMessage, Holder
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.runtime.transport.durable import DELIVERIES, Relay
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+SETTLING: Final = 1 / 16
+"""How long it waits when it is woken, in periods: what has woken it moves on meanwhile, and its first look is at the rest."""
+
+LONGEST: Final = 2**10
+"""After so many periods without any movement it is not by time that it looks again."""
+
+
+class Stalled(NamedTuple):
+    """Something that does not move.
+
+    Attributes:
+        where: What was counted: a route, a stage that finishes, or a part of the relay.
+        what: Tells it apart from whatever else may be said of that place.
+        text: For people.
+        is_waiting: True if the engine waits for somebody who may merely take long, such as an adapter.
+    """
+
+    where: object
+    what: object
+    text: str
+    is_waiting: bool = False
+
+
+class Holding(NamedTuple):
+    """What is said of a stage that has a message, and of which message."""
+
+    stage: str
+    message_id: str
+
+
+class Watchdog:
+    """Looks after one execution.
+
+    Attributes:
+        seconds: Without movement after which it barks.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        routes: Sequence[RouteState],
+        loop: Loop,
+        relay: Relay | None,
+        phases: Phases,
+        *,
+        seconds: float,
+        redacted: Callable[[str], str],
+    ) -> None:
+        self.seconds: Final = seconds
+        self._execution_id = execution_id
+        self._routes = routes
+        self._loop = loop
+        self._relay = relay
+        self._phases = phases
+        self._redacted = redacted
+        self._seen: dict[object, tuple[object, float]] = {}  # by place: what was counted, and since when it is so
+        self._stalled: tuple[Stalled, ...] = ()
+        self._told: set[tuple[object, object]] = set()  # places and messages that were named, while they are held
+        self._ending = False  # somebody waits for the end
+
+    @property
+    def stalled(self) -> tuple[str, ...]:
+        """What does not move, and for whom it waits, as of the last look; without what has moved since."""
+        if not self._stalled:
+            return ()
+        counts = self._counts()
+        return tuple(one.text for one in self._stalled if counts.get(one.where) == self._seen[one.where][0])
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Look from now on, until the nursery is cancelled."""
+        nursery.start_soon(self._watch)
+
+    def expect_end(self) -> None:
+        """Look also when nothing is there, for somebody waits for the end: it may be the provider's turn, or a stage's."""
+        self._ending = True
+        self._loop.stir()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _watch(self) -> None:
+        # Until the next look; if that is longer than a period, until the loop is stirred.
+        pause = math.inf
+        try:
+            while True:
+                with trio.move_on_after(pause) as rest:
+                    if pause <= self.seconds:
+                        await trio.sleep_forever()
+                    elif self._seen or not self._holds_something:  # else messages were faster than this task
+                        await self._loop.wait_stirred()
+                if not rest.cancelled_caught:
+                    await trio.sleep(self.seconds * SETTLING)
+                    self._count()
+                    pause = self.seconds
+                elif self._count():
+                    self._look()
+                    pause = self.seconds
+                else:
+                    self._look()
+                    pause = 2 * pause if self._holds_something and pause < LONGEST * self.seconds else math.inf
+        finally:
+            self._stalled = ()  # what has ended is not stuck
+
+    # -- what was counted ------------------------------------------------------------------------------------------
+
+    @property
+    def _holds_something(self) -> bool:
+        return self._ending or not self._loop.is_idle or (self._relay is not None and not self._relay.is_empty)
+
+    def _counts(self) -> dict[object, object]:
+        """By place, what changes when it moves."""
+        counts: dict[object, object] = {}
+        turns = self._loop.turns()
+        for route in self._routes:
+            counters, inbound = route.counters, route.inbound
+            ended = (counters.completed, counters.filtered, counters.dead_lettered, counters.failed)
+            counts[route] = (
+                counters.received,
+                ended,
+                counters.emitted,
+                turns.get(route),
+                inbound.settled,
+                inbound.redelivered,
+            )
+        if self._phases.speaker is not None:
+            counts[self._phases.speaker] = True
+        if self._relay is not None:
+            counts.update(self._relay.counts())
+        return counts
+
+    def _count(self) -> bool:
+        """Note what is there and since when it is so, and forget what was said of what has moved; whether any has."""
+        now, before = trio.current_time(), self._seen
+        self._seen = {}
+        for where, count in self._counts().items():
+            known = before.get(where)
+            self._seen[where] = known if known is not None and known[0] == count else (count, now)
+        self._stalled = tuple(one for one in self._stalled if self._seen.get(one.where) is before.get(one.where))
+        return self._seen != before
+
+    # -- what does not move ----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        said = {(one.where, one.what) for one in self._stalled} | self._told
+        self._stalled = tuple(one._replace(text=self._redacted(one.text)) for one in self._found())
+        new = [one.text for one in self._stalled if (one.where, one.what) not in said]
+        # A message that is held is named once, though its stage emits something now and then.
+        held = {message.message_id for message in self._loop.held()} if said else set()
+        self._told = {(where, what) for where, what in said if isinstance(what, Holding) and what.message_id in held}
+        self._told |= {(one.where, one.what) for one in self._stalled if isinstance(one.what, Holding)}
+        if not new:
+            return
+        if any(one.is_waiting for one in self._stalled):  # the others may be behind it
+            logger.warning("execution %s waits: %s", self._execution_id, "; ".join(new))
+        else:
+            logger.error("execution %s does not move: %s", self._execution_id, "; ".join(new))
+
+    def _found(self) -> Iterator[Stalled]:
+        # A period is never quite as long as the clock's numbers say.
+        long_ago = trio.current_time() - 0.99 * self.seconds
+        still = {where for where, (_, since) in self._seen.items() if since <= long_ago}
+        held: dict[str, list[HeldMessage]] = {}
+        if any(route in still and not route.is_idle for route in self._routes):
+            for message in self._loop.held():
+                held.setdefault(message.route, []).append(message)
+        for route in self._routes:
+            if route in still and not route.pauses:
+                yield from self._in_route(route, trio.current_time() - self._seen[route][1], held.get(route.id, ()))
+        for where in still:
+            if isinstance(where, Stage):
+                seconds = trio.current_time() - self._seen[where][1]
+                text = f"{_place(where.info.route, where.info.stage)} has been finishing for {seconds:.0f} s"
+                yield Stalled(where, "finish", text, is_waiting=True)
+        if self._relay is not None:
+            for where, text in self._relay.stuck(still):
+                yield Stalled(where, "relay", text, is_waiting=where is DELIVERIES)
+
+    def _in_route(self, route: RouteState, seconds: float, held: Sequence[HeldMessage]) -> Iterator[Stalled]:
+        """What a route waits for that has not moved for so long; nothing if it has nothing, or waits for a time."""
+        waiting = route.inbound.waiting + len(route.children) + len(route.drivers)
+        full = (
+            {outbound.queue: self._paused(outbound) for outbound in route.outbounds if outbound.is_full}
+            if waiting
+            else {}
+        )
+        if full:
+            rooms = ", ".join(f"{queue!r}{why}" for queue, why in full.items())
+            text = f"route {route.id!r} holds {waiting} messages and waits for room in {rooms}"
+            yield Stalled(route, tuple(full), text, is_waiting=any(full.values()))
+        busy: dict[str, tuple[float, str]] = {}
+        if not (full and route.drivers):  # they count as adapters, and wait for that room
+            for one in held:
+                if one.by is Holder.ADAPTER:
+                    busy[one.stage] = max(busy.get(one.stage, (seconds, one.message_id)), (one.seconds, one.message_id))
+        parked = route.inbound.waiting - route.inbound.ready
+        behind = f", {parked} of them behind one of their key" if parked else ""
+        more = f", and {waiting} wait{behind}" if waiting else ""
+        for stage, (longest, message_id) in busy.items():
+            text = f"{_place(route.id, stage)} has had a message for {longest:.0f} s{more}"
+            yield Stalled(route, Holding(stage, message_id), text, is_waiting=True)
+        for (stage, by), count in route.waiting.asking.items():
+            what = "a circuit breaker that does not say when it will permit calls"
+            if by is Holder.DEAD_LETTER_QUEUE and route.dead_letters is not None:
+                what = f"room in the dead-letter queue {route.dead_letters.queue!r}"
+            yield Stalled(route, (by, stage), f"{_place(route.id, stage)}: {count} messages wait for {what}")
+        if route.inbound.outside:
+            text = f"a consumer from outside holds {route.inbound.outside} messages of {route.queue!r}"
+            yield Stalled(route, "outside", f"{_place(route.id)}: {text}", is_waiting=True)
+        if route.inbound.waiting and not (full or busy or route.waiting or route.carrier.intake_closed):
+            text = f"route {route.id!r} holds {waiting} messages{behind} and waits for nothing that is known"
+            yield Stalled(route, "unknown", text)
+
+    def _paused(self, outbound: Outbound) -> str:
+        """Why whoever reads a queue does not, if it is a route that somebody has paused."""
+        readers = [route for route in self._routes if route.pauses and route.inbound in outbound.channels]
+        return "".join(f" (route {route.id!r} is paused)" for route in readers)
+
+
+def _place(route: str, stage: str = "") -> str:
+    return f"route {route!r}, stage {stage!r}" if stage else f"route {route!r}"

@@ -1,0 +1,164 @@
+"""Routes that wait for each other, or for themselves: what each of them lacks, asked of the routes themselves.
+
+Kept separate from `deadlock`, which knows the rule and no route, and from `route`, which knows one route and no other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, relief
+from factflow_engine.runtime.hop.route_state import RouteState
+
+OUTSIDE = Need(is_outside=True)
+"""A need that something else than the routes of the cycle meets, sooner or later."""
+
+
+def circles(cycles: Iterable[Sequence[str]], with_breakers: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Sets of routes that may wait for each other for ever, each route in one of them at most.
+
+    A route waits for others through queues alone, and so for itself through those only where the graph has a cycle. By
+    itself it waits in one way only: a driver for a place among messages that wait for the breaker whose trial it is.
+
+    Args:
+        cycles: The cycles of the graph whose queues have bounds, by route id.
+        with_breakers: Ids of the routes whose stages have circuit breakers.
+    """
+    found = tuple(tuple(members) for members in cycles)
+    within = {route_id for members in found for route_id in members}
+    return found + tuple((route_id,) for route_id in with_breakers if route_id not in within)
+
+
+class Cycle:
+    """Routes that may wait for each other for ever (see `circles`).
+
+    Args:
+        routes: They.
+        through_queues: True if they reach each other, or the one itself, through queues that have bounds.
+
+    Attributes:
+        routes: The routes.
+        through_queues: As given. Otherwise only drivers may have to go ahead, and it stands still only if it has some.
+        blocked: Those of them that have something to do and were found unable to, or hold a driver or a letter that
+            waits; others may be among them.
+    """
+
+    __slots__ = ("_numbers", "_readers", "blocked", "routes", "through_queues")
+
+    def __init__(self, routes: Sequence[RouteState], *, through_queues: bool) -> None:
+        self.routes = tuple(routes)
+        self.through_queues = through_queues
+        self.blocked: dict[RouteState, None] = {}
+        self._numbers = {route: number for number, route in enumerate(routes)}
+        self._readers: dict[int, list[int]] = {}  # by the identity of what they read
+        for number, route in enumerate(routes):
+            self._readers.setdefault(id(route.inbound), []).append(number)
+
+    def relief(self) -> list[tuple[RouteState, Kind]]:
+        """What may go ahead beyond a capacity now; see `deadlock`. Looks only at what the blocked routes wait for."""
+        moves: dict[Move, list[Need]] = {}
+        described: set[int] = set()
+        pending = []
+        for route in list(self.blocked):
+            if route.has_work or route.drivers or route.waiting.letters:
+                pending.append(self._numbers[route])
+            else:
+                del self.blocked[route]
+        while pending:
+            number = pending.pop()
+            if number in described:
+                continue
+            described.add(number)
+            for move, needs in self._moves(number):
+                moves[move] = needs
+                pending += [other.route for need in needs for other in need.by if other.route not in described]
+        over = {
+            number: self.routes[number].inbound.waiting - self.routes[number].inbound.capacity for number in described
+        }
+        return [(self.routes[move.route], move.kind) for move in relief(moves, over)]
+
+    def _moves(self, number: int) -> Iterator[tuple[Move, list[Need]]]:
+        route = self.routes[number]
+        waits, carrier = route.waiting, route.carrier
+        begin, take, post, drive = (Move(number, kind) for kind in Kind)
+        ready: list[Need] = [*self._room(route)]
+        if route.pauses:
+            ready.append(OUTSIDE)
+        place: list[Need] = []
+        if route.counters.retrying >= route.inbound.capacity:
+            place.append(self._place(route, post, drive))
+        if route.drivers:
+            yield drive, ready + place
+        if waits.letters and route.dead_letters is not None:
+            yield post, [self._room_in(channel) for channel in route.dead_letters.channels if _is_full(channel)]
+        if carrier.busy >= carrier.limit:
+            # While some of them wait for room here, it is not for a source that may say nothing for ever to end that.
+            works = carrier.busy - carrier.pulling > len(route.drivers)
+            ready.append(Need((drive,) if route.drivers else (), is_outside=works or not route.drivers))
+        if route.children:
+            yield begin, ready
+            ready = [*ready, Need((begin,))]
+        if route.inbound.waiting:
+            if carrier.intake_closed:
+                ready = [*ready, OUTSIDE]
+            if carrier.circuit_open:
+                ready = [*ready, Need((drive,)) if route.drives_what_stops_it else OUTSIDE]
+            if not route.inbound.ready:
+                ready = [*ready, self._end_of_key(route, begin, post, drive)]
+            yield take, ready + [need._replace(bound=Bound.NONE) for need in place]
+
+    def _room(self, route: RouteState) -> Iterator[Need]:
+        """Room in the route's outbound queues, as far as it lacks."""
+        full = [channel for outbound in route.outbounds for channel in outbound.channels if _is_full(channel)]
+        if full:
+            route.watch_full()  # it may have filled since the route was looked at
+        for channel in full:
+            yield self._room_in(channel)
+        carrier = route.carrier
+        reserved = carrier.busy - carrier.pulling - len(route.drivers)
+        if not full and reserved > 0 and carrier.room(reserved) <= 0:
+            yield OUTSIDE  # what is in adapters has the rest of it
+
+    def _room_in(self, channel: MemoryChannel) -> Need:
+        readers = self._readers.get(id(channel), ())
+        by = tuple(Move(reader, Kind.TAKE) for reader in readers)
+        return Need(by, is_outside=len(channel.listeners) > len(readers), bound=Bound.ROOM)
+
+    def _place(self, route: RouteState, post: Move, drive: Move) -> Need:
+        """A place among what waits on the route."""
+        waits = route.waiting
+        by = []
+        if waits.letters:
+            by.append(post)
+        is_outside = len(waits) > len(waits.letters) + waits.circuits  # some wait for a time
+        if waits.circuits:
+            if route.drives_what_it_waits_for:
+                by.append(drive)
+            else:
+                is_outside = True
+        return Need(tuple(by), is_outside=is_outside, bound=Bound.WAITING)
+
+    def _end_of_key(self, route: RouteState, begin: Move, post: Move, drive: Move) -> Need:
+        """The end of a message of the route, all that waits in its inbound queue being parked behind ones of their keys."""
+        waits = self._place(route, post, drive)
+        by = [*waits.by, *([begin] if route.children else ()), *([drive] if route.drivers else ())]
+        works = route.carrier.busy > len(route.drivers) or route.inbound.outside > 0
+        return Need(tuple(by), is_outside=waits.is_outside or works)
+
+
+def cycles_of(routes: Mapping[str, RouteState], cycles: Iterable[Sequence[str]]) -> list[Cycle]:
+    """The sets of these routes, by id, that may wait for each other for ever.
+
+    Args:
+        routes: The routes.
+        cycles: See `circles`.
+    """
+    through_queues = [*cycles]
+    with_breakers = [route_id for route_id, route in routes.items() if route.has_breakers]
+    return [
+        Cycle([routes[route_id] for route_id in members], through_queues=number < len(through_queues))
+        for number, members in enumerate(circles(through_queues, with_breakers))
+    ]
+
+
+def _is_full(channel: MemoryChannel) -> bool:
+    return bool(channel.waiting >= channel.capacity and channel.listeners)

@@ -1,0 +1,270 @@
+"""Driving what a stage emitted: pulling one child after another, no faster than the route can carry them.
+
+Kept separate from the loop because it is the one place where a worker holds a message, its permit, and waits for others. Its
+rules, each with a test in tests/runtime/test_drivers.py:
+
+- A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
+  that has waited longest. It carries what waits before it pulls more where every permit is a driver's, or where some of
+  the route are tried again and as many wait for a worker as may: else what a breaker releases again and again, and more
+  each time, would have no bound.
+- While it waits for the next element it reserves no room: a source that says nothing for an hour holds up no others.
+  It waits for room again when it has the element.
+- It pulls nothing while the route is paused or has no room, or while as many messages wait to be tried again as the inbound queue
+  may hold; unless nobody in its cycle of queues can move otherwise (see `deadlock`), and then one child goes ahead.
+- It carries children of later stages than its own only. One that emits makes it the driver of that, too: so deep, but no
+  deeper than the route has stages.
+- Whatever ends it, the source is closed, and the parent ends with the last of its children.
+"""
+
+from contextvars import Context
+from typing import Any, Protocol
+
+import trio
+
+from factflow_engine.native import MessageContext, Siblings, Worker, WorkerPool
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.settlement import Settlement
+from factflow_engine.runtime.hop.sources import EXHAUSTED, Emission, emission_of
+from factflow_engine.runtime.hop.work import Child, Family
+from factflow_engine.runtime.stages.guards import WatchedEmission
+from factflow_engine.runtime.stages.isolation import is_cancelled
+from factflow_protocols import AdapterResult
+
+
+class Hands(Protocol):
+    """What a driver uses of the loop whose worker it is."""
+
+    @property
+    def pool(self) -> WorkerPool: ...  # noqa: D102
+    @property
+    def settlement(self) -> Settlement: ...  # noqa: D102
+
+    def now(self) -> int:
+        """The loop's time, in nanoseconds."""
+        ...
+
+    def attend(self, route: RouteState) -> None:
+        """Have a worker look at the route."""
+        ...
+
+    def enter(self, worker: Worker) -> None:
+        """Note that this worker runs, and that trio has given everybody else a turn."""
+        ...
+
+    def may_exceed(self, route: RouteState) -> bool:
+        """True if a driver of this route, the running task, may go ahead beyond a capacity; it is about to wait.
+
+        It may have been taken out of the route's drivers then, and is to look again.
+        """
+        ...
+
+    def stand_still(self) -> None:
+        """Tell those who wait for the end that one more does not move."""
+        ...
+
+    async def give_way(self, worker: Worker) -> None:
+        """Give trio a turn."""
+        ...
+
+    async def switch(self, worker: Worker, context: Context | None) -> None:
+        """Go on with other context variables: those of this context, or those that a message begins with."""
+        ...
+
+    async def carry_child(self, worker: Worker, route: RouteState, child: Child) -> None:
+        """Carry a message that begins within the route to its end."""
+        ...
+
+
+class Driver:
+    """Drives one message whose stage emitted; made for each, by its worker.
+
+    Args:
+        hands: The loop.
+        worker: Whose message it is.
+        route: The message's.
+        parent: The message.
+        above: The parent's own place, if it did not come from the queue.
+    """
+
+    __slots__ = ("_family", "_hands", "_parent", "_route", "_worker")
+
+    def __init__(
+        self, hands: Hands, worker: Worker, route: RouteState, parent: MessageContext, above: Child | None
+    ) -> None:
+        self._hands = hands
+        self._worker = worker
+        self._route = route
+        self._parent = parent
+        self._family = Family(parent.frame, above)
+        if route.roots is not None:
+            route.roots.emits(parent.frame.message_id, self._family.root.message_id)
+
+    async def drive(self, result: AdapterResult) -> None:
+        """Pull what the result emits to its end, handing children on or carrying them.
+
+        Does not wait for the children that other workers carry: the last of them to end ends the parent.
+
+        Cancellation: the parent goes back, with whatever of its children has not ended; the source is closed.
+        """
+        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+        driving = route.driving
+        is_first = worker not in driving  # else it drives what a child has emitted
+        driving.add(worker)
+        emitted: Any = result.emitted
+        watched = emitted if isinstance(emitted, WatchedEmission) else None
+        if watched is not None:
+            route.watched.setdefault(trio.lowlevel.current_task(), []).append(watched)
+        emission: Emission | None = None
+        try:
+            emission = emission_of(result.emitted, parent.stage_of, parent.frame.time_ns)
+            await self._pull(emission)
+        except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
+            family.error = (error, parent.stage_of)
+            family.interrupted = is_cancelled()
+            if family.interrupted:
+                hands.settlement.note(worker, route, parent)
+        except BaseException:
+            if worker.context is parent:  # else a child was interrupted, and is named itself
+                hands.settlement.note(worker, route, parent)
+            family.interrupted = True
+            raise
+        finally:
+            if is_first:
+                driving.discard(worker)
+            if watched is not None:
+                self._watch_no_more()
+            await self._end(emission)
+
+    async def _pull(self, emission: Emission) -> None:
+        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+        pool, carrier, children, driving, counters = (
+            hands.pool,
+            route.carrier,
+            route.children,
+            route.driving,
+            route.counters,
+        )
+        siblings, index, now_ns = Siblings(parent, parent.stage_of.label), parent.index + 1, worker.since_ns
+        while True:
+            mine: Child | None = None
+            goes_ahead = False
+            if (
+                route.pauses
+                or ((waiting := counters.retrying) and waiting >= route.inbound.capacity)
+                or carrier.room(carrier.busy - carrier.pulling - len(route.drivers) - 1) <= 0
+            ):
+                mine, goes_ahead = await self._wait_for_room()
+            elif children and (
+                len(driving) >= carrier.limit or (waiting and carrier.busy + len(children) >= 2 * carrier.limit - 1)
+            ):
+                mine = route.child_for_driver(parent.index)
+            if mine is None:
+                pool.leave()
+                carrier.pulling += 1
+                try:
+                    value = await emission.pull()
+                finally:
+                    carrier.pulling -= 1
+                    pool.active = worker
+                if value is EXHAUSTED:
+                    return
+                now_ns = hands.now()
+                child = Child(siblings.next(value), index, family, since_ns=now_ns)
+                family.open += 1
+                counters.received += 1
+                others = carrier.limit - len(driving)  # permits of those who carry children by themselves
+                if goes_ahead:
+                    mine = child
+                elif others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not route.pauses:
+                    children.append(child)
+                    hands.attend(route)
+                elif not route.pauses and carrier.room(carrier.busy - carrier.pulling - len(route.drivers) - 1) <= 0:
+                    children.append(child)  # others have used the room meanwhile
+                else:
+                    mine = child
+                    if children and (first := route.child_for_driver(parent.index)) is not None:
+                        children.append(child)
+                        mine = first
+            if mine is not None:
+                since_ns = worker.since_ns
+                context = trio.lowlevel.current_task().context if worker.has_set else None
+                if context is not None:
+                    await hands.switch(worker, None)  # the child's own, and then the parent's again
+                await hands.carry_child(worker, route, mine)
+                worker.context, worker.since_ns = parent, since_ns
+                if context is not None:
+                    await hands.switch(worker, context)
+                now_ns = hands.now()
+            worker.turns -= 1
+            if worker.turns <= 0 or now_ns > worker.until_ns:
+                await hands.give_way(worker)
+
+    async def _wait_for_room(self) -> tuple[Child | None, bool]:
+        """Wait until a child may be pulled, or until one waits that only a driver can carry.
+
+        Returns:
+            The child that waits, if one does; and whether this goes over a capacity.
+        """
+        hands, route = self._hands, self._route
+        task = trio.lowlevel.current_task()
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            if task in route.drivers:
+                route.drivers.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while not route.may_emit:
+            if route.carrier.busy >= route.carrier.limit and route.may_go_on:
+                child = route.child_for_driver(self._parent.index)
+                if child is not None:
+                    return child, False
+            route.drivers.append(task)
+            goes_ahead = hands.may_exceed(route)
+            if task not in route.drivers:  # it was told to look again, for a letter was posted
+                await hands.give_way(self._worker)
+                continue
+            if goes_ahead:
+                route.drivers.remove(task)
+                is_full = route.carrier.busy >= route.carrier.limit
+                return route.child_for_driver(self._parent.index) if is_full else None, True
+            hands.stand_still()
+            if route.has_work:
+                hands.attend(route)  # this one reserves no room any more, which may have been all that was lacking
+            hands.pool.leave()
+            try:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            finally:
+                hands.enter(self._worker)
+        return None, False
+
+    def _watch_no_more(self) -> None:
+        watched, task = self._route.watched, trio.lowlevel.current_task()
+        watched[task].pop()
+        if not watched[task]:
+            del watched[task]
+
+    async def _end(self, emission: Emission | None) -> None:
+        """Close the source, and end the parent if nothing of it is left."""
+        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+        try:
+            if emission is not None:
+                hands.pool.leave()
+                try:
+                    await emission.close()
+                finally:
+                    hands.pool.active = worker
+        except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
+            if is_cancelled():  # an error made of a cancellation is no outcome
+                if not family.interrupted:
+                    hands.settlement.note(worker, route, parent)
+                family.interrupted = True
+            else:
+                family.error = family.error or (error, parent.stage_of)
+        except BaseException:
+            if not family.interrupted:  # else it was noted, or the child was
+                hands.settlement.note(worker, route, parent)
+            family.interrupted = True
+            raise
+        finally:
+            family.exhausted = True
+            hands.settlement.end_family(route, family)

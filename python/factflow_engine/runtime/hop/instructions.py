@@ -1,0 +1,60 @@
+"""What an adapter's error tells the engine to do, whatever it stands in and whatever its author made of its numbers.
+
+Kept separate from settlement, which does it.
+"""
+
+import math
+from typing import Final
+
+from factflow_engine.errors import leaves, sole_cause
+from factflow_protocols import CircuitOpenError, EngineInstruction, Reject, RetryLater
+
+LONGEST_SECONDS: Final = 1e9
+"""What an adapter may ask for is any number; the clock takes no more than this."""
+
+
+class UnreadableInstructionError(TypeError):
+    """A `RetryLater` that does not say how long: a failure of its adapter."""
+
+    def __init__(self, error: RetryLater) -> None:
+        super().__init__(
+            f"{type(error).__name__}.delay_seconds is no number of seconds, zero or more; "
+            "call super().__init__(delay_seconds) with one"
+        )
+        self.__cause__ = error
+
+
+def instruction_of(error: Exception) -> Exception:
+    """What is to be done about an error; itself if it is no instruction.
+
+    An adapter that waits in a nursery raises what it means to say in a group. Of several instructions the strongest
+    holds: one refusal is enough, else the longest wait. A group with a failure in it is a failure.
+    """
+    error = sole_cause(error)
+    if isinstance(error, ExceptionGroup):
+        held = [leaf for leaf in leaves(error) if isinstance(leaf, Exception)]
+        if not all(isinstance(leaf, EngineInstruction) for leaf in held):
+            return error
+        error = max(held, key=_strength)
+    if isinstance(error, RetryLater) and wait_of(error) is None:
+        return UnreadableInstructionError(error)
+    return error
+
+
+def wait_of(error: RetryLater | CircuitOpenError) -> float | None:
+    """For how many seconds a message is to wait; None if that is not said, or by no number that is one."""
+    name = "delay_seconds" if isinstance(error, RetryLater) else "retry_after_seconds"
+    try:
+        seconds = float(min(getattr(error, name), LONGEST_SECONDS))
+    except Exception:  # noqa: BLE001 - the adapter's author may have made anything of it; it says nothing then
+        return None
+    return seconds if seconds >= 0 else None  # nor is a NaN
+
+
+def _strength(error: Exception) -> tuple[int, float]:
+    if isinstance(error, Reject):
+        return 2, 0.0
+    if not isinstance(error, RetryLater | CircuitOpenError):
+        return 0, 0.0
+    seconds = wait_of(error)
+    return 1, math.inf if seconds is None and isinstance(error, CircuitOpenError) else seconds or 0.0

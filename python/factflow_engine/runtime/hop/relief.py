@@ -1,0 +1,155 @@
+"""Relief: lets messages go ahead in cycles of routes that cannot move otherwise, as soon as that is so.
+
+Kept separate from the loop, which moves what can move. The rule is in `deadlock`; here is when it is asked, which is
+whenever something may have ended that a cycle's routes had waited for:
+
+- before a worker parks, and in trio's next step at the latest, if a route of the cycle was found unable to do what it has
+  to, a permit of it came back, or a letter of it found its queue full: whoever hears of room, of a time that has come, or
+  of a breaker, looks first;
+- at once where no worker may be left to ask: a driver stops, a letter is posted or has to wait again, a pause ends.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from factflow_engine.runtime.hop.cycles import Cycle
+from factflow_engine.runtime.hop.deadlock import Kind
+from factflow_engine.runtime.hop.route_state import RouteState
+
+
+class Movers(Protocol):
+    """What the loop does for a route that may go ahead."""
+
+    def attend(self, route: RouteState) -> None:
+        """Have a worker look at the route."""
+        ...
+
+    def wake_drivers(self, route: RouteState) -> None:
+        """Have the drivers that wait look again."""
+        ...
+
+    def wake_driver(self, route: RouteState, task: trio.lowlevel.Task) -> None:
+        """Have this one of them look again."""
+        ...
+
+    def look_soon(self) -> None:
+        """Have `Relief.look` called in trio's next step, if it is not called before."""
+        ...
+
+    def rouse(self) -> None:
+        """See to it that a worker looks at the routes that are to be looked at, unless one runs that will."""
+        ...
+
+
+class Relief:
+    """Looks after the cycles of one execution.
+
+    Args:
+        cycles: They.
+        movers: The loop.
+        post_now: Posts the letters of a route for which there is room.
+        post_beyond: Posts the first letter of a route beyond the capacity of its queue; false if it could not.
+
+    Attributes:
+        strained: Those that may stand still since they were looked at last.
+    """
+
+    __slots__ = ("_cycles", "_granted", "_movers", "_post_beyond", "_post_now", "strained")
+
+    def __init__(
+        self,
+        cycles: Sequence[Cycle],
+        movers: Movers,
+        *,
+        post_now: Callable[[RouteState], None],
+        post_beyond: Callable[[RouteState], bool],
+    ) -> None:
+        self._cycles = {route: cycle for cycle in cycles for route in cycle.routes}
+        self._movers = movers
+        self._post_now = post_now
+        self._post_beyond = post_beyond
+        self._granted: set[RouteState] = set()  # routes that may take a message, or begin one, beyond a capacity
+        self.strained: dict[Cycle, None] = {}
+
+    def note_blocked(self, route: RouteState) -> None:
+        """Note that a route has something to do and was found unable to."""
+        if (cycle := self._cycles.get(route)) is not None and (cycle.through_queues or route.drivers):
+            cycle.blocked[route] = None
+            self._strain(cycle)
+
+    def note_permit(self, route: RouteState) -> None:
+        """Note that a permit of this route came back."""
+        if (cycle := self._cycles.get(route)) is not None and cycle.blocked:
+            self._strain(cycle)
+
+    def _strain(self, cycle: Cycle) -> None:
+        if not self.strained:
+            self._movers.look_soon()  # the worker that runs may have to wait before it parks, and be the last one
+        self.strained[cycle] = None
+
+    def takable(self, route: RouteState) -> int:
+        """How many messages a route that can take none may take beyond a capacity: one, if it was told so and still may."""
+        cycle = self._cycles.get(route)
+        if cycle is None or not route.has_work:
+            return 0
+        self.note_blocked(route)
+        if not cycle.through_queues:
+            return 0  # only its drivers may go ahead
+        route.watch_full()  # whatever else it lacks: it may be all that it lacks in the end
+        if route not in self._granted:
+            return 0
+        self._granted.discard(route)
+        ahead = cycle.relief()
+        return 1 if (route, Kind.TAKE) in ahead or (route, Kind.BEGIN) in ahead else 0
+
+    def look(self) -> None:
+        """Look at the cycles that are strained."""
+        while self.strained:
+            cycle, _ = self.strained.popitem()
+            self._look_at(cycle, None)
+
+    def look_at(self, route: RouteState) -> None:
+        """Look at the cycle of this route, if it is on one."""
+        if (cycle := self._cycles.get(route)) is not None:
+            self._look_at(cycle, None)
+
+    def may_drive(self, route: RouteState, task: trio.lowlevel.Task) -> bool:
+        """True if this driver of the route, which has just stopped, may go ahead; others that may are told."""
+        if (cycle := self._cycles.get(route)) is None:
+            return False
+        cycle.blocked[route] = None
+        return self._look_at(cycle, task)
+
+    def _look_at(self, cycle: Cycle, asks: trio.lowlevel.Task | None) -> bool:
+        """Post letters while these are what may go ahead, and tell the routes of which something else may.
+
+        Returns:
+            True if the driver that asks may go ahead.
+        """
+        movers = self._movers
+        while True:
+            # A letter that lacks nothing has hope only if it is posted: a publisher may be told of that room, and no more.
+            for route in tuple(cycle.blocked):
+                self._post_now(route)
+            goes = is_posted = tells = False
+            for route, kind in cycle.relief():
+                if kind is Kind.POST:
+                    is_posted = self._post_beyond(route)
+                    if is_posted:
+                        break  # that may be enough for the others
+                elif kind is not Kind.DRIVE:
+                    self._granted.add(route)
+                    movers.attend(route)
+                    tells = True
+                elif (driver := route.first_driver(asks)) is None:
+                    movers.wake_drivers(route)
+                elif driver is asks:
+                    goes = True
+                else:
+                    movers.wake_driver(route, driver)
+            if tells:
+                movers.rouse()
+            if not is_posted:
+                return goes

@@ -1,0 +1,358 @@
+"""The loop's view of one route: what waits, who may run, where messages go, and what was counted.
+
+Plain state with the questions that the loop asks of it; nothing here awaits. Kept separate from the loop so that each rule
+about running ("has work", "has a permit", "has room") stands in one place.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
+
+import trio
+
+from factflow_engine.conditions import Condition, RouteTable
+from factflow_engine.frames import Frame
+from factflow_engine.native import Carrier, Counters, Journal, Worker
+from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
+from factflow_engine.runtime.hop.deadlock import foremost
+from factflow_engine.runtime.hop.delays import WaitingRoom
+from factflow_engine.runtime.hop.work import Child
+from factflow_engine.runtime.report import Outcome, RouteStatistics
+from factflow_engine.runtime.stages.answers import Roots
+from factflow_engine.runtime.stages.guards import WatchedEmission
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.seams import Clock
+from factflow_protocols import AdapterResult
+
+CIRCUIT_OPEN: Final = "circuit_open"
+"""Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `RouteState.pauses`."""
+
+LOOKED_AT: Final = 32
+"""Among how many children, at the most, a driver looks for one that it may carry."""
+
+TURN: Final = 64
+"""How many messages a route may have taken before it is the next route's turn."""
+
+
+class Outbound:
+    """One outbound of a route: where its messages go, and which.
+
+    Attributes:
+        queue: Name for people.
+        condition: Messages for which it is false do not go here; None for all.
+        label: Tells the ids of messages that leave here from those that leave elsewhere.
+        channels: The channels that a message is appended to; a live view.
+    """
+
+    __slots__ = ("channels", "condition", "label", "queue")
+
+    def __init__(self, queue: str, condition: Condition | None, label: int, channels: list[MemoryChannel]) -> None:
+        self.queue = queue
+        self.condition = condition
+        self.label = label
+        self.channels = channels
+
+    @property
+    def is_full(self) -> bool:
+        """True if somebody reads it and has no room."""
+        return any(channel.is_full and channel.listeners for channel in self.channels)
+
+
+class RouteState:
+    """One route of one execution, as the loop carries it.
+
+    Attributes:
+        id: Route id.
+        name: Route name for people.
+        queue: Its inbound queue: by the configuration's name, or by its provider's if that outlives the execution.
+        inbound queue: Where its messages wait.
+        children: Messages that are begun and wait for a worker; they go before the inbound.
+        waiting: Messages that wait for a time, a breaker or a dead-letter queue; at most about as many as the inbound queue may
+            hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbound queue
+            (`carrier.circuit_open`); what has begun goes on.
+        retry: When a failed attempt is followed by another.
+        deferral: For how long, and how often, adapters may defer a message.
+        deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
+        max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
+        dead_letters: Where messages go that were given up; None: nowhere.
+        stages: In order.
+        outbounds: In order.
+        table: The outbounds filed by their conditions, if there are several; then it is asked instead of each of them.
+        first_only: Only the first outbound that takes a message gets it.
+        unrouted: What becomes of a message that no outbound takes: `filter`, `fail` or `dead_letter`.
+        pauses: Reasons not to run that somebody gave.
+        listed: True if it stands in the loop's ready list; at most once.
+        carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
+            below 0, and at most `limit`, how many there are, except after that was lowered; how many of them are drivers'
+            that wait for the next element, `pulling`; whether nothing more is taken from the inbound queue while what has
+            begun goes on, `intake_closed`; and whether the inbound queue must be told of ends, `ordered`, because it hands out
+            one message of a key at a time (another route that reads it may have asked for that).
+        counters: What was counted.
+        journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
+        driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
+        drivers: Tasks of those of them that wait for room.
+        roots: Which deliveries messages belong to that stages emit, where that is asked for.
+        watched: By task, what it drives that goes through circuit breakers, outermost first.
+    """
+
+    __slots__ = (
+        "carrier",
+        "children",
+        "counters",
+        "dead_letters",
+        "deadline_seconds",
+        "deferral",
+        "drivers",
+        "driving",
+        "first_only",
+        "id",
+        "inbound",
+        "journal",
+        "listed",
+        "max_deliveries",
+        "name",
+        "notify",
+        "outbounds",
+        "pauses",
+        "queue",
+        "retry",
+        "roots",
+        "stages",
+        "table",
+        "unrouted",
+        "waiting",
+        "watched",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the word of the configuration
+        name: str,
+        queue: str,
+        inbound: MemoryChannel,
+        stages: Sequence[Stage],
+        outbounds: Sequence[Outbound],
+        table: RouteTable[int] | None,
+        limit: int,
+        first_only: bool,
+        unrouted: str,
+        retry: RetryPolicy,
+        deferral: DeferralPolicy = DeferralPolicy(),  # noqa: B008 - a frozen value
+        deadline_seconds: float | None,
+        dead_letters: Outbound | None,
+        max_deliveries: int | None = None,
+        clock: Clock,
+        journal: Journal | None = None,
+        roots: Roots | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.queue = queue
+        self.inbound = inbound
+        self.children: deque[Child] = deque()
+        self.stages = tuple(stages)
+        self.outbounds = tuple(outbounds)
+        self.table = table
+        self.first_only = first_only
+        self.unrouted = unrouted
+        self.retry = retry
+        self.deferral = deferral
+        self.deadline_seconds = deadline_seconds
+        self.dead_letters = dead_letters
+        self.max_deliveries = max_deliveries
+        self.waiting = WaitingRoom()
+        self.pauses: set[str] = set()
+        self.listed = False
+        self.driving: set[Worker] = set()
+        self.drivers: deque[trio.lowlevel.Task] = deque()
+        self.watched: dict[trio.lowlevel.Task, list[WatchedEmission]] = {}
+        self.notify: Callable[[], None] = lambda: None  # the loop's: this route may have become runnable
+        self.counters = Counters()
+        self.journal = journal
+        self.roots = roots
+        self.carrier = Carrier(
+            counters=self.counters,
+            inbound=inbound,
+            stages=self.stages,
+            outbounds=self.outbounds,
+            table=table,
+            first_only=first_only,
+            unrouted_fails=unrouted != "filter",
+            pauses=self.pauses,
+            drivers=self.drivers,
+            children=self.children,
+            limit=limit,
+            now=clock.monotonic_ns,
+            forward=AdapterResult.forward(),
+            journal=journal,
+        )
+
+    @property
+    def has_work(self) -> bool:
+        """True if something waits that can be taken."""
+        return bool(self.children or self.inbound.ready)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
+        counters = self.counters
+        return not (self.inbound.waiting or self.inbound.outside or counters.in_flight or counters.retrying)
+
+    @property
+    def may_go_on(self) -> bool:
+        """True if a driver may carry a child: the route is not paused and has room."""
+        carrier = self.carrier
+        return not self.pauses and self.room(carrier.busy - carrier.pulling - len(self.drivers) - 1) > 0
+
+    @property
+    def may_emit(self) -> bool:
+        """True if a driver may pull a child: it may carry it, and no more wait to be tried again than the inbound queue may hold."""
+        return self.counters.retrying < self.inbound.capacity and self.may_go_on
+
+    def child_for_driver(self, index: int) -> Child | None:
+        """The child that has waited longest, taken out, for a driver to carry.
+
+        Args:
+            index: The stage of the driver, which gets a child of a later stage only: it may drive in its turn what such
+                a child emits, and so on, no deeper than the route has stages.
+        """
+        children = self.children
+        if children and children[0].index > index:  # as nearly always
+            return children.popleft()
+        # Those that are tried again from the queue's message on may be many; behind them others wait as they do.
+        child = next((child for child in islice(children, LOOKED_AT) if child.index > index), None)
+        if child is not None:
+            children.remove(child)
+        return child
+
+    @property
+    def waits_for_circuits(self) -> bool:
+        """True if the route takes nothing more because of circuit breakers."""
+        waiting = self.waiting
+        return waiting.stopping > 0 or len(waiting) == waiting.circuits >= self.inbound.capacity
+
+    def takable(self) -> int:
+        """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
+        turns = self.carrier.takable(TURN)
+        if turns >= 0:
+            return turns
+        self.watch_full()
+        return 0
+
+    def room(self, reserved: int) -> int:
+        """How many more messages every outbound can take, `reserved` ones being on their way.
+
+        What is reserved is in adapters: when it ends, the route is asked again. Drivers that wait reserve nothing. An
+        outbound that nobody reads never holds a route up: publishing to it when full fails the message, loudly. If there
+        is no room, `notify` will be called when there is.
+        """
+        room = self.carrier.room(reserved)
+        if room <= 0:
+            self.watch_full()
+        return room
+
+    def waits_for(self, channels: frozenset[int]) -> bool:
+        """True if all that has begun here, if anything, waits for room in these channels (by identity) and for nothing else."""
+        if self.pauses or self.counters.retrying or self.carrier.busy > len(self.drivers):
+            return False
+        if not self.counters.in_flight:
+            return True
+        full = [
+            id(channel)
+            for outbound in self.outbounds
+            for channel in outbound.channels
+            if channel.is_full and channel.listeners
+        ]
+        return bool(full) and channels.issuperset(full)
+
+    @property
+    def drives_what_it_waits_for(self) -> bool:
+        """True if all that waits for circuit breakers waits for trial calls of drivers that wait for room."""
+        return all(self._drives(name) for name in self.waiting.circuit_names(len(self.drivers) * len(self.stages)))
+
+    @property
+    def drives_what_stops_it(self) -> bool:
+        """True if the breakers that refuse all that it could take wait for such trial calls."""
+        guards = (stage.guard for stage in self.stages if stage.guard is not None)
+        names = [guard.name for guard in guards if self.waiting.is_stopped_by(guard.name)]
+        return bool(names) and all(self._drives(name) for name in names)
+
+    def first_driver(self, asks: trio.lowlevel.Task | None) -> trio.lowlevel.Task | None:
+        """The driver that goes ahead if one may; None if it may be any of those that wait for room.
+
+        Args:
+            asks: The one that is about to wait, if it is one of them; else None.
+        """
+        waiting = self.waiting
+        if waiting.circuits and self.counters.retrying >= self.inbound.capacity:
+            # Only the trials' ends make places: what another driver emits would only wait for a breaker as well.
+            stages = {
+                task: watched.index  # the last that it holds
+                for task in self.drivers
+                for watched in self.watched.get(task, ())
+                if not watched.permit.is_settled and waiting.has_circuit(watched.breaker.name)
+            }
+            if stages:
+                return foremost(stages, asks)
+        return asks if asks in self.drivers else None
+
+    @property
+    def has_breakers(self) -> bool:
+        """True if messages of it may wait for circuit breakers of its own."""
+        return any(stage.guard is not None for stage in self.stages)
+
+    def _drives(self, name: str) -> bool:
+        """True if all trial calls of the breaker of this name are held by drivers that wait for room."""
+        held = [
+            watched
+            for task in self.drivers
+            for watched in self.watched.get(task, ())
+            if watched.breaker.name == name and not watched.permit.is_settled
+        ]
+        out = held[0].breaker.trials_out if held else None
+        return out is not None and out <= len(held)
+
+    def watch_full(self) -> None:
+        """Have `notify` called when an outbound that is full now has room."""
+        # All of them, not only the first: in a cycle, the first may get room only after another one did.
+        for outbound in self.outbounds:
+            for channel in outbound.channels:
+                if channel.is_full and channel.listeners:
+                    channel.watch(self.notify)
+
+    def end(self, frame: Frame, outcome: Outcome) -> None:
+        """Book the end of a message."""
+        if outcome is Outcome.COMPLETED:
+            self.counters.completed += 1
+        elif outcome is Outcome.FILTERED:
+            self.counters.filtered += 1
+        elif outcome is Outcome.FAILED:
+            self.counters.failed += 1
+        else:
+            self.counters.dead_lettered += 1
+        if self.journal is not None:
+            self.journal.note(frame)
+        if self.carrier.ordered:
+            self.inbound.end(frame)
+
+    def statistics(self) -> RouteStatistics:
+        """A snapshot."""
+        return RouteStatistics(
+            name=self.name,
+            waiting=self.inbound.waiting,
+            in_flight=self.counters.in_flight,
+            retrying=self.counters.retrying,
+            limit=self.carrier.limit,
+            received=self.counters.received,
+            emitted=self.counters.emitted,
+            skipped=self.counters.skipped,
+            completed=self.counters.completed,
+            filtered=self.counters.filtered,
+            dead_lettered=self.counters.dead_lettered,
+            failed=self.counters.failed,
+            redelivered=self.inbound.redelivered,
+            pauses=tuple(sorted({*self.pauses, *([CIRCUIT_OPEN] if self.waits_for_circuits else ())})),
+        )

@@ -1,0 +1,465 @@
+"""How a message's attempt ends: its outcome is booked and its parent told, it waits to be tried again, or it goes back.
+
+Kept separate from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+import trio
+
+from factflow_engine.errors import error_text
+from factflow_engine.frames import Frame
+from factflow_engine.native import MessageContext, Worker, label_of
+from factflow_engine.runtime.hop.delays import GiveUp, Waiting
+from factflow_engine.runtime.hop.instructions import UnreadableInstructionError, instruction_of, wait_of
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.work import DETACHED, Child, Family
+from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
+from factflow_engine.runtime.stages.guards import DeadlineExceededError
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.seams import Seams
+from factflow_protocols import CircuitOpenError, QueueFullError, Reject, RetryLater
+
+OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
+
+ASK_AGAIN_SECONDS: Final = 1.0
+"""How long a message waits for a breaker that does not say how long: an adapter's own, of which nobody else is told."""
+
+TRIAL_SECONDS: Final = 0.05
+"""The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
+
+
+class UnroutedError(Exception):
+    """No outbound's condition held, and the route does not want such a message filtered."""
+
+    def __init__(self, unrouted: str) -> None:
+        super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
+
+
+class DeliveriesExhaustedError(Exception):
+    """A message was handed out again and again, and each time its process died or held it for too long."""
+
+    def __init__(self, deliveries: int, most: int) -> None:
+        super().__init__(
+            f"handed out {deliveries} times, each time but this one to a process that died or held it beyond its lease; "
+            f"error_handling.max_deliveries is {most}"
+        )
+
+
+class DeferralsExhaustedError(Exception):
+    """A message was deferred as often, or for as long, as its route allows."""
+
+    def __init__(self, problem: str, error: Exception) -> None:
+        super().__init__(f"{problem}; the last time: {error_text(error)}")
+        self.__cause__ = error
+
+
+HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError, DeferralsExhaustedError)
+"""What another attempt cannot change."""
+
+
+class Settlement:
+    """Ends the attempts of one execution's messages.
+
+    Attributes:
+        given_back: What was interrupted, and had been there for how long.
+    """
+
+    def __init__(
+        self,
+        *,
+        seams: Seams,
+        on_failure: OnFailure,
+        on_wait: Callable[[RouteState, float], None],
+        on_letter: Callable[[RouteState], None],
+        redacted: Callable[[str], str],
+        config_hash: str,
+    ) -> None:
+        self.given_back: Final[list[HeldMessage]] = []
+        self._seams = seams
+        self._now = seams.clock.monotonic_ns
+        self._on_failure = on_failure
+        self._on_wait = on_wait
+        self._on_letter = on_letter
+        self._redacted = redacted
+        self._config_hash = config_hash
+        self._serial = count()
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def end(self, route: RouteState, frame: Frame, family: Family | None, outcome: Outcome) -> None:
+        """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
+        route.end(frame, outcome)
+        if family is not None:
+            self.end_child(route, family)
+
+    def end_child(self, route: RouteState, family: Family) -> None:
+        """Tell the family that one of its children has ended, and was counted."""
+        if family is not DETACHED:
+            family.open -= 1
+            self.end_family(route, family)
+
+    def end_family(self, route: RouteState, family: Family) -> None:
+        """End the parent if nothing of it is left to do."""
+        if family.open or not family.exhausted:
+            return
+        above = family.child.family if family.child is not None else None
+        if family.interrupted:
+            self.give_back(route, family.frame, above)
+        elif family.error is not None:
+            error, stage = family.error
+            family.error = None  # its traceback holds the family: a cycle of references
+            self._fail(route, stage, family.frame, family.frame.payload, family.child, error)
+        else:
+            self.end(route, family.frame, above, Outcome.COMPLETED)
+
+    # -- failures --------------------------------------------------------------------------------------------------
+
+    def fail(self, route: RouteState, context: MessageContext, child: Child | None, error: Exception) -> None:
+        """End an attempt for which a stage, or the way out of its route, has raised.
+
+        What the engine was told to do is done; else the message is tried again, dead-lettered or failed.
+        """
+        self._fail(route, context.stage_of, context.frame, context.payload, child, error)
+
+    def refuse(self, route: RouteState, frame: Frame, error: Exception) -> None:
+        """Give a message up that has not begun."""
+        route.counters.received += 1
+        self._fail(route, None, frame, frame.payload, None, error)
+
+    def _fail(
+        self,
+        route: RouteState,
+        stage: Stage | None,
+        frame: Frame,
+        payload: bytes,
+        child: Child | None,
+        error: Exception,
+    ) -> None:
+        again = Child(frame, 0, None) if child is None else child
+        raised, error = error, instruction_of(error)
+        if isinstance(error, UnreadableInstructionError):
+            raised = error
+        # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
+        final = again.result is not None
+        if isinstance(error, RetryLater | CircuitOpenError) and not final:
+            refused = self._put_off(route, again, stage, error)
+            if refused is None:
+                return
+            if refused is not error:
+                raised = error = refused
+        delay = None
+        if not isinstance(error, HOPELESS) and not final:
+            # Asked of what was raised: a group's own class may be named in the configuration.
+            delay = route.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
+        if delay is not None and self._fits(route, frame, delay):
+            frame = frame.restamp(attempt=frame.attempt + 1)
+            self._wait(route, again.retried(frame), stage, delay)
+            return
+        give_up = partial(self._give_up, route, stage, frame, payload, again.family, error)
+        if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
+            self._wait(route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
+            self._on_letter(route)
+
+    def _put_off(
+        self, route: RouteState, child: Child, stage: Stage | None, error: RetryLater | CircuitOpenError
+    ) -> Exception | None:
+        """Let a message wait as it was told to; or return what it fails of instead."""
+        asked = wait_of(error)
+        if isinstance(error, RetryLater):
+            seconds = route.deferral.seconds(asked or 0.0, child.deferrals)
+            if not self._fits(route, child.frame, seconds):
+                return error
+            exhausted = self._count_deferral(route, child, seconds, error)
+            if exhausted is None:
+                self._wait(route, child, stage, seconds)
+            return exhausted
+        seconds = ASK_AGAIN_SECONDS if asked is None else asked
+        if not _is_own_breaker(stage, error):
+            seconds = route.deferral.seconds(seconds, child.deferrals)
+            exhausted = self._count_deferral(route, child, seconds, error)
+            if exhausted is not None:
+                return exhausted
+        if route.deadline_seconds is not None:
+            seconds = min(seconds, route.deadline_seconds - self._age(child.frame))  # then it ends, whatever is open
+        self._wait_for_circuit(route, child, stage, max(TRIAL_SECONDS, seconds), error, asks=asked is None)
+        return None
+
+    def _count_deferral(self, route: RouteState, child: Child, seconds: float, error: Exception) -> Exception | None:
+        """Count a deferral for so long; or count nothing and return why there may be none."""
+        now_ns = self._now()
+        if not child.deferrals:
+            child.deferred_ns = now_ns
+        problem = route.deferral.problem(child.deferrals, (now_ns - child.deferred_ns) / 1e9, seconds)
+        if problem is not None:
+            return DeferralsExhaustedError(problem, error)
+        child.deferrals += 1
+        return None
+
+    def _fits(self, route: RouteState, frame: Frame, delay: float) -> bool:
+        """True if an attempt may begin after so many seconds."""
+        if route.deadline_seconds is None:
+            return True
+        return self._age(frame) + delay < route.deadline_seconds
+
+    def _age(self, frame: Frame) -> float:
+        """How many seconds ago a message was published."""
+        return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
+
+    def _give_up(
+        self,
+        route: RouteState,
+        stage: Stage | None,
+        frame: Frame,
+        payload: bytes,
+        family: Family | None,
+        error: Exception,
+        *,
+        exceeds: bool,
+        is_behind: bool = False,
+    ) -> bool:
+        """End a message for good; false, and nothing is done, while its dead-letter queue has no room for it.
+
+        Args:
+            route: The message's.
+            stage: The stage that it is at, if any.
+            frame: It.
+            payload: What is told of it if it fails.
+            family: Its parent's, if it has one.
+            error: Why.
+            exceeds: True if the queue may hold more than it is to hold.
+            is_behind: True if other letters of the route wait for that room: they come first.
+        """
+        letters = route.dead_letters
+        # Who waits for room in a queue that nobody reads, waits for ever.
+        wanted = letters is not None and not any(
+            channel.is_full and not channel.listeners for channel in letters.channels
+        )
+        if letters is None or not wanted or (isinstance(error, UnroutedError) and route.unrouted == "fail"):
+            try:
+                self._on_failure(route, stage, frame, payload, error)
+            finally:  # an error that cannot even be looked at has failed its message all the same
+                self.end(route, frame, family, Outcome.FAILED)
+            return True
+        if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
+            return False
+        headers = dict(frame.headers)
+        why = self._why(route, stage, frame, family, error)
+        if (before := headers.get("dead_letter")) is not None:
+            # Whoever read it from a dead-letter queue has given it up as well: the first time is not forgotten.
+            why["first"] = before.get("first", before) if isinstance(before, Mapping) else before
+        headers["dead_letter"] = why
+        wall_ns = self._seams.clock.wall_ns()  # it is published anew: deadlines of whoever reads it begin
+        if route.journal is None:
+            letter = frame.restamp(attempt=1, time_ns=wall_ns, headers=headers)
+        else:
+            # Its queue refuses an id that it has seen: from another route that reads the same topic, or because the
+            # letter comes back to where the message was. The parent is the message; repeated, the letter has the same id.
+            letter = frame.child(label_of(f"dead_letter\0{route.id}"), 0, headers=headers, time_ns=wall_ns)
+        for channel in letters.channels:
+            channel.append(letter)
+        self.end(route, frame, family, Outcome.DEAD_LETTERED)
+        return True
+
+    def _why(
+        self, route: RouteState, stage: Stage | None, frame: Frame, family: Family | None, error: Exception
+    ) -> dict[str, Any]:
+        """What a dead letter's header of that name says."""
+        return {
+            "route": route.id,
+            "stage": None if stage is None else stage.info.stage,
+            "queue": route.queue if family is None else None,  # what a stage emitted came from none
+            "error_type": type(error).__name__,
+            "error": self._redacted(error_text(error)),
+            "attempts": frame.attempt,
+            "time_ns": self._seams.clock.wall_ns(),
+            "config_hash": self._config_hash,
+        }
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def _wait(
+        self,
+        route: RouteState,
+        child: Child,
+        stage: Stage | None,
+        seconds: float,
+        *,
+        give_up: GiveUp | None = None,
+        by: Holder = Holder.RETRY,
+        circuit: str | None = None,
+        stops: bool = False,
+        asks: bool = False,
+    ) -> None:
+        due = trio.current_time() + seconds
+        route.counters.retrying += 1
+        route.waiting.add(
+            Waiting(
+                due=due,
+                serial=next(self._serial),
+                child=child,
+                stage="" if stage is None else stage.info.stage,
+                since_ns=self._now(),
+                give_up=give_up,
+                by=by,
+                circuit=circuit,
+                stops=stops,
+                asks=asks,
+            )
+        )
+        if stops:
+            route.carrier.circuit_open = True
+        if give_up is None:
+            self._on_wait(route, due)
+
+    def _wait_for_circuit(
+        self,
+        route: RouteState,
+        child: Child,
+        stage: Stage | None,
+        seconds: float,
+        error: CircuitOpenError,
+        *,
+        asks: bool,
+    ) -> None:
+        """Wait for a breaker; if it refuses all that the route could take, nothing is taken meanwhile."""
+        stops = _stops_all(stage, error)
+        self._wait(route, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops, asks=asks)
+
+    def release(self, route: RouteState, now: float) -> None:
+        """Let those whose time has come be tried again."""
+        while (waiting := route.waiting.pop_due(now)) is not None:
+            self._begin_again(route, waiting)
+        route.notify()
+
+    def release_circuit(self, route: RouteState, name: str, most: int | None = None) -> None:
+        """Let what waits for a circuit breaker be tried again, the first that came first.
+
+        Args:
+            route: Whose messages.
+            name: The breaker's, which permits calls again.
+            most: How many; all by default, of those that wait now.
+        """
+        released = 0
+        while (most is None or released < most) and (waiting := route.waiting.pop_circuit(name)) is not None:
+            self._begin_again(route, waiting)
+            released += 1
+        if released:
+            route.notify()
+
+    def _begin_again(self, route: RouteState, waiting: Waiting) -> None:
+        route.counters.retrying -= 1
+        route.carrier.circuit_open = route.waiting.stopping > 0
+        waiting.child.since_ns = self._now()
+        route.children.append(waiting.child)
+
+    def post(self, route: RouteState, *, exceeds: bool = False) -> bool:
+        """Publish the first of the dead letters that wait, of which there must be one, or fail its message if nobody reads.
+
+        Args:
+            route: Whose letter.
+            exceeds: True if its queue may hold more than it is to hold.
+
+        Returns:
+            Whether it was published: not for want of room, or because it raised. Then it waits on, and goes back when its
+            route ends.
+        """
+        letter = route.waiting.letters[0]
+        assert letter.give_up is not None
+        route.counters.retrying -= 1
+        done = False
+        try:
+            done = letter.give_up(exceeds=exceeds)
+        finally:
+            if done:
+                route.waiting.pop_letter()
+                route.notify()
+            else:
+                route.counters.retrying += 1
+        return done
+
+    # -- interruption ----------------------------------------------------------------------------------------------
+
+    def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, family: Family | None) -> None:
+        """Note who was interrupted, and give the message back."""
+        self.note(worker, route, context)
+        self.give_back(route, context.frame, family)
+
+    def note(self, worker: Worker, route: RouteState, context: MessageContext) -> None:
+        """Note who was interrupted where."""
+        seconds = (self._now() - worker.since_ns) / 1e9
+        self.given_back.append(
+            HeldMessage(route=route.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
+        )
+
+    def waiting(self, route: RouteState) -> Iterator[HeldMessage]:
+        """What has begun and waits outside of adapters; longest wait first by kind: for a permit, then for a time."""
+        now_ns = self._now()
+        for child in route.children:
+            yield HeldMessage(
+                route=route.id,
+                stage=route.stages[child.index].info.stage if child.index < len(route.stages) else "",
+                message_id=child.frame.message_id.hex(),
+                seconds=(now_ns - child.since_ns) / 1e9,
+                by=Holder.PERMIT,
+            )
+        for waiting in sorted(route.waiting, key=lambda waiting: waiting.since_ns):
+            yield HeldMessage(
+                route=route.id,
+                stage=waiting.stage,
+                message_id=waiting.child.frame.message_id.hex(),
+                seconds=(now_ns - waiting.since_ns) / 1e9,
+                by=waiting.by,
+            )
+
+    def give_back(self, route: RouteState, frame: Frame, family: Family | None) -> None:
+        """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
+        route.counters.received -= 1
+        if family is None:
+            route.inbound.give_back(frame)
+        elif family is not DETACHED:
+            family.open -= 1
+            family.interrupted = True
+            self.end_family(route, family)
+
+    def give_back_waiting(self, route: RouteState) -> None:
+        """Un-begin what waits for a worker or for a time, and note it; the execution ends."""
+        self.given_back.extend(self.waiting(route))
+        while route.children:
+            child = route.children.popleft()
+            self.give_back(route, child.frame, child.family)
+        for waiting in reversed(route.waiting.drain()):
+            route.counters.retrying -= 1
+            self.give_back(route, waiting.child.frame, waiting.child.family)
+        route.carrier.circuit_open = False
+
+
+def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:
+    """True if a breaker of the stage has refused the call; else one that its adapter keeps itself."""
+    guard = None if stage is None else stage.guard
+    if guard is None:
+        return False
+    return error.name == guard.name if guard.key is None else error.name.startswith(f"{guard.name}[")
+
+
+def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
+    """True if the refusal holds for every message of the route: by the one breaker of a stage that none skips."""
+    guard = None if stage is None else stage.guard
+    if stage is None or guard is None or guard.key is not None or stage.condition is not None:
+        return False
+    return error.name == guard.name  # else it is from a breaker of the adapter's own
+
+
+def stranded(route: RouteState) -> Exception:
+    """Why a message that has passed all stages could not leave the route."""
+    for outbound in route.outbounds:
+        for channel in outbound.channels:
+            if channel.is_full and not channel.listeners:
+                return QueueFullError(
+                    outbound.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
+                )
+    return UnroutedError(route.unrouted)

@@ -1,0 +1,321 @@
+"""Pulling the children that a stage emitted, one at a time, from whatever it gave.
+
+Kept separate from the loop because the three kinds of source (iterable, async iterable, iterable of a synchronous adapter)
+differ only here.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import trio
+
+from factflow_engine.runtime.hop.source_scopes import Aside
+from factflow_engine.runtime.stages.guards import (
+    DeadlineExceededError,
+    EmissionCloseTimeoutError,
+    EmissionTimeoutError,
+    WatchedEmission,
+)
+from factflow_engine.runtime.stages.open_scopes import replaced
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.seams import Clock
+
+EXHAUSTED: Final[Any] = object()
+"""What `pull` returns when there is nothing more."""
+
+THREAD_BATCH: Final = 64
+"""Elements that one visit to a worker thread brings: a visit costs some 100 microseconds, an element must not."""
+
+
+class Emission(Protocol):
+    """A source of children."""
+
+    async def pull(self) -> Any:
+        """The next element, or `EXHAUSTED`; raises what the source raises."""
+        ...
+
+    async def close(self) -> None:
+        """Let the source clean up, also when it was not exhausted."""
+        ...
+
+
+class _Listed:
+    """A list or tuple: nothing of its author's runs when it is pulled."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, elements: Iterable[Any]) -> None:
+        self._iterator = iter(elements)
+
+    async def pull(self) -> Any:
+        return next(self._iterator, EXHAUSTED)
+
+    async def close(self) -> None:
+        pass
+
+
+class _Inline:
+    """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
+
+    __slots__ = ("_aside", "_iterator")
+
+    def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
+        self._iterator = iter(iterable)
+
+    async def pull(self) -> Any:
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            value = next(self._iterator, EXHAUSTED)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if value is EXHAUSTED:
+                raise await aside.undo(status)
+            aside.step_out(status)
+        return value
+
+    async def close(self) -> None:
+        await self._aside.end(self._aside.task._cancel_status, self._end)
+
+    async def _end(self) -> None:
+        _close(self._iterator)
+
+
+class _Async:
+    """An async iterable: pulled with an await, which may suspend."""
+
+    __slots__ = ("_aside", "_iterator", "_stage")
+
+    def __init__(self, iterable: AsyncIterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
+        self._iterator: AsyncIterator[Any] = aiter(iterable)
+        self._stage = stage
+
+    async def pull(self) -> Any:  # as that of `_Inline`: a function in between would cost each element as much
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            value = await anext(self._iterator, EXHAUSTED)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if value is EXHAUSTED:
+                raise await aside.undo(status)
+            aside.step_out(status)
+        return value
+
+    async def close(self) -> None:
+        with trio.move_on_after(self._stage.close_seconds) as scope:
+            await self._aside.end(self._aside.task._cancel_status, self._end)
+        if scope.cancelled_caught:
+            raise EmissionCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
+
+    async def _end(self) -> None:
+        aclose = getattr(self._iterator, "aclose", None)
+        if aclose is None:
+            return
+        try:
+            await aclose()
+        except BaseExceptionGroup as group:
+            _, rest = group.split(GeneratorExit)  # a nursery makes a group of it, which `aclose` does not look through
+            if rest is not None:
+                raise rest from group
+
+
+class _Timed(_Async):
+    """An async iterable that may take so long for each element; waiting for room for one counts for nothing."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, iterable: AsyncIterable[Any], stage: Stage, seconds: float) -> None:
+        super().__init__(iterable, stage)
+        self._seconds = seconds
+
+    async def pull(self) -> Any:
+        with trio.move_on_after(self._seconds):
+            return await super().pull()
+        raise EmissionTimeoutError(self._stage.info.route, self._stage.info.stage, self._seconds)
+
+
+class _Threaded:
+    """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories).
+
+    What it does with `trio.from_thread` is done in the worker's task, scopes that it enters so are set aside like others.
+    """
+
+    __slots__ = ("_aside", "_batch", "_done", "_error", "_iterator", "_position", "_threads")
+
+    def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
+        self._aside = Aside(stage.info)
+        self._iterator = iter(iterable)
+        self._threads = stage.threads
+        self._batch: list[Any] = []
+        self._position = 0
+        self._done = False
+        self._error: Exception | None = None
+
+    async def pull(self) -> Any:
+        while self._position == len(self._batch):
+            if self._error is not None:
+                raise self._error
+            if self._done:
+                return EXHAUSTED
+            self._batch, self._position = await self._visit(), 0
+        value = self._batch[self._position]
+        self._position += 1
+        return value
+
+    async def close(self) -> None:
+        with trio.CancelScope(shield=True):  # the generator's own clean-up, and threads are never abandoned
+            await self._aside.end(self._aside.task._cancel_status, self._end)
+
+    async def _end(self) -> None:
+        await self._threads.run(lambda: _close(self._iterator))
+
+    async def _visit(self) -> list[Any]:
+        aside = self._aside
+        task = aside.task
+        status = task._cancel_status
+        if not aside.is_empty:
+            aside.step_in()
+        try:
+            batch = await self._threads.run(self._pull_batch)
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await aside.undo(status)) from error
+        if task._cancel_status is not status:
+            if self._done:
+                self._error = self._left_open(await aside.undo(status))
+            else:
+                aside.step_out(status)
+        return batch
+
+    def _left_open(self, failure: Exception) -> Exception:
+        """What to raise after the last batch, which has left something open."""
+        error = self._error
+        if error is None:
+            return failure
+        error.add_note(str(failure))
+        return error
+
+    def _pull_batch(self) -> list[Any]:
+        batch: list[Any] = []
+        try:
+            for value in self._iterator:
+                batch.append(value)
+                if len(batch) == THREAD_BATCH:
+                    return batch
+        except Exception as error:  # noqa: BLE001 - raised by pull(), after the elements that came before it
+            self._error = error
+        self._done = True
+        return batch
+
+
+class _Watched:
+    """Another emission, whose errors and end are those of a call through a circuit breaker."""
+
+    __slots__ = ("_clock", "_inner", "_watched")
+
+    def __init__(self, inner: Emission, watched: WatchedEmission, clock: Clock) -> None:
+        self._inner = inner
+        self._watched = watched
+        self._clock = clock
+
+    async def pull(self) -> Any:
+        watched = self._watched
+        begun_ns = self._clock.monotonic_ns()
+        try:
+            value = await self._inner.pull()
+        except BaseException as error:
+            watched.end(error, self._spend(begun_ns))
+            raise
+        spent_ns = self._spend(begun_ns)
+        if value is EXHAUSTED:
+            watched.end(None, spent_ns)
+        return value
+
+    async def close(self) -> None:
+        try:
+            await self._inner.close()
+        finally:
+            self._watched.drop()  # of one that was not pulled to its end nothing is known
+
+    def _spend(self, begun_ns: int) -> int:
+        self._watched.spent_ns += max(self._clock.monotonic_ns() - begun_ns, 0)
+        return self._watched.spent_ns
+
+
+class _ByDeadline:
+    """Another emission, until so long after its message was published."""
+
+    __slots__ = ("_clock", "_deadline_ns", "_inner", "_seconds")
+
+    def __init__(self, inner: Emission, *, published_ns: int, seconds: float, clock: Clock) -> None:
+        self._inner = inner
+        self._seconds = seconds
+        self._deadline_ns = published_ns + round(seconds * 1e9)
+        self._clock = clock
+
+    async def pull(self) -> Any:
+        left = (self._deadline_ns - self._clock.wall_ns()) / 1e9
+        if left > 0:
+            with trio.move_on_after(left):
+                return await self._inner.pull()
+        raise DeadlineExceededError(self._seconds)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def emission_of(emitted: Any, stage: Stage, published_ns: int) -> Emission:
+    """Choose how to pull what a stage emitted, of a message that was published then.
+
+    Raises:
+        TypeError: It is neither iterable nor async iterable.
+    """
+    emission = _emission_of(emitted, stage)
+    if stage.deadline_seconds is None:
+        return emission
+    return _ByDeadline(emission, published_ns=published_ns, seconds=stage.deadline_seconds, clock=stage.clock)
+
+
+def _emission_of(emitted: Any, stage: Stage) -> Emission:
+    """Choose how to pull it, without regard to time.
+
+    Raises:
+        TypeError: It is neither iterable nor async iterable.
+    """
+    if isinstance(emitted, WatchedEmission):
+        try:
+            return _Watched(_emission_of(emitted.source, stage), emitted, stage.clock)
+        except BaseException as error:
+            emitted.end(error, None)
+            raise
+    if isinstance(emitted, AsyncIterable):
+        return _Async(emitted, stage) if stage.pull_seconds is None else _Timed(emitted, stage, stage.pull_seconds)
+    if not isinstance(emitted, Iterable):
+        raise TypeError(
+            f"AdapterResult(emitted=...) needs an iterable or async iterable of messages, got {type(emitted).__name__}"
+        )
+    if stage.in_thread and isinstance(emitted, Iterator):
+        return _Threaded(emitted, stage)
+    return _Listed(emitted) if type(emitted) in {list, tuple} else _Inline(emitted, stage)
+
+
+def _close(iterator: Iterator[Any]) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()

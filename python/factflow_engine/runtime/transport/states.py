@@ -1,0 +1,497 @@
+"""The states of an execution's stages on a provider that outlives it: stored with acknowledgements, restored, handed over.
+
+Several processes may run an execution of one id. Each stores what its own stages keep. At the end all but one hand that
+over, and the last one speaks for all, once. What a process leaves behind, by a drain or by dying, is restored by the next.
+
+Kept separate from the relay, which decides when something is acknowledged; here is what must be durable by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, TypeVar, cast
+
+import trio
+
+from factflow_engine.errors import ExecutionStartError, describe
+from factflow_engine.frames import pack, unpack
+from factflow_engine.queues.naming import execution_id_of
+from factflow_engine.runtime.stages.answers import Roots
+from factflow_engine.runtime.stages.isolation import FaultError, apart, contained
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_protocols import (
+    Clash,
+    Delivery,
+    Joined,
+    QueueError,
+    StageShape,
+    StateChange,
+    StateProtocol,
+    StateSubscription,
+    StoredState,
+    Subscription,
+)
+
+T = TypeVar("T")
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed at the end that others have left, or have given a sign of life."""
+
+BEAT_SECONDS: Final = 1.0
+"""How often a process gives a sign of life, or three times in a lease if that is more often."""
+
+
+class KeepingError(Exception):
+    """A stage could not make durable what it keeps.
+
+    Attributes:
+        what: Which one, and doing what.
+        error: What it raised.
+    """
+
+    def __init__(self, what: str, error: BaseException) -> None:
+        self.what = what
+        self.error = error
+        super().__init__(f"{what} failed: {describe(error)}")
+
+
+class RouteStates:
+    """What the stages of one route keep.
+
+    Attributes:
+        holds: True if acknowledgements are held together, to be stored with states.
+        seconds: For how long they are, at the most.
+        flushing: Which stage is making its effects durable in this instant, if one is.
+    """
+
+    def __init__(
+        self,
+        route: str,
+        stages: Sequence[Stage],
+        roots: Roots,
+        *,
+        whole: StageStates,
+        seconds: float,
+        flush_seconds: float,
+    ) -> None:
+        self.seconds: Final = seconds
+        self.flushing: str | None = None
+        self._route = route
+        self._roots = roots
+        self._whole = whole
+        self._flush_seconds = flush_seconds
+        self._snapshots: Final = [(stage, stage.answers) for stage in stages if stage.answers is not None]
+        self._flushed: Final = [stage for stage in stages if stage.is_flushed]
+        self.holds: Final = bool(self._snapshots)
+        self._noted = 0  # the owner for which it is stored that the stages have effects
+        self._stored: set[bytes] = set()  # deliveries with answers at the provider
+
+    async def load(self, roots: Sequence[bytes]) -> None:
+        """Learn of the answers that are stored for deliveries, before anything is made of them."""
+        if self._whole.store is None or not self.holds:
+            return
+        by_stage = {answers.stage: answers for _, answers in self._snapshots}
+        for answer in await self._whole.store.answers(self._whole.execution, self._route, roots):
+            self._stored.add(answer.root)
+            if answer.stage in by_stage:
+                by_stage[answer.stage].load(answer)
+
+    async def settle(
+        self,
+        subscription: Subscription,
+        done: Mapping[bytes, Sequence[Delivery]],
+        held: Mapping[bytes, Sequence[Delivery]],
+    ) -> None:
+        """Acknowledge deliveries, once what the stages keep of them is durable.
+
+        Args:
+            subscription: Where they came from.
+            done: To acknowledge, by message id.
+            held: The others that are not acknowledged.
+
+        Raises:
+            KeepingError: A stage could not.
+            QueueError: The provider could not; or what is stored is another process's by now.
+
+        Cancellation: they are acknowledged with the state, or neither.
+        """
+        if self._whole.is_handed_over:
+            return  # they go back, and are another process's
+        for stage in self._flushed:
+            await self._flush(stage)
+        deliveries = [delivery for copies in done.values() for delivery in copies]
+        whole = self._whole
+        if whole.store is None:
+            await subscription.settle(deliveries)
+            return
+        await whole.rejoin()
+        if not self.holds and self._noted == whole.owner:
+            await subscription.settle(deliveries)
+        else:
+            change = await self._change(done, held)
+            await cast("StateSubscription", subscription).settle(deliveries, change=change)
+            self._noted = whole.owner
+            self._stored.update(answer.root for answer in change.answers)
+        for root in done:
+            self._stored.discard(root)
+            self._roots.forget(root)
+            for _, answers in self._snapshots:
+                answers.forget(root)
+
+    async def _flush(self, stage: Stage) -> None:
+        assert stage.stateful is not None
+        what = f"route {self._route!r}, stage {stage.info.stage!r}: flush()"
+        bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
+        self.flushing = what
+        try:
+            await apart(stage.stateful.flush, bounds)
+        except FaultError as fault:
+            raise KeepingError(what, fault.error) from fault
+        finally:
+            self.flushing = None
+        if bounds.cancelled_caught:
+            error = TimeoutError(f"it did not return within processor.flush_seconds: {self._flush_seconds:g}")
+            raise KeepingError(what, error)
+
+    async def _change(
+        self, done: Mapping[bytes, Sequence[Delivery]], held: Mapping[bytes, Sequence[Delivery]]
+    ) -> StateChange:
+        try:
+            for _, answers in self._snapshots:
+                await answers.hold_up()
+            # Nothing is awaited from here on: states, and what is remembered of them, are of one instant.
+            settled = frozenset(done)
+            covered = {root for _, answers in self._snapshots for root in answers.roots} - settled
+            fresh = [answer for _, answers in self._snapshots for answer in answers.take_fresh(settled)]
+            states: dict[str, bytes | None] = {stage.info.stage: self._snapshot(stage) for stage, _ in self._snapshots}
+        finally:
+            for _, answers in self._snapshots:
+                answers.go_on()
+        return StateChange(
+            execution=self._whole.execution,
+            owner=self._whole.owner,
+            route=self._route,
+            states={stage.info.stage: None for stage in self._flushed} | states,
+            answers=fresh,
+            settled=[root for root in done if root in self._stored],
+            covered=[delivery for root in covered for delivery in held.get(root, ())],
+        )
+
+    def _snapshot(self, stage: Stage) -> bytes:
+        assert stage.stateful is not None
+        try:
+            return pack(stage.stateful.snapshot())
+        except BaseException as error:  # whatever it is, it is the stage's, and no process's end
+            raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error
+
+
+def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    for clash in clashes:
+        raise ExecutionStartError(clash.route, clash.stage, ValueError(_problem_of(clash)))
+
+
+def _problem_of(clash: Clash) -> str:
+    if clash.is_living:
+        return (
+            "another process of this execution runs it with another configuration, as adapter type "
+            f"{clash.adapter!r}, and the two would share what it keeps; start both with the same one (paths lead to the same "
+            "files), or this one under another id. If that process was killed, wait for its lease to end"
+        )
+    return (
+        f"the queue holds what an adapter of type {clash.adapter!r} has kept under this name; put that back to finish what "
+        "was begun, or give this stage another name"
+    )
+
+
+class StageStates:
+    """What the stages of one execution keep, at a provider that outlives the process.
+
+    Attributes:
+        store: Where states are kept; None if the provider keeps none.
+        execution: Prefix of the execution's queues.
+        owner: This process's number at the provider.
+        kept: Route id and name of each stage of which others have left effects that nobody has spoken for.
+        idle: Those that others have begun, and that have had no effect: there is nothing of them to go on with.
+        unfinished: How many states of others were found that nobody has spoken for; nothing more is to be begun then.
+        is_last: True if this process speaks for all at the end.
+        is_handed_over: True if another process does.
+        is_forgotten: True if everything is said, and nothing is kept any more.
+    """
+
+    def __init__(
+        self,
+        store: StateProtocol | None,
+        execution: str,
+        stages: Iterable[Stage],
+        *,
+        seconds: float,
+        flush_seconds: float,
+        shapes: Mapping[tuple[str, str], StageShape] = MappingProxyType({}),
+    ) -> None:
+        """Prepare; `stages` are all of the execution, and `shapes` what those are made of that keep something."""
+        self.execution: Final = execution
+        self.owner: int = 0
+        self.kept: frozenset[tuple[str, str]] = frozenset()
+        self.idle: frozenset[tuple[str, str]] = frozenset()
+        self.unfinished = 0
+        self.is_handed_over = False
+        self._shapes: Final = shapes
+        self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in stages}
+        self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
+        self._asked: Final = store
+        self.store: Final = store if self._kept else None
+        self.is_last = self.is_forgotten = self.store is None
+        self._seconds = seconds
+        self._flush_seconds = flush_seconds
+        self._since = 0
+        self._seen: Mapping[int, int] = {}
+        self._found: Sequence[StoredState] = ()
+        self._joining = trio.Lock()
+
+    def of_route(self, route: str, stages: Sequence[Stage], roots: Roots | None) -> RouteStates | None:
+        """What one route's stages keep; None if they keep nothing."""
+        if not any(stage.keeps for stage in stages):
+            return None
+        return RouteStates(
+            route,
+            stages,
+            roots or Roots(),
+            whole=self,
+            seconds=self._seconds,
+            flush_seconds=self._flush_seconds,
+        )
+
+    # -- at the start ----------------------------------------------------------------------------------------------
+
+    async def join(self, depth: Callable[[], Awaitable[int]]) -> bool:
+        """Take part, before stages are opened; whether the execution goes on, or is shared, if a stage may ask.
+
+        Waits while the process that began the execution opens its stages: that one may remove what it takes for leftovers.
+
+        Args:
+            depth: Asks how many messages are left of it.
+
+        Raises:
+            ExecutionStartError: A stage of which something is kept is none of this configuration's, or another one there.
+            QueueError: The provider does not answer as it should.
+        """
+        goes_on = False
+        try:
+            if self._asked is not None:  # also for no stages: one that was there before may have kept something
+                joined = await contained(self._joined(self._asked, opens=self.store is not None))
+                _refuse_clashes(joined.clashes)
+                await self._refuse_missing(joined)
+                for route, stage in sorted(joined.changed):
+                    logger.warning(
+                        "route %r, stage %r is configured otherwise than when it kept what the queue has of it; what it does "
+                        "from now on is done as it is configured now",
+                        route,
+                        stage,
+                    )
+                if self.store is not None:
+                    self.owner, self._since, self._found = joined.owner, joined.since, joined.states
+                    self.unfinished, self.kept, self.idle = joined.unfinished, joined.kept, joined.idle
+                    goes_on = bool(joined.unfinished or joined.others)
+            for place in self._kept if self.store is not None else ():
+                self._stages[place].touched = False  # until it has something to say, or is known to be the first
+            if not any(stage.is_stateful for stage in self._stages.values()):
+                return False  # nobody asks
+            return goes_on or bool(await contained(depth()))
+        except FaultError as fault:
+            raise self._unusable("asked what it keeps", fault) from fault
+
+    async def _joined(self, store: StateProtocol, *, opens: bool) -> Joined:
+        while True:
+            joined = await store.join(self.execution, self._kept, opens=opens, shapes=self._shapes)
+            if not joined.is_opening:
+                return joined
+            await trio.sleep(POLL_SECONDS)
+
+    async def opened(self) -> None:
+        """Let other processes take part, now that the stages are open.
+
+        Raises:
+            QueueError: The provider does not answer as it should, or another process has taken over meanwhile.
+        """
+        if self.store is None or not self._takes_part():
+            return
+        try:
+            await contained(self.store.opened(self.execution, self.owner))
+        except FaultError as fault:
+            raise self._unusable("told that stages are open", fault) from fault
+
+    def _unusable(self, what: str, fault: FaultError) -> QueueError:
+        if isinstance(fault.error, QueueError):
+            return fault.error
+        return QueueError(self.execution, f"cannot be {what}: {describe(fault.error)}")
+
+    async def _refuse_missing(self, joined: Joined) -> None:
+        for route, stage in sorted(joined.kept.difference(self._kept)):
+            assert self._asked is not None
+            await contained(self._asked.leave(self.execution, joined.owner))
+            problem = (
+                "the queue says that it keeps what was made of messages which are acknowledged, and the configuration has "
+                "no such stage that keeps anything; put it back, under the same names, to finish what was begun, or drop "
+                f"what it keeps: `factflow queue forget URL --execution {execution_id_of(self.execution)} "
+                f"--stage {route}/{stage}`"
+            )
+            raise ExecutionStartError(route, stage, LookupError(problem))
+
+    def restore(self) -> None:
+        """Give the stages what was found, once they are open.
+
+        Raises:
+            ExecutionStartError: A stage cannot take it.
+        """
+        found, self._found = self._found, ()
+        for each in found:
+            try:
+                self._restore(each)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever it is, it is the stage's, and no process's end
+                raise ExecutionStartError(each.route, each.stage, error) from error
+
+    async def begin(self, *, is_stored: bool) -> None:
+        """Note that this process has begun the execution: its stages finish even if they never have a message.
+
+        One that joins says nothing for stages that it does no work for, it would replace what others say; unless that is
+        left to it, by a process that ends or dies.
+
+        Args:
+            is_stored: The provider knows already.
+
+        Raises:
+            FaultError: The provider failed.
+        """
+        for place in self._kept:
+            self._stages[place].touched = True
+        if self.store is not None and not is_stored:
+            await contained(self.store.begin(self.execution, self.owner))
+
+    def _restore(self, found: StoredState) -> None:
+        stage = self._stages.get((found.route, found.stage))
+        if found.state is not None:
+            if stage is None or stage.stateful is None or stage.answers is None:
+                raise LookupError(
+                    "the queue holds a state of it, and the configuration has no such stage that takes one; put it back to "
+                    "finish what was begun, or drop what it keeps: `factflow queue forget URL --execution "
+                    f"{execution_id_of(self.execution)} --stage {found.route}/{found.stage}`"
+                )
+            stage.stateful.restore(unpack(found.state))
+        if stage is not None:
+            stage.touched = True
+
+    def _merge(self, found: Sequence[StoredState]) -> None:
+        """Give the stages what other processes have left meanwhile."""
+        for each in found:
+            try:
+                self._restore(each)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                raise KeepingError(f"route {each.route!r}, stage {each.stage!r}: restore()", error) from error
+
+    def _takes_part(self) -> bool:
+        return bool(self.owner) and not (self.is_forgotten or self.is_handed_over)
+
+    # -- meanwhile -------------------------------------------------------------------------------------------------
+
+    async def beat(self) -> None:
+        """Give signs of life until cancelled.
+
+        Raises:
+            QueueError: None could be given for as long as a lease.
+        """
+        if self.store is None:
+            return
+        lease = self.store.lease_seconds
+        alive = trio.current_time()
+        while True:
+            await trio.sleep(min(BEAT_SECONDS, lease / 3))
+            if not self._takes_part():
+                alive = trio.current_time()
+                continue
+            asked = trio.current_time()
+            try:
+                await self.store.renew(self.execution, self.owner)
+            except QueueError:
+                if self._takes_part() and trio.current_time() - alive >= lease:
+                    raise
+            else:
+                alive = asked
+
+    async def rejoin(self) -> None:
+        """Take part again after everything was forgotten: there is something to keep anew."""
+        async with self._joining:
+            if self.is_forgotten and self.store is not None:
+                joined = await self._joined(self.store, opens=False)
+                if joined.clashes:
+                    clash = joined.clashes[0]
+                    raise KeepingError(f"route {clash.route!r}, stage {clash.stage!r}", ValueError(_problem_of(clash)))
+                self.owner, self._since = joined.owner, joined.since
+                self.is_forgotten = self.is_last = False
+                self._seen = {}
+                self._merge(joined.states)
+
+    # -- at the end ------------------------------------------------------------------------------------------------
+
+    async def conclude(self) -> None:
+        """Find out who speaks for all at the end; sets `is_last` or `is_handed_over`, or waits a little for others.
+
+        Raises:
+            KeepingError: What another process has left cannot be restored.
+            FaultError: The provider failed.
+        """
+        if self.store is None:
+            return
+        conclusion = await contained(self.store.conclude(self.execution, self.owner, self._seen))
+        if conclusion.handed_over:
+            self.is_handed_over = True
+            return
+        self._merge(conclusion.states)
+        if conclusion.others:
+            self._seen = self._seen or conclusion.others
+            await trio.sleep(POLL_SECONDS)
+        else:
+            self.is_last = True
+
+    async def forget(self) -> None:
+        """Keep nothing any more, for everything is said; `is_last` is false then if another process has left something.
+
+        Raises:
+            FaultError: The provider failed.
+        """
+        if self.store is None or await contained(self.store.forget(self.execution, self.owner)):
+            self.is_forgotten = True
+        else:
+            self.is_last = False
+            self._seen = {}
+
+    async def leave(self) -> None:
+        """Leave what is kept to the next process of the execution."""
+        if self.store is not None and self._takes_part():
+            await contained(self.store.leave(self.execution, self.owner))
+
+    def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
+        """The id of what a stage says at its end, the same if it says it again because nobody knows that it was said.
+
+        None if the stage keeps nothing that another process could say again.
+        """
+        if self.store is None or not stage.keeps:
+            return None
+        digest = hashlib.blake2b(digest_size=10)
+        for part in (
+            self.execution.encode(),
+            self._since.to_bytes(16),
+            stage.info.route.encode(),
+            stage.info.stage.encode(),
+        ):
+            digest.update(len(part).to_bytes(4) + part)
+        digest.update(payload)
+        return (self._since // 1_000_000 % (1 << 48)).to_bytes(6) + digest.digest()

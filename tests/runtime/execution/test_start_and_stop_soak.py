@@ -1,0 +1,152 @@
+"""Executions that come and go leave nothing: no task, no thread, no file descriptor, no memory."""
+
+import gc
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import pytest
+import trio
+
+from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_protocols import AdapterResult, StatefulAdapter
+from support.pipelines import load, registry_of
+
+PIPELINE = """
+routes:
+  a:
+    adapters: [{type: forward}]
+    outbound: [{route: b, condition: {field: n, operator: gt, value: 1}}, {queue: /queue/out}]
+  b: {inbound: {concurrency: 2}, adapters: [{type: count}, {type: spread}, {type: odd}]}
+  thread: {adapters: [{type: blocking}]}
+"""
+HOWS = ("wait", "drain", "drain at once", "cancel", "cancel with a grace")
+
+
+class Count(StatefulAdapter):
+    async def open(self, stage):
+        self.count = 0
+
+    async def process(self, context):
+        self.count += 1
+        return AdapterResult.forward()
+
+    async def finish(self):
+        return AdapterResult(message={"n": self.count})
+
+    async def close(self):
+        self.count = None
+
+
+async def spread(context):
+    return AdapterResult(emitted=[{"n": number} for number in range(3)])
+
+
+async def odd(context):
+    await trio.lowlevel.checkpoint()
+    if context.message["n"] == 2:
+        raise ValueError("two")
+
+
+def blocking(context):
+    return None
+
+
+def all_tasks():
+    pending = [trio.lowlevel.current_root_task()]
+    while pending:
+        task = pending.pop()
+        yield task
+        pending.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
+
+
+def resources():
+    return {
+        "tasks": len(list(all_tasks())),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "threads": threading.active_count(),
+    }
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def once(manager, config, how):
+    """One execution from its start to its end, with messages under way when it is made to end; returns a weak one."""
+    execution = await manager.start(config)
+    for number in range(5):
+        execution.publish_nowait("a", {"n": number})
+    execution.publish_nowait("thread", 1)
+    if how == "wait":
+        report = await execution.wait()
+    elif how == "drain":
+        report = await execution.drain()
+    elif how == "drain at once":
+        report = await execution.drain(0)
+    elif how == "cancel":
+        report = await execution.cancel()
+    else:
+        with trio.move_on_after(0):
+            await execution.wait()
+        report = await execution.cancel(0.01)
+    assert report.status in ("completed", "cancelled")
+    return weakref.ref(execution)
+
+
+async def many(times, settle):
+    """Start and stop so often, and return how much memory grew after the first `settle` times, in blocks and bytes."""
+    registry = registry_of(count=Count, spread=spread, odd=odd, blocking=blocking)
+    config = load(registry, PIPELINE)
+    async with OrchestratorManager(registry=registry) as manager:
+        before = blocks = size = None
+        for number in range(times):
+            last = await once(manager, config, HOWS[number % len(HOWS)])
+            assert not manager.executions
+            if number == settle:
+                before, blocks, size = resources(), allocated_blocks(), resident_bytes()
+        grown = allocated_blocks() - blocks, resident_bytes() - size
+        assert last() is None
+        after = resources()
+    assert after["tasks"] == before["tasks"]
+    assert after["descriptors"] == before["descriptors"]
+    assert after["threads"] <= before["threads"] + 1, "trio keeps a thread or two for the next call"
+    return grown
+
+
+def allocated_blocks():
+    for _ in range(3):
+        gc.collect()
+    return sys.getallocatedblocks()
+
+
+async def test_a_hundred_executions_leave_nothing_behind():
+    blocks, _ = await many(100, settle=30)
+    assert blocks < 70 * 15, "an execution is made of thousands"
+
+
+@pytest.mark.slow
+async def test_ten_thousand_executions_leave_nothing_behind():
+    blocks, size = await many(10_000, settle=2_000)
+    assert blocks < 2_000
+    assert size < 4 * 2**20
+
+
+async def test_managers_that_come_and_go_leave_nothing_behind():
+    registry = registry_of(count=Count, spread=spread, odd=odd, blocking=blocking)
+    config = load(registry, PIPELINE)
+    counts = []
+    for number in range(60):
+        with trio.CancelScope() as scope:
+            async with OrchestratorManager(registry=registry) as manager:
+                execution = await manager.start(config)
+                await execution.publish("a", {"n": 2})
+                if number % 3 == 0:
+                    scope.cancel()
+        if number in (20, 59):
+            counts.append((resources(), allocated_blocks()))
+    (before, blocks_before), (after, blocks_after) = counts
+    assert after["tasks"] == before["tasks"]
+    assert after["descriptors"] == before["descriptors"]
+    assert blocks_after - blocks_before < 39 * 15
