@@ -173,7 +173,7 @@ async def test_a_start_that_fails_leaves_no_subscription_behind():
     async with OrchestratorManager(registry=registry) as manager:
         with pytest.raises(ExecutionStartError, match=r"route 'b', stage 'broken' .* OSError: no model file"):
             await manager.start(config)
-        assert not any(manager._provider._lines.values())
+        assert not any(manager._provider._channels.values())
         assert not manager.executions
 
 

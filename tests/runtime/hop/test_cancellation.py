@@ -69,7 +69,7 @@ class KeepingQueue(MemoryQueue):
     def discard(self, prefix):
         self.left = getattr(self, "left", None) or {
             queue.rsplit(":", 1)[1]: [(frame.correlation_id, frame.message_id) for frame in line.frames()]
-            for queue, [line] in self._lines.items()
+            for queue, [line] in self._channels.items()
         }
         super().discard(prefix)
 

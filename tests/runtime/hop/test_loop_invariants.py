@@ -296,7 +296,7 @@ async def test_no_worker_and_no_message_outlives_its_execution():
         await trio.testing.wait_all_tasks_blocked()
         names = {task.name for task in all_tasks()}
         assert not [name for name in names if "_run_worker" in name]
-        assert execution._provider._lines == {}
+        assert execution._provider._channels == {}
 
 
 def all_tasks():

@@ -203,7 +203,7 @@ def test_what_is_given_back_at_a_cancellation_is_before_what_is_parked_behind_it
     class KeepingQueue(MemoryQueue):
         def discard(self, scope):
             if not left:
-                for queue, [line] in self._lines.items():
+                for queue, [line] in self._channels.items():
                     left[queue.rsplit("/", 1)[1]] = [(frame.key, frame.value()["n"]) for frame in line.frames()]
             super().discard(scope)
 
