@@ -1,71 +1,22 @@
-"""The written form of a complete configuration: plain data, YAML text, and the hash of both.
+"""The text of a configuration in written form, and its hash.
 
-Kept separate from the models because it knows how text is read back: what must be quoted, and what `${` means.
+Kept separate from `mapping` because it needs no models: a program that starts an execution hashes and imports none.
 """
 
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel
-
 from factflow_engine.config.scalars import resolve_plain
-from factflow_engine.config.written import Reference, escape
+from factflow_engine.config.written import Reference
 
-_SECTIONS: Final = frozenset({"error_handling", "backpressure", "circuit_breaker"})
-"""What a level takes from the one above, field by field."""
 _SAFE_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 
 _OTHERS_BOOLEANS: Final = frozenset({"y", "yes", "n", "no", "on", "off"})
 """Strings to us, but not to every reader of YAML."""
-
-
-def to_mapping(model: BaseModel) -> dict[str, Any]:
-    """A model as plain data in written form, without the fields that are absent."""
-    written = _model(model)
-    for path, text in getattr(model, "_references", {}).items():
-        target: Any = written
-        for part in path[:-1]:
-            target = target[part]
-        target[path[-1]] = text
-    return written
-
-
-def _model(model: BaseModel, above: frozenset[str] = frozenset(), *, complete: bool = False) -> dict[str, Any]:
-    """A model's fields; those that are absent only where the level above would fill them in.
-
-    Args:
-        model: The model.
-        above: Sections that the level above has.
-        complete: The model is such a section: the one above may have any of its fields.
-    """
-    present = frozenset(name for name in _SECTIONS if getattr(model, name, None) is not None)
-    result: dict[str, Any] = {}
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if value is None and not (complete or field.is_required() or name in above):
-            continue
-        if name in _SECTIONS and isinstance(value, BaseModel):
-            result[name] = _model(value, complete=True)
-        else:
-            result[name] = _value(value, present)
-    return result
-
-
-def _value(value: Any, above: frozenset[str]) -> Any:
-    if isinstance(value, BaseModel):
-        root = getattr(value, "root", None)
-        return _model(value, above) if root is None else _value(root, above)
-    if isinstance(value, str):
-        return escape(value)
-    if isinstance(value, Mapping):
-        return {key: _value(item, above) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_value(item, above) for item in value]
-    return value
 
 
 def canonical_hash(written: Mapping[str, Any]) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config.canonical import to_mapping
 from factflow_engine.config.findings import Finding
 from factflow_engine.config.loader import PipelineConfigLoader
+from factflow_engine.config.mapping import to_mapping
 from factflow_engine.config.models import RouteConfig
 from factflow_engine.config.wiring import QueueNameCheck
 from factflow_engine.queues.naming import memory_queue_name_problem

@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
-from factflow_engine.config.canonical import canonical_hash, to_mapping, to_yaml
+from factflow_engine.config.canonical import canonical_hash, to_yaml
 from factflow_engine.config.frozen import FrozenDict, deep_freeze
+from factflow_engine.config.mapping import to_mapping
 from factflow_engine.config.models.base import ConfigModel, Sequence_
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import RouteConfig
