@@ -25,13 +25,13 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST_SOURCES)
 	VIRTUAL_ENV=$(abspath $(VENV)) PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --locked
 	@touch $@
 
-setup: $(VENV)/.built ## virtual environment, locked dependencies, native build
+setup: $(VENV)/.built $(VENV)/.bench-installed ## virtual environment, locked dependencies, native build
 
 demo: setup ## index the standard library's docstrings with a real pipeline
 	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py
 	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
 
-test: setup $(VENV)/.bench-installed ## the test suite (README's command)
+test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
@@ -42,13 +42,13 @@ $(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)
 	@touch $@
 
-bench: setup $(VENV)/.bench-installed ## measure the engine beside what else its users could run
+bench: setup ## measure the engine beside what else its users could run
 	$(BIN)/python -m bench all
 
 package: setup ## source distribution and wheels into dist/, each installed and tried
 	.ci/packages
 
-charts: setup $(VENV)/.bench-installed ## draw the benchmark records again, into out/bench
+charts: setup ## draw the benchmark records again, into out/bench
 	$(BIN)/python -m bench.chart
 
 docs: setup ## write the reference pages from what the engine reads

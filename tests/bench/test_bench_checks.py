@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-pytest.importorskip("bytewax", reason="make test installs what the bench compares with")
+pytest.importorskip("bytewax", reason="make setup installs what the bench compares with")
 
 from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, plain_sqlite, trio_channels
 from bench.model import OURS, Case, Metric, Subject
@@ -63,7 +63,7 @@ def test_a_contender_that_loses_messages_is_refused(contender: str) -> None:
 
 def test_publishing_to_a_route_that_takes_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PipelineOrchestrator, "pause", lambda self: None)
-    with pytest.raises(RuntimeError, match="20 messages were published, 0 wait"):
+    with pytest.raises(RuntimeError, match=r"20 messages were published, \d wait"):
         pipelines.publishing(MESSAGES, how="await")()
 
 

@@ -9,7 +9,7 @@ from bench.suites.scale import emission
 
 ROOT = Path(__file__).parent.parent.parent
 
-PEAK = "from bench.programs.memory import peak, resident; import json; print(json.dumps([peak(), resident()]))"
+PEAK = "from bench.programs.memory import peak, resident; import json; now = resident(); print(json.dumps([peak(), now]))"
 
 
 def figures(program: str) -> tuple[float, float]:

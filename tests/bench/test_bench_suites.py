@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    assert find_spec("pygal"), "what the bench compares with is not installed: make test does it, so does make bench"
+    assert find_spec("pygal"), "what the bench compares with is not installed: make setup does it"
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,

@@ -20,7 +20,7 @@ _OTHERS_BOOLEANS: Final = frozenset({"y", "yes", "n", "no", "on", "off"})
 
 
 def canonical_hash(written: Mapping[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of data in written form; the order of keys does not count."""
+    """Return the SHA-256, in hexadecimal, of data in written form; the order of keys does not count."""
     text = json.dumps(_tagged(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
