@@ -29,6 +29,7 @@ def test_the_recipes_are_those_that_can_be_counted() -> None:
     assert set(RECIPES) == {
         "A built-in adapter",
         "A configuration field",
+        "A setting of the execution",
         "A setting of the circuit breaker",
         "A finding code",
         "A condition operator",
@@ -60,6 +61,15 @@ def test_every_path_that_is_named_exists() -> None:
     named = re.findall(r"`((?:python|rust|tests|bench|docs|examples|\.ci)/[\w./-]*)`", TEXT)
     assert len(named) > 20
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_map_shows_every_package_of_the_engine() -> None:
+    [table] = re.findall(r"^## The map\n(.*?)^##", TEXT, flags=re.MULTILINE | re.DOTALL)
+    shown = set(re.findall(r"^\| `(python/[^`]+)/` \|", table, flags=re.MULTILINE))
+    engine = ROOT / "python" / "factflow_engine"
+    packages = {path.parent for pattern in ("*/__init__.py", "runtime/*/__init__.py") for path in engine.glob(pattern)}
+    expected = {str(path.relative_to(ROOT)) for path in (*packages, engine, ROOT / "python" / "factflow_protocols")}
+    assert shown == expected
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from bench.suites.scale import emission
 
 ROOT = Path(__file__).parent.parent.parent
 
-PEAK = "from bench.programs.memory import peak, resident; import json; now = resident(); print(json.dumps([peak(), now]))"
+PEAK = (
+    "from bench.programs.memory import peak, resident; import json; now = resident(); print(json.dumps([peak(), now]))"
+)
 
 
 def figures(program: str) -> tuple[float, float]:
