@@ -114,24 +114,28 @@ mod tests {
             at_start in any::<bool>(),
         ) {
             let end = if at_start { End::Start } else { End::End };
-            let stands = |affix: &str| if at_start { text.starts_with(affix) } else { text.ends_with(affix) };
             let numbered = texts.iter().zip(0..);
             let index = AffixIndex::new(
                 end,
                 numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect(),
             );
-            let mut found = Vec::new();
-            index.find(text.as_bytes(), &mut |hit| {
-                if let Hit::Conjunction(number) = hit {
-                    found.push(number);
-                }
-            });
-            found.sort_unstable();
-            let expected: Vec<u32> = numbered
-                .filter(|(affix, _)| stands(affix.as_str()))
-                .map(|(_, number)| number)
-                .collect();
-            prop_assert_eq!(found, expected);
+            // Each text is asked too: it stands at its own end, in its whole length.
+            for text in texts.iter().chain([&text]) {
+                let mut found = Vec::new();
+                index.find(text.as_bytes(), &mut |hit| {
+                    if let Hit::Conjunction(number) = hit {
+                        found.push(number);
+                    }
+                });
+                found.sort_unstable();
+                let stands = |affix: &str| if at_start { text.starts_with(affix) } else { text.ends_with(affix) };
+                let expected: Vec<u32> = numbered
+                    .clone()
+                    .filter(|(affix, _)| stands(affix.as_str()))
+                    .map(|(_, number)| number)
+                    .collect();
+                prop_assert_eq!(found, expected);
+            }
         }
     }
 }
