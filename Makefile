@@ -32,7 +32,7 @@ demo: setup ## index the standard library's docstrings with a real pipeline
 	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
 
 test: setup ## the test suite (README's command)
-	cargo test --quiet --locked -p factflow-core
+	cargo test --quiet --locked -p factflow-core # the examples of its documentation too
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-slow: setup ## long soaks
@@ -67,6 +67,7 @@ lint: setup ## linters, type checkers, layers, stubs, spelling, Rust
 	$(BIN)/codespell
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p factflow-core
 
 # Not part of `lint`: building cargo-deny takes minutes, and its advisories come from a repository on the network.
 target/tools/bin/cargo-deny:

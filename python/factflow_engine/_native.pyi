@@ -674,8 +674,8 @@ class Batch:
     def ids(self) -> tuple[str, ...]:
         """The ids of all of them, 32 hexadecimal digits each."""
 
-    def pour(self, lines: list[Channel] | list[Any], limit: int, /) -> None:
-        """Move the next messages, `limit` at most, to each of these lines, and tell the lines' consumers once."""
+    def pour(self, channels: list[Channel] | list[Any], limit: int, /) -> None:
+        """Move the next messages, `limit` at most, to each of these channels, and tell their consumers once."""
 
 @final
 class MessageContext:

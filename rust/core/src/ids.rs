@@ -154,7 +154,7 @@ impl ChildIds {
         }
     }
 
-    /// Return the id of the next one; `payload` as for [`derive`].
+    /// Return the id of the next one; `payload` as for [`derive()`].
     pub fn next(&mut self, payload: Option<&[u8]>) -> [u8; 16] {
         let id = derive(&self.parent, self.label, self.ordinal, payload);
         self.ordinal += 1;

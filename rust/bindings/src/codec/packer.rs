@@ -3,6 +3,7 @@
 //! The exact built-in types are distinguished by their type pointer, in the order of how often messages have them; what
 //! remains (subclasses, `Timestamp`, `datetime`, buffers) takes the slow path.
 
+use core::mem::MaybeUninit;
 use std::cell::Cell;
 
 use factflow_core::value::{
@@ -320,18 +321,20 @@ fn next_pair<'py>(
     map: &Bound<'py, PyDict>,
     position: &mut ffi::Py_ssize_t,
 ) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    let (mut key, mut value) = (core::ptr::null_mut(), core::ptr::null_mut());
+    let (mut key, mut value) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // Nothing runs between borrowing and owning: the GIL is held, and without a GIL the dict's own lock is.
     with_critical_section(map, || {
         // SAFETY: `PyDict_Next` gets a live dict and a cursor that began at 0; it is memory-safe even if the dict
-        // changes between two calls. Its answer says that both pointers were written.
-        let found =
-            unsafe { ffi::PyDict_Next(map.as_ptr(), position, &raw mut key, &raw mut value) };
-        // SAFETY: both are live objects borrowed from the dict, which cannot change before they are owned.
+        // changes between two calls.
+        let found = unsafe {
+            ffi::PyDict_Next(map.as_ptr(), position, key.as_mut_ptr(), value.as_mut_ptr())
+        };
+        // SAFETY: the answer says that both pointers were written; both are live objects borrowed from the dict, which
+        // cannot change before they are owned.
         (found != 0).then(|| unsafe {
             (
-                Bound::from_borrowed_ptr(map.py(), key),
-                Bound::from_borrowed_ptr(map.py(), value),
+                Bound::from_borrowed_ptr(map.py(), key.assume_init()),
+                Bound::from_borrowed_ptr(map.py(), value.assume_init()),
             )
         })
     })

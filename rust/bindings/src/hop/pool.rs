@@ -12,7 +12,7 @@ use super::worker::Worker;
 pub struct WorkerPool {
     /// The worker that runs now and will look at the ready list before it stops.
     active: Option<Py<Worker>>,
-    /// Lanes with work; whose list it is may change it.
+    /// Routes with work; the owner of the list may change it.
     ready: Py<PyAny>,
     /// Workers that wait for work, and all of them; whose lists they are may change them.
     parked: Py<PyList>,

@@ -31,11 +31,11 @@ pub struct Carrier {
     pub(super) stages: Vec<(Stage, Py<PyAny>)>,
     pub(super) outbounds: Outbounds,
     pub(super) unrouted_fails: bool,
-    /// Reasons not to take messages; whose set it is may change it.
+    /// Reasons not to take messages; the owner of the set may change it.
     pub(super) pauses: Py<PySet>,
-    /// Tasks that wait for room with a permit each; whose list it is may change it.
+    /// Tasks that wait for room with a permit each; the owner of the list may change it.
     pub(super) drivers: Py<PyAny>,
-    /// Messages begun inside the route that wait for a worker; whose list it is may change it.
+    /// Messages begun inside the route that wait for a worker; the owner of the list may change it.
     pub(super) children: Py<PyAny>,
     /// Number of permits.
     pub(super) limit: AtomicIsize,

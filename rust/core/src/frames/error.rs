@@ -57,7 +57,6 @@ pub(super) enum FrameFault {
 }
 
 impl FrameError {
-    #[cold]
     pub(super) const fn new(fault: FrameFault, offset: u64) -> Self {
         Self { fault, offset }
     }

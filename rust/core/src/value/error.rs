@@ -51,7 +51,6 @@ pub(crate) enum ValueFault {
 }
 
 impl ValueError {
-    #[cold]
     pub(crate) const fn new(fault: ValueFault, offset: usize) -> Self {
         Self { fault, offset }
     }
