@@ -18,7 +18,7 @@ use crate::{codec, errors};
 
 pub type Id = [u8; 16];
 
-/// The parts of a frame. Queues hold them as they are: a Python object is made only for those who ask for one.
+/// The parts of a frame. Queues hold them as they are: a Python object is made only on request.
 pub struct Fields {
     pub message_id: Id,
     pub correlation_id: Id,

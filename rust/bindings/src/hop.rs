@@ -1,8 +1,9 @@
-//! The work that the loop does per message: take it from its channel, ask conditions, call adapters, hand it on, count it.
+//! The work that the loop does per message: take it from its channel, ask conditions, call adapters, hand it on, count
+//! it.
 //!
-//! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.hop.loop`). This carries messages
-//! as far as nobody has to wait and nothing unusual was returned, which is nearly always, and stops where that ends.
-//! No queue operation, condition or child frame on the way makes a Python object; an adapter call makes two, its
+//! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.hop.loop`). This carries
+//! messages as far as nobody has to wait and nothing unusual was returned, which is nearly always, and stops where that
+//! ends. No queue operation, condition or child frame on the way makes a Python object; an adapter call makes two, its
 //! context and its coroutine.
 
 mod batch;

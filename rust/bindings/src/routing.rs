@@ -19,7 +19,8 @@ pub struct RouteTable {
     table: Table,
     ids: Vec<Py<PyAny>>,
     callables: Callables,
-    /// Room to work in. Whoever finds it taken (another thread, or an operator that asks this table) brings its own.
+    /// Room to work in. A caller that finds it taken (another thread, or an operator that asks this table) brings its
+    /// own.
     room: Mutex<Room>,
 }
 

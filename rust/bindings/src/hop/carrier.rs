@@ -75,8 +75,8 @@ impl Carrier {
         })
     }
 
-    /// Take and carry messages from the inbound queue until `worker.left` of them have ended, nothing waits, the route is
-    /// paused or the worker's time is up; or until one needs Python.
+    /// Take and carry messages from the inbound queue until `worker.left` of them have ended, nothing waits, the route
+    /// is paused or the worker's time is up; or until one needs Python.
     #[pyo3(signature = (worker, waited, /))]
     fn carry(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<u8> {
         errors::guarded(worker.py(), || Ok(self.turn(worker, waited)? as u8))

@@ -29,7 +29,7 @@ pub(super) struct Moving {
 }
 
 impl Carrier {
-    /// Make the message's state the worker's, so that whoever looks at it finds it.
+    /// Make the message's state the worker's, so that a report finds it.
     pub(super) fn hold<'py>(
         &self,
         worker: &Bound<'py, Worker>,
@@ -217,8 +217,8 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
-    /// True if the inbound queue is open: not while as many messages wait to be tried again as may wait in the inbound queue itself,
-    /// nor while a circuit breaker would refuse each of them.
+    /// True if the inbound queue is open: not while as many messages wait to be tried again as may wait in the inbound
+    /// queue itself, nor while a circuit breaker would refuse each of them.
     pub(super) fn takes(&self, py: Python<'_>) -> PyResult<bool> {
         let retrying = self.counters.get().retrying.get();
         Ok(!self.intake_closed.load(Relaxed)
@@ -226,7 +226,8 @@ impl Carrier {
             && (retrying == 0 || retrying < self.inbound.bind(py).try_borrow()?.capacity() as u64))
     }
 
-    /// True if a worker that already holds a permit may take another message from the inbound queue; children go before.
+    /// True if a worker that already holds a permit may take another message from the inbound queue; children go
+    /// before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
         if !self.takes(py)?
             || !self.pauses.bind(py).is_empty()

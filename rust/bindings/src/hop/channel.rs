@@ -1,4 +1,4 @@
-//! `Channel`: the frames that wait for a consumer, and who must be told of what.
+//! `Channel`: the frames that wait for a consumer, and the signals to its consumers and publishers.
 //!
 //! No borrow of a channel outlives one operation: what it calls back into Python may come back to it.
 
@@ -75,7 +75,7 @@ impl Channel {
         capacity - self.frames.len().cast_signed()
     }
 
-    /// Take the oldest frame that can be taken, if there is one, and tell those who wait for room.
+    /// Take the oldest frame that can be taken, if there is one, and tell the publishers that wait for room.
     pub fn pop(channel: &Bound<'_, Self>) -> PyResult<Option<Fields>> {
         let (fields, awaited) = {
             let mut channel = channel.try_borrow_mut()?;
@@ -87,7 +87,7 @@ impl Channel {
         if awaited {
             let told = channel.call_method0(intern!(channel.py(), "tell_of_room"));
             if let Err(error) = told {
-                Self::give_back(channel, fields)?; // whoever fails to listen costs no message
+                Self::give_back(channel, fields)?; // a listener that fails costs no message
                 return Err(error);
             }
         }
@@ -233,7 +233,7 @@ impl Channel {
     #[expect(clippy::unused_self, reason = "to be overridden")]
     fn tell(&self) {}
 
-    /// Tell those who wait for room; for subclasses.
+    /// Tell the publishers that wait for room; for subclasses.
     #[expect(clippy::unused_self, reason = "to be overridden")]
     fn tell_of_room(&self) {}
 }

@@ -1,4 +1,4 @@
-//! `Journal`: which messages have ended, for whoever acknowledges them where they came from.
+//! `Journal`: the ids of messages that have ended, to be acknowledged where they came from.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

@@ -1,4 +1,4 @@
-//! `WorkerPool`: who of a loop's workers runs, and who could go on while that one waits.
+//! `WorkerPool`: the worker of a loop that runs, and those that could go on while it waits.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -14,7 +14,7 @@ pub struct WorkerPool {
     active: Option<Py<Worker>>,
     /// Routes with work; the owner of the list may change it.
     ready: Py<PyAny>,
-    /// Workers that wait for work, and all of them; whose lists they are may change them.
+    /// Workers that wait for work, and all of them; the owner of the lists may change them.
     parked: Py<PyList>,
     workers: Py<PyList>,
     /// Most workers that there may be.

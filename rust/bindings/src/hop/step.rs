@@ -1,4 +1,5 @@
-//! `Step`: where Python takes over from the carrier; kept separate because all who carry name it.
+//! `Step`: the point at which Python takes over from the carrier; kept separate because every module that carries names
+//! it.
 
 use pyo3::prelude::*;
 

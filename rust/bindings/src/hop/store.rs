@@ -1,6 +1,7 @@
 //! `Store`: the frames of a channel, in the order in which they are to be taken.
 //!
-//! Kept separate from `Channel` because whether frames of one key wait for each other is decided here, and nowhere else.
+//! Kept separate from `Channel` because whether frames of one key wait for each other is decided here, and nowhere
+//! else.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! `Worker`: what one worker of the loop is doing, for the loop and for those who ask who holds what.
+//! `Worker`: the work of one worker of the loop, for the loop and for reports of which worker holds what.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

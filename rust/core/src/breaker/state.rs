@@ -63,7 +63,7 @@ impl State {
             Self::Open | Self::HalfOpen | Self::ForcedOpen | Self::Disabled => true,
             // Nothing is known yet that trial calls could decide.
             Self::Closed => to != Self::HalfOpen,
-            // It never trips, by hand neither: whoever wants that leaves it for closed first.
+            // It never trips, by hand neither: to trip it, move it to closed first.
             Self::MetricsOnly => !matches!(to, Self::Open | Self::HalfOpen),
         }
     }

@@ -11,7 +11,7 @@ pub struct Choices {
     scalars: ScalarMap<()>,
     /// Those that have parts, and extensions: compared one by one.
     others: Vec<Literal>,
-    /// The scalars again, for whoever indexes them.
+    /// The scalars again, for an index.
     keys: Vec<Scalar>,
 }
 

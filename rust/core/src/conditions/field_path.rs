@@ -1,4 +1,4 @@
-//! The path of one field of a message, for who wants its value rather than to ask a condition about it.
+//! The path of one field of a message, for a caller that wants its value rather than to ask a condition about it.
 
 use super::path::{Segment, parse};
 use super::path_error::PathError;

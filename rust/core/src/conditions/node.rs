@@ -1,7 +1,7 @@
 //! A compiled condition as a tree, and its evaluation.
 //!
 //! Two-valued: `not` is the exact complement, a place that is not there answers no. So De Morgan's laws hold, and
-//! whoever indexes conditions may rewrite them freely.
+//! an index of conditions may rewrite them freely.
 
 use smallvec::SmallVec;
 

@@ -1,8 +1,8 @@
 //! `matches`: a regular expression, searched for anywhere in a text, in time linear in the text.
 //!
 //! The engine below is the one of the `regex` crate; it is used directly because it tells how much memory a pattern
-//! takes, which bounds what a whole condition may take, and because it gives the syntax tree to whoever wants to know
-//! which literal texts a match must hold.
+//! takes, which bounds what a whole condition may take, and because it gives the syntax tree, from which the index
+//! reads which literal texts a match must hold.
 
 use regex_automata::meta::Regex;
 use regex_syntax::ast::ErrorKind;

@@ -1,6 +1,6 @@
 //! A condition as its author wrote it, before anything is known to be right about it.
 //!
-//! Kept separate from the language that it was written in: whoever embeds the compiler turns its own objects into this
+//! Kept separate from the language that it was written in: the embedding program turns its own objects into this
 //! tree.
 
 use core::cmp::Ordering;

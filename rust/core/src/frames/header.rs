@@ -7,7 +7,7 @@ use crate::value::{
 
 const FIELDS: u32 = 7;
 
-/// The header's fields, borrowed from the frame's bytes or from whoever encodes it.
+/// The header's fields, borrowed from the frame's bytes or from the caller that encodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
     /// Identity: its first 48 bits are milliseconds.

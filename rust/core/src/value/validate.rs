@@ -17,7 +17,7 @@ use super::token::{Token, read};
 /// Maps up to this many entries compare keys pairwise.
 const SMALL_MAP: u32 = 24;
 
-/// Bounds on what a value may ask of those who read it.
+/// Bounds on what a value may ask of its readers.
 ///
 /// ```
 /// use factflow_core::value::{Limits, validate};

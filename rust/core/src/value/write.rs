@@ -1,6 +1,6 @@
 //! Appends msgpack, each item in its shortest form.
 //!
-//! Free functions over a `Vec<u8>`: whoever writes knows the shape, so there is no tree to build first.
+//! Free functions over a `Vec<u8>`: the writer knows the shape, so there is no tree to build first.
 
 /// Append nil.
 #[inline]
