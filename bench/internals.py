@@ -37,7 +37,7 @@ class Route:
 
 def route_of(execution: PipelineOrchestrator, name: str) -> Route:
     """Return the parts of a route."""
-    route, loop = execution._processors[name].state, execution._loop
+    route, loop = execution._lifecycle.routes[name], execution._lifecycle.loop
 
     def list_and_after() -> None:
         loop.attend(route)

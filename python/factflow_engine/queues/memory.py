@@ -3,20 +3,22 @@
 A queue is one `MemoryChannel`; a topic has a channel for each subscription. The runtime's loop takes from and appends
 to channels directly, natively and without an await; everybody else goes through the protocol. Nothing survives the
 process.
+
+Kept separate from `channel` because a channel is used without a provider, too.
 """
 
 import itertools
 import math
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import Channel, Journal
+from factflow_engine.queues.channel import DEFAULT_CAPACITY, MemoryChannel, as_frame, wait_for_room
 from factflow_engine.queues.naming import is_topic, memory_queue_name_problem
 from factflow_protocols import (
     BatchResult,
@@ -29,116 +31,8 @@ from factflow_protocols import (
     SubscriptionStatistics,
 )
 
-DEFAULT_CAPACITY = 1000
-
 _SCOPED = "exec:"
 """What names that belong to one execution begin with; up to the next colon, that is their scope."""
-
-
-class MemoryChannel(Channel):
-    """One bounded first-in-first-out channel of frames, which it holds natively (see `Channel`).
-
-    It may hold more than `capacity` for a moment: the loop appends what was in flight before it looked, and a message
-    that is given back returns to the front. Those who publish wait (or are parked by the loop) while it is full.
-
-    Attributes:
-        owner: Name of the queue, or of the subscription if it is a topic's.
-        capacity: How many waiting frames make it full.
-        redelivered: How many frames were given back.
-        armed: True if `tell` must be called after a frame was added. A single listener may switch it off while it
-            knows of frames anyway, and must switch it on before it forgets; `listen` keeps it on for several.
-        closed: Nothing will be added any more; consumers may take what is left.
-        outside: Taken through subscriptions and not settled: the queue is not done with them.
-        settled: How many were taken and acknowledged through subscriptions.
-        journal: Where the ends of what was taken are noted, if it came from elsewhere; None: nowhere.
-        awaited: True if `tell_of_room` must be called after a frame was taken: somebody waits for room.
-        listeners: Who reads: called, without arguments, by `tell`. `is_read` says whether there are any, and `shared`
-            whether there are several, so that `armed` must stay on.
-    """
-
-    __slots__ = ("_room", "_watchers", "closed", "journal", "listeners", "outside", "redelivered", "settled", "sized")
-
-    def __init__(self, owner: str, capacity: int) -> None:  # noqa: ARG002 - the native part's, which has taken them
-        self.redelivered = 0
-        self.sized = False  # whether a consumer has named the capacity
-        self.closed = False
-        self.outside = 0
-        self.settled = 0
-        self.journal: Journal | None = None
-        self.listeners: list[Callable[[], None]] = []
-        self._watchers: list[Callable[[], None]] = []  # told once each when there is room
-        self._room = trio.lowlevel.ParkingLot()
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Add a consumer."""
-        self.listeners.append(listener)
-        self.is_read = self.armed = True
-        self.shared = len(self.listeners) > 1
-
-    def unlisten(self, listener: Callable[[], None]) -> None:
-        """Remove a consumer; the others hear of what it leaves, and publishers that nobody reads any more."""
-        if listener in self.listeners:
-            self.listeners.remove(listener)
-            self.is_read = bool(self.listeners)
-            self.shared = len(self.listeners) > 1
-            self.armed = True
-            self.tell()
-            if not self.listeners:
-                self._tell_watchers()
-                self.wake_publishers()
-
-    def give_back(self, frame: Frame) -> None:
-        """Make a taken frame the next to be taken."""
-        self.redelivered += 1
-        self.put_first(frame)
-        self.tell()
-
-    def close(self) -> None:
-        """Take no more and hold nobody up; what is left stays for consumers that are still there."""
-        self.closed = True
-        if not self.listeners:
-            self.clear()
-        self.capacity = sys.maxsize
-        self.tell_of_room()
-        self.tell()
-
-    def tell(self) -> None:
-        """Tell the consumers that something is ready, or settled."""
-        for listener in tuple(self.listeners):
-            listener()
-
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Have this called once when there is room."""
-        if watcher not in self._watchers:
-            self._watchers.append(watcher)
-            self.awaited = True
-
-    def unwatch(self, watcher: Callable[[], None]) -> None:
-        """Withdraw a `watch`."""
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
-
-    async def wait_for_room(self) -> None:
-        """Return when there may be room; another publisher may be faster, so look again."""
-        self.awaited = True
-        await self._room.park()
-
-    def wake_publishers(self) -> None:
-        """Let those who wait for room look again at whether they still want it."""
-        self._room.unpark_all()
-
-    def tell_of_room(self) -> None:
-        """If there is room, tell those who wait for it: as many publishers as fit, and every watcher."""
-        room = self.capacity - self.waiting
-        if room > 0:
-            self._room.unpark(count=room)
-            self._tell_watchers()
-
-    def _tell_watchers(self) -> None:
-        watchers, self._watchers = self._watchers, []
-        self.awaited = bool(self._room)
-        for watcher in watchers:
-            watcher()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -311,12 +205,7 @@ class MemoryQueue:
         """See `QueueProtocol.publish`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         frame = as_frame(message)
-        before: MemoryChannel | None = None
-        while full := [channel for channel in self._targets_for_publish(queue) if channel.is_full]:
-            if before is not None and before is not full[0]:
-                before.tell_of_room()  # it was for this one to take, and waits on: another may want it meanwhile
-            before = full[0]
-            await before.wait_for_room()
+        await wait_for_room(partial(self._full, queue))
         for channel in self._targets_for_publish(queue):
             channel.append(frame)
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -375,6 +264,9 @@ class MemoryQueue:
         await trio.lowlevel.checkpoint()
         self._stopped = True
 
+    def _full(self, queue: str) -> MemoryChannel | None:
+        return next((channel for channel in self._targets_for_publish(queue) if channel.is_full), None)
+
     def _targets_for_publish(self, queue: str) -> Sequence[MemoryChannel]:
         self._refuse_if_stopped(queue)
         return self.targets(queue)
@@ -382,8 +274,3 @@ class MemoryQueue:
     def _refuse_if_stopped(self, queue: str) -> None:
         if self._stopped:
             raise QueueClosedError(queue, "the memory provider was stopped")
-
-
-def as_frame(message: QueueMessage) -> Frame:
-    """The native frame of a message that may be another implementation's."""
-    return message if isinstance(message, Frame) else Frame.decode(message.encode())

@@ -11,6 +11,7 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
 from support.elsewhere import Connection
+from support.internals import lifecycle_of, transport_of
 from support.pipelines import Recorder, assert_counters_balance, load, registry_of
 
 FORWARD = "routes: {r: {adapters: [{type: forward}]}}"
@@ -40,7 +41,7 @@ async def test_a_start_that_is_cancelled_as_it_succeeds_does_not_wait_for_an_end
     class Cancels(Wrapped):
         class Subscription(Wrapped.Subscription):
             async def receive(self, most):
-                manager.executions["x"].request_stop(0.0)
+                lifecycle_of(manager.executions["x"]).request_stop(0.0)
                 return await self.inner.receive(most)
 
     registry = registry_of()
@@ -200,7 +201,7 @@ async def test_a_provider_that_fails_while_an_execution_is_cancelled_is_noted_an
             raise OSError("the provider is gone")
 
         if when == "in the grace":
-            execution._relay._died("the subscription", OSError("the provider is gone"))
+            transport_of(execution)._died("the subscription", OSError("the provider is gone"))
         else:
             connection.publish_batch = fail
         start = trio.current_time()

@@ -7,6 +7,7 @@ from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult, QueueClosedError, StatefulAdapter
+from support.internals import queues_in
 from support.pipelines import Recorder, adapter, assert_counters_balance, load, registry_of, run, running
 
 OUT = "routes: {r: {adapters: [{type: forward}], outbound: [{queue: /queue/out}]}}"
@@ -173,7 +174,7 @@ async def test_a_start_that_fails_leaves_no_subscription_behind():
     async with OrchestratorManager(registry=registry) as manager:
         with pytest.raises(ExecutionStartError, match=r"route 'b', stage 'broken' .* OSError: no model file"):
             await manager.start(config)
-        assert not any(manager._provider._channels.values())
+        assert not any(queues_in(manager).values())
         assert not manager.executions
 
 

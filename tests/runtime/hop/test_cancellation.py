@@ -9,6 +9,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, StatefulAdapter
+from support.internals import routes_of, workers_of
 from support.interrupts import CancelAtStep
 from support.pipelines import assert_counters_balance, load, registry_of, running
 
@@ -117,10 +118,10 @@ def run_cancelled_at(step, how):
             nursery.cancel_scope.cancel()
         trio.lowlevel.remove_instrument(instrument)
         assert not manager.executions
-        routes = [processor.state for processor in execution._processors.values()]
+        routes = routes_of(execution)
         assert [route.carrier.busy for route in routes] == [0, 0, 0], "every permit is back"
         assert not any(route.drivers or route.children for route in routes)
-        assert not execution._loop._workers
+        assert not workers_of(execution)
         return execution.report, roots, instrument.left > 0
 
     report, roots, ended_before = simulate(main, seed=step)

@@ -15,6 +15,7 @@ from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.elsewhere import Connection
 from support.faulty import collect
+from support.internals import routes_of, workers_of
 from support.interrupts import CancelAtStep
 from support.pipelines import assert_counters_balance, load, registry_of
 
@@ -86,8 +87,7 @@ CONFIG = load(registry(), PIPELINE)
 
 def assert_all_is_given_back(execution):
     assert_counters_balance(execution.report)
-    for processor in execution._processors.values():
-        route = processor.state
+    for route in routes_of(execution):
         assert route.carrier.busy == 0, "every permit is back"
         assert [*route.drivers, *route.children, *route.waiting] == []
         assert route.counters.in_flight == route.counters.retrying == 0
@@ -95,7 +95,7 @@ def assert_all_is_given_back(execution):
         assert circuits.totals.in_flight == 0, name
         if name == "a/rest":
             assert circuits.totals.failed == 0, "a cancelled call is no failure"
-    assert not execution._loop._workers
+    assert not workers_of(execution)
 
 
 def run_cancelled_at(step, how):

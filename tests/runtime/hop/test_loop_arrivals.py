@@ -4,6 +4,7 @@ import pytest
 import trio
 import trio.testing
 
+from support.internals import route_of
 from support.pipelines import running
 
 SHARED = "routes: {r: {inbound: {concurrency: 1, queue: /queue/q}, adapters: [{type: stage}]}}"
@@ -143,7 +144,7 @@ async def test_a_publisher_that_is_cancelled_when_it_has_published_hears_of_its_
         execution.pause()
         ids = None
         with trio.CancelScope() as scope:
-            execution._processors["r"].state.inbound.listen(scope.cancel)  # as soon as something arrives
+            route_of(execution, "r").inbound.listen(scope.cancel)  # as soon as something arrives
             ids = await publishers(execution)[how]()
         assert scope.cancel_called
         assert not scope.cancelled_caught

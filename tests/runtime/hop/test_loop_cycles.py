@@ -5,6 +5,7 @@ import trio
 
 from factflow_protocols import AdapterResult, Reject
 from support.clocks import seams_on_trio_time
+from support.internals import route_of, routes_of
 from support.pipelines import assert_counters_balance, running
 
 
@@ -13,7 +14,7 @@ async def test_a_stuck_cycle_goes_over_a_capacity_by_one():
 
     async def count_down(context):
         nonlocal most
-        most = max(most, *(processor.state.inbound.waiting for processor in execution._processors.values()))
+        most = max(most, *(route.inbound.waiting for route in routes_of(execution)))
         return AdapterResult(message=context.message - 1) if context.message else None
 
     async with running(
@@ -42,7 +43,7 @@ async def test_a_driver_in_a_stuck_cycle_lets_the_others_take_before_it_goes_ove
 
     async def drop(context):
         nonlocal most
-        most = max(most, execution._processors["b"].state.inbound.waiting)
+        most = max(most, route_of(execution, "b").inbound.waiting)
 
     async with running(
         """
@@ -109,7 +110,7 @@ async def test_a_trial_call_that_emits_into_its_own_full_queue_does_not_wait_for
 
     async def age(context):
         nonlocal most
-        route = execution._processors["r"].state
+        route = route_of(execution, "r")
         if calls == 2:  # the trial
             most = max(most, route.inbound.waiting + len(route.waiting) + len(route.children))
         return AdapterResult(message={"leaf": context.message["leaf"] + 60})
@@ -214,7 +215,7 @@ async def test_publishers_from_outside_do_not_fill_a_cycle_that_goes_over_its_ca
 
     async def step(context):
         nonlocal most
-        routes = [processor.state for processor in execution._processors.values()]
+        routes = routes_of(execution)
         most = max(most, sum(route.inbound.waiting + route.carrier.busy for route in routes))
         if seconds:
             await trio.sleep(seconds)

@@ -7,6 +7,7 @@ import trio
 
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
+from support.internals import route_of
 from support.pipelines import assert_counters_balance, running
 
 
@@ -113,7 +114,7 @@ async def test_a_worker_that_dies_between_messages_blames_none_of_them(caplog):
 
     async def stage(context):
         if context.message == 2:
-            execution._processors["r"].state.inbound.watch(broken)
+            route_of(execution, "r").inbound.watch(broken)
 
     async with running(
         "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: stage}]}}", adapters={"stage": stage}

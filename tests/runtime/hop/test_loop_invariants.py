@@ -10,6 +10,7 @@ import trio.testing
 from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
+from support.internals import queues_of, route_of
 from support.pipelines import Recorder, assert_counters_balance, run, running
 
 
@@ -75,7 +76,7 @@ async def test_2_an_interrupted_message_goes_back_and_its_permit_too(autojump_cl
         report = await execution.cancel()
     route = report.routes["r"]
     assert (route.received, route.in_flight, route.waiting, route.redelivered) == (0, 0, 1, 1)
-    route = execution._processors["r"].state
+    route = route_of(execution, "r")
     assert route.carrier.busy == 0
     assert_counters_balance(report)
 
@@ -296,7 +297,7 @@ async def test_no_worker_and_no_message_outlives_its_execution():
         await trio.testing.wait_all_tasks_blocked()
         names = {task.name for task in all_tasks()}
         assert not [name for name in names if "_run_worker" in name]
-        assert execution._provider._channels == {}
+        assert queues_of(execution) == {}
 
 
 def all_tasks():

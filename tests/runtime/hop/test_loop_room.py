@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult
+from support.internals import route_of
 from support.pipelines import assert_counters_balance, load, registry_of, running
 
 
@@ -32,7 +33,7 @@ def test_a_queue_with_one_writer_never_exceeds_its_capacity(
             return AdapterResult(emitted=range(emits)) if emits else AdapterResult.forward()
 
         async def slow(context):
-            lines = [execution._processors[name].state.inbound for name in "bcd"]
+            lines = [route_of(execution, name).inbound for name in "bcd"]
             most[:] = [max(before, line.waiting) for before, line in zip(most, lines, strict=True)]
             await trio.sleep(simulation.randomness.uniform(0, 1))
 

@@ -13,6 +13,7 @@ import trio.testing
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult, PipelineAdapter
+from support.internals import loop_of, workers_of
 from support.pipelines import adapter, running
 
 ROUTES = 4
@@ -60,7 +61,7 @@ async def warm():
         await trio.testing.wait_all_tasks_blocked()
         gate.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert len(execution._loop._parked) >= ROUTES
+        assert len(loop_of(execution)._parked) >= ROUTES
         yield execution
         report = await execution.wait()
     assert {route.waiting for route in report.routes.values()} == {0}
@@ -184,7 +185,7 @@ async def test_arrivals_wake_nobody_while_the_running_worker_only_yields():
         for _ in range(20):
             await trio.lowlevel.checkpoint()
             execution.publish_nowait("b", 0)
-        assert len(execution._loop._workers) == 1
+        assert len(workers_of(execution)) == 1
         await execution.wait()
 
 

@@ -14,6 +14,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.native import STEP_ENDED, STEP_RETURNED, STEP_SUSPENDED, Worker, WorkerPool
 from factflow_protocols import AdapterResult
 from support.floods import WorkClock
+from support.internals import route_of
 from support.pipelines import running
 
 QUANTUM_NS = 1000
@@ -59,7 +60,7 @@ async def hand(stage, *, waiting=()):
         for value in waiting:
             execution.publish_nowait("r", value)
         await trio.testing.wait_all_tasks_blocked()
-        route = execution._processors["r"].state
+        route = route_of(execution, "r")
         route.pauses.clear()  # unlike `resume`, this tells nobody
         try:
             yield Hand(route, clock)

@@ -7,6 +7,7 @@ import trio
 
 from factflow_engine.runtime.report import ExecutionStatus, Outcome
 from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater, StatefulAdapter
+from support.internals import route_of
 from support.pipelines import assert_counters_balance, run, running
 
 LETTERS = "error_handling: {dead_letter_queue: /queue/dead}"
@@ -192,7 +193,7 @@ async def test_of_several_instructions_the_strongest_holds(autojump_clock, error
         await execution.publish("r", 1)
         await trio.sleep(seconds - 0.5 if seconds else 1)
         assert execution.statistics().routes["r"].retrying == (outcome is None)
-        [due] = [waiting.due for waiting in execution._processors["r"].state.waiting] or [0]
+        [due] = [waiting.due for waiting in route_of(execution, "r").waiting] or [0]
         assert due == pytest.approx(trio.current_time() + 0.5 if seconds else 0, abs=0.1)
         report = await execution.cancel()
     assert [failure.error_type for failure in report.failures] == ([] if outcome is None else [outcome])

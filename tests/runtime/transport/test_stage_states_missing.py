@@ -5,6 +5,7 @@ import trio
 
 from factflow_engine.errors import ExecutionStartError
 from factflow_protocols import AdapterResult, StatefulAdapter
+from support.internals import transport_of
 from support.keepers import World
 
 INIT = "init_message: {route: r, payload: {n: 1}}"
@@ -113,7 +114,7 @@ async def test_one_that_finds_all_done_says_nothing_in_the_place_of_what_was_sai
     """A process is killed between the end of everything and noting it, or another one comes at that instant."""
     world = World(tmp_path / "q.db", pipeline("ledger", "work") + INIT, work=slowly)
     async with world.life() as life:
-        life.execution._beginning.end = never_ended
+        transport_of(life.execution).start.end = never_ended
         await life.execution.wait()
     assert world.said == [("ledger", [{"n": 1}])]
     report = await world.complete()

@@ -1,6 +1,6 @@
-"""Why an execution ends as it does: what made it fail, what kept it from completing, and what went wrong on the way.
+"""The cause of an execution's end: what made it fail, what kept it from completing, and what went wrong on the way.
 
-Kept separate from the orchestrator because several things may be told of one end, in any order, and one rule says what the report
+Kept separate from `lifecycle` because several things may be told of one end, in any order, and one rule says what the report
 makes of them.
 """
 
@@ -11,11 +11,11 @@ from factflow_engine.runtime.report import ExecutionStatus
 
 
 class Cause:
-    """What is known of one execution's end.
+    """The cause of one execution's end, as far as it is known.
 
     Attributes:
-        error: What made it fail, without secrets; the first holds. None while nothing did.
-        left: Why it did not complete although it was left to; None: by its budgets.
+        error: The first thing that made it fail, without secrets; None while nothing did.
+        left: Reason for which it did not complete although it was left to; None: its budgets.
     """
 
     def __init__(self, redacted: Callable[[str], str]) -> None:
@@ -25,7 +25,7 @@ class Cause:
         self._noted: Final[list[str]] = []
 
     def fail(self, text: str) -> None:
-        """Have it fail for this, unless it fails for something before."""
+        """Fail it for this, unless it fails for something before."""
         if self.error is None:
             self.error = self._redacted(text)
 
@@ -49,15 +49,15 @@ class Cause:
 
     @property
     def status(self) -> ExecutionStatus:
-        """That of an execution which has not completed."""
+        """The status of an execution that has not completed."""
         return ExecutionStatus.CANCELLED if self.error is None else ExecutionStatus.FAILED
 
     def error_of(self, status: ExecutionStatus, budgets: str) -> str | None:
-        """What a report of this status says; `budgets` is what budgets say of a cancelled one."""
+        """Return the error of a report of this status; `budgets` is what budgets say of a cancelled one."""
         if self.error is None and status is ExecutionStatus.CANCELLED:
             return self.left or budgets
         return self.error
 
     def noted(self, others: Iterable[str]) -> tuple[str, ...]:
-        """Everything that went wrong and changed nothing, these too; without secrets."""
+        """Return everything that went wrong and changed nothing, `others` too; without secrets."""
         return tuple(self._redacted(text) for text in (*self._noted, *others))

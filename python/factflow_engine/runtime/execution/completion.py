@@ -1,6 +1,6 @@
 """Completion: the instant at which nothing is left to do, and what stages say just before it.
 
-Kept separate from the orchestrator, which decides what an end means: here is only when there is one.
+Kept separate from `lifecycle`, which decides what an end means: here is only when there is one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,15 +9,15 @@ import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.frames import pack
-from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
-from factflow_engine.runtime.execution.shutdown import REST_SECONDS, Phases
+from factflow_engine.runtime.execution.shutdown import REST_SECONDS, Shutdown
 from factflow_engine.runtime.hop.loop import Loop
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.work import DETACHED, Child
 from factflow_engine.runtime.stages.isolation import FaultError
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_engine.runtime.transport.durable import Relay
-from factflow_engine.runtime.transport.entrance import Entrance, Roots
-from factflow_engine.runtime.transport.states import KeepingError, StageStates
+from factflow_engine.runtime.transport.base import Transport
+from factflow_engine.runtime.transport.frame_factory import FrameFactory
+from factflow_engine.runtime.transport.route_states import KeepingError
 from factflow_protocols import AdapterResult
 
 
@@ -26,51 +26,50 @@ class LastWordsError(Exception):
 
 
 class Completion:
-    """Waits for an execution's routes to have nothing left to do, and lets stateful stages finish, upstream first.
-
-    Args:
-        routes: Upstream first.
-        relay: Between the routes and a provider elsewhere, if there is one.
-    """
+    """Waits for an execution's routes to have nothing left to do, and lets stateful stages finish, upstream first."""
 
     def __init__(
         self,
-        routes: Sequence[ReactiveRouteProcessor],
+        routes: Sequence[RouteState],
         *,
         loop: Loop,
-        relay: Relay | None,
-        entrance: Entrance,
-        roots: Roots,
-        phases: Phases,
-        states: StageStates | None,
+        transport: Transport,
+        frames: FrameFactory,
+        shutdown: Shutdown,
+        is_last: bool,
     ) -> None:
+        """Prepare.
+
+        Args:
+            routes: Upstream first.
+            loop: Carries their messages.
+            transport: What leads to and from them.
+            frames: Makes the frames of last words.
+            shutdown: The budgets.
+            is_last: True if nothing goes on after this execution: whatever a stage has not said then is never said.
+        """
         self._routes = tuple(routes)
         self._loop = loop
-        self._relay = relay
-        self._entrance = entrance
-        self._roots = roots
-        self._phases = phases
-        self._states = states  # where the execution outlives the process
+        self._transport = transport
+        self._frames = frames
+        self._shutdown = shutdown
+        self._is_last = is_last
         self._is_finishing = False  # a stage says its last words, or was interrupted in them
 
     @property
     def is_reached(self) -> bool:
-        """True if nothing is left to do in this instant; with a provider elsewhere nobody can say so without asking it."""
-        return (
-            self._relay is None
-            and self._loop.is_idle
-            and not self._entrance.publishers
-            and self._unfinished(kept=True) is None
-            and not self._is_finishing
-        )
+        """True if nothing is left to do in this instant, as far as that can be said without asking a provider."""
+        return self._transport.is_done and self._unfinished(kept=True) is None and not self._is_finishing
 
     def unsaid(self) -> tuple[str, ...]:
-        """The stages, as `route/stage`, that keep something at their end that is lost now."""
+        """Return the stages, as `route/stage`, whose last words are lost now; none if they were asked all the same."""
+        if self._is_last:
+            return ()
         return tuple(
             f"{route.id}/{stage.info.stage}"
             for route in self._routes
             for stage in route.stages
-            if stage.loses and stage.touched and route.state.counters.received
+            if stage.loses and stage.touched and route.counters.received
         )
 
     async def reached(self) -> int:
@@ -83,38 +82,35 @@ class Completion:
 
         Cancellation: nothing that is done is undone; a stage that was finishing is not asked again.
         """
+        transport, states = self._transport, self._transport.states
         while True:
-            left = 0
-            if self._relay is not None and self._states is not None and self._states.is_handed_over:
+            if states.is_handed_over:
                 # What has come since is another process's, too, and is given back.
-                self._relay.close_intake()
+                transport.close_intake()
                 await self._loop.wait_idle()
                 unfinished = self._unfinished(kept=False)
                 if unfinished is None:
                     return 0
                 await self._finish(*unfinished)
                 continue
-            if self._relay is None:
-                await self._loop.wait_idle()
-            else:
-                left = await self._relay.wait_done(self._loop)
-            if self._entrance.publishers and not left:
+            left = await transport.wait_done()
+            if transport.publishers and not left:
                 # They come before the end; it may be a consumer from outside who has no room.
-                await self._entrance.stirred.park()
+                await transport.stirred.park()
                 continue
-            if self._states is not None and not left and not self._states.is_last:
-                await self._concluded(self._states.conclude)
+            if not left and not states.is_last:
+                await self._concluded(states.conclude)
                 continue  # messages may have come meanwhile
-            unfinished = self._unfinished(kept=not left and (self._states is None or self._states.is_last))
+            unfinished = self._unfinished(kept=not left and states.is_last)
             if unfinished is not None:
                 await self._finish(*unfinished)
-            elif self._states is not None and self._states.is_last and not (left or self._states.is_forgotten):
-                await self._concluded(self._states.forget)
+            elif states.is_last and not (left or states.is_forgotten):
+                await self._concluded(states.forget)
             else:
                 return left
 
     async def say_what_can_be_said(self) -> None:
-        """Ask stages for their last words although a message is left that does not end: in memory nothing goes on.
+        """Ask stages for their last words although a message is left that does not end, if nothing goes on after this.
 
         Upstream first, each once, of routes that have brought a message to its end. What they emit has a moment to go through
         the rest of its route.
@@ -124,9 +120,9 @@ class Completion:
 
         Cancellation: those that are left are not asked.
         """
-        for route in self._routes:
+        for route in self._routes if self._is_last else ():
             for index, stage in enumerate(route.stages):
-                counters = route.state.counters
+                counters = route.counters
                 ended = counters.completed + counters.filtered + counters.dead_lettered + counters.failed
                 if stage.stateful is not None and stage.touched and ended:
                     received = counters.received
@@ -143,35 +139,35 @@ class Completion:
         except FaultError as fault:
             raise LastWordsError(f"the states of stages: {describe(fault.error)}") from fault
 
-    def _unfinished(self, *, kept: bool) -> tuple[ReactiveRouteProcessor, int, Stage] | None:
-        """The first stage to be asked; of those whose state is durable only if `kept`: else another process will."""
+    def _unfinished(self, *, kept: bool) -> tuple[RouteState, int, Stage] | None:
+        """Return the first stage to be asked; of those whose state is durable only if `kept`: else another process will."""
         for route in self._routes:
             for index, stage in enumerate(route.stages):
                 if stage.stateful is not None and stage.touched and (kept or not stage.keeps):
                     return route, index, stage
         return None
 
-    async def _finish(self, route: ReactiveRouteProcessor, index: int, stage: Stage) -> None:
+    async def _finish(self, route: RouteState, index: int, stage: Stage) -> None:
         stage.touched, self._is_finishing = False, True
         try:
-            result = await self._phases.finish(stage)
+            result = await self._shutdown.finish(stage)
             self._is_finishing = False
             if result is not None:
                 if _said(result).emitted is None:
-                    frame = self._roots.frame(
+                    frame = self._frames.frame(
                         result.message, result.headers, message_id=self._words_id(stage, pack(result.message))
                     )
-                    self._loop.inject(route.state, Child(frame, index + 1, DETACHED))
+                    self._loop.inject(route, Child(frame, index + 1, DETACHED))
                 else:
-                    frame = self._roots.frame(None, message_id=self._words_id(stage, b""))
-                    self._loop.inject(route.state, Child(frame, index, DETACHED, result))
+                    frame = self._frames.frame(None, message_id=self._words_id(stage, b""))
+                    self._loop.inject(route, Child(frame, index, DETACHED, result))
         except Exception as raised:  # noqa: BLE001 - raised again, with the name of the stage
             error = raised.error if isinstance(raised, FaultError) else raised
             text = f"route {route.id!r}, stage {stage.info.stage!r} could not finish: {describe(error)}"
             raise LastWordsError(text) from error
 
     def _words_id(self, stage: Stage, payload: bytes) -> bytes | None:
-        return None if self._states is None else self._states.words_id(stage, payload)
+        return self._transport.states.words_id(stage, payload)
 
 
 def _said(result: object) -> AdapterResult:

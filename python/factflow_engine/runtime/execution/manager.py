@@ -1,4 +1,7 @@
-"""Owns the executions of a process: their number, the provider they share, and the nursery they live in."""
+"""The executions of a process: their number, the provider they share, and the nursery they live in.
+
+Kept separate from `lifecycle`, which knows one execution and no other.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.errors import TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.execution.lifecycle import Lifecycle
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
-from factflow_engine.runtime.execution.unsupported import refuse_losses
 from factflow_engine.seams import Seams
 from factflow_protocols import ExecutionStarts, QueueProtocol
 
@@ -149,27 +152,28 @@ class OrchestratorManager:
             raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
         elif asked_ns is None:
             asked_ns = self._instant_ns()
-        refuse_losses(config, self._registry, self._provider, allow_loss=allow_loss)
-        execution = PipelineOrchestrator(
+        lifecycle = Lifecycle(
             config,
             execution_id=execution_id,
             registry=self._registry,
             operators=self._operators,
             provider=self._provider,
             seams=self._seams,
+            allow_loss=allow_loss,
             asked_ns=asked_ns,
             init=init,
         )
+        execution = PipelineOrchestrator(lifecycle)
         # Until it has started it lives in the caller's task, which the end of the manager does not reach by itself.
         starting = trio.CancelScope()
         try:
-            self._nursery.start_soon(self._abandon_when_cancelled, execution, starting)
+            self._nursery.start_soon(self._abandon_when_cancelled, lifecycle, starting)
         except RuntimeError:
-            execution.discard()
+            lifecycle.discard()
             raise RuntimeError("this manager has been left; nothing more can be started") from None
-        self._executions[execution.id] = execution
+        self._executions[execution_id] = execution
         try:
-            await self._nursery.start(self._run, execution, publish_init)
+            await self._nursery.start(self._run, lifecycle, publish_init)
         finally:
             starting.cancel()
         if self._leaving:
@@ -177,28 +181,28 @@ class OrchestratorManager:
         return execution
 
     def _instant_ns(self) -> int:
-        """The present instant as the provider has it, if it has one: it is what other processes' are compared with."""
+        """Return the present instant as the provider has it, if it has one: other processes' are compared with that."""
         provider = self._provider
         return provider.instant_ns() if isinstance(provider, ExecutionStarts) else self._seams.clock.wall_ns()
 
     @trio.lowlevel.enable_ki_protection
-    async def _abandon_when_cancelled(self, execution: PipelineOrchestrator, starting: trio.CancelScope) -> None:
+    async def _abandon_when_cancelled(self, lifecycle: Lifecycle, starting: trio.CancelScope) -> None:
         with starting:
             try:
                 await trio.sleep_forever()
             finally:
                 if not starting.cancel_called:
-                    execution.request_stop(0.0)
+                    lifecycle.request_stop(0.0)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(
         self,
-        execution: PipelineOrchestrator,
+        lifecycle: Lifecycle,
         publish_init: bool,  # noqa: FBT001 - nursery.start passes arguments by position
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         try:
-            await execution.run(publish_init=publish_init, task_status=task_status)
+            await lifecycle.run(publish_init=publish_init, task_status=task_status)
         finally:
-            del self._executions[execution.id]
+            del self._executions[lifecycle.id]

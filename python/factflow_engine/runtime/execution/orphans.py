@@ -1,6 +1,6 @@
 """Messages of an execution that no route would ever read: a route was renamed or removed while they waited.
 
-Kept separate from the beginning because it changes nothing: they are named, with what to do, and stay where they are.
+Kept separate from `init_messages` because it changes nothing: they are named, with what to do, and stay where they are.
 """
 
 from collections.abc import Collection, Iterable

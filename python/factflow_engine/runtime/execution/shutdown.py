@@ -1,6 +1,6 @@
-"""How long each phase of an execution's end may take: work that has begun or waits, then last words stage by stage.
+"""The budgets of an execution's shutdown: for work that has begun or waits, then for last words, stage by stage.
 
-Kept separate from the orchestrator because budgets of two phases meet here, and only here: the one for work must not cut off
+Kept separate from `lifecycle` because budgets of two phases meet here, and only here: the one for work must not cut off
 what is said when it was done in time. (Closing comes after everything; each route bounds that by itself.)
 """
 
@@ -19,7 +19,7 @@ REST_SECONDS: Final = 1.0
 """What last words lead to has the rest of their budget if the one for work has less, and this long at least."""
 
 
-class Phases:
+class Shutdown:
     """The budgets of one execution's end; there are none until it is drained or cancelled.
 
     Attributes:
@@ -39,7 +39,7 @@ class Phases:
         self._finish_seconds = finish_seconds
         self._draining = False
         self._finishing: trio.CancelScope | None = None  # last words, while they are being said
-        self._speaker: Stage | None = None  # who says them
+        self._speaker: Stage | None = None  # the stage that says them
         self._granted: set[Stage] = set()  # whose last words have prolonged the budget for work
 
     @property
@@ -58,7 +58,7 @@ class Phases:
         return self.work.cancelled_caught and self._why != CANCELLED
 
     def drain(self, seconds: float | None) -> None:
-        """Let the budget for work begin, and that of last words if they are being said; a longer one than before is not heard.
+        """Let the budget for work begin, and that of last words if they are being said; ignore a longer one than before.
 
         Raises:
             ValueError: The budget is negative or not a number.
@@ -80,7 +80,7 @@ class Phases:
             self._why = f"drain gave up: what had begun or waited was not done within {deadline - now:g} s"
 
     def cancel(self, grace: float) -> None:
-        """Wait for completion no longer; what is in flight has so many seconds, or what a drain or a call before left."""
+        """Stop waiting for completion; give in-flight messages `grace` seconds, or the drain's remainder if shorter."""
         deadline = trio.current_time() + grace
         self.words.cancel()
         if self.work.cancel_called:
@@ -122,6 +122,6 @@ class Phases:
         raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")
 
     def _bound(self, finishing: trio.CancelScope) -> float:
-        """Let the budget of last words begin, unless it has; by when what they lead to must be done, in trio's time."""
+        """Let the budget of last words begin, unless it has; return by when what they lead to must be done, in trio's time."""
         finishing.deadline = min(finishing.deadline, trio.current_time() + self._finish_seconds)
         return finishing.deadline + REST_SECONDS

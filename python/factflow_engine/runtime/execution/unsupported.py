@@ -1,6 +1,6 @@
 """What a configuration may say that this version accepts but cannot run: refused at start, never ignored.
 
-One function, so that a feature that arrives deletes its channel here.
+One function, so that a feature that arrives deletes its line here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.keeping import LOSS_REMEDY, loses_state, loss_text, snapshots
 from factflow_engine.errors import StateLossError, UnsupportedFeatureError
-from factflow_engine.queues.memory import MemoryQueue
-from factflow_protocols import QueueProtocol, StateProvider
+from factflow_engine.runtime.transport.base import Channels
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig, RouteConfig
@@ -34,23 +33,22 @@ def refuse_unsupported(config: PipelineGlobalConfig) -> None:
 
 
 def refuse_losses(
-    config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, provider: QueueProtocol, *, allow_loss: bool
+    config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, channels: Channels, *, allow_loss: bool
 ) -> None:
-    """Refuse a configuration whose stages keep what would not outlive the process, where the provider's messages do.
+    """Refuse a configuration whose stages keep what would not outlive the process, where its messages do.
 
     Raises:
         StateLossError: Naming every such stage, unless losses are allowed.
     """
-    if isinstance(provider, MemoryQueue) or allow_loss:
+    if allow_loss or not channels.outlives_process:
         return
-    kept = isinstance(provider, StateProvider)
     lost = []
     for route_id, route in config.routes.items():
         for stage in route.adapters:
             cls = registry.get(stage.type).adapter_class
             if loses_state(cls):
                 lost.append(f"{route_id}/{stage.name}: {loss_text(stage.type)}")
-            elif snapshots(cls) and not kept:
+            elif snapshots(cls) and not channels.stores_states:
                 lost.append(f"{route_id}/{stage.name}: this queue provider cannot store the states of stages")
     if lost:
         raise StateLossError(tuple(lost), LOSS_REMEDY)

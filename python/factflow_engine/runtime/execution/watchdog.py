@@ -1,4 +1,4 @@
-"""The watchdog: says what of an execution does not move, and who holds it.
+"""The watchdog: names what of an execution does not move, and who holds it.
 
 It looks every `processor.stall_seconds` at what was counted: of each route what it has taken, tried, ended and emitted,
 and what others have settled of its queue; of a provider elsewhere what it has accepted, acknowledged and answered; and
@@ -10,7 +10,7 @@ Messages pay nothing for it: the counts are there anyway. And it keeps no virtua
 sleeps until something has to wait (`Loop.wait_stirred`), and while nothing moves it looks less and less often, and at
 last not any more, until something has to wait anew.
 
-Kept separate from the orchestrator because what is stuck may be inside, between routes, or outside, at the provider.
+Kept separate from `lifecycle` because what is stuck may be inside, between routes, or outside, at the provider.
 """
 
 import logging
@@ -20,12 +20,12 @@ from typing import Final, NamedTuple
 
 import trio
 
-from factflow_engine.runtime.execution.shutdown import Phases
+from factflow_engine.runtime.execution.shutdown import Shutdown
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import Outbound, RouteState
 from factflow_engine.runtime.report import HeldMessage, Holder
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_engine.runtime.transport.durable import DELIVERIES, Relay
+from factflow_engine.runtime.transport.base import Transport
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -40,7 +40,7 @@ class Stalled(NamedTuple):
     """Something that does not move.
 
     Attributes:
-        where: What was counted: a route, a stage that finishes, or a part of the relay.
+        where: What was counted: a route, a stage that finishes, or a part of the transport.
         what: Tells it apart from whatever else may be said of that place.
         text: For people.
         is_waiting: True if the engine waits for somebody who may merely take long, such as an adapter.
@@ -71,8 +71,8 @@ class Watchdog:
         execution_id: str,
         routes: Sequence[RouteState],
         loop: Loop,
-        relay: Relay | None,
-        phases: Phases,
+        transport: Transport,
+        shutdown: Shutdown,
         *,
         seconds: float,
         redacted: Callable[[str], str],
@@ -81,8 +81,8 @@ class Watchdog:
         self._execution_id = execution_id
         self._routes = routes
         self._loop = loop
-        self._relay = relay
-        self._phases = phases
+        self._transport = transport
+        self._shutdown = shutdown
         self._redacted = redacted
         self._seen: dict[object, tuple[object, float]] = {}  # by place: what was counted, and since when it is so
         self._stalled: tuple[Stalled, ...] = ()
@@ -134,10 +134,10 @@ class Watchdog:
 
     @property
     def _holds_something(self) -> bool:
-        return self._ending or not self._loop.is_idle or (self._relay is not None and not self._relay.is_empty)
+        return self._ending or not self._loop.is_idle or not self._transport.is_empty
 
     def _counts(self) -> dict[object, object]:
-        """By place, what changes when it moves."""
+        """Return, by place, what changes when it moves."""
         counts: dict[object, object] = {}
         turns = self._loop.turns()
         for route in self._routes:
@@ -151,14 +151,13 @@ class Watchdog:
                 inbound.settled,
                 inbound.redelivered,
             )
-        if self._phases.speaker is not None:
-            counts[self._phases.speaker] = True
-        if self._relay is not None:
-            counts.update(self._relay.counts())
+        if self._shutdown.speaker is not None:
+            counts[self._shutdown.speaker] = True
+        counts.update(self._transport.counts())
         return counts
 
     def _count(self) -> bool:
-        """Note what is there and since when it is so, and forget what was said of what has moved; whether any has."""
+        """Note what is there and since when it is so, and forget what was said of what has moved; return True if any has."""
         now, before = trio.current_time(), self._seen
         self._seen = {}
         for where, count in self._counts().items():
@@ -200,12 +199,11 @@ class Watchdog:
                 seconds = trio.current_time() - self._seen[where][1]
                 text = f"{_place(where.info.route, where.info.stage)} has been finishing for {seconds:.0f} s"
                 yield Stalled(where, "finish", text, is_waiting=True)
-        if self._relay is not None:
-            for where, text in self._relay.stuck(still):
-                yield Stalled(where, "relay", text, is_waiting=where is DELIVERIES)
+        for stuck in self._transport.stuck(still):
+            yield Stalled(stuck.where, "transport", stuck.text, is_waiting=stuck.is_waiting)
 
     def _in_route(self, route: RouteState, seconds: float, held: Sequence[HeldMessage]) -> Iterator[Stalled]:
-        """What a route waits for that has not moved for so long; nothing if it has nothing, or waits for a time."""
+        """Yield what a route waits for that has not moved for so long; nothing if it has nothing, or waits for a time."""
         waiting = route.inbound.waiting + len(route.children) + len(route.drivers)
         full = (
             {outbound.queue: self._paused(outbound) for outbound in route.outbounds if outbound.is_full}
@@ -240,7 +238,7 @@ class Watchdog:
             yield Stalled(route, "unknown", text)
 
     def _paused(self, outbound: Outbound) -> str:
-        """Why whoever reads a queue does not, if it is a route that somebody has paused."""
+        """Return why nobody reads a queue, if it is because somebody has paused the route that does."""
         readers = [route for route in self._routes if route.pauses and route.inbound in outbound.channels]
         return "".join(f" (route {route.id!r} is paused)" for route in readers)
 

@@ -5,7 +5,7 @@ Kept separate from `deadlock`, which knows the rule and no route, and from `rout
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, relief
 from factflow_engine.runtime.hop.route_state import RouteState
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 

@@ -84,10 +84,24 @@ class Loop:
         quantum_ns: int,
         on_failure: OnFailure,
         on_death: Callable[[RouteState | None, BaseException], None],
-        cycles: Sequence[Cycle] = (),
+        cycles: Sequence[Cycle],
+        outlives: bool,
         redacted: Callable[[str], str],
         config_hash: str,
     ) -> None:
+        """Prepare.
+
+        Args:
+            routes: All of the execution, in any order.
+            seams: Time, randomness, ids and threads.
+            quantum_ns: How long a worker goes on before the program's other tasks get their turn.
+            on_failure: Told of each message that ends `failed`.
+            on_death: Told what has died of a route, or of the engine if that is None.
+            cycles: Routes that can reach each other through queues with a bound.
+            outlives: True if messages outlive the process: then something may be left to do when nothing is left here.
+            redacted: Takes secrets out of a text.
+            config_hash: Names the configuration in dead letters.
+        """
         self._routes = tuple(routes)
         self.now: Final = seams.clock.monotonic_ns
         self._quantum_ns = quantum_ns  # how long a worker goes on before the program's other tasks get their turn
@@ -108,8 +122,7 @@ class Loop:
         self._first = (
             Context()
         )  # what each message begins with: the context variables of whoever has started the execution
-        # Then what is done here may not be done yet where it came from or goes.
-        self._is_relayed = any(route.journal is not None for route in routes)
+        self._outlives = outlives  # then what is done here may not be done yet where it came from or goes
         self._max_workers = sum(route.carrier.limit for route in routes)
         self.pool: Final = WorkerPool(
             ready=self._ready,
@@ -185,7 +198,7 @@ class Loop:
 
     def take_in(self, route: RouteState, frame: Frame) -> None:
         """Add a message that was handed out from elsewhere; one that was too often is given up, once and for all."""
-        most = route.max_deliveries
+        most = route.settings.error_handling.max_deliveries
         if most is None or frame.attempt <= most or self._stopped:
             route.inbound.append(frame)
         else:
@@ -441,7 +454,7 @@ class Loop:
             # park looks, for each of the others has a message or will park, too: there may be thousands of routes.
             if self._idle and (self._closing or (len(parked) == len(self._workers) and not self._is_any_in_flight)):
                 self._idle.unpark_all()
-            if self._is_watched and (self._is_relayed or not self.is_idle):
+            if self._is_watched and (self._outlives or not self.is_idle):
                 self.stir()
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False

@@ -4,17 +4,19 @@ Plain state with the questions that the loop asks of it; nothing here awaits. Ke
 about running ("has work", "has a permit", "has room") stands in one place.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
 from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
 from factflow_engine.native import Carrier, Counters, Journal, Worker
-from factflow_engine.queues.memory import MemoryChannel
+from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.hop.deadlock import foremost
 from factflow_engine.runtime.hop.delays import WaitingRoom
@@ -26,6 +28,9 @@ from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
 
+if TYPE_CHECKING:
+    from factflow_engine.config import RouteConfig
+
 CIRCUIT_OPEN: Final = "circuit_open"
 """Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `RouteState.pauses`."""
 
@@ -36,6 +41,20 @@ TURN: Final = 64
 """How many messages a route may have taken before it is the next route's turn."""
 
 
+class Inbound(NamedTuple):
+    """Where a route's messages come from.
+
+    Attributes:
+        queue: Name for people: the configuration's, or the provider's if that outlives the execution.
+        channel: Where they wait in this process.
+        journal: Where their ends are noted, if they are acknowledged elsewhere; None: nowhere.
+    """
+
+    queue: str
+    channel: MemoryChannel
+    journal: Journal | None = None
+
+
 class Outbound:
     """One outbound of a route: where its messages go, and which.
 
@@ -44,15 +63,25 @@ class Outbound:
         condition: Messages for which it is false do not go here; None for all.
         label: Tells the ids of messages that leave here from those that leave elsewhere.
         channels: The channels that a message is appended to; a live view.
+        deduplicates: True if the queue refuses an id that it has seen.
     """
 
-    __slots__ = ("channels", "condition", "label", "queue")
+    __slots__ = ("channels", "condition", "deduplicates", "label", "queue")
 
-    def __init__(self, queue: str, condition: Condition | None, label: int, channels: list[MemoryChannel]) -> None:
+    def __init__(
+        self,
+        queue: str,
+        condition: Condition | None,
+        label: int,
+        channels: list[MemoryChannel],
+        *,
+        deduplicates: bool,
+    ) -> None:
         self.queue = queue
         self.condition = condition
         self.label = label
         self.channels = channels
+        self.deduplicates = deduplicates
 
     @property
     def is_full(self) -> bool:
@@ -65,23 +94,20 @@ class RouteState:
 
     Attributes:
         id: Route id.
-        name: Route name for people.
-        queue: Its inbound queue: by the configuration's name, or by its provider's if that outlives the execution.
-        inbound queue: Where its messages wait.
+        settings: The route's section of the configuration, frozen; asked where no attribute here is derived from it.
+        name: Route name for people, without secrets.
+        queue: Name of its inbound queue for people (see `Inbound`).
+        inbound: Where its messages wait.
         children: Messages that are begun and wait for a worker; they go before the inbound.
         waiting: Messages that wait for a time, a breaker or a dead-letter queue; at most about as many as the inbound queue may
             hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbound queue
             (`carrier.circuit_open`); what has begun goes on.
         retry: When a failed attempt is followed by another.
         deferral: For how long, and how often, adapters may defer a message.
-        deadline_seconds: Since it was published, after which a message is not tried again; None: no bound.
-        max_deliveries: How many times a message may be handed out from elsewhere before it is given up; None: no bound.
         dead_letters: Where messages go that were given up; None: nowhere.
         stages: In order.
         outbounds: In order.
         table: The outbounds filed by their conditions, if there are several; then it is asked instead of each of them.
-        first_only: Only the first outbound that takes a message gets it.
-        unrouted: What becomes of a message that no outbound takes: `filter`, `fail` or `dead_letter`.
         pauses: Reasons not to run that somebody gave.
         listed: True if it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
@@ -90,7 +116,6 @@ class RouteState:
             begun goes on, `intake_closed`; and whether the inbound queue must be told of ends, `ordered`, because it hands out
             one message of a key at a time (another route that reads it may have asked for that).
         counters: What was counted.
-        journal: Where the ends of messages are noted that came from elsewhere and are acknowledged there; None: nowhere.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of those of them that wait for room.
         roots: Which deliveries messages belong to that stages emit, where that is asked for.
@@ -98,20 +123,17 @@ class RouteState:
     """
 
     __slots__ = (
+        "_note_end",
         "carrier",
         "children",
         "counters",
         "dead_letters",
-        "deadline_seconds",
         "deferral",
         "drivers",
         "driving",
-        "first_only",
         "id",
         "inbound",
-        "journal",
         "listed",
-        "max_deliveries",
         "name",
         "notify",
         "outbounds",
@@ -119,50 +141,39 @@ class RouteState:
         "queue",
         "retry",
         "roots",
+        "settings",
         "stages",
         "table",
-        "unrouted",
         "waiting",
         "watched",
     )  # fmt: skip
 
     def __init__(
         self,
-        *,
         id: str,  # noqa: A002 - the word of the configuration
+        settings: RouteConfig,
+        *,
         name: str,
-        queue: str,
-        inbound: MemoryChannel,
+        inbound: Inbound,
         stages: Sequence[Stage],
         outbounds: Sequence[Outbound],
         table: RouteTable[int] | None,
-        limit: int,
-        first_only: bool,
-        unrouted: str,
-        retry: RetryPolicy,
-        deferral: DeferralPolicy = DeferralPolicy(),  # noqa: B008 - a frozen value
-        deadline_seconds: float | None,
         dead_letters: Outbound | None,
-        max_deliveries: int | None = None,
         clock: Clock,
-        journal: Journal | None = None,
         roots: Roots | None = None,
     ) -> None:
         self.id = id
+        self.settings = settings
         self.name = name
-        self.queue = queue
-        self.inbound = inbound
+        self.queue = inbound.queue
+        self.inbound = inbound.channel
         self.children: deque[Child] = deque()
         self.stages = tuple(stages)
         self.outbounds = tuple(outbounds)
         self.table = table
-        self.first_only = first_only
-        self.unrouted = unrouted
-        self.retry = retry
-        self.deferral = deferral
-        self.deadline_seconds = deadline_seconds
+        self.retry = RetryPolicy.of(settings.error_handling)
+        self.deferral = DeferralPolicy.of(settings.error_handling)
         self.dead_letters = dead_letters
-        self.max_deliveries = max_deliveries
         self.waiting = WaitingRoom()
         self.pauses: set[str] = set()
         self.listed = False
@@ -171,23 +182,23 @@ class RouteState:
         self.watched: dict[trio.lowlevel.Task, list[WatchedEmission]] = {}
         self.notify: Callable[[], None] = lambda: None  # the loop's: this route may have become runnable
         self.counters = Counters()
-        self.journal = journal
         self.roots = roots
+        self._note_end: Callable[[Frame], None] = _nothing if inbound.journal is None else inbound.journal.note
         self.carrier = Carrier(
             counters=self.counters,
-            inbound=inbound,
+            inbound=inbound.channel,
             stages=self.stages,
             outbounds=self.outbounds,
             table=table,
-            first_only=first_only,
-            unrouted_fails=unrouted != "filter",
+            first_only=settings.outbound_mode == "first",
+            unrouted_fails=settings.unrouted != "filter",
             pauses=self.pauses,
             drivers=self.drivers,
             children=self.children,
-            limit=limit,
+            limit=_permits(settings),
             now=clock.monotonic_ns,
             forward=AdapterResult.forward(),
-            journal=journal,
+            journal=inbound.journal,
         )
 
     @property
@@ -333,8 +344,7 @@ class RouteState:
             self.counters.failed += 1
         else:
             self.counters.dead_lettered += 1
-        if self.journal is not None:
-            self.journal.note(frame)
+        self._note_end(frame)
         if self.carrier.ordered:
             self.inbound.end(frame)
 
@@ -356,3 +366,15 @@ class RouteState:
             redelivered=self.inbound.redelivered,
             pauses=tuple(sorted({*self.pauses, *([CIRCUIT_OPEN] if self.waits_for_circuits else ())})),
         )
+
+
+def _permits(settings: RouteConfig) -> int:
+    """Return how many messages may be in flight."""
+    limit = settings.inbound.concurrency
+    if settings.backpressure is not None and settings.backpressure.max_concurrency is not None:
+        limit = min(limit, settings.backpressure.max_concurrency)
+    return limit
+
+
+def _nothing(_: Frame) -> None:
+    """Note nothing: the end of a message that nobody else has handed out concerns nobody else."""

@@ -184,8 +184,9 @@ class Settlement:
             exhausted = self._count_deferral(route, child, seconds, error)
             if exhausted is not None:
                 return exhausted
-        if route.deadline_seconds is not None:
-            seconds = min(seconds, route.deadline_seconds - self._age(child.frame))  # then it ends, whatever is open
+        deadline = route.settings.error_handling.deadline_seconds
+        if deadline is not None:
+            seconds = min(seconds, deadline - self._age(child.frame))  # then it ends, whatever is open
         self._wait_for_circuit(route, child, stage, max(TRIAL_SECONDS, seconds), error, asks=asked is None)
         return None
 
@@ -202,9 +203,8 @@ class Settlement:
 
     def _fits(self, route: RouteState, frame: Frame, delay: float) -> bool:
         """True if an attempt may begin after so many seconds."""
-        if route.deadline_seconds is None:
-            return True
-        return self._age(frame) + delay < route.deadline_seconds
+        deadline = route.settings.error_handling.deadline_seconds
+        return deadline is None or self._age(frame) + delay < deadline
 
     def _age(self, frame: Frame) -> float:
         """How many seconds ago a message was published."""
@@ -239,7 +239,7 @@ class Settlement:
         wanted = letters is not None and not any(
             channel.is_full and not channel.listeners for channel in letters.channels
         )
-        if letters is None or not wanted or (isinstance(error, UnroutedError) and route.unrouted == "fail"):
+        if letters is None or not wanted or (isinstance(error, UnroutedError) and route.settings.unrouted == "fail"):
             try:
                 self._on_failure(route, stage, frame, payload, error)
             finally:  # an error that cannot even be looked at has failed its message all the same
@@ -254,11 +254,11 @@ class Settlement:
             why["first"] = before.get("first", before) if isinstance(before, Mapping) else before
         headers["dead_letter"] = why
         wall_ns = self._seams.clock.wall_ns()  # it is published anew: deadlines of whoever reads it begin
-        if route.journal is None:
+        if not letters.deduplicates:
             letter = frame.restamp(attempt=1, time_ns=wall_ns, headers=headers)
         else:
-            # Its queue refuses an id that it has seen: from another route that reads the same topic, or because the
-            # letter comes back to where the message was. The parent is the message; repeated, the letter has the same id.
+            # The id was seen: the message's own, by another route that reads the same topic, or because the letter comes
+            # back to where the message was. The parent is the message; repeated, the letter has the same id.
             letter = frame.child(label_of(f"dead_letter\0{route.id}"), 0, headers=headers, time_ns=wall_ns)
         for channel in letters.channels:
             channel.append(letter)
@@ -462,4 +462,4 @@ def stranded(route: RouteState) -> Exception:
                 return QueueFullError(
                     outbound.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
                 )
-    return UnroutedError(route.unrouted)
+    return UnroutedError(route.settings.unrouted)

@@ -1,325 +1,199 @@
-"""Between an execution's loop and a queue provider outside the process.
+"""The durable transport: channels in memory that lead to and from a queue provider outside the process.
 
-The loop works on channels in memory, and on nothing else. An execution whose queues are a provider's has, for each queue
-that a route reads, an `Intake`, which fills the route's channel; and for each queue that its routes publish to, an
-`Outbox`, whose channel is emptied into the provider. A delivery is acknowledged once its message has ended and everything
-that had been published by then was accepted: if the process dies before, the message comes again, and what it leads to
-has the same ids as before.
+What is published from outside is stored when its publisher goes on; what routes publish and acknowledge goes through
+`Links`, whose ends are asked for here.
 
-Per message this is an entry in a journal (native) and in a table; receiving, publishing and acknowledging go by the
-batch, which grows by itself while the provider is busy.
+Kept separate from `memory`, with which it shares no more than the protocol.
 """
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.frames import Frame
 from factflow_engine.native import Journal
-from factflow_engine.queues.memory import DEFAULT_CAPACITY, MemoryChannel, as_frame
+from factflow_engine.queues.channel import DEFAULT_CAPACITY, MemoryChannel
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.route_state import Inbound, RouteState
+from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.runtime.stages.isolation import FaultError, contained
-from factflow_engine.runtime.transport.states import KeepingError, RouteStates, StageStates
+from factflow_engine.runtime.transport.base import Owner, Start, Stuck
+from factflow_engine.runtime.transport.frame_factory import FrameFactory
+from factflow_engine.runtime.transport.links import POLL_SECONDS, Links, Patience
+from factflow_engine.runtime.transport.receiver import Receiver, Source
+from factflow_engine.runtime.transport.route_states import KeepingError
+from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
+from factflow_engine.runtime.transport.shapes import shapes_of
+from factflow_engine.runtime.transport.starts import MARKS, MarkedStart, OneStepStart, PlainStart
+from factflow_engine.runtime.transport.states import StageStates
+from factflow_engine.runtime.transport.subscriptions import Readers, until_ended
 from factflow_protocols import (
-    Delivery,
-    IsolatingSubscription,
+    ExecutionStarts,
+    Holding,
     OrderedQueueProtocol,
     QueueError,
     QueueProtocol,
+    StateProvider,
     Subscription,
 )
 
-logger = logging.getLogger("factflow_engine.runtime")
+if TYPE_CHECKING:
+    from factflow_engine.config import InboundConfig, PipelineGlobalConfig
 
-BATCH: Final = 1_000
-"""Messages published at a time, at most."""
+logger = logging.getLogger("factflow_engine.runtime")
 
 FLUSH_SECONDS: Final = 2.0
 """How long the end of an execution waits for what is on its way to the provider. What is late comes again."""
 
-POLL_SECONDS: Final = 0.25
-"""How soon it is noticed that another process has done the rest of a queue."""
-
 ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
-"""What a provider owes to the execution as a whole, where it is counted what it does."""
-
-HELD: Final = 1_000
-"""Messages that have ended and whose acknowledgements are held together, at the most, beside those of the prefetch."""
+"""Keys of the execution-wide entries of `counts()`."""
 
 UNBOUNDED: Final = 1 << 40
 """Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
 
 
-class Lines(Protocol):
-    """Where routes find the channels that they read and publish to; all names are a provider's."""
-
-    def targets(self, queue: str) -> list[MemoryChannel]:
-        """The channels that a message published to this queue goes to; a live view."""
-        ...
-
-    def channel(
-        self, queue: str, subscription: str, capacity: int | None = None, *, prefetch: int = 1
-    ) -> MemoryChannel:
-        """The channel that a route reads."""
-        ...
-
-
-class Outbox:
-    """What is on its way to one queue of the provider.
+class DurableChannels:
+    """See `Channels` for the contract.
 
     Attributes:
-        channel: Where routes put it.
-        accepted: How many messages the provider has taken.
+        scope: The provider as the execution sees it.
+        sources: By route, what it reads; in the order in which they were asked for.
+        outbound: By the provider's name of a queue, the channel that leads to it.
     """
 
-    def __init__(self, queue: str, changed: Callable[[], None]) -> None:
-        self.queue: Final = queue
-        self.channel: Final = MemoryChannel(queue, DEFAULT_CAPACITY)
-        self._changed = changed
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._progress = trio.lowlevel.ParkingLot()
-        self._taken = 0  # from the channel, since the beginning
-        self.accepted = 0  # by the provider
-        self.channel.listen(self._tell)
+    outlives_process: bool = True
+    deduplicates: bool = True
+    bounded_cycles: Sequence[Sequence[str]] = ()
+    is_discarded: bool = False
 
-    @property
-    def is_empty(self) -> bool:
-        """True if everything was accepted."""
-        return not self.under_way
+    def __init__(self, provider: QueueProtocol, execution_id: str, *, cycles: Sequence[Sequence[str]]) -> None:
+        self.stores_states: Final = isinstance(provider, StateProvider)
+        self.scope: Final = ExecutionScopedQueue(provider, execution_id)
+        self.sources: Final[dict[str, Source]] = {}
+        self.outbound: Final[dict[str, MemoryChannel]] = {}
+        self._provider = provider
+        self._unbounded = frozenset(route for cycle in cycles for route in cycle)
 
-    @property
-    def under_way(self) -> int:
-        """How many messages were not accepted yet."""
-        return self.channel.waiting + self._taken - self.accepted
+    def targets(self, queue: str) -> list[MemoryChannel]:
+        """See `Channels.targets`."""
+        queue = self.scope.scope_queue(queue)
+        if queue not in self.outbound:
+            self.outbound[queue] = MemoryChannel(queue, DEFAULT_CAPACITY)
+        return [self.outbound[queue]]
 
-    async def run(self, provider: QueueProtocol) -> None:
-        """Publish what comes.
+    def inbound(self, route: str, section: InboundConfig) -> Inbound:
+        """See `Channels.inbound`; nothing is subscribed before the transport is opened."""
+        queue = self.scope.scope_queue(section.queue)
+        ended = trio.lowlevel.ParkingLot()
+        source = self.sources[route] = Source(
+            queue=queue,
+            subscription=self.scope.scope_subscription(section.queue, section.subscription),
+            capacity=UNBOUNDED if route in self._unbounded else section.capacity,
+            prefetch=section.prefetch,
+            channel=MemoryChannel(queue, section.prefetch),
+            journal=Journal(ended.unpark_all),
+            ended=ended,
+        )
+        return Inbound(queue, source.channel, source.journal)
 
-        Raises:
-            QueueError: The provider refused a message, or cannot go on.
+    def transport(
+        self,
+        routes: Sequence[RouteState],
+        *,
+        loop: Loop,
+        frames: FrameFactory,
+        owner: Owner,
+        asked_ns: int | None,
+        config: PipelineGlobalConfig,
+    ) -> DurableTransport:
+        """See `Channels.transport`."""
+        for route in routes:
+            if route.inbound.ordered and not isinstance(self._provider, OrderedQueueProtocol):
+                logger.warning(
+                    "route %r orders messages by key, and its queue provider, %s, cannot keep that order among several "
+                    "processes, or when a process has died; within this process it holds",
+                    route.id,
+                    type(self._provider).__name__,
+                )
+        stages = [stage for route in routes for stage in route.stages]
+        states = StageStates(
+            self._provider.states if isinstance(self._provider, StateProvider) else None,
+            self.scope.prefix,
+            stages,
+            seconds=config.processor.snapshot_seconds,
+            flush_seconds=config.processor.flush_seconds,
+            shapes=shapes_of(config, stages),
+        )
+        return DurableTransport(
+            self._provider,
+            self,
+            routes,
+            loop=loop,
+            frames=frames,
+            owner=owner,
+            states=states,
+            asked_ns=asked_ns,
+        )
 
-        Cancellation: what was not accepted is lost here, and is published again when its cause comes again.
-        """
-        while True:
-            while not self.channel.waiting:
-                self.channel.armed = True
-                await self._arrived.park()
-            self.channel.armed = False  # it is looked at again anyway
-            frames: list[Frame] = []
-            while len(frames) < BATCH and (frame := self.channel.take()) is not None:
-                frames.append(frame)
-            self._taken += len(frames)
-            result = await provider.publish_batch(self.queue, frames)
-            for error in result.errors.values():
-                raise error
-            self.accepted += len(frames)
-            self._progress.unpark_all()
-            self._changed()
-
-    def _tell(self) -> None:
-        self._arrived.unpark_all()
-
-    async def flush(self) -> None:
-        """Return when everything that has been added by now was accepted."""
-        mark = self._taken + self.channel.waiting
-        while self.accepted < mark:
-            await self._progress.park()
+    def discard(self) -> None:
+        """See `Channels.discard`; the provider's queues stay."""
 
 
-class Intake:
-    """What was received from one queue for one route, and is not settled."""
+class DurableTransport:
+    """See `Transport` for the contract."""
+
+    is_done: bool = False
 
     def __init__(
-        self, queue: str, subscription: str, *, capacity: int | None, prefetch: int, changed: Callable[[], None]
+        self,
+        provider: QueueProtocol,
+        channels: DurableChannels,
+        routes: Sequence[RouteState],
+        *,
+        loop: Loop,
+        frames: FrameFactory,
+        owner: Owner,
+        states: StageStates,
+        asked_ns: int | None,
     ) -> None:
-        self.queue: Final = queue
-        self.subscription: Final = subscription
-        self.inbound: Final = MemoryChannel(queue, prefetch)
-        self.capacity = capacity
-        self.outboxes: Sequence[Outbox] = ()
-        self.received = 0
-        self.settled = 0
-        self.take_in: Callable[[Frame], None] = self.inbound.append
-        self.counts_deliveries = False  # a message that was handed out too often is given up
-        self.states: RouteStates | None = None  # what the route's stages keep, if they do
-        self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
-        self._let_go = 0  # received, and given back without having begun
-        self._prefetch = prefetch
-        self._changed = changed
-        self._ended = trio.lowlevel.ParkingLot()
-        self._journal = Journal(self._ended.unpark_all)
-        self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of one is settled with it
-        self._done: dict[bytes, list[Delivery]] = {}  # has ended, and its acknowledgement is held
-        self._returned: dict[bytes, list[Delivery]] = {}  # let go, and the provider's again when the subscription ends
-        self._is_urgent = False  # acknowledgements are held no longer
-        self._room = trio.lowlevel.ParkingLot()
-        self._settling = 0
-        self._receiving = trio.CancelScope()
-        self._subscription: Subscription | None = None
-        self.inbound.journal = self._journal
-
-    @property
-    def is_empty(self) -> bool:
-        """True if nothing that was received is left to be carried or acknowledged."""
-        return not (self._held or self._done or self._settling or len(self._journal))
-
-    @property
-    def is_settling(self) -> bool:
-        """True if the provider is being told what has ended; before that, what it led to must be accepted."""
-        return self._settling > 0 and all(outbox.is_empty for outbox in self.outboxes)
-
-    @property
-    def is_subscribed(self) -> bool:
-        """True if it has begun."""
-        return self._subscription is not None
-
-    @property
-    def backlog(self) -> int:
-        """How many more messages could be received, as far as the provider has said."""
-        known = self._let_go + (0 if self._subscription is None else self._subscription.statistics().waiting or 0)
-        return known if self._left is None else min(known, self._left)
-
-    async def depth(self) -> int:
-        """How many messages the provider holds for the route."""
-        depth = 0 if self._subscription is None else await self._subscription.depth()
-        if self._receiving.cancel_called:
-            self._left = depth
-        return depth
-
-    def close(self) -> None:
-        """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""
-        self._receiving.cancel()
-        for frame in self.inbound.frames():
-            copies = self._held.pop(frame.message_id, [])
-            self._let_go += len(copies)
-            if self.states is not None and copies:
-                self._returned[frame.message_id] = copies
-        self.inbound.clear()
-
-    def hurry(self) -> None:
-        """Hold no acknowledgement any longer than it takes to store it."""
-        if self._done or len(self._journal):
-            self._is_urgent = True
-            self._ended.unpark_all()
-
-    async def run(
-        self, provider: QueueProtocol, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Subscribe, report started, then receive and acknowledge.
-
-        Raises:
-            QueueError: The subscription is broken.
-
-        Cancellation: what is unsettled is given back.
-        """
-        prefetch = self._prefetch + (HELD if self.states is not None and self.states.holds else 0)
-        subscribe = provider.subscribe
-        if self.inbound.ordered and isinstance(provider, OrderedQueueProtocol):
-            subscribe = provider.subscribe_in_order
-        async with (
-            subscribe(self.queue, self.subscription, prefetch, self.capacity) as subscription,
-            trio.open_nursery() as nursery,
-        ):
-            self._subscription = subscription
-            if self.counts_deliveries and isinstance(subscription, IsolatingSubscription):
-                subscription.isolate_suspects()
-            task_status.started()
-            nursery.start_soon(self._receive, subscription)
-            await self._acknowledge(subscription)
-
-    async def _receive(self, subscription: Subscription) -> None:
-        with self._receiving:
-            while True:
-                room = self._prefetch
-                if self.states is not None and self.states.holds:
-                    # The provider counts what is held, too.
-                    while len(self._held) >= self._prefetch:
-                        await self._room.park()
-                    room -= len(self._held)
-                deliveries = await subscription.receive(room)
-                if self.states is not None:
-                    await self.states.load([as_frame(delivery.message).message_id for delivery in deliveries])
-                for delivery in deliveries:
-                    frame = as_frame(delivery.message)
-                    copies = self._held.setdefault(frame.message_id, [])
-                    copies.append(delivery)
-                    if len(copies) == 1:
-                        self.received += 1
-                        self.take_in(frame)
-
-    async def _acknowledge(self, subscription: Subscription) -> None:
-        while True:
-            while not len(self._journal):
-                await self._ended.park()
-            self._take_ended()
-            if self.states is not None and self.states.holds:
-                await self._hold(self.states.seconds)
-            done, self._done = self._done, {}
-            self._settling = sum(map(len, done.values()))
-            for outbox in self.outboxes:
-                await outbox.flush()
-            if done and self.states is None:
-                await subscription.settle([delivery for copies in done.values() for delivery in copies])
-            elif done and self.states is not None:
-                await self.states.settle(subscription, done, self._held | self._returned)
-            self.settled += self._settling
-            self._settling = 0
-            self._changed()
-
-    def _take_ended(self) -> None:
-        for identity in self._journal.take():
-            copies = self._held.pop(identity, None)
-            if copies is not None:
-                self._done.setdefault(identity, []).extend(copies)
-        self._room.unpark_all()
-
-    async def _hold(self, seconds: float) -> None:
-        """Let more messages end, for so long, until there are enough, or until it is urgent."""
-        with trio.move_on_after(seconds):
-            while self._done and len(self._done) < HELD and not self._is_urgent:
-                await self._ended.park()
-                self._take_ended()
-        self._take_ended()
-        self._is_urgent = False
-
-
-class _Patience:
-    """Is over when a relay has made no progress for twice as long as it takes to notice what others do."""
-
-    def __init__(self, relay: "Relay") -> None:
-        self._relay = relay
-        self._progress = relay.progress
-        self._since = trio.current_time()
-
-    @property
-    def is_over(self) -> bool:
-        """To be asked repeatedly."""
-        if self._progress != self._relay.progress:
-            self._progress, self._since = self._relay.progress, trio.current_time()
-        return trio.current_time() - self._since >= 2 * POLL_SECONDS
-
-
-class Relay:
-    """All intakes and outboxes of one execution. See `Lines` for `targets` and `channel`."""
-
-    def __init__(self, provider: QueueProtocol, *, on_death: Callable[[str, BaseException], None]) -> None:
         """Prepare; nothing is subscribed yet.
 
         Args:
             provider: Whose queues they are.
-            on_death: Told, with what has died, that the execution cannot go on.
+            channels: Those of the routes.
+            routes: Upstream first.
+            loop: Carries their messages.
+            frames: Makes frames.
+            owner: The execution.
+            states: What the stages keep.
+            asked_ns: When the start was asked for; None if no other execution has the id.
         """
+        self.states: Final = states
+        self.publishers = 0
+        self.stirred: Final = trio.lowlevel.ParkingLot()
         self._provider = provider
-        self._on_death = on_death
-        self._outboxes: dict[str, Outbox] = {}
-        self._intakes: list[Intake] = []
-        self._upstream_first: list[Intake] = []
-        self._by_channel: dict[int, Intake] = {}
+        self._prefix = channels.scope.prefix
+        self._scope = channels.scope
+        self._loop = loop
+        self._frames = frames
+        self._owner = owner
+        self._may_go_on = asked_ns is not None  # another execution may have the same id
+        self._queues = {route: source.queue for route, source in channels.sources.items()}
+        self._links = Links(
+            channels.sources, channels.outbound, routes, take_in=loop.take_in, states=states, on_change=self._changed
+        )
+        self.start: Final = self._start(asked_ns, channels.scope.scope_queue(MARKS))
+        self._readers = Readers()
+        self._publishing: set[trio.CancelScope] = set()  # from outside
+        self._published = 0  # from outside, accepted
         self._changes = trio.lowlevel.ParkingLot()
         self._end = trio.Event()
         self._settled = trio.Event()  # nothing is acknowledged any more
@@ -327,109 +201,119 @@ class Relay:
         self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # to be done in the end, and its name
         self._closed = False  # nothing more is received
         self._broken = False  # the provider failed: nothing more will arrive there
-        self.published = 0  # by the execution's own publishers, accepted
         self._left = 0  # with the provider, as it has answered who waits for the end
         self._answers = 0
         self._asking = False
-        self._states = StageStates(None, "", (), seconds=0.0, flush_seconds=0.0)
 
-    def targets(self, queue: str) -> list[MemoryChannel]:
-        """See `Lines.targets`."""
-        if queue not in self._outboxes:
-            self._outboxes[queue] = Outbox(queue, self._changed)
-        return [self._outboxes[queue].channel]
-
-    def channel(
-        self, queue: str, subscription: str, capacity: int | None = None, *, prefetch: int = 1
-    ) -> MemoryChannel:
-        """See `Lines.channel`."""
-        intake = Intake(queue, subscription, capacity=capacity, prefetch=prefetch, changed=self._changed)
-        self._intakes.append(intake)
-        self._by_channel[id(intake.inbound)] = intake
-        return intake.inbound
-
-    def keep(self, states: StageStates) -> None:
-        """Learn of what stages keep, before it runs."""
-        self._states = states
-
-    def attach(
-        self, route: RouteState, *, in_cycle: bool, take_in: Callable[[Frame], None], states: RouteStates | None
-    ) -> None:
-        """Learn of a route, upstream ones first.
-
-        Args:
-            route: The route's.
-            in_cycle: True if what it reads may wait for what it publishes.
-            take_in: What to do with a message that was received for it.
-            states: What its stages keep, if they do.
-        """
-        channels = [channel for outbound in route.outbounds for channel in outbound.channels]
-        if route.dead_letters is not None:
-            channels += route.dead_letters.channels
-        intake = self._by_channel[id(route.inbound)]
-        self._upstream_first.append(intake)
-        intake.take_in = take_in
-        intake.counts_deliveries = route.max_deliveries is not None
-        intake.states = states
-        if route.inbound.ordered and not isinstance(self._provider, OrderedQueueProtocol):
-            logger.warning(
-                "route %r orders messages by key, and its queue provider, %s, cannot keep that order among several "
-                "processes, or when a process has died; within this process it holds",
-                route.id,
-                type(self._provider).__name__,
+    def _start(self, asked_ns: int | None, marks: str) -> Start:
+        if asked_ns is None:
+            return PlainStart(self._frames, self._publish_one, self._ask_left)
+        if isinstance(self._provider, ExecutionStarts):
+            return OneStepStart(
+                self._frames,
+                self._publish_one,
+                self._ask_left,
+                starts=self._provider,
+                execution=self._prefix,
+                reads=self.reads,
+                queues=self._queues,
+                asked_ns=asked_ns,
+                owner=lambda: self.states.owner,
             )
-        intake.outboxes = tuple(self._outboxes[channel.owner] for channel in dict.fromkeys(channels))
-        if in_cycle:
-            intake.capacity = UNBOUNDED
+        return MarkedStart(self._frames, self._publish_one, self._ask_left, provider=self._provider, marks=marks)
 
-    @property
-    def reads(self) -> Sequence[tuple[str, str]]:
-        """Queue and subscription of each route, as the provider has them."""
-        return [(intake.queue, intake.subscription) for intake in self._intakes]
+    # -- publishing and consuming from outside -----------------------------------------------------------------------
 
-    @property
-    def publishes_to(self) -> Sequence[str]:
-        """The queues that routes publish to, as the provider has them."""
-        return list(self._outboxes)
+    async def publish(self, route: str, frame: Frame) -> None:
+        """See `Transport.publish`. Cancellation: the message may or may not have been published."""
+        await self._publish_unless_closed(route, (frame,))
 
-    def backlog(self, route: RouteState) -> int:
-        """How many messages wait for a route outside, as far as is known."""
-        return self._by_channel[id(route.inbound)].backlog
+    def publish_nowait(self, route: str, frame: Frame) -> None:  # noqa: ARG002 - the protocol's signature
+        """See `Transport.publish_nowait`; storing takes time, so that this never can."""
+        raise QueueError(
+            self._queues[route], "is stored outside the process, which takes time: use `await publish(...)`"
+        )
 
-    # -- life ------------------------------------------------------------------------------------------------------
+    async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
+        """See `Transport.publish_batch`."""
+        frames = [self._frames.frame(payload) for payload in payloads]
+        await self._publish_unless_closed(route, frames)
+        return tuple(frame.message_id.hex() for frame in frames)
+
+    def wake_publishers(self) -> None:
+        """See `Transport.wake_publishers`."""
+        for scope in self._publishing:
+            scope.cancel()
+
+    def subscribe(
+        self, queue: str, subscription: str, prefetch: int, capacity: int | None
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """See `Transport.subscribe`."""
+        return until_ended(queue, self._scope.subscribe(queue, subscription, prefetch, capacity), self._readers)
+
+    async def _publish_unless_closed(self, route: str, frames: Sequence[Frame]) -> None:
+        """Publish from outside; one that waits for room when it is closed does not wait for a reader that will not come."""
+        self._owner.refuse_if_closed()
+        with trio.CancelScope() as scope:
+            self._publishing.add(scope)
+            try:
+                await self._publish(route, frames)
+            finally:
+                self._publishing.discard(scope)
+        if scope.cancelled_caught:
+            self._owner.refuse_if_closed()
+
+    async def _publish_one(self, route: str, frame: Frame) -> None:
+        await self._publish(route, (frame,))
+
+    async def _publish(self, route: str, frames: Sequence[Frame]) -> None:
+        self.publishers += 1
+        try:
+            result = await self._provider.publish_batch(self._queues[route], frames)
+            for error in result.errors.values():
+                raise error
+            self._published += len(frames)
+        finally:
+            self.publishers -= 1
+            self.stirred.unpark_all()
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def open(self, nursery: trio.Nursery) -> None:
+        """See `Transport.open`."""
+        await nursery.start(self._run)
+
+    async def join(self) -> bool:
+        """See `Transport.join`."""
+        return await self.states.join(self._depth)
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Subscribe, report started, and relay until `end` is called, which must be.
+    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Subscribe, report started, and carry until `end` is called.
 
         What is on its way then has `FLUSH_SECONDS` to arrive.
-
-        Raises:
-            QueueError: A subscription could not be made.
-
-        Cancellation: only until it has started; then the end is `end`.
         """
         try:
-            await self._run(task_status)
+            await self._carry(task_status)
         finally:
             self._settled.set()
 
-    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _carry(self, task_status: trio.TaskStatus[None]) -> None:
         problem: QueueError | None = None
         with trio.CancelScope() as life:
             async with trio.open_nursery() as nursery:
                 try:
-                    for intake in self._intakes:
-                        await nursery.start(self._subscribed, intake)
+                    for receiver in self._links.receivers:
+                        await nursery.start(self._subscribed, receiver)
                 except QueueError as error:
                     problem = error
                 else:
-                    # Who starts it may have been cancelled meanwhile, and would wait for an end that nobody asks for.
+                    # Whoever starts it may have been cancelled meanwhile, and would wait for an end that nobody asks for.
                     await trio.lowlevel.checkpoint_if_cancelled()
                     life.shield = True  # from here on it ends by `end`, after those who publish
-                    for outbox in self._outboxes.values():
-                        nursery.start_soon(self._guarded, f"publishing to {outbox.queue!r}", outbox.run(self._provider))
-                    nursery.start_soon(self._guarded, "keeping the states of stages", self._states.beat())
+                    for sender in self._links.senders:
+                        nursery.start_soon(self._guarded, f"publishing to {sender.queue!r}", sender.run(self._provider))
+                    nursery.start_soon(self._guarded, "keeping the states of stages", self.states.beat())
                     task_status.started()
                     await self._end.wait()
                     self.close_intake()
@@ -447,18 +331,18 @@ class Relay:
 
     def _name_flushes(self) -> None:
         """Tell of the stages that are given up, in the middle of making effects durable."""
-        for intake in self._intakes:
-            if intake.states is not None and intake.states.flushing is not None:
+        for receiver in self._links.receivers:
+            if receiver.flushing is not None:
                 problem = (
                     f"it did not return within {FLUSH_SECONDS:g} s of the end; the messages that it covers are not "
                     "acknowledged, and come again"
                 )
-                self._died(intake.states.flushing, TimeoutError(problem))
+                self._died(receiver.flushing, TimeoutError(problem))
 
     async def _leave(self) -> None:
         """Leave what stages keep to the next process; one that cannot be told waits for the end of the lease."""
         with trio.move_on_after(FLUSH_SECONDS):
-            await self._guarded("leaving the states of stages", self._states.leave())
+            await self._guarded("leaving the states of stages", self.states.leave())
 
     async def _do_last(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
         """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
@@ -471,170 +355,172 @@ class Relay:
             self._died(what, QueueError(what, f"the provider did not answer within {FLUSH_SECONDS:g} s"))
 
     def use(self) -> None:
-        """Note that what is received is carried from now on; `end` follows."""
+        """See `Transport.use`."""
         self._is_used = True
 
     async def wait_settled(self) -> None:
-        """Return when no stage is asked any more for what it keeps: then it may close."""
+        """See `Transport.wait_settled`."""
         if self._is_used:
             await self._settled.wait()
 
-    def end(self, *, last: tuple[str, Callable[[], Awaitable[None]]] | None = None) -> None:
-        """Come to an end; `last` is what the provider is asked for once all was given back, and what that is called."""
-        self._last = last
+    def end(self, status: ExecutionStatus, *, has_lived: bool) -> None:
+        """See `Transport.end`."""
+        if self._may_go_on:  # the id may be another process's, too: its queues are left, though empty
+            if has_lived:
+                ending = partial(self.start.end, failed=status is ExecutionStatus.FAILED)
+                self._last = ("noting that it has ended", ending)
+        elif status is ExecutionStatus.COMPLETED:
+            self._last = ("forgetting its queues", partial(self._provider.forget_empty, self._prefix))
         self._end.set()
 
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._readers.end()
+
     def close_intake(self) -> None:
-        """Receive nothing more; what has not begun stays with the provider."""
+        """See `Transport.close_intake`."""
         self._closed = True
-        for intake in self._intakes:
-            intake.close()
+        self._links.close()
         self._changed()
 
-    async def depth(self) -> int:
-        """How many messages the provider holds for the execution's routes; never none while there are some.
-
-        Another process may carry a message on from route to route meanwhile: it is met further down, if not here.
-        """
-        self._asking = True
-        try:
-            return sum([await intake.depth() for intake in self._upstream_first])
-        finally:
-            self._asking = False
-            self._answers += 1
-
-    def counts(self) -> Mapping[object, int]:
-        """What the provider has done, by who has asked it; see `stuck`."""
-        counts: dict[object, int] = {outbox: outbox.accepted for outbox in self._outboxes.values()}
-        counts |= {intake: intake.settled for intake in self._intakes}
-        return counts | {ANSWERS: self._answers if self._asking else -1, DELIVERIES: self._moves()}
-
-    def stuck(self, still: Container[object]) -> Iterator[tuple[object, str]]:
-        """What the provider has not done, given whose counts have not changed for a while: who has asked, and a text."""
-        for outbox in self._outboxes.values():
-            if outbox.under_way and outbox in still:
-                problem = "which is full, or whose provider does not answer"
-                yield outbox, f"{outbox.under_way} messages are not accepted by {outbox.queue!r}, {problem}"
-        for intake in self._intakes:
-            if intake.is_settling and intake in still:
-                yield intake, f"the provider does not answer what is acknowledged of {intake.queue!r}"
-        if self._asking and ANSWERS in still:
-            yield ANSWERS, "the provider does not answer how many messages are left"
-        elif self._left and self.is_empty and not self._closed and DELIVERIES in still:
-            yield DELIVERIES, f"the provider hands out none of its {self._left} messages, unless to other consumers"
-
-    async def wait_done(self, loop: Loop) -> int:
-        """Return when the execution has nothing left to do; how many messages stay with the provider.
-
-        None do, unless the intake was closed. Nothing is awaited between the last look and the return. Does not return
-        when the provider has failed: the execution has been told, and ends otherwise.
+    async def wait_done(self) -> int:
+        """See `Transport.wait_done`. Does not return when the provider has failed: the execution was told, and ends otherwise.
 
         Once the intake is closed, what this execution's own queues have no room for is not waited for: nobody here makes
         room any more. It comes again with its cause.
         """
-        patience = _Patience(self)
+        loop, links, patience = self._loop, self._links, Patience(self._links)
         while True:
-            if loop.is_idle and not any(intake.backlog for intake in self._intakes):
-                self._hurry()  # else it would wait for company that may not come
+            if loop.is_idle and not links.have_backlog:
+                links.hurry()  # else it would wait for company that may not come
             moves = self._moves()
-            gives_up = self._closed and loop.waits_for(self._shut_channels()) and self._waits_for_itself()
-            if not self._broken and (self._is_done(loop) or (gives_up and patience.is_over)):
+            gives_up = self._closed and loop.waits_for(links.own_channels()) and links.wait_for_themselves
+            if not self._broken and (self._is_done_here() or (gives_up and patience.is_over)):
                 try:
-                    depth = self._left = await contained(self.depth())
+                    depth = self._left = await contained(self._depth())
                 except FaultError as fault:
                     self._died("asking what is left", fault.error)
                     continue
-                if moves != self._moves() or not (gives_up or self._is_done(loop)):
+                if moves != self._moves() or not (gives_up or self._is_done_here()):
                     continue
                 if self._closed or not depth:
                     return depth
             with trio.move_on_after(POLL_SECONDS):
                 await self._changes.park()
 
-    def unaccepted(self) -> Mapping[str, int]:
-        """How many messages the provider has not taken, by queue; what led to them is not acknowledged."""
-        return {queue: outbox.under_way for queue, outbox in self._outboxes.items() if outbox.under_way}
+    # -- what is said of it ------------------------------------------------------------------------------------------
+
+    async def holdings(self) -> Iterable[Holding]:
+        """See `Transport.holdings`."""
+        if not self._may_go_on or not isinstance(self._provider, ExecutionStarts):
+            return ()
+        try:
+            return await contained(self._provider.holdings(self._prefix))
+        except FaultError as fault:
+            self._owner.transport_died("asking which queues hold messages", fault.error)
+            return ()
 
     @property
-    def progress(self) -> tuple[int, int]:
-        """How many messages were accepted and how many deliveries settled, all in all."""
-        return (
-            sum(outbox.accepted for outbox in self._outboxes.values()),
-            sum(intake.settled for intake in self._intakes),
-        )
+    def reads(self) -> Sequence[tuple[str, str]]:
+        """See `Transport.reads`."""
+        return [(receiver.queue, receiver.subscription) for receiver in self._links.receivers]
 
-    def _shut_channels(self) -> frozenset[int]:
-        """The channels to queues that only this execution reads, as far as it knows, and does not any more; by identity."""
-        own = {intake.queue for intake in self._intakes}
-        return frozenset(id(outbox.channel) for queue, outbox in self._outboxes.items() if queue in own)
+    @property
+    def publishes_to(self) -> Sequence[str]:
+        """See `Transport.publishes_to`."""
+        return [sender.queue for sender in self._links.senders]
 
-    def _waits_for_itself(self) -> bool:
-        """True if something is under way, and all of it to such queues."""
-        shut = self._shut_channels()
-        return bool(self.unaccepted()) and all(
-            id(outbox.channel) in shut for outbox in self._outboxes.values() if outbox.under_way
-        )
-
-    def _is_done(self, loop: Loop) -> bool:
-        return loop.is_idle and self.is_empty
-
-    def _moves(self) -> int:
-        return self.published + sum(intake.received for intake in self._intakes)
+    def backlog(self, route: str) -> int:
+        """See `Transport.backlog`."""
+        return self._links.backlog(route)
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing is on its way to a route or to the provider."""
-        return all(intake.is_empty for intake in self._intakes) and all(
-            outbox.is_empty for outbox in self._outboxes.values()
-        )
+        """See `Transport.is_empty`."""
+        return self._links.is_empty
 
-    def _hurry(self) -> None:
-        for intake in self._intakes:
-            intake.hurry()
+    def unaccepted(self) -> Mapping[str, int]:
+        """See `Transport.unaccepted`."""
+        return self._links.unaccepted()
+
+    def counts(self) -> Mapping[object, int]:
+        """See `Transport.counts`."""
+        answers = self._answers if self._asking else -1
+        return {**self._links.counts(), ANSWERS: answers, DELIVERIES: self._moves()}
+
+    def stuck(self, still: Container[object]) -> Iterator[Stuck]:
+        """See `Transport.stuck`."""
+        yield from self._links.stuck(still)
+        if self._asking and ANSWERS in still:
+            yield Stuck(ANSWERS, "the provider does not answer how many messages are left")
+        elif self._left and self.is_empty and not self._closed and DELIVERIES in still:
+            text = f"the provider hands out none of its {self._left} messages, unless to other consumers"
+            yield Stuck(DELIVERIES, text, is_waiting=True)
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    async def _ask_left(self) -> int:
+        """Return how much an earlier execution of this id has left to do: messages, and stages that have not finished."""
+        return self.states.unfinished + await self._depth()
+
+    async def _depth(self) -> int:
+        """Return how many messages the provider holds for the execution's routes; see `Links.depth`."""
+        self._asking = True
+        try:
+            return await self._links.depth()
+        finally:
+            self._asking = False
+            self._answers += 1
+
+    def _is_done_here(self) -> bool:
+        return self._loop.is_idle and self._links.is_empty
+
+    def _moves(self) -> int:
+        return self._published + self._links.received
 
     def _changed(self) -> None:
         self._changes.unpark_all()
 
     async def _flushed(self) -> None:
-        patience = _Patience(self)
-        self._hurry()
-        while not (self.is_empty or self._broken or (self._waits_for_itself() and patience.is_over)):
+        links, patience = self._links, Patience(self._links)
+        links.hurry()
+        while not (links.is_empty or self._broken or (links.wait_for_themselves and patience.is_over)):
             with trio.move_on_after(POLL_SECONDS):
                 await self._changes.park()
 
     @trio.lowlevel.enable_ki_protection
     async def _subscribed(
-        self, intake: Intake, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, receiver: Receiver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Run an intake: a failure before it has subscribed is the starter's, a later one the execution's."""
+        """Run a receiver: a failure before it has subscribed is the starter's, a later one the execution's."""
         try:
-            await contained(intake.run(self._provider, task_status=task_status))
+            await contained(receiver.run(self._provider, task_status=task_status))
         except FaultError as fault:
             error = _alone(fault.error)
             if isinstance(error, KeepingError):
                 self._died(error.what, error.error)
-            elif intake.is_subscribed:
-                self._died(f"the subscription of {intake.queue!r}", error)
+            elif receiver.is_subscribed:
+                self._died(f"the subscription of {receiver.queue!r}", error)
             elif isinstance(error, QueueError):
                 raise error from None
             else:
-                raise QueueError(intake.queue, f"cannot be subscribed: {describe(error)}") from error
+                raise QueueError(receiver.queue, f"cannot be subscribed: {describe(error)}") from error
 
     @trio.lowlevel.enable_ki_protection
     async def _guarded(self, what: str, call: Awaitable[None]) -> None:
         try:
             await contained(call)
-        except FaultError as fault:  # what ends a relay ends its execution, with its cause
+        except FaultError as fault:  # what ends a transport ends its execution, with its cause
             self._died(what, fault.error)
 
     def _died(self, what: str, error: BaseException) -> None:
         self._broken = True
-        self._on_death(what, _alone(error))
+        self._owner.transport_died(what, _alone(error))
         self._changed()
 
 
 def _alone(error: BaseException) -> BaseException:
-    """What a nursery raised alone in a group."""
+    """Return what a nursery raised alone in a group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -3,7 +3,7 @@
 Several processes may run an execution of one id. Each stores what its own stages keep. At the end all but one hand that
 over, and the last one speaks for all, once. What a process leaves behind, by a drain or by dying, is restored by the next.
 
-Kept separate from the relay, which decides when something is acknowledged; here is what must be durable by then.
+Kept separate from the transport, which decides when something is acknowledged; here is what must be durable by then.
 """
 
 from __future__ import annotations
@@ -12,30 +12,18 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypeVar, cast
+from typing import Final
 
 import trio
 
 from factflow_engine.errors import ExecutionStartError, describe
-from factflow_engine.frames import pack, unpack
+from factflow_engine.frames import unpack
 from factflow_engine.queues.naming import execution_id_of
 from factflow_engine.runtime.stages.answers import Roots
-from factflow_engine.runtime.stages.isolation import FaultError, apart, contained
+from factflow_engine.runtime.stages.isolation import FaultError, contained
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_protocols import (
-    Clash,
-    Delivery,
-    Joined,
-    QueueError,
-    StageShape,
-    StateChange,
-    StateProtocol,
-    StateSubscription,
-    StoredState,
-    Subscription,
-)
-
-T = TypeVar("T")
+from factflow_engine.runtime.transport.route_states import KeepingError, KeptStates, NothingKept, RouteStates
+from factflow_protocols import Clash, Joined, QueueError, StageShape, StateProtocol, StoredState
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -44,150 +32,6 @@ POLL_SECONDS: Final = 0.25
 
 BEAT_SECONDS: Final = 1.0
 """How often a process gives a sign of life, or three times in a lease if that is more often."""
-
-
-class KeepingError(Exception):
-    """A stage could not make durable what it keeps.
-
-    Attributes:
-        what: Which one, and doing what.
-        error: What it raised.
-    """
-
-    def __init__(self, what: str, error: BaseException) -> None:
-        self.what = what
-        self.error = error
-        super().__init__(f"{what} failed: {describe(error)}")
-
-
-class RouteStates:
-    """What the stages of one route keep.
-
-    Attributes:
-        holds: True if acknowledgements are held together, to be stored with states.
-        seconds: For how long they are, at the most.
-        flushing: Which stage is making its effects durable in this instant, if one is.
-    """
-
-    def __init__(
-        self,
-        route: str,
-        stages: Sequence[Stage],
-        roots: Roots,
-        *,
-        whole: StageStates,
-        seconds: float,
-        flush_seconds: float,
-    ) -> None:
-        self.seconds: Final = seconds
-        self.flushing: str | None = None
-        self._route = route
-        self._roots = roots
-        self._whole = whole
-        self._flush_seconds = flush_seconds
-        self._snapshots: Final = [(stage, stage.answers) for stage in stages if stage.answers is not None]
-        self._flushed: Final = [stage for stage in stages if stage.is_flushed]
-        self.holds: Final = bool(self._snapshots)
-        self._noted = 0  # the owner for which it is stored that the stages have effects
-        self._stored: set[bytes] = set()  # deliveries with answers at the provider
-
-    async def load(self, roots: Sequence[bytes]) -> None:
-        """Learn of the answers that are stored for deliveries, before anything is made of them."""
-        if self._whole.store is None or not self.holds:
-            return
-        by_stage = {answers.stage: answers for _, answers in self._snapshots}
-        for answer in await self._whole.store.answers(self._whole.execution, self._route, roots):
-            self._stored.add(answer.root)
-            if answer.stage in by_stage:
-                by_stage[answer.stage].load(answer)
-
-    async def settle(
-        self,
-        subscription: Subscription,
-        done: Mapping[bytes, Sequence[Delivery]],
-        held: Mapping[bytes, Sequence[Delivery]],
-    ) -> None:
-        """Acknowledge deliveries, once what the stages keep of them is durable.
-
-        Args:
-            subscription: Where they came from.
-            done: To acknowledge, by message id.
-            held: The others that are not acknowledged.
-
-        Raises:
-            KeepingError: A stage could not.
-            QueueError: The provider could not; or what is stored is another process's by now.
-
-        Cancellation: they are acknowledged with the state, or neither.
-        """
-        if self._whole.is_handed_over:
-            return  # they go back, and are another process's
-        for stage in self._flushed:
-            await self._flush(stage)
-        deliveries = [delivery for copies in done.values() for delivery in copies]
-        whole = self._whole
-        if whole.store is None:
-            await subscription.settle(deliveries)
-            return
-        await whole.rejoin()
-        if not self.holds and self._noted == whole.owner:
-            await subscription.settle(deliveries)
-        else:
-            change = await self._change(done, held)
-            await cast("StateSubscription", subscription).settle(deliveries, change=change)
-            self._noted = whole.owner
-            self._stored.update(answer.root for answer in change.answers)
-        for root in done:
-            self._stored.discard(root)
-            self._roots.forget(root)
-            for _, answers in self._snapshots:
-                answers.forget(root)
-
-    async def _flush(self, stage: Stage) -> None:
-        assert stage.stateful is not None
-        what = f"route {self._route!r}, stage {stage.info.stage!r}: flush()"
-        bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
-        self.flushing = what
-        try:
-            await apart(stage.stateful.flush, bounds)
-        except FaultError as fault:
-            raise KeepingError(what, fault.error) from fault
-        finally:
-            self.flushing = None
-        if bounds.cancelled_caught:
-            error = TimeoutError(f"it did not return within processor.flush_seconds: {self._flush_seconds:g}")
-            raise KeepingError(what, error)
-
-    async def _change(
-        self, done: Mapping[bytes, Sequence[Delivery]], held: Mapping[bytes, Sequence[Delivery]]
-    ) -> StateChange:
-        try:
-            for _, answers in self._snapshots:
-                await answers.hold_up()
-            # Nothing is awaited from here on: states, and what is remembered of them, are of one instant.
-            settled = frozenset(done)
-            covered = {root for _, answers in self._snapshots for root in answers.roots} - settled
-            fresh = [answer for _, answers in self._snapshots for answer in answers.take_fresh(settled)]
-            states: dict[str, bytes | None] = {stage.info.stage: self._snapshot(stage) for stage, _ in self._snapshots}
-        finally:
-            for _, answers in self._snapshots:
-                answers.go_on()
-        return StateChange(
-            execution=self._whole.execution,
-            owner=self._whole.owner,
-            route=self._route,
-            states={stage.info.stage: None for stage in self._flushed} | states,
-            answers=fresh,
-            settled=[root for root in done if root in self._stored],
-            covered=[delivery for root in covered for delivery in held.get(root, ())],
-        )
-
-    def _snapshot(self, stage: Stage) -> bytes:
-        assert stage.stateful is not None
-        try:
-            return pack(stage.stateful.snapshot())
-        except BaseException as error:  # whatever it is, it is the stage's, and no process's end
-            raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error
 
 
 def _refuse_clashes(clashes: Sequence[Clash]) -> None:
@@ -253,10 +97,10 @@ class StageStates:
         self._found: Sequence[StoredState] = ()
         self._joining = trio.Lock()
 
-    def of_route(self, route: str, stages: Sequence[Stage], roots: Roots | None) -> RouteStates | None:
-        """What one route's stages keep; None if they keep nothing."""
+    def of_route(self, route: str, stages: Sequence[Stage], roots: Roots | None) -> KeptStates:
+        """Return what one route's stages keep."""
         if not any(stage.keeps for stage in stages):
-            return None
+            return NothingKept()
         return RouteStates(
             route,
             stages,
@@ -341,6 +185,11 @@ class StageStates:
                 f"--stage {route}/{stage}`"
             )
             raise ExecutionStartError(route, stage, LookupError(problem))
+
+    @property
+    def discards(self) -> bool:
+        """True if stages may remove what they have stored, once the execution has completed."""
+        return self.is_forgotten
 
     def restore(self) -> None:
         """Give the stages what was found, once they are open.

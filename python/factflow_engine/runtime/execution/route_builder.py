@@ -1,0 +1,132 @@
+"""From a frozen configuration to the state of its routes: adapters made, conditions compiled, channels found.
+
+Kept separate from `route`, which opens and closes what is built here: nothing awaits, and nothing is subscribed outside the
+process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition, outbound_table, shared_patterns
+from factflow_engine.errors import ExecutionStartError
+from factflow_engine.frames import label_of
+from factflow_engine.runtime.hop.route_state import Outbound, RouteState
+from factflow_engine.runtime.stages.answers import Roots
+from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.runtime.transport.base import Channels
+from factflow_engine.seams import Seams
+from factflow_protocols import StageInfo
+
+if TYPE_CHECKING:
+    from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig, RouteConfig
+
+STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
+"""What an adapter's constructor may raise to be told as the reason why its stage could not be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteBuilder:
+    """Builds the routes of one execution.
+
+    Attributes:
+        config: What is run.
+        execution_id: Whose routes they are.
+        channels: Where they find what they read and publish to.
+        registry: Where stages find their adapters.
+        operators: The condition operators that the configuration was loaded with, if not the built-in ones alone.
+        seams: Time, randomness, ids and threads.
+        redacted: Takes secrets out of a text.
+    """
+
+    config: PipelineGlobalConfig
+    execution_id: str
+    channels: Channels
+    registry: ValidatingAdapterRegistry
+    operators: OperatorRegistry | None
+    seams: Seams
+    redacted: Callable[[str], str]
+
+    def build(self) -> dict[str, RouteState]:
+        """Return the routes by id, in the order of the configuration.
+
+        Their inbound channels exist from then on and keep what is published to them: they are to be discarded if this
+        raises.
+
+        Raises:
+            ExecutionStartError: An adapter could not be made.
+        """
+        with shared_patterns():
+            return {route_id: self._route(route_id, route) for route_id, route in self.config.routes.items()}
+
+    def _route(self, route_id: str, route: RouteConfig) -> RouteState:
+        roots = Roots() if self.channels.stores_states else None
+        stages = self._stages(route_id, route, roots)
+        conditions = [None if outbound.condition is None else outbound.condition.mapping for outbound in route.outbound]
+        table = outbound_table(list(enumerate(conditions)), self.operators)
+        outbounds = []
+        for position, outbound in enumerate(route.outbound):
+            queue = self._target(outbound)
+            # The table has all of the conditions, and is what is asked.
+            condition = self._compiled(outbound.condition) if table is None else None
+            outbounds.append(self._outbound(queue, condition, label_of(f"{route_id}\0{position}\0{queue}")))
+        inbound = self.channels.inbound(route_id, route.inbound)
+        if route.inbound.ordering == "key":
+            inbound.channel.order_by_key()
+        letters = route.error_handling.dead_letter_queue
+        return RouteState(
+            route_id,
+            route,
+            name=self.redacted(route.name),
+            inbound=inbound,
+            stages=stages,
+            outbounds=outbounds,
+            table=table,
+            dead_letters=None if letters is None else self._outbound(letters, None, 0),
+            clock=self.seams.clock,
+            roots=roots if any(stage.answers is not None for stage in stages) else None,
+        )
+
+    def _stages(self, route_id: str, route: RouteConfig, roots: Roots | None) -> list[Stage]:
+        errors, close_seconds = route.error_handling, self.config.orchestrator.close_seconds
+        stages = []
+        for section in route.adapters:
+            try:
+                adapter = self.registry.create(section.type, section.config)
+            except STOPPABLE as error:
+                raise ExecutionStartError(route_id, section.name, error) from error
+            info = StageInfo(
+                execution_id=self.execution_id,
+                route=route_id,
+                stage=section.name,
+                directory=self.config.directory,
+                durable=self.channels.outlives_process,
+            )
+            stage = Stage(
+                info=info,
+                adapter=adapter,
+                condition=self._compiled(section.condition),
+                timeout_seconds=section.timeout_seconds,
+                route_timeout_seconds=errors.timeout_seconds,
+                deadline_seconds=errors.deadline_seconds,
+                close_seconds=close_seconds,
+                circuit_breaker=section.circuit_breaker,
+                seams=self.seams,
+                roots=roots,
+            )
+            stages.append(stage)
+        return stages
+
+    def _outbound(self, queue: str, condition: Condition | None, label: int) -> Outbound:
+        return Outbound(queue, condition, label, self.channels.targets(queue), deduplicates=self.channels.deduplicates)
+
+    def _compiled(self, condition: ConditionConfig | None) -> Condition | None:
+        return None if condition is None else compile_condition(condition.mapping, operators=self.operators)
+
+    def _target(self, outbound: OutboundConfig) -> str:
+        if outbound.queue is not None:
+            return outbound.queue
+        return self.config.routes[str(outbound.route)].inbound.queue  # the model holds exactly one of the two

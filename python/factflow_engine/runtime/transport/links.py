@@ -1,0 +1,162 @@
+"""The links of one execution to a provider outside the process: its receivers and senders, and what is on its way.
+
+Kept separate from `durable`, which decides what their state means for the end of the execution: here is only what it is.
+"""
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from factflow_engine.frames import Frame
+from factflow_engine.queues.channel import MemoryChannel
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.transport.base import Stuck
+from factflow_engine.runtime.transport.receiver import Receiver, Source
+from factflow_engine.runtime.transport.sender import Sender
+from factflow_engine.runtime.transport.states import StageStates
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed that another process has done the rest of a queue."""
+
+
+class Links:
+    """All receivers and senders of one execution.
+
+    Attributes:
+        receivers: In the order of the configuration.
+        senders: In no order.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        outbound: Mapping[str, MemoryChannel],
+        routes: Sequence[RouteState],
+        *,
+        take_in: Callable[[RouteState, Frame], None],
+        states: StageStates,
+        on_change: Callable[[], None],
+    ) -> None:
+        """Prepare; nothing is subscribed yet.
+
+        Args:
+            sources: By route, what it reads, in the order of the configuration.
+            outbound: By the provider's name of a queue, the channel that leads to it.
+            routes: Upstream first.
+            take_in: Called with each message that is received.
+            states: What the stages keep.
+            on_change: Called when messages were accepted or deliveries settled.
+        """
+        self._senders: Final = {queue: Sender(queue, channel, changed=on_change) for queue, channel in outbound.items()}
+        receivers = {}
+        for route in routes:
+            channels = [channel for outbound_ in route.outbounds for channel in outbound_.channels]
+            if route.dead_letters is not None:
+                channels += route.dead_letters.channels
+            receivers[route.id] = Receiver(
+                sources[route.id],
+                senders=[self._senders[channel.owner] for channel in dict.fromkeys(channels)],
+                states=states.of_route(route.id, route.stages, route.roots),
+                take_in=partial(take_in, route),
+                counts_deliveries=route.settings.error_handling.max_deliveries is not None,
+                changed=on_change,
+            )
+        self._by_route: Final = receivers
+        self._upstream_first: Final = tuple(receivers.values())
+        self.receivers: Final = tuple(receivers[route] for route in sources)
+        self.senders: Final = tuple(self._senders.values())
+
+    # -- what is on its way ------------------------------------------------------------------------------------------
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is on its way to a route or to the provider."""
+        return all(receiver.is_empty for receiver in self.receivers) and all(sender.is_empty for sender in self.senders)
+
+    @property
+    def received(self) -> int:
+        """Messages that were received, all in all."""
+        return sum(receiver.received for receiver in self.receivers)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Messages that were accepted, and deliveries settled, all in all."""
+        return sum(sender.accepted for sender in self.senders), sum(receiver.settled for receiver in self.receivers)
+
+    @property
+    def have_backlog(self) -> bool:
+        """True if more messages could be received, as far as the provider has said."""
+        return any(receiver.backlog for receiver in self.receivers)
+
+    @property
+    def wait_for_themselves(self) -> bool:
+        """True if something is on its way to the provider, and all of it to queues that only this execution reads."""
+        own = self.own_channels()
+        return bool(self.unaccepted()) and all(id(sender.channel) in own for sender in self.senders if sender.under_way)
+
+    def own_channels(self) -> frozenset[int]:
+        """Return the channels to queues that only this execution reads, as far as it knows; by identity."""
+        own = {receiver.queue for receiver in self.receivers}
+        return frozenset(id(sender.channel) for sender in self.senders if sender.queue in own)
+
+    def unaccepted(self) -> Mapping[str, int]:
+        """Return how many messages the provider has not taken, by queue; what led to them is not acknowledged."""
+        return {sender.queue: sender.under_way for sender in self.senders if sender.under_way}
+
+    def backlog(self, route: str) -> int:
+        """Return how many messages wait for a route outside, as far as is known."""
+        return self._by_route[route].backlog
+
+    async def depth(self) -> int:
+        """Return how many messages the provider holds for the execution's routes; never none while there are some.
+
+        Another process may carry a message on from route to route meanwhile: it is met further down, if not here.
+        """
+        return sum([await receiver.depth() for receiver in self._upstream_first])
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def hurry(self) -> None:
+        """Hold no acknowledgement any longer than it takes to store it."""
+        for receiver in self.receivers:
+            receiver.hurry()
+
+    def close(self) -> None:
+        """Receive nothing more; what has not begun stays with the provider."""
+        for receiver in self.receivers:
+            receiver.close()
+
+    # -- for the watchdog --------------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[object, int]:
+        """Return what the provider has done, by who has asked it."""
+        counts: dict[object, int] = {sender: sender.accepted for sender in self.senders}
+        return counts | {receiver: receiver.settled for receiver in self.receivers}
+
+    def stuck(self, still: Container[object]) -> Iterator[Stuck]:
+        """Yield what the provider has not done, given whose counts have not changed for a while."""
+        for sender in self.senders:
+            if sender.under_way and sender in still:
+                problem = "which is full, or whose provider does not answer"
+                yield Stuck(sender, f"{sender.under_way} messages are not accepted by {sender.queue!r}, {problem}")
+        for receiver in self.receivers:
+            if receiver.is_settling and receiver in still:
+                yield Stuck(receiver, f"the provider does not answer what is acknowledged of {receiver.queue!r}")
+
+
+class Patience:
+    """A wait that is over when links have made no progress for twice as long as it takes to notice what others do."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._progress = links.progress
+        self._since = trio.current_time()
+
+    @property
+    def is_over(self) -> bool:
+        """True if it is; to be asked repeatedly."""
+        if self._progress != self._links.progress:
+            self._progress, self._since = self._links.progress, trio.current_time()
+        return trio.current_time() - self._since >= 2 * POLL_SECONDS

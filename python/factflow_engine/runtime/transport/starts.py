@@ -1,0 +1,181 @@
+"""The ways to start an execution: publish all of its init messages, once, whenever its process dies.
+
+Kept separate from the transports because whoever starts an id may not be the only one, nor the first. A provider that has
+`ExecutionStarts` decides and publishes in one step. With another one several messages cannot be stored in one step: a mark
+in a queue of its own says that they are under way, and gives them their ids, so that whoever finds it begins again without
+storing one twice; two processes that start at the same instant may both find nothing there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from factflow_engine.frames import Frame
+from factflow_engine.queues.channel import as_frame
+from factflow_engine.runtime.transport.frame_factory import FrameFactory
+from factflow_protocols import Begun, Delivery, ExecutionStarts, QueueProtocol, Subscription
+
+if TYPE_CHECKING:
+    from factflow_engine.config import InitMessageConfig
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+MARKS: Final = "init-mark"
+"""Name, within the execution, of the queue with the mark; none that a configuration can use."""
+
+POLL_SECONDS: Final = 0.25
+"""How soon it is noticed that another process has published them."""
+
+
+class PlainStart:
+    """Publishes one message after the other, unless something is left. See `Start` for the contract."""
+
+    is_stored: bool = False
+
+    def __init__(
+        self,
+        frames: FrameFactory,
+        publish: Callable[[str, Frame], Awaitable[None]],
+        left: Callable[[], Awaitable[int]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            frames: Makes frames.
+            publish: Gives one to a route.
+            left: Asks how much an earlier execution of this id has left to do.
+        """
+        self._frames = frames
+        self._publish = publish
+        self._ask = left
+        self._left = 0
+
+    async def look(self) -> None:
+        """See `Start.look`."""
+        self._left = await self._ask()
+
+    async def begin(self, messages: Sequence[InitMessageConfig]) -> Begun:
+        """See `Start.begin`."""
+        if not self._left:
+            await self._publish_all(messages, None)
+        return Begun(published=not self._left, left=self._left)
+
+    async def end(self, *, failed: bool) -> None:
+        """See `Start.end`; what is left says it all."""
+
+    async def _publish_all(self, messages: Sequence[InitMessageConfig], mark: Frame | None) -> None:
+        for number, message in enumerate(messages):
+            message_id = None if mark is None else _following(mark, number + 1)
+            frame = self._frames.frame(message.payload, message.headers, message.key, message_id)
+            await self._publish(message.route, frame)
+
+
+class MarkedStart(PlainStart):
+    """Publishes all messages or none, where a provider stores one at a time. See `Start` for the contract."""
+
+    def __init__(
+        self,
+        frames: FrameFactory,
+        publish: Callable[[str, Frame], Awaitable[None]],
+        left: Callable[[], Awaitable[int]],
+        *,
+        provider: QueueProtocol,
+        marks: str,
+    ) -> None:
+        """Prepare; `marks` is the provider's name of the queue with the mark."""
+        super().__init__(frames, publish, left)
+        self._provider = provider
+        self._marks = marks
+
+    async def begin(self, messages: Sequence[InitMessageConfig]) -> Begun:
+        """See `Start.begin`; waits while another process has the mark; for one that died, until its lease ends."""
+        if len(messages) <= 1:  # one is published in one step
+            return await super().begin(messages)
+        async with self._provider.subscribe(self._marks, "init", 1) as subscription:
+            if not await subscription.depth():
+                if self._left:
+                    return Begun(published=False, left=self._left)
+                await self._provider.publish(self._marks, self._frames.mark(len(messages)))
+            taken = await self._taken(subscription)
+            for mark in taken:
+                await self._publish_all(messages, as_frame(mark.message))
+                await subscription.settle([mark])
+            return Begun(published=bool(taken), left=self._left)
+
+    async def _taken(self, subscription: Subscription) -> Sequence[Delivery]:
+        """Return the mark; nothing if another process has it until it has published the messages."""
+        waits = False
+        while await subscription.depth():
+            with trio.move_on_after(POLL_SECONDS):
+                return await subscription.receive(1)
+            if not waits:
+                waits = True
+                logger.warning(
+                    "another process is publishing the init messages, or died of it and its lease on %r must end first; "
+                    "waiting for that",
+                    self._marks,
+                )
+        return ()
+
+
+class OneStepStart(PlainStart):
+    """Has the provider decide and publish in one step. See `Start` for the contract."""
+
+    def __init__(
+        self,
+        frames: FrameFactory,
+        publish: Callable[[str, Frame], Awaitable[None]],
+        left: Callable[[], Awaitable[int]],
+        *,
+        starts: ExecutionStarts,
+        execution: str,
+        reads: Sequence[tuple[str, str]],
+        queues: Mapping[str, str],
+        asked_ns: int,
+        owner: Callable[[], int],
+    ) -> None:
+        """Prepare; names are the provider's.
+
+        Args:
+            frames: Makes frames.
+            publish: Gives one to a route.
+            left: Asks how much an earlier execution of this id has left to do.
+            starts: The provider.
+            execution: What the names of all that is the execution's own begin with.
+            reads: Queue and subscription of each route.
+            queues: By route, its queue.
+            asked_ns: When the start was asked for, as the provider has it.
+            owner: Asks for this process's number at the provider that keeps states of stages; 0 without any.
+        """
+        super().__init__(frames, publish, left)
+        self._starts = starts
+        self._execution = execution
+        self._reads = reads
+        self._queues = queues
+        self._asked_ns = asked_ns
+        self._owner = owner
+
+    async def begin(self, messages: Sequence[InitMessageConfig]) -> Begun:
+        """See `Start.begin`."""
+        frames = [
+            (self._queues[message.route], self._frames.frame(message.payload, message.headers, message.key))
+            for message in messages
+        ]
+        begun = await self._starts.begin(
+            self._execution, self._reads, frames, asked_ns=self._asked_ns, owner=self._owner()
+        )
+        self.is_stored = True
+        return begun
+
+    async def end(self, *, failed: bool) -> None:
+        """See `Start.end`; errors are the provider's."""
+        await self._starts.end(self._execution, self._reads, failed=failed)
+
+
+def _following(mark: Frame, number: int) -> bytes:
+    """Return an id that was reserved with the mark's."""
+    return ((int.from_bytes(mark.message_id) + number) % (1 << 128)).to_bytes(16)
