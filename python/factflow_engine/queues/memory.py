@@ -155,7 +155,7 @@ class MemoryQueue:
         return memory_queue_name_problem(queue)
 
     def targets(self, queue: str) -> list[MemoryChannel]:
-        """The channels that a message published to this name goes to; a live view, empty for a topic nobody reads."""
+        """Return the channels that a message published to this name goes to; a live view, empty for a topic nobody reads."""
         if queue not in self._channels:
             self._channels[queue] = [] if is_topic(queue) else [self._channel(queue, queue)]
         return self._channels[queue]
@@ -168,7 +168,7 @@ class MemoryQueue:
         *,
         prefetch: int = 1,  # noqa: ARG002 - of use where messages come from elsewhere
     ) -> MemoryChannel:
-        """The channel that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
+        """Return the channel that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
         channels = self._channels.setdefault(queue, [])
         owner = subscription if is_topic(queue) else queue
         for channel in channels:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class ExecutionOwner(Owner, Protocol):
-    """The lifecycle, as far as the parts know it."""
+    """A lifecycle, as far as the parts know it."""
 
     def message_failed(
         self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
@@ -49,7 +49,7 @@ class ExecutionOwner(Owner, Protocol):
 
 
 class Parts(NamedTuple):
-    """What an execution is made of.
+    """The parts of an execution.
 
     Attributes:
         channels: Where routes find what they read and publish to.

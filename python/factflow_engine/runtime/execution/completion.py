@@ -22,11 +22,11 @@ from factflow_protocols import AdapterResult
 
 
 class LastWordsError(Exception):
-    """A stage could not finish; the text names it, and the cause is what it raised."""
+    """Error of a stage that could not finish; the text names it, and the cause is what it raised."""
 
 
 class Completion:
-    """Waits for an execution's routes to have nothing left to do, and lets stateful stages finish, upstream first."""
+    """The wait for an execution's routes to have nothing left to do; stateful stages finish at its end, upstream first."""
 
     def __init__(
         self,

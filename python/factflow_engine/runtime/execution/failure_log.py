@@ -20,7 +20,7 @@ PREVIEW_MAX_BYTES: Final = 65_536
 
 
 class FailureLog:
-    """What has failed.
+    """The log of what has failed.
 
     Attributes:
         records: The first failures, oldest first.
@@ -36,7 +36,7 @@ class FailureLog:
     def record(
         self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
     ) -> int:
-        """Note that a message failed; how many have, all in all."""
+        """Note that a message failed; return how many have, all in all."""
         name = None if stage is None else stage.info.stage
         if logger.isEnabledFor(logging.DEBUG):
             trace = self._redacted.trace(error)

@@ -21,7 +21,7 @@ logger = logging.getLogger("factflow_engine.runtime")
 
 
 class InitMessages:
-    """Publishes init messages.
+    """The publication of init messages.
 
     Attributes:
         begun: How the execution was started, once it was.

@@ -245,7 +245,7 @@ class Lifecycle:
 
     @property
     def begun(self) -> Begun | None:
-        """How the execution was started; None if it was not, or without its init messages."""
+        """The way the execution was started; None if it was not, or without its init messages."""
         return self._init.begun
 
     def statistics(self) -> ExecutionStatistics:

@@ -34,7 +34,7 @@ def is_execution_id(text: str) -> bool:
 
 
 class OrchestratorManager:
-    """Starts executions and owns them: `async with OrchestratorManager(registry=registry) as manager: ...`.
+    """The owner of executions, which it starts: `async with OrchestratorManager(registry=registry) as manager: ...`.
 
     Leaving the block waits, as a nursery does, until every execution has completed; leaving it by an exception or a
     cancellation cancels them. Either way none is left behind. An exception leaves the block as it was raised, not in
@@ -99,7 +99,7 @@ class OrchestratorManager:
 
     @property
     def executions(self) -> Mapping[str, PipelineOrchestrator]:
-        """Those that have not ended, by id."""
+        """The executions that have not ended, by id."""
         return MappingProxyType(self._executions)
 
     @trio.lowlevel.enable_ki_protection

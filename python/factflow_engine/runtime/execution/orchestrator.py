@@ -216,7 +216,7 @@ class PipelineOrchestrator:
 
     @property
     def status(self) -> ExecutionStatus:
-        """The stage of its life that the execution is in."""
+        """The execution's place in its life."""
         return self._lifecycle.status
 
     @property

@@ -1,4 +1,4 @@
-"""Keep what came from the environment out of what a run prints and stores: its errors, its reports, its logs.
+"""The redaction of what a run prints and stores: what came from the environment is kept out of errors, reports and logs.
 
 Kept separate from the report because what is secret is the configuration's knowledge.
 """
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Redaction:
-    """Replaces resolved references to the environment by what was written, `${NAME}`."""
+    """Replacement of resolved references to the environment by what was written, `${NAME}`."""
 
     def __init__(self, config: PipelineGlobalConfig) -> None:
         self._hidden = Hiding(config.secrets)
 
     def __call__(self, text: str) -> str:
-        """The text without the values."""
+        """Return the text without the values."""
         return self._hidden(text)
 
     def trace(self, error: BaseException) -> str:
-        """The error as Python prints it, without the values; for logs."""
+        """Return the error as Python prints it, without the values; for logs."""
         return self("".join(traceback.format_exception(error)))
 
     def censor(self, error: BaseException) -> None:

@@ -30,7 +30,7 @@ STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteBuilder:
-    """Builds the routes of one execution.
+    """Builder of the routes of one execution.
 
     Attributes:
         config: What is run.

@@ -49,7 +49,7 @@ class Shutdown:
 
     @property
     def why(self) -> str:
-        """Why the execution has not completed, if that is because completion was waited for no longer."""
+        """The reason for which the execution has not completed, if that is because completion was waited for no longer."""
         return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED
 
     @property

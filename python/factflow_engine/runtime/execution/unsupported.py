@@ -1,6 +1,6 @@
-"""What a configuration may say that this version accepts but cannot run: refused at start, never ignored.
+"""Settings that this version accepts but cannot run: refused at start, never ignored.
 
-One function, so that a feature that arrives deletes its line here.
+Kept separate from `lifecycle` so that a feature that arrives deletes its line here.
 """
 
 from __future__ import annotations

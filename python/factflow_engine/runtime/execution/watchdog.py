@@ -53,14 +53,14 @@ class Stalled(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """What is said of a stage that has a message, and of which message."""
+    """Key of a stage that has a message, and of that message."""
 
     stage: str
     message_id: str
 
 
 class Watchdog:
-    """Looks after one execution.
+    """The watchdog of one execution.
 
     Attributes:
         seconds: Without movement after which it barks.
@@ -91,7 +91,7 @@ class Watchdog:
 
     @property
     def stalled(self) -> tuple[str, ...]:
-        """What does not move, and for whom it waits, as of the last look; without what has moved since."""
+        """Texts of what does not move, and for whom it waits, as of the last look; without what has moved since."""
         if not self._stalled:
             return ()
         counts = self._counts()

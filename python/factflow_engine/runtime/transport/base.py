@@ -91,7 +91,7 @@ class Start(Protocol):
 
 
 class States(Protocol):
-    """What the stages of one execution keep where another process finds it."""
+    """The states that the stages of one execution keep where another process finds them."""
 
     @property
     def kept(self) -> Container[tuple[str, str]]:
@@ -174,7 +174,7 @@ class Stuck(NamedTuple):
 
 
 class Channels(Protocol):
-    """Where the routes of one execution find the channels that they read and publish to; names are the configuration's."""
+    """The channels that the routes of one execution read and publish to; names are the configuration's."""
 
     @property
     def outlives_process(self) -> bool:
@@ -237,11 +237,11 @@ class Channels(Protocol):
 
 
 class Transport(Protocol):
-    """Carries frames between the routes of one execution and the program around them."""
+    """The carrier of frames between the routes of one execution and the program around them."""
 
     @property
     def states(self) -> States:
-        """What the stages keep where another process finds it."""
+        """The states that stages keep where another process finds them."""
         ...
 
     @property

@@ -345,7 +345,7 @@ class DurableTransport:
             await self._guarded("leaving the states of stages", self.states.leave())
 
     async def _do_last(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
-        """Nobody outside can cancel the end, so that it must not wait for ever for a provider that does not answer."""
+        """Ask the provider for something, and wait for its answer no longer than a while: nobody outside can cancel the end."""
         with trio.move_on_after(FLUSH_SECONDS) as waiting:
             try:
                 await contained(call())

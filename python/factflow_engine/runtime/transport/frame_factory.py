@@ -12,7 +12,7 @@ from factflow_engine.seams import Seams
 
 
 class FrameFactory:
-    """Makes frames with the ids and times of one execution's seams."""
+    """Maker of frames with the ids and times of one execution's seams."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams

@@ -26,7 +26,7 @@ HELD: Final = 1_000
 
 
 class Source(NamedTuple):
-    """What one route reads of a provider, before there is a route.
+    """The queue of a provider that one route reads, before there is a route.
 
     Attributes:
         queue: The provider's name.
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 class Receiver:
-    """Fills a route's channel from one queue of a provider, and acknowledges what has ended.
+    """The filler of a route's channel from one queue of a provider, to which it acknowledges what has ended.
 
     Attributes:
         queue: The provider's name of it.

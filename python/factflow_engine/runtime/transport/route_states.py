@@ -1,4 +1,4 @@
-"""What the stages of one route keep: stored with the acknowledgements of what it was made of.
+"""The states of the stages of one route, stored with the acknowledgements of the messages that they were made of.
 
 Kept separate from `states`, which knows all stages of an execution and the other processes that carry it.
 """
@@ -19,10 +19,10 @@ from factflow_protocols import Delivery, StateChange, StateProtocol, StateSubscr
 
 
 class KeepingError(Exception):
-    """A stage could not make durable what it keeps.
+    """Error of a stage that could not make durable what it keeps.
 
     Attributes:
-        what: Which one, and doing what.
+        what: The stage, and what it was doing.
         error: What it raised.
     """
 
@@ -33,11 +33,11 @@ class KeepingError(Exception):
 
 
 class Keeping(Protocol):
-    """What the stages of a whole execution keep, as far as one of its routes knows it."""
+    """The states of a whole execution, as far as one of its routes knows them."""
 
     @property
     def store(self) -> StateProtocol | None:
-        """Where states are kept; None if the provider keeps none."""
+        """The place where states are kept; None if the provider keeps none."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class Keeping(Protocol):
 
 
 class KeptStates(Protocol):
-    """What must be durable before the deliveries of a route are acknowledged.
+    """The states that must be durable before the deliveries of a route are acknowledged.
 
     Attributes:
         holds: True if acknowledgements are held together, to be stored with states.
@@ -123,7 +123,7 @@ class NothingKept:
 
 
 class RouteStates:
-    """What the stages of one route keep. See `KeptStates` for the contract."""
+    """The states of the stages of one route. See `KeptStates` for the contract."""
 
     def __init__(
         self,

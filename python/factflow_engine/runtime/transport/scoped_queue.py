@@ -12,7 +12,7 @@ from factflow_protocols import BatchResult, MessageStatus, QueueMessage, QueuePr
 
 
 class ExecutionScopedQueue:
-    """Rewrites names on their way to a shared provider: `/queue/x` becomes `exec:<id>:/queue/x`.
+    """A shared provider, whose names are rewritten on their way to it: `/queue/x` becomes `exec:<id>:/queue/x`.
 
     Topics keep their name, so that executions hear each other there; the *subscription* on a topic becomes the
     execution's own, so that each execution gets every message rather than a share of them.
@@ -28,11 +28,11 @@ class ExecutionScopedQueue:
         self.prefix: Final = prefix_of(execution_id)
 
     def scope_queue(self, queue: str) -> str:
-        """The provider's name of a queue."""
+        """Return the provider's name of a queue."""
         return queue if is_topic(queue) else self.prefix + queue
 
     def scope_subscription(self, queue: str, subscription: str) -> str:
-        """The provider's name of a subscription."""
+        """Return the provider's name of a subscription."""
         return self.prefix + subscription if is_topic(queue) else subscription
 
     def validate_name(self, queue: str) -> str | None:

@@ -17,7 +17,7 @@ BATCH: Final = 1_000
 
 
 class Sender:
-    """Empties a channel into one queue of a provider.
+    """The emptier of a channel into one queue of a provider.
 
     Attributes:
         queue: The provider's name of it.

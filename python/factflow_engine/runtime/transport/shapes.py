@@ -1,4 +1,4 @@
-"""What stages that keep state are made of, so that processes which share a state can see that they agree on it.
+"""The shapes of stages that keep state, so that processes which share a state can see that they agree on it.
 
 Kept separate from `states` because this reads the configuration, and that only compares.
 """

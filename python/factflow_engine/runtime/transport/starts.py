@@ -32,7 +32,7 @@ POLL_SECONDS: Final = 0.25
 
 
 class PlainStart:
-    """Publishes one message after the other, unless something is left. See `Start` for the contract."""
+    """A start that publishes one message after the other, unless something is left. See `Start` for the contract."""
 
     is_stored: bool = False
 
@@ -75,7 +75,7 @@ class PlainStart:
 
 
 class MarkedStart(PlainStart):
-    """Publishes all messages or none, where a provider stores one at a time. See `Start` for the contract."""
+    """A start that publishes all messages or none, where a provider stores one at a time. See `Start` for the contract."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class MarkedStart(PlainStart):
 
 
 class OneStepStart(PlainStart):
-    """Has the provider decide and publish in one step. See `Start` for the contract."""
+    """A start that has the provider decide and publish in one step. See `Start` for the contract."""
 
     def __init__(
         self,

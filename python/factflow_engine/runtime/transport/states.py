@@ -53,7 +53,7 @@ def _problem_of(clash: Clash) -> str:
 
 
 class StageStates:
-    """What the stages of one execution keep, at a provider that outlives the process.
+    """The states of the stages of one execution, at a provider that outlives the process.
 
     Attributes:
         store: Where states are kept; None if the provider keeps none.
@@ -113,7 +113,7 @@ class StageStates:
     # -- at the start ----------------------------------------------------------------------------------------------
 
     async def join(self, depth: Callable[[], Awaitable[int]]) -> bool:
-        """Take part, before stages are opened; whether the execution goes on, or is shared, if a stage may ask.
+        """Take part, before stages are opened; return True if the execution goes on, or is shared, and a stage may ask.
 
         Waits while the process that began the execution opens its stages: that one may remove what it takes for leftovers.
 
@@ -328,7 +328,7 @@ class StageStates:
             await contained(self.store.leave(self.execution, self.owner))
 
     def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
-        """The id of what a stage says at its end, the same if it says it again because nobody knows that it was said.
+        """Return the id of what a stage says at its end, the same if it says it again because nobody knows that it was said.
 
         None if the stage keeps nothing that another process could say again.
         """

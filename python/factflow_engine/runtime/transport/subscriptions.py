@@ -1,7 +1,7 @@
-"""Consuming a queue that outlives the execution which fills it, until that has ended and nothing is left.
+"""Subscriptions to a queue that outlives the execution which fills it, until that has ended and nothing is left.
 
 In memory a queue ends with its execution, and its consumers are told. A provider's does not; here they are told all the
-same, so that a program reads its results in one way.
+same, so that a program reads its results in one way. Kept separate from `durable` because this is another party's end.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,7 +17,7 @@ POLL_SECONDS: Final = 0.25
 
 
 class Readers:
-    """Those who consume an execution's queues from outside, as far as they wait for messages.
+    """The consumers of an execution's queues from outside, as far as they wait for messages.
 
     Attributes:
         is_over: True if the execution has ended.
