@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.transport.base import Channels
-from factflow_engine.runtime.transport.durable import DurableChannels
+from factflow_engine.runtime.transport.durable_channels import DurableChannels
 from factflow_engine.runtime.transport.memory import MemoryChannels
 from factflow_protocols import QueueProtocol
 

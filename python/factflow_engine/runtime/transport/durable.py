@@ -12,40 +12,31 @@ import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.frames import Frame
-from factflow_engine.native import Journal
-from factflow_engine.queues.channel import DEFAULT_CAPACITY, MemoryChannel
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import Inbound, RouteState
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.runtime.stages.isolation import FaultError, contained
 from factflow_engine.runtime.transport.base import Owner, Start, Stuck
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.links import POLL_SECONDS, Links, Patience
-from factflow_engine.runtime.transport.receiver import Receiver, Source
+from factflow_engine.runtime.transport.receiver import Receiver
 from factflow_engine.runtime.transport.route_states import KeepingError
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
-from factflow_engine.runtime.transport.shapes import shapes_of
 from factflow_engine.runtime.transport.starts import MARKS, MarkedStart, OneStepStart, PlainStart
 from factflow_engine.runtime.transport.states import StageStates
 from factflow_engine.runtime.transport.subscriptions import Readers, until_ended
 from factflow_protocols import (
     ExecutionStarts,
     Holding,
-    OrderedQueueProtocol,
     QueueError,
     QueueProtocol,
-    StateProvider,
     Subscription,
 )
-
-if TYPE_CHECKING:
-    from factflow_engine.config import InboundConfig, PipelineGlobalConfig
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -56,96 +47,6 @@ ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
 """Keys of the execution-wide entries of `counts()`."""
 
-UNBOUNDED: Final = 1 << 40
-"""Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
-
-
-class DurableChannels:
-    """See `Channels` for the contract.
-
-    Attributes:
-        scope: The provider as the execution sees it.
-        sources: By route, what it reads; in the order in which they were asked for.
-        outbound: By the provider's name of a queue, the channel that leads to it.
-    """
-
-    outlives_process: bool = True
-    deduplicates: bool = True
-    bounded_cycles: Sequence[Sequence[str]] = ()
-    is_discarded: bool = False
-
-    def __init__(self, provider: QueueProtocol, execution_id: str, *, cycles: Sequence[Sequence[str]]) -> None:
-        self.stores_states: Final = isinstance(provider, StateProvider)
-        self.scope: Final = ExecutionScopedQueue(provider, execution_id)
-        self.sources: Final[dict[str, Source]] = {}
-        self.outbound: Final[dict[str, MemoryChannel]] = {}
-        self._provider = provider
-        self._unbounded = frozenset(route for cycle in cycles for route in cycle)
-
-    def targets(self, queue: str) -> list[MemoryChannel]:
-        """See `Channels.targets`."""
-        queue = self.scope.scope_queue(queue)
-        if queue not in self.outbound:
-            self.outbound[queue] = MemoryChannel(queue, DEFAULT_CAPACITY)
-        return [self.outbound[queue]]
-
-    def inbound(self, route: str, section: InboundConfig) -> Inbound:
-        """See `Channels.inbound`; nothing is subscribed before the transport is opened."""
-        queue = self.scope.scope_queue(section.queue)
-        ended = trio.lowlevel.ParkingLot()
-        source = self.sources[route] = Source(
-            queue=queue,
-            subscription=self.scope.scope_subscription(section.queue, section.subscription),
-            capacity=UNBOUNDED if route in self._unbounded else section.capacity,
-            prefetch=section.prefetch,
-            channel=MemoryChannel(queue, section.prefetch),
-            journal=Journal(ended.unpark_all),
-            ended=ended,
-        )
-        return Inbound(queue, source.channel, source.journal)
-
-    def transport(
-        self,
-        routes: Sequence[RouteState],
-        *,
-        loop: Loop,
-        frames: FrameFactory,
-        owner: Owner,
-        asked_ns: int | None,
-        config: PipelineGlobalConfig,
-    ) -> DurableTransport:
-        """See `Channels.transport`."""
-        for route in routes:
-            if route.inbound.ordered and not isinstance(self._provider, OrderedQueueProtocol):
-                logger.warning(
-                    "route %r orders messages by key, and its queue provider, %s, cannot keep that order among several "
-                    "processes, or when a process has died; within this process it holds",
-                    route.id,
-                    type(self._provider).__name__,
-                )
-        stages = [stage for route in routes for stage in route.stages]
-        states = StageStates(
-            self._provider.states if isinstance(self._provider, StateProvider) else None,
-            self.scope.prefix,
-            stages,
-            seconds=config.processor.snapshot_seconds,
-            flush_seconds=config.processor.flush_seconds,
-            shapes=shapes_of(config, stages),
-        )
-        return DurableTransport(
-            self._provider,
-            self,
-            routes,
-            loop=loop,
-            frames=frames,
-            owner=owner,
-            states=states,
-            asked_ns=asked_ns,
-        )
-
-    def discard(self) -> None:
-        """See `Channels.discard`; the provider's queues stay."""
-
 
 class DurableTransport:
     """See `Transport` for the contract."""
@@ -155,9 +56,10 @@ class DurableTransport:
     def __init__(
         self,
         provider: QueueProtocol,
-        channels: DurableChannels,
-        routes: Sequence[RouteState],
+        scope: ExecutionScopedQueue,
+        links: Links,
         *,
+        queues: Mapping[str, str],
         loop: Loop,
         frames: FrameFactory,
         owner: Owner,
@@ -168,9 +70,10 @@ class DurableTransport:
 
         Args:
             provider: Whose queues they are.
-            channels: Those of the routes.
-            routes: Upstream first.
-            loop: Carries their messages.
+            scope: The provider as the execution sees it.
+            links: What is on its way to it and from it.
+            queues: By route, the provider's name of what it reads.
+            loop: Carries the routes' messages.
             frames: Makes frames.
             owner: The execution.
             states: What the stages keep.
@@ -180,21 +83,17 @@ class DurableTransport:
         self.publishers = 0
         self.stirred: Final = trio.lowlevel.ParkingLot()
         self._provider = provider
-        self._prefix = channels.scope.prefix
-        self._scope = channels.scope
+        self._scope = scope
+        self._links = links
+        self._queues = queues
         self._loop = loop
         self._frames = frames
         self._owner = owner
         self._may_go_on = asked_ns is not None  # another execution may have the same id
-        self._queues = {route: source.queue for route, source in channels.sources.items()}
-        self._links = Links(
-            channels.sources, channels.outbound, routes, take_in=loop.take_in, states=states, on_change=self._changed
-        )
-        self.start: Final = self._start(asked_ns, channels.scope.scope_queue(MARKS))
+        self.start: Final = self._start(asked_ns)
         self._readers = Readers()
         self._publishing: set[trio.CancelScope] = set()  # from outside
         self._published = 0  # from outside, accepted
-        self._changes = trio.lowlevel.ParkingLot()
         self._end = trio.Event()
         self._settled = trio.Event()  # nothing is acknowledged any more
         self._is_used = False  # what is received is carried
@@ -205,7 +104,7 @@ class DurableTransport:
         self._answers = 0
         self._asking = False
 
-    def _start(self, asked_ns: int | None, marks: str) -> Start:
+    def _start(self, asked_ns: int | None) -> Start:
         if asked_ns is None:
             return PlainStart(self._frames, self._publish_one, self._ask_left)
         if isinstance(self._provider, ExecutionStarts):
@@ -214,12 +113,13 @@ class DurableTransport:
                 self._publish_one,
                 self._ask_left,
                 starts=self._provider,
-                execution=self._prefix,
+                execution=self._scope.prefix,
                 reads=self.reads,
                 queues=self._queues,
                 asked_ns=asked_ns,
                 owner=lambda: self.states.owner,
             )
+        marks = self._scope.scope_queue(MARKS)
         return MarkedStart(self._frames, self._publish_one, self._ask_left, provider=self._provider, marks=marks)
 
     # -- publishing and consuming from outside -----------------------------------------------------------------------
@@ -370,7 +270,7 @@ class DurableTransport:
                 ending = partial(self.start.end, failed=status is ExecutionStatus.FAILED)
                 self._last = ("noting that it has ended", ending)
         elif status is ExecutionStatus.COMPLETED:
-            self._last = ("forgetting its queues", partial(self._provider.forget_empty, self._prefix))
+            self._last = ("forgetting its queues", partial(self._provider.forget_empty, self._scope.prefix))
         self._end.set()
 
     def close(self) -> None:
@@ -381,7 +281,7 @@ class DurableTransport:
         """See `Transport.close_intake`."""
         self._closed = True
         self._links.close()
-        self._changed()
+        self._links.changes.unpark_all()
 
     async def wait_done(self) -> int:
         """See `Transport.wait_done`. Does not return when the provider has failed: the execution was told, and ends otherwise.
@@ -406,7 +306,7 @@ class DurableTransport:
                 if self._closed or not depth:
                     return depth
             with trio.move_on_after(POLL_SECONDS):
-                await self._changes.park()
+                await self._links.changes.park()
 
     # -- what is said of it ------------------------------------------------------------------------------------------
 
@@ -415,7 +315,7 @@ class DurableTransport:
         if not self._may_go_on or not isinstance(self._provider, ExecutionStarts):
             return ()
         try:
-            return await contained(self._provider.holdings(self._prefix))
+            return await contained(self._provider.holdings(self._scope.prefix))
         except FaultError as fault:
             self._owner.transport_died("asking which queues hold messages", fault.error)
             return ()
@@ -478,15 +378,12 @@ class DurableTransport:
     def _moves(self) -> int:
         return self._published + self._links.received
 
-    def _changed(self) -> None:
-        self._changes.unpark_all()
-
     async def _flushed(self) -> None:
         links, patience = self._links, Patience(self._links)
         links.hurry()
         while not (links.is_empty or self._broken or (links.wait_for_themselves and patience.is_over)):
             with trio.move_on_after(POLL_SECONDS):
-                await self._changes.park()
+                await self._links.changes.park()
 
     @trio.lowlevel.enable_ki_protection
     async def _subscribed(
@@ -516,7 +413,7 @@ class DurableTransport:
     def _died(self, what: str, error: BaseException) -> None:
         self._broken = True
         self._owner.transport_died(what, _alone(error))
-        self._changed()
+        self._links.changes.unpark_all()
 
 
 def _alone(error: BaseException) -> BaseException:

@@ -27,6 +27,7 @@ class Links:
     Attributes:
         receivers: In the order of the configuration.
         senders: In no order.
+        changes: A lot whose waiters are told when messages were accepted or deliveries settled.
     """
 
     def __init__(
@@ -37,7 +38,6 @@ class Links:
         *,
         take_in: Callable[[RouteState, Frame], None],
         states: StageStates,
-        on_change: Callable[[], None],
     ) -> None:
         """Prepare; nothing is subscribed yet.
 
@@ -47,9 +47,11 @@ class Links:
             routes: Upstream first.
             take_in: Called with each message that is received.
             states: What the stages keep.
-            on_change: Called when messages were accepted or deliveries settled.
         """
-        self._senders: Final = {queue: Sender(queue, channel, changed=on_change) for queue, channel in outbound.items()}
+        self.changes: Final = trio.lowlevel.ParkingLot()
+        self._senders: Final = {
+            queue: Sender(queue, channel, changed=self._changed) for queue, channel in outbound.items()
+        }
         receivers = {}
         for route in routes:
             channels = [channel for outbound_ in route.outbounds for channel in outbound_.channels]
@@ -61,7 +63,7 @@ class Links:
                 states=states.of_route(route.id, route.stages, route.roots),
                 take_in=partial(take_in, route),
                 counts_deliveries=route.settings.error_handling.max_deliveries is not None,
-                changed=on_change,
+                changed=self._changed,
             )
         self._by_route: Final = receivers
         self._upstream_first: Final = tuple(receivers.values())
@@ -127,6 +129,9 @@ class Links:
         """Receive nothing more; what has not begun stays with the provider."""
         for receiver in self.receivers:
             receiver.close()
+
+    def _changed(self) -> None:
+        self.changes.unpark_all()
 
     # -- for the watchdog --------------------------------------------------------------------------------------------
 
