@@ -7,7 +7,8 @@ ingredient less. What it does in Python, once a turn, is timed in loops on the o
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -109,6 +110,18 @@ async def _publishing(count: int) -> float:
     return watch.cpu_ns / count
 
 
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep the loader's warnings to itself: it finds the routes of the parts odd, and is right."""
+    logger = logging.getLogger("factflow_engine")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 async def carried(text: str, count: int, *, turn: int | None = None) -> float:
     """Nanoseconds of a message in one native turn, of all messages or `turn`, through the first route of a pipeline.
 
@@ -116,8 +129,8 @@ async def carried(text: str, count: int, *, turn: int | None = None) -> float:
         RuntimeError: The turn left messages behind.
     """
     known = pipelines.registry()
-    logging.getLogger("factflow_engine").setLevel(logging.ERROR)  # the loader finds these routes odd, and is right
-    config = pipelines.load('version: "1.0"\n' + text, known)
+    with _no_warnings():
+        config = pipelines.load('version: "1.0"\n' + text, known)
     async with OrchestratorManager(registry=known) as manager:
         execution = await manager.start(config)
         execution.pause("r1" if "r1" in config.routes else None)

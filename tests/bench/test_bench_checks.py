@@ -1,5 +1,6 @@
 """Each check of the bench fails where what it checks is wrong: contenders that do not do the whole work are no contenders."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -85,8 +86,10 @@ def test_a_codec_that_gives_back_something_else_is_refused() -> None:
 
 
 def test_a_turn_that_leaves_messages_behind_is_refused() -> None:
+    level = logging.getLogger("factflow_engine").level
     with pytest.raises(RuntimeError, match="of 20 messages 13 were not carried"):
         trio.run(partial(profile.carried, profile.SINK, 20, turn=7))
+    assert logging.getLogger("factflow_engine").level == level
 
 
 def test_duplicates_in_the_queue_by_hand_are_refused() -> None:
