@@ -42,6 +42,7 @@ class ReactiveRouteProcessor:
         self.id = state.id
         self.state = state
         self.close_errors: list[str] = []
+        self._discards = False  # nobody goes on with what its stages have stored
         self._keepers: list[Keeper] = []  # of the stages that are or were open, in order
         self._on_death = on_death
         self._may_close = may_close
@@ -67,8 +68,7 @@ class ReactiveRouteProcessor:
 
     def discard(self) -> None:
         """Note, before it closes, that nobody goes on with what its stages have stored."""
-        for keeper in self._keepers:
-            keeper.discards = True
+        self._discards = True
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -117,7 +117,7 @@ class ReactiveRouteProcessor:
         with trio.CancelScope(shield=True):
             await self._may_close()
             for keeper in reversed(self._keepers):
-                await keeper.close()
+                await keeper.close(discards=self._discards)
                 texts = list(keeper.close_errors)
                 if keeper.failure is not None and keeper is not failed:
                     texts.append(describe(keeper.failure))

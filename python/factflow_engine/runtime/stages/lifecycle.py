@@ -38,7 +38,6 @@ class Keeper:
         opened: Set when `open` has returned or failed.
         failure: What it raised, if it failed.
         close_errors: What went wrong after it had returned.
-        discards: True if nobody goes on with what the stage has stored.
     """
 
     def __init__(
@@ -61,11 +60,11 @@ class Keeper:
         self.opened: Final = trio.Event()
         self.failure: BaseException | None = None
         self.close_errors: list[str] = []
-        self.discards = False
         self._adapter = adapter
         self._close_seconds = close_seconds
         self._on_loss = on_loss
         self._asked_to_close = trio.Event()
+        self._discards = False  # from when that is set: nobody goes on with what the stage has stored
         self._ended = trio.Event()
         self._bounds = trio.CancelScope()  # around all that the stage enters; bounds its `close`
 
@@ -90,8 +89,9 @@ class Keeper:
             self.opened.set()
             self._ended.set()
 
-    async def close(self) -> None:
-        """Ask for the stage's end, and wait for it."""
+    async def close(self, *, discards: bool) -> None:
+        """Ask for the stage's end, and wait for it; `discards` if nobody goes on with what the stage has stored."""
+        self._discards = discards
         self._asked_to_close.set()
         await self._ended.wait()
 
@@ -107,7 +107,7 @@ class Keeper:
                 await self._asked_to_close.wait()
         self._bounds.deadline = trio.current_time() + self._close_seconds
         try:
-            if self.discards:
+            if self._discards:
                 await self._adapter.discard()
         finally:
             await self._adapter.close()
