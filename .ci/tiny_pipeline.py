@@ -30,7 +30,7 @@ async def main() -> dict[str, int]:
         execution = await manager.start(PipelineConfigLoader(registry).load_text(PIPELINE))
         for number in (1, 2):
             await execution.publish("first", {"id": number})
-        report = await execution.wait()
+        report = await execution.complete()
     return {str(outcome): count for outcome, count in report.outcomes.items() if count}
 
 

@@ -126,7 +126,7 @@ def carrying(
                 else:
                     for start in range(0, len(payloads), BATCH):
                         await execution.publish_batch("r0", payloads[start : start + BATCH])
-                report = await execution.wait()
+                report = await execution.complete()
             return watch.per(all_ended(report, len(payloads), hops=hops))
 
     return lambda: trio.run(run)

@@ -31,7 +31,7 @@ async def main() -> None:  # noqa: D103 - see the module
         execution = await manager.start(config)
         for message in ({"text": "hello"}, {"text": "world", "loud": True}, {"loud": True}):
             await execution.publish("greet", message)
-        report = await execution.wait()
+        report = await execution.complete()
     print(report.status, *(f"{outcome}={count}" for outcome, count in report.outcomes.items()))
 
 

@@ -29,7 +29,7 @@ TEXT = '{version: "1.0", routes: {a: {adapters: [{type: greet}]}}, init_message:
 
 async def main():
     async with OrchestratorManager(registry=registry) as manager:
-        report = await (await manager.start(loader.load_text(TEXT))).wait()
+        report = await (await manager.start(loader.load_text(TEXT))).complete()
     assert report.routes["a"].completed == 1
 
 trio.run(main)

@@ -24,7 +24,7 @@ async def main(how: str, count: int) -> None:
         execution = await manager.start(config)
         started = time.process_time()
         await execution.publish("r0", {"kind": "order", "count": count, "as_list": how == "list"})
-        report = await execution.wait()
+        report = await execution.complete()
     if report.routes["r2"].outcomes[Outcome.COMPLETED] != count:
         raise RuntimeError(f"of {count} messages not all arrived: {report}")
     took = time.process_time() - started

@@ -22,7 +22,7 @@ async def burst(executions: list[PipelineOrchestrator], count: int) -> float:
     async def feed(execution: PipelineOrchestrator) -> None:
         for start in range(0, len(share), pipelines.BATCH):
             await execution.publish_batch("r0", share[start : start + pipelines.BATCH])
-        pipelines.all_ended(await execution.wait(), len(share), hops=ROUTES)
+        pipelines.all_ended(await execution.complete(), len(share), hops=ROUTES)
 
     async with trio.open_nursery() as nursery:
         for execution in executions:

@@ -29,7 +29,7 @@ async def main() -> None:
     config = factflow.PipelineConfigLoader(registry).load_text(PIPELINE)
     async with factflow.OrchestratorManager(registry=registry) as manager:
         execution = await manager.start(config)
-        await execution.wait()
+        await execution.complete()
 
 
 trio.run(main)

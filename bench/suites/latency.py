@@ -130,7 +130,7 @@ def _ours_paced(count: int, rate: int) -> Callable[[], Mapping[str, float]]:
         async with OrchestratorManager(registry=known) as manager:
             execution = await manager.start(config)
             await _paced(lambda message: execution.publish("r0", message), count, rate)
-            await execution.wait()
+            await execution.complete()
         return percentiles(latencies, count)
 
     return lambda: trio.run(run)

@@ -60,7 +60,7 @@ def _execution(count: int) -> Case:
                 with Stopwatch() as watch:
                     for start in range(0, count, BATCH):
                         await execution.publish_batch("r0", payloads[start : start + BATCH])
-                    report = await execution.wait()
+                    report = await execution.complete()
             await provider.stop()
             return watch.per(pipelines.all_ended(report, count, hops=HOPS))
 

@@ -5,7 +5,8 @@ the loader's findings in `config`.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from typing import Final
 
 from factflow_protocols import FactflowError
@@ -165,18 +166,49 @@ def no_such_route(route: str, known: Iterable[str]) -> LookupError:
     return LookupError(f"this pipeline has no route {route!r}; {hint}")
 
 
+class ClosedReason(StrEnum):
+    """Why an execution takes no more messages: the first three are requests of its owner, the last one is a fault."""
+
+    COMPLETED = "completed"
+    """`complete`, or the end of the manager's block, let it end, and nothing was left to do."""
+    DRAINING = "draining"
+    """`drain` was called."""
+    CANCELLED = "cancelled"
+    """`cancel` was called, a drain's budget was spent, or the manager was left by an exception or a cancellation."""
+    FAILED = "failed"
+    """It broke; nobody has closed it."""
+
+
+_CLOSED: Final[Mapping[ClosedReason, str]] = {
+    ClosedReason.COMPLETED: (
+        "is completed and takes no more messages: its end was asked for, and nothing was left to do; start another "
+        "execution. To watch one without ending it, await wait_ended() rather than complete()"
+    ),
+    ClosedReason.DRAINING: "is draining and takes no more messages: drain() was called; start another execution",
+    ClosedReason.CANCELLED: (
+        "is cancelled and takes no more messages: cancel() was called, a drain's budget was spent, or its manager was "
+        "left; start another execution"
+    ),
+    ClosedReason.FAILED: "has failed and takes no more messages; it broke, nobody has closed it",
+}
+
+
 class ExecutionClosedError(FactflowError):
-    """The execution takes no more messages.
+    """The caller must start another execution: this one takes no more messages.
 
     Attributes:
-        execution_id: Which one.
-        status: Its status by then.
+        execution_id: Id of the execution.
+        status: Its `ExecutionStatus` at that moment; "running" while it drains.
+        reason: Why it is closed; `ClosedReason.FAILED` if it broke, any other if it was closed on request.
+        error: What made it fail; None if it was closed on request.
     """
 
-    def __init__(self, execution_id: str, status: str) -> None:
+    def __init__(self, execution_id: str, status: str, reason: ClosedReason, error: str | None = None) -> None:
         self.execution_id = execution_id
         self.status = status
-        super().__init__(f"execution {execution_id} is {status} and takes no more messages")
+        self.reason = reason
+        self.error = error
+        super().__init__(f"execution {execution_id!r} {_CLOSED[reason]}" + ("" if error is None else f": {error}"))
 
 
 class CircuitTransitionError(FactflowError, ValueError):

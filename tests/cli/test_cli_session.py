@@ -48,19 +48,19 @@ class FakeExecution:
         result: ExecutionStatistics = self.samples.statistics(a=self.samples.route(in_flight=3, waiting=1200))
         return result
 
-    async def wait(self) -> ExecutionReport:
+    async def complete(self) -> ExecutionReport:
         await self.over.wait()
         result: ExecutionReport = self.samples.report()
         return result
 
-    async def drain(self, timeout: float) -> ExecutionReport:
-        self.asked.append(("drain", timeout))
-        return await self.wait()
+    async def drain(self, budget: float) -> ExecutionReport:
+        self.asked.append(("drain", budget))
+        return await self.complete()
 
     async def cancel(self, grace: float) -> ExecutionReport:
         self.asked.append(("cancel", grace))
         self.over.set()
-        return await self.wait()
+        return await self.complete()
 
 
 class FakeManager:

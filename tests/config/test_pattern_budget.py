@@ -130,5 +130,5 @@ async def test_many_ordinary_patterns_are_checked_and_run(loader: PipelineConfig
         async with OrchestratorManager(registry=loader._registry) as manager:
             execution = await manager.start(config)
             await execution.publish("a", {"a": "https://www.shop00007.example/x.html"})
-            report = await execution.wait()
+            report = await execution.complete()
     assert report.outcomes["completed"] == 1

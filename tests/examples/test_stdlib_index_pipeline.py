@@ -47,7 +47,7 @@ async def test_the_index_holds_every_docstring_and_broken_files_stop_nothing(exa
     assert AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py").problems == ()
     config = PipelineConfigLoader(registry).load_file(example)
     async with OrchestratorManager(registry=registry) as manager:
-        report = await (await manager.start(config)).wait()
+        report = await (await manager.start(config)).complete()
 
     assert report.status == "completed"
     assert sorted((failure.stage, failure.error_type) for failure in report.failures) == [
@@ -81,6 +81,6 @@ async def test_running_it_again_gives_the_same_index(example, tmp_path):
     indexes = []
     async with OrchestratorManager(registry=registry) as manager:
         for _ in range(2):
-            await (await manager.start(config)).wait()
+            await (await manager.start(config)).complete()
             indexes.append(sorted(segment["name"] for segment in lines(tmp_path, "modules.jsonl")))
     assert indexes[0] == indexes[1] == ["good", "pkg"]

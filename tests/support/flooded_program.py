@@ -87,7 +87,7 @@ class Round:
     async def main(self):
         async with OrchestratorManager(registry=registry) as manager:
             self.execution = await manager.start(PipelineConfigLoader(registry).load_text(PIPELINE))
-            if self.how == "wait":
+            if self.how == "complete":
                 self.publishers = 2
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.flood, 0, 2)

@@ -46,7 +46,7 @@ class World:
 
     async def complete(self, **options):
         async with self.life(**options) as life:
-            return await life.execution.wait()
+            return await life.execution.complete()
 
     async def out(self, name="/queue/out"):
         """What has left the pipeline."""

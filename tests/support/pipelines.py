@@ -59,7 +59,7 @@ async def run(text: str, *, adapters: Mapping[str, Any] = {}, publish: Any = (),
     async with running(text, adapters=adapters, **options) as execution:
         for route, payload in publish:
             await execution.publish(route, payload)
-        return await execution.wait()
+        return await execution.complete()
 
 
 def assert_counters_balance(report_or_statistics: Any) -> None:

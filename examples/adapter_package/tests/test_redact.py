@@ -63,7 +63,7 @@ def test_a_pipeline_completes_what_it_masked_and_fails_what_it_rejected() -> Non
             execution = await manager.start(config)
             for message in ({"text": "a@example.org"}, {"text": "none"}, {"text": 1}):
                 await execution.publish("mask", message)
-            report = await execution.wait()
+            report = await execution.complete()
         return {str(outcome): count for outcome, count in report.outcomes.items() if count}
 
     assert simulate(run, seed=1) == {"completed": 2, "failed": 1}

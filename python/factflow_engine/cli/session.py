@@ -29,8 +29,8 @@ class RunningExecution(Protocol):
         """The execution at this instant."""
         ...
 
-    async def wait(self) -> ExecutionReport:
-        """Its end."""
+    async def complete(self) -> ExecutionReport:
+        """Finish what was published, then end."""
         ...
 
     async def drain(self, seconds: float, /) -> ExecutionReport:
@@ -147,7 +147,7 @@ class Session:
                         self._end(self._execution, nursery)
                     nursery.start_soon(self._show, self._execution)
                     self._say_unpublished(self._execution.begun)
-                    report = await self._execution.wait()
+                    report = await self._execution.complete()
                     interrupted_by = self._first_signal  # what comes while all is being put away changes nothing
                     self._progress.end(self._execution.statistics())
             nursery.cancel_scope.cancel()

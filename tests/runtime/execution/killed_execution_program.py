@@ -67,7 +67,7 @@ async def run(path, durability, *, publish=None):
         execution = await manager.start(config, execution_id="x")
         if publish is not None:
             await publish(execution)
-        report = await execution.wait()
+        report = await execution.complete()
     await queue.stop()
     return report
 

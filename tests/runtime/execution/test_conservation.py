@@ -122,7 +122,7 @@ def test_the_counters_balance_at_every_instant_and_everything_ends(pipeline, see
                 nursery.start_soon(watch, execution)
                 for number in range(inputs):
                     await execution.publish("r0", {"n": number})
-                report = await execution.wait()
+                report = await execution.complete()
                 nursery.cancel_scope.cancel()
                 return report
 

@@ -59,7 +59,7 @@ def trace_of(seed):
         registry = registry_of(walk=walk, parse=parse, fetch=fetch, index=Index)
         async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
             execution = await manager.start(load(registry, PIPELINE))
-            return await execution.wait()
+            return await execution.complete()
 
     report = simulate(main, seed=seed)
     return trace, report

@@ -80,13 +80,13 @@ async def test_a_drain_that_is_cancelled_has_not_given_up(autojump_clock, how):
     assert execution.report.error == "cancelled before it was drained"
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan")])
-async def test_a_budget_that_is_none_changes_nothing(autojump_clock, timeout):
+@pytest.mark.parametrize("budget", [-1, float("nan")])
+async def test_a_budget_that_is_none_changes_nothing(autojump_clock, budget):
     async with running(SLOW, adapters={"slow": Recorder().adapter()}) as execution:
         with pytest.raises(ValueError, match="zero or more seconds, got"):
-            await execution.drain(timeout)
+            await execution.drain(budget)
         await execution.publish("r", 1)
-        assert (await execution.wait()).status == "completed"
+        assert (await execution.complete()).status == "completed"
 
 
 # -- who holds what -----------------------------------------------------------------------------------------------------

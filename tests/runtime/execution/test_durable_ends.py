@@ -48,7 +48,7 @@ async def test_a_start_that_is_cancelled_as_it_succeeds_does_not_wait_for_an_end
     with trio.fail_after(100):
         async with OrchestratorManager(registry=registry, queue=Cancels(MemoryQueue())) as manager:
             execution = await manager.start(load(registry, FORWARD), execution_id="x")
-            assert (await execution.wait()).status == "cancelled"
+            assert (await execution.complete()).status == "cancelled"
 
 
 @pytest.mark.parametrize("call", ["receive", "settle", "publish"])
@@ -81,10 +81,10 @@ async def test_an_error_that_a_provider_makes_of_its_cancellation_is_one_executi
             one, other = [await manager.start(load(registry, text)) for _ in range(2)]
             await one.publish("r", 1)
             await trio.sleep(1)
-            report = await one.cancel() if call != "receive" else await one.wait()
+            report = await one.cancel() if call != "receive" else await one.complete()
             assert list(manager.executions.values()) == [other]
             await other.publish("r", 2)
-            assert (await other.wait()).status == "completed"
+            assert (await other.complete()).status == "completed"
     assert report.status == ("cancelled" if call != "receive" else "completed")
     assert any("the connection was closed" in text for text in report.close_errors)
 
@@ -106,7 +106,7 @@ async def test_whatever_a_provider_raises_as_an_execution_begins_is_its_report(c
     with trio.fail_after(100):
         async with OrchestratorManager(registry=registry, queue=connection) as manager:
             execution = await manager.start(load(registry, text))
-            report = await execution.wait()
+            report = await execution.complete()
     assert report.status == "failed"
     assert "gone" in report.error
 
@@ -139,7 +139,7 @@ async def test_a_drain_does_not_wait_for_room_that_nobody_makes(count, autojump_
     async with OrchestratorManager(registry=registry, queue=Connection(store), seams=seams_on_trio_time()) as manager:
         execution = await manager.start(load(registry, SPREAD), execution_id="x")
         if count == 200:
-            assert (await execution.wait()).status == "completed"
+            assert (await execution.complete()).status == "completed"
             assert set(quick.seen) == set(range(count))
         else:
             await execution.cancel()
@@ -205,7 +205,7 @@ async def test_a_provider_that_fails_while_an_execution_is_cancelled_is_noted_an
         else:
             connection.publish_batch = fail
         start = trio.current_time()
-        report = await execution.wait()
+        report = await execution.complete()
         assert trio.current_time() - start < 10
     assert (report.status, report.error) == ("cancelled", "cancelled before it was drained")
     assert any("the provider is gone" in text for text in report.close_errors)

@@ -30,7 +30,7 @@ routes:
         await execution.publish("a", 2)
         await trio.sleep(1)
         execution.resume("b")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
 
 
@@ -68,7 +68,7 @@ async def test_an_execution_that_does_not_move_says_who_waits_for_whom(autojump_
             got += [delivery.message.value() for delivery in deliveries]
             await subscription.settle(deliveries)
         assert got == [0, 1, 2, 3, 4]
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_a_paused_route_is_not_called_stuck(autojump_clock, caplog):
@@ -86,7 +86,7 @@ async def test_when_the_last_consumer_leaves_a_full_queue_its_publishers_are_tol
             for number in range(10):
                 await execution.publish("r", number)
             await trio.testing.wait_all_tasks_blocked()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.outcomes["completed"] == 2
     assert report.outcomes["failed"] == 8
 
@@ -95,7 +95,7 @@ async def test_a_consumer_gets_what_is_left_after_the_end_and_then_hears_of_it()
     async with running(OUT) as execution, execution.subscribe("/queue/out") as subscription:
         for number in range(10):
             await execution.publish("r", number)
-        await execution.wait()
+        await execution.complete()
         got = []
         with pytest.raises(QueueClosedError, match="its execution has ended"):
             while True:
@@ -116,9 +116,9 @@ async def test_what_a_consumer_holds_of_a_routes_queue_keeps_the_execution_open(
             await subscription.receive(1)
             execution.resume("r")
             with trio.move_on_after(0.01) as scope:
-                await execution.wait()
+                await execution.complete()
             assert scope.cancelled_caught
-        report = await execution.wait()
+        report = await execution.complete()
     assert seen.seen == [1]
     assert report.routes["r"].completed == 1
 
@@ -154,7 +154,7 @@ async def test_an_execution_that_closes_slowly_fails_nobodys_messages():
             await trio.sleep(0.05)
             for number in range(50):
                 await publisher.publish("p", number)
-            report = await publisher.wait()
+            report = await publisher.complete()
     assert report.outcomes["failed"] == 0
 
 
@@ -257,10 +257,10 @@ async def test_a_stage_that_wants_to_exit_ends_its_execution_and_no_other(where)
             with pytest.raises(ExecutionStartError, match="SystemExit: open"):
                 await manager.start(config)
         else:
-            report = await (await manager.start(config)).wait()
+            report = await (await manager.start(config)).complete()
             assert (report.error or report.close_errors[0]).endswith(f"SystemExit: {where}")
         await other.publish("r", 1)
-        assert (await other.wait()).outcomes["completed"] == 1
+        assert (await other.complete()).outcomes["completed"] == 1
 
 
 async def test_somebody_elses_cancellation_fails_the_route_loudly(caplog):
@@ -279,7 +279,7 @@ async def test_somebody_elses_cancellation_fails_the_route_loudly(caplog):
 
     async with running("routes: {r: {adapters: [{type: keep}]}}", adapters={"keep": keep_and_raise}) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert report.error.startswith("route 'r' died: Cancelled")
     caplog.clear()
@@ -346,7 +346,7 @@ async def test_a_publisher_that_waits_for_room_comes_before_the_end():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(execution.publish, "r", 2)
                 await trio.testing.wait_all_tasks_blocked()
-                nursery.start_soon(execution.wait)
+                nursery.start_soon(execution.complete)
                 execution.resume()
         assert execution.report.outcomes["completed"] == 2
 
@@ -397,7 +397,7 @@ async def test_wrong_arguments_are_refused_with_what_to_write():
         with pytest.raises(ValueError, match="zero or more seconds, got nan"):
             await execution.drain(float("nan"))
         await execution.publish("r", 1)
-        assert_counters_balance(await execution.wait())
+        assert_counters_balance(await execution.complete())
 
 
 async def test_a_value_of_the_environment_is_not_in_the_report(monkeypatch):

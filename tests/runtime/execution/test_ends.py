@@ -96,7 +96,7 @@ async def test_a_start_as_the_manager_is_left_is_refused_and_leaves_nothing(auto
         execution = await manager.start(config)
 
         async def start_at_the_end():
-            await execution.wait()
+            await execution.complete()
             for _ in range(3):
                 try:
                     await manager.start(config, execution_id="late")
@@ -144,7 +144,7 @@ async def test_a_cancel_does_not_wait_for_an_adapter_that_has_died(death, grace,
         nursery.start_soon(execution.cancel, grace)
         await trio.sleep(1)
         release.set()
-        report = await execution.wait()
+        report = await execution.complete()
         assert trio.current_time() == 2
         assert report.status == "cancelled"
         assert any("died" in text for text in report.close_errors)
@@ -185,13 +185,13 @@ async def test_a_subscription_that_is_entered_after_the_end_is_refused(autojump_
     text = "routes: {r: {adapters: [{type: forward}], outbound: [{queue: /queue/out}]}}"
     async with running(text) as execution:
         subscribing = execution.subscribe("/queue/out")
-        await execution.wait()
+        await execution.complete()
         with pytest.raises(ExecutionClosedError, match="is completed"):
             async with subscribing:
                 pass
 
 
-@pytest.mark.parametrize("call", ["wait", "drain"])
+@pytest.mark.parametrize("call", ["complete", "wait_ended", "drain"])
 @pytest.mark.parametrize("place", ["process", "a nursery", "finish"])
 async def test_an_execution_is_not_waited_for_from_inside(call, place, autojump_clock):
     executions = []
@@ -217,11 +217,11 @@ async def test_an_execution_is_not_waited_for_from_inside(call, place, autojump_
     async with running("routes: {r: {adapters: [{type: asks}]}}", adapters={"asks": Asks}) as execution:
         executions.append(execution)
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     told = report.error if place == "finish" else report.failures[0].error
     assert told is not None
     assert f"{call}() was called by an adapter" in told
-    assert "let_complete()" in told
+    assert ("read execution.report" if call == "wait_ended" else "call let_complete(), which does not wait") in told
 
 
 @pytest.mark.parametrize("grace", [1, float("inf")])
@@ -234,7 +234,7 @@ async def test_a_grace_is_not_waited_for_from_inside(grace, autojump_clock):
     async with running("routes: {r: {adapters: [{type: ask}]}}", adapters={"ask": ask}) as execution:
         executions.append(execution)
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert "cancel() was called by an adapter" in report.failures[0].error
     assert "call cancel(0), which does not" in report.failures[0].error
@@ -249,7 +249,7 @@ async def test_an_adapter_may_cancel_its_own_execution_at_once(autojump_clock):
     async with running("routes: {r: {adapters: [{type: ask}]}}", adapters={"ask": ask}) as execution:
         executions.append(execution)
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "cancelled"
     assert report.routes["r"].redelivered == 1
 
@@ -258,7 +258,7 @@ async def test_another_execution_may_be_waited_for_from_an_adapter(autojump_cloc
     others = []
 
     async def wait_for_other(context):
-        await others[0].wait()
+        await others[0].complete()
         return AdapterResult.forward()
 
     registry = registry_of(wait=wait_for_other)
@@ -266,7 +266,7 @@ async def test_another_execution_may_be_waited_for_from_an_adapter(autojump_cloc
         others.append(await manager.start(load(registry, "routes: {r: {adapters: [{type: forward}]}}")))
         execution = await manager.start(load(registry, "routes: {r: {adapters: [{type: wait}]}}"))
         await execution.publish("r", 1)
-        assert (await execution.wait()).outcomes["completed"] == 1
+        assert (await execution.complete()).outcomes["completed"] == 1
 
 
 @pytest.mark.parametrize("where", ["open", "process", "finish", "close", "death", "constructor"])
@@ -302,7 +302,7 @@ async def test_a_value_of_the_environment_is_in_no_text(where, monkeypatch, capl
         try:
             execution = await manager.start(config)
             await execution.publish("r", 1)
-            told = str(await execution.wait())
+            told = str(await execution.complete())
         except ExecutionStartError as refused:
             told = str(refused)
     assert "${TOKEN_OF_TEST}" in told

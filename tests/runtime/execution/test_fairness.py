@@ -37,7 +37,7 @@ async def test_heavy_adapters_leave_a_heartbeat_its_turns(clock, concurrency):
     ) as execution:
         publish_while_paused(execution, r=BEATS * 2)
         await beat(trace, BEATS)
-        await execution.wait()
+        await execution.complete()
     assert trace.longest_run(lambda event: event == "r", without="beat") <= FEW
     assert trace.events.count("r") == BEATS * 2
 
@@ -53,7 +53,7 @@ async def test_heavy_adapters_of_many_routes_leave_a_heartbeat_its_turns(clock, 
     ) as execution:
         publish_while_paused(execution, **dict.fromkeys(names, BEATS))
         await beat(trace, BEATS)
-        await execution.wait()
+        await execution.complete()
     assert trace.longest_run(lambda event: event != "beat", without="beat") <= FEW
 
 
@@ -77,7 +77,7 @@ async def test_heavy_adapters_leave_a_heartbeat_its_turns_after_all_permits_had_
             execution.publish_nowait("r", number)
         await trio.sleep(1)
         await beat(trace, BEATS)
-        await execution.wait()
+        await execution.complete()
     assert trace.longest_run(lambda event: event == "r", without="beat") <= FEW
     assert trace.events.count("r") == BEATS * 2
 
@@ -94,7 +94,7 @@ async def test_heavy_adapters_of_one_route_let_another_route_go_on(clock):
             execution.publish_nowait("light", number)
             while trace.events.count("light") <= number:
                 await trio.lowlevel.checkpoint()
-        await execution.wait()
+        await execution.complete()
     assert trace.events.count("light") == BEATS
     assert trace.longest_run(lambda event: event == "heavy", without="light") <= FEW
 
@@ -166,7 +166,7 @@ async def test_a_message_of_a_quiet_route_waits_for_few_of_a_noisy_one(quiet, su
                 await trio.lowlevel.checkpoint()
             last = max(len(trace.events) - 1 - trace.events[::-1].index(name) for name in names)
             waits.append(trace.events[begin:last].count("noisy"))
-        await execution.wait()
+        await execution.complete()
     assert len(waits) >= 5
     assert max(waits) <= 48, "three short turns of the noisy route, whatever the depth of its queue"
 
@@ -182,7 +182,7 @@ async def test_quiet_routes_that_wait_together_with_a_noisy_one_pass_in_its_firs
         seams=WorkClock().seams,
     ) as execution:
         publish_while_paused(execution, noisy=1000, **dict.fromkeys(names, 3))
-        await execution.wait()
+        await execution.complete()
     quiet = [position for position, event in enumerate(trace.events) if event != "noisy"]
     assert len(quiet) == 90
     assert trace.events[: quiet[-1]].count("noisy") <= 3 * 32, "a turn for each of theirs, and one before"
@@ -201,7 +201,7 @@ async def test_a_heartbeat_goes_on_beside_adapters_that_suspend_all_the_time(rou
     ) as execution:
         publish_while_paused(execution, **dict.fromkeys(names, 300))
         await beat(trace, 50)
-        await execution.wait()
+        await execution.complete()
     # Each permit's adapter is resumed once between two turns of this task, and each then goes on to the next message.
     assert trace.longest_run(lambda event: event != "beat", without="beat") <= 2 * 4 * routes
 
@@ -224,5 +224,5 @@ async def test_a_heartbeat_goes_on_beside_adapters_that_hold_every_permit(autoju
             await beat(trace, 2)
         assert execution.statistics().routes["stuck"].in_flight == 50
         gate.set()
-        await execution.wait()
+        await execution.complete()
     assert trace.longest_run(lambda event: event == "beat", without="quick") <= 3

@@ -62,7 +62,7 @@ def check(routes, inputs, seed):
                     for number in range(inputs):
                         message = {"id": number, "trail": [], "key": f"k{number % 3}"}
                         await execution.publish("r0", message, headers=headers_of(number))
-                    report = await execution.wait()
+                    report = await execution.complete()
                     nursery.cancel_scope.cancel()
                 # An instrument that raises is taken out by trio, and its error is logged only.
                 trio.lowlevel.remove_instrument(counters)

@@ -35,7 +35,7 @@ async def test_the_init_messages_are_all_published_once_wherever_the_process_die
                 finally:
                     connection.cut()
         async with lives.manager() as manager:
-            report = await (await lives.start(manager)).wait()
+            report = await (await lives.start(manager)).complete()
     assert report.status == "completed"
     assert sorted({(payload, key, header) for payload, key, header, _ in seen}, key=str) == [
         (1, "k", 1),

@@ -90,7 +90,7 @@ async def steps_for(messages, stuck):
                 await trio.testing.wait_all_tasks_blocked()
         routes = execution.statistics().routes
         gate.open()
-        await execution.wait()
+        await execution.complete()
     assert all(routes[f"s{number}"].filtered == messages for number in range(stuck, BRANCHES))
     return engine.steps
 
@@ -146,5 +146,5 @@ async def test_a_branch_of_a_fan_out_that_is_stuck_holds_up_the_others_only_when
         assert (routes["s0"].in_flight, routes["s0"].waiting) == (2, 100)
         assert routes["s1"].filtered == routes["s2"].filtered == 102, "bounded: as far as the full queue allows"
         gate.open()
-        report = await execution.wait()
+        report = await execution.complete()
     assert [report.routes[f"s{number}"].outcomes["filtered"] for number in (1, 2)] == [200, 200]

@@ -66,7 +66,7 @@ async def test_executions_of_one_configuration_do_not_see_each_other():
         executions = [await manager.start(config) for _ in range(3)]
         for number, execution in enumerate(executions):
             await execution.publish("r", number)
-        reports = [await execution.wait() for execution in executions]
+        reports = [await execution.complete() for execution in executions]
     assert sorted(seen) == sorted((execution.id, number) for number, execution in enumerate(executions))
     assert [report.outcomes["filtered"] for report in reports] == [1, 1, 1]
     assert len({report.config_hash for report in reports}) == 1
@@ -90,8 +90,8 @@ routes:
     async with OrchestratorManager(registry=registry) as manager:
         first, second = await manager.start(config), await manager.start(config)
         await first.publish("source", "hello")
-        await first.wait()
-        await second.wait()
+        await first.complete()
+        await second.complete()
     assert sorted(seen) == sorted([(first.id, "hello"), (second.id, "hello")])
 
 
@@ -102,9 +102,9 @@ async def test_a_manager_refuses_more_executions_than_it_may_run():
         execution = await manager.start(config)
         with pytest.raises(TooManyConcurrentExecutionsError, match="1 executions are running, which is the limit"):
             await manager.start(config)
-        await execution.wait()
+        await execution.complete()
         assert not manager.executions
-        await (await manager.start(config)).wait()
+        await (await manager.start(config)).complete()
 
 
 async def test_an_execution_stays_open_until_somebody_waits_for_its_end():
@@ -113,7 +113,7 @@ async def test_an_execution_stays_open_until_somebody_waits_for_its_end():
         await trio.testing.wait_all_tasks_blocked()
         assert execution.status == "running"
         await execution.publish("one", 2)
-        report = await execution.wait()
+        report = await execution.complete()
         assert report.routes["two"].completed == 2
         assert execution.status == "completed"
         assert execution.report == report
@@ -121,7 +121,7 @@ async def test_an_execution_stays_open_until_somebody_waits_for_its_end():
             await execution.publish("one", 3)
         with pytest.raises(ExecutionClosedError):
             execution.publish_nowait("one", 3)
-        assert await execution.wait() == report
+        assert await execution.complete() == report
 
 
 async def test_leaving_the_manager_waits_for_executions_to_complete(autojump_clock):
@@ -181,7 +181,7 @@ async def test_drain_gives_up_after_its_timeout_and_names_what_is_held(autojump_
     ) as execution:
         for number in range(5):
             await execution.publish("r", number)
-        report = await execution.drain(timeout=10)
+        report = await execution.drain(budget=10)
     assert report.status == "cancelled"
     assert [(held.route, held.stage, held.seconds) for held in report.held] == [("r", "slow", 10)] * 2
     assert len({held.message_id for held in report.held}) == 2
@@ -236,10 +236,10 @@ async def test_a_paused_route_runs_again_when_every_reason_is_gone(autojump_cloc
         await trio.sleep(5)
         assert execution.statistics().routes["two"].waiting == 1
         with trio.move_on_after(5) as scope:
-            await execution.wait()
+            await execution.complete()
         assert scope.cancelled_caught, "a paused route that holds messages keeps the execution open"
         execution.resume("two", reason="maintenance")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["two"].completed == 1
 
 
@@ -260,7 +260,7 @@ async def test_publish_waits_for_room_and_publish_nowait_raises():
             execution.resume("one")
         ids = await execution.publish_batch("one", list(range(20, 40)))
         assert len(set(ids)) == 20
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["two"].completed == 40
 
 
@@ -322,7 +322,7 @@ async def test_a_dead_worker_fails_its_route_loudly(caplog):
 
     async with running(TWO, adapters={"stage": leave}) as execution:
         await execution.publish("one", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert report.error == "route 'one' died: SystemExit: 3"
     assert report.routes["one"].waiting == 1, "the message was given back"
@@ -369,7 +369,7 @@ async def test_messages_that_leave_the_pipeline_can_be_consumed():
                 for number in range(20):
                     await execution.publish("r", number)
         assert got == list(range(20))
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.outcomes["failed"] == 0
 
 

@@ -31,7 +31,7 @@ class Lives:
             if seconds is not None:
                 await trio.sleep(seconds)
                 await execution.cancel()
-            report = await execution.wait()
+            report = await execution.complete()
         await queue.stop()
         return report, execution.begun
 

@@ -57,7 +57,7 @@ async def test_a_value_is_not_in_a_dead_letter():
         [letter] = await letters.receive(1)
         assert letter.message.headers["dead_letter"]["error"] == "password ${PW} rejected"
         await letters.settle([letter])
-        await execution.wait()
+        await execution.complete()
         with pytest.raises(QueueClosedError):
             await letters.receive(1)
 
@@ -87,7 +87,7 @@ async def test_names_for_people_show_what_was_written():
         'name: "p ${PW}"\nroutes: {r: {name: "n ${PW} ${NOT_SET:x}", adapters: [{type: forward}]}}'
     ) as execution:
         assert execution.statistics().routes["r"].name == "n ${PW} x"
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.name == "p ${PW}"
     assert PASSWORD not in repr(report)
 

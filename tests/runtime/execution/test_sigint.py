@@ -78,7 +78,7 @@ def check(how, rounds, seed):
     return counters
 
 
-@pytest.mark.parametrize("how", ["leave", "drain", "wait"])
+@pytest.mark.parametrize("how", ["leave", "drain", "complete"])
 def test_an_interrupted_program_loses_nothing(how):
     counters = check(how, 4, seed=1)
     assert sum(len(book["accepted"]) for book in counters), "it was flooded"
@@ -87,7 +87,7 @@ def test_an_interrupted_program_loses_nothing(how):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["leave", "drain", "wait"])
+@pytest.mark.parametrize("how", ["leave", "drain", "complete"])
 def test_hundreds_of_interrupts_lose_nothing(how):
     with ThreadPoolExecutor(2) as pool:
         rounds = [

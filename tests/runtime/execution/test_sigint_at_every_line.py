@@ -94,7 +94,7 @@ def run_interrupted_at(line, *, caught):
                 interrupt.begin()
                 if not caught:
                     await publish(execution)
-                    await execution.wait()
+                    await execution.complete()
                     return
                 try:
                     await publish(execution)

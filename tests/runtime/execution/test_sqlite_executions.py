@@ -22,7 +22,7 @@ async def test_a_topic_keeps_what_is_published_while_an_execution_is_away(tmp_pa
         await (await manager.start(config, execution_id="x")).cancel()
     await queue.publish("/topic/t", Frame.create(pack("meanwhile"), message_id=bytes(range(16))))
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
-        await (await manager.start(config, execution_id="x")).wait()
+        await (await manager.start(config, execution_id="x")).complete()
     assert work.seen == ["meanwhile"]
     await queue.stop()
 
@@ -38,7 +38,7 @@ async def test_an_execution_that_completes_leaves_what_has_left_the_pipeline_and
             prefixes.append(f"exec:{execution.id}:")
             ids = await execution.publish_batch("r", [1, 2])
             assert len(set(ids)) == 2
-            await execution.wait()
+            await execution.complete()
     statistics = await queue.administration.statistics()
     assert {line.queue: line.waiting for line in statistics.lines} == {f"{prefix}/queue/out": 2 for prefix in prefixes}
     await queue.stop()
@@ -54,7 +54,7 @@ async def test_who_reads_the_results_is_told_of_the_end_and_leaves_no_empty_queu
             execution = await manager.start(config)
             async with execution.subscribe("/queue/out") as results:
                 await execution.publish_batch("r", [1, 2])
-                nursery.start_soon(execution.wait)
+                nursery.start_soon(execution.complete)
                 with pytest.raises(QueueClosedError, match="has ended"):
                     while True:
                         deliveries = await results.receive(10)
@@ -78,9 +78,9 @@ async def test_two_executions_of_one_id_share_the_work_and_neither_ends_the_othe
                 goes = await second.start(load(registry, text), execution_id="x")
                 for number in range(50):
                     await goes.publish("r", number)
-                assert (await goes.wait()).status == "completed"
+                assert (await goes.complete()).status == "completed"
             await stays.publish("r", 50)
-            assert (await stays.wait()).status == "completed"
+            assert (await stays.complete()).status == "completed"
     assert sorted([*one.seen, *other.seen]) == list(range(51))
     await here.stop()
     await there.stop()
@@ -102,7 +102,7 @@ async def test_each_route_that_gives_a_message_up_leaves_a_dead_letter(tmp_path)
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
         execution = await manager.start(load(registry, TWO_ON_A_TOPIC))
         sent = await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
         prefix = f"exec:{execution.id}:"
     assert [route.dead_lettered for route in report.routes.values()] == [1, 1]
     letters = [Frame.decode(stored.frame) async for stored in queue.administration.browse(prefix + "/queue/dead")]
@@ -127,7 +127,7 @@ async def test_a_dead_letter_that_goes_back_to_the_queue_of_its_message_is_not_t
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
         execution = await manager.start(load(registry, text))
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert attempts == [1, 1, 1]
     assert (report.routes["r"].dead_lettered, report.routes["r"].completed) == (2, 1)
     await queue.stop()
@@ -143,7 +143,7 @@ async def test_a_result_that_is_too_long_to_be_stored_fails_its_message_alone(tm
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
         execution = await manager.start(load(registry, text))
         await execution.publish_batch("r", ["small", "large", "small"])
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert (report.routes["r"].completed, report.routes["r"].failed) == (2, 1)
     assert report.failures[0].error_type == "CodecError"
@@ -180,7 +180,7 @@ async def test_two_executions_of_one_id_keep_the_order_of_each_key(autojump_cloc
                     await goes.publish("r", number, key="abc"[number % 3])
                 await trio.sleep(3)
                 await goes.cancel()
-            assert (await stays.wait()).status == "completed"
+            assert (await stays.complete()).status == "completed"
     assert {where for _, _, where in log} == {"here", "there"}
     for key in "abc":
         numbers = [number for at, number, _ in log if at == key]

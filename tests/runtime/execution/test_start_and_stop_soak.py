@@ -21,7 +21,7 @@ routes:
   b: {inbound: {concurrency: 2}, adapters: [{type: count}, {type: spread}, {type: odd}]}
   thread: {adapters: [{type: blocking}]}
 """
-HOWS = ("wait", "drain", "drain at once", "cancel", "cancel with a grace")
+HOWS = ("complete", "drain", "drain at once", "cancel", "cancel with a grace")
 
 
 class Count(StatefulAdapter):
@@ -79,8 +79,8 @@ async def once(manager, config, how):
     for number in range(5):
         execution.publish_nowait("a", {"n": number})
     execution.publish_nowait("thread", 1)
-    if how == "wait":
-        report = await execution.wait()
+    if how == "complete":
+        report = await execution.complete()
     elif how == "drain":
         report = await execution.drain()
     elif how == "drain at once":
@@ -89,7 +89,7 @@ async def once(manager, config, how):
         report = await execution.cancel()
     else:
         with trio.move_on_after(0):
-            await execution.wait()
+            await execution.complete()
         report = await execution.cancel(0.01)
     assert report.status in ("completed", "cancelled")
     return weakref.ref(execution)

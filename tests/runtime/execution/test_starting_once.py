@@ -47,7 +47,7 @@ class Starts:
         try:
             async with OrchestratorManager(registry=self.registry, queue=queue, seams=seams_on_trio_time()) as manager:
                 execution = await manager.start(self.config, execution_id="x", asked_ns=asked_ns)
-                report = await execution.wait()
+                report = await execution.complete()
             if not report.close_errors:  # else it was dead when it noted its end
                 self.reports.append(report)
             return report, execution.begun
@@ -188,7 +188,7 @@ async def test_init_messages_have_room_whatever_the_capacity_and_other_messages_
     queue = mortal(tmp_path / "q.db")
     init = [*config.init_message] * 5
     async with OrchestratorManager(registry=registry, queue=queue, seams=seams_on_trio_time()) as manager:
-        report = await (await manager.start(config, execution_id="x", init=init)).wait()
+        report = await (await manager.start(config, execution_id="x", init=init)).complete()
     assert report.routes["a"].received == 5
     assert work.seen == [1] * 5
     await queue.stop()

@@ -74,7 +74,7 @@ async def test_what_moves_again_is_stuck_no_more_and_said_again_if_it_stops_agai
         assert execution.statistics().stalled == (STUCK,)
         assert [record.levelno for record in barks(caplog)][-1] == logging.ERROR
         await read(reader, 5)
-        await execution.wait()
+        await execution.complete()
 
 
 @pytest.mark.parametrize("other", ["is busy", "is paused", "is paused and has work"])
@@ -101,7 +101,7 @@ async def test_who_waits_for_a_route_that_is_paused_says_so_and_the_paused_one_n
         [record] = barks(caplog)
         assert record.levelno == logging.WARNING
         execution.resume("t")
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_an_adapter_that_takes_long_is_named_with_its_stage_once(autojump_clock, caplog):
@@ -166,7 +166,7 @@ async def test_a_consumer_from_outside_that_settles_nothing_of_a_routes_queue_is
             await publish(execution, 2)
             first, second = await reader.receive(2)
             execution.resume("r")
-            nursery.start_soon(execution.wait)
+            nursery.start_soon(execution.complete)
             await trio.sleep(12)
             assert execution.statistics().stalled == (
                 "route 'r': a consumer from outside holds 2 messages of '/queue/r'",
@@ -215,7 +215,7 @@ async def test_a_stage_that_does_not_finish_is_named(autojump_clock, caplog):
 
     async with started("r: {adapters: [{type: talks}]}", talks=Talks) as execution, trio.open_nursery() as nursery:
         await trio.sleep(1000)
-        nursery.start_soon(execution.wait)
+        nursery.start_soon(execution.complete)
         await trio.sleep(12)
         [stalled] = execution.statistics().stalled
         assert stalled.startswith("route 'r', stage 'talks' has been finishing for ")
@@ -233,7 +233,7 @@ async def test_whoever_waits_for_the_end_at_once_is_told_as_well(autojump_clock,
             await trio.sleep(100)
 
     async with started("r: {adapters: [{type: talks}]}", talks=Talks) as execution:
-        await execution.wait()
+        await execution.complete()
     assert len(barks(caplog)) == 1
 
 
@@ -293,7 +293,7 @@ async def test_a_provider_that_does_not_answer_is_named(what, said, autojump_clo
         execution = await manager.start(config, execution_id="x")
         provider.what = what
         await execution.publish("r", 1)
-        nursery.start_soon(execution.wait)
+        nursery.start_soon(execution.complete)
         await trio.sleep(60)
         assert execution.statistics().stalled == (said,)
         [record] = barks(caplog)

@@ -61,7 +61,7 @@ def run_stuck(text, gate, seed, publishers, total, check):
                 assert_counters_balance(execution.statistics())
                 check({route: len(numbers) for route, numbers in sourced.items()}, execution.statistics().routes)
                 gate.open()
-            return await execution.wait()
+            return await execution.complete()
 
     return simulate(main, seed=seed)
 
@@ -185,7 +185,7 @@ routes:
             # One child may be held by each other permit, or wait for one: those were pulled before the queue was full.
             assert permits + capacity <= pulled <= permits + capacity + 2 * concurrency - 1
             gate.open()
-            return await execution.wait()
+            return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert pulled == 500
@@ -208,6 +208,6 @@ def test_a_paused_sink_holds_its_source_back_as_a_stuck_one(kind):
                 await trio.sleep(AGES)
                 assert len(sourced) == 4 + 5 + 6
                 execution.resume("r2")
-            return await execution.wait()
+            return await execution.complete()
 
     assert simulate(main, seed=1).routes["r2"].completed == 100

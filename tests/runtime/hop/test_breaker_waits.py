@@ -56,7 +56,7 @@ routes:
         async with trio.open_nursery() as nursery:
             for _ in range(8):
                 nursery.start_soon(execution.publish, "r", {"host": "h"})
-        report = await execution.wait()
+        report = await execution.complete()
     assert_counters_balance(report)
     assert report.routes["r"].failed == 0
     assert calls == 9
@@ -122,7 +122,7 @@ routes:
         messages = [{"host": "h", "kind": "trial"}, {"host": "h", "kind": "spread"}]
         for message in messages if first == "trial" else reversed(messages):
             await execution.publish("r", message)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_counters_balance(report)
     assert report.routes["r"].failed == 0
     assert (calls, pulled) == (52, 50)

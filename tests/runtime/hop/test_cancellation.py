@@ -114,7 +114,7 @@ def run_cancelled_at(step, how):
                     if how == "cancel":
                         nursery.start_soon(cancel_when_told, execution)
                     trio.lowlevel.add_instrument(instrument)
-                    await execution.wait()
+                    await execution.complete()
             nursery.cancel_scope.cancel()
         trio.lowlevel.remove_instrument(instrument)
         assert not manager.executions
@@ -167,5 +167,5 @@ async def test_a_wrong_grace_is_the_callers_error_and_ends_nothing(grace):
         with pytest.raises((ValueError, TypeError)):
             await execution.cancel(grace)
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 1

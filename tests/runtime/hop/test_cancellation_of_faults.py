@@ -121,7 +121,7 @@ def run_cancelled_at(step, how):
                 if how == "cancel":
                     nursery.start_soon(cancel_when_told, execution)
                 trio.lowlevel.add_instrument(instrument)
-                await execution.wait()
+                await execution.complete()
         trio.lowlevel.remove_instrument(instrument)
         assert not manager.executions
         assert_all_is_given_back(execution)
@@ -142,7 +142,7 @@ def run_cancelled_at(step, how):
                     registry=registry(), seams=simulation.seams, queue=Connection(store)
                 ) as manager:
                     execution = await manager.start(CONFIG, execution_id="x")
-                    report = await execution.wait()
+                    report = await execution.complete()
                 await trio.sleep(1)
                 nursery.cancel_scope.cancel()
         assert report.status == "completed"

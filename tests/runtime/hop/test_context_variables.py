@@ -154,7 +154,7 @@ async def test_a_message_sees_what_its_own_stages_have_set_and_nothing_else(mess
             for number, message in enumerate(messages):
                 TENANT.set(f"publisher {number}")  # who publishes wakes workers, and is not who started them
                 await execution.publish("a", message)
-            await execution.wait()
+            await execution.complete()
     assert watch.wrong == []
     assert watch.begun >= len(messages)
 
@@ -173,7 +173,7 @@ async def test_so_it_is_while_messages_wait_in_a_batch(concurrency, autojump_clo
     async with OrchestratorManager(registry=registry) as manager:
         execution = await start_elsewhere(manager, load(registry, TEXT % (concurrency, concurrency)))
         await execution.publish_batch("a", messages)
-        await execution.wait()
+        await execution.complete()
     assert watch.wrong == []
 
 
@@ -194,7 +194,7 @@ async def test_a_threads_variables_are_its_messages_own(autojump_clock):
     async with OrchestratorManager(registry=registry) as manager:
         execution = await start_elsewhere(manager, load(registry, text))
         await execution.publish_batch("r", ["one", "two"])
-        await execution.wait()
+        await execution.complete()
     assert seen == ["one", "two"]
 
 
@@ -220,7 +220,7 @@ async def test_what_a_stage_says_at_its_end_begins_like_a_message():
             manager, load(registry, "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: last}, {type: look}]}}")
         )
         await execution.publish("r", 1)
-        await execution.wait()
+        await execution.complete()
     assert (watch.begun, watch.wrong) == (1, [])
 
 
@@ -241,7 +241,7 @@ async def test_where_nothing_is_set_nobody_yields_for_it(monkeypatch):
     async with OrchestratorManager(registry=registry) as manager:
         execution = await start_elsewhere(manager, load(registry, "routes: {r: {adapters: [{type: become}]}}"))
         await execution.publish_batch("r", [1] * 100)
-        await execution.wait()
+        await execution.complete()
     assert switches == []
 
 

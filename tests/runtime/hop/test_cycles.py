@@ -97,7 +97,7 @@ def test_any_graph_of_small_queues_comes_to_an_end(graph, seed):
                 execution = await manager.start(config)
                 for name, depth in inputs:
                     await execution.publish(name, depth)
-                return await execution.wait()
+                return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert report.status == "completed"
@@ -154,7 +154,7 @@ routes:
         assert routes["b"].waiting <= 3
         assert routes["a"].waiting <= 3
         execution.resume("b")
-        report = await execution.wait()
+        report = await execution.complete()
     assert_counters_balance(report)
 
 
@@ -198,7 +198,7 @@ routes:
                 async with trio.open_nursery() as nursery:
                     for number in range(8):
                         nursery.start_soon(execution.publish, "a", number)
-                return await execution.wait()
+                return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert report.routes["a"].filtered == 8

@@ -32,7 +32,7 @@ async def test_a_dead_letter_is_the_original_message_and_says_why(autojump_clock
             sent = await execution.publish("r", {"n": 7}, headers={"tenant": "x"}, key="k")
             [delivery] = await letters.receive(10)
             await letters.settle([delivery])
-        report = await execution.wait()
+        report = await execution.complete()
     letter = delivery.message
     assert letter.value() == {"n": 7}
     assert (letter.message_id.hex(), letter.key, letter.attempt) == (sent, "k", 1)
@@ -69,7 +69,7 @@ async def test_the_dead_letter_of_what_a_stage_emitted_names_no_queue(autojump_c
             await execution.publish("r", "whole")
             [delivery] = await letters.receive(10)
             await letters.settle([delivery])
-        await execution.wait()
+        await execution.complete()
     assert delivery.message.value() == 2
     why = delivery.message.headers["dead_letter"]
     assert (why["queue"], why["stage"]) == (None, "pick"), "the queue's reader would begin with another stage"
@@ -124,7 +124,7 @@ routes:
                 deliveries = await letters.receive(10)
                 await letters.settle(deliveries)
                 got += [delivery.message.value() for delivery in deliveries]
-        report = await execution.wait()
+        report = await execution.complete()
     assert sorted(got) == list(range(20))
     assert report.routes["r"].dead_lettered == 20
 
@@ -162,7 +162,7 @@ async def test_a_full_dead_letter_queue_that_nobody_reads_holds_nothing_up(autoj
     ) as execution:
         for number in range(1002):
             await execution.publish("r", number)
-        report = await execution.wait()
+        report = await execution.complete()
     assert (report.routes["r"].dead_lettered, report.routes["r"].failed) == (1000, 2)
     assert {failure.error_type for failure in report.failures} == {"Reject"}
     assert_counters_balance(report)
@@ -216,7 +216,7 @@ async def test_what_fails_while_a_dead_letter_waits_for_room_fails_its_route_alo
         await trio.sleep(0.5)
         clock.broken = True
         await letters.settle(await letters.receive(1))
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status is ExecutionStatus.FAILED
     assert report.error == "route 'r' died: OSError: no clock"
     assert [held.by for held in report.held] == ["dead_letter_queue"]
@@ -238,7 +238,7 @@ routes:
             await execution.publish("r", 1)
             [letter] = await letters.receive(1)
             await letters.settle([letter])
-        await execution.wait()
+        await execution.complete()
     why = letter.message.headers["dead_letter"]
     assert (why["route"], why["first"]["route"], why["first"]["queue"]) == ("third", "r", "/queue/r")
     assert "first" not in why["first"]

@@ -40,7 +40,7 @@ async def test_letters_go_as_fast_as_their_queue_is_read_and_in_order(autojump_c
     ) as execution:
         start = trio.current_time()
         await execution.publish_batch("r", list(range(200)))
-        report = await execution.wait()
+        report = await execution.complete()
     assert seen == list(range(200))
     assert trio.current_time() - start < 2.1, "its reader alone needs two seconds"
     assert_counters_balance(report)
@@ -58,7 +58,7 @@ async def test_routes_and_publishers_that_share_a_dead_letter_queue_take_turns(a
             nursery.start_soon(publish, "r", "r")
             nursery.start_soon(publish, "s", "s")
             nursery.start_soon(publish, "dead", "p")
-        await execution.wait()
+        await execution.complete()
     first = seen[:150]
     assert all(first.count(name) > 35 for name in "rsp"), {name: first.count(name) for name in "rsp"}
     for name in "rsp":
@@ -82,7 +82,7 @@ routes:
     async with running(text, adapters=adapters, queue=connection, seams=seams_on_trio_time()) as execution:
         await execution.publish_batch("r", list(range(3500)))
         with trio.fail_after(1):
-            report = await execution.wait()
+            report = await execution.complete()
     assert report.routes["r"].dead_lettered == 3500
     assert len(set(seen)) == 3500
 
@@ -100,7 +100,7 @@ routes:
             await trio.testing.wait_all_tasks_blocked()
             assert execution.statistics().routes["r"].retrying == 4
         start = trio.current_time()
-        report = await execution.wait()
+        report = await execution.complete()
         assert trio.current_time() == start
     assert (report.routes["r"].dead_lettered, report.routes["r"].failed) == (2, 4)
 

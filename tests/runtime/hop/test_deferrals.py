@@ -68,7 +68,7 @@ async def test_a_message_that_is_deferred_too_often_is_given_up_and_says_so(auto
                 why = letter.message.headers["dead_letter"]
                 await subscription.settle([letter])
                 error_type, text = why["error_type"], why["error"]
-            report = await execution.wait()
+            report = await execution.complete()
         if not letters:
             [failure] = report.failures
             error_type, text = failure.error_type, failure.error

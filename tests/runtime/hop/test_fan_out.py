@@ -149,7 +149,7 @@ async def test_drivers_that_carry_each_others_children_go_no_deeper_than_the_rou
         seconds=1e6,
     ) as execution:
         await execution.publish_batch("r", [*range(1, 1000), 0])
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].failed == 0
     assert report.routes["r"].completed == 1000
     assert report.routes["r"].filtered == 999 * 3 + 2000
@@ -185,7 +185,7 @@ orchestrator: {close_seconds: 3}
     ) as execution:
         start = trio.current_time()
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
         assert trio.current_time() - start < 15
     assert "DeadlineExceededError" in {failure.error_type for failure in report.failures}
 
@@ -210,7 +210,7 @@ async def test_a_source_that_does_not_close_in_time_fails_its_parent(autojump_cl
         seconds=1e6,
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     [failure] = report.failures
     assert failure.error_type == "EmissionCloseTimeoutError"
     assert "orchestrator.close_seconds: 3" in failure.error
@@ -317,7 +317,7 @@ async def test_a_driver_that_carries_what_waits_gives_way_to_the_program(autojum
         seconds=1e6,
     ) as execution:
         await execution.publish("r", 0)
-        await execution.wait()
+        await execution.complete()
     trio.lowlevel.remove_instrument(steps)
     assert len(at) == 201
     assert len(set(at)) == 201, "trio had its turn between all of them"
@@ -350,7 +350,7 @@ routes:
             seams=seams_on_trio_time(),
         ) as execution:
             await execution.publish("r", 1)
-            await execution.wait()
+            await execution.complete()
             assert execution.circuits()["r/emit"].totals.in_flight == 0
     finally:
         gc.enable()
@@ -364,7 +364,7 @@ async def test_what_a_stage_behind_a_breaker_returns_is_judged_as_any(autojump_c
         "routes: {r: {adapters: [{type: bad, circuit_breaker: {minimum_calls: 9}}]}}", adapters={"bad": bad}
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     [failure] = report.failures
     assert failure.error_type == "TypeError"
     assert failure.error.startswith("process() returned dict; expected AdapterResult or None")
@@ -420,7 +420,7 @@ async def test_what_is_due_again_goes_before_what_waits_in_the_queue(autojump_cl
     ) as execution:
         start = trio.current_time()
         await execution.publish_batch("r", list(range(100)))
-        await execution.wait()
+        await execution.complete()
     assert tried == [0, pytest.approx(10, abs=0.1)]
 
 
@@ -467,7 +467,7 @@ routes:
             await trio.testing.wait_all_tasks_blocked()
             execution.pause("r")
         execution.resume("r")
-        report = await execution.wait()
+        report = await execution.complete()
     assert woken
     assert report.status == "completed"
     assert_counters_balance(report)
@@ -512,7 +512,7 @@ routes:
             assert attempts.count(10) == 2
             assert execution.statistics().routes["r"].retrying == 2, "the driver has no place yet"
             execution.resume("next")
-            return await execution.wait()
+            return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert_counters_balance(report)

@@ -77,7 +77,7 @@ async def test_a_message_may_ask_who_holds_what_when_it_goes(monkeypatch):
         monkeypatch.setattr(Curious, "execution", execution)
         for number in range(5):
             await execution.publish("a", [number])
-        await execution.wait()
+        await execution.complete()
     monkeypatch.setattr(Curious, "execution", None)
     assert errors == []
     assert Curious.answers == 5
@@ -93,7 +93,7 @@ class Liar(list):
 async def test_a_batch_believes_no_length():
     async with running("routes: {a: {adapters: [{type: forward}]}}") as execution:
         assert len(await execution.publish_batch("a", Liar([1, 2]))) == 2
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["a"].completed == 2
 
 
@@ -150,7 +150,7 @@ async def test_completion_does_not_spin_while_a_publisher_waits_for_a_consumer_f
         trio.lowlevel.remove_instrument(steps)
         assert steps.number < 150
         await outside.settle(await outside.receive(1))
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 2
 
 
@@ -214,7 +214,7 @@ async def test_what_is_not_trios_to_wait_for_is_the_adapters_error():
     ) as execution:
         for number in range(20):
             await execution.publish("r", {"catch": number % 2 == 0})
-        report = await execution.wait()
+        report = await execution.complete()
     assert (report.routes["r"].completed, report.routes["r"].failed) == (10, 10)
     assert {failure.error_type for failure in report.failures} == {"TypeError"}
     assert_counters_balance(report)

@@ -96,7 +96,7 @@ async def on_file(path, first: Iterable[Any], second: Iterable[Any]) -> list[Any
     async with OrchestratorManager(registry=registry, queue=queue) as manager:
         execution = await manager.start(load(registry, text), execution_id="x")
         await execution.publish("r", None)
-        await execution.wait()
+        await execution.complete()
     await queue.stop()
     return handled.seen
 

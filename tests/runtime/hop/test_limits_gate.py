@@ -78,7 +78,7 @@ def run_flooded(chains, limits, seed, *, linked, messages=MESSAGES):
                 for position in range(len(chains)):
                     if position == 0 or not linked:
                         execution.publish_nowait(f"r{position}", number)
-            return await execution.wait()
+            return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert report.status == "completed"
@@ -183,6 +183,6 @@ async def test_a_permit_that_comes_back_is_used_at_once(autojump_clock):
         start = trio.current_time()
         for number in range(40):
             execution.publish_nowait("r", number)
-        await execution.wait()
+        await execution.complete()
     assert round(trio.current_time() - start, 3) == 10
     assert presence.most == {"r": 4}

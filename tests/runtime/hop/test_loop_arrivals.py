@@ -79,7 +79,7 @@ async def test_a_batch_fills_no_queue_beyond_its_capacity(others, autojump_clock
             routes = execution.statistics().routes
             assert [route.waiting for route in routes.values()] == [min(capacities)] * len(capacities)
             execution.resume()
-        await execution.wait()
+        await execution.complete()
     assert sorted(seen) == sorted(list(range(20)) * len(capacities))
 
 
@@ -95,7 +95,7 @@ routes:
             pass  # names the capacity, and goes: nobody reads it any more
         for number in range(5):
             execution.publish_nowait("a", number)
-        report = await execution.wait()
+        report = await execution.complete()
     a, b = report.routes.values()
     assert (a.completed, a.failed, a.emitted) == (2, 3, 6)
     assert b.received == 4
@@ -114,7 +114,7 @@ routes:
     ) as execution:
         for number in range(3):
             execution.publish_nowait("a", number)
-        routes = (await execution.wait()).routes
+        routes = (await execution.complete()).routes
     assert (routes["b"].completed, routes["c"].completed) == expected
     assert routes["a"].emitted == sum(expected)
 

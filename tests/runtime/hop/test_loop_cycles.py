@@ -30,7 +30,7 @@ routes:
             for _ in range(5):
                 execution.publish_nowait(name, 20)
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.outcomes["filtered"] == 10
     assert most <= 6
 
@@ -55,7 +55,7 @@ routes:
     ) as execution:
         for number in range(3):
             await execution.publish("a", number)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["b"].filtered == 300
     assert most <= 2
 
@@ -89,7 +89,7 @@ routes:
         execution.publish_nowait("a", {})
         await trio.testing.wait_all_tasks_blocked()
         assert execution.statistics().routes["a"].filtered == 1, "what waits for itself alone waits for nobody else"
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["b"].dead_lettered == 4
 
 
@@ -136,7 +136,7 @@ routes:
         async with trio.open_nursery() as nursery:
             for _ in range(20):
                 nursery.start_soon(execution.publish, "r", {"host": "h"})
-        report = await execution.wait()
+        report = await execution.complete()
     assert_counters_balance(report)
     assert report.outcomes["failed"] == 0
     assert calls == 21
@@ -174,7 +174,7 @@ routes:
     ) as execution:
         await execution.publish("a", "first")
         await execution.publish("a", "other")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.failures == ()
     assert pulled == 100
 
@@ -201,7 +201,7 @@ routes:
             await trio.sleep(50)
             assert execution.statistics().routes["a"].waiting == 2
             assert execution.statistics().routes["b"].waiting == 2
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["a"].filtered == 20
 
 
@@ -234,6 +234,6 @@ async def test_publishers_from_outside_do_not_fill_a_cycle_that_goes_over_its_ca
         async with trio.open_nursery() as nursery:
             for _ in range(40):
                 nursery.start_soon(execution.publish, "a", 50)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.outcomes["filtered"] == 40
     assert most <= 3 + 3 + 2 + 1

@@ -26,7 +26,7 @@ def test_publishers_that_were_told_of_room_come_before_the_end_in_any_order_of_t
                 await trio.testing.wait_all_tasks_blocked()
                 execution.let_complete()
                 execution.resume()
-            return await execution.wait()
+            return await execution.complete()
 
     for seed in range(40):
         assert simulate(main, seed=seed).routes["r"].completed == 4
@@ -59,7 +59,7 @@ async def test_what_reaches_a_stage_while_it_finishes_is_finished_too(autojump_c
         execution.let_complete()
         await trio.sleep(5)
         await execution.publish("r", 2)
-        await execution.wait()
+        await execution.complete()
     assert finished == [[1], [2]]
 
 
@@ -89,7 +89,7 @@ async def test_who_waits_for_the_end_is_not_woken_while_something_is_in_flight(a
             await trio.sleep(1)
         assert execution.statistics().routes["quick"].completed == 50
         assert steps == 0
-        await execution.wait()
+        await execution.complete()
         assert steps > 0, "this is the task that waits for the end"
         trio.lowlevel.remove_instrument(instrument)
 
@@ -119,7 +119,7 @@ routes:
         execution = await manager.start(config)
         for number in range(3):
             await execution.publish("r", number)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert report.routes["r"].failed == 3
     assert {failure.stage for failure in report.failures} == {"asks"}
@@ -136,7 +136,7 @@ async def test_the_last_acknowledgement_of_a_consumer_from_outside_ends_an_execu
             ended = []
 
             async def wait():
-                ended.append(await execution.wait())
+                ended.append(await execution.complete())
 
             nursery.start_soon(wait)
             await trio.sleep(5)
@@ -172,4 +172,4 @@ async def test_whoever_waits_for_the_end_costs_no_look_at_all_routes_while_a_mes
             await execution.publish("fast", number)
             await trio.testing.wait_all_tasks_blocked()
         assert Counted.looks < 10
-        assert (await execution.wait()).routes["fast"].completed == 100
+        assert (await execution.complete()).routes["fast"].completed == 100

@@ -103,7 +103,7 @@ async def test_nobody_holds_a_message_that_has_ended(ending, autojump_clock):
         await trio.sleep(2)
         assert execution.statistics().routes["r"].in_flight == 0
         assert execution.held() == ()
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_a_worker_that_dies_between_messages_blames_none_of_them(caplog):
@@ -123,7 +123,7 @@ async def test_a_worker_that_dies_between_messages_blames_none_of_them(caplog):
         for number in range(5):
             execution.publish_nowait("r", number)
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert "a listener" in report.error
     route = report.routes["r"]
@@ -161,7 +161,7 @@ async def test_a_clock_that_fails_after_a_message_has_ended_does_not_end_it_agai
         for number in range(5):
             execution.publish_nowait("r", number)
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert "the clock" in report.error
     route = report.routes["r"]
@@ -211,7 +211,7 @@ routes:
     ) as execution:
         for _ in range(3):
             await execution.publish("r", "original")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert report.routes["r"].failed == 3
     assert {(failure.stage, failure.payload_preview) for failure in report.failures} == {

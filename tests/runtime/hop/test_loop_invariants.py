@@ -37,7 +37,7 @@ async def test_1_nothing_is_awaited_between_an_adapters_result_and_settlement():
         for number in range(100):
             execution.publish_nowait("a", number)
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     trio.lowlevel.remove_instrument(steps)
     assert report.routes["b"].completed == 100
     assert steps.of_workers - before <= 20, "200 visits to adapters took a handful of scheduler steps"
@@ -64,7 +64,7 @@ routes:
         assert (routes["b"].in_flight, routes["b"].waiting) == (1, 6)
         assert (routes["a"].in_flight, routes["a"].waiting) == (0, 43), "no message of `a` is in the middle"
         gate.set()
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_2_an_interrupted_message_goes_back_and_its_permit_too(autojump_clock):
@@ -143,7 +143,7 @@ async def test_3_a_busy_pool_is_not_woken_for_every_message():
         trio.lowlevel.add_instrument(steps)
         for number in range(500):
             execution.publish_nowait("a", number)
-        await execution.wait()
+        await execution.complete()
         trio.lowlevel.remove_instrument(steps)
     assert steps.of_workers < 100
 
@@ -201,7 +201,7 @@ async def test_4_a_worker_yields_after_its_quantum_although_messages_remain():
         while done < 100:
             await trio.lowlevel.checkpoint()
             progress.append(done)
-        await execution.wait()
+        await execution.complete()
     jumps = [after - before for before, after in itertools.pairwise(progress)]
     assert max(jumps) <= 10, "two quanta of five messages at most between two turns of this task"
 
@@ -223,7 +223,7 @@ async def test_5_turns_are_per_route_whatever_the_depth_of_its_queue(mock_clock)
         for number in range(5):
             execution.publish_nowait("calm", number)
         execution.resume()
-        await execution.wait()
+        await execution.complete()
     assert order[: TURN + 5].count("calm") == 5
 
 
@@ -293,7 +293,7 @@ async def test_no_worker_and_no_message_outlives_its_execution():
     async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
         for number in range(10):
             await execution.publish("r", number)
-        await execution.wait()
+        await execution.complete()
         await trio.testing.wait_all_tasks_blocked()
         names = {task.name for task in all_tasks()}
         assert not [name for name in names if "_run_worker" in name]

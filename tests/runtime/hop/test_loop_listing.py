@@ -34,7 +34,7 @@ async def test_a_late_route_waits_for_two_turns_of_another_however_many_that_has
                 execution.publish_nowait("busy", number)
             execution.resume()
             await trio.testing.wait_all_tasks_blocked()
-        await execution.wait()
+        await execution.complete()
     assert len(order) == (turns + 10) * TURN + 1
     assert order.index("late") <= (turns + 2) * TURN
 

@@ -23,7 +23,7 @@ async def test_a_pause_while_an_adapter_waits_lets_only_that_message_end(autojum
         route = execution.statistics().routes["r"]
         assert (route.filtered, route.in_flight, route.waiting) == (3, 0, 7)
         execution.resume("r")
-        assert (await execution.wait()).routes["r"].filtered == 10
+        assert (await execution.complete()).routes["r"].filtered == 10
 
 
 async def test_an_adapter_that_pauses_its_route_sees_no_further_message():
@@ -40,7 +40,7 @@ async def test_an_adapter_that_pauses_its_route_sees_no_further_message():
         route = execution.statistics().routes["r"]
         assert (route.received, route.in_flight, route.waiting) == (4, 0, 6)
         execution.resume()
-        assert (await execution.wait()).routes["r"].received == 10
+        assert (await execution.complete()).routes["r"].received == 10
 
 
 async def test_a_cancel_with_grace_takes_no_further_message(autojump_clock):
@@ -71,7 +71,7 @@ async def test_the_failure_that_is_too_many_is_the_last(seconds, autojump_clock)
         for number in range(10):
             execution.publish_nowait("r", number)
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert (report.routes["r"].failed, report.routes["r"].waiting) == (3, 7)
 
@@ -105,7 +105,7 @@ async def test_children_are_neither_pulled_nor_begun_while_their_route_is_paused
         assert pulled == [0, 1, 2, 3]
         assert seen == [0, 1, 2, 3]
         execution.resume()
-        report = await execution.wait()
+        report = await execution.complete()
     assert sorted(seen) == list(range(10))
     assert report.routes["r"].completed == 1
 
@@ -134,6 +134,6 @@ routes:
             await trio.testing.wait_all_tasks_blocked()
         assert [route.waiting for route in execution.statistics().routes.values()] == [3, 3]
         execution.resume("b")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["b"].filtered == 6
     assert_counters_balance(report)

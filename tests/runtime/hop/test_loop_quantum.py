@@ -76,7 +76,7 @@ async def jumps(cost, says, total, concurrency=1):
         while clock.done < total:
             await trio.lowlevel.checkpoint()
             progress.append(clock.done)
-        await execution.wait()
+        await execution.complete()
     return [after - before for before, after in itertools.pairwise(progress)]
 
 

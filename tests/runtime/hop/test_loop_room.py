@@ -60,7 +60,7 @@ routes:
                 for number in range(40):
                     execution.publish_nowait("a", number)
                 execution.resume("a")
-                return await execution.wait()
+                return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert_counters_balance(report)

@@ -63,7 +63,7 @@ async def warm():
         await trio.testing.wait_all_tasks_blocked()
         assert len(loop_of(execution)._parked) >= ROUTES
         yield execution
-        report = await execution.wait()
+        report = await execution.complete()
     assert {route.waiting for route in report.routes.values()} == {0}
 
 
@@ -135,7 +135,7 @@ async def test_what_an_adapter_says_costs_no_step_whatever_it_is(stage, mock_clo
             execution.publish_nowait("a", number)
         with Steps() as steps:
             execution.resume()
-            await execution.wait()
+            await execution.complete()
         assert steps.number <= 10
 
 
@@ -157,7 +157,7 @@ async def test_a_worker_that_has_waited_begins_a_new_quantum(autojump_clock):
             execution.publish_nowait("r", number)
         with Steps() as steps:
             execution.resume()
-            await execution.wait()
+            await execution.complete()
         assert steps.number <= 25 + 10
 
 
@@ -186,7 +186,7 @@ async def test_arrivals_wake_nobody_while_the_running_worker_only_yields():
             await trio.lowlevel.checkpoint()
             execution.publish_nowait("b", 0)
         assert len(workers_of(execution)) == 1
-        await execution.wait()
+        await execution.complete()
 
 
 class Compiled:
@@ -268,5 +268,5 @@ async def test_whoever_waits_delays_nobody_whatever_it_waits_for(waits, autojump
         execution.resume()
         await trio.sleep(5)
         execution.publish_nowait("quick", 0)
-        await execution.wait()
+        await execution.complete()
     assert times == [0, 0, 0, 5]

@@ -48,7 +48,7 @@ routes:
         for number in range(5):
             execution.publish_nowait("calm", number)
         execution.resume()
-        await execution.wait()
+        await execution.complete()
     assert order[: TURN + 5].count("calm") == 5
 
 
@@ -71,7 +71,7 @@ async def test_a_message_that_emits_ends_before_the_next_one_begins(autojump_clo
         for number in range(4):
             execution.publish_nowait("r", number)
         execution.resume()
-        await execution.wait()
+        await execution.complete()
     assert order == [[message, number] for message in range(4) for number in range(3)]
 
 
@@ -95,7 +95,7 @@ async def test_a_held_message_is_held_since_its_own_beginning(before, autojump_c
         execution.resume()
         await trio.sleep(5 if before == "ends" else 15)
         assert [held.seconds for held in execution.held()] == [pytest.approx(5, abs=0.001)]
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_a_message_that_has_waited_is_held_since_it_began_and_not_since_it_went_on(autojump_clock):
@@ -109,7 +109,7 @@ async def test_a_message_that_has_waited_is_held_since_it_began_and_not_since_it
         await execution.publish("r", 0)
         await trio.sleep(7)
         assert [held.seconds for held in execution.held()] == [pytest.approx(7, abs=0.001)]
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_routes_with_much_to_do_take_turns_of_one_length(mock_clock):
@@ -130,7 +130,7 @@ async def test_routes_with_much_to_do_take_turns_of_one_length(mock_clock):
             for name in "abc":
                 execution.publish_nowait(name, 0)
         execution.resume()
-        await execution.wait()
+        await execution.complete()
     turns = ["".join(order[start : start + TURN]) for start in range(0, len(order), TURN)]
     assert {len(set(turn)) for turn in turns} == {1}
     rounds = [{turn[0] for turn in turns[start : start + 3]} for start in range(0, len(turns), 3)]
@@ -217,7 +217,7 @@ routes:
         await execution.publish("r", 0)
         await trio.sleep(17)
         assert {held.route: held.seconds for held in execution.held()} == pytest.approx({"r": 17, "sink": 2}, abs=0.001)
-        await execution.wait()
+        await execution.complete()
 
 
 @pytest.mark.parametrize("copes", [True, False])
@@ -247,7 +247,7 @@ async def test_an_adapter_that_awaits_what_trio_does_not_know_is_told_and_may_go
             await trio.testing.wait_all_tasks_blocked()
         await trio.sleep(5)
         assert [held.seconds for held in execution.held()] == pytest.approx([5 if copes else 2], abs=0.001)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert (report.routes["r"].completed, report.routes["r"].failed) == ((2, 0) if copes else (0, 2))
     assert seen.seen == (["came through"] * 2 if copes else [])

@@ -207,7 +207,7 @@ routes:
         adapters={"mark": mark, "look": look},
     ) as execution:
         await execution.publish("start", 1, headers={"a": 1, "c": 3}, key="k")
-        await execution.wait()
+        await execution.complete()
     assert seen == [({"b": 2, "c": 3}, "k")] * 2
 
 

@@ -181,7 +181,7 @@ def test_each_key_is_handled_in_order_and_one_at_a_time_whatever_happens(
                 nursery.start_soon(trouble, execution)
                 for number, (key, does) in enumerate(messages):
                     await execution.publish("r", {"n": number, "does": does}, key=key)
-                report = await execution.wait()
+                report = await execution.complete()
                 nursery.cancel_scope.cancel()
                 return report
 
@@ -246,7 +246,7 @@ async def test_different_keys_go_on_together_and_messages_without_one_too(autoju
         for key in ("a", "b", "c", None):
             for number in range(5):
                 await execution.publish("r", number, key=key)
-        await execution.wait()
+        await execution.complete()
     assert trio.current_time() - began == pytest.approx(5), "as long as the five of one key, not the twenty"
     assert log.together == 3 + 5
     log.assert_in_order()
@@ -269,7 +269,7 @@ async def test_another_key_is_told_of_where_all_that_waits_is_parked(autojump_cl
         await execution.publish("r", 2, key="b")
         await trio.sleep(1)
         assert log.inside == {"a": 1, "b": 1}
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_a_key_that_waits_for_a_retry_holds_up_nobody_else(autojump_clock):
@@ -286,7 +286,7 @@ async def test_a_key_that_waits_for_a_retry_holds_up_nobody_else(autojump_clock)
         route = execution.statistics().routes["r"]
         assert (route.completed, route.retrying, route.waiting, route.in_flight) == (5, 1, 4, 0)
         assert execution.statistics().stalled == ()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 10
     log.assert_in_order()
 
@@ -316,7 +316,7 @@ async def test_the_next_of_a_key_waits_for_a_full_dead_letter_queue(autojump_clo
             [letter] = await subscription.receive(1)
             assert letter.message.value() == expected
             await subscription.settle([letter])
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_the_next_of_a_key_waits_for_an_open_circuit_breaker(autojump_clock):
@@ -334,7 +334,7 @@ async def test_the_next_of_a_key_waits_for_an_open_circuit_breaker(autojump_cloc
         await execution.publish("r", {"n": 6, "does": [], "host": "j"}, key="b")
         await trio.sleep(0.5)
         assert execution.statistics().routes["r"].completed == 1
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 7
     log.assert_in_order()
 
@@ -358,7 +358,7 @@ async def test_a_route_that_publishes_to_itself_with_the_same_key_does_not_stand
     ) as execution:
         await execution.publish("r", {"left": 5}, key="a")
         await execution.publish("r", {"left": 3}, key="a")
-        await execution.wait()
+        await execution.complete()
     assert len(seen) == (2**6 - 1) + (2**4 - 1)
 
 
@@ -400,7 +400,7 @@ def test_what_the_last_stage_emits_reaches_the_next_route_in_order(emits, capaci
             for number in range(5):
                 for key in seen:
                     await execution.publish("r", number, key=key)
-            await execution.wait()
+            await execution.complete()
 
     simulate(run, seed=seed)
     expected = [(number, child) for number in range(5) for child in range(20)]
@@ -425,7 +425,7 @@ async def test_a_key_that_fills_the_queue_holds_the_others_up_no_longer_than_it_
         assert trio.current_time() - began == pytest.approx(3), "one in flight, three wait, three more had to go before"
         await trio.sleep(0.01)
         assert seen[-1] == "cold"
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_two_routes_that_read_one_queue_share_its_order(autojump_clock):
@@ -444,7 +444,7 @@ routes:
     ) as execution:
         for number in range(30):  # of one more key than either route takes messages at a time
             await execution.publish("r", number, key="abc"[number % 3])
-        report = await execution.wait()
+        report = await execution.complete()
     assert log.together == 3
     assert min(route.filtered for route in report.routes.values()) > 0
     log.assert_in_order()
@@ -471,7 +471,7 @@ async def test_a_consumer_from_outside_holds_a_key_until_it_settles(autojump_clo
             await subscription.settle(deliveries[:1])
             await trio.sleep(1)
             assert log.events == [("a", 2), ("a", 2)]
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].filtered == 3, "what was not settled came back"
     assert log.events[2:] == [("b", 1), ("b", 1), ("b", 3), ("b", 3)]
 
@@ -544,4 +544,4 @@ async def test_without_the_setting_a_key_orders_nothing(autojump_clock):
             await execution.publish("r", number, key="a")
         await trio.sleep(0.5)
         assert inside.together == 4
-        await execution.wait()
+        await execution.complete()

@@ -97,6 +97,6 @@ async def test_a_queue_that_is_read_takes_what_was_on_its_way_when_it_filled(aut
         for number in range(5):
             for name in ("a", "b", "c"):
                 await execution.publish(name, number)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["sink"].filtered == 15
     assert report.failures == ()

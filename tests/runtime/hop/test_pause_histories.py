@@ -78,7 +78,7 @@ async def history(steps, choices):
         for reason in REASONS:
             execution.resume(None, reason)
             model.resume(None, reason)
-        report = await execution.wait()
+        report = await execution.complete()
         model.run()
         assert {name: report.routes[name].completed for name in ROUTES} == {name: model.done[name] for name in ROUTES}
     assert min(done.values()) > 0

@@ -50,7 +50,7 @@ def run_with_pauses(concurrency, windows, seed):
                 assert len(visits["r0"]) == before, "a paused route takes nothing"
                 assert statistics.pauses == ("window",)
                 execution.resume("r0", reason="window")
-            return await execution.wait()
+            return await execution.complete()
 
     report = simulate(main, seed=seed)
     assert [route.completed for route in report.routes.values()] == [MESSAGES] * ROUTES
@@ -88,7 +88,7 @@ async def test_a_paused_route_still_accepts_what_its_capacity_allows(downstream)
         routes = execution.statistics().routes
         assert (routes["a"].completed, routes["b"].waiting) == (40, 40)
         execution.resume("b")
-        assert (await execution.wait()).routes["b"].completed == 40
+        assert (await execution.complete()).routes["b"].completed == 40
 
 
 async def test_a_pause_in_the_middle_of_a_flood_takes_effect_before_the_next_message():
@@ -116,7 +116,7 @@ async def test_a_pause_in_the_middle_of_a_flood_takes_effect_before_the_next_mes
             assert seen == list(range(10 * window))
             assert execution.statistics().routes["other"].completed == 100
             execution.resume("r", reason="itself")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 100
 
 
@@ -146,6 +146,6 @@ async def test_children_of_a_paused_route_wait_too(autojump_clock):
         await trio.sleep(50)
         assert len(pulled) == held <= 6
         execution.resume("r")
-        report = await execution.wait()
+        report = await execution.complete()
     assert len(pulled) == 20
     assert report.routes["r"].completed == 21

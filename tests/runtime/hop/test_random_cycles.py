@@ -134,7 +134,7 @@ def run_one(seed):
                     nursery.start_soon(publish)
                     nursery.start_soon(publish)
                     nursery.start_soon(pause)
-                report = await (execution.drain(timeout=SECONDS) if generator.random() < 0.3 else execution.wait())
+                report = await (execution.drain(budget=SECONDS) if generator.random() < 0.3 else execution.complete())
             if time.cancelled_caught:
                 statistics, held = execution.statistics(), execution.held()
                 await execution.cancel()

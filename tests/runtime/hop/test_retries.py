@@ -75,7 +75,7 @@ async def test_waiting_for_a_retry_holds_no_permit_and_is_counted(autojump_clock
         assert (route.completed, route.retrying, route.in_flight) == (19, 1, 0)
         assert_counters_balance(execution.statistics())
         assert execution.statistics().stalled == ()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 20
 
 
@@ -99,7 +99,7 @@ async def test_waiting_messages_are_bounded_by_the_capacity(autojump_clock):
                 most = max(most, route.retrying)
                 assert route.retrying <= 5 + 1, "as many as may wait in the inbound queue, and what was in flight"
         assert most >= 5
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 30
 
 
@@ -276,7 +276,7 @@ async def test_a_message_waits_for_a_circuit_breaker_until_its_deadline(autojump
         await execution.publish("r", 1)
         await execution.publish("r", 2)
         began = trio.current_time()
-        report = await execution.wait()
+        report = await execution.complete()
     assert trio.current_time() - began < 5.2
     assert [failure.error_type for failure in report.failures] == ["OSError", "DeadlineExceededError"]
 

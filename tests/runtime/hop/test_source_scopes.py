@@ -163,7 +163,7 @@ async def emitted(sources, text, names, *, seconds=0.1):
             execution = await manager.start(load(registry, text))
             for name in names:
                 await execution.publish("r", name)
-            report = await execution.wait()
+            report = await execution.complete()
     assert (report.status, report.error) == ("completed", None)
     assert trio.lowlevel.current_statistics().tasks_living == living
     assert sources.running == 0
@@ -294,7 +294,7 @@ async def test_children_that_emit_under_scopes_themselves(autojump_clock, concur
         seconds=100,
     ) as execution:
         await execution.publish("r", "nested")
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].failed == 0
     assert len(seen.seen) == COUNT // 2 * (COUNT + 1)
     assert sources.running == 0
@@ -324,7 +324,7 @@ async def test_what_a_synchronous_source_enters_from_its_thread(concurrency, end
     text = f"routes: {{r: {{inbound: {{concurrency: {concurrency}}}, adapters: [{{type: emit}}, {{type: it}}]}}}}"
     async with running(text, adapters={"emit": emit, "it": seen.adapter()}) as execution:
         await execution.publish("r", 0)
-        report = await execution.wait()
+        report = await execution.complete()
     assert sorted(seen.seen) == [*range(count)]
     assert (report.status, report.error) == ("completed", None)
     failures = [(failure.stage, failure.error_type) for failure in report.failures]

@@ -378,7 +378,7 @@ async def test_who_asks_where_a_task_waits_is_shown_the_adapter(autojump_clock):
         await trio.sleep(1)
         [worker] = [task for task in all_tasks() if "_run_worker" in task.name]
         names = [frame.name for frame in traceback.StackSummary.extract(worker.iter_await_frames())]
-        await execution.wait()
+        await execution.complete()
     assert "_carry" in names
     assert names.index("_carry") < names.index("deep") < names.index("sleep")
 

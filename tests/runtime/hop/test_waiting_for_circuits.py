@@ -113,7 +113,7 @@ routes:
         assert calls["b"] == waits["b"] + 3
         assert calls["a"] == waits["a"], "its own breaker is open"
         failing.clear()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 6
     assert_counters_balance(report)
 
@@ -146,7 +146,7 @@ routes:
         start = trio.current_time()
         for number in range(20):
             await execution.publish("r", number)
-        report = await execution.wait()
+        report = await execution.complete()
     assert [round(when) for when in calls[4:8]] == [601, 602, 603, 604]
     assert (report.routes["r"].completed, report.routes["r"].failed) == (17, 3)
 
@@ -212,7 +212,7 @@ routes:
         await trio.sleep(3)
         totals = execution.circuits()["r/dial"].totals
         assert (totals.in_flight, totals.succeeded) == ((1, 0) if lazily else (0, not fails))
-        await execution.wait()
+        await execution.complete()
         totals = execution.circuits()["r/dial"].totals
         assert (totals.succeeded, totals.failed) == (not fails, fails)
         assert totals.slow == lazily, "waiting for room, or for children, is not the call's time"
@@ -262,4 +262,4 @@ routes:
         route = execution.statistics().routes["r"]
         assert (route.pauses, route.completed) == (("circuit_open",), 0)
         execution.resume("r", reason="circuit_open")
-        assert (await execution.wait()).routes["r"].completed == 10
+        assert (await execution.complete()).routes["r"].completed == 10

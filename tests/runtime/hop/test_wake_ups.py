@@ -42,7 +42,7 @@ async def flooded(text, publish, **adapters):
         with EngineSteps() as engine:
             await publish(execution)
             await trio.testing.wait_all_tasks_blocked()
-        report = await execution.wait()
+        report = await execution.complete()
     assert all(route.completed == MESSAGES + 1 for route in report.routes.values())
     return engine
 
@@ -84,7 +84,7 @@ async def test_whatever_is_published_one_worker_is_woken_for_it(length):
             for number in range(MESSAGES):
                 execution.publish_nowait(f"r{number % length}", number)
             assert engine.scheduled == engine.most_pending == 1
-        await execution.wait()
+        await execution.complete()
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -114,7 +114,7 @@ async def test_resuming_every_route_wakes_one_worker():
         with EngineSteps() as engine:
             execution.resume()
             assert engine.scheduled == 1
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_nothing_is_woken_while_there_is_nothing_to_do(autojump_clock):
@@ -125,4 +125,4 @@ async def test_nothing_is_woken_while_there_is_nothing_to_do(autojump_clock):
         with EngineSteps() as engine:
             await trio.sleep(3600)
             assert engine.scheduled == 0
-        await execution.wait()
+        await execution.complete()

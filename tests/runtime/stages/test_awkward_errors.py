@@ -104,7 +104,7 @@ async def test_an_error_whose_text_cannot_be_encoded_has_a_dead_letter():
             await execution.publish("r", 1)
             [letter] = await letters.receive(1)
             await letters.settle([letter])
-        report = await execution.wait()
+        report = await execution.complete()
     assert letter.message.headers["dead_letter"]["error"] == r"no file report-\udcff.pdf"
     assert report.status is ExecutionStatus.COMPLETED
     assert_counters_balance(report)
@@ -119,7 +119,7 @@ async def test_an_error_whose_properties_raise_is_like_any_other(autojump_clock,
         f"routes: {{r: {{adapters: [{{type: a{breaker}}}], error_handling: {{max_retries: 1}}}}}}", adapters={"a": fail}
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
         totals = [metrics.totals for metrics in execution.circuits().values()]
     [failure] = report.failures
     assert (failure.error_type, failure.error, failure.attempts) == ("Unreadable", "503", 2)
@@ -143,7 +143,7 @@ async def test_an_instruction_without_a_number_fails_its_message(autojump_clock,
         "routes: {r: {adapters: [{type: a}], error_handling: {max_retries: 1}}}", adapters={"a": busy}
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status is ExecutionStatus.COMPLETED
     [failure] = report.failures
     assert (failure.error_type, failure.attempts) == ("UnreadableInstructionError", 2)
@@ -161,7 +161,7 @@ async def test_any_kind_of_number_is_one(autojump_clock, error):
     calls = []
     async with running("routes: {r: {adapters: [{type: a}]}}", adapters={"a": once}) as execution:
         await execution.publish("r", 1)
-        assert (await execution.wait()).routes["r"].completed == 1
+        assert (await execution.complete()).routes["r"].completed == 1
 
 
 def failing(*errors):

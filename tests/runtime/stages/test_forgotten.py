@@ -142,7 +142,7 @@ async def used(text, messages):
     ) as execution:
         for message in messages:
             await execution.publish("r", message)
-        report = await execution.wait()
+        report = await execution.complete()
     gc.collect()
     await trio.testing.wait_all_tasks_blocked()
     assert ways.running == 0
@@ -207,9 +207,9 @@ async def test_other_phases_of_a_stage(autojump_clock, phase):
         ):
             async with running("routes: {r: {adapters: [{type: it}]}}", adapters={"it": Stage}) as execution:
                 await execution.publish("r", 1)
-                report = await execution.wait()
+                report = await execution.complete()
                 assert report.status == ("failed" if phase == "finish" else "completed")
-        assert (await innocent.wait()).routes["o"].completed == 1
+        assert (await innocent.complete()).routes["o"].completed == 1
     assert ways.running == 0
 
 

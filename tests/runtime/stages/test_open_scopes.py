@@ -158,8 +158,8 @@ async def used(misuse, text, messages, *, also=()):
             execution = await manager.start(load(registry, text))
             for message in messages:
                 await execution.publish("r", message)
-            report = await execution.wait()
-            assert (await other.wait()).routes["o"].completed == 1
+            report = await execution.complete()
+            assert (await other.complete()).routes["o"].completed == 1
             assert misuse.running == 0
     assert (report.status, report.error, report.close_errors) == ("completed", None, ())
     misuse.kept.clear()
@@ -218,7 +218,7 @@ async def test_no_deadline_is_left_behind(autojump_clock):
     async with running("routes: {r: {adapters: [{type: leave}]}}", adapters={"leave": leave}, seconds=100) as execution:
         for _ in range(5):
             await execution.publish("r", None)
-        await execution.wait()
+        await execution.complete()
         assert trio.lowlevel.current_statistics().seconds_to_next_deadline <= 100
 
 
@@ -235,7 +235,7 @@ async def test_what_a_task_of_a_nursery_raised_is_the_cause(autojump_clock, capl
 
     async with running("routes: {r: {adapters: [{type: leave}]}}", adapters={"leave": leave}) as execution:
         await execution.publish("r", None)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_named_as(report, "LeftOpenError")
     assert "LookupError: in the background" in caplog.text
 
@@ -273,7 +273,7 @@ async def test_a_scope_may_be_left_in_another_messages_call(autojump_clock):
     async with running(PLAIN.replace("N", "1"), adapters={"leaky": leaky(misuse), "slow": slow.adapter()}) as execution:
         for message in [*ways, None, *later, None]:
             await execution.publish("r", message)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_named_as(report, "LeftOpenError", "LeftOpenError")
     assert len(slow.seen) == 4
     assert misuse.kept == []
@@ -303,7 +303,7 @@ async def test_a_generator_that_is_kept_may_go_on_in_another_message(autojump_cl
     ) as execution:
         for message in ["first", "other", "last", "other"]:
             await execution.publish("r", message)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_named_as(report, "LeftOpenError")
     assert report.routes["r"].completed == 3
 
@@ -329,7 +329,7 @@ async def test_what_a_thread_enters_in_its_task(concurrency):
     ) as execution:
         for message in [True, False, True, False]:
             await execution.publish("r", message)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_named_as(report, "LeftOpenError", "LeftOpenError")
     assert len(seen.seen) == 2
 
@@ -393,7 +393,7 @@ async def test_a_child_of_a_driver_leaves_something_open_and_the_others_go_on(au
         adapters={"emit": emit, "it": process, "slow": seen.adapter()},
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert_named_as(report, "LeftOpenError", "LeftOpenError", "LeftOpenError")
     assert seen.seen == [0, 2, 4]
 
@@ -408,7 +408,7 @@ async def test_other_phases_keep_their_own_ways(autojump_clock):
 
     async with running("routes: {r: {adapters: [{type: it}]}}", adapters={"it": Finishing}) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "failed"
     assert "NotLeftError" in str(report.error)
 

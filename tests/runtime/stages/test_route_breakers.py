@@ -59,7 +59,7 @@ routes:
         assert_counters_balance(execution.statistics())
         assert execution.circuits()["r/dial"].states == {"open": 1}
         host.down.clear()
-        report = await execution.wait()
+        report = await execution.complete()
     route = report.routes["r"]
     assert (route.completed, route.failed) == (50, 0), "waiting spent nobody's attempts"
     assert route.pauses == ()
@@ -87,7 +87,7 @@ routes:
         statistics = execution.statistics().routes["r"]
         assert (statistics.completed, statistics.retrying, statistics.pauses) == (20, 20, ())
         host.down.clear()
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 40
     assert_counters_balance(report)
 
@@ -120,7 +120,7 @@ async def test_time_outs_count_as_failures(autojump_clock):
             await execution.publish("r", 1)
         await trio.sleep(2)
         assert execution.circuits()["r/stuck"].states == {"open": 1}
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].failed == 2
 
 
@@ -148,7 +148,7 @@ routes:
         seconds=100,
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 1
     assert [round(after - before) for before, after in itertools.pairwise(calls)] == [30, 30]
 
@@ -197,7 +197,7 @@ routes:
         seconds=1000,
     ) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.routes["r"].completed == 1
     assert [round(after - before) for before, after in itertools.pairwise(calls)] == gaps
 
@@ -219,7 +219,7 @@ async def test_an_open_breaker_becomes_half_open_without_a_call_if_told_so(autoj
         assert execution.circuits()["r/down"].states == {"open": 1}
         await trio.sleep(0.2)
         assert execution.circuits()["r/down"].states == {state: 1}
-        assert (await execution.wait()).routes["r"].failed == 1
+        assert (await execution.complete()).routes["r"].failed == 1
 
 
 @pytest.mark.parametrize("after", ["open", "closed"])
@@ -264,7 +264,7 @@ async def test_what_waits_for_a_breaker_goes_on_when_time_closes_it(autojump_clo
             await execution.publish("r", number)
         await trio.sleep(16)
         assert execution.statistics().routes["r"].completed == 2
-        report = await execution.wait()
+        report = await execution.complete()
     assert [round(time) for time in calls] == [0, 5, 15, 15]
     assert report.routes["r"].completed == 3
 
@@ -275,7 +275,7 @@ async def test_no_more_breakers_than_max_keys(autojump_clock):
     ) as execution:
         for host in "abc":
             await execution.publish("r", {"host": host})
-        await execution.wait()
+        await execution.complete()
     metrics = execution.circuits()["r/forward"]
     assert (set(metrics.circuits), metrics.evicted) == ({"b", "c"}, 1)
 
@@ -288,7 +288,7 @@ async def test_a_key_is_a_path_as_conditions_write_it(autojump_clock, path):
         for host in ["a", 7, None]:
             await execution.publish("r", {"urls": [{"host": host}]})
         await execution.publish("r", {"urls": []})
-        await execution.wait()
+        await execution.complete()
     circuits = execution.circuits()["r/forward"].circuits
     assert {key: stats.totals.succeeded for key, stats in circuits.items()} == {"a": 1, "7": 1, "": 2}
 
@@ -316,7 +316,7 @@ async def test_a_breaker_counts_slow_calls_in_a_window_of_time(autojump_clock, c
         await execution.publish_batch("r", [1, 2, 3, 4])
         await trio.sleep(7)
         assert execution.circuits()["r/slow"].states == {"open" if calls == "slow" else "closed": 1}
-        await execution.wait()
+        await execution.complete()
 
 
 async def test_messages_that_skip_the_stage_of_an_open_breaker_flow(autojump_clock):

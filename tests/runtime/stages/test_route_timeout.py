@@ -104,7 +104,7 @@ async def test_one_that_ran_out_is_tried_again_and_its_dead_letter_says_where_it
         await execution.publish("r", 1)
         [letter] = await dead.receive(1)
         await dead.settle([letter])
-        report = await execution.wait()
+        report = await execution.complete()
     assert times == [0, 1 + 5, 6 + 1 + 10]  # its second each, and the delays
     assert report.routes["r"].dead_lettered == 1
     why = letter.message.headers["dead_letter"]
@@ -186,6 +186,6 @@ async def test_a_circuit_breaker_counts_a_stages_own_time_out_and_not_the_routes
             seams=seams_on_trio_time(),
         ) as execution:
             await execution.publish("r", 1)
-            await execution.wait()
+            await execution.complete()
             counted.append(execution.circuits()["r/second"].totals.failed)
     assert counted == [0, 1]

@@ -83,11 +83,11 @@ async def test_what_a_stage_raises_ends_its_execution_and_no_other(where, act, a
             with pytest.raises(ExecutionStartError, match="route 'r', stage 'stage'"):
                 await manager.start(config)
         else:
-            report = await (await manager.start(config)).wait()
+            report = await (await manager.start(config)).complete()
             assert report.status == ("failed" if where == "finish" else "completed")
             assert bool(report.close_errors) == (where == "close")
         await other.publish("r", 1)
-        assert (await other.wait()).outcomes["completed"] == 1
+        assert (await other.complete()).outcomes["completed"] == 1
 
 
 @pytest.mark.parametrize("act", [mixed, converted])
@@ -123,7 +123,7 @@ async def test_the_stages_before_one_that_cannot_close_are_closed(autojump_clock
     registry = registry_of(first=First, stage=stage_that("close", mixed))
     text = "orchestrator: {close_seconds: 2}\nroutes: {r: {adapters: [{type: first}, {type: stage}]}}"
     async with OrchestratorManager(registry=registry) as manager:
-        await (await manager.start(load(registry, text))).wait()
+        await (await manager.start(load(registry, text))).complete()
     assert closed == [1]
 
 

@@ -79,7 +79,7 @@ def forgetful(task=trio.sleep_forever, *, opening=None):
     return Forgetful
 
 
-@pytest.mark.parametrize("end", ["wait", "drain", "cancel", "the manager"])
+@pytest.mark.parametrize("end", ["complete", "drain", "cancel", "the manager"])
 async def test_nurseries_of_several_stages_are_left_by_each_and_live_until_it_closes(end, autojump_clock):
     events = []
 
@@ -101,7 +101,7 @@ routes:
             else:
                 await getattr(execution, end)()
     assert execution.report.close_errors == ()
-    assert execution.report.status == ("completed" if end in {"wait", "drain"} else "cancelled")
+    assert execution.report.status == ("completed" if end in {"complete", "drain"} else "cancelled")
     assert [event for event in events if event[0] in "ab"] == [
         *("a opened", "b opened"),
         *("b closes", "b ends", "a closes", "a ends"),
@@ -125,7 +125,7 @@ async def test_a_task_of_open_that_dies_fails_the_route_with_its_cause(autojump_
         assert "connection lost" in report.error
         assert report.close_errors == ("r/pooled: OSError: connection lost",)
         await other.publish("r", 1)
-        assert (await other.wait()).outcomes["completed"] == 1
+        assert (await other.complete()).outcomes["completed"] == 1
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -160,7 +160,7 @@ async def test_a_dead_stage_is_closed_once_its_messages_are_given_back(autojump_
 
     async with running(ONE, adapters={"pooled": Slow}) as execution:
         await execution.publish("r", 1)
-        await execution.wait()
+        await execution.complete()
     assert events == ["pooled opened", "pooled ends", "given back", "pooled closes"]
 
 
@@ -199,7 +199,7 @@ async def test_a_stage_that_dies_while_another_opens_fails_the_execution(autojum
 
     text = "routes: {r: {adapters: [{type: pooled}]}, s: {adapters: [{type: slow}]}}"
     async with running(text, adapters={"pooled": pooled(die), "slow": Slow}) as execution:
-        report = await execution.wait()
+        report = await execution.complete()
     assert trio.current_time() == 2
     assert report.status == "failed"
     assert "connection lost" in str(report.error)
@@ -223,7 +223,7 @@ async def test_a_cause_is_told_at_whatever_step_of_an_execution_a_task_dies(auto
             other = await manager.start(load(registry, CALM))
             try:
                 execution = await manager.start(load(registry, ONE + "\ninit_message: {route: r, payload: 1}"))
-                report = await execution.wait()
+                report = await execution.complete()
                 ends.append(report.status.value)
                 told = f"{report.error} {report.close_errors}"
                 assert (report.error is None) is (report.status == "completed")
@@ -235,7 +235,7 @@ async def test_a_cause_is_told_at_whatever_step_of_an_execution_a_task_dies(auto
     assert set(ends) == {"refused", "failed", "completed"}
 
 
-@pytest.mark.parametrize("end", ["wait", "cancel"])
+@pytest.mark.parametrize("end", ["complete", "cancel"])
 async def test_a_nursery_that_close_forgets_is_ended_and_told(end, autojump_clock):
     ended = []
 
@@ -256,7 +256,7 @@ async def test_a_nursery_that_close_forgets_is_ended_and_told(end, autojump_cloc
         [text] = report.close_errors
         assert text.startswith("r/pooled: NotLeftError: ")
         await other.publish("r", 1)
-        assert (await other.wait()).outcomes["completed"] == 1
+        assert (await other.complete()).outcomes["completed"] == 1
 
 
 async def test_a_scope_that_close_forgets_is_told(autojump_clock):
@@ -269,7 +269,7 @@ async def test_a_scope_that_close_forgets_is_told(autojump_clock):
             return None
 
     async with running("routes: {r: {adapters: [{type: scoped}]}}", adapters={"scoped": Scoped}) as execution:
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     [text] = report.close_errors
     assert text.startswith("r/scoped: NotLeftError: ")
@@ -293,7 +293,7 @@ async def test_a_close_that_hangs_before_it_leaves_a_nursery_is_given_up(autojum
         await trio.sleep_forever()
 
     async with running(ONE, adapters={"pooled": pooled(close=hang)}) as execution:
-        report = await execution.wait()
+        report = await execution.complete()
     assert trio.current_time() == pytest.approx(2, abs=0.1)
     assert "r/pooled: close() did not return within 2 s" in report.close_errors
 
@@ -314,7 +314,7 @@ async def test_messages_may_start_tasks_in_a_nursery_of_open(autojump_clock):
 
     async with running(ONE, adapters={"pooled": Background}) as execution:
         await execution.publish("r", 7)
-        report = await execution.wait()
+        report = await execution.complete()
     assert (report.status, report.close_errors, done) == ("completed", (), [7])
 
 
@@ -331,11 +331,11 @@ async def test_a_nursery_that_finish_forgets_fails_its_execution_and_no_other(au
     registry = registry_of(finishing=Finishing)
     async with OrchestratorManager(registry=registry) as manager:
         other = await manager.start(load(registry, CALM))
-        report = await (await manager.start(load(registry, "routes: {r: {adapters: [{type: finishing}]}}"))).wait()
+        report = await (await manager.start(load(registry, "routes: {r: {adapters: [{type: finishing}]}}"))).complete()
         assert report.status == "failed"
         assert "stage 'finishing' could not finish: NotLeftError" in str(report.error)
         await other.publish("r", 1)
-        assert (await other.wait()).outcomes["completed"] == 1
+        assert (await other.complete()).outcomes["completed"] == 1
 
 
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
@@ -377,9 +377,9 @@ async def test_a_generator_that_is_forgotten_with_a_nursery_open_fails_its_own_e
             if when == "later":
                 await execution.publish("r", 1)
             await trio.sleep(5)
-            report = await execution.wait()
+            report = await execution.complete()
             await other.publish("r", 1)
-            calm = await other.wait()
+            calm = await other.complete()
     assert ends == [1]
     assert report.status == "failed"
     assert report.error == (

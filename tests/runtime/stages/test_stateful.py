@@ -185,7 +185,7 @@ async def test_last_words_may_take_long_when_nobody_drains(autojump_clock):
 
     async with running("routes: {r: {adapters: [{type: slow}]}}", adapters={"slow": Slow}, seconds=2000) as execution:
         await execution.publish("r", 1)
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
 
 
@@ -217,7 +217,7 @@ async def test_the_dead_letter_of_last_words_holds_them():
             execution.let_complete()
             [letter] = await letters.receive(1)
             await letters.settle([letter])
-        await execution.wait()
+        await execution.complete()
     assert letter.message.value() == {"total": 42}
 
 
@@ -246,7 +246,7 @@ async def test_what_a_stage_says_at_its_end_does_not_change_while_it_waits_to_be
     ) as execution:
         await execution.publish("r", 1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(execution.wait)
+            nursery.start_soon(execution.complete)
             await trio.sleep(1)
             await execution.publish("r", 41)
     assert seen[:2] == [({"sum": 1}, 1, 1), ({"sum": 1}, 1, 2)]

@@ -30,7 +30,7 @@ async def test_a_drained_execution_leaves_what_has_not_begun_to_the_next(autojum
     assert_counters_balance(report)
     async with lives.manager() as manager:
         execution = await lives.start(manager)
-        report = await execution.wait()
+        report = await execution.complete()
     assert (report.status, report.routes["r"].received) == ("completed", 7)
     assert work.seen == list(range(10)), "in their order, each once"
     assert lives.held("/queue/out") == list(range(10)), "what has left the pipeline stays"
@@ -55,10 +55,10 @@ async def test_init_messages_are_published_once_for_what_goes_on(autojump_clock)
             await trio.sleep(0.5)
             await execution.cancel()
     async with lives.manager() as manager:
-        await (await lives.start(manager)).wait()
+        await (await lives.start(manager)).complete()
     assert work.seen == [1, 2]
     async with lives.manager() as manager:
-        await (await lives.start(manager)).wait()
+        await (await lives.start(manager)).complete()
     assert work.seen == [1, 2, 1, 2], "what has completed begins anew"
 
 
@@ -85,7 +85,7 @@ async def test_an_error_of_the_provider_fails_the_execution_with_its_cause(autoj
             if when == "later":
                 await trio.sleep(0.5)
             lives.connection.error = QueueError("/queue/r", "the disk is on fire")
-            report = await execution.wait()
+            report = await execution.complete()
     assert report.status == "failed"
     assert "the disk is on fire" in report.error
     assert lives.held("/queue/r") == [1], "it was not acknowledged"
@@ -100,7 +100,7 @@ async def test_errors_where_nothing_is_carried_are_the_reports(autojump_clock, c
                 lives.connection.error = QueueError("/queue/r", "the disk is on fire")
             execution = await manager.start(lives.config)
             lives.connection.fail(call, QueueError("/queue/r", "the disk is on fire"))
-            report = await execution.wait()
+            report = await execution.complete()
     if call == "forget_empty":
         assert report.status == "completed"
         assert ["the disk is on fire" in text for text in report.close_errors] == [True]
@@ -142,7 +142,7 @@ routes:
         assert execution.statistics().routes["slow"].completed == 1
         await trio.sleep(50)
         assert (slow.outside, lives.held("/queue/far")) == (0, ["slow"])
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
 
 
@@ -161,7 +161,7 @@ routes:
         async with lives.manager() as manager:
             execution = await lives.start(manager)
             await execution.publish("a", {"n": 0})
-            report = await execution.wait()
+            report = await execution.complete()
     assert report.status == "completed"
     assert report.routes["a"].received == 2**7 - 1
 
@@ -178,7 +178,7 @@ routes:
     async with lives.manager() as manager:
         execution = await lives.start(manager)
         await execution.publish_batch("one", list(range(8)))
-        report = await execution.wait()
+        report = await execution.complete()
     routes = report.routes
     assert routes["one"].completed + routes["two"].completed == 8
     assert routes["one"].completed
@@ -200,7 +200,7 @@ async def test_what_a_stateful_stage_says_in_the_end_is_stored(autojump_clock):
     async with lives.manager() as manager:
         execution = await lives.start(manager)
         await execution.publish_batch("r", list(range(5)))
-        report = await execution.wait()
+        report = await execution.complete()
     assert report.status == "completed"
     assert lives.held("/queue/out") == [5]
 
@@ -212,7 +212,7 @@ async def test_results_are_read_until_the_execution_has_ended(autojump_clock):
         async with lives.manager() as manager:
             execution = await lives.start(manager)
             async with execution.subscribe("/queue/out") as results, trio.open_nursery() as nursery:
-                nursery.start_soon(execution.wait)
+                nursery.start_soon(execution.complete)
                 await execution.publish_batch("r", list(range(5)))
                 with pytest.raises(QueueClosedError):
                     while True:
@@ -268,7 +268,7 @@ async def test_what_nobody_read_before_the_end_is_read_after_it(autojump_clock):
             execution = await lives.start(manager)
             await execution.publish_batch("r", [1, 2])
             async with execution.subscribe("/queue/out") as results:
-                await execution.wait()
+                await execution.complete()
                 deliveries = await results.receive(10)
                 assert [delivery.message.value() for delivery in deliveries] == [1, 2]
                 with pytest.raises(QueueClosedError):
@@ -316,7 +316,7 @@ async def test_an_execution_completes_when_its_last_words_are_stored(autojump_cl
         lives.connection.publish_seconds = lambda queue: 50 if queue.endswith("/out") else 0.001
         execution = await lives.start(manager)
         await execution.publish("r", 1)
-        assert (await execution.wait()).status == "completed"
+        assert (await execution.complete()).status == "completed"
     assert lives.held("/queue/out") == ["last"]
 
 
@@ -339,7 +339,7 @@ async def test_an_execution_waits_for_what_another_process_may_give_back(autojum
         await nursery.start(other)
         began = trio.current_time()
         async with lives.manager() as manager:
-            await (await lives.start(manager)).wait()
+            await (await lives.start(manager)).complete()
     assert work.seen == [1]
     assert trio.current_time() - began >= 100
 
@@ -355,7 +355,7 @@ async def test_what_has_ended_before_a_cancellation_is_not_done_again(autojump_c
         report = await execution.cancel()
     assert report.routes["r"].completed == 1
     async with lives.manager() as manager:
-        await (await lives.start(manager)).wait()
+        await (await lives.start(manager)).complete()
     assert work.seen == [1]
 
 
@@ -422,10 +422,10 @@ async def test_an_error_that_no_provider_should_raise_ends_its_execution_and_no_
             execution = await manager.start(lives.config)
             await execution.publish("r", 1)
             lives.connection.fail(call, OSError("the network is down"))
-            report = await execution.wait()
+            report = await execution.complete()
             assert manager.executions == {}
             lives.connection.failing.clear()
-            assert (await (await manager.start(lives.config)).wait()).status == "completed"
+            assert (await (await manager.start(lives.config)).complete()).status == "completed"
     assert "the network is down" in str([report.error, *report.close_errors])
 
 
@@ -444,7 +444,7 @@ async def test_a_subscription_that_fails_with_any_error_fails_the_start_alone(au
             await lives.start(manager)
         assert isinstance(caught.value.__cause__, OSError)
         lives.connection.subscribe = subscribe
-        assert (await (await lives.start(manager)).wait()).status == "completed"
+        assert (await (await lives.start(manager)).complete()).status == "completed"
 
 
 async def test_a_provider_that_does_not_answer_at_the_end_does_not_keep_an_execution(autojump_clock):
@@ -457,7 +457,7 @@ async def test_a_provider_that_does_not_answer_at_the_end_does_not_keep_an_execu
 
             lives.connection.forget_empty = hang
             began = trio.current_time()
-            report = await (await manager.start(lives.config)).wait()
+            report = await (await manager.start(lives.config)).complete()
             assert trio.current_time() - began < 10
     assert report.status == "completed"
     assert "did not answer" in str(report.close_errors)
@@ -475,7 +475,7 @@ async def test_the_watchdog_names_a_queue_that_accepts_nothing(autojump_clock, c
             assert caplog.text.count("does not move") == 1, "said once"
             for _ in range(5):
                 await reader.settle(await reader.receive(1))
-            report = await execution.wait()
+            report = await execution.complete()
             assert execution.statistics().stalled == ()
     assert report.status == "completed"
 
@@ -493,7 +493,7 @@ routes:
         lives.connection.on_depth = asked.append
         execution = await lives.start(manager)
         asked.clear()
-        await execution.wait()
+        await execution.complete()
     assert [queue.rpartition("/")[2] for queue in asked] == ["first", "middle", "last"]
 
 

@@ -100,7 +100,7 @@ def check(routes, lives, inputs, seed):
                 ) as manager:
                     execution = await manager.start(config, execution_id="x")
                     await publish(execution)
-                    report = await execution.wait()
+                    report = await execution.complete()
                 await trio.sleep(1)
                 nursery.cancel_scope.cancel()
         return report

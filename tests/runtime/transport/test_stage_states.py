@@ -92,7 +92,7 @@ async def test_acknowledgements_are_held_and_hold_up_nobody(autojump_clock, tmp_
         statistics = await life.queue.administration.statistics()
         assert [line.leased for line in statistics.lines if line.queue.endswith("/r")] == [0]
         start = trio.current_time()
-        await life.execution.wait()
+        await life.execution.complete()
         assert trio.current_time() - start < 2, "the end does not wait for company"
     assert said_by(world) == [messages(200)]
 
@@ -108,7 +108,7 @@ async def test_later_stages_that_fail_do_not_change_the_state_again(autojump_clo
     kinds = [{"n": 0}, {"n": 1, "do": "drop"}, {"n": 2, "do": "split"}, {"n": 3, "do": "change"}]
     async with world.life() as life:
         await life.execution.publish_batch("r", kinds)
-        report = await life.execution.wait()
+        report = await life.execution.complete()
     assert report.status == "completed"
     assert said_by(world) == [kinds]
     assert set(world.seen.values()) == {1}, "its adapter was asked once for each"
@@ -121,7 +121,7 @@ async def test_what_cannot_be_remembered_fails_its_message_once(autojump_clock, 
     world = World(tmp_path / "q.db", ONE + "error_handling: {max_retries: 3}", work=slowly)
     async with world.life() as life:
         await life.execution.publish("r", {"n": 1, "do": "lazy"})
-        report = await life.execution.wait()
+        report = await life.execution.complete()
     [failure] = report.failures
     assert "write AdapterResult(emitted=[...])" in failure.error
     assert failure.attempts == 1
@@ -212,7 +212,7 @@ async def test_a_stage_that_cannot_keep_fails_the_execution_by_name_and_acknowle
     with trio.fail_after(100):
         async with world.life() as life:
             await life.execution.publish("r", {"n": 1})
-            report = await life.execution.wait()
+            report = await life.execution.complete()
     assert report.status == "failed"
     name = "snapshot" if what == "snapshot" else "flush"
     assert f"route 'r', stage 'fails': {name}() failed" in report.error
@@ -236,7 +236,7 @@ async def test_a_stage_that_would_lose_its_state_is_refused_unless_that_is_allow
         async with world.life():
             pass
     async with world.life(allow_loss=True) as life:
-        assert (await life.execution.wait()).status == "completed"
+        assert (await life.execution.complete()).status == "completed"
 
 
 async def test_a_start_that_fails_leaves_nothing_that_keeps_the_next_one_from_beginning(autojump_clock, tmp_path):

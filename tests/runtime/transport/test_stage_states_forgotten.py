@@ -109,7 +109,7 @@ async def test_what_a_process_keeps_that_lives_is_not_forgotten(autojump_clock, 
         assert (await admin.forget("exec:x:/queue/out")).states == 0
         with pytest.raises(QueueError, match="is run by 1 process"):
             await admin.forget("exec:x:/queue/r")
-        report = await life.execution.wait()
+        report = await life.execution.complete()
     assert report.status == "completed"
     assert len(world.said) == 2
 

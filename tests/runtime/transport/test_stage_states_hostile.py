@@ -27,14 +27,14 @@ class Hostile(StatefulAdapter):
         pass
 
 
-async def failed(tmp_path, hostile, ending="wait"):
+async def failed(tmp_path, hostile, ending="complete"):
     """What the report says of an execution whose stage is hostile, and how long its end took."""
     world = World(tmp_path / "q.db", TEXT, hostile=hostile)
     with trio.fail_after(60):
         async with world.life() as life:
             await life.execution.publish_batch("r", [{"n": number} for number in range(20)])
-            if ending == "wait":
-                report = await life.execution.wait()
+            if ending == "complete":
+                report = await life.execution.complete()
             else:
                 await trio.sleep(0.01)
                 start = trio.current_time()
@@ -52,7 +52,7 @@ def names(report):
     return text
 
 
-@pytest.mark.parametrize("ending", ["wait", "cancel", "drain"])
+@pytest.mark.parametrize("ending", ["complete", "cancel", "drain"])
 async def test_a_flush_that_hangs_is_bounded_and_named(autojump_clock, tmp_path, ending):
     class Hangs(StatefulAdapter):
         durable_batches = True
@@ -180,7 +180,7 @@ async def test_a_restore_that_raises_anything_is_named_and_what_it_was_given_sta
                 async with world.life() as other:
                     await trio.sleep(0.5)
                     await other.execution.drain(0)
-                report = await life.execution.wait()
+                report = await life.execution.complete()
                 assert report.status == "failed"
                 assert "restore()" in names(report)
     broken = False

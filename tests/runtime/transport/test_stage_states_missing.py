@@ -115,7 +115,7 @@ async def test_one_that_finds_all_done_says_nothing_in_the_place_of_what_was_sai
     world = World(tmp_path / "q.db", pipeline("ledger", "work") + INIT, work=slowly)
     async with world.life() as life:
         transport_of(life.execution).start.end = never_ended
-        await life.execution.wait()
+        await life.execution.complete()
     assert world.said == [("ledger", [{"n": 1}])]
     report = await world.complete()
     assert report.status == "completed"

@@ -39,8 +39,8 @@ async def test_two_processes_that_end_together_say_one_summary_of_all(autojump_c
         async with world.life() as one, world.life() as other:
             await one.execution.publish_batch("r", messages(100))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(one.execution.wait)
-                nursery.start_soon(other.execution.wait)
+                nursery.start_soon(one.execution.complete)
+                nursery.start_soon(other.execution.complete)
         reports = [one.execution.report, other.execution.report]
     assert [report.status for report in reports] == ["completed", "completed"]
     assert all(report.routes["r"].received > 5 for report in reports), "they shared the work"
@@ -94,7 +94,7 @@ async def test_a_process_that_joins_waits_until_the_first_one_has_removed_leftov
     async def live(first):
         async with world.life() as life:
             await life.execution.publish_batch("r", messages(40, first))
-            await life.execution.wait()
+            await life.execution.complete()
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
@@ -119,7 +119,7 @@ async def test_one_that_dies_while_it_opens_its_stages_keeps_others_waiting_for_
     async with world.life() as life:
         assert 0.9 < trio.current_time() - start < 2.5
         await life.execution.publish_batch("r", messages(3))
-        await life.execution.wait()
+        await life.execution.complete()
     assert files.opened == [False], "the dead one had begun nothing"
     assert sorted(files.lines) == [0, 1, 2]
 
@@ -130,11 +130,11 @@ async def test_one_that_ends_first_leaves_the_last_word_to_one_that_lives_on(aut
         async with world.life() as one:
             async with world.life() as other:
                 await one.execution.publish_batch("r", messages(100))
-                report = await other.execution.wait()
+                report = await other.execution.complete()
                 assert report.status == "completed"
                 assert world.said == []
                 await one.execution.publish_batch("r", messages(5, 100))
-            await one.execution.wait()
+            await one.execution.complete()
     assert said_by(world) == [messages(105)]
 
 
@@ -143,14 +143,14 @@ async def test_one_that_joins_when_all_is_said_says_nothing(autojump_clock, tmp_
     with trio.fail_after(60):
         async with world.life() as one:
             await one.execution.publish_batch("r", messages(5))
-            await one.execution.wait()
+            await one.execution.complete()
         async with world.life(asked_ns=1) as late:  # asked for while the first one ran
             assert late.execution.begun is not None
             assert not late.execution.begun.published
-            assert (await late.execution.wait()).status == "completed"
+            assert (await late.execution.complete()).status == "completed"
         assert said_by(world) == [messages(5)]
         async with world.life() as next_one:  # a run of its own, of no messages
-            await next_one.execution.wait()
+            await next_one.execution.complete()
     assert said_by(world) == [messages(5), []]
 
 
@@ -164,13 +164,13 @@ async def test_one_that_joins_while_the_last_word_is_on_its_way_says_nothing(aut
     with trio.fail_after(60):
         async with world.life() as one, trio.open_nursery() as nursery:
             await one.execution.publish_batch("r", messages(5))
-            nursery.start_soon(one.execution.wait)
+            nursery.start_soon(one.execution.complete)
             while not world.said:
                 await trio.sleep(0.1)
             await trio.sleep(1)
             async with world.life() as late:
                 assert not late.execution.begun.published
-                await late.execution.wait()
+                await late.execution.complete()
     assert said_by(world) == [messages(5)]
     assert said_by(world, "flushing") == [5]
 
@@ -209,7 +209,7 @@ async def test_what_a_blocked_process_has_lost_it_does_not_store(autojump_clock,
             blocked.queue._writer.submit = wait
             report = await world.complete()
             blocked.queue._writer.submit = submit
-            failed = await blocked.execution.wait()
+            failed = await blocked.execution.complete()
     assert report.status == "completed"
     assert failed.status == "failed"
     assert "longer than the lease" in failed.error
@@ -256,7 +256,7 @@ routes:
         async with world.life() as life:
             await trio.sleep(generator.uniform(0, 3))
             if fate == "complete":
-                await life.execution.wait()
+                await life.execution.complete()
             elif fate.startswith("drain"):
                 await life.execution.drain(0 if fate == "drain 0" else generator.uniform(0, 2))
             elif fate == "cancel":

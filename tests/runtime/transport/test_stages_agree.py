@@ -91,8 +91,8 @@ async def test_a_living_process_with_another_configuration_keeps_one_from_starti
         assert f"type {('sink' if kind == 'other kind' else kind)!r}" in text
         assert "another id" in text
         async with first.life() as same:
-            await same.execution.wait()
-        report = await life.execution.wait()
+            await same.execution.complete()
+        report = await life.execution.complete()
     assert report.status == "completed"
     assert await first.rows() == (0, 0)
 
@@ -134,8 +134,8 @@ async def test_a_changed_configuration_of_what_has_left_is_told_of_and_gone_on_w
         async with changed.life() as life:
             assert "route 'r', stage 's' is configured otherwise" in caplog.text
             async with changed.life() as third:  # what was taken over is configured so from now on
-                await third.execution.wait()
-            await life.execution.wait()
+                await third.execution.complete()
+            await life.execution.complete()
     assert await changed.rows() == (0, 0)
 
 

@@ -72,10 +72,10 @@ async def test_of_several_processes_one_finishes_what_none_had_a_message_for(aut
                 await one.die()  # the one that began it
                 lives.remove(one)
             else:
-                await lives[first_to_end].execution.wait()
+                await lives[first_to_end].execution.complete()
             async with trio.open_nursery() as nursery:
                 for life in lives:
-                    nursery.start_soon(life.execution.wait)
+                    nursery.start_soon(life.execution.complete)
     assert said(world) == NOTHING
     assert await world.rows() == (0, 0)
 
@@ -141,7 +141,7 @@ async def test_what_a_failed_execution_has_made_is_gone_on_with(autojump_clock, 
     world = World(tmp_path / "q.db", text, work=breaks)
     first = [InitMessageConfig(route="r", payload={"n": 1}), InitMessageConfig(route="r", payload={"n": 2})]
     async with world.life(init=first) as life:
-        assert (await life.execution.wait()).status == "failed"
+        assert (await life.execution.complete()).status == "failed"
     await world.complete()
     assert ("ledger", [{"n": 1}]) in world.said
 
@@ -209,7 +209,7 @@ async def history(path, seed):
         async with world.life(asked_ns=1) as life:  # so that nothing is begun anew
             await trio.sleep(chance.uniform(0, 2))
             if fate == "complete":
-                await life.execution.wait()
+                await life.execution.complete()
             elif life.execution.report is None:
                 await {
                     "die": life.die,

@@ -51,7 +51,7 @@ async def test_only_what_kills_its_process_is_given_up(autojump_clock, tmp_path,
             if not life:
                 await execution.publish_batch("a", list(range(poisons)))
                 await execution.publish_batch(neighbours, list(range(100, 150)))
-            report = await execution.wait()
+            report = await execution.complete()
         queue._writer._store.close()
         if report.status == "completed":
             break

@@ -7,6 +7,7 @@ makes of them.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from factflow_engine.errors import ClosedReason
 from factflow_engine.runtime.report import ExecutionStatus
 
 
@@ -51,6 +52,14 @@ class Cause:
     def status(self) -> ExecutionStatus:
         """The status of an execution that has not completed."""
         return ExecutionStatus.CANCELLED if self.error is None else ExecutionStatus.FAILED
+
+    def closed_reason(self, status: ExecutionStatus, *, is_draining: bool) -> ClosedReason:
+        """Return why an execution in this status takes no more messages."""
+        if self.error is not None or status is ExecutionStatus.FAILED:
+            return ClosedReason.FAILED
+        if status is ExecutionStatus.COMPLETED:
+            return ClosedReason.COMPLETED
+        return ClosedReason.DRAINING if is_draining else ClosedReason.CANCELLED
 
     def error_of(self, status: ExecutionStatus, budgets: str) -> str | None:
         """Return the error of a report of this status; `budgets` is what budgets say of a cancelled one."""

@@ -193,13 +193,13 @@ class Lifecycle:
 
     # -- what the façade calls besides -----------------------------------------------------------------------------
 
-    def drain(self, timeout: float | None) -> None:
+    def drain(self, budget: float | None) -> None:
         """Take nothing more from outside, and ask for the end within a budget; see `PipelineOrchestrator.drain`.
 
         Raises:
-            ValueError: The timeout is negative or not a number.
+            ValueError: The budget is negative or not a number.
         """
-        self._shutdown.drain(timeout)
+        self._shutdown.drain(budget)
         self._closed = True
         self.transport.wake_publishers()
         self.transport.close_intake()
@@ -219,8 +219,7 @@ class Lifecycle:
             ExecutionClosedError: It is draining, or has ended.
         """
         if self._closed:
-            status = "draining" if self.status is ExecutionStatus.RUNNING else self.status.value
-            raise ExecutionClosedError(self.id, status)
+            raise self._closed_error()
 
     def refuse_if_ended(self) -> None:
         """Raise if nothing can be consumed any more.
@@ -229,9 +228,9 @@ class Lifecycle:
             ExecutionClosedError: It has ended.
         """
         if self._ended.is_set() or self._channels.is_discarded:
-            raise ExecutionClosedError(self.id, self.status.value)
+            raise self._closed_error()
 
-    def refuse_from_inside(self, call: str, instead: str = "let_complete()") -> None:
+    def refuse_from_inside(self, call: str, instead: str = "call let_complete()") -> None:
         """Raise if a task of the execution calls what waits for its end.
 
         Raises:
@@ -239,8 +238,8 @@ class Lifecycle:
         """
         if self._task is not None and descends_from(self._task):
             raise RuntimeError(
-                f"{call}() was called by an adapter of execution {self.id!r}, which would wait for itself; call "
-                f"{instead}, which does not, or {call}() from a task outside the execution"
+                f"{call}() was called by an adapter of execution {self.id!r}, which would wait for itself; "
+                f"{instead}, which does not wait, or call {call}() from a task outside the execution"
             )
 
     @property
@@ -432,6 +431,10 @@ class Lifecycle:
         self.request_stop(0.0)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
+
+    def _closed_error(self) -> ExecutionClosedError:
+        reason = self._cause.closed_reason(self.status, is_draining=self._shutdown.is_draining)
+        return ExecutionClosedError(self.id, self.status.value, reason, self._cause.error)
 
     def _route_statistics(self) -> Mapping[str, RouteStatistics]:
         routes = {}

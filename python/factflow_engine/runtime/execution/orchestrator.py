@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class PipelineOrchestrator:
     """One running execution. Made by `OrchestratorManager.start`.
 
-    It runs until somebody asks for its end: `wait` and `drain` let it complete as soon as nothing is left to do,
-    `cancel` does not. Until then messages may be published to its routes at any time.
+    It runs until its end is asked for: `complete` and `drain` let it complete as soon as nothing is left to do,
+    `cancel` does not. Until then messages may be published to its routes at any time. A task that only watches it
+    awaits `wait_ended`.
 
     Naming: methods without `async` never block; `*_nowait` raises rather than wait.
 
@@ -126,33 +127,47 @@ class PipelineOrchestrator:
     # -- ending ----------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def wait(self) -> ExecutionReport:
-        """Let the execution complete once nothing is left to do, and return its report.
+    async def complete(self) -> ExecutionReport:
+        """Finish what was published, then end the execution and return its report.
 
-        Complete means: every queue that its routes read is empty, nothing is in flight, and the stateful stages have
-        finished. Until that instant messages may still be published. A paused route that holds messages keeps the
-        execution from completing.
+        The execution ends at the first instant at which every queue that its routes read is empty, nothing is in
+        flight, and the stateful stages have finished. Until that instant messages may still be published. A paused
+        route that holds messages keeps the execution from completing. To watch a service without ending it, await
+        `wait_ended` instead.
 
         Raises:
             RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the execution goes on and will still complete.
         """
-        self._lifecycle.refuse_from_inside("wait")
+        self._lifecycle.refuse_from_inside("complete")
         self.let_complete()
         return await self._lifecycle.wait_ended()
 
     @trio.lowlevel.enable_ki_protection
     def let_complete(self) -> None:
-        """Ask for what `wait` waits for, without waiting."""
+        """Ask for the end that `complete` waits for, without waiting."""
         self._lifecycle.let_complete()
 
+    async def wait_ended(self) -> ExecutionReport:
+        """Wait until the execution has ended, for whatever reason, and return its report; change nothing.
+
+        The end has to come from elsewhere: `complete`, `drain`, `cancel`, a failure, or the manager being left.
+
+        Raises:
+            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
+
+        Cancellation: the execution goes on, as it would have without the call.
+        """
+        self._lifecycle.refuse_from_inside("wait_ended", "read execution.report")
+        return await self._lifecycle.wait_ended()
+
     @trio.lowlevel.enable_ki_protection
-    async def drain(self, timeout: float | None = None) -> ExecutionReport:  # noqa: ASYNC109 - ends the drain, not the call
-        """Take no more from outside, complete, and return the report; give up work after `timeout` seconds.
+    async def drain(self, budget: float | None = None) -> ExecutionReport:
+        """Take no more from outside, complete, and return the report; give up work after `budget` seconds.
 
         Each phase has a budget. Nothing is taken from outside from the call on. What has begun or waits, retries
-        included, has `timeout`, or `orchestrator.drain_seconds` if that is None. When it is done, each stateful stage
+        included, has `budget`, or `orchestrator.drain_seconds` if that is None. When it is done, each stateful stage
         has `orchestrator.finish_seconds` for its last words, and `orchestrator.close_seconds` to close. Last words that
         are being said at the call have their whole budget from then on.
 
@@ -166,13 +181,13 @@ class PipelineOrchestrator:
         on.
 
         Raises:
-            ValueError: The timeout is negative or not a number.
+            ValueError: The budget is negative or not a number.
             RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the drain goes on.
         """
         self._lifecycle.refuse_from_inside("drain")
-        self._lifecycle.drain(timeout)
+        self._lifecycle.drain(budget)
         return await self._lifecycle.wait_ended()
 
     @trio.lowlevel.enable_ki_protection
@@ -193,7 +208,7 @@ class PipelineOrchestrator:
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
         if grace > 0:
-            self._lifecycle.refuse_from_inside("cancel", "cancel(0)")
+            self._lifecycle.refuse_from_inside("cancel", "call cancel(0)")
         self._lifecycle.request_stop(grace)
         return await self._lifecycle.wait_ended()
 

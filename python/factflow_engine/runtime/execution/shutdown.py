@@ -48,6 +48,11 @@ class Shutdown:
         return self._speaker
 
     @property
+    def is_draining(self) -> bool:
+        """True if a drain was asked for and its budget for work is neither spent nor cancelled."""
+        return self._draining and not self.work.cancel_called
+
+    @property
     def why(self) -> str:
         """The reason for which the execution has not completed, if that is because completion was waited for no longer."""
         return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED
@@ -65,7 +70,7 @@ class Shutdown:
         """
         seconds = self._drain_seconds if seconds is None else seconds
         if not seconds >= 0:
-            raise ValueError(f"drain() needs a timeout of zero or more seconds, got {seconds!r}")
+            raise ValueError(f"drain() needs a budget of zero or more seconds, got {seconds!r}")
         self._draining = True
         now = trio.current_time()
         deadline = now + seconds
