@@ -37,28 +37,28 @@ def payload(config: PipelineGlobalConfig) -> Any:
     ],
 )  # fmt: skip
 def test_references_are_resolved(written: str, value: object, loader: PipelineConfigLoader) -> None:
-    found = payload(loader.load(with_payload(written)))
+    found = payload(loader.load_text(with_payload(written)))
     assert found == value
     assert type(found) is type(value) or isinstance(value, dict)
 
 
 @pytest.mark.parametrize("written", ["${", "${}", "${1A}", "${A", "${A-B}", "x${ A}"])
 def test_a_malformed_reference_is_refused_whatever_it_stands_for(written: str, loader: PipelineConfigLoader) -> None:
-    assert [finding.code for finding in loader.check(with_payload(f'"{written}"')).findings] == ["E019"]
+    assert [finding.code for finding in loader.check_text(with_payload(f'"{written}"')).findings] == ["E019"]
 
 
 def test_a_value_takes_the_reading_that_its_field_has(loader: PipelineConfigLoader) -> None:
     text = with_probe("{url: '${PORT}', port: '${PORT}', secret: x}").replace("secret: x", "secret: '${PORT}'")
-    config = loader.load(text).routes["a"].adapters[0].config
+    config = loader.load_text(text).routes["a"].adapters[0].config
     assert (config["url"], config["port"], config["secret"]) == ("8080", 8080, "8080")
     top = with_payload("1").replace("[{type: plain}]", "[{type: plain, timeout_seconds: '${PORT}'}]")
-    assert loader.load(top + "name: ${PORT}\n").name == "8080"
-    assert loader.load(top).routes["a"].adapters[0].timeout_seconds == 8080.0
+    assert loader.load_text(top + "name: ${PORT}\n").name == "8080"
+    assert loader.load_text(top).routes["a"].adapters[0].timeout_seconds == 8080.0
 
 
 def test_a_value_cannot_bring_structure(loader_with: Callable[[Mapping[str, str]], PipelineConfigLoader]) -> None:
     value = "{a: 1}\nb: ${HOST}"
-    assert payload(loader_with({"X": value}).load(with_payload("${X}"))) == value
+    assert payload(loader_with({"X": value}).load_text(with_payload("${X}"))) == value
 
 
 def test_the_process_environment_is_read_at_each_load(
@@ -66,14 +66,14 @@ def test_the_process_environment_is_read_at_each_load(
 ) -> None:
     fresh = PipelineConfigLoader(loader._registry)
     monkeypatch.delenv("FACTFLOW_TEST_NAME", raising=False)
-    assert [finding.code for finding in fresh.check(with_payload("${FACTFLOW_TEST_NAME}")).findings] == ["E007"]
+    assert [finding.code for finding in fresh.check_text(with_payload("${FACTFLOW_TEST_NAME}")).findings] == ["E007"]
     monkeypatch.setenv("FACTFLOW_TEST_NAME", "1")
-    assert payload(fresh.load(with_payload("${FACTFLOW_TEST_NAME}"))) == 1
+    assert payload(fresh.load_text(with_payload("${FACTFLOW_TEST_NAME}"))) == 1
 
 
 def test_an_undefined_variable_hides_what_follows_from_it(loader: PipelineConfigLoader) -> None:
     text = with_probe("{url: x}").replace("type: probe", "type: ${NOT_THERE}")
-    assert [finding.code for finding in loader.check(text).findings] == ["E007"]
+    assert [finding.code for finding in loader.check_text(text).findings] == ["E007"]
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_an_undefined_variable_hides_what_follows_from_it(loader: PipelineConfig
     ],
 )
 def test_no_finding_shows_a_value(text: str, loader: PipelineConfigLoader, caplog: pytest.LogCaptureFixture) -> None:
-    result = loader.check(text)
+    result = loader.check_text(text)
     assert result.findings
     shown = result.render() + "".join(map(str, result.findings)) + repr(result)
     for value in (SECRET, "example.org", "8080", "short (", "SHORT)", "exploded on t0p"):
         assert value not in shown
     if result.is_valid:
         with caplog.at_level(logging.DEBUG):
-            loader.load(text)
+            loader.load_text(text)
         assert SECRET not in caplog.text
 
 
@@ -120,7 +120,7 @@ def test_a_loaded_configuration_shows_references_and_not_values(
         "inbound: {queue: '/queue/${TOKEN}'}, adapters: [{type: probe, config: {url: '${TOKEN}'}, "
         "condition: {field: a, operator: eq, value: '${TOKEN}'}}]",
     )
-    config = loader.load(text)
+    config = loader.load_text(text)
     route = config.routes["a"]
     assert payload(config)["list"][1] == f"x-{SECRET}"
     assert route.adapters[0].config["url"] == SECRET
@@ -142,17 +142,17 @@ def test_a_loaded_configuration_shows_references_and_not_values(
         assert "${TOKEN}" in repr(part)
     assert SECRET not in config.to_yaml()
     assert SECRET not in repr(config.to_mapping())
-    other = loader_with({"TOKEN": "rotated"}).load(text)
+    other = loader_with({"TOKEN": "rotated"}).load_text(text)
     assert other.hash == config.hash
     assert other != config
-    assert loader.load(config.to_yaml()) == config
+    assert loader.load_text(config.to_yaml()) == config
 
 
 def test_the_hash_tells_a_quoted_reference_from_an_unquoted_one(loader: PipelineConfigLoader) -> None:
-    assert loader.load(with_payload("${PORT}")).hash != loader.load(with_payload("'${PORT}'")).hash
+    assert loader.load_text(with_payload("${PORT}")).hash != loader.load_text(with_payload("'${PORT}'")).hash
 
 
 @given(text=st.text("${}AB:x ", max_size=20))
 def test_escaped_text_is_itself(loader: PipelineConfigLoader, text: str) -> None:
-    config = loader.load(with_payload(to_yaml(escape(text)).strip()))
+    config = loader.load_text(with_payload(to_yaml(escape(text)).strip()))
     assert payload(config) == text

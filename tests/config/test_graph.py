@@ -49,7 +49,7 @@ def test_without_edges_the_order_is_the_file_s(loader: PipelineConfigLoader) -> 
 
 
 def test_queues_topics_and_dead_letters_are_edges(loader: PipelineConfigLoader) -> None:
-    config = loader.load("""
+    config = loader.load_text("""
 version: "1.0"
 routes:
   a:

@@ -102,7 +102,7 @@ def test_a_text_as_large_as_a_message_is_bounded_before_it_is_encoded() -> None:
 
 def secrets(loader_with: Callable[[Mapping[str, str]], PipelineConfigLoader], written: str, **environ: str) -> Any:
     text = f'version: "1.0"\nroutes: {{a: {{adapters: [{{type: plain}}]}}}}\ndescription: x\ninit_message:\n  route: a\n  payload: {written}'
-    return loader_with(environ).load(text).secrets
+    return loader_with(environ).load_text(text).secrets
 
 
 def test_what_a_configuration_hides(loader_with: Callable[[Mapping[str, str]], PipelineConfigLoader]) -> None:
@@ -121,7 +121,10 @@ def test_what_is_hidden_is_no_part_of_a_configuration(
     loader_with: Callable[[Mapping[str, str]], PipelineConfigLoader],
 ) -> None:
     text = 'version: "1.0"\nroutes: {a: {adapters: [{type: plain}]}}\ndescription: "x ${A:x}"'
-    given, defaulted = loader_with({"A": "xxxx"}).load(text), loader_with({}).load(text.replace(":x}", ":xxxx}"))
+    given, defaulted = (
+        loader_with({"A": "xxxx"}).load_text(text),
+        loader_with({}).load_text(text.replace(":x}", ":xxxx}")),
+    )
     assert given.secrets
     assert not defaulted.secrets
     assert given == defaulted

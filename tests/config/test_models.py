@@ -49,7 +49,7 @@ init_message: {route: first, payload: {a: [1, {b: 2}]}}
 
 @pytest.fixture(scope="module")
 def config(loader: PipelineConfigLoader) -> Any:
-    return loader.load(DOCUMENT)
+    return loader.load_text(DOCUMENT)
 
 
 def test_names_are_filled_in(config: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_stage_takes_its_breaker_from_the_route(config: Any) -> None:
 
 
 def test_without_sections_there_is_no_backpressure_and_no_breaker(loader: PipelineConfigLoader) -> None:
-    route = loader.load('version: "1.0"\nroutes: {a: {adapters: [{type: plain}]}}').routes["a"]
+    route = loader.load_text('version: "1.0"\nroutes: {a: {adapters: [{type: plain}]}}').routes["a"]
     assert route.backpressure is None
     assert route.circuit_breaker is None
     assert route.error_handling == ErrorHandlingConfig(max_retries=0)
@@ -98,7 +98,7 @@ def test_without_sections_there_is_no_backpressure_and_no_breaker(loader: Pipeli
 def test_one_init_message_is_a_list_of_one(config: Any, loader: PipelineConfigLoader) -> None:
     (message,) = config.init_message
     assert message.payload == {"a": [1, {"b": 2}]}
-    assert loader.load(DOCUMENT.replace("{route: first, p", "[{route: first, p").strip() + "]") == config
+    assert loader.load_text(DOCUMENT.replace("{route: first, p", "[{route: first, p").strip() + "]") == config
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,17 @@ def test_nothing_in_it_can_be_changed(change: Any, config: Any) -> None:
 
 
 def test_it_is_hashable_and_survives_copying_and_pickling(config: Any, loader: PipelineConfigLoader) -> None:
-    for other in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), loader.load(DOCUMENT)):
+    for other in (
+        copy.copy(config),
+        copy.deepcopy(config),
+        pickle.loads(pickle.dumps(config)),
+        loader.load_text(DOCUMENT),
+    ):
         assert other == config
         assert hash(other) == hash(config)
         assert other.hash == config.hash
         assert other.source == DOCUMENT
-    assert config != loader.load(DOCUMENT.replace("concurrency: 3", "concurrency: 4"))
+    assert config != loader.load_text(DOCUMENT.replace("concurrency: 3", "concurrency: 4"))
 
 
 def test_frozen_containers_are_plain_ones_to_whoever_reads_them() -> None:

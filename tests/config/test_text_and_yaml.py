@@ -52,13 +52,13 @@ HOSTILE = {
 def test_hostile_text_is_one_finding_and_cheap(name: str, loader: PipelineConfigLoader) -> None:
     text, code = HOSTILE[name]
     started = time.process_time()
-    result = loader.check(text)
+    result = loader.check_text(text)
     seconds = time.process_time() - started
     assert [finding.code for finding in result.findings] == [code]
     assert result.config is None
     assert seconds < 1
     tracemalloc.start()
-    loader.check(text)
+    loader.check_text(text)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100_000_000
@@ -73,8 +73,8 @@ def test_a_huge_file_is_not_read_whole(loader: PipelineConfigLoader, tmp_path: P
 
 def test_the_size_bound_can_be_raised(loader: PipelineConfigLoader, registry: object) -> None:
     text = VALID + "# " + "x" * 1_100_000
-    assert not loader.check(text).is_valid
-    assert PipelineConfigLoader(loader._registry, max_bytes=2_000_000).check(text).is_valid
+    assert not loader.check_text(text).is_valid
+    assert PipelineConfigLoader(loader._registry, max_bytes=2_000_000).check_text(text).is_valid
 
 
 @pytest.mark.parametrize(

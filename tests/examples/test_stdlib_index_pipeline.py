@@ -45,7 +45,7 @@ def lines(folder, name):
 async def test_the_index_holds_every_docstring_and_broken_files_stop_nothing(example, tmp_path):
     registry = ValidatingAdapterRegistry()
     assert AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py").problems == ()
-    config = PipelineConfigLoader(registry).load_file(example)
+    config = PipelineConfigLoader(registry).load(example)
     async with OrchestratorManager(registry=registry) as manager:
         report = await (await manager.start(config)).complete()
 
@@ -77,7 +77,7 @@ async def test_the_index_holds_every_docstring_and_broken_files_stop_nothing(exa
 async def test_running_it_again_gives_the_same_index(example, tmp_path):
     registry = ValidatingAdapterRegistry()
     AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py")
-    config = PipelineConfigLoader(registry).load_file(example)
+    config = PipelineConfigLoader(registry).load(example)
     indexes = []
     async with OrchestratorManager(registry=registry) as manager:
         for _ in range(2):

@@ -45,4 +45,4 @@ def app_for(adapter_modules: Iterable[str], *, durable: bool = False) -> App:
 def checked(app: App, file: Path) -> LoadResult:
     """What the loader says of a configuration."""
     with held_interrupts():
-        return app.loader.check_file(file)
+        return app.loader.check(file)

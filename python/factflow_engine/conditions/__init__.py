@@ -3,7 +3,7 @@
 `compilation` is the way in, `operators` is for who adds operators of their own, `codes` explains every load-time error.
 """
 
-from factflow_engine.conditions.codes import CODES, ConditionCode
+from factflow_engine.conditions.codes import CODES
 from factflow_engine.conditions.compilation import compile_condition, outbound_table, shared_patterns
 from factflow_engine.conditions.operators import ConditionOperator, OperatorRegistry
 from factflow_engine.native import Condition, RouteTable, RouteTableStatistics
@@ -11,7 +11,6 @@ from factflow_engine.native import Condition, RouteTable, RouteTableStatistics
 __all__ = [
     "CODES",
     "Condition",
-    "ConditionCode",
     "ConditionOperator",
     "OperatorRegistry",
     "RouteTable",

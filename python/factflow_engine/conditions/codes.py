@@ -1,33 +1,16 @@
-"""What every load-time error of a condition means, as one table.
+"""The catalogue of load-time errors of conditions: what each means and what to write instead.
 
 Kept separate from the compiler because documentation is printed from it, and a test holds that each code has a case.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionCode:
-    """One kind of problem.
-
-    Attributes:
-        code: `E4` and two digits; it never changes its meaning.
-        title: A few words, for a listing.
-        explanation: Why it is an error, and what is right.
-        remedy: What to write instead, where nothing more exact is known.
-    """
-
-    code: str
-    title: str
-    explanation: str
-    remedy: str
-
+from factflow_engine.finding_code import Code
 
 _ROWS: Final = (
-    ConditionCode(
+    Code(
         code="E401",
         title="unknown operator",
         explanation=(
@@ -35,7 +18,7 @@ _ROWS: Final = (
         ),
         remedy="write one of the operators' names, as eq, gt, in, contains, matches or exists",
     ),
-    ConditionCode(
+    Code(
         code="E402",
         title="value of the wrong type",
         explanation=(
@@ -44,7 +27,7 @@ _ROWS: Final = (
         ),
         remedy="write a value that the operator can hold for",
     ),
-    ConditionCode(
+    Code(
         code="E403",
         title="invalid pattern",
         explanation=(
@@ -54,7 +37,7 @@ _ROWS: Final = (
         ),
         remedy="write Rust's regex syntax, and smaller repetitions, or (?-u:\\w) for \\w",
     ),
-    ConditionCode(
+    Code(
         code="E404",
         title="invalid path",
         explanation=(
@@ -63,7 +46,7 @@ _ROWS: Final = (
         ),
         remedy='write "a.b", "a[0]", "a[*].b", \'"x.y".z\', "/a/0/b" or ["a", 0, "b"]',
     ),
-    ConditionCode(
+    Code(
         code="E405",
         title="unknown key",
         explanation=(
@@ -71,7 +54,7 @@ _ROWS: Final = (
         ),
         remedy="remove it, or correct its spelling",
     ),
-    ConditionCode(
+    Code(
         code="E406",
         title="missing key",
         explanation=(
@@ -80,7 +63,7 @@ _ROWS: Final = (
         ),
         remedy="add it",
     ),
-    ConditionCode(
+    Code(
         code="E407",
         title="nothing to choose from",
         explanation=(
@@ -89,7 +72,7 @@ _ROWS: Final = (
         ),
         remedy="name at least one, or remove it",
     ),
-    ConditionCode(
+    Code(
         code="E408",
         title="too deep or too large",
         explanation=(
@@ -98,7 +81,7 @@ _ROWS: Final = (
         ),
         remedy="flatten it, or write `in` with a list instead of many `eq`",
     ),
-    ConditionCode(
+    Code(
         code="E409",
         title="not a condition",
         explanation=(
@@ -107,7 +90,7 @@ _ROWS: Final = (
         ),
         remedy="write {field, operator, value}, or one of all_of, any_of, not and any_element",
     ),
-    ConditionCode(
+    Code(
         code="E410",
         title="invalid tagged literal",
         explanation=(
@@ -116,7 +99,7 @@ _ROWS: Final = (
         ),
         remedy='write {"$bin": "aGk="} or {"$timestamp": "2026-01-31T12:00:00Z"}',
     ),
-    ConditionCode(
+    Code(
         code="E411",
         title="invalid bounds",
         explanation=(
@@ -124,13 +107,13 @@ _ROWS: Final = (
         ),
         remedy="write the lower bound first",
     ),
-    ConditionCode(
+    Code(
         code="E412",
         title="invalid network",
         explanation=("`cidr` takes an address, or a network in prefix notation without bits beyond the prefix."),
         remedy='write "10.0.0.0/8", "2001:db8::/32" or a single address',
     ),
-    ConditionCode(
+    Code(
         code="E413",
         title="value refused by an operator",
         explanation=("The operator comes from the registry, and its `check_literal` refused this value."),
@@ -138,5 +121,5 @@ _ROWS: Final = (
     ),
 )
 
-CODES: Final[Mapping[str, ConditionCode]] = MappingProxyType({row.code: row for row in _ROWS})
+CODES: Final[Mapping[str, Code]] = MappingProxyType({row.code: row for row in _ROWS})
 """Every code that a `ConditionError` can have."""

@@ -12,7 +12,6 @@ from factflow_engine.names import first_use
 
 if TYPE_CHECKING:
     from factflow_engine.config.catalogue import CATALOGUE
-    from factflow_engine.config.codes import Code, Severity
     from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
     from factflow_engine.config.graph import EdgeKind, RouteEdge, RouteGraph, build_graph
     from factflow_engine.config.loader import LoadResult, PipelineConfigLoader
@@ -35,13 +34,14 @@ if TYPE_CHECKING:
     from factflow_engine.config.schema import config_schema
     from factflow_engine.config.single_route import validate_route_config
     from factflow_engine.config.strictness import configure_validation
+    from factflow_engine.finding_code import Code, Severity
 
 _MODULES: Final = {
     "AdapterConfig": "factflow_engine.config.models",
     "BackpressureConfig": "factflow_engine.config.models",
     "CATALOGUE": "factflow_engine.config.catalogue",
     "CircuitBreakerConfig": "factflow_engine.config.models",
-    "Code": "factflow_engine.config.codes",
+    "Code": "factflow_engine.finding_code",
     "ConditionConfig": "factflow_engine.config.models",
     "ConfigurationError": "factflow_engine.config.findings",
     "EdgeKind": "factflow_engine.config.graph",
@@ -59,7 +59,7 @@ _MODULES: Final = {
     "RouteConfig": "factflow_engine.config.models",
     "RouteEdge": "factflow_engine.config.graph",
     "RouteGraph": "factflow_engine.config.graph",
-    "Severity": "factflow_engine.config.codes",
+    "Severity": "factflow_engine.finding_code",
     "StorageConfig": "factflow_engine.config.models",
     "build_graph": "factflow_engine.config.graph",
     "config_schema": "factflow_engine.config.schema",

@@ -7,22 +7,12 @@ from typing import Final
 
 from factflow_engine.conditions import CODES as CONDITION_CODES
 from factflow_engine.config.codes import CATALOGUE as LOADER_CODES
-from factflow_engine.config.codes import Code
+from factflow_engine.finding_code import Code
 
-_CONDITIONS: Final = {
-    code: Code(
-        code=code,
-        title=entry.title,
-        explanation=entry.explanation,
-        remedy="write the condition as its operator needs it",
-    )
-    for code, entry in CONDITION_CODES.items()
-}
-
-CATALOGUE: Final[dict[str, Code]] = dict(sorted((LOADER_CODES | _CONDITIONS).items()))
+CATALOGUE: Final[dict[str, Code]] = dict(sorted((LOADER_CODES | dict(CONDITION_CODES)).items()))
 """Every code that a finding can have."""
 
 
 def code_of(code: str) -> Code:
-    """What is known of a code."""
+    """Return what is known of a code."""
     return CATALOGUE[code]

@@ -1,46 +1,13 @@
 """The catalogue of finding codes: what each means and what to write instead.
 
-Apart because it is data: the loader takes its severities and remedies from here, the documentation is printed from
+Kept separate from the loader because it is data: the loader takes its severities and remedies from here, the documentation is printed from
 here, and a test proves that each code has its case. Codes are stable; a code is never used again for another meaning.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from factflow_engine.adapters.keeping import LOSS_REMEDY
-
-
-class Severity(StrEnum):
-    """What a finding means for the configuration."""
-
-    ERROR = "error"
-    """It cannot be run."""
-    WARNING = "warning"
-    """It can be run, and probably does not do what was meant."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """One kind of problem.
-
-    Attributes:
-        code: `E` or `W`, and three digits; the first is the family.
-        title: A few words.
-        explanation: Why it is a problem.
-        remedy: What to write instead, where nothing more exact is known.
-    """
-
-    code: str
-    title: str
-    explanation: str
-    remedy: str
-
-    @property
-    def severity(self) -> Severity:
-        """Read off the code's letter."""
-        return Severity.WARNING if self.code.startswith("W") else Severity.ERROR
-
+from factflow_engine.finding_code import Code
 
 FAMILIES: Final = {
     "0": "Text and YAML",

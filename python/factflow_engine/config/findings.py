@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from factflow_engine.config.codes import Severity
+from factflow_engine.finding_code import Severity
 from factflow_protocols import FactflowError
 
 _TOKEN: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|\$\{[^}]*\}|[^\s,\[\]{}#:]+(?::[^\s,\[\]{}]+)*""")

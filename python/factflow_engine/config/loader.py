@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config.codes import Severity
 from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
 from factflow_engine.config.nodes import START
 from factflow_engine.config.report import Report
@@ -30,6 +29,7 @@ from factflow_engine.config.text import (
     is_text,
     read_file,
 )
+from factflow_engine.finding_code import Severity
 from factflow_engine.queues.naming import memory_queue_name_problem
 
 if TYPE_CHECKING:
@@ -102,27 +102,17 @@ class PipelineConfigLoader:
         self._durable = durable
         self._max_bytes = max_bytes
 
-    def load(self, source: Path | str | bytes) -> PipelineGlobalConfig:
-        """The configuration of a file or a text.
-
-        A string is a text if it holds a line end or `: `, begins with `{` or `[`, or is longer than 1,024 characters;
-        else it is a path. Bytes are a text. `load_file` and `load_text` leave nothing to guess.
+    def load(self, path: Path | str) -> PipelineGlobalConfig:
+        """Load the configuration of a file.
 
         Raises:
-            ConfigurationError: It has errors; all findings are in it. Not strict: only if nothing could be built.
+            ConfigurationError: It has errors, or cannot be read, or a text was given for the path; all findings are in
+                it. Not strict: only if nothing could be built.
         """
-        return self._accept(self.check(source))
-
-    def load_file(self, path: Path | str) -> PipelineGlobalConfig:
-        """The configuration of a file.
-
-        Raises:
-            ConfigurationError: As for `load`; a file that cannot be read is a finding, too.
-        """
-        return self._accept(self.check_file(path))
+        return self._accept(self.check(path))
 
     def load_text(self, text: str | bytes, name: str = "<text>") -> PipelineGlobalConfig:
-        """The configuration of a text; findings call it by `name`.
+        """Load the configuration of a text; findings call it by `name`.
 
         Raises:
             ConfigurationError: As for `load`.
@@ -130,21 +120,26 @@ class PipelineConfigLoader:
         return self._accept(self.check_text(text, name))
 
     def load_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> PipelineGlobalConfig:
-        """The configuration of plain data in written form (`to_mapping`); findings have the lines of its YAML.
+        """Load the configuration of plain data in written form (`to_mapping`); findings have the lines of its YAML.
 
         Raises:
             ConfigurationError: As for `load`.
         """
         return self._accept(self.check_mapping(mapping, name))
 
-    def check(self, source: Path | str | bytes) -> LoadResult:
-        """What `load` finds, as a value: the configuration, if one could be built, and every finding. Never raises."""
-        if isinstance(source, bytes) or (isinstance(source, str) and is_text(source)):
-            return self.check_text(source)
-        return self.check_file(source)
+    def check(self, path: Path | str) -> LoadResult:
+        """Return what `load` finds, as a value: the configuration, if one could be built, and every finding.
 
-    def check_file(self, path: Path | str) -> LoadResult:
-        """`check` of a file."""
+        Raises nothing: that a file cannot be read is a finding, too.
+        """
+        if _is_no_path(path):
+            problem = TextProblem(
+                "E016",
+                START,
+                "expected the path of a file, got a configuration's text",
+                "write load_text(text), or check_text(text); give a path that looks like a text as a pathlib.Path",
+            )
+            return _unreadable(problem, Report("<text>"))
         report = Report(str(path))
         try:
             text = decode(read_file(Path(path), self._max_bytes), self._max_bytes)
@@ -154,7 +149,7 @@ class PipelineConfigLoader:
         return self._check(Source(name=str(path), directory=directory, text=text), report)
 
     def check_text(self, text: str | bytes, name: str = "<text>") -> LoadResult:
-        """`check` of a text."""
+        """Return what `load_text` finds."""
         report = Report(name)
         try:
             text = decode(text, self._max_bytes) if isinstance(text, bytes) else check_text(text, self._max_bytes)
@@ -163,7 +158,7 @@ class PipelineConfigLoader:
         return self._check(Source(name=name, directory=Path.cwd(), text=text), report)
 
     def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
-        """`check` of plain data."""
+        """Return what `load_mapping` finds."""
         try:
             text = importlib.import_module("factflow_engine.config.canonical").to_yaml(mapping)
         except (TypeError, RecursionError) as error:
@@ -193,6 +188,10 @@ class PipelineConfigLoader:
             level = logging.ERROR if finding.severity is Severity.ERROR else logging.WARNING
             _LOG.log(level, "%s", finding)
         return result.config
+
+
+def _is_no_path(given: object) -> bool:
+    return isinstance(given, bytes) or (isinstance(given, str) and is_text(given))
 
 
 def _unreadable(problem: TextProblem, report: Report) -> LoadResult:

@@ -6,11 +6,11 @@ Kept separate from the findings because it knows the tree and the catalogue, and
 from typing import Final
 
 from factflow_engine.config.catalogue import code_of
-from factflow_engine.config.codes import Severity
 from factflow_engine.config.findings import Finding
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.nodes import Mark, Path, dotted
 from factflow_engine.config.suggestions import Suggestions
+from factflow_engine.finding_code import Severity
 
 _CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
 """Findings from which others follow at the same place, most telling first."""
