@@ -3,9 +3,15 @@
 Frozen values only, so that a snapshot can be kept, printed or compared.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from factflow_engine.resilience import AdapterCircuitMetrics
 
 
 class Outcome(StrEnum):
@@ -152,6 +158,8 @@ class ExecutionStatistics:
         elapsed_seconds: Since it began to start.
         routes: By route id, in the configuration's order.
         stalled: What waits or is held where nothing has moved for `processor.stall_seconds`, and for whom or by whom.
+        held: The messages that have begun and not ended: where, who holds them, and for how long.
+        circuits: What the circuit breakers are and have counted, by `route/stage`; of stages that have any.
     """
 
     execution_id: str
@@ -159,6 +167,8 @@ class ExecutionStatistics:
     elapsed_seconds: float
     routes: Mapping[str, RouteStatistics]
     stalled: tuple[str, ...] = ()
+    held: tuple[HeldMessage, ...] = ()
+    circuits: Mapping[str, AdapterCircuitMetrics] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

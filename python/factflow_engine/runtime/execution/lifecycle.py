@@ -42,6 +42,7 @@ from factflow_protocols import Begun, QueueError, QueueProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
+    from factflow_engine.resilience import AdapterCircuitMetrics
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -248,14 +249,25 @@ class Lifecycle:
         return self._init.begun
 
     def statistics(self) -> ExecutionStatistics:
-        """Return a snapshot of every route."""
+        """Return a snapshot of everything that has state."""
         return ExecutionStatistics(
             execution_id=self.id,
             status=self.status,
             elapsed_seconds=self._elapsed(),
             routes=self._last_routes or self._route_statistics(),
             stalled=self._watchdog.stalled,
+            held=self.loop.held(),
+            circuits=self.circuits(),
         )
+
+    def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
+        """Return what the circuit breakers are and have counted, by `route/stage`; of stages that have any."""
+        return {
+            f"{route.id}/{stage.info.stage}": stage.guard.metrics()
+            for route in self.routes.values()
+            for stage in route.stages
+            if stage.guard is not None
+        }
 
     # -- from opening to finalising --------------------------------------------------------------------------------
 

@@ -269,8 +269,14 @@ class Transport(Protocol):
         """
         ...
 
-    async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
-        """Take messages in their order, waiting for room; return their ids.
+    async def publish_batch(
+        self,
+        route: str,
+        payloads: Sequence[Any],
+        headers: Mapping[str, Any] | None,
+        keys: Sequence[str | None] | None,
+    ) -> tuple[str, ...]:
+        """Take messages in their order, waiting for room; return their ids. Headers are for all, keys one for each.
 
         Cancellation: the first messages may have been published.
         """

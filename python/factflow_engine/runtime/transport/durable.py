@@ -134,9 +134,15 @@ class DurableTransport:
             self._queues[route], "is stored outside the process, which takes time: use `await publish(...)`"
         )
 
-    async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
+    async def publish_batch(
+        self,
+        route: str,
+        payloads: Sequence[Any],
+        headers: Mapping[str, Any] | None,
+        keys: Sequence[str | None] | None,
+    ) -> tuple[str, ...]:
         """See `Transport.publish_batch`."""
-        frames = [self._frames.frame(payload) for payload in payloads]
+        frames = self._frames.frames(payloads, headers, keys)
         await self._publish_unless_closed(route, frames)
         return tuple(frame.message_id.hex() for frame in frames)
 

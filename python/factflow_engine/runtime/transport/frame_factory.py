@@ -3,11 +3,14 @@
 Kept separate from the transports because both make the same frames, and so does whoever completes an execution.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from factflow_engine.frames import Frame, pack
 from factflow_engine.native import Batch
+from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.seams import Seams
 
 
@@ -41,7 +44,58 @@ class FrameFactory:
         wall_ns = self._seams.clock.wall_ns()
         return Frame.create(pack(count), message_id=self._seams.ids.reserve(wall_ns, count + 1), time_ns=wall_ns)
 
-    def batch(self, payloads: Sequence[Any]) -> Batch:
-        """Return the frames of many messages, which are made as they are poured."""
+    def batch(
+        self,
+        payloads: Sequence[Any],
+        headers: Mapping[str, Any] | None = None,
+        keys: Sequence[str | None] | None = None,
+    ) -> Batch | FrameBatch:
+        """Return many messages to pour; without headers and keys, their frames are made natively as they are poured.
+
+        Raises:
+            CodecError: A payload is nothing that a message can carry.
+            TypeError: A key is not a string.
+            ValueError: There is not one key for each payload.
+        """
+        if headers is not None or keys is not None:
+            return FrameBatch(self.frames(payloads, headers, keys))
         wall_ns = self._seams.clock.wall_ns()
         return Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
+
+    def frames(
+        self, payloads: Sequence[Any], headers: Mapping[str, Any] | None, keys: Sequence[str | None] | None
+    ) -> list[Frame]:
+        """Return the frames of many messages; see `batch`."""
+        if isinstance(keys, str) or (keys is not None and len(keys) != len(payloads)):
+            got = "a string" if isinstance(keys, str) else f"{len(keys)} keys for {len(payloads)} payloads"
+            raise ValueError(f"keys= needs a sequence with one key or None for each payload, got {got}")
+        if keys is None:
+            return [self.frame(payload, headers) for payload in payloads]
+        return [self.frame(payload, headers, key) for payload, key in zip(payloads, keys, strict=True)]
+
+
+class FrameBatch:
+    """Frames to pour, each with headers or a key of its own; as the native `Batch` to whoever pours them.
+
+    Attributes:
+        ids: The ids of all of them, 32 hexadecimal digits each.
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self.ids: Final = tuple(frame.message_id.hex() for frame in frames)
+        self._frames = frames
+        self._poured = 0
+
+    @property
+    def left(self) -> int:
+        """The number of frames that have not been moved."""
+        return len(self._frames) - self._poured
+
+    def pour(self, channels: Sequence[MemoryChannel], limit: int) -> None:
+        """Move the next frames, `limit` at most, to each of these channels."""
+        last = min(self._poured + limit, len(self._frames))
+        while self._poured < last:
+            frame = self._frames[self._poured]
+            self._poured += 1
+            for channel in channels:
+                channel.append(frame)

@@ -168,9 +168,15 @@ class MemoryTransport:
             )
         _append(channels, frame)
 
-    async def publish_batch(self, route: str, payloads: Sequence[Any]) -> tuple[str, ...]:
+    async def publish_batch(
+        self,
+        route: str,
+        payloads: Sequence[Any],
+        headers: Mapping[str, Any] | None,
+        keys: Sequence[str | None] | None,
+    ) -> tuple[str, ...]:
         """See `Transport.publish_batch`."""
-        batch = self._frames.batch(payloads)
+        batch = self._frames.batch(payloads, headers, keys)
         channels = self._targets[route]
         await trio.lowlevel.checkpoint_if_cancelled()
         while batch.left:
