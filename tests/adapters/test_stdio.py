@@ -264,3 +264,47 @@ async def test_a_file_is_synchronised_before_messages_are_acknowledged(monkeypat
         assert synced == [file.fileno()]
         await adapter.close()
     assert (tmp_path / "out").read_text() == '"a"\n'
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize(
+    ("there", "mode", "written"),
+    [
+        ('"a"\n"b', "ab", '"a"\n"b\n"c"\n"d"\n'),  # the line of a process that was killed, or whose disk was full
+        ('"a"\n', "ab", '"a"\n"c"\n"d"\n'),
+        ("", "ab", '"c"\n"d"\n'),
+        ('"a"\n"b', "wb", '"c"\n"d"\n'),
+    ],
+)
+async def test_the_first_line_is_one_of_its_own(monkeypatch, tmp_path, there, mode, written, durable):
+    (tmp_path / "out").write_text(there)
+    with (tmp_path / "out").open(mode, buffering=0) as file:
+        monkeypatch.setattr(sys, "__stdout__", file)
+        adapter = await opened("write_stdout", durable=durable)
+        for message in "cd":
+            await outputs(adapter, FakeContext(message))
+            await adapter.flush()
+        await adapter.close()
+    assert (tmp_path / "out").read_text() == written
+
+
+async def test_a_line_that_the_shell_has_begun_is_ended_first(monkeypatch, tmp_path):
+    """`{ printf head; factflow run ...; } > out`: the place to write is the end, and no mode says so."""
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        file.write(b"head")
+        monkeypatch.setattr(sys, "__stdout__", file)
+        adapter = await opened("write_stdout")
+        await outputs(adapter, FakeContext("c"))
+        await adapter.close()
+    assert (tmp_path / "out").read_text() == 'head\n"c"\n'
+
+
+async def test_a_file_is_left_as_it_is_if_no_line_comes(monkeypatch, tmp_path):
+    (tmp_path / "out").write_text("no end")
+    with (tmp_path / "out").open("ab", buffering=0) as file:
+        monkeypatch.setattr(sys, "__stdout__", file)
+        adapter = await opened("write_stdout", durable=True)
+        await adapter.flush()
+        await adapter.finish()
+        await adapter.close()
+    assert (tmp_path / "out").read_text() == "no end"

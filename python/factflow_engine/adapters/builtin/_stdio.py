@@ -4,6 +4,7 @@ The descriptors stay blocking, because a terminal shares that setting with the s
 for with the event loop's own poll and then read, or given no more than it takes without blocking.
 """
 
+import fcntl
 import os
 import select
 import stat
@@ -59,6 +60,10 @@ class Descriptor:
         piece = bytes(data[:WRITE_BYTES])
         return os.write(self.number, piece[: piece.rfind(b"\n") + 1] or piece)
 
+    async def is_within_line(self) -> bool:
+        """True if this is a file and what stands before the place to write has no line end: somebody was cut off there."""
+        return self.is_file and await self._threads.run(lambda: _is_within_line(self.number))
+
     async def sync(self) -> None:
         """Bring what was written to the disk, if it goes there."""
         if self.is_file:
@@ -106,6 +111,21 @@ def _descriptor(stream: IO[Any] | None, name: str, adapter: str, redirection: st
         raise StandardStreamError(
             f"{adapter} needs {name}, which cannot be used: {error}; start the program with it open, as in `{redirection}`"
         ) from error
+
+
+def _is_within_line(number: int) -> bool:
+    try:
+        is_appended = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_APPEND
+        place = os.fstat(number).st_size if is_appended else os.lseek(number, 0, os.SEEK_CUR)
+        if not place:
+            return False
+        again = os.open(f"/dev/fd/{number}", os.O_RDONLY)  # what is written to is seldom opened for reading, too
+    except OSError:  # it may not be read, or has been removed
+        return False
+    try:
+        return os.pread(again, 1, place - 1) not in {b"", b"\n"}
+    finally:
+        os.close(again)
 
 
 def _can_be_polled(number: int) -> bool:

@@ -32,6 +32,7 @@ class WriteStdout(StatefulAdapter):
 
     Lines are in the order in which messages reach the stage. A message that is delivered or tried again is written again:
     what was written cannot be taken back. On a durable queue a message is acknowledged when its line has been written.
+    Where it goes to a file, a line that was cut off there, by a kill or a full disk, is ended first.
     While `factflow run` runs a pipeline with this stage, its report goes to standard error.
     """
 
@@ -123,11 +124,15 @@ class WriteStdout(StatefulAdapter):
 
     async def _write(self, output: Descriptor) -> None:
         """The stage's own task; its error is the execution's."""
+        has_written = False
         while True:
             while not self._buffer:
                 await self._changed.wait()
             try:
                 async with output_lock():
+                    if not has_written and await output.is_within_line():
+                        await output.write(memoryview(b"\n"))
+                    has_written = True
                     await self._write_buffer(output)
             except OSError as error:
                 self._broken = error
