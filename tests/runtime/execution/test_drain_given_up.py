@@ -43,6 +43,7 @@ async def test_stages_finish_although_a_message_waits_for_another_attempt(autoju
     assert report.status == "cancelled"
     assert sorted(committed) == [number for number in range(100) if number != 50]
     assert [held.by for held in report.held] == ["retry"]
+    assert report.error == "drain gave up: what had begun or waited was not done within 1 s", "and no last words did"
 
 
 async def test_an_immediate_cancel_asks_no_stage(autojump_clock):

@@ -112,7 +112,7 @@ class Shutdown:
         if self._draining and stage not in self._granted:
             self._granted.add(stage)
             deadline = self._bound(finishing)
-            if deadline > self.work.deadline:
+            if deadline > self.work.deadline and not self.work.cancel_called:  # else that has its reason
                 self.work.deadline = deadline
                 self._why = (
                     "drain gave up: what stages said at their end was not done within orchestrator.finish_seconds: "
