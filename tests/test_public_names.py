@@ -1,6 +1,11 @@
 """The public names, pinned: adding or removing one is a decision, not an accident."""
 
 import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -9,17 +14,29 @@ import pytest
 import factflow_engine
 import factflow_engine.adapters
 import factflow_engine.config
+import factflow_engine.testing
 import factflow_protocols
+from factflow_protocols import FactflowError
 
 ENGINE = {
-    "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterResult", "BackpressureConfig",
-    "CircuitBreaker", "CircuitBreakerConfig", "CircuitOpenError", "CircuitState", "CircuitStats", "ConditionConfig",
-    "ConditionOperator", "ConfigurationError", "DomainMetrics", "Emit", "ErrorHandlingConfig", "ExecutionReport",
-    "ExecutionScopedQueue", "ExecutionStatus", "InboundConfig", "OperatorRegistry", "OrchestratorConfig",
-    "OrchestratorManager", "OutboundConfig", "Outcome", "PipelineAdapter", "PipelineConfigLoader",
-    "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator", "ProcessorConfig", "ReactiveRouteProcessor",
-    "Reject", "RetryLater", "RouteConfig", "StatefulAdapter", "TooManyConcurrentExecutionsError",
-    "ValidatingAdapterRegistry", "__version__", "auto_discover_and_register", "configure_validation", "validate_route_config",
+    "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterModuleError", "AdapterNotFoundError",
+    "AdapterRegistrationError", "AdapterResult", "AdapterSpec", "BackpressureConfig", "BatchResult", "Begun",
+    "BreakerPermit", "CallFromInsideError", "CircuitBreaker", "CircuitBreakerConfig", "CircuitCall",
+    "CircuitOpenError", "CircuitState", "CircuitStats", "CircuitTransitionError", "ClosedReason", "CodecError",
+    "ConditionConfig", "ConditionError", "ConditionErrors", "ConditionOperator", "ConditionOperatorError",
+    "ConfigurationError", "CorruptError", "Delivery", "DiscoveryReport", "DomainMetrics", "Emit",
+    "EngineInstruction", "ErrorHandlingConfig", "ExecutionClosedError", "ExecutionIdError", "ExecutionReport",
+    "ExecutionScopedQueue", "ExecutionStartError", "ExecutionStatistics", "ExecutionStatus", "FactflowError",
+    "FailureRecord", "Finding", "HeldMessage", "Holder", "InboundConfig", "InitMessageConfig", "LetterStaysError",
+    "LettersLeftError", "LoadResult", "ManagerStateError", "MessageStatus", "NativePanicError", "NotInTrioError",
+    "OperatorRegistry", "OrchestratorConfig", "OrchestratorManager", "OrphanedQueue", "OutboundConfig", "Outcome",
+    "PipelineAdapter", "PipelineConfigLoader", "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator",
+    "ProcessorConfig", "QueueClosedError", "QueueError", "QueueFileError", "QueueFullError", "QueueMessage", "QueueUrlError",
+    "ReactiveRouteProcessor", "Reject", "RequeueError", "RequeueStoppedError", "RetryLater", "RouteConfig",
+    "RouteStatistics", "Severity", "Stage", "StateLossError", "StatefulAdapter", "StorageError",
+    "StorageNotFoundError", "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
+    "TruncatedError", "UnknownRouteError", "UnsupportedFeatureError", "ValidatingAdapterRegistry", "__version__",
+    "auto_discover_and_register", "configure_validation", "validate_route_config",
 }  # fmt: skip
 
 PROTOCOLS = {
@@ -31,6 +48,108 @@ PROTOCOLS = {
     "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",
     "StorageProtocol", "StoredAnswer", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
 }  # fmt: skip
+
+
+TESTING = {
+    "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
+    "STATE_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
+    "open_stage", "outputs", "simulate",
+}  # fmt: skip
+
+# Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or
+# belong to the command.
+INTERNAL = {
+    "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.queues.sqlite.store",
+    "factflow_engine.queues.sqlite.watching", "factflow_engine.runtime", "factflow_engine.testing",
+}  # fmt: skip
+
+# Names in annotations that are Python's, or other libraries', or an alias.
+FOREIGN = {
+    "AbstractAsyncContextManager", "AdapterClass", "Any", "AsyncIterator", "Awaitable", "BaseModel", "Callable", "Iterable",
+    "Mapping", "None", "Path", "Self", "Sequence",
+}  # fmt: skip
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in (factflow_engine, factflow_protocols):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield importlib.import_module(found.name)
+
+
+def exceptions() -> Iterator[type[BaseException]]:
+    for module in list(modules()):
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == module.__name__:
+                yield value
+
+
+def is_internal(error: type[BaseException]) -> bool:
+    path = error.__module__.split(".")
+    return (
+        error.__name__.startswith("_")
+        or any(part.startswith("_") for part in path)
+        or any(".".join(path[:length]) in INTERNAL for length in range(1, len(path) + 1))
+    )
+
+
+def returns_of(name: str) -> Iterator[tuple[str, object]]:
+    """The return annotations of a public function, or of a class's public methods and properties."""
+    value = getattr(factflow_engine, name)
+    if not inspect.isclass(value):
+        if callable(value):
+            yield name, inspect.get_annotations(value).get("return")
+        return
+    for owner in value.__mro__:
+        if not owner.__module__.startswith("factflow"):
+            continue
+        for member_name, member in list(vars(owner).items()):
+            function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if not member_name.startswith("_") and inspect.isfunction(function):
+                yield f"{name}.{member_name}", inspect.get_annotations(function).get("return")
+
+
+def test_one_class_is_the_base_of_every_exception():
+    found = set(exceptions())
+    assert len(found) > 50
+    assert [error for error in found if not issubclass(error, FactflowError)] == []
+
+
+def test_every_exception_that_a_public_call_raises_is_exported():
+    public = {error for error in exceptions() if not is_internal(error)}
+    assert len(public) > 30
+    assert {error.__name__ for error in public if getattr(factflow_engine, error.__name__, None) is not error} == set()
+
+
+def test_every_type_that_a_public_call_returns_is_exported():
+    missing = set()
+    for name in factflow_engine.__all__:
+        for where, annotation in returns_of(name):
+            text = (
+                annotation.__name__
+                if isinstance(annotation, type) and not str(annotation).endswith("]")
+                else str(annotation)
+            )
+            words = {word.rpartition(".")[2] for word in re.findall(r"[\w.]+", text)}
+            missing |= {
+                f"{where} -> {word}" for word in words if word[:1].isupper() and word not in FOREIGN | ENGINE | {"T"}
+            }
+    assert missing == set()
+
+
+def test_what_public_calls_document_to_raise_is_exported():
+    for owner in (
+        factflow_engine.OrchestratorManager,
+        factflow_engine.PipelineOrchestrator,
+        factflow_engine.PipelineConfigLoader,
+    ):
+        for function in vars(owner).values():
+            for word in re.findall(r"^ +(\w+Error\w*):", getattr(function, "__doc__", None) or "", re.MULTILINE):
+                assert word in ENGINE | {"ValueError", "TypeError"}, f"{owner.__name__}: {word}"
+
+
+def test_the_testing_kit_exports_these_names():
+    assert set(factflow_engine.testing.__all__) == TESTING
+    assert all(hasattr(factflow_engine.testing, name) for name in TESTING)
 
 
 def test_the_engine_exports_these_names():

@@ -158,12 +158,61 @@ class StateLossError(FactflowError):
         super().__init__(f"a crash would lose what stages keep; {remedy}:\n{listing}")
 
 
-def no_such_route(route: str, known: Iterable[str]) -> LookupError:
-    """The error for a route that the pipeline does not have, with the name that may have been meant."""
-    names = list(known)
-    near = difflib.get_close_matches(route, names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(repr(name) for name in names)}"
-    return LookupError(f"this pipeline has no route {route!r}; {hint}")
+class UnknownRouteError(FactflowError, LookupError):
+    """The caller must act: the pipeline has no such route.
+
+    Attributes:
+        route: The id that was given.
+        known: The ids that there are.
+    """
+
+    def __init__(self, route: str, known: Iterable[str]) -> None:
+        self.route = route
+        self.known = tuple(known)
+        near = difflib.get_close_matches(route, self.known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(repr(name) for name in self.known)}"
+        super().__init__(f"this pipeline has no route {route!r}; {hint}")
+
+
+class ExecutionIdError(FactflowError, ValueError):
+    """The caller must choose another id: it cannot be one, or an execution of this id is running."""
+
+
+class ManagerStateError(FactflowError, RuntimeError):
+    """The caller must enter the manager, once, and start executions before it is left."""
+
+
+class CallFromInsideError(FactflowError, RuntimeError):
+    """The author of an adapter must act: it would wait for the end of its own execution.
+
+    Attributes:
+        execution_id: Id of the execution.
+        call: Name of the method that was called.
+    """
+
+    def __init__(self, execution_id: str, call: str, instead: str) -> None:
+        self.execution_id = execution_id
+        self.call = call
+        super().__init__(
+            f"{call}() was called by an adapter of execution {execution_id!r}, which would wait for itself; "
+            f"{instead}, which does not wait, or call {call}() from a task outside the execution"
+        )
+
+
+class NotInTrioError(FactflowError, RuntimeError):
+    """The caller must act: this thread does not run trio, which the engine needs.
+
+    Attributes:
+        call: The call that was made.
+    """
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        super().__init__(
+            f"{call} needs trio, which this thread does not run: start the program with trio.run(main), in an asyncio "
+            "program run it beside the loop with `await asyncio.to_thread(trio.run, main)`, and from another thread "
+            "call in through trio.from_thread"
+        )
 
 
 class ClosedReason(StrEnum):

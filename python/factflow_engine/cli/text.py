@@ -4,8 +4,10 @@ Messages, configurations and error texts come from anywhere. They are printed on
 sequence and no right-to-left override in them is obeyed. Kept separate from the consoles because help needs no console.
 """
 
+from factflow_protocols import FactflowError
 
-class OutputClosedError(Exception):
+
+class OutputClosedError(FactflowError):
     """Whoever read our output went away; there is nobody to report it to."""
 
 

@@ -7,6 +7,8 @@ Kept separate from the parser because a value from the environment is resolved b
 import re
 from typing import Final
 
+from factflow_protocols import FactflowError
+
 Scalar = str | int | float | bool | None
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
@@ -42,7 +44,7 @@ _LONGEST_NUMBER: Final = 400
 """Characters; longer ones carry no more information than a float has, and take quadratic time to read."""
 
 
-class NumberTooLongError(ValueError):
+class NumberTooLongError(FactflowError, ValueError):
     """A number has more digits than anybody means."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from factflow_engine.config.nodes import START, Mark
+from factflow_protocols import FactflowError
 
 DEFAULT_MAX_BYTES: Final = 1024 * 1024
 _LONGEST_PATH: Final = 1_024
@@ -20,7 +21,7 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-class TextProblem(Exception):  # noqa: N818 - becomes a finding, never leaves the package
+class TextProblem(FactflowError):  # noqa: N818 - becomes a finding, never leaves the package
     """The text cannot be read on; one finding."""
 
     def __init__(self, code: str, mark: Mark, message: str, remedy: str = "") -> None:

@@ -28,6 +28,7 @@ from factflow_engine.config.nodes import START, MappingNode, Mark, Node, ScalarN
 from factflow_engine.config.report import Report
 from factflow_engine.config.scalars import NumberTooLongError, resolve_plain
 from factflow_engine.config.text import Lines, TextProblem
+from factflow_protocols import FactflowError
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 100_000
@@ -41,7 +42,7 @@ _SCALAR_TAGS: Final[dict[str, tuple[type, ...]]] = {
 _STRING_TAGS: Final = frozenset({f"{_TAG}str", "!"})
 
 
-class _TooDeep(Exception):  # noqa: N818 - a signal inside this module
+class _TooDeep(FactflowError):  # noqa: N818 - a signal inside this module
     def __init__(self, offset: int) -> None:
         self.offset = offset
         super().__init__()

@@ -1,5 +1,41 @@
-"""What tests of pipelines need: a simulated world and fakes. The engine never imports it."""
+"""The kit for tests of pipelines, adapters and queue providers; the engine never imports it.
 
-from factflow_engine.testing.simulation import SimulatedThreads, Simulation, simulate
+`simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
+adapter; the `*_CHECKS` are what a queue provider must pass, each a coroutine function without any test framework.
+"""
 
-__all__ = ["SimulatedThreads", "Simulation", "simulate"]
+from factflow_engine.testing.conformance import QUEUE_CHECKS
+from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
+from factflow_engine.testing.expectations import Check, ConformanceError, OpenQueue, check_name
+from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_engine.testing.simulation import (
+    CountedIds,
+    SimulatedClock,
+    SimulatedRandomness,
+    SimulatedThreads,
+    Simulation,
+    simulate,
+)
+from factflow_engine.testing.start_conformance import START_CHECKS
+from factflow_engine.testing.state_conformance import STATE_CHECKS
+
+__all__ = [
+    "DURABLE_QUEUE_CHECKS",
+    "QUEUE_CHECKS",
+    "START_CHECKS",
+    "STATE_CHECKS",
+    "Check",
+    "ConformanceError",
+    "CountedIds",
+    "FakeContext",
+    "OpenQueue",
+    "SimulatedClock",
+    "SimulatedRandomness",
+    "SimulatedThreads",
+    "Simulation",
+    "check_name",
+    "finished",
+    "open_stage",
+    "outputs",
+    "simulate",
+]

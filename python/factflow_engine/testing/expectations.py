@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from factflow_engine.frames import Frame, pack
-from factflow_protocols import Delivery, QueueProtocol, Subscription
+from factflow_protocols import Delivery, FactflowError, QueueProtocol, Subscription
 
 OpenQueue: TypeAlias = Callable[[], AbstractAsyncContextManager[QueueProtocol]]
 """Opens a provider, and stops it on exit. Where a check opens twice, it must be the same queues if they are durable."""
@@ -27,7 +27,7 @@ QUIET_SECONDS: Final = 0.3
 """For this long nothing may come where nothing is expected."""
 
 
-class ConformanceError(AssertionError):
+class ConformanceError(FactflowError, AssertionError):
     """A provider does not do what the contract says."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from factflow_engine.adapters.builtin._fields import FieldPath
-from factflow_protocols import Reject, RetryLater
+from factflow_protocols import FactflowError, Reject, RetryLater
 
 SCHEMES: Final = ("http", "https")
 ANY_HOST: Final = "*"
@@ -25,7 +25,7 @@ _BACK_OFF: Final = frozenset({429, 503})
 _LONGEST_RETRY_AFTER: Final = 100
 
 
-class HttpStatusError(Exception):
+class HttpStatusError(FactflowError):
     """The server answered with a status that another attempt may not meet.
 
     Attributes:

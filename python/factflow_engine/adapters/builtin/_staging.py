@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from factflow_protocols import FactflowError
+
 BUSY_SECONDS: Final = 20.0
 """How long a transaction waits for another process's: less than a stage's flush() has, so that its error is heard."""
 
@@ -55,7 +57,7 @@ def remove_staging(path: Path) -> bool:
     return is_there
 
 
-class StagingError(OSError):
+class StagingError(FactflowError, OSError):
     """The staging file cannot be used; nothing that was to be stored is."""
 
     def __init__(self, path: Path, problem: str) -> None:

@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 import trio
 
 from factflow_engine.seams import TrioThreads
+from factflow_protocols import FactflowError
 
 READ_BYTES: Final = 65_536
 WRITE_BYTES: Final = 4096
@@ -22,7 +23,7 @@ WRITE_BYTES: Final = 4096
 _OUTPUT_LOCK: Final = trio.lowlevel.RunVar[trio.Lock]("factflow standard output")
 
 
-class StandardStreamError(OSError):
+class StandardStreamError(FactflowError, OSError):
     """A standard stream of the process cannot be used."""
 
 

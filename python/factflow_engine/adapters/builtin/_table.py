@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from factflow_engine.adapters.builtin._staging import inode
+from factflow_protocols import FactflowError
 
 ID_COLUMN: Final = "message_id"
 BUSY_SECONDS: Final = 20.0
@@ -22,7 +23,7 @@ Row = tuple[str | bytes | int | float | None, ...]
 """The message's id and the columns' values."""
 
 
-class TableError(OSError):
+class TableError(FactflowError, OSError):
     """The file cannot be used; no row of the batch was stored."""
 
     def __init__(self, path: Path, problem: str) -> None:

@@ -18,7 +18,7 @@ from factflow_engine.queues.sqlite.reading import READ_ONLY, is_read_only, open_
 from factflow_engine.queues.sqlite.schema import is_busy, open_file
 from factflow_engine.queues.sqlite.watching import LostFileError, Watch
 from factflow_engine.seams import Clock
-from factflow_protocols import QueueClosedError, QueueError
+from factflow_protocols import FactflowError, QueueClosedError, QueueError
 
 T = TypeVar("T")
 
@@ -35,11 +35,11 @@ _SAYINGS: Final = {
 }
 
 
-class Again(Exception):  # noqa: N818 - an instruction
+class Again(FactflowError):  # noqa: N818 - an instruction
     """Raised by a request that must take a more careful way: the transaction begins anew."""
 
 
-class _Shortened(Exception):  # noqa: N818 - an instruction
+class _Shortened(FactflowError):  # noqa: N818 - an instruction
     """Raised within a transaction that must not be committed before it is known why a file is shorter than it was."""
 
 

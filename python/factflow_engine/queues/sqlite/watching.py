@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.sqlite.location import QueueFileError
+from factflow_protocols import FactflowError
 
 _SUFFIXES: Final = ("", "-wal", "-shm")
 
@@ -23,7 +24,7 @@ class _File(NamedTuple):
     size: int
 
 
-class LostFileError(Exception):
+class LostFileError(FactflowError):
     """A file was removed or replaced under the connection: nothing more may be accepted.
 
     Attributes:

@@ -18,10 +18,10 @@ from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Transport
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.route_states import KeepingError
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, FactflowError
 
 
-class LastWordsError(Exception):
+class LastWordsError(FactflowError):
     """Error of a stage that could not finish; the text names it, and the cause is what it raised."""
 
 

@@ -17,7 +17,7 @@ import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.errors import ExecutionClosedError, ExecutionStartError, describe
+from factflow_engine.errors import CallFromInsideError, ExecutionClosedError, ExecutionStartError, describe
 from factflow_engine.frames import Frame
 from factflow_engine.queues.naming import prefix_of
 from factflow_engine.runtime.execution.assembly import assemble
@@ -27,6 +27,7 @@ from factflow_engine.runtime.execution.failure_log import FailureLog
 from factflow_engine.runtime.execution.orphans import orphans_among, remedy
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.shutdown import Shutdown
+from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import (
     ExecutionReport,
@@ -235,13 +236,12 @@ class Lifecycle:
         """Raise if a task of the execution calls what waits for its end.
 
         Raises:
-            RuntimeError: One does; it names what to call instead.
+            CallFromInsideError: One does; it names what to call instead.
+            NotInTrioError: This thread does not run trio.
         """
+        require_trio(f"{call}()")
         if self._task is not None and descends_from(self._task):
-            raise RuntimeError(
-                f"{call}() was called by an adapter of execution {self.id!r}, which would wait for itself; "
-                f"{instead}, which does not wait, or call {call}() from a task outside the execution"
-            )
+            raise CallFromInsideError(self.id, call, instead)
 
     @property
     def begun(self) -> Begun | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,10 +15,11 @@ import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.errors import TooManyConcurrentExecutionsError
+from factflow_engine.errors import ExecutionIdError, ManagerStateError, TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.lifecycle import Lifecycle
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.seams import Seams
 from factflow_protocols import ExecutionStarts, QueueProtocol
 
@@ -66,14 +68,15 @@ class OrchestratorManager:
         self._provider: QueueProtocol = MemoryQueue() if queue is None else queue
         self._seams = seams or Seams.real()
         self._executions: dict[str, PipelineOrchestrator] = {}
-        self._nursery_manager = trio.open_nursery()
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None  # made where trio runs
         self._nursery: trio.Nursery | None = None
         self._leaving = False  # what is started from now on is asked to complete at once
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
+        require_trio("OrchestratorManager")
         if self._nursery is not None:
-            raise RuntimeError("this manager is entered already; make another OrchestratorManager")
+            raise ManagerStateError("this manager is entered already; make another OrchestratorManager")
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         self._leaving = False
@@ -83,7 +86,7 @@ class OrchestratorManager:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._nursery is None:
+        if self._nursery is None or self._nursery_manager is None:
             raise AssertionError("left without being entered")  # pragma: no cover - `async with` cannot do it
         self._leaving = True
         if error is not None:
@@ -132,13 +135,15 @@ class OrchestratorManager:
             StateLossError: A stage would lose what it keeps.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
-            ValueError: The id cannot be one, or an execution of that id is running here.
-            RuntimeError: The manager is not entered, or has been left.
+            ExecutionIdError: The id cannot be one, or an execution of that id is running here.
+            ManagerStateError: The manager is not entered, or has been left.
+            NotInTrioError: This thread does not run trio.
 
         Cancellation: the execution is cancelled with it.
         """
+        require_trio("OrchestratorManager.start()")
         if self._nursery is None:
-            raise RuntimeError(
+            raise ManagerStateError(
                 "start() needs the manager to be entered: async with OrchestratorManager(...) as manager"
             )
         if len(self._executions) >= self._limit:
@@ -147,9 +152,13 @@ class OrchestratorManager:
             asked_ns = None  # nobody else has it
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
         elif not is_execution_id(execution_id):
-            raise ValueError(f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}")
+            raise ExecutionIdError(
+                f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}"
+            )
         elif execution_id in self._executions:
-            raise ValueError(f"execution {execution_id!r} is running already; wait for its end, or start another id")
+            raise ExecutionIdError(
+                f"execution {execution_id!r} is running already; wait for its end, or start another id"
+            )
         elif asked_ns is None:
             asked_ns = self._instant_ns()
         lifecycle = Lifecycle(
@@ -170,7 +179,7 @@ class OrchestratorManager:
             self._nursery.start_soon(self._abandon_when_cancelled, lifecycle, starting)
         except RuntimeError:
             lifecycle.discard()
-            raise RuntimeError("this manager has been left; nothing more can be started") from None
+            raise ManagerStateError("this manager has been left; nothing more can be started") from None
         self._executions[execution_id] = execution
         try:
             await self._nursery.start(self._run, lifecycle, publish_init)

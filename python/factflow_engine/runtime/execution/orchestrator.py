@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from factflow_engine.errors import no_such_route
+from factflow_engine.errors import UnknownRouteError
 from factflow_engine.runtime.execution.lifecycle import Lifecycle
+from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics, ExecutionStatus, HeldMessage
 from factflow_engine.runtime.transport.subscriptions import unless_ended
@@ -71,7 +72,7 @@ class PipelineOrchestrator:
         Raises:
             ExecutionClosedError: The execution has ended, or is draining.
             CodecError: The payload is nothing that a message can carry.
-            LookupError: There is no such route.
+            UnknownRouteError: There is no such route.
 
         Cancellation: the message was not published.
         """
@@ -119,7 +120,7 @@ class PipelineOrchestrator:
         Raises:
             CodecError: A payload is nothing that a message can carry; nothing was published.
             ValueError: There is not one key for each payload; nothing was published.
-            LookupError: There is no such route.
+            UnknownRouteError: There is no such route.
             ExecutionClosedError: See `publish`; if the execution is drained meanwhile, the first messages may have been
                 published.
 
@@ -155,7 +156,7 @@ class PipelineOrchestrator:
         `wait_ended` instead.
 
         Raises:
-            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
+            CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the execution goes on and will still complete.
         """
@@ -166,6 +167,7 @@ class PipelineOrchestrator:
     @trio.lowlevel.enable_ki_protection
     def let_complete(self) -> None:
         """Ask for the end that `complete` waits for, without waiting."""
+        require_trio("let_complete()")
         self._lifecycle.let_complete()
 
     async def wait_ended(self) -> ExecutionReport:
@@ -174,7 +176,7 @@ class PipelineOrchestrator:
         The end has to come from elsewhere: `complete`, `drain`, `cancel`, a failure, or the manager being left.
 
         Raises:
-            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
+            CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the execution goes on, as it would have without the call.
         """
@@ -201,7 +203,7 @@ class PipelineOrchestrator:
 
         Raises:
             ValueError: The budget is negative or not a number.
-            RuntimeError: A task of the execution calls, such as an adapter: it would wait for itself.
+            CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the drain goes on.
         """
@@ -218,7 +220,7 @@ class PipelineOrchestrator:
 
         Raises:
             ValueError: The grace is negative or not a number.
-            RuntimeError: A task of the execution calls, such as an adapter, with a grace: it would wait for itself for
+            CallFromInsideError: A task of the execution calls, such as an adapter, with a grace: it would wait for itself for
                 that long. Without one it is cancelled with the rest.
 
         Cancellation: the execution ends all the same.
@@ -226,6 +228,7 @@ class PipelineOrchestrator:
         # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
+        require_trio("cancel()")
         if grace > 0:
             self._lifecycle.refuse_from_inside("cancel", "call cancel(0)")
         self._lifecycle.request_stop(grace)
@@ -239,12 +242,14 @@ class PipelineOrchestrator:
 
         Reasons are a set: the route runs again when each of them was resumed.
         """
+        require_trio("pause()")
         for state in self._states_of(route):
             self._loop.pause(state, reason)
 
     @trio.lowlevel.enable_ki_protection
     def resume(self, route: str | None = None, reason: str = "operator") -> None:
         """Withdraw a reason for pausing; one that was never given does nothing."""
+        require_trio("resume()")
         for state in self._states_of(route):
             self._loop.resume(state, reason)
 
@@ -284,7 +289,7 @@ class PipelineOrchestrator:
         try:
             return self._routes[route]
         except KeyError:
-            raise no_such_route(route, self._routes) from None
+            raise UnknownRouteError(route, self._routes) from None
 
     def _states_of(self, route: str | None) -> Sequence[RouteState]:
         return list(self._routes.values()) if route is None else [self._state(route)]

@@ -7,13 +7,13 @@ import math
 from typing import Final
 
 from factflow_engine.errors import leaves, sole_cause
-from factflow_protocols import CircuitOpenError, EngineInstruction, Reject, RetryLater
+from factflow_protocols import CircuitOpenError, EngineInstruction, FactflowError, Reject, RetryLater
 
 LONGEST_SECONDS: Final = 1e9
 """What an adapter may ask for is any number; the clock takes no more than this."""
 
 
-class UnreadableInstructionError(TypeError):
+class UnreadableInstructionError(FactflowError, TypeError):
     """A `RetryLater` that does not say how long: a failure of its adapter."""
 
     def __init__(self, error: RetryLater) -> None:

@@ -22,7 +22,7 @@ from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stages.guards import DeadlineExceededError
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Seams
-from factflow_protocols import CircuitOpenError, QueueFullError, Reject, RetryLater
+from factflow_protocols import CircuitOpenError, FactflowError, QueueFullError, Reject, RetryLater
 
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
 
@@ -33,14 +33,14 @@ TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
 
 
-class UnroutedError(Exception):
+class UnroutedError(FactflowError):
     """No outbound's condition held, and the route does not want such a message filtered."""
 
     def __init__(self, unrouted: str) -> None:
         super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
 
 
-class DeliveriesExhaustedError(Exception):
+class DeliveriesExhaustedError(FactflowError):
     """A message was handed out again and again, and each time its process died or held it for too long."""
 
     def __init__(self, deliveries: int, most: int) -> None:
@@ -50,7 +50,7 @@ class DeliveriesExhaustedError(Exception):
         )
 
 
-class DeferralsExhaustedError(Exception):
+class DeferralsExhaustedError(FactflowError):
     """A message was deferred as often, or for as long, as its route allows."""
 
     def __init__(self, problem: str, error: Exception) -> None:

@@ -16,7 +16,7 @@ import trio
 from factflow_engine import resilience
 from factflow_engine.native import BreakerPermit, FieldPath, MessageContext
 from factflow_engine.seams import Clock, Randomness
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, FactflowError
 
 if TYPE_CHECKING:
     from factflow_engine.config import CircuitBreakerConfig
@@ -31,14 +31,14 @@ SHOWN_KEY_CHARACTERS: Final = 100
 """How much of a longer one is kept as it is, before its digest."""
 
 
-class StageTimeoutError(TimeoutError):
+class StageTimeoutError(FactflowError, TimeoutError):
     """An adapter took longer than its stage's `timeout_seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the adapter did not return within timeout_seconds: {seconds:g}")
 
 
-class DeadlineExceededError(TimeoutError):
+class DeadlineExceededError(FactflowError, TimeoutError):
     """A message is older than `error_handling.deadline_seconds` allows."""
 
     def __init__(self, seconds: float) -> None:
@@ -60,7 +60,7 @@ def in_time(call: StageCall, seconds: float) -> StageCall:
     return timed
 
 
-class RouteTimeoutError(TimeoutError):
+class RouteTimeoutError(FactflowError, TimeoutError):
     """An attempt at a route took longer than its `error_handling.timeout_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
@@ -81,7 +81,7 @@ class EmissionTimeoutError(RouteTimeoutError):
         )
 
 
-class EmissionCloseTimeoutError(TimeoutError):
+class EmissionCloseTimeoutError(FactflowError, TimeoutError):
     """What a stage emitted did not close within `orchestrator.close_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:

@@ -11,11 +11,12 @@ from typing import TypeVar
 import trio
 
 from factflow_engine.runtime.stages.forgotten import POLL_SECONDS, SUPPORTED, unwatch, watch
+from factflow_protocols import FactflowError
 
 Value = TypeVar("Value")
 
 
-class FaultError(Exception):
+class FaultError(FactflowError):
     """Something was raised that was no cancellation.
 
     Attributes:
@@ -27,7 +28,7 @@ class FaultError(Exception):
         self.error = error
 
 
-class NotLeftError(Exception):
+class NotLeftError(FactflowError):
     """A nursery or a cancel scope was entered and not left. What ran in it was cancelled, and has ended."""
 
     def __init__(self, reason: str | None) -> None:

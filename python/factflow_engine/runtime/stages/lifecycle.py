@@ -13,10 +13,10 @@ import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.runtime.stages.isolation import FaultError, NotLeftError, apart
-from factflow_protocols import StageInfo, StatefulAdapter
+from factflow_protocols import FactflowError, StageInfo, StatefulAdapter
 
 
-class StageLostError(Exception):
+class StageLostError(FactflowError):
     """What a stage had entered in `open` was cancelled before its `close`; the cause is said by that.
 
     Attributes:

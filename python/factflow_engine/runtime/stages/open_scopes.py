@@ -29,6 +29,7 @@ from factflow_engine.runtime.stages.forgotten import (
     watch,
 )
 from factflow_engine.runtime.stages.isolation import is_cancelled, parts
+from factflow_protocols import FactflowError
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
@@ -47,7 +48,7 @@ class Where(Protocol):
     def stage(self) -> str: ...  # noqa: D102
 
 
-class LeftOpenError(Exception):
+class LeftOpenError(FactflowError):
     """An adapter entered a cancel scope or a nursery and did not leave it. What ran in it was cancelled, and has ended.
 
     Attributes:
@@ -61,7 +62,7 @@ class LeftOpenError(Exception):
         )
 
 
-class LeftEarlyError(Exception):
+class LeftEarlyError(FactflowError):
     """An adapter left a cancel scope that was not its own."""
 
     def __init__(self, where: Where) -> None:

@@ -15,10 +15,10 @@ from factflow_engine.frames import pack
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.isolation import FaultError, apart
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_protocols import Delivery, StateChange, StateProtocol, StateSubscription, Subscription
+from factflow_protocols import Delivery, FactflowError, StateChange, StateProtocol, StateSubscription, Subscription
 
 
-class KeepingError(Exception):
+class KeepingError(FactflowError):
     """Error of a stage that could not make durable what it keeps.
 
     Attributes:
