@@ -20,6 +20,7 @@
 use std::hash::Hasher;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use siphasher::sip128::Hasher128;
 use siphasher::{sip, sip128};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -49,19 +50,13 @@ const BEYOND: u64 = 1 << 63;
 /// ```
 #[must_use]
 pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]>) -> [u8; 16] {
-    // The lengths of what is hashed, 32, 48 and more, distinguish the three kinds. Each is known where it is hashed:
-    // that is twice as fast.
+    // The lengths of what is hashed, 32, 48 and more, distinguish the three kinds.
+    let [early, late] = halves(u128::from_le_bytes(*parent));
     match payload {
-        None => {
-            let mut input = [0; 32];
-            place(&mut input, parent, label, ordinal);
-            finish(parent, &input, &[])
-        }
+        None => named(parent, hash_of([early, late, label, ordinal])),
         Some(payload) => {
-            let mut input = [0; 48];
-            place(&mut input, parent, label, ordinal);
-            input[32..].copy_from_slice(&xxh3_128(payload).to_le_bytes());
-            finish(parent, &input, &[])
+            let [low, high] = halves(xxh3_128(payload));
+            named(parent, hash_of([early, late, label, ordinal, low, high]))
         }
     }
 }
@@ -69,30 +64,85 @@ pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]
 /// Id of a message to which its adapter gave a key; `number` distinguishes those that are equal in key and payload.
 fn derive_keyed(parent: &[u8; 16], label: u64, number: u64, payload: &[u8], key: &str) -> [u8; 16] {
     let mut input = [0; 49];
-    place(&mut input, parent, label, number);
-    input[32..48].copy_from_slice(&xxh3_128(payload).to_le_bytes());
-    finish(parent, &input, key.as_bytes())
-}
-
-#[inline]
-fn place(input: &mut [u8], parent: &[u8; 16], label: u64, ordinal: u64) {
     input[..16].copy_from_slice(parent);
     input[16..24].copy_from_slice(&label.to_le_bytes());
-    input[24..32].copy_from_slice(&ordinal.to_le_bytes());
+    input[24..32].copy_from_slice(&number.to_le_bytes());
+    input[32..48].copy_from_slice(&xxh3_128(payload).to_le_bytes());
+    let mut hasher = sip128::SipHasher13::new_with_keys(KEY.0, KEY.1);
+    hasher.write(&input);
+    hasher.write(key.as_bytes());
+    named(parent, hasher.finish128().as_bytes())
+}
+
+/// Return the lower and the upper half.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is cut off is the other half"
+)]
+fn halves(number: u128) -> [u64; 2] {
+    [number as u64, (number >> 64) as u64]
 }
 
 #[inline]
-fn finish<const N: usize>(parent: &[u8; 16], input: &[u8; N], more: &[u8]) -> [u8; 16] {
-    use sip128::Hasher128;
-    let mut hasher = sip128::SipHasher13::new_with_keys(KEY.0, KEY.1);
-    hasher.write(input);
-    if !more.is_empty() {
-        hasher.write(more);
-    }
-    let hash = hasher.finish128().as_bytes();
+fn named(parent: &[u8; 16], hash: [u8; 16]) -> [u8; 16] {
     let mut id = *parent;
     id[TIME_BYTES..].copy_from_slice(&hash[..16 - TIME_BYTES]);
     id
+}
+
+/// Return the SipHash-1-3 of so many words, with 128 bits of result.
+///
+/// The same as `siphasher`'s, which is ready for texts that come in parts and takes half as long again: it is paid for each
+/// message at each hop.
+#[inline]
+fn hash_of<const WORDS: usize>(words: [u64; WORDS]) -> [u8; 16] {
+    let mut state = [
+        KEY.0 ^ 0x736f_6d65_7073_6575,
+        KEY.1 ^ 0x646f_7261_6e64_6f6d ^ 0xee,
+        KEY.0 ^ 0x6c79_6765_6e65_7261,
+        KEY.1 ^ 0x7465_6462_7974_6573,
+    ];
+    for word in words {
+        absorb(&mut state, word);
+    }
+    absorb(&mut state, (WORDS as u64 * 8) << 56);
+    state[2] ^= 0xee;
+    let first = squeezed(&mut state);
+    state[1] ^= 0xdd;
+    let second = squeezed(&mut state);
+    (u128::from(second) << 64 | u128::from(first)).to_le_bytes()
+}
+
+#[inline]
+fn absorb(state: &mut [u64; 4], word: u64) {
+    state[3] ^= word;
+    round(state);
+    state[0] ^= word;
+}
+
+#[inline]
+fn squeezed(state: &mut [u64; 4]) -> u64 {
+    round(state);
+    round(state);
+    round(state);
+    let [a, b, c, d] = *state;
+    a ^ b ^ c ^ d
+}
+
+#[inline]
+fn round(state: &mut [u64; 4]) {
+    let [a, b, c, d] = *state;
+    let a = a.wrapping_add(b);
+    let b = b.rotate_left(13) ^ a;
+    let a = a.rotate_left(32);
+    let c = c.wrapping_add(d);
+    let d = d.rotate_left(16) ^ c;
+    let a = a.wrapping_add(d);
+    let d = d.rotate_left(21) ^ a;
+    let c = c.wrapping_add(b);
+    let b = b.rotate_left(17) ^ c;
+    *state = [a, b, c.rotate_left(32), d];
 }
 
 /// Return a stable 64-bit name of a text: the same in every process, version and machine.

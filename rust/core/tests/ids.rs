@@ -4,6 +4,7 @@ mod regressions;
 
 use factflow_core::ids::{ChildIds, TIME_BYTES, label};
 use proptest::prelude::*;
+use siphasher::sip128::SipHasher13;
 use std::collections::{HashMap, HashSet};
 
 const PARENT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -28,6 +29,24 @@ proptest! {
         let mut other = parent;
         other[bit / 8] ^= 1 << (bit % 8);
         prop_assert_ne!(child[TIME_BYTES..].to_vec(), derive(&other, place, ordinal)[TIME_BYTES..].to_vec());
+    }
+}
+
+proptest! {
+    /// Messages were named with the crate's function, and are named with one for these lengths alone.
+    #[test]
+    fn the_hash_is_siphash(
+        parent in any::<[u8; 16]>(), place in any::<u64>(), ordinal in any::<u64>(),
+        payload in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
+    ) {
+        let mut input = [&parent[..], &place.to_le_bytes(), &ordinal.to_le_bytes()].concat();
+        if let Some(payload) = &payload {
+            input.extend(xxhash_rust::xxh3::xxh3_128(payload).to_le_bytes());
+        }
+        let key = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
+        let hash = SipHasher13::new_with_keys(key.0, key.1).hash(&input).as_bytes();
+        let child = factflow_core::ids::derive(&parent, place, ordinal, payload.as_deref());
+        prop_assert_eq!(&child[TIME_BYTES..], &hash[..16 - TIME_BYTES]);
     }
 }
 
