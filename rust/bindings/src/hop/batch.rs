@@ -82,19 +82,18 @@ impl Batch {
                 let count = limit.min(batch.frames.len());
                 let frames = batch.frames.drain(..count);
                 match &channels[..] {
-                    [channel] => channel.try_borrow_mut()?.extend(py, frames),
+                    [channel] => channel.get().extend(py, frames),
                     channels => {
                         for fields in frames {
                             for channel in channels {
-                                channel.try_borrow_mut()?.extend(py, [fields.clone_ref(py)]);
+                                channel.get().extend(py, [fields.clone_ref(py)]);
                             }
                         }
                     }
                 }
             }
             for channel in &channels {
-                let armed = channel.try_borrow()?.is_armed();
-                if armed {
+                if channel.get().is_armed() {
                     channel.call_method0(intern!(py, "tell"))?;
                 }
             }

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PySet, PyTuple};
 
 use super::carrying::{Moving, next, state_of};
 use super::channel::Channel;
+use super::clock::Clock;
 use super::context::Changes;
 use super::counters::Counters;
 use super::journal::Journal;
@@ -41,7 +42,7 @@ impl Carrier {
         drivers: Py<PyAny>,
         children: Py<PyAny>,
         limit: isize,
-        now: Py<PyAny>,
+        now: Bound<'_, PyAny>,
         forward: &Bound<'_, PyAny>,
         journal: Option<Py<Journal>>,
     ) -> PyResult<Self> {
@@ -62,7 +63,7 @@ impl Carrier {
             intake_closed: AtomicBool::new(false),
             circuit_open: AtomicBool::new(false),
             ordered: AtomicBool::new(false),
-            now,
+            now: Clock::new(now)?,
             // `forward` is the one instance of a subclass of the class that all others are of.
             result: forward
                 .get_type()
@@ -99,7 +100,7 @@ impl Carrier {
         errors::guarded(worker.py(), || {
             let moving = Moving {
                 fields: frame.get().0.clone_ref(worker.py()),
-                changes: Changes::since(worker.try_borrow()?.since_ns),
+                changes: Changes::since(worker.get().since_ns.get()),
                 index,
             };
             Ok(self.run(worker, moving)? as u8)
@@ -118,7 +119,7 @@ impl Carrier {
         errors::guarded(worker.py(), || {
             let moving = Moving {
                 fields: frame.get().0.clone_ref(worker.py()),
-                changes: Changes::since(worker.try_borrow()?.since_ns),
+                changes: Changes::since(worker.get().since_ns.get()),
                 index,
             };
             self.hold(worker, moving)?;
@@ -154,8 +155,8 @@ impl Carrier {
     fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
         errors::guarded(py, || {
             let children = self.children.bind(py).is_truthy()?;
-            let work = if self.takes(py)? {
-                self.inbound.bind(py).try_borrow()?.takable().cast_signed()
+            let work = if self.takes() {
+                self.inbound.get().takable(py).cast_signed()
             } else {
                 0
             };
@@ -254,6 +255,6 @@ impl Carrier {
         visit.call(&self.drivers)?;
         visit.call(&self.children)?;
         visit.call(&self.journal)?;
-        visit.call(&self.now)
+        self.now.traverse(&visit)
     }
 }

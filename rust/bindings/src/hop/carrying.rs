@@ -43,11 +43,7 @@ impl Carrier {
         } = moving;
         let stage = self.stages.get(index).map(|(_, stage)| stage.clone_ref(py));
         let context = Bound::new(py, MessageContext::new(fields, changes, index, stage))?;
-        let previous = worker
-            .try_borrow_mut()?
-            .context
-            .replace(context.clone().unbind());
-        drop(previous); // after the borrow: what it holds may run code when it goes
+        worker.get().hold(py, Some(context.clone().unbind()));
         Ok(context)
     }
 
@@ -81,7 +77,7 @@ impl Carrier {
             let pending = stage.call.bind(py).call1((&context,))?;
             let result = match start(&pending)? {
                 Started::Returned(result) => result,
-                waits => return wait(worker, pending, waits),
+                waits => return Ok(wait(worker, pending, waits)),
             };
             let changed = match self.judge(worker, result)? {
                 Ok(changed) => changed,
@@ -125,7 +121,7 @@ impl Carrier {
         result: Bound<'_, PyAny>,
     ) -> PyResult<Result<Option<Py<PyBytes>>, Step>> {
         let py = worker.py();
-        if worker.try_borrow()?.strayed(py) {
+        if worker.get().strayed(py) {
             return Ok(Err(Step::LeftOpen));
         }
         if result.is(&self.forward) {
@@ -142,7 +138,7 @@ impl Carrier {
             || !result.getattr(intern!(py, "emitted"))?.is_none()
             || !result.getattr(intern!(py, "headers"))?.is_none()
         {
-            Worker::wait(worker, None, Some(result))?;
+            worker.get().wait(py, None, Some(result));
             return Ok(Err(Step::Returned));
         }
         let message = result.getattr(intern!(py, "message"))?;
@@ -168,10 +164,8 @@ impl Carrier {
     pub(super) fn turn(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<Step> {
         let py = worker.py();
         let inbound = self.inbound.bind(py);
-        let (until, mut left) = {
-            let worker = worker.try_borrow()?;
-            (worker.until_ns, worker.left)
-        };
+        let state = worker.get();
+        let (until, mut left) = (state.until_ns.get(), state.left.get());
         while left > 0 {
             // The turn was given when there was room; while a worker waits others may take it.
             if waited && !self.may_take(py)? {
@@ -183,21 +177,17 @@ impl Carrier {
             if self.ordered.load(Relaxed) {
                 // What has become ready since the turn began is for others, while this message may have to wait.
                 if let Err(error) = Channel::tell_of_rest(inbound) {
-                    Channel::give_back(inbound, fields)?;
+                    Channel::give_back(inbound, fields);
                     let_go(worker);
                     return Err(error);
                 }
             }
             left -= 1;
-            let begun_ns = {
-                let mut worker = worker.try_borrow_mut()?;
-                worker.left = left;
-                worker.since_ns
-            };
+            state.left.set(left);
             self.counters.get().received.add(1);
             let moving = Moving {
                 fields,
-                changes: Changes::since(begun_ns),
+                changes: Changes::since(state.since_ns.get()),
                 index: 0,
             };
             let step = self.run(worker, moving)?;
@@ -205,31 +195,31 @@ impl Carrier {
                 return Ok(step);
             }
             let now = self.time(worker)?;
-            worker.try_borrow_mut()?.since_ns = now;
+            state.since_ns.set(now);
             if now > until || !self.pauses.bind(py).is_empty() {
                 break;
             }
-            if left > 0 && Worker::has_set(worker)? {
+            if left > 0 && state.has_set(py) {
                 return Ok(Step::Ended); // the next message begins in another context, which is Python's to make
             }
         }
-        worker.try_borrow_mut()?.left = 0;
+        state.left.set(0);
         Ok(Step::Ended)
     }
 
     /// True if the inbound queue is open: not while as many messages wait to be tried again as may wait in the inbound
     /// queue itself, nor while a circuit breaker would refuse each of them.
-    pub(super) fn takes(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(super) fn takes(&self) -> bool {
         let retrying = self.counters.get().retrying.get();
-        Ok(!self.intake_closed.load(Relaxed)
+        !self.intake_closed.load(Relaxed)
             && !self.circuit_open.load(Relaxed)
-            && (retrying == 0 || retrying < self.inbound.bind(py).try_borrow()?.capacity() as u64))
+            && (retrying == 0 || retrying < self.inbound.get().capacity() as u64)
     }
 
     /// True if a worker that already holds a permit may take another message from the inbound queue; children go
     /// before.
     fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
-        if !self.takes(py)?
+        if !self.takes()
             || !self.pauses.bind(py).is_empty()
             || self.children.bind(py).is_truthy()?
         {
@@ -252,23 +242,20 @@ impl Carrier {
     ) -> PyResult<Step> {
         match started {
             Started::Returned(result) => self.go_on(worker, result),
-            waits => wait(worker, coroutine, waits),
+            waits => Ok(wait(worker, coroutine, waits)),
         }
     }
 
     /// Begin another quantum, for trio has given everybody else a turn, and the next message.
     pub(super) fn renew(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
         let now = self.time(worker)?;
-        let mut worker = worker.try_borrow_mut()?;
-        worker.since_ns = now;
-        worker.renew(now);
+        worker.get().since_ns.set(now);
+        worker.get().renew(now);
         Ok(())
     }
 
     pub(super) fn time(&self, worker: &Bound<'_, Worker>) -> PyResult<i64> {
-        let now = self.now.bind(worker.py()).call0();
-        now.and_then(|now| now.extract())
-            .inspect_err(|_| let_go(worker))
+        self.now.now_ns(worker.py()).inspect_err(|_| let_go(worker))
     }
 
     /// Add the message to every outbound that takes it, and count how it ended.
@@ -310,30 +297,18 @@ pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<Py
 }
 
 /// Note what the worker has to wait for.
-fn wait(
-    worker: &Bound<'_, Worker>,
-    pending: Bound<'_, PyAny>,
-    waits: Started<'_>,
-) -> PyResult<Step> {
-    match waits {
-        Started::Suspended(value) => {
-            Worker::wait(worker, Some(pending), Some(value))?;
-            Ok(Step::Suspended)
-        }
-        Started::Returned(_) | Started::Unknown => {
-            Worker::wait(worker, Some(pending), None)?;
-            Ok(Step::Awaitable)
-        }
-    }
+fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_>) -> Step {
+    let (step, value) = match waits {
+        Started::Suspended(value) => (Step::Suspended, Some(value)),
+        Started::Returned(_) | Started::Unknown => (Step::Awaitable, None),
+    };
+    worker.get().wait(worker.py(), Some(pending), value);
+    step
 }
 
 /// Take from the worker what it waits for.
 pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, PyAny>> {
-    let (pending, value) = {
-        let mut worker = worker.try_borrow_mut()?;
-        (worker.pending.take(), worker.value.take())
-    };
-    drop(value);
+    let pending = worker.get().take_pending(worker.py());
     pending
         .map(|pending| pending.into_bound(worker.py()))
         .ok_or_else(|| PyRuntimeError::new_err("this worker waits for nothing"))
@@ -341,20 +316,13 @@ pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py
 
 /// Take the worker's last message from it: what fails now is not that one.
 pub(super) fn let_go(worker: &Bound<'_, Worker>) {
-    // A worker is lent for single steps only, so it is there to be taken from.
-    if let Ok(mut lent) = worker.try_borrow_mut() {
-        let last = lent.context.take();
-        drop(lent);
-        drop(last); // after the borrow: what it holds may run code when it goes
-    }
+    worker.get().hold(worker.py(), None);
 }
 
 /// Return the message that the worker carries.
 pub(super) fn state_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, MessageContext>> {
-    worker
-        .try_borrow()?
-        .context
-        .as_ref()
-        .map(|context| context.bind(worker.py()).clone())
+    let context = worker.get().context(worker.py());
+    context
+        .map(|context| context.into_bound(worker.py()))
         .ok_or_else(|| PyRuntimeError::new_err("this worker carries no message"))
 }

@@ -1,93 +1,90 @@
 //! `Channel`: the frames that wait for a consumer, and the signals to its consumers and publishers.
 //!
-//! No borrow of a channel outlives one operation: what it calls back into Python may come back to it.
+//! What a channel calls back into Python may come back to it: then its frames are as they were before or after an operation.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::gil_cell::GilCell;
 use super::store::Store;
 use crate::frame::{Fields, Frame};
 
 /// A first-in-first-out channel of frames, of one key one at a time if it is to be so, with a soft bound. Base of the
 /// memory queue's channels.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "Python sets each by its name, whatever the others are"
-)]
-#[pyclass(subclass, module = "factflow_engine._native")]
+#[pyclass(frozen, subclass, module = "factflow_engine._native")]
 pub struct Channel {
-    frames: Store,
+    frames: GilCell<Store>,
     #[pyo3(get)]
     owner: String,
     /// Number of frames that make it full.
-    #[pyo3(get, set)]
-    capacity: usize,
+    capacity: AtomicUsize,
     /// True if `tell` must be called after a frame was added.
-    #[pyo3(get, set)]
-    armed: bool,
+    armed: AtomicBool,
     /// True if `tell_of_room` must be called after a frame was taken.
-    #[pyo3(get, set)]
-    awaited: bool,
+    awaited: AtomicBool,
     /// True if somebody reads it.
-    #[pyo3(get, set)]
-    is_read: bool,
+    is_read: AtomicBool,
     /// True if several do.
-    #[pyo3(get, set)]
-    shared: bool,
+    shared: AtomicBool,
 }
 
 impl Channel {
+    /// Do something with the frames.
+    #[inline]
+    fn with<R>(&self, py: Python<'_>, touch: impl FnOnce(&mut Store) -> R) -> R {
+        // SAFETY: what is done here are methods of the store, and copies of references. They run no code of Python's, not
+        // even where they drop a frame: it holds bytes and text of exactly these types.
+        unsafe { self.frames.with(py, touch) }
+    }
+
     pub fn is_read(&self) -> bool {
-        self.is_read
+        self.is_read.load(Relaxed)
     }
 
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity.load(Relaxed)
     }
 
     pub fn is_armed(&self) -> bool {
-        self.armed
+        self.armed.load(Relaxed)
     }
 
     /// Add frames and tell nobody.
-    pub fn extend(&mut self, py: Python<'_>, frames: impl IntoIterator<Item = Fields>) {
+    pub fn extend(&self, py: Python<'_>, frames: impl IntoIterator<Item = Fields>) {
         for fields in frames {
-            self.frames.push(py, fields);
+            self.with(py, |store| store.push(py, fields));
         }
     }
 
     /// Return how many frames one consumer can take, one after the other as they end; 0 if there is none that it can
     /// take now.
-    pub fn takable(&self) -> usize {
-        if self.frames.ready() > 0 {
-            self.frames.len()
-        } else {
-            0
-        }
+    pub fn takable(&self, py: Python<'_>) -> usize {
+        self.with(py, |store| match store.ready() {
+            0 => 0,
+            _ => store.len(),
+        })
     }
 
     /// Return how many more frames fit; negative if more wait than should.
-    pub fn room(&self) -> isize {
-        let capacity = isize::try_from(self.capacity).unwrap_or(isize::MAX);
-        capacity - self.frames.len().cast_signed()
+    pub fn room(&self, py: Python<'_>) -> isize {
+        let capacity = isize::try_from(self.capacity()).unwrap_or(isize::MAX);
+        capacity - self.waiting(py).cast_signed()
     }
 
     /// Take the oldest frame that can be taken, if there is one, and tell the publishers that wait for room.
     pub fn pop(channel: &Bound<'_, Self>) -> PyResult<Option<Fields>> {
-        let (fields, awaited) = {
-            let mut channel = channel.try_borrow_mut()?;
-            (channel.frames.pop(), channel.awaited)
-        };
-        let Some(fields) = fields else {
+        let state = channel.get();
+        let Some(fields) = state.with(channel.py(), Store::pop) else {
             return Ok(None);
         };
-        if awaited {
+        if state.awaited.load(Relaxed) {
             let told = channel.call_method0(intern!(channel.py(), "tell_of_room"));
             if let Err(error) = told {
-                Self::give_back(channel, fields)?; // a listener that fails costs no message
+                Self::give_back(channel, fields); // a listener that fails costs no message
                 return Err(error);
             }
         }
@@ -96,35 +93,29 @@ impl Channel {
 
     /// Add a frame, whatever the capacity says, and tell the consumers.
     pub fn push(channel: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
-        let armed = {
-            let py = channel.py();
-            let mut channel = channel.try_borrow_mut()?;
-            channel.frames.push(py, fields) && channel.armed
-        };
-        if armed {
+        let (py, state) = (channel.py(), channel.get());
+        if state.with(py, |store| store.push(py, fields)) && state.is_armed() {
             Self::tell_consumers(channel)?;
         }
         Ok(())
     }
 
     /// Put a frame that was taken before the others, and tell nobody.
-    pub fn give_back(channel: &Bound<'_, Self>, fields: Fields) -> PyResult<()> {
+    pub fn give_back(channel: &Bound<'_, Self>, fields: Fields) {
         let py = channel.py();
-        channel.try_borrow_mut()?.frames.give_back(py, fields);
-        Ok(())
+        channel.get().with(py, |store| store.give_back(py, fields));
     }
 
     /// Note that a frame that was taken has ended; true if the next of its key can be taken for it, and the consumers
     /// have to be told.
-    pub fn end(channel: &Bound<'_, Self>, fields: &Fields) -> PyResult<bool> {
-        let py = channel.py();
-        let mut channel = channel.try_borrow_mut()?;
-        Ok(channel.frames.end(py, fields) && channel.armed)
+    pub fn end(channel: &Bound<'_, Self>, fields: &Fields) -> bool {
+        let (py, state) = (channel.py(), channel.get());
+        state.with(py, |store| store.end(py, fields)) && state.is_armed()
     }
 
     /// Note the same on behalf of the consumer that took the frame and will look again: tell only if there are others.
     pub fn end_of_own(channel: &Bound<'_, Self>, fields: &Fields) -> PyResult<()> {
-        if Self::end(channel, fields)? && channel.try_borrow()?.shared {
+        if Self::end(channel, fields) && channel.get().shared.load(Relaxed) {
             Self::tell_consumers(channel)?;
         }
         Ok(())
@@ -132,11 +123,8 @@ impl Channel {
 
     /// Tell the consumers, if they want to know, of what can be taken beside what one of them has just taken.
     pub fn tell_of_rest(channel: &Bound<'_, Self>) -> PyResult<()> {
-        let tells = {
-            let channel = channel.try_borrow()?;
-            channel.armed && channel.frames.ready() > 0
-        };
-        if tells {
+        let state = channel.get();
+        if state.is_armed() && state.ready_to_take(channel.py()) > 0 {
             Self::tell_consumers(channel)?;
         }
         Ok(())
@@ -154,46 +142,96 @@ impl Channel {
     #[new]
     fn new(owner: String, capacity: usize) -> Self {
         Self {
-            frames: Store::Plain(VecDeque::new()),
+            frames: GilCell::new(Store::Plain(VecDeque::new())),
             owner,
-            capacity,
-            armed: true,
-            awaited: false,
-            is_read: false,
-            shared: false,
+            capacity: AtomicUsize::new(capacity),
+            armed: AtomicBool::new(true),
+            awaited: AtomicBool::new(false),
+            is_read: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
         }
     }
 
     #[getter]
-    pub fn waiting(&self) -> usize {
-        self.frames.len()
+    fn get_capacity(&self) -> usize {
+        self.capacity.load(Relaxed)
     }
 
-    #[getter(ready)]
-    fn ready_to_take(&self) -> usize {
-        self.frames.ready()
+    #[setter]
+    fn set_capacity(&self, capacity: usize) {
+        self.capacity.store(capacity, Relaxed);
     }
 
     #[getter]
-    fn ordered(&self) -> bool {
-        self.frames.is_keyed()
+    fn get_armed(&self) -> bool {
+        self.armed.load(Relaxed)
     }
 
-    fn order_by_key(&mut self, py: Python<'_>) {
-        self.frames.order_by_key(py);
+    #[setter]
+    fn set_armed(&self, armed: bool) {
+        self.armed.store(armed, Relaxed);
+    }
+
+    #[getter]
+    fn get_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Relaxed);
+    }
+
+    #[getter]
+    fn get_is_read(&self) -> bool {
+        self.is_read.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_is_read(&self, is_read: bool) {
+        self.is_read.store(is_read, Relaxed);
+    }
+
+    #[getter]
+    fn get_shared(&self) -> bool {
+        self.shared.load(Relaxed)
+    }
+
+    #[setter]
+    fn set_shared(&self, shared: bool) {
+        self.shared.store(shared, Relaxed);
+    }
+
+    #[getter]
+    pub fn waiting(&self, py: Python<'_>) -> usize {
+        self.with(py, |store| store.len())
+    }
+
+    #[getter(ready)]
+    fn ready_to_take(&self, py: Python<'_>) -> usize {
+        self.with(py, |store| store.ready())
+    }
+
+    #[getter]
+    fn ordered(&self, py: Python<'_>) -> bool {
+        self.with(py, |store| store.is_keyed())
+    }
+
+    fn order_by_key(&self, py: Python<'_>) {
+        self.with(py, |store| store.order_by_key(py));
     }
 
     #[pyo3(name = "end", signature = (frame, /))]
     fn note_end(channel: &Bound<'_, Self>, frame: &Bound<'_, Frame>) -> PyResult<()> {
-        if Self::end(channel, &frame.get().0)? {
+        if Self::end(channel, &frame.get().0) {
             Self::tell_consumers(channel)?;
         }
         Ok(())
     }
 
     #[getter]
-    fn is_full(&self) -> bool {
-        self.room() <= 0
+    fn is_full(&self, py: Python<'_>) -> bool {
+        self.room(py) <= 0
     }
 
     #[pyo3(signature = (frame, /))]
@@ -202,9 +240,8 @@ impl Channel {
     }
 
     #[pyo3(signature = (frame, /))]
-    fn put_first(&mut self, frame: &Bound<'_, Frame>) {
-        let py = frame.py();
-        self.frames.give_back(py, frame.get().0.clone_ref(py));
+    fn put_first(channel: &Bound<'_, Self>, frame: &Bound<'_, Frame>) {
+        Self::give_back(channel, frame.get().0.clone_ref(channel.py()));
     }
 
     fn take(channel: &Bound<'_, Self>) -> PyResult<Option<Frame>> {
@@ -213,20 +250,17 @@ impl Channel {
 
     fn frames<'py>(channel: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = channel.py();
-        let frames: Vec<Frame> = {
-            let channel = channel.try_borrow()?;
-            let frames = channel.frames.frames().into_iter();
+        let frames: Vec<Frame> = channel.get().with(py, |store| {
+            let frames = store.frames().into_iter();
             frames.map(|fields| Frame(fields.clone_ref(py))).collect()
-        };
-        // After the borrow: making objects may run the collector, and with it code that comes back to this channel.
+        });
+        // Not before: making objects may run the collector, and with it code that comes back to this channel.
         let frames = frames.into_iter().map(|frame| Bound::new(py, frame));
         PyList::new(py, frames.collect::<PyResult<Vec<_>>>()?)
     }
 
-    fn clear(channel: &Bound<'_, Self>) -> PyResult<()> {
-        let frames = channel.try_borrow_mut()?.frames.clear();
-        drop(frames); // after the borrow: what goes may run code that comes back to this channel
-        Ok(())
+    fn clear(&self, py: Python<'_>) {
+        drop(self.with(py, Store::clear));
     }
 
     /// Tell the consumers; for subclasses.

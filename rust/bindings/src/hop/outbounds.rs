@@ -102,9 +102,9 @@ impl Outbounds {
         let mut room = isize::MAX;
         for outbound in &self.all {
             for channel in outbound.channels.bind(py) {
-                let channel = channel.cast::<Channel>()?.try_borrow()?;
+                let channel = channel.cast::<Channel>()?.get();
                 if channel.is_read() {
-                    room = room.min(channel.room().saturating_sub(reserved));
+                    room = room.min(channel.room(py).saturating_sub(reserved));
                 }
             }
         }
@@ -154,8 +154,8 @@ impl Outbound {
     /// True if a message may be added: a full channel is no hindrance if somebody reads it, for room was waited for.
     fn can_take(&self, py: Python<'_>) -> PyResult<bool> {
         for channel in self.channels.bind(py) {
-            let channel = channel.cast::<Channel>()?.try_borrow()?;
-            if !channel.is_read() && channel.room() <= 0 {
+            let channel = channel.cast::<Channel>()?.get();
+            if !channel.is_read() && channel.room(py) <= 0 {
                 return Ok(false);
             }
         }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PySet, PyType};
 
 use super::channel::Channel;
+use super::clock::Clock;
 use super::counters::Counters;
 use super::journal::Journal;
 use super::outbounds::Outbounds;
@@ -49,7 +50,7 @@ pub struct Carrier {
     /// True if the inbound queue hands out one message of a key at a time, and must be told how each has ended.
     pub(super) ordered: AtomicBool,
     /// The loop's clock, in nanoseconds.
-    pub(super) now: Py<PyAny>,
+    pub(super) now: Clock,
     /// The class of adapters' results, and the one that says "as it came".
     pub(super) result: Py<PyType>,
     pub(super) forward: Py<PyAny>,

@@ -49,6 +49,7 @@ impl Store {
     }
 
     /// Add a frame; true if it can be taken.
+    #[inline]
     pub fn push(&mut self, py: Python<'_>, fields: Fields) -> bool {
         match self {
             Self::Plain(frames) => {

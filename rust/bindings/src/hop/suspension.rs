@@ -54,13 +54,7 @@ impl Suspension {
         py: Python<'py>,
         name: &Bound<'py, PyString>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let pending = self
-            .worker
-            .bind(py)
-            .try_borrow()?
-            .pending
-            .as_ref()
-            .map(|it| it.clone_ref(py));
+        let pending = self.worker.get().pending(py);
         pending
             .map(|coroutine| coroutine.bind(py).getattr(name))
             .transpose()
@@ -71,7 +65,7 @@ impl Suspension {
         if step != Step::Suspended {
             return Err(PyStopIteration::new_err(step as u8));
         }
-        let value = self.worker.bind(py).try_borrow_mut()?.value.take();
+        let value = self.worker.get().take_value(py);
         WorkerPool::leave(self.pool.bind(py))?;
         Ok(value.map_or_else(|| py.None().into_bound(py), |value| value.into_bound(py)))
     }
@@ -100,7 +94,7 @@ impl Suspension {
             let started = send(&coroutine, value)?;
             let carrier = self.carrier.get();
             let mut step = carrier.resume(worker, coroutine, started)?;
-            if step == Step::Ended && !self.alone && !Worker::has_set(worker)? {
+            if step == Step::Ended && !self.alone && !worker.get().has_set(py) {
                 carrier.renew(worker)?;
                 step = carrier.turn(worker, true)?;
             }

@@ -1,100 +1,130 @@
 //! `Worker`: the work of one worker of the loop, for the loop and for reports of which worker holds what.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
 use pyo3::PyTraverseError;
+use pyo3::basic::CompareOp;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySet};
+use pyo3::types::{PyBool, PyList, PySet};
 
 use super::context::MessageContext;
+use super::gil_cell::GilCell;
+
+/// A number that only the thread of the event loop changes, so that a plain load and store is enough.
+#[derive(Default)]
+pub struct LoopNumber(AtomicI64);
+
+impl LoopNumber {
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
+    pub fn set(&self, number: i64) {
+        self.0.store(number, Relaxed);
+    }
+}
 
 /// One worker's state.
-#[pyclass(module = "factflow_engine._native")]
+#[pyclass(frozen, module = "factflow_engine._native")]
 #[derive(Default)]
 pub struct Worker {
-    /// The route it serves.
-    #[pyo3(get)]
-    route: Option<Py<PyAny>>,
-    /// The message it carries, at the stage that has it.
-    #[pyo3(get)]
-    pub context: Option<Py<MessageContext>>,
+    /// The route that it serves.
+    route: GilCell<Option<Py<PyAny>>>,
+    /// The message that it carries, at the stage that has it.
+    context: GilCell<Option<Py<MessageContext>>>,
     /// The awaitable that it waits for: an adapter's coroutine that was started, or another awaitable that was not.
-    #[pyo3(get)]
-    pub pending: Option<Py<PyAny>>,
+    pending: GilCell<Option<Py<PyAny>>>,
     /// The value that the coroutine gave to be waited for, or that the adapter returned.
-    #[pyo3(get)]
-    pub value: Option<Py<PyAny>>,
+    value: GilCell<Option<Py<PyAny>>>,
     /// When its message began, in the loop's time.
-    #[pyo3(get, set)]
-    pub since_ns: i64,
+    pub since_ns: LoopNumber,
     /// When the others of the program get their turn.
-    #[pyo3(get, set)]
-    pub until_ns: i64,
+    pub until_ns: LoopNumber,
     /// Messages that the route may still give it in this turn.
-    #[pyo3(get, set)]
-    pub left: i64,
+    pub left: LoopNumber,
     /// Messages that it may still take before it yields even if the clock stands still.
-    #[pyo3(get, set)]
-    turns: i64,
+    turns: LoopNumber,
     /// The context variables of its task, and those that each message begins with; None: nobody asks.
-    variables: Option<(Py<PyAny>, Py<PyAny>)>,
+    now: GilCell<Option<Py<PyAny>>>,
+    first: GilCell<Option<Py<PyAny>>>,
     /// Time and messages that it gets each time that trio has given everybody else a turn.
     quantum_ns: i64,
     quantum_turns: i64,
-    /// The means to tell that its adapter has left a cancel scope or a nursery open; None if it is not told.
-    footing: Option<Footing>,
-}
-
-/// A worker's own cancel scope, as trio keeps it.
-struct Footing {
-    /// The tasks whose innermost scope it is: the worker's alone, while no adapter has entered another.
-    tasks: Py<PySet>,
-    /// The nurseries that the worker's task has open: none but those of an adapter.
-    nurseries: Py<PyList>,
+    /// As trio keeps them: the tasks whose innermost cancel scope is the worker's own, its task alone while no adapter has
+    /// entered another; and the nurseries that the task has open, none but those of an adapter. None: it is not told.
+    tasks: GilCell<Option<Py<PySet>>>,
+    nurseries: GilCell<Option<Py<PyList>>>,
 }
 
 impl Worker {
     /// Note what it waits for, or what came back.
     pub fn wait(
-        worker: &Bound<'_, Self>,
+        &self,
+        py: Python<'_>,
         pending: Option<Bound<'_, PyAny>>,
         value: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let previous = {
-            let mut worker = worker.try_borrow_mut()?;
-            (
-                core::mem::replace(&mut worker.pending, pending.map(Bound::unbind)),
-                core::mem::replace(&mut worker.value, value.map(Bound::unbind)),
-            )
-        };
-        drop(previous); // after the borrow: what goes may run code
-        Ok(())
+    ) {
+        let pending = self.pending.replace(py, pending.map(Bound::unbind));
+        let value = self.value.replace(py, value.map(Bound::unbind));
+        drop((pending, value)); // after both: what goes may run code
+    }
+
+    /// Take what it waits for.
+    pub fn take_pending(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        drop(self.value.take(py));
+        self.pending.take(py)
+    }
+
+    /// Take what its coroutine gave to be waited for.
+    pub fn take_value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.value.take(py)
+    }
+
+    /// Return what it waits for.
+    pub fn pending(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.pending.get(py)
+    }
+
+    /// Return the message that it carries.
+    pub fn context(&self, py: Python<'_>) -> Option<Py<MessageContext>> {
+        self.context.get(py)
+    }
+
+    /// Note the message that it carries.
+    pub fn hold(&self, py: Python<'_>, context: Option<Py<MessageContext>>) {
+        drop(self.context.replace(py, context)); // what the last one holds may run code when it goes
     }
 
     /// True if its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
     pub fn strayed(&self, py: Python<'_>) -> bool {
-        self.footing.as_ref().is_some_and(|footing| {
-            footing.tasks.bind(py).is_empty() || !footing.nurseries.bind(py).is_empty()
-        })
+        // SAFETY: the lengths of a set and of a list are read.
+        let (tasks, nurseries) = unsafe {
+            (
+                self.tasks
+                    .with(py, |it| it.as_ref().map(|it| it.bind(py).is_empty())),
+                self.nurseries
+                    .with(py, |it| it.as_ref().map(|it| it.bind(py).is_empty())),
+            )
+        };
+        tasks == Some(true) || nurseries == Some(false)
     }
 
     /// True if a context variable was set since the task has this context.
-    pub fn has_set(worker: &Bound<'_, Self>) -> PyResult<bool> {
-        let py = worker.py();
-        let lent = worker.try_borrow()?;
-        let Some((now, first)) = &lent.variables else {
-            return Ok(false);
+    pub fn has_set(&self, py: Python<'_>) -> bool {
+        let (Some(now), Some(first)) = (self.now.get(py), self.first.get(py)) else {
+            return false;
         };
         // Contexts share the tree of their variables until one is set, and are equal then without a look into it: some
         // ten nanoseconds. If one was set, values are compared where both have the variable, which is the values' code.
-        let (now, first) = (now.clone_ref(py), first.clone_ref(py));
-        drop(lent);
-        Ok(!now.bind(py).eq(first.bind(py)).unwrap_or(false)) // what cannot be compared is another value
+        let equal = now.bind(py).rich_compare(first.bind(py), CompareOp::Eq);
+        !equal.is_ok_and(|equal| equal.is(&*PyBool::new(py, true))) // what cannot be compared is another value
     }
 
     /// Begin another quantum.
-    pub fn renew(&mut self, now_ns: i64) {
-        self.until_ns = now_ns.saturating_add(self.quantum_ns);
-        self.turns = self.quantum_turns;
+    pub fn renew(&self, now_ns: i64) {
+        self.until_ns.set(now_ns.saturating_add(self.quantum_ns));
+        self.turns.set(self.quantum_turns);
     }
 }
 
@@ -112,22 +142,19 @@ impl Worker {
 
     /// Begin another quantum, and a message if none has begun.
     #[pyo3(signature = (now_ns, /))]
-    fn enter(&mut self, now_ns: i64) {
+    fn enter(&self, py: Python<'_>, now_ns: i64) {
         self.renew(now_ns);
-        if self.context.is_none() {
-            self.since_ns = now_ns;
+        if self.context.get(py).is_none() {
+            self.since_ns.set(now_ns);
         }
     }
 
     /// Note where its task is in trio's tree of cancel scopes while no adapter runs.
     #[pyo3(signature = (tasks, nurseries, /))]
-    fn stand(worker: &Bound<'_, Self>, tasks: Py<PySet>, nurseries: Py<PyList>) -> PyResult<()> {
-        let previous = worker
-            .try_borrow_mut()?
-            .footing
-            .replace(Footing { tasks, nurseries });
-        drop(previous);
-        Ok(())
+    fn stand(&self, py: Python<'_>, tasks: Py<PySet>, nurseries: Py<PyList>) {
+        let tasks = self.tasks.replace(py, Some(tasks));
+        let nurseries = self.nurseries.replace(py, Some(nurseries));
+        drop((tasks, nurseries));
     }
 
     #[getter]
@@ -137,69 +164,115 @@ impl Worker {
 
     /// Note the context of its task, which is a copy of the second one in that nothing was set so far.
     #[pyo3(signature = (now, first, /))]
-    fn begin_in(worker: &Bound<'_, Self>, now: Py<PyAny>, first: Py<PyAny>) -> PyResult<()> {
-        let previous = worker.try_borrow_mut()?.variables.replace((now, first));
-        drop(previous);
-        Ok(())
+    fn begin_in(&self, py: Python<'_>, now: Py<PyAny>, first: Py<PyAny>) {
+        let now = self.now.replace(py, Some(now));
+        let first = self.first.replace(py, Some(first));
+        drop((now, first)); // after both: what goes may run code
     }
 
     /// True if a context variable was set since `begin_in`.
     #[getter(has_set)]
-    fn has_set_any(worker: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::has_set(worker)
+    fn has_set_any(&self, py: Python<'_>) -> bool {
+        self.has_set(py)
     }
 
-    // What a setter replaces goes after the borrow, for it may run code that asks this worker something.
-
-    #[setter]
-    fn set_route(worker: &Bound<'_, Self>, route: Option<Py<PyAny>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.route, route);
-        drop(previous);
-        Ok(())
+    #[getter]
+    fn get_route(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.route.get(py)
     }
 
     #[setter]
-    fn set_context(worker: &Bound<'_, Self>, context: Option<Py<MessageContext>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.context, context);
-        drop(previous);
-        Ok(())
+    fn set_route(&self, py: Python<'_>, route: Option<Py<PyAny>>) {
+        drop(self.route.replace(py, route));
+    }
+
+    #[getter]
+    fn get_context(&self, py: Python<'_>) -> Option<Py<MessageContext>> {
+        self.context.get(py)
     }
 
     #[setter]
-    fn set_pending(worker: &Bound<'_, Self>, pending: Option<Py<PyAny>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.pending, pending);
-        drop(previous);
-        Ok(())
+    fn set_context(&self, py: Python<'_>, context: Option<Py<MessageContext>>) {
+        self.hold(py, context);
+    }
+
+    #[getter]
+    fn get_pending(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.pending.get(py)
     }
 
     #[setter]
-    fn set_value(worker: &Bound<'_, Self>, value: Option<Py<PyAny>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut worker.try_borrow_mut()?.value, value);
-        drop(previous);
-        Ok(())
+    fn set_pending(&self, py: Python<'_>, pending: Option<Py<PyAny>>) {
+        drop(self.pending.replace(py, pending));
+    }
+
+    #[getter]
+    fn get_value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.value.get(py)
+    }
+
+    #[setter]
+    fn set_value(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        drop(self.value.replace(py, value));
+    }
+
+    #[getter]
+    fn get_since_ns(&self) -> i64 {
+        self.since_ns.get()
+    }
+
+    #[setter]
+    fn set_since_ns(&self, since_ns: i64) {
+        self.since_ns.set(since_ns);
+    }
+
+    #[getter]
+    fn get_until_ns(&self) -> i64 {
+        self.until_ns.get()
+    }
+
+    #[setter]
+    fn set_until_ns(&self, until_ns: i64) {
+        self.until_ns.set(until_ns);
+    }
+
+    #[getter]
+    fn get_left(&self) -> i64 {
+        self.left.get()
+    }
+
+    #[setter]
+    fn set_left(&self, left: i64) {
+        self.left.set(left);
+    }
+
+    #[getter]
+    fn get_turns(&self) -> i64 {
+        self.turns.get()
+    }
+
+    #[setter]
+    fn set_turns(&self, turns: i64) {
+        self.turns.set(turns);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.route)?;
-        visit.call(&self.context)?;
-        visit.call(&self.pending)?;
-        if let Some(footing) = &self.footing {
-            visit.call(&footing.tasks)?;
-            visit.call(&footing.nurseries)?;
-        }
-        if let Some((now, first)) = &self.variables {
-            visit.call(now)?;
-            visit.call(first)?;
-        }
-        visit.call(&self.value)
+        self.route.traverse(&visit)?;
+        self.context.traverse(&visit)?;
+        self.pending.traverse(&visit)?;
+        self.value.traverse(&visit)?;
+        self.tasks.traverse(&visit)?;
+        self.nurseries.traverse(&visit)?;
+        self.now.traverse(&visit)?;
+        self.first.traverse(&visit)
     }
 
-    fn __clear__(&mut self) {
-        self.route = None;
-        self.context = None;
-        self.pending = None;
-        self.value = None;
-        self.footing = None;
-        self.variables = None;
+    fn __clear__(slf: &Bound<'_, Self>) {
+        let (py, worker) = (slf.py(), slf.get());
+        worker.hold(py, None);
+        worker.wait(py, None, None);
+        worker.set_route(py, None);
+        drop((worker.tasks.take(py), worker.nurseries.take(py)));
+        drop((worker.now.take(py), worker.first.take(py)));
     }
 }
