@@ -25,8 +25,8 @@ class RunningExecution(Protocol):
         """True if its init messages were published."""
         ...
 
-    def statistics(self) -> ExecutionStatistics:
-        """The execution at this instant."""
+    def statistics(self, *, details: bool = True) -> ExecutionStatistics:
+        """The execution at this instant; without `details`, what costs nothing to say."""
         ...
 
     async def complete(self) -> ExecutionReport:
@@ -149,7 +149,7 @@ class Session:
                     self._say_unpublished(self._execution.begun)
                     report = await self._execution.complete()
                     interrupted_by = self._first_signal  # what comes while all is being put away changes nothing
-                    self._progress.end(self._execution.statistics())
+                    self._progress.end(self._execution.statistics(details=False))
             nursery.cancel_scope.cancel()
         return SessionEnd(report=report, interrupted_by=interrupted_by if report is not None else self._first_signal)
 
@@ -163,7 +163,7 @@ class Session:
 
     async def _show(self, execution: RunningExecution) -> None:
         while True:
-            self._progress.show(execution.statistics())
+            self._progress.show(execution.statistics(details=False))
             await trio.sleep(self._progress.interval_seconds)
 
     async def _obey(self, interruptions: AsyncIterator[int], nursery: trio.Nursery) -> None:
@@ -195,6 +195,6 @@ class Session:
 
 
 def _held(execution: RunningExecution) -> str:
-    routes = execution.statistics().routes.values()
+    routes = execution.statistics(details=False).routes.values()
     in_flight, waiting = sum(route.in_flight for route in routes), sum(route.waiting for route in routes)
     return f"{in_flight:,} in flight and {waiting:,} waiting"

@@ -46,6 +46,18 @@ async def test_stages_finish_although_a_message_waits_for_another_attempt(autoju
     assert report.error == "drain gave up: what had begun or waited was not done within 1 s", "and no last words did"
 
 
+async def test_statistics_without_details_name_no_message_and_no_breaker(autojump_clock):
+    text = TEXT.replace("{type: work}", "{type: work, circuit_breaker: {}}")
+    async with running(text, adapters=stages([]), seconds=200) as execution:
+        await execution.publish_batch("work", list(range(100)))
+        await trio.sleep(1)
+        whole, counted = execution.statistics(), execution.statistics(details=False)
+        await execution.cancel()
+    assert (len(whole.held), list(whole.circuits)) == (1, ["work/work"])
+    assert (counted.held, counted.circuits) == ((), {})
+    assert (counted.routes, counted.status, counted.stalled) == (whole.routes, whole.status, whole.stalled)
+
+
 async def test_an_immediate_cancel_asks_no_stage(autojump_clock):
     committed = []
     async with running(TEXT, adapters=stages(committed), seconds=200) as execution:

@@ -248,16 +248,16 @@ class Lifecycle:
         """The way the execution was started; None if it was not, or without its init messages."""
         return self._init.begun
 
-    def statistics(self) -> ExecutionStatistics:
-        """Return a snapshot of everything that has state."""
+    def statistics(self, *, details: bool = True) -> ExecutionStatistics:
+        """Return a snapshot of everything that has state; without `details`, of what is counted anyway."""
         return ExecutionStatistics(
             execution_id=self.id,
             status=self.status,
             elapsed_seconds=self._elapsed(),
             routes=self._last_routes or self._route_statistics(),
             stalled=self._watchdog.stalled,
-            held=self.loop.held(),
-            circuits=self.circuits(),
+            held=self.loop.held() if details else (),
+            circuits=self.circuits() if details else {},
         )
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
