@@ -158,7 +158,7 @@ class ExecutionStatistics:
         elapsed_seconds: Since it began to start.
         routes: By route id, in the configuration's order.
         stalled: What waits or is held where nothing has moved for `processor.stall_seconds`, and for whom or by whom.
-        held: The messages that have begun and not ended: where, who holds them, and for how long.
+        held: Messages that have begun and not ended: where, who holds them, and for how long; 1,000 at the most.
         circuits: What the circuit breakers are and have counted, by `route/stage`; of stages that have any.
     """
 

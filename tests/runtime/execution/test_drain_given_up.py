@@ -58,6 +58,20 @@ async def test_statistics_without_details_name_no_message_and_no_breaker(autojum
     assert (counted.routes, counted.status, counted.stalled) == (whole.routes, whole.status, whole.stalled)
 
 
+async def test_statistics_name_a_thousand_held_messages_and_held_names_all(autojump_clock):
+    async def work(context):
+        raise OSError("not now")
+
+    text = TEXT.replace("{type: work}]", "{type: work}], inbound: {capacity: 3000}")
+    async with running(text, adapters=stages([]) | {"work": work}, seconds=200) as execution:
+        await execution.publish_batch("work", list(range(2000)))
+        await trio.sleep(1)
+        some, everything = execution.statistics().held, execution.held()
+        await execution.cancel()
+    assert (len(some), len(everything)) == (1000, 2000)
+    assert {held.message_id for held in some} < {held.message_id for held in everything}
+
+
 async def test_an_immediate_cancel_asks_no_stage(autojump_clock):
     committed = []
     async with running(TEXT, adapters=stages(committed), seconds=200) as execution:

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("factflow_engine.runtime")
 
 
+MOST_HELD: Final = 1_000
+"""Messages that `statistics()` names, at the most: it is asked often, and as many may wait as a configuration lets."""
+
+
 class Lifecycle:
     """The life of one execution, run once by its manager.
 
@@ -256,7 +260,7 @@ class Lifecycle:
             elapsed_seconds=self._elapsed(),
             routes=self._last_routes or self._route_statistics(),
             stalled=self._watchdog.stalled,
-            held=self.loop.held() if details else (),
+            held=self.loop.held(MOST_HELD) if details else (),
             circuits=self.circuits() if details else {},
         )
 

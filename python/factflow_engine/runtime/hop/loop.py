@@ -39,6 +39,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
+from itertools import chain, islice
 from typing import Any, Final, TypeVarTuple
 
 import trio
@@ -238,8 +239,13 @@ class Loop:
         for route in self._routes:
             route.carrier.intake_closed = True
 
-    def held(self) -> tuple[HeldMessage, ...]:
-        """What has begun and not ended, who holds it, and for how long: in adapters, then what waits."""
+    def held(self, most: int | None = None) -> tuple[HeldMessage, ...]:
+        """Return what has begun and not ended, who holds it, and for how long: in adapters, then what waits.
+
+        Args:
+            most: How many messages to name, at the most; then no cost grows with how many wait, and those of a route that
+                wait are in no order. None: all of them, the longest wait first by kind.
+        """
         now = self.now()
         in_adapters = [
             HeldMessage(
@@ -251,7 +257,8 @@ class Loop:
             for worker in self._workers
             if worker.context is not None
         ]
-        return (*in_adapters, *(held for route in self._routes for held in self.settlement.waiting(route)))
+        waiting = (held for route in self._routes for held in self.settlement.waiting(route, in_order=most is None))
+        return tuple(islice(chain(in_adapters, waiting), most))
 
     async def wait_stirred(self) -> None:
         """Return when an adapter has to wait, or a worker has no more to do and something is left all the same."""

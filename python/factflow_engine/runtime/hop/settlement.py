@@ -396,8 +396,13 @@ class Settlement:
             HeldMessage(route=route.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
         )
 
-    def waiting(self, route: RouteState) -> Iterator[HeldMessage]:
-        """What has begun and waits outside of adapters; longest wait first by kind: for a permit, then for a time."""
+    def waiting(self, route: RouteState, *, in_order: bool = True) -> Iterator[HeldMessage]:
+        """Yield what has begun and waits outside of adapters: for a permit, then for a time.
+
+        Args:
+            route: Whose messages.
+            in_order: The longest wait first, by kind; false: in the order that costs nothing.
+        """
         now_ns = self._now()
         for child in route.children:
             yield HeldMessage(
@@ -407,7 +412,7 @@ class Settlement:
                 seconds=(now_ns - child.since_ns) / 1e9,
                 by=Holder.PERMIT,
             )
-        for waiting in sorted(route.waiting, key=lambda waiting: waiting.since_ns):
+        for waiting in sorted(route.waiting, key=lambda waiting: waiting.since_ns) if in_order else route.waiting:
             yield HeldMessage(
                 route=route.id,
                 stage=waiting.stage,
