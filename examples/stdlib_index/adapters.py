@@ -9,10 +9,10 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin.walk_directory import WalkDirectory, WalkDirectoryConfig
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, StageInfo, StatefulAdapter
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Documented = ast.Module | Definition
@@ -32,7 +32,7 @@ class StandardLibraryFiles(WalkDirectory):
         super().__init__(WalkDirectoryConfig(root=root, exclude=("site-packages", "__pycache__")))
 
 
-class ParsePython(StatefulAdapter):
+class ParsePython(PipelineAdapter):
     """Emits `{path, kind, name, line, end_line, docstring}` for each docstring of a Python file.
 
     A file that cannot be decoded or parsed raises SyntaxError: that message ends `failed`, and nothing else stops.
@@ -41,12 +41,14 @@ class ParsePython(StatefulAdapter):
     adapter_type: ClassVar[str] = "parse_python"
     summary: ClassVar[str] = "Cut a Python file into its docstrings."
 
-    async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - the filter is the same wherever the stage stands
-        """Keep the parser's warnings on odd string escapes out of the log: they name a file of the library as module."""
+    runs_in: ClassVar[Literal["thread", "process"] | None] = "process"  # parsing is pure computing
+
+    def __init__(self) -> None:
+        # Keep the parser's warnings on odd string escapes out of the log: they name a file of the library as module.
         warnings.filterwarnings("ignore", module=re.escape(sysconfig.get_path("stdlib")))
 
     def process(self, context: PipelineContext) -> AdapterResult:
-        """Parse the file, in a thread because `process` is a plain function.
+        """Parse the file.
 
         The syntax tree, a hundred times the file's size, is dropped before the first segment goes on.
         """

@@ -1,4 +1,4 @@
-"""The four things that make a run differ from the next: time, randomness, ids and threads.
+"""What makes a run differ from the next: time, randomness, ids, threads and worker processes.
 
 An execution is given them as one `Seams` object; lint bans every other source. Real ones here, simulated ones in
 `factflow_engine.testing`. Kept separate from the runtime because adapters, queues and resilience need them too.
@@ -7,8 +7,10 @@ An execution is given them as one `Seams` object; lint bans every other source. 
 import os
 import random
 import secrets
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -61,6 +63,25 @@ class Threads(Protocol):
         """Call the function where it cannot block the event loop and return what it returns, or raise.
 
         Cancellation waits for the function to end: no thread outlives its message.
+        """
+        ...
+
+
+class Processes(Protocol):
+    """Starts worker processes."""
+
+    async def start(self, code: str, arguments: Sequence[str], *, fd: int) -> trio.Process:
+        """Start a Python interpreter that runs some code.
+
+        Args:
+            code: What it runs, with the arguments in `sys.argv[1:]`.
+            arguments: Anything but secrets: other users of the machine can read them.
+            fd: The one file descriptor, beside standard output and error, that it inherits.
+
+        Raises:
+            OSError: The system starts no more processes.
+
+        Cancellation: none; starting takes milliseconds.
         """
         ...
 
@@ -144,14 +165,40 @@ class TrioThreads:
         return await trio.to_thread.run_sync(function, limiter=self._limiter)
 
 
+class TrioProcesses:
+    """Processes of the interpreter that this one runs on, each in a session of its own.
+
+    So neither Ctrl-C nor another signal of the terminal reaches them, and one signal reaches all that one has started.
+    """
+
+    __slots__ = ()
+
+    async def start(self, code: str, arguments: Sequence[str], *, fd: int) -> trio.Process:
+        flags = ["-P", *(["-" + "O" * sys.flags.optimize] if sys.flags.optimize else [])]
+        flags += [f"-W{option}" for option in sys.warnoptions]
+        # Not interrupted half way: trio starts it in a thread, and waits for that.
+        return await trio.lowlevel.open_process(
+            [sys.executable, *flags, "-c", code, *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What one execution takes time, randomness, ids and threads from."""
+    """What one execution takes time, randomness, ids, threads and processes from.
+
+    Attributes:
+        processes: None where there are to be none, as under a virtual clock: what would run in one then runs as `threads`
+            says.
+    """
 
     clock: Clock
     randomness: Randomness
     ids: Ids
     threads: Threads = field(default_factory=TrioThreads)
+    processes: Processes | None = field(default_factory=TrioProcesses)
 
     @staticmethod
     def real() -> "Seams":

@@ -5,6 +5,7 @@ that an adapter raises is a failure of that message. One base class, then one cl
 """
 
 import sys
+from typing import Any
 
 
 def _seconds(number: float) -> float:
@@ -12,8 +13,18 @@ def _seconds(number: float) -> float:
     return float(min(number, sys.float_info.max))
 
 
+def _remade(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    """Return an exception like another one without calling its constructor, which may take something else than `args`."""
+    error = cls.__new__(cls, *args)
+    vars(error).update(attributes)
+    return error
+
+
 class FactflowError(Exception):
-    """Base of every exception that this project defines."""
+    """Base of every exception that this project defines. It can be copied and pickled, whatever its constructor takes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, dict(vars(self)))
 
 
 class EngineInstruction(FactflowError):  # noqa: N818 - an instruction is not an error, its name should not say so

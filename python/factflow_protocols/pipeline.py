@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final, Literal, final
 
 _UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _: "<unset>", "__slots__": ()})()
 
@@ -253,17 +253,21 @@ class PipelineAdapter(ABC):
         config_model: A pydantic model class of the stage's `config`, checked when the configuration is loaded; None
             if the adapter takes no configuration.
         summary: One line for `factflow adapters list`; the class docstring's first line if empty.
+        runs_in: Where a plain `def process` runs: `"thread"`, or `"process"` for pure Python that computes for a millisecond
+            or more. None, the default, means a thread. A stage's `isolation` in the configuration overrides it.
     """
 
     config_model: ClassVar[type[Any] | None] = None
     summary: ClassVar[str] = ""
+    runs_in: ClassVar[Literal["thread", "process"] | None] = None
 
     @abstractmethod
     def process(self, context: PipelineContext) -> "AdapterResult | Awaitable[AdapterResult | None] | None":
         """Handle one message.
 
         Declare it `async def` for work that waits, on trio; declare it `def` and the engine calls it in a worker
-        thread (and pulls an `emitted` iterator there too).
+        thread (and pulls an `emitted` iterator there too), or in a worker process: see `runs_in`. An instance in a worker
+        process serves one message at a time, there are several of them, and `emitted` must be a list.
 
         Args:
             context: The message and where it is. May not be kept after the call.
@@ -282,7 +286,7 @@ class PipelineAdapter(ABC):
         message in its stead: do not tell values apart by identity.
 
         Cancellation: `trio.Cancelled` may be raised at any await inside. Let it pass: the message is not
-            acknowledged and comes back. A thread is never abandoned: cancellation waits for it.
+            acknowledged and comes back. A thread is never abandoned: cancellation waits for it. A worker process is killed.
         """
 
 

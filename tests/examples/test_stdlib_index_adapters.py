@@ -40,10 +40,10 @@ async def make(tmp_path):
     assert report.problems == ()
 
     async def opened(type_name):
-        adapter = registry.create(type_name)
+        with warnings.catch_warnings():
+            adapter = registry.create(type_name)
         if isinstance(adapter, StatefulAdapter):
-            with warnings.catch_warnings():
-                await open_stage(adapter, tmp_path)
+            await open_stage(adapter, tmp_path)
         return adapter
 
     return opened

@@ -68,6 +68,7 @@ def check_class(type_name: str, cls: object) -> type[PipelineAdapter]:
             f"write in it: {fix}"
         )
     _check_process(cls)
+    _check_place(cls)
     _check_lifecycle(cls)
     _check_state(cls)
     return cls
@@ -121,6 +122,24 @@ def _check_process(cls: type[PipelineAdapter]) -> None:
             "make the decorator's wrapper `async def` and await the function in it"
         )
     _check_arguments(where, function, "self, context", PROCESS_LINE)
+
+
+def _check_place(cls: type[PipelineAdapter]) -> None:
+    runs_in: object = cls.runs_in
+    if runs_in not in {None, "thread", "process"}:
+        raise AdapterRegistrationError(
+            f'{cls.__qualname__}.runs_in is "thread", "process" or None, got {runs_in!r}; write runs_in = "process"'
+        )
+    if runs_in is not None and not is_sync(cls):
+        raise AdapterRegistrationError(
+            f"{cls.__qualname__} sets runs_in and its process is async, which runs on trio; remove runs_in, or write "
+            "def process(self, context: PipelineContext) -> AdapterResult | None:"
+        )
+    if runs_in == "process" and issubclass(cls, StatefulAdapter):
+        raise AdapterRegistrationError(
+            f"{cls.__qualname__} is a StatefulAdapter, and each worker process would have a state of its own; subclass "
+            "PipelineAdapter, or remove runs_in"
+        )
 
 
 def _check_lifecycle(cls: type[PipelineAdapter]) -> None:

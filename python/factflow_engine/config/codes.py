@@ -207,6 +207,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         LOSS_REMEDY,
     ),
     (
+        "E307",
+        "stage cannot be isolated",
+        "The adapter cannot run where the stage's isolation, or the adapter's runs_in, says.",
+        "write isolation: thread, or for an async process() remove isolation",
+    ),
+    (
         "E501",
         "value out of range",
         "A limit, delay or threshold has bounds outside which it makes no sense.",

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.isolation import isolation_fault, place_of
 from factflow_engine.adapters.keeping import loses_state, loss_text
 from factflow_engine.conditions import OperatorRegistry, shared_patterns
 from factflow_engine.config.condition_errors import check_conditions
@@ -48,6 +49,7 @@ def check_stages(
                 if isinstance(stage, MappingNode):
                     path: Path = ("routes", route_id, "adapters", index)
                     _check_adapter(stage, path, registry, report)
+                    _check_isolation(stage, path, registry, report)
                     if durable:
                         _check_state(stage, path, registry, report)
                     check_conditions([(stage, path)], operators, report)
@@ -82,6 +84,23 @@ def _check_state(stage: MappingNode, path: Path, registry: ValidatingAdapterRegi
     kind = stage.text("type")
     if kind is not None and kind in registry and loses_state(registry.get(kind).adapter_class):
         report.add("E306", locate(stage, ("type",))[1].mark, loss_text(kind), path=(*path, "type"))
+
+
+def _check_isolation(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
+    kind, isolation = stage.text("type"), stage.text("isolation")
+    if kind is None or kind not in registry or isolation not in {None, "thread", "process"}:
+        return
+    spec = registry.get(kind)
+    fault = isolation_fault(spec, isolation)
+    if fault is not None:
+        place = ("type",) if isolation is None else ("isolation",)
+        text, remedy = fault
+        report.add("E307", locate(stage, place)[1].mark, text, path=(*path, *place), remedy=remedy)
+    elif place_of(spec.adapter_class, isolation) != "process":
+        for name in ("processes", "max_messages_per_process"):
+            if stage.get(name) is not None:
+                text = f"{name} has no effect without isolation: process"
+                report.add("W501", key_mark(stage, (name,)), text, path=(*path, name))
 
 
 def _check_adapter_config(

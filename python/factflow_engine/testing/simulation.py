@@ -66,7 +66,8 @@ class CountedIds:
 class SimulatedThreads:
     """Completes blocking work inline, after a simulated time that the seed draws.
 
-    A virtual clock takes a task that waits for a real thread for an idle one and jumps ahead; this has no thread.
+    A virtual clock takes a task that waits for a real thread for an idle one and jumps ahead; this has no thread. What a
+    stage does in worker processes is done in the same way.
     """
 
     def __init__(self, randomness: SimulatedRandomness, *, longest_seconds: float = 0.01) -> None:
@@ -100,7 +101,11 @@ class Simulation:
             self,
             "seams",
             Seams(
-                clock=SimulatedClock(), randomness=randomness, ids=CountedIds(), threads=SimulatedThreads(randomness)
+                clock=SimulatedClock(),
+                randomness=randomness,
+                ids=CountedIds(),
+                threads=SimulatedThreads(randomness),
+                processes=None,
             ),
         )
 

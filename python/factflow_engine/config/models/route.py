@@ -61,6 +61,21 @@ class AdapterConfig(ConfigModel):
     timeout_seconds: float | None = Field(
         default=None, gt=0, le=86_400, description="Seconds that one call may take before it counts as failed."
     )
+    isolation: Literal["thread", "process"] | None = Field(
+        default=None,
+        description="Where a plain `def process` runs. process: in worker processes, for Python that computes; needs an "
+        "adapter without state of a module that can be imported. By default as the adapter's runs_in says, else a thread.",
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_024,
+        description="Worker processes of the stage, at most; started when they are needed, the first with the execution. "
+        "By default as many as there are processors.",
+    )
+    max_messages_per_process: int | None = Field(
+        default=None, ge=1, description="A worker process is replaced after so many messages; by default never."
+    )
     circuit_breaker: CircuitBreakerConfig | None = Field(
         default=None, description="The stage's breaker; takes from the route's what it does not say; null: none."
     )

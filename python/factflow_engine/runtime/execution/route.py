@@ -92,9 +92,9 @@ class ReactiveRouteProcessor:
     async def _open(self, nursery: trio.Nursery) -> Keeper | None:
         """Open one after the other; return the first that could not be opened."""
         for stage in self.stages:
-            if stage.stateful is None:
+            if stage.opened is None:
                 continue
-            keeper = Keeper(stage.info, stage.stateful, close_seconds=self._close_seconds, on_loss=self._lose)
+            keeper = Keeper(stage.info, stage.opened, close_seconds=self._close_seconds, on_loss=self._lose)
             self._keepers.append(keeper)
             nursery.start_soon(keeper.run)
             await keeper.opened.wait()

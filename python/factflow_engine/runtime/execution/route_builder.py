@@ -16,6 +16,7 @@ from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
 from factflow_engine.runtime.hop.route_state import Outbound, RouteState
 from factflow_engine.runtime.stages.answers import Roots
+from factflow_engine.runtime.stages.process_pool import make_adapter
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Channels
 from factflow_engine.seams import Seams
@@ -94,10 +95,6 @@ class RouteBuilder:
         errors, close_seconds = route.error_handling, self.config.orchestrator.close_seconds
         stages = []
         for section in route.adapters:
-            try:
-                adapter = self.registry.create(section.type, section.config)
-            except STOPPABLE as error:
-                raise ExecutionStartError(route_id, section.name, error) from error
             info = StageInfo(
                 execution_id=self.execution_id,
                 route=route_id,
@@ -105,6 +102,10 @@ class RouteBuilder:
                 directory=self.config.directory,
                 durable=self.channels.outlives_process,
             )
+            try:
+                adapter = make_adapter(self.registry, section, info, self.seams)
+            except STOPPABLE as error:
+                raise ExecutionStartError(route_id, section.name, error) from error
             stage = Stage(
                 info=info,
                 adapter=adapter,

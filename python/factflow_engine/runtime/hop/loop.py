@@ -65,6 +65,7 @@ from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_engine.runtime.stages.open_scopes import Footing, replaced
+from factflow_engine.runtime.stages.results import not_a_result
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 
@@ -568,7 +569,7 @@ class Loop:
                     elif step == STEP_RETURNED:
                         result, worker.value = worker.value, None  # not for as long as the worker is idle
                         if type(result) is not AdapterResult:
-                            raise TypeError(_not_a_result(result))
+                            raise TypeError(not_a_result(result))
                         context = _context_of(worker)
                         headers = None if result.headers is None else context.merged(result.headers)
                         if result.emitted is not None:
@@ -636,10 +637,3 @@ def _context_of(worker: Worker) -> MessageContext:
     if context is None:
         raise AssertionError("a message on its way has a context")  # pragma: no cover - the carrier's promise
     return context
-
-
-def _not_a_result(value: object) -> str:
-    return (
-        f"process() returned {type(value).__name__}; expected AdapterResult or None: "
-        "return AdapterResult(message=...), AdapterResult(emitted=[...]) or AdapterResult.forward()"
-    )

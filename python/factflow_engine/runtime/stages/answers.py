@@ -8,7 +8,7 @@ it if it changed it.
 Kept separate from the stage because most stages have none of this, and the loop calls both alike.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import trio
@@ -16,16 +16,11 @@ import trio
 from factflow_engine.errors import describe
 from factflow_engine.frames import Frame, pack, unpack
 from factflow_engine.native import MessageContext
-from factflow_protocols import AdapterResult, Emit, Reject, StoredAnswer
+from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result
+from factflow_protocols import AdapterResult, Reject, StoredAnswer
 
-_FORWARD: Final = AdapterResult.forward()
-
-_FILTERED: Final = b"0"
-_FORWARDED: Final = b"1"
-_CHANGED: Final = b"2"
-_EMITTED: Final = b"3"
 _REFUSED: Final = b"4"
-"""First byte of an answer; of the last three a packed value follows."""
+"""First byte of an answer that is no result; a packed text follows."""
 
 Call = Callable[[MessageContext], Awaitable[AdapterResult | None]]
 
@@ -159,54 +154,25 @@ class Answers:
 
 
 def _answer_of(result: Any) -> bytes:
-    if result is None:
-        return _FILTERED
-    if result is _FORWARD:
-        return _FORWARDED
-    if type(result) is not AdapterResult:
-        return _refusal(_no_result(result))
     try:
-        headers = None if result.headers is None else dict(result.headers)
-        if result.emitted is None:
-            return _CHANGED + pack([pack(result.message), headers])
-        if not isinstance(result.emitted, Sequence):
-            return _refusal(
-                f"a stage with snapshot() must emit a list, got {type(result.emitted).__name__}: what is emitted lazily "
-                "cannot be remembered; write AdapterResult(emitted=[...])"
-            )
-        return _EMITTED + pack([[_packed(value) for value in result.emitted], headers])
+        return pack_result(result)
+    except LazyResultError as lazy:
+        return _refusal(
+            f"a stage with snapshot() must emit a list, got {lazy}: what is emitted lazily "
+            "cannot be remembered; write AdapterResult(emitted=[...])"
+        )
+    except TypeError as error:
+        return _refusal(str(error) if type(result) is not AdapterResult else describe(error))
     except Exception as error:  # noqa: BLE001 - what it gave is no message, whatever the reason
         return _refusal(describe(error))
 
 
 def _result_of(answer: bytes) -> AdapterResult | None:
-    kind, rest = answer[:1], answer[1:]
-    if kind == _FILTERED:
-        return None
-    if kind == _FORWARDED:
-        return _FORWARD
-    unpacked: Any = unpack(rest)
-    if kind == _REFUSED:
-        raise Reject(unpacked)
-    value, headers = unpacked
-    if kind == _EMITTED:
-        return AdapterResult(emitted=[_emitted(*each) for each in value], headers=headers)
-    return AdapterResult(message=unpack(value), headers=headers)
-
-
-def _packed(value: Any) -> list[Any]:
-    if type(value) is Emit:
-        return [pack(value.payload), value.key, None if value.headers is None else dict(value.headers)]
-    return [pack(value), None, None]
-
-
-def _emitted(payload: bytes, key: str | None, headers: dict[str, Any] | None) -> Emit:
-    return Emit(unpack(payload), key=key, headers=headers)
+    if answer[:1] != _REFUSED:
+        return unpack_result(answer)
+    reason: Any = unpack(answer[1:])
+    raise Reject(reason)
 
 
 def _refusal(text: str) -> bytes:
     return _REFUSED + pack(text)
-
-
-def _no_result(value: object) -> str:
-    return f"process() returned {type(value).__name__}; expected AdapterResult or None"

@@ -7,13 +7,13 @@ takes its own stage along and no other.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from factflow_engine.errors import describe
 from factflow_engine.runtime.stages.isolation import FaultError, NotLeftError, apart
-from factflow_protocols import FactflowError, StageInfo, StatefulAdapter
+from factflow_protocols import FactflowError, StageInfo
 
 
 class StageLostError(FactflowError):
@@ -30,6 +30,19 @@ class StageLostError(FactflowError):
         )
 
 
+class Opened(Protocol):
+    """What a stage is to `Keeper`: a stateful adapter, or a pool of worker processes."""
+
+    async def open(self, stage: StageInfo) -> None:
+        """See `StatefulAdapter.open`."""
+
+    async def discard(self) -> None:
+        """See `StatefulAdapter.discard`."""
+
+    async def close(self) -> None:
+        """See `StatefulAdapter.close`."""
+
+
 class Keeper:
     """Opens a stage, keeps what it has entered, and closes it when asked.
 
@@ -43,7 +56,7 @@ class Keeper:
     def __init__(
         self,
         info: StageInfo,
-        adapter: StatefulAdapter,
+        adapter: Opened,
         *,
         close_seconds: float,
         on_loss: Callable[[StageLostError], None],

@@ -1,4 +1,4 @@
-"""One adapter's place in a route, prepared for calling; apart from the loop so that the loop calls one shape only."""
+"""One adapter's place in a route, prepared for calling. Kept separate from the loop so that the loop calls one shape only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from factflow_engine.frames import label_of
 from factflow_engine.native import MessageContext
 from factflow_engine.runtime.stages.answers import Answers, Roots
 from factflow_engine.runtime.stages.guards import Guard, StageCall, by_deadline, in_route_time, in_time
+from factflow_engine.runtime.stages.lifecycle import Opened
 from factflow_engine.runtime.stages.open_scopes import guarded
+from factflow_engine.runtime.stages.process_pool import ProcessPool
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
 
@@ -31,6 +33,7 @@ class Stage:
         threads: Where such an iterator is pulled.
         label: Tells the ids of this stage's children from those of another's.
         stateful: The adapter if it has state to open, finish and close.
+        opened: What is opened before the first message and closed after the last: that, or worker processes.
         is_stateful: True if there is one.
         guard: Its circuit breakers, if it has any.
         deadline_seconds: Since its message was published, for what it emits as for its call; None: no bound.
@@ -57,6 +60,7 @@ class Stage:
         "is_stateful",
         "label",
         "loses",
+        "opened",
         "pull_seconds",
         "stateful",
         "threads",
@@ -82,6 +86,7 @@ class Stage:
         self.condition = condition
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
+        self.opened: Opened | None = adapter if isinstance(adapter, ProcessPool) else self.stateful
         self.is_stateful = self.stateful is not None
         self.touched = True
         self.threads = seams.threads
@@ -108,6 +113,8 @@ class Stage:
                 call, circuit_breaker, name=f"{info.route}/{info.stage}", clock=seams.clock, randomness=seams.randomness
             )
             call = self.guard.call
+        if isinstance(adapter, ProcessPool):
+            call = adapter.in_turn(call)
         if route_timeout_seconds is not None:
             call = in_route_time(call, route_timeout_seconds, seams.clock)
         if deadline_seconds is not None:

@@ -1,0 +1,199 @@
+"""What crosses the border to a worker process: a message there, its result or its error back.
+
+Messages and results cross as msgpack, which cannot run code when it is read. Errors cross as pickles: the adapter's own code
+makes them, and they come back as the classes that the program's error handling knows.
+
+Kept separate from the two ends of the border because both must agree on it, and a simulation has this and no border.
+"""
+
+import pickle
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final
+
+from factflow_engine.errors import error_text
+from factflow_engine.frames import pack, unpack
+from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result
+from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject, StageInfo
+
+_RESULT: Final = b"r"
+_ERROR: Final = b"e"
+"""First byte of an answer."""
+
+
+class UnpicklableError(Exception):
+    """An adapter raised something in a worker process that cannot be had here as it was.
+
+    Attributes:
+        class_name: Its class, with its module.
+    """
+
+    def __init__(self, class_name: str, text: str, reason: str) -> None:
+        self.class_name = class_name
+        super().__init__(f"{class_name}: {text} (raised in a worker process; the error cannot be pickled: {reason})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Exception.__new__, (type(self), *self.args), vars(self)
+
+
+class WorkerTraceback(Exception):  # noqa: N818 - stands where the traceback of an error's cause does
+    """The traceback that an error had in the worker process; the cause of the error that is raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def pack_request(context: PipelineContext) -> bytes:
+    """Return what a worker process is told of a message."""
+    return pack(
+        [
+            context.payload,
+            dict(context.headers),
+            context.key,
+            context.message_id,
+            context.correlation_id,
+            context.parent_id,
+            context.attempt,
+        ]
+    )
+
+
+class CrossedContext(PipelineContext):
+    """The message as the adapter in the worker process sees it."""
+
+    def __init__(self, info: StageInfo, request: bytes) -> None:
+        self._info = info
+        self._values: Any = unpack(request)
+
+    @property
+    def message(self) -> Any:  # noqa: D102 - these are documented on the protocol
+        return self._message
+
+    @cached_property
+    def _message(self) -> Any:
+        return unpack(self._values[0])
+
+    @property
+    def payload(self) -> bytes:  # noqa: D102
+        payload: bytes = self._values[0]
+        return payload
+
+    @property
+    def headers(self) -> Mapping[str, Any]:  # noqa: D102
+        return MappingProxyType(self._values[1])
+
+    @property
+    def key(self) -> str | None:  # noqa: D102
+        key: str | None = self._values[2]
+        return key
+
+    @property
+    def message_id(self) -> str:  # noqa: D102
+        return str(self._values[3])
+
+    @property
+    def correlation_id(self) -> str:  # noqa: D102
+        return str(self._values[4])
+
+    @property
+    def parent_id(self) -> str | None:  # noqa: D102
+        parent_id: str | None = self._values[5]
+        return parent_id
+
+    @property
+    def attempt(self) -> int:  # noqa: D102
+        return int(self._values[6])
+
+    @property
+    def execution_id(self) -> str:  # noqa: D102
+        return self._info.execution_id
+
+    @property
+    def route(self) -> str:  # noqa: D102
+        return self._info.route
+
+    @property
+    def stage(self) -> str:  # noqa: D102
+        return self._info.stage
+
+
+def answer(adapter: PipelineAdapter, info: StageInfo, request: bytes) -> bytes:
+    """Call a synchronous adapter, in a context of its own; return what it gave or raised.
+
+    What is no `Exception` passes: `sys.exit()` ends the worker process.
+    """
+    try:
+        process: Callable[[PipelineContext], Any] = adapter.process
+        result = copy_context().run(process, CrossedContext(info, request))
+        try:
+            return _RESULT + pack_result(result)
+        except LazyResultError as lazy:
+            raise Reject(
+                f"a stage in a worker process must emit a list, got {lazy}; write AdapterResult(emitted=[...]) "
+                "in the adapter, or isolation: thread in the stage"
+            ) from None
+    except Exception as error:  # noqa: BLE001 - it is raised where the message is
+        return pack_error(error)
+
+
+def pack_error(error: BaseException) -> bytes:
+    """Return an answer that is an error."""
+    pickled, reason = _pickled(error)
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    trace = "".join(traceback.format_exception(error))
+    return _ERROR + pack([pickled, name, _sayable(error_text(error)), _sayable(reason), _sayable(trace)])
+
+
+def result_of(packed: bytes) -> AdapterResult | None:
+    """Return the result that an answer holds, or raise its error."""
+    if packed[:1] == _RESULT:
+        return unpack_result(packed[1:])
+    values: Any = unpack(packed[1:])
+    pickled, name, text, reason, trace = values
+    if pickled is not None:
+        try:
+            error: Any = pickle.loads(pickled)  # noqa: S301 - an error that the adapter's own code raised
+        except Exception as failure:  # noqa: BLE001 - what its class does to be made anew is anybody's
+            reason = f"{type(failure).__name__}: {failure}"
+        else:
+            raise error from WorkerTraceback(trace)
+    raise UnpicklableError(name, text, reason) from WorkerTraceback(trace)
+
+
+def _pickled(error: BaseException) -> tuple[bytes | None, str]:
+    """Return an error as a pickle that was tried; else why there is none."""
+    reason = ""
+    for form in (error, _Remade(error)):
+        try:
+            pickled = pickle.dumps(form)
+            again = pickle.loads(pickled)  # noqa: S301 - written in the line above
+            if type(again) is type(error) and str(again) == str(error):
+                return pickled, ""
+            reason = reason or f"it comes back as {type(again).__name__}: {again}"
+        except Exception as failure:  # noqa: BLE001 - so it cannot be pickled, whatever the reason
+            reason = reason or f"{type(failure).__name__}: {failure}"
+    return None, reason
+
+
+class _Remade:
+    """Pickles an error as its arguments and attributes: its constructor, which may take others, is not called."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self._error
+        return _remade, (type(error), error.args, vars(error))
+
+
+def _remade(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    vars(error).update(attributes)
+    return error
+
+
+def _sayable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

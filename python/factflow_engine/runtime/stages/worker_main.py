@@ -1,0 +1,175 @@
+"""The program of a worker process: makes one adapter and answers one message after the other.
+
+Kept separate from `worker`, the end that the engine holds, because this end is imported in another process and must not pay for
+the engine's loop. It is no thread's business that a signal for the program also came here: Ctrl-C and SIGTERM drain the
+program, and messages in worker processes are to end meanwhile.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, cast
+
+from factflow_engine.adapters.registry import ValidatingAdapterRegistry
+from factflow_engine.runtime.stages.crossing import answer, pack_error
+from factflow_protocols import PipelineAdapter, StageInfo
+
+LENGTH: Final = struct.Struct("<Q")
+"""What goes before a request or an answer: its length in bytes."""
+
+READY: Final = b"!"
+"""The answer to the first request, if the adapter could be made; else it is an error."""
+
+_ORPHAN_POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPlace:
+    """Where a class can be imported from.
+
+    Attributes:
+        module: The module's name in the program.
+        file: Its file: it may not be importable by that name.
+        qualname: The class's name in the module.
+    """
+
+    module: str
+    file: str
+    qualname: str
+
+    @classmethod
+    def of(cls, known: type) -> "ClassPlace":
+        """Return the place of a class that `adapters.isolation` found importable."""
+        return cls(known.__module__, str(sys.modules[known.__module__].__file__), known.__qualname__)
+
+    def load(self) -> Any:
+        """Return the class, having imported its module."""
+        found: Any = _module(self.module, self.file)
+        for part in self.qualname.split("."):
+            found = getattr(found, part)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The first request.
+
+    Attributes:
+        type: The adapter's type, for errors.
+        adapter: Its class.
+        model: Model of its configuration, if it was registered with another one than its own.
+        config: The stage's configuration, as it was written.
+        info: Where the stage stands.
+    """
+
+    type: str
+    adapter: ClassPlace
+    model: ClassPlace | None
+    config: dict[str, Any]
+    info: StageInfo
+
+    def make(self) -> PipelineAdapter:
+        """Return a new adapter.
+
+        What its module prints when it is imported is dropped: the program that imported it has printed it.
+        """
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nothing,
+            contextlib.redirect_stdout(nothing),
+            contextlib.redirect_stderr(nothing),
+        ):
+            cls = self.adapter.load()
+            model = None if self.model is None else self.model.load()
+        registry = ValidatingAdapterRegistry.empty()
+        registry.register(self.type, cls, config_model=model)
+        return registry.create(self.type, self.config)
+
+
+def main(fd: int, parent: int) -> None:
+    """Serve the process of this id over a socket, until it closes the socket or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # No SIG_IGN: programs that the adapter starts would inherit that, and could not be terminated.
+        signal.signal(number, lambda *_: None)
+    os.set_inheritable(fd, False)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed is not lost when this is killed
+    threading.Thread(target=_end_with, args=(fd, parent), daemon=True).start()
+    request = _receive(fd)
+    if request is None:
+        return
+    try:
+        start: Start = pickle.loads(request)  # noqa: S301 - of the program that started this one
+        adapter = start.make()
+    except Exception as error:  # noqa: BLE001 - raised where the stage is opened
+        _send(fd, pack_error(error))
+        return
+    _send(fd, READY)
+    while (request := _receive(fd)) is not None:
+        _send(fd, answer(adapter, start.info, request))
+
+
+def _end_with(fd: int, parent: int) -> None:
+    """Wait until the program has died; end with it, whatever this process is at."""
+    poll = select.poll()
+    poll.register(fd, 0)  # nothing is asked for but the end, which is always told
+    while os.getppid() == parent:
+        if poll.poll(1_000):
+            time.sleep(_ORPHAN_POLL_SECONDS)
+    os.killpg(0, signal.SIGKILL)  # what it has started as well; it leads a session of its own
+
+
+def _receive(fd: int) -> bytes | None:
+    """Return the next request; None if there will be none."""
+    head = _read(fd, LENGTH.size)
+    return None if head is None else _read(fd, LENGTH.unpack(head)[0])
+
+
+def _read(fd: int, size: int) -> bytes | None:
+    parts = []
+    while size:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _send(fd: int, data: bytes) -> None:
+    left = memoryview(LENGTH.pack(len(data)) + data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _module(name: str, file: str) -> ModuleType:
+    """Import a module by its name if that leads to this file, else from the file under that name."""
+    if name not in sys.modules:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        origin = None if spec is None else spec.origin
+        if origin is None or not Path(origin).exists() or not Path(origin).samefile(file):
+            return _load(name, file)
+    return importlib.import_module(name)
+
+
+def _load(name: str, file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"module {name} cannot be imported from {file}", name=name, path=file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    cast("Callable[[ModuleType], None]", spec.loader.exec_module)(module)
+    return module
