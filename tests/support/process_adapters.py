@@ -2,6 +2,7 @@
 
 import contextvars
 import ctypes
+import importlib
 import os
 import signal
 import subprocess
@@ -160,6 +161,9 @@ class Work(PipelineAdapter):
             os._exit(0)
         Path(context.message["folder"], f"child-{child}").touch()
         os._exit(9)
+
+    def find(self, context):
+        return AdapterResult(message={"file": importlib.import_module(context.message["module"]).__file__})
 
     def say(self, context):
         print("said")

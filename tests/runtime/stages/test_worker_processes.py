@@ -391,3 +391,11 @@ async def test_a_process_ends_with_a_program_that_is_killed(tmp_path):
         await process.wait()
         await gone(worker)
         await gone(child)
+
+
+async def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
+    (tmp_path / "beside_the_program.py").write_text("value = 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    _, recorded = await run_all([{"do": "find", "module": "beside_the_program"}])
+    assert recorded.messages == [{"file": str(tmp_path / "beside_the_program.py")}]

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -78,7 +79,7 @@ class Worker:
             try:
                 process = await processes.start(
                     _BOOT,
-                    [str(theirs.fileno()), str(os.getpid()), *filter(None, map(str, sys.path))],
+                    [str(theirs.fileno()), str(os.getpid()), *_import_path()],
                     fd=theirs.fileno(),
                 )
             except BaseException:
@@ -170,6 +171,11 @@ class Worker:
                 return None
             got += part or b""
         return bytes(got)
+
+
+def _import_path() -> list[str]:
+    """Return where modules are found; as a program that is given by `-c` has it, "" is the working directory."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
 
 
 def _end_text(returncode: int | None) -> str:
