@@ -17,14 +17,14 @@ from typing import Any, Final
 from factflow_engine.errors import error_text
 from factflow_engine.frames import pack, unpack
 from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result
-from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject, StageInfo
+from factflow_protocols import AdapterResult, FactflowError, PipelineAdapter, PipelineContext, Reject, StageInfo
 
 _RESULT: Final = b"r"
 _ERROR: Final = b"e"
 """First byte of an answer."""
 
 
-class UnpicklableError(Exception):
+class UnpicklableError(FactflowError):
     """An adapter raised something in a worker process that cannot be had here as it was.
 
     Attributes:
@@ -35,11 +35,8 @@ class UnpicklableError(Exception):
         self.class_name = class_name
         super().__init__(f"{class_name}: {text} (raised in a worker process; the error cannot be pickled: {reason})")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Exception.__new__, (type(self), *self.args), vars(self)
 
-
-class WorkerTraceback(Exception):  # noqa: N818 - stands where the traceback of an error's cause does
+class WorkerTraceback(FactflowError):  # noqa: N818 - stands where the traceback of an error's cause does
     """The traceback that an error had in the worker process; the cause of the error that is raised here."""
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from factflow_engine.frames import pack, unpack
-from factflow_protocols import AdapterResult, Emit
+from factflow_protocols import AdapterResult, Emit, FactflowError
 
 FORWARD: Final = AdapterResult.forward()
 
@@ -18,7 +18,7 @@ _EMITTED: Final = b"3"
 """First byte of a result; of the last two a packed value follows."""
 
 
-class LazyResultError(Exception):
+class LazyResultError(FactflowError):
     """A result emits from an iterator, which cannot be written down."""
 
 

@@ -18,6 +18,7 @@ import trio
 from factflow_engine.runtime.stages.crossing import result_of
 from factflow_engine.runtime.stages.worker_main import LENGTH, READY, Start
 from factflow_engine.seams import Processes
+from factflow_protocols import FactflowError
 
 LOOK_SECONDS: Final = 1.0
 """How soon it is noticed that a process has ended whose socket a child of its own holds open."""
@@ -35,7 +36,7 @@ _BOOT: Final = (
 )
 
 
-class WorkerDiedError(Exception):
+class WorkerDiedError(FactflowError):
     """A worker process ended while it handled a message, which fails; others go on, in another process.
 
     Attributes:
