@@ -935,5 +935,9 @@ class Carrier:
         0 without work or a permit, or while paused; -1 if only room is missing.
         """
 
-    def room(self, reserved: int, /) -> int:
-        """How many more messages every outbound that is read can take, `reserved` ones being on their way."""
+    @property
+    def reserved(self) -> int:
+        """How many messages are in adapters and will need room; those who emit lazily ask for it themselves."""
+
+    def room(self, own: int, /) -> int:
+        """Return how many more messages every outbound that is read can take beside the reserved ones, except `own` of them."""

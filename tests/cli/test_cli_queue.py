@@ -281,7 +281,7 @@ def test_a_letter_whose_first_time_is_nonsense_is_called_damaged(
     fill(path, dead(1, first=first), queue="/queue/dlq")
     said = factflow("dlq", "show", url, "/queue/dlq", dead(1).message_id.hex())
     assert said.status == 2
-    assert "damaged dead letter: its 'first'" in said.err
+    assert "damaged dead letter: expected its 'first'" in said.err
 
 
 @pytest.mark.parametrize(

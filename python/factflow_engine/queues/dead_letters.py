@@ -1,6 +1,6 @@
-"""Dead letters: messages that carry, in a header, what became of them, and how to make them whole again.
+"""Dead letters: messages that carry, in a header, what became of them. The header is written and read here alone.
 
-A dead-letter queue is an ordinary queue. Kept separate from the providers because any durable one can hold such messages.
+A dead-letter queue is an ordinary queue. Kept separate from the providers because any of them can hold such messages.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _LABEL: Final = label_of("dead_letter:requeue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What became of a message.
+    """A dead letter with the fields of its header.
 
     Attributes:
         frame: The dead letter.
@@ -47,10 +47,10 @@ class DeadLetter:
     first: Mapping[str, Any] | None
 
     def target(self, to: str | None) -> str:
-        """Where to put the message back.
+        """Return the name of the queue to put the message back to.
 
         Args:
-            to: Where else than where it came from.
+            to: Another queue than the one that it came from.
 
         Raises:
             LookupError: It came from no queue, and none is named.
@@ -64,7 +64,7 @@ class DeadLetter:
         return target
 
     def restored(self, time_ns: int) -> Frame:
-        """The message to process again: original payload and headers, attempt 1, published now.
+        """Return the message to process again: original payload and headers, attempt 1, published now.
 
         Args:
             time_ns: Now, from which on a deadline counts: it was over, often, when the message was given up.
@@ -78,7 +78,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeued:
-    """What came of putting dead letters back.
+    """Counts of dead letters by what came of putting them back.
 
     Attributes:
         requeued: Published again, and settled.
@@ -95,7 +95,7 @@ class Requeued:
     left: int = 0
 
     def plus(self, other: "Requeued") -> "Requeued":
-        """Both together."""
+        """Return the sums of both."""
         return Requeued(
             requeued=self.requeued + other.requeued,
             duplicates=self.duplicates + other.duplicates,
@@ -135,6 +135,53 @@ class LettersLeftError(RequeueError):
         super().__init__(queue, counts, f"{counts.left} could not be put back, the first of them since: {first}")
 
 
+def write_dead_letter(
+    frame: Frame,
+    *,
+    route: str,
+    stage: str | None,
+    queue: str | None,
+    error_type: str,
+    error: str,
+    time_ns: int,
+    config_hash: str,
+    renames: bool,
+) -> Frame:
+    """Return a message as the dead letter that `read_dead_letter` reads: published now, its payload untouched.
+
+    Args:
+        frame: The message, with the number of attempts that were spent.
+        route: Id of the route that gives it up.
+        stage: Name of the stage that failed last, if it was one.
+        queue: Where the message came from; None if a stage of the route emitted it.
+        error_type: Class of the error.
+        error: Its text, without secrets.
+        time_ns: Now, in nanoseconds since the Unix epoch: deadlines of whoever reads the letter begin.
+        config_hash: Of the configuration that runs.
+        renames: True if the queue refuses an id that it has seen: the message's own may have come from another route that
+            reads the same topic, or have been there before. Then the letter is the message's child; repeated, it has the
+            same id.
+    """
+    headers = dict(frame.headers)
+    header: dict[str, Any] = {
+        "route": route,
+        "stage": stage,
+        "queue": queue,
+        "error_type": error_type,
+        "error": error,
+        "attempts": frame.attempt,
+        "time_ns": time_ns,
+        "config_hash": config_hash,
+    }
+    if (before := headers.get(HEADER)) is not None:
+        # The reader of a dead-letter queue has given it up as well: the first time is not forgotten.
+        header["first"] = before.get("first", before) if isinstance(before, Mapping) else before
+    headers[HEADER] = header
+    if renames:
+        return frame.child(label_of(f"{HEADER}\0{route}"), 0, headers=headers, time_ns=time_ns)
+    return frame.restamp(attempt=1, time_ns=time_ns, headers=headers)
+
+
 def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
     """Read a dead letter's header.
 
@@ -171,7 +218,7 @@ def _field(queue: str, frame: Frame, header: Mapping[str, Any], name: str, kind:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise LetterStaysError(
             queue,
-            f"message {frame.message_id.hex()} is a damaged dead letter: its {name!r} is {type(value).__name__}, "
-            f"not {kind.__name__}",
+            f"message {frame.message_id.hex()} is a damaged dead letter: expected its {name!r} to be {kind.__name__}, "
+            f"got {type(value).__name__}",
         )
     return value

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine.frames import Frame
-from factflow_engine.runtime.hop.delays import FEW_MARKS, Waiting, WaitingRoom
+from factflow_engine.runtime.hop.delays import FEW_MARKS, Delays, Waiting
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Holder
 from factflow_protocols import CircuitOpenError
@@ -47,7 +47,7 @@ def waiting_of(serial, what, due, stops, asks):
 
 @given(st.lists(st.one_of(messages, takes), max_size=80))
 def test_a_waiting_room_is_a_list_that_is_looked_through(steps):
-    room, model = WaitingRoom(), []
+    room, model = Delays(), []
     for serial, step in enumerate(steps):
         if step[0] == "add":
             waiting = waiting_of(serial, *step[1:])
@@ -78,7 +78,7 @@ def test_a_waiting_room_is_a_list_that_is_looked_through(steps):
 
 
 def test_marks_of_what_was_released_do_not_pile_up():
-    room = WaitingRoom()
+    room = Delays()
     room.add(waiting_of(0, None, 1, False, False))
     for serial in range(1, 10_000):
         room.add(waiting_of(serial, "x", 5, False, False))

@@ -212,7 +212,7 @@ async def test_a_source_that_does_not_close_in_time_fails_its_parent(autojump_cl
         await execution.publish("r", 1)
         report = await execution.complete()
     [failure] = report.failures
-    assert failure.error_type == "EmissionCloseTimeoutError"
+    assert failure.error_type == "SourceCloseTimeoutError"
     assert "orchestrator.close_seconds: 3" in failure.error
 
 

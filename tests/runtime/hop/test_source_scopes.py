@@ -258,7 +258,7 @@ async def test_a_pull_that_takes_too_long_is_timed_out_within_the_sources_own_sc
 
     sources = Stuck()
     report, seen = await emitted(sources, TEXTS["route"].replace("N", "1"), ["stuck", "plain"])
-    assert [failure.error_type for failure in report.failures] == ["EmissionTimeoutError"]
+    assert [failure.error_type for failure in report.failures] == ["SourceTimeoutError"]
     assert (seen, sources.closed) == ([0, *range(COUNT)], 1)
 
 

@@ -144,7 +144,7 @@ async def test_an_emitted_async_iterator_has_it_for_each_message(autojump_clock,
     else:
         assert (route.completed, route.failed, len(closed)) == (4, 1, 2)
         [failure] = report.failures
-        assert (failure.stage, failure.error_type, failure.attempts) == ("first", "EmissionTimeoutError", 2)
+        assert (failure.stage, failure.error_type, failure.attempts) == ("first", "SourceTimeoutError", 2)
         assert failure.error == (
             "what stage 'first' of route 'r' emitted gave no next message within error_handling.timeout_seconds: 1"
         )

@@ -92,8 +92,8 @@ class Cycle:
             yield post, [self._room_in(channel) for channel in route.dead_letters.channels if _is_full(channel)]
         if carrier.busy >= carrier.limit:
             # While some of them wait for room here, it is not for a source that may say nothing for ever to end that.
-            works = carrier.busy - carrier.pulling > len(route.drivers)
-            ready.append(Need((drive,) if route.drivers else (), is_outside=works or not route.drivers))
+            is_outside = carrier.reserved > 0 or not route.drivers
+            ready.append(Need((drive,) if route.drivers else (), is_outside=is_outside))
         if route.children:
             yield begin, ready
             ready = [*ready, Need((begin,))]
@@ -113,9 +113,7 @@ class Cycle:
             route.watch_full()  # it may have filled since the route was looked at
         for channel in full:
             yield self._room_in(channel)
-        carrier = route.carrier
-        reserved = carrier.busy - carrier.pulling - len(route.drivers)
-        if not full and reserved > 0 and carrier.room(reserved) <= 0:
+        if not full and route.carrier.reserved > 0 and route.carrier.room(0) <= 0:
             yield OUTSIDE  # what is in adapters has the rest of it
 
     def _room_in(self, channel: MemoryChannel) -> Need:

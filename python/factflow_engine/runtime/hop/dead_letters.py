@@ -13,7 +13,7 @@ from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 
 
-class Letters:
+class DeadLetters:
     """A task for each route that has letters which wait, for as long as it has.
 
     Args:

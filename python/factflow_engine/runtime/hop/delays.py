@@ -76,7 +76,7 @@ class Waiting:
         return (self.due, self.serial) < (other.due, other.serial)
 
 
-class WaitingRoom:
+class Delays:
     """Holds what waits of one route.
 
     Attributes:

@@ -24,9 +24,9 @@ import trio
 from factflow_engine.native import MessageContext, Siblings, Worker, WorkerPool
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
-from factflow_engine.runtime.hop.sources import EXHAUSTED, Emission, emission_of
-from factflow_engine.runtime.hop.work import Child, Family
-from factflow_engine.runtime.stages.guards import WatchedEmission
+from factflow_engine.runtime.hop.sources import EXHAUSTED, Source, source_of
+from factflow_engine.runtime.hop.work import Child, Parent
+from factflow_engine.runtime.stages.guards import WatchedSource
 from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_protocols import AdapterResult
 
@@ -75,29 +75,29 @@ class Hands(Protocol):
         ...
 
 
-class Driver:
+class FanOut:
     """Drives one message whose stage emitted; made for each, by its worker.
 
     Args:
         hands: The loop.
         worker: Whose message it is.
         route: The message's.
-        parent: The message.
-        above: The parent's own place, if it did not come from the queue.
+        context: The message.
+        child: Its own place, if it did not come from the queue.
     """
 
-    __slots__ = ("_family", "_hands", "_parent", "_route", "_worker")
+    __slots__ = ("_context", "_hands", "_parent", "_route", "_worker")
 
     def __init__(
-        self, hands: Hands, worker: Worker, route: RouteState, parent: MessageContext, above: Child | None
+        self, hands: Hands, worker: Worker, route: RouteState, context: MessageContext, child: Child | None
     ) -> None:
         self._hands = hands
         self._worker = worker
         self._route = route
-        self._parent = parent
-        self._family = Family(parent.frame, above)
+        self._context = context
+        self._parent = Parent(context.frame, child)
         if route.roots is not None:
-            route.roots.emits(parent.frame.message_id, self._family.root.message_id)
+            route.roots.emits(context.frame.message_id, self._parent.root.message_id)
 
     async def drive(self, result: AdapterResult) -> None:
         """Pull what the result emits to its end, handing children on or carrying them.
@@ -106,37 +106,37 @@ class Driver:
 
         Cancellation: the parent goes back, with whatever of its children has not ended; the source is closed.
         """
-        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+        hands, worker, route, context, parent = self._hands, self._worker, self._route, self._context, self._parent
         driving = route.driving
         is_first = worker not in driving  # else it drives what a child has emitted
         driving.add(worker)
         emitted: Any = result.emitted
-        watched = emitted if isinstance(emitted, WatchedEmission) else None
+        watched = emitted if isinstance(emitted, WatchedSource) else None
         if watched is not None:
             route.watched.setdefault(trio.lowlevel.current_task(), []).append(watched)
-        emission: Emission | None = None
+        source: Source | None = None
         try:
-            emission = emission_of(result.emitted, parent.stage_of, parent.frame.time_ns)
-            await self._pull(emission)
+            source = source_of(result.emitted, context.stage_of, context.frame.time_ns)
+            await self._pull(source)
         except Exception as error:  # noqa: BLE001 - what a source raises fails its parent, whatever it is
-            family.error = (error, parent.stage_of)
-            family.interrupted = is_cancelled()
-            if family.interrupted:
-                hands.settlement.note(worker, route, parent)
+            parent.error = (error, context.stage_of)
+            parent.interrupted = is_cancelled()
+            if parent.interrupted:
+                hands.settlement.note(worker, route, context)
         except BaseException:
-            if worker.context is parent:  # else a child was interrupted, and is named itself
-                hands.settlement.note(worker, route, parent)
-            family.interrupted = True
+            if worker.context is context:  # else a child was interrupted, and is named itself
+                hands.settlement.note(worker, route, context)
+            parent.interrupted = True
             raise
         finally:
             if is_first:
                 driving.discard(worker)
             if watched is not None:
                 self._watch_no_more()
-            await self._end(emission)
+            await self._end(source)
 
-    async def _pull(self, emission: Emission) -> None:
-        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+    async def _pull(self, source: Source) -> None:
+        hands, worker, route, context, parent = self._hands, self._worker, self._route, self._context, self._parent
         pool, carrier, children, driving, counters = (
             hands.pool,
             route.carrier,
@@ -144,33 +144,33 @@ class Driver:
             route.driving,
             route.counters,
         )
-        siblings, index, now_ns = Siblings(parent, parent.stage_of.label), parent.index + 1, worker.since_ns
+        siblings, index, now_ns = Siblings(context, context.stage_of.label), context.index + 1, worker.since_ns
         while True:
             mine: Child | None = None
             goes_ahead = False
             if (
                 route.pauses
                 or ((waiting := counters.retrying) and waiting >= route.inbound.capacity)
-                or carrier.room(carrier.busy - carrier.pulling - len(route.drivers) - 1) <= 0
+                or carrier.room(1) <= 0
             ):
                 mine, goes_ahead = await self._wait_for_room()
             elif children and (
                 len(driving) >= carrier.limit or (waiting and carrier.busy + len(children) >= 2 * carrier.limit - 1)
             ):
-                mine = route.child_for_driver(parent.index)
+                mine = route.child_for_driver(context.index)
             if mine is None:
                 pool.leave()
                 carrier.pulling += 1
                 try:
-                    value = await emission.pull()
+                    value = await source.pull()
                 finally:
                     carrier.pulling -= 1
                     pool.active = worker
                 if value is EXHAUSTED:
                     return
                 now_ns = hands.now()
-                child = Child(siblings.next(value), index, family, since_ns=now_ns)
-                family.open += 1
+                child = Child(siblings.next(value), index, parent, since_ns=now_ns)
+                parent.open += 1
                 counters.received += 1
                 others = carrier.limit - len(driving)  # permits of those who carry children by themselves
                 if goes_ahead:
@@ -178,22 +178,22 @@ class Driver:
                 elif others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not route.pauses:
                     children.append(child)
                     hands.attend(route)
-                elif not route.pauses and carrier.room(carrier.busy - carrier.pulling - len(route.drivers) - 1) <= 0:
+                elif not route.pauses and carrier.room(1) <= 0:
                     children.append(child)  # others have used the room meanwhile
                 else:
                     mine = child
-                    if children and (first := route.child_for_driver(parent.index)) is not None:
+                    if children and (first := route.child_for_driver(context.index)) is not None:
                         children.append(child)
                         mine = first
             if mine is not None:
                 since_ns = worker.since_ns
-                context = trio.lowlevel.current_task().context if worker.has_set else None
-                if context is not None:
+                variables = trio.lowlevel.current_task().context if worker.has_set else None
+                if variables is not None:
                     await hands.switch(worker, None)  # the child's own, and then the parent's again
                 await hands.carry_child(worker, route, mine)
-                worker.context, worker.since_ns = parent, since_ns
-                if context is not None:
-                    await hands.switch(worker, context)
+                worker.context, worker.since_ns = context, since_ns
+                if variables is not None:
+                    await hands.switch(worker, variables)
                 now_ns = hands.now()
             worker.turns -= 1
             if worker.turns <= 0 or now_ns > worker.until_ns:
@@ -215,7 +215,7 @@ class Driver:
 
         while not route.may_emit:
             if route.carrier.busy >= route.carrier.limit and route.may_go_on:
-                child = route.child_for_driver(self._parent.index)
+                child = route.child_for_driver(self._context.index)
                 if child is not None:
                     return child, False
             route.drivers.append(task)
@@ -226,7 +226,7 @@ class Driver:
             if goes_ahead:
                 route.drivers.remove(task)
                 is_full = route.carrier.busy >= route.carrier.limit
-                return route.child_for_driver(self._parent.index) if is_full else None, True
+                return route.child_for_driver(self._context.index) if is_full else None, True
             hands.stand_still()
             if route.has_work:
                 hands.attend(route)  # this one reserves no room any more, which may have been all that was lacking
@@ -243,28 +243,28 @@ class Driver:
         if not watched[task]:
             del watched[task]
 
-    async def _end(self, emission: Emission | None) -> None:
+    async def _end(self, source: Source | None) -> None:
         """Close the source, and end the parent if nothing of it is left."""
-        hands, worker, route, parent, family = self._hands, self._worker, self._route, self._parent, self._family
+        hands, worker, route, context, parent = self._hands, self._worker, self._route, self._context, self._parent
         try:
-            if emission is not None:
+            if source is not None:
                 hands.pool.leave()
                 try:
-                    await emission.close()
+                    await source.close()
                 finally:
                     hands.pool.active = worker
         except Exception as error:  # noqa: BLE001 - the source's clean-up is part of the source
             if is_cancelled():  # an error made of a cancellation is no outcome
-                if not family.interrupted:
-                    hands.settlement.note(worker, route, parent)
-                family.interrupted = True
+                if not parent.interrupted:
+                    hands.settlement.note(worker, route, context)
+                parent.interrupted = True
             else:
-                family.error = family.error or (error, parent.stage_of)
+                parent.error = parent.error or (error, context.stage_of)
         except BaseException:
-            if not family.interrupted:  # else it was noted, or the child was
-                hands.settlement.note(worker, route, parent)
-            family.interrupted = True
+            if not parent.interrupted:  # else it was noted, or the child was
+                hands.settlement.note(worker, route, context)
+            parent.interrupted = True
             raise
         finally:
-            family.exhausted = True
-            hands.settlement.end_family(route, family)
+            parent.exhausted = True
+            hands.settlement.end_parent(route, parent)

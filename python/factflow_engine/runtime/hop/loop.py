@@ -55,12 +55,12 @@ from factflow_engine.native import (
 )
 from factflow_engine.runtime.hop.context import MessageContext
 from factflow_engine.runtime.hop.cycles import Cycle
-from factflow_engine.runtime.hop.dead_letters import Letters
-from factflow_engine.runtime.hop.fan_out import Driver
+from factflow_engine.runtime.hop.dead_letters import DeadLetters
+from factflow_engine.runtime.hop.fan_out import FanOut
 from factflow_engine.runtime.hop.relief import Relief
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import DeliveriesExhaustedError, OnFailure, Settlement, stranded
-from factflow_engine.runtime.hop.timers import Alarm
+from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import HeldMessage
 from factflow_engine.runtime.stages.isolation import is_cancelled
@@ -110,8 +110,8 @@ class Loop:
         self.settlement: Final = Settlement(
             seams=seams,
             on_failure=on_failure,
-            on_wait=self._set_alarm,
-            on_letter=self._serve_letters,
+            on_wait=self._set_timer,
+            on_letter=self._serve_dead_letters,
             redacted=redacted,
             config_hash=config_hash,
         )
@@ -141,8 +141,8 @@ class Loop:
         self._idle = trio.lowlevel.ParkingLot()
         self._stirred = trio.lowlevel.ParkingLot()  # who waits for `wait_stirred`
         self._is_watched = False  # whether somebody does; asked for each adapter that has to wait
-        self._alarm = Alarm(self._routes, self.settlement, on_ring=self._look, on_death=on_death)
-        self._letters = Letters(
+        self._timers = Timers(self._routes, self.settlement, on_ring=self._look, on_death=on_death)
+        self._dead_letters = DeadLetters(
             self._routes,
             self.settlement,
             on_death=on_death,
@@ -150,7 +150,9 @@ class Loop:
             on_full=self._look_at,
         )
         self._has_cycles = bool(cycles)
-        self._relief = Relief(cycles, self, post_now=self._letters.post_now, post_beyond=self._letters.post_beyond)
+        self._relief = Relief(
+            cycles, self, post_now=self._dead_letters.post_now, post_beyond=self._dead_letters.post_beyond
+        )
         for route in routes:
             route.carrier.ordered = route.inbound.ordered
             route.notify = self._notifier(route)
@@ -161,8 +163,8 @@ class Loop:
     def start(self, nursery: trio.Nursery) -> None:
         """Begin to take messages; workers are started in this nursery as they are needed."""
         self._nursery, self._first = nursery, copy_context()
-        self._alarm.start(nursery)
-        self._letters.start(nursery)
+        self._timers.start(nursery)
+        self._dead_letters.start(nursery)
         for route in self._routes:
             route.notify()
 
@@ -329,16 +331,16 @@ class Loop:
         route.drivers.remove(task)
         trio.lowlevel.reschedule(task)
 
-    def _set_alarm(self, route: RouteState, due: float) -> None:
-        self._alarm.set(route, due)
+    def _set_timer(self, route: RouteState, due: float) -> None:
+        self._timers.set(route, due)
 
-    def _serve_letters(self, route: RouteState) -> None:
-        self._letters.serve(route)
+    def _serve_dead_letters(self, route: RouteState) -> None:
+        self._dead_letters.serve(route)
         self._relief.note_blocked(route)
 
     def look_soon(self) -> None:
         """Look at cycles that may stand still in trio's next step, if no worker does so before."""
-        self._alarm.ring_soon()
+        self._timers.ring_soon()
 
     def _look(self) -> None:
         self._relief.look()
@@ -556,7 +558,7 @@ class Loop:
         """
         carrier, pool, settlement = route.carrier, self.pool, self.settlement
         alone = child is not None
-        family = None if child is None else child.family
+        parent = None if child is None else child.parent
         while True:
             emitting: AdapterResult | None = None
             try:
@@ -603,7 +605,7 @@ class Loop:
                     if is_cancelled():
                         await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
                 except BaseException:
-                    settlement.interrupt(worker, route, held, family)
+                    settlement.interrupt(worker, route, held, parent)
                     raise
                 else:
                     settlement.fail(route, held, child, error)
@@ -613,9 +615,9 @@ class Loop:
                 if emitting is not None:
                     if self._is_watched:
                         self.stir()
-                    await Driver(self, worker, route, _context_of(worker), child).drive(emitting)
-                elif family is not None:
-                    settlement.end_child(route, family)
+                    await FanOut(self, worker, route, _context_of(worker), child).drive(emitting)
+                elif parent is not None:
+                    settlement.end_child(route, parent)
             if worker.has_set:
                 worker.context = None  # it has ended
                 await self.switch(worker, None)

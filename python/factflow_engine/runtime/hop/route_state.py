@@ -19,11 +19,11 @@ from factflow_engine.native import Carrier, Counters, Journal, Worker
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.hop.deadlock import foremost
-from factflow_engine.runtime.hop.delays import WaitingRoom
+from factflow_engine.runtime.hop.delays import Delays
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stages.answers import Roots
-from factflow_engine.runtime.stages.guards import WatchedEmission
+from factflow_engine.runtime.stages.guards import WatchedSource
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
@@ -174,12 +174,12 @@ class RouteState:
         self.retry = RetryPolicy.of(settings.error_handling)
         self.deferral = DeferralPolicy.of(settings.error_handling)
         self.dead_letters = dead_letters
-        self.waiting = WaitingRoom()
+        self.waiting = Delays()
         self.pauses: set[str] = set()
         self.listed = False
         self.driving: set[Worker] = set()
         self.drivers: deque[trio.lowlevel.Task] = deque()
-        self.watched: dict[trio.lowlevel.Task, list[WatchedEmission]] = {}
+        self.watched: dict[trio.lowlevel.Task, list[WatchedSource]] = {}
         self.notify: Callable[[], None] = lambda: None  # the loop's: this route may have become runnable
         self.counters = Counters()
         self.roots = roots
@@ -215,8 +215,7 @@ class RouteState:
     @property
     def may_go_on(self) -> bool:
         """True if a driver may carry a child: the route is not paused and has room."""
-        carrier = self.carrier
-        return not self.pauses and self.room(carrier.busy - carrier.pulling - len(self.drivers) - 1) > 0
+        return not self.pauses and self.room(1) > 0
 
     @property
     def may_emit(self) -> bool:
@@ -253,14 +252,14 @@ class RouteState:
         self.watch_full()
         return 0
 
-    def room(self, reserved: int) -> int:
-        """How many more messages every outbound can take, `reserved` ones being on their way.
+    def room(self, own: int) -> int:
+        """Return how many more messages every outbound can take besides those that are in adapters, except `own` of them.
 
-        What is reserved is in adapters: when it ends, the route is asked again. Drivers that wait reserve nothing. An
-        outbound that nobody reads never holds a route up: publishing to it when full fails the message, loudly. If there
-        is no room, `notify` will be called when there is.
+        Those in adapters reserve room: when one ends, the route is asked again. Drivers that wait reserve none. An outbound
+        that nobody reads never holds a route up: publishing to it when full fails the message, loudly. If there is no room,
+        `notify` will be called when there is.
         """
-        room = self.carrier.room(reserved)
+        room = self.carrier.room(own)
         if room <= 0:
             self.watch_full()
         return room

@@ -1,23 +1,24 @@
-"""How a message's attempt ends: its outcome is booked and its parent told, it waits to be tried again, or it goes back.
+"""How a message's attempt ends: its outcome is counted and its parent told, it waits to be tried again, or it goes back.
 
 Kept separate from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame
-from factflow_engine.native import MessageContext, Worker, label_of
+from factflow_engine.native import MessageContext, Worker
+from factflow_engine.queues.dead_letters import write_dead_letter
 from factflow_engine.runtime.hop.delays import GiveUp, Waiting
 from factflow_engine.runtime.hop.instructions import UnreadableInstructionError, instruction_of, wait_of
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.hop.work import DETACHED, Child, Family
+from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stages.guards import DeadlineExceededError
 from factflow_engine.runtime.stages.stage import Stage
@@ -91,31 +92,31 @@ class Settlement:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def end(self, route: RouteState, frame: Frame, family: Family | None, outcome: Outcome) -> None:
-        """Book an outcome and tell the parent; what came from the queue is acknowledged by being booked."""
+    def end(self, route: RouteState, frame: Frame, parent: Parent | None, outcome: Outcome) -> None:
+        """Count an outcome and tell the parent; what came from the queue is acknowledged by being counted."""
         route.end(frame, outcome)
-        if family is not None:
-            self.end_child(route, family)
+        if parent is not None:
+            self.end_child(route, parent)
 
-    def end_child(self, route: RouteState, family: Family) -> None:
-        """Tell the family that one of its children has ended, and was counted."""
-        if family is not DETACHED:
-            family.open -= 1
-            self.end_family(route, family)
+    def end_child(self, route: RouteState, parent: Parent) -> None:
+        """Tell the parent that one of its children has ended, and was counted."""
+        if parent is not DETACHED:
+            parent.open -= 1
+            self.end_parent(route, parent)
 
-    def end_family(self, route: RouteState, family: Family) -> None:
+    def end_parent(self, route: RouteState, parent: Parent) -> None:
         """End the parent if nothing of it is left to do."""
-        if family.open or not family.exhausted:
+        if parent.open or not parent.exhausted:
             return
-        above = family.child.family if family.child is not None else None
-        if family.interrupted:
-            self.give_back(route, family.frame, above)
-        elif family.error is not None:
-            error, stage = family.error
-            family.error = None  # its traceback holds the family: a cycle of references
-            self._fail(route, stage, family.frame, family.frame.payload, family.child, error)
+        above = parent.child.parent if parent.child is not None else None
+        if parent.interrupted:
+            self.give_back(route, parent.frame, above)
+        elif parent.error is not None:
+            error, stage = parent.error
+            parent.error = None  # its traceback holds the parent: a cycle of references
+            self._fail(route, stage, parent.frame, parent.frame.payload, parent.child, error)
         else:
-            self.end(route, family.frame, above, Outcome.COMPLETED)
+            self.end(route, parent.frame, above, Outcome.COMPLETED)
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Settlement:
             frame = frame.restamp(attempt=frame.attempt + 1)
             self._wait(route, again.retried(frame), stage, delay)
             return
-        give_up = partial(self._give_up, route, stage, frame, payload, again.family, error)
+        give_up = partial(self._give_up, route, stage, frame, payload, again.parent, error)
         if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
             self._wait(route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
             self._on_letter(route)
@@ -216,7 +217,7 @@ class Settlement:
         stage: Stage | None,
         frame: Frame,
         payload: bytes,
-        family: Family | None,
+        parent: Parent | None,
         error: Exception,
         *,
         exceeds: bool,
@@ -229,7 +230,7 @@ class Settlement:
             stage: The stage that it is at, if any.
             frame: It.
             payload: What is told of it if it fails.
-            family: Its parent's, if it has one.
+            parent: Its parent, if it has one.
             error: Why.
             exceeds: True if the queue may hold more than it is to hold.
             is_behind: True if other letters of the route wait for that room: they come first.
@@ -243,42 +244,25 @@ class Settlement:
             try:
                 self._on_failure(route, stage, frame, payload, error)
             finally:  # an error that cannot even be looked at has failed its message all the same
-                self.end(route, frame, family, Outcome.FAILED)
+                self.end(route, frame, parent, Outcome.FAILED)
             return True
         if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
             return False
-        headers = dict(frame.headers)
-        why = self._why(route, stage, frame, family, error)
-        if (before := headers.get("dead_letter")) is not None:
-            # Whoever read it from a dead-letter queue has given it up as well: the first time is not forgotten.
-            why["first"] = before.get("first", before) if isinstance(before, Mapping) else before
-        headers["dead_letter"] = why
-        wall_ns = self._seams.clock.wall_ns()  # it is published anew: deadlines of whoever reads it begin
-        if not letters.deduplicates:
-            letter = frame.restamp(attempt=1, time_ns=wall_ns, headers=headers)
-        else:
-            # The id was seen: the message's own, by another route that reads the same topic, or because the letter comes
-            # back to where the message was. The parent is the message; repeated, the letter has the same id.
-            letter = frame.child(label_of(f"dead_letter\0{route.id}"), 0, headers=headers, time_ns=wall_ns)
+        letter = write_dead_letter(
+            frame,
+            route=route.id,
+            stage=None if stage is None else stage.info.stage,
+            queue=route.queue if parent is None else None,
+            error_type=type(error).__name__,
+            error=self._redacted(error_text(error)),
+            time_ns=self._seams.clock.wall_ns(),
+            config_hash=self._config_hash,
+            renames=letters.deduplicates,
+        )
         for channel in letters.channels:
             channel.append(letter)
-        self.end(route, frame, family, Outcome.DEAD_LETTERED)
+        self.end(route, frame, parent, Outcome.DEAD_LETTERED)
         return True
-
-    def _why(
-        self, route: RouteState, stage: Stage | None, frame: Frame, family: Family | None, error: Exception
-    ) -> dict[str, Any]:
-        """What a dead letter's header of that name says."""
-        return {
-            "route": route.id,
-            "stage": None if stage is None else stage.info.stage,
-            "queue": route.queue if family is None else None,  # what a stage emitted came from none
-            "error_type": type(error).__name__,
-            "error": self._redacted(error_text(error)),
-            "attempts": frame.attempt,
-            "time_ns": self._seams.clock.wall_ns(),
-            "config_hash": self._config_hash,
-        }
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -384,10 +368,10 @@ class Settlement:
 
     # -- interruption ----------------------------------------------------------------------------------------------
 
-    def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, family: Family | None) -> None:
+    def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, parent: Parent | None) -> None:
         """Note who was interrupted, and give the message back."""
         self.note(worker, route, context)
-        self.give_back(route, context.frame, family)
+        self.give_back(route, context.frame, parent)
 
     def note(self, worker: Worker, route: RouteState, context: MessageContext) -> None:
         """Note who was interrupted where."""
@@ -421,25 +405,25 @@ class Settlement:
                 by=waiting.by,
             )
 
-    def give_back(self, route: RouteState, frame: Frame, family: Family | None) -> None:
+    def give_back(self, route: RouteState, frame: Frame, parent: Parent | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
         route.counters.received -= 1
-        if family is None:
+        if parent is None:
             route.inbound.give_back(frame)
-        elif family is not DETACHED:
-            family.open -= 1
-            family.interrupted = True
-            self.end_family(route, family)
+        elif parent is not DETACHED:
+            parent.open -= 1
+            parent.interrupted = True
+            self.end_parent(route, parent)
 
     def give_back_waiting(self, route: RouteState) -> None:
         """Un-begin what waits for a worker or for a time, and note it; the execution ends."""
         self.given_back.extend(self.waiting(route))
         while route.children:
             child = route.children.popleft()
-            self.give_back(route, child.frame, child.family)
+            self.give_back(route, child.frame, child.parent)
         for waiting in reversed(route.waiting.drain()):
             route.counters.retrying -= 1
-            self.give_back(route, waiting.child.frame, waiting.child.family)
+            self.give_back(route, waiting.child.frame, waiting.child.parent)
         route.carrier.circuit_open = False
 
 

@@ -27,7 +27,7 @@ from factflow_engine.runtime.stages.open_scopes import LeftEarlyError, Where, re
 ENTERED_IN: Final = "what it emitted"
 
 
-class Aside:
+class SourceScopes:
     """What one source has open. Made, and used, in the task of the worker that pulls.
 
     Attributes:

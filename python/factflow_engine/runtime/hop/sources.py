@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from factflow_engine.runtime.hop.source_scopes import Aside
+from factflow_engine.runtime.hop.source_scopes import SourceScopes
 from factflow_engine.runtime.stages.guards import (
     DeadlineExceededError,
-    EmissionCloseTimeoutError,
-    EmissionTimeoutError,
-    WatchedEmission,
+    SourceCloseTimeoutError,
+    SourceTimeoutError,
+    WatchedSource,
 )
 from factflow_engine.runtime.stages.open_scopes import replaced
 from factflow_engine.runtime.stages.stage import Stage
@@ -27,7 +27,7 @@ THREAD_BATCH: Final = 64
 """Elements that one visit to a worker thread brings: a visit costs some 100 microseconds, an element must not."""
 
 
-class Emission(Protocol):
+class Source(Protocol):
     """A source of children."""
 
     async def pull(self) -> Any:
@@ -57,32 +57,32 @@ class _Listed:
 class _Inline:
     """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
 
-    __slots__ = ("_aside", "_iterator")
+    __slots__ = ("_iterator", "_scopes")
 
     def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
-        self._aside = Aside(stage.info)
+        self._scopes = SourceScopes(stage.info)
         self._iterator = iter(iterable)
 
     async def pull(self) -> Any:
-        aside = self._aside
-        task = aside.task
+        scopes = self._scopes
+        task = scopes.task
         status = task._cancel_status
-        if not aside.is_empty:
-            aside.step_in()
+        if not scopes.is_empty:
+            scopes.step_in()
         try:
             value = next(self._iterator, EXHAUSTED)
         except BaseException as error:
             if task._cancel_status is status:
                 raise
-            raise replaced(error, await aside.undo(status)) from error
+            raise replaced(error, await scopes.undo(status)) from error
         if task._cancel_status is not status:
             if value is EXHAUSTED:
-                raise await aside.undo(status)
-            aside.step_out(status)
+                raise await scopes.undo(status)
+            scopes.step_out(status)
         return value
 
     async def close(self) -> None:
-        await self._aside.end(self._aside.task._cancel_status, self._end)
+        await self._scopes.end(self._scopes.task._cancel_status, self._end)
 
     async def _end(self) -> None:
         _close(self._iterator)
@@ -91,36 +91,36 @@ class _Inline:
 class _Async:
     """An async iterable: pulled with an await, which may suspend."""
 
-    __slots__ = ("_aside", "_iterator", "_stage")
+    __slots__ = ("_iterator", "_scopes", "_stage")
 
     def __init__(self, iterable: AsyncIterable[Any], stage: Stage) -> None:
-        self._aside = Aside(stage.info)
+        self._scopes = SourceScopes(stage.info)
         self._iterator: AsyncIterator[Any] = aiter(iterable)
         self._stage = stage
 
     async def pull(self) -> Any:  # as that of `_Inline`: a function in between would cost each element as much
-        aside = self._aside
-        task = aside.task
+        scopes = self._scopes
+        task = scopes.task
         status = task._cancel_status
-        if not aside.is_empty:
-            aside.step_in()
+        if not scopes.is_empty:
+            scopes.step_in()
         try:
             value = await anext(self._iterator, EXHAUSTED)
         except BaseException as error:
             if task._cancel_status is status:
                 raise
-            raise replaced(error, await aside.undo(status)) from error
+            raise replaced(error, await scopes.undo(status)) from error
         if task._cancel_status is not status:
             if value is EXHAUSTED:
-                raise await aside.undo(status)
-            aside.step_out(status)
+                raise await scopes.undo(status)
+            scopes.step_out(status)
         return value
 
     async def close(self) -> None:
         with trio.move_on_after(self._stage.close_seconds) as scope:
-            await self._aside.end(self._aside.task._cancel_status, self._end)
+            await self._scopes.end(self._scopes.task._cancel_status, self._end)
         if scope.cancelled_caught:
-            raise EmissionCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
+            raise SourceCloseTimeoutError(self._stage.info.route, self._stage.info.stage, self._stage.close_seconds)
 
     async def _end(self) -> None:
         aclose = getattr(self._iterator, "aclose", None)
@@ -146,7 +146,7 @@ class _Timed(_Async):
     async def pull(self) -> Any:
         with trio.move_on_after(self._seconds):
             return await super().pull()
-        raise EmissionTimeoutError(self._stage.info.route, self._stage.info.stage, self._seconds)
+        raise SourceTimeoutError(self._stage.info.route, self._stage.info.stage, self._seconds)
 
 
 class _Threaded:
@@ -155,10 +155,10 @@ class _Threaded:
     What it does with `trio.from_thread` is done in the worker's task, scopes that it enters so are set aside like others.
     """
 
-    __slots__ = ("_aside", "_batch", "_done", "_error", "_iterator", "_position", "_threads")
+    __slots__ = ("_batch", "_done", "_error", "_iterator", "_position", "_scopes", "_threads")
 
     def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
-        self._aside = Aside(stage.info)
+        self._scopes = SourceScopes(stage.info)
         self._iterator = iter(iterable)
         self._threads = stage.threads
         self._batch: list[Any] = []
@@ -179,28 +179,28 @@ class _Threaded:
 
     async def close(self) -> None:
         with trio.CancelScope(shield=True):  # the generator's own clean-up, and threads are never abandoned
-            await self._aside.end(self._aside.task._cancel_status, self._end)
+            await self._scopes.end(self._scopes.task._cancel_status, self._end)
 
     async def _end(self) -> None:
         await self._threads.run(lambda: _close(self._iterator))
 
     async def _visit(self) -> list[Any]:
-        aside = self._aside
-        task = aside.task
+        scopes = self._scopes
+        task = scopes.task
         status = task._cancel_status
-        if not aside.is_empty:
-            aside.step_in()
+        if not scopes.is_empty:
+            scopes.step_in()
         try:
             batch = await self._threads.run(self._pull_batch)
         except BaseException as error:
             if task._cancel_status is status:
                 raise
-            raise replaced(error, await aside.undo(status)) from error
+            raise replaced(error, await scopes.undo(status)) from error
         if task._cancel_status is not status:
             if self._done:
-                self._error = self._left_open(await aside.undo(status))
+                self._error = self._left_open(await scopes.undo(status))
             else:
-                aside.step_out(status)
+                scopes.step_out(status)
         return batch
 
     def _left_open(self, failure: Exception) -> Exception:
@@ -225,11 +225,11 @@ class _Threaded:
 
 
 class _Watched:
-    """Another emission, whose errors and end are those of a call through a circuit breaker."""
+    """Another source, whose errors and end are those of a call through a circuit breaker."""
 
     __slots__ = ("_clock", "_inner", "_watched")
 
-    def __init__(self, inner: Emission, watched: WatchedEmission, clock: Clock) -> None:
+    def __init__(self, inner: Source, watched: WatchedSource, clock: Clock) -> None:
         self._inner = inner
         self._watched = watched
         self._clock = clock
@@ -259,11 +259,11 @@ class _Watched:
 
 
 class _ByDeadline:
-    """Another emission, until so long after its message was published."""
+    """Another source, until so long after its message was published."""
 
     __slots__ = ("_clock", "_deadline_ns", "_inner", "_seconds")
 
-    def __init__(self, inner: Emission, *, published_ns: int, seconds: float, clock: Clock) -> None:
+    def __init__(self, inner: Source, *, published_ns: int, seconds: float, clock: Clock) -> None:
         self._inner = inner
         self._seconds = seconds
         self._deadline_ns = published_ns + round(seconds * 1e9)
@@ -280,27 +280,27 @@ class _ByDeadline:
         await self._inner.close()
 
 
-def emission_of(emitted: Any, stage: Stage, published_ns: int) -> Emission:
+def source_of(emitted: Any, stage: Stage, published_ns: int) -> Source:
     """Choose how to pull what a stage emitted, of a message that was published then.
 
     Raises:
         TypeError: It is neither iterable nor async iterable.
     """
-    emission = _emission_of(emitted, stage)
+    source = _source_of(emitted, stage)
     if stage.deadline_seconds is None:
-        return emission
-    return _ByDeadline(emission, published_ns=published_ns, seconds=stage.deadline_seconds, clock=stage.clock)
+        return source
+    return _ByDeadline(source, published_ns=published_ns, seconds=stage.deadline_seconds, clock=stage.clock)
 
 
-def _emission_of(emitted: Any, stage: Stage) -> Emission:
+def _source_of(emitted: Any, stage: Stage) -> Source:
     """Choose how to pull it, without regard to time.
 
     Raises:
         TypeError: It is neither iterable nor async iterable.
     """
-    if isinstance(emitted, WatchedEmission):
+    if isinstance(emitted, WatchedSource):
         try:
-            return _Watched(_emission_of(emitted.source, stage), emitted, stage.clock)
+            return _Watched(_source_of(emitted.source, stage), emitted, stage.clock)
         except BaseException as error:
             emitted.end(error, None)
             raise

@@ -1,4 +1,4 @@
-"""The alarm: releases what waits for time to pass, be it a message or a circuit breaker.
+"""Timers: release what waits for time to pass, be it a message or a circuit breaker.
 
 Kept separate from the loop because it is the one task of it that no message runs in: it sleeps until the next thing is due.
 """
@@ -25,7 +25,7 @@ PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
 """States of a circuit breaker in which it refuses no call."""
 
 
-class Alarm:
+class Timers:
     """Rings, in the nursery it is given, when the next thing is due; there is no task before anything has to wait.
 
     Args:

@@ -11,7 +11,7 @@ from factflow_engine.runtime.stages.stage import Stage
 from factflow_protocols import AdapterResult
 
 
-class Family:
+class Parent:
     """A message whose stage emitted children: it ends when the source is exhausted and all children have ended.
 
     Attributes:
@@ -37,8 +37,8 @@ class Family:
     def root(self) -> Frame:
         """The message that came from the queue and led to this one; what a stage says at its end counts as one."""
         top, child = self.frame, self.child
-        while child is not None and child.family is not None:
-            top, child = child.family.frame, child.family.child
+        while child is not None and child.parent is not None:
+            top, child = child.parent.frame, child.parent.child
         return top
 
 
@@ -48,31 +48,31 @@ class Child:
     Attributes:
         frame: Its frame.
         index: The stage to begin at; of `result` if that is given.
-        family: Whose child it is; None for one that came from the inbound queue at first.
+        parent: Whose child it is; None for one that came from the inbound queue at first.
         result: What the stage at `index` already returned for it (what a stateful stage said at the end).
         since_ns: Since when it may begin, if it waits for a worker.
         deferrals: How many times adapters have deferred it.
         deferred_ns: When they did so first, in the loop's time; says nothing before.
     """
 
-    __slots__ = ("deferrals", "deferred_ns", "family", "frame", "index", "result", "since_ns")
+    __slots__ = ("deferrals", "deferred_ns", "frame", "index", "parent", "result", "since_ns")
 
     def __init__(
-        self, frame: Frame, index: int, family: Family | None, result: AdapterResult | None = None, *, since_ns: int = 0
+        self, frame: Frame, index: int, parent: Parent | None, result: AdapterResult | None = None, *, since_ns: int = 0
     ) -> None:
         self.frame = frame
         self.index = index
-        self.family = family
+        self.parent = parent
         self.result = result
         self.since_ns = since_ns
         self.deferrals = self.deferred_ns = 0
 
     def retried(self, frame: Frame) -> "Child":
         """The same message for another attempt, with that attempt's frame."""
-        child = Child(frame, self.index, self.family, self.result)
+        child = Child(frame, self.index, self.parent, self.result)
         child.deferrals, child.deferred_ns = self.deferrals, self.deferred_ns
         return child
 
 
-DETACHED: Final = Family(Frame.create(b"\xc0", message_id=bytes(16)), None)
-"""The family of messages that come from no queue and no parent: what stateful stages say at the end."""
+DETACHED: Final = Parent(Frame.create(b"\xc0", message_id=bytes(16)), None)
+"""The parent of messages that come from no queue and no parent: what stateful stages say at the end."""

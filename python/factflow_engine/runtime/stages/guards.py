@@ -70,7 +70,7 @@ class RouteTimeoutError(FactflowError, TimeoutError):
         )
 
 
-class EmissionTimeoutError(RouteTimeoutError):
+class SourceTimeoutError(RouteTimeoutError):
     """What a stage emitted gave no next message for longer than its route's `error_handling.timeout_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
@@ -81,7 +81,7 @@ class EmissionTimeoutError(RouteTimeoutError):
         )
 
 
-class EmissionCloseTimeoutError(FactflowError, TimeoutError):
+class SourceCloseTimeoutError(FactflowError, TimeoutError):
     """What a stage emitted did not close within `orchestrator.close_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
@@ -117,7 +117,7 @@ def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
     return bounded
 
 
-class WatchedEmission:
+class WatchedSource:
     """What a stage behind a circuit breaker emits lazily: its call goes on for as long as that is pulled.
 
     Attributes:
@@ -228,7 +228,7 @@ class Guard:
             raise
         if type(result) is AdapterResult and not isinstance(result.emitted, list | tuple | None):
             # The call goes on in what is pulled: an error there is its error.
-            watched: Any = WatchedEmission(
+            watched: Any = WatchedSource(
                 result.emitted,
                 end=partial(self._end, breaker, permit),
                 drop=partial(self._drop, breaker, permit),

@@ -166,7 +166,7 @@ impl Carrier {
             {
                 return Ok(0);
             }
-            let room = self.room(py, self.on_its_way(py)?)?;
+            let room = self.room(py, 0)?;
             Ok(if room <= 0 {
                 -1
             } else if children {
@@ -177,10 +177,16 @@ impl Carrier {
         })
     }
 
-    /// Return how many more messages every outbound that is read can take, `reserved` ones being on their way.
-    #[pyo3(signature = (reserved, /))]
-    fn room(&self, py: Python<'_>, reserved: isize) -> PyResult<isize> {
-        self.outbounds.room(py, reserved)
+    /// Return how many more messages every outbound that is read can take beside the reserved ones, except `own` of them.
+    #[pyo3(signature = (own, /))]
+    fn room(&self, py: Python<'_>, own: isize) -> PyResult<isize> {
+        self.outbounds.room(py, self.on_its_way(py)? - own)
+    }
+
+    /// Number of messages that are in adapters and will need room.
+    #[getter]
+    fn reserved(&self, py: Python<'_>) -> PyResult<isize> {
+        self.on_its_way(py)
     }
 
     #[getter]
