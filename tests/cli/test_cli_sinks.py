@@ -5,7 +5,6 @@ kills from outside, at any time.
 """
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -15,6 +14,8 @@ import time
 from collections import Counter
 
 import pytest
+
+from support.dying_executions import DyingExecutions
 
 pytestmark = pytest.mark.timeout(300)
 COMMAND = [sys.executable, "-c", "from factflow_engine.cli import main; main()", "run", "p.yaml"]
@@ -60,11 +61,12 @@ class Work(PipelineAdapter):
 """
 
 
-class Executions:
+class Executions(DyingExecutions):
     """Processes of one execution, in a folder of their own."""
 
     def __init__(self, folder, existing, messages=150, without=()):
-        self.folder, self.messages, self.without = folder, messages, without
+        super().__init__(folder, [*COMMAND, *OPTIONS, "--progress", "none"], last="summary.jsonl", keeps_output=True)
+        self.messages, self.without = messages, without
         text = PIPELINE.replace("MESSAGES", str(messages)).replace("EXISTING", existing)
         kept = [line for line in text.splitlines() if not any(f"type: {sink}" in line for sink in without)]
         (folder / "p.yaml").write_text("\n".join(kept))
@@ -72,38 +74,6 @@ class Executions:
         self.old = [1000, 1001]
         (folder / "out.jsonl").write_text("".join(f'{{"i":{i}}}\n' for i in self.old))
         self.existing = existing
-
-    def start(self, how="never", at=0):
-        """Start one that is killed, drained or cancelled when it has handled so many messages."""
-        drain = {"drain": "5", "hasty": "0.05"}.get(how, "0")
-        environment = dict(os.environ, DIE=f"{how} {at}")
-        with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as errors:
-            return subprocess.Popen(
-                [*COMMAND, *OPTIONS, "--drain-timeout", drain, "--progress", "none"],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=errors,
-            )
-
-    @property
-    def are_complete(self):
-        """True if everything was said and forgotten: one more process would begin a new execution."""
-        if not (self.folder / "summary.jsonl").exists():
-            return False
-        connection = sqlite3.connect(self.folder / "q.db", timeout=30)
-        try:
-            return connection.execute("SELECT count(*) FROM stage_state").fetchone() == (0,)
-        finally:
-            connection.close()
-
-    def complete(self):
-        """Run until one has completed."""
-        statuses = []
-        while not self.are_complete:
-            assert len(statuses) < 10, f"it never completes: {statuses}\n{(self.folder / 'stderr').read_text()[-3000:]}"
-            statuses.append(self.start().wait(120))
 
     def check(self):
         """See that the output is that of an undisturbed run, each message in it once."""

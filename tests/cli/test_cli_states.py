@@ -5,14 +5,14 @@ soak kills from outside too, at any time.
 """
 
 import json
-import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 
 import pytest
+
+from support.dying_executions import DyingExecutions
 
 pytestmark = pytest.mark.timeout(300)
 URL = "sqlite:///q.db?lease=1&durability=process"
@@ -90,45 +90,15 @@ class Flaky(PipelineAdapter):
 HOWS = ["kill", "drain", "hasty", "cancel"]
 
 
-class Executions:
+class Executions(DyingExecutions):
     """Processes of one execution, in a folder of their own."""
 
     def __init__(self, folder, messages=150, seconds=0.05):
-        self.folder, self.messages = folder, messages
+        super().__init__(folder, RUN, last="out.jsonl")
+        self.messages = messages
         text = PIPELINE.replace("MESSAGES", str(messages)).replace("SECONDS", str(seconds))
         (folder / "p.yaml").write_text(text)
         (folder / "parts.py").write_text(PARTS)
-
-    def start(self, how="never", at=0):
-        """Start one that is killed, drained or cancelled when it has handled so many messages."""
-        drain = {"drain": "5", "hasty": "0.05"}.get(how, "0")
-        with (self.folder / "stderr").open("ab") as errors:
-            return subprocess.Popen(
-                [*RUN, "--drain-timeout", drain],
-                cwd=self.folder,
-                env=dict(os.environ, DIE=f"{how} {at}"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-
-    @property
-    def are_complete(self):
-        """True if everything was said and forgotten: one more process would begin a new execution."""
-        if not (self.folder / "out.jsonl").exists():
-            return False
-        connection = sqlite3.connect(self.folder / "q.db", timeout=30)
-        try:
-            return connection.execute("SELECT count(*) FROM stage_state").fetchone() == (0,)
-        finally:
-            connection.close()
-
-    def complete(self):
-        """Run until one has completed."""
-        statuses = []
-        while not self.are_complete:
-            assert len(statuses) < 10, f"it never completes: {statuses}\n{(self.folder / 'stderr').read_text()[-3000:]}"
-            statuses.append(self.start().wait(120))
 
     def check(self):
         """See that what was said, written and given up is that of an undisturbed run, each once."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.adapters.builtin._staging import Staging, StagingHeldError, open_staging, staging_path
+from factflow_engine.adapters.builtin._write_buffer import WriteBuffer
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, StageInfo, StatefulAdapter
 
@@ -55,9 +56,13 @@ class WriteJsonl(StatefulAdapter):
         self._lock = trio.Lock()
         self._staging: Staging | None = None
         self._durable = False
-        # Lines by message id that are not in the staging file; BUFFER_BYTES at most, and one for each in flight.
-        self._buffer: dict[bytes, bytes] = {}
-        self._buffered_bytes = 0
+        self._buffer = WriteBuffer[bytes, bytes](  # lines that are not in the staging file
+            self._stage,
+            threads=self._threads,
+            lock=self._lock,
+            size_of=len,
+            most_bytes=BUFFER_BYTES,
+        )
 
     async def open(self, stage: StageInfo) -> None:
         """Make the folders and the staging file, or go on with the one that is there.
@@ -97,12 +102,9 @@ class WriteJsonl(StatefulAdapter):
         Cancellation: may be raised while waiting for the disk; the line was then not added.
         """
         line = json_text(context.message).encode() + b"\n"
-        while self._buffered_bytes >= BUFFER_BYTES:
-            await self._write_out()
-        identity = bytes.fromhex(context.message_id)
-        if identity not in self._buffer:
-            self._buffer[identity] = line
-            self._buffered_bytes += len(line)
+        while self._buffer.is_full:
+            await self._buffer.write_out()
+        self._buffer.add(bytes.fromhex(context.message_id), line)
         return AdapterResult.forward()
 
     async def flush(self) -> None:
@@ -111,7 +113,7 @@ class WriteJsonl(StatefulAdapter):
         Raises:
             OSError: They are not there.
         """
-        await self._write_out()
+        await self._buffer.write_out()
 
     async def finish(self) -> None:
         """Put the file in place, durably; later messages join it at the next call.
@@ -119,7 +121,7 @@ class WriteJsonl(StatefulAdapter):
         Raises:
             OSError: The target is as it was.
         """
-        await self._write_out()
+        await self._buffer.write_out()
         async with self._lock:
             with trio.CancelScope(shield=True):  # either published or not, never unknown
                 await self._threads.run(self._opened.publish)
@@ -142,7 +144,7 @@ class WriteJsonl(StatefulAdapter):
         """
         try:
             if self._durable:
-                await self._write_out()
+                await self._buffer.write_out()
         finally:
             staging, self._staging = self._staging, None
             if staging is not None:
@@ -154,17 +156,5 @@ class WriteJsonl(StatefulAdapter):
             raise RuntimeError("write_jsonl is used before open() or after close()")
         return self._staging
 
-    async def _write_out(self) -> None:
-        """Hand the buffer to the staging file; what that does not take stays in the buffer."""
-        async with self._lock:
-            batch = self._buffer
-            if not batch:
-                return
-            self._buffer, self._buffered_bytes = {}, 0
-            with trio.CancelScope(shield=True):  # these are lines of messages that have already ended
-                try:
-                    await self._threads.run(lambda: self._opened.add(batch))
-                except BaseException:
-                    self._buffer = batch | {i: line for i, line in self._buffer.items() if i not in batch}
-                    self._buffered_bytes = sum(map(len, self._buffer.values()))
-                    raise
+    def _stage(self, lines: dict[bytes, bytes]) -> None:
+        self._opened.add(lines)

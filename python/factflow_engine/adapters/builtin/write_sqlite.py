@@ -15,6 +15,7 @@ from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
 from factflow_engine.adapters.builtin._json import json_text, rfc3339
 from factflow_engine.adapters.builtin._table import ID_COLUMN, Row, Table, open_table
+from factflow_engine.adapters.builtin._write_buffer import WriteBuffer
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter, Timestamp
 
@@ -76,11 +77,15 @@ class WriteSqlite(StatefulAdapter):
         self._config = config
         self._fields = tuple(FieldPath(field) for field in config.columns.values())
         self._threads = TrioThreads(limit=1)
-        self._lock = trio.Lock()
         self._table: Table | None = None
-        # Rows by message id that are not committed; BUFFER_ROWS and BUFFER_BYTES at most, and one for each in flight.
-        self._buffer: dict[str, Row] = {}
-        self._buffered_bytes = 0
+        self._buffer = WriteBuffer[str, Row](  # rows that are not committed
+            lambda rows: self._opened.insert(tuple(rows.values())),
+            threads=self._threads,
+            lock=trio.Lock(),
+            size_of=_size,
+            most_bytes=BUFFER_BYTES,
+            most_entries=BUFFER_ROWS,
+        )
 
     async def open(self, stage: StageInfo) -> None:
         """Open the file, and make or check the table.
@@ -107,11 +112,9 @@ class WriteSqlite(StatefulAdapter):
             self._opened.check(row)
         except sqlite3.Error as error:
             raise Reject(f"the message cannot be a row of table {self._config.table!r}: {error}") from error
-        while len(self._buffer) >= BUFFER_ROWS or self._buffered_bytes >= BUFFER_BYTES:
-            await self._write_out()
-        if context.message_id not in self._buffer:
-            self._buffer[context.message_id] = row
-            self._buffered_bytes += _size(row)
+        while self._buffer.is_full:
+            await self._buffer.write_out()
+        self._buffer.add(context.message_id, row)
         return AdapterResult.forward()
 
     async def flush(self) -> None:
@@ -120,7 +123,7 @@ class WriteSqlite(StatefulAdapter):
         Raises:
             OSError: They are not committed.
         """
-        await self._write_out()
+        await self._buffer.write_out()
 
     async def finish(self) -> None:
         """Commit what is left.
@@ -128,7 +131,7 @@ class WriteSqlite(StatefulAdapter):
         Raises:
             OSError: It is not committed.
         """
-        await self._write_out()
+        await self._buffer.write_out()
 
     async def close(self) -> None:
         """Commit what is left and close the file.
@@ -136,7 +139,7 @@ class WriteSqlite(StatefulAdapter):
         What cannot be committed stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
         """
         try:
-            await self._write_out()
+            await self._buffer.write_out()
         finally:
             table, self._table = self._table, None
             if table is not None:
@@ -153,21 +156,6 @@ class WriteSqlite(StatefulAdapter):
         if not self._fields:
             return (context.message_id, json_text(message))
         return (context.message_id, *[_value(path, path.get(message)) for path in self._fields])
-
-    async def _write_out(self) -> None:
-        """Commit the buffer; what cannot be committed stays in it."""
-        async with self._lock:
-            batch = self._buffer
-            if not batch:
-                return
-            self._buffer, self._buffered_bytes = {}, 0
-            with trio.CancelScope(shield=True):  # these are rows of messages that have already ended
-                try:
-                    await self._threads.run(lambda: self._opened.insert(tuple(batch.values())))
-                except BaseException:
-                    self._buffer = batch | {i: row for i, row in self._buffer.items() if i not in batch}
-                    self._buffered_bytes = sum(map(_size, self._buffer.values()))
-                    raise
 
 
 def _value(path: FieldPath, value: Any) -> str | bytes | int | float | None:

@@ -127,7 +127,7 @@ class OutboundConfig(ConfigModel):
 
 
 class RouteConfig(ConfigModel):
-    """One lane of a pipeline: an inbound queue, ordered stages, outbounds."""
+    """One path in a pipeline: an inbound queue, ordered stages, outbounds."""
 
     name: str = Field(min_length=1, description="For people; by default the route's id.")
     description: str = Field(default="", description="For people.")

@@ -1,0 +1,84 @@
+"""What a sink has taken and not brought to the disk yet, once for each message id.
+
+Kept separate from the sinks because a message has ended by then: whatever interrupts the disk, its entry is either there
+or still in the buffer, and this is where that holds.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from factflow_engine.seams import TrioThreads
+
+Key = TypeVar("Key")
+Entry = TypeVar("Entry")
+
+
+class WriteBuffer(Generic[Key, Entry]):
+    """Entries by message id; the first of an id stays.
+
+    It holds no more than its bounds and one entry for each message in flight, if whoever adds waits for `write_out` while
+    `is_full`.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[dict[Key, Entry]], object],
+        *,
+        threads: TrioThreads,
+        lock: trio.Lock,
+        size_of: Callable[[Entry], int],
+        most_bytes: int,
+        most_entries: float = math.inf,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            write: Brings entries to the disk, all or none; called in a thread.
+            threads: Where.
+            lock: Held meanwhile.
+            size_of: An entry's size in bytes.
+            most_bytes: Bytes that make it full.
+            most_entries: Entries that make it full.
+        """
+        self._write = write
+        self._threads = threads
+        self._lock = lock
+        self._size_of = size_of
+        self._most_bytes = most_bytes
+        self._most_entries = most_entries
+        self._entries: dict[Key, Entry] = {}
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """True if no entry should be added before `write_out`."""
+        return self._bytes >= self._most_bytes or len(self._entries) >= self._most_entries
+
+    def add(self, key: Key, entry: Entry) -> None:
+        """Add an entry, unless there is one of this id."""
+        if key not in self._entries:
+            self._entries[key] = entry
+            self._bytes += self._size_of(entry)
+
+    async def write_out(self) -> None:
+        """Bring what is there to the disk.
+
+        Raises what `write` raises; then everything is still in the buffer.
+
+        Cancellation: while another call writes; a call that writes is shielded.
+        """
+        async with self._lock:
+            batch = self._entries
+            if not batch:
+                return
+            self._entries, self._bytes = {}, 0
+            with trio.CancelScope(shield=True):  # these are entries of messages that have already ended
+                try:
+                    await self._threads.run(lambda: self._write(batch))
+                except BaseException:  # raised again: what was not written stays
+                    self._entries = batch | {key: entry for key, entry in self._entries.items() if key not in batch}
+                    self._bytes = sum(map(self._size_of, self._entries.values()))
+                    raise
