@@ -31,9 +31,14 @@ def is_running(pid):
 
 
 async def gone(pid):
-    """Wait for a process that is no child of this one, which the system's first process may have to reap."""
-    while is_running(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+    """Wait until a process has ended, whoever is to reap it: its first thread may be a zombie before the others are gone."""
+    while is_running(pid) and not is_zombie(pid):
         await trio.sleep(0.01)
+
+
+def is_zombie(pid):
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
 
 
 async def pids(folder, kind):
