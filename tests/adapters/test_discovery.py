@@ -1,10 +1,10 @@
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
 
 from factflow_engine.adapters import AdapterDiscovery, ValidatingAdapterRegistry, auto_discover_and_register
+from support.distributions import open_site
 
 ADAPTER = """
 from typing import ClassVar
@@ -22,35 +22,10 @@ def adapter(name: str, type_name: str) -> str:
     return ADAPTER.format(name=name, type=type_name)
 
 
-class Site:
-    """A folder on the import path in which distributions are laid out as an installer lays them out."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def module(self, path: str, source: str) -> None:
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source)
-        importlib.invalidate_caches()
-
-    def distribution(self, name: str, **entry_points: str) -> None:
-        info = self.folder / f"{name.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        lines = "".join(f"{point} = {value}\n" for point, value in entry_points.items())
-        (info / "entry_points.txt").write_text(f"[factflow.adapters]\n{lines}")
-        importlib.invalidate_caches()
-
-
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield Site(tmp_path)
-    for name in set(sys.modules) - before:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    with open_site(tmp_path, monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture
