@@ -5,21 +5,22 @@ provider's naming rules. Each step reports all it finds; only what cannot be rea
 the loader because it needs the YAML parser and the models, which take longer to import than the rest of the engine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config.completion import complete
+from factflow_engine.config.findings import Finding
 from factflow_engine.config.interpolation import interpolate
 from factflow_engine.config.models import PipelineGlobalConfig
-from factflow_engine.config.nodes import START, MappingNode
+from factflow_engine.config.nodes import START, MappingNode, Node, Path, ScalarNode, literal, locate
 from factflow_engine.config.report import Report
 from factflow_engine.config.size import is_bounded
 from factflow_engine.config.stages import check_stages
 from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import Source
 from factflow_engine.config.warnings import check_meaning
-from factflow_engine.config.wiring import QueueNameCheck, check_wiring
+from factflow_engine.config.wiring import QueueNameCheck, check_wiring, report_queue_name
 from factflow_engine.config.yaml import parse
 
 
@@ -52,4 +53,24 @@ def build(
         return None
     if not report.has_errors:
         check_meaning(config, root, report)
-    return config.located(source.text, source.directory, report.secrets)
+    return config.located(source, report.secrets)
+
+
+def queue_name_findings(config: PipelineGlobalConfig, refused: Iterable[tuple[Path, str, str]]) -> tuple[Finding, ...]:
+    """Return a finding for each queue name that a provider refuses, where it is written.
+
+    Args:
+        config: A configuration that was built.
+        refused: Path and value of each name, and what is wrong with it.
+    """
+    report = Report(config.file)
+    tree = parse(config.source, Report(config.file)) if config.source else None
+    root: Node = complete(tree) if isinstance(tree, MappingNode) else literal("", START)
+    for path, name, problem in refused:
+        mark, node, _ = locate(root, path)
+        if not isinstance(node, ScalarNode) or root is node:
+            node = literal(name, mark)
+        elif node.value != name:
+            node.variables = (node.text,)  # the environment's: the tree has what was written
+        report_queue_name(node, path, problem, report)
+    return report.findings()

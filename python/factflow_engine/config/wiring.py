@@ -127,8 +127,12 @@ def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCh
     if node is None or name is None:
         return
     problem = validate_queue_name(name)
-    if problem is None:
-        return
+    if problem is not None:
+        report_queue_name(node, path, problem, report)
+
+
+def report_queue_name(node: Node, path: Path, problem: str, report: Report) -> None:
+    """Add the finding on a queue name that a provider refuses; the problem is as `QueueProtocol.validate_name` says it."""
     if has_variables(node):
         report.add("E204", node.mark, f"{describe(node)} is not a queue name of this provider", path=path)
         return

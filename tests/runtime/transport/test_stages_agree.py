@@ -6,6 +6,7 @@ import pytest
 import trio
 from pydantic import BaseModel
 
+from factflow_engine.config.text import Source
 from factflow_engine.errors import ExecutionStartError
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.keepers import World
@@ -58,7 +59,7 @@ routes:
 """
     made = World(tmp_path / "q.db", text, sink=Sink, counter=Counter)
     if directory is not None:
-        made.config = made.config.located("p.yaml", directory, {})
+        made.config = made.config.located(Source(name="p.yaml", directory=directory, text=""), {})
     return made
 
 

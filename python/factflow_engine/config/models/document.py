@@ -15,6 +15,7 @@ from factflow_engine.config.mapping import to_mapping
 from factflow_engine.config.models.base import ConfigModel, Sequence_
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import RouteConfig
+from factflow_engine.config.text import Source
 
 
 class InitMessageConfig(ConfigModel):
@@ -133,6 +134,7 @@ class PipelineGlobalConfig(ConfigModel):
     lineage: LineageConfig | None = Field(default=None, description="What is recorded of each message's way.")
 
     _source: str = PrivateAttr(default="")
+    _file: str = PrivateAttr(default="")
     _directory: Path = PrivateAttr(default_factory=Path)
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=FrozenDict)
 
@@ -140,6 +142,11 @@ class PipelineGlobalConfig(ConfigModel):
     def source(self) -> str:
         """The text that was loaded, as it was written; empty if there was none."""
         return self._source
+
+    @property
+    def file(self) -> str:
+        """The file that was loaded, as findings name it, or what its text was called; empty if there was none."""
+        return self._file
 
     @property
     def directory(self) -> Path:
@@ -164,11 +171,12 @@ class PipelineGlobalConfig(ConfigModel):
         """
         return self._secrets
 
-    def located(self, source: str, directory: Path, secrets: Mapping[str, str]) -> Self:
-        """The same configuration, saying where it was read from, and what of it must not be shown."""
+    def located(self, source: Source, secrets: Mapping[str, str]) -> Self:
+        """Return the same configuration, saying where it was read from, and what of it must not be shown."""
         located = self.model_copy()
-        located._source = source
-        located._directory = directory
+        located._source = source.text
+        located._file = source.name
+        located._directory = source.directory
         located._secrets = FrozenDict(secrets)
         return located
 

@@ -15,6 +15,7 @@ import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config.queue_names import check_queue_names
 from factflow_engine.errors import ExecutionIdError, ManagerStateError, TooManyConcurrentExecutionsError
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.lifecycle import Lifecycle
@@ -47,7 +48,7 @@ class OrchestratorManager:
         operators: The condition operators that the configurations were loaded with, if not the built-in ones alone.
         max_concurrent_executions: How many may run at a time.
         queue: The provider that executions share; an in-memory one by default. With another, such as
-            `SqliteQueue.from_url("sqlite:///queue.db")`, messages outlive the process. It is stopped by whoever made it.
+            `open_queue("sqlite:///queue.db")`, messages outlive the process. It is stopped by whoever made it.
         seams: Time, randomness, ids and threads; the machine's own by default.
     """
 
@@ -131,6 +132,7 @@ class OrchestratorManager:
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
+            ConfigurationError: The provider refuses a queue name of the configuration.
             UnsupportedFeatureError: The configuration needs something that this version cannot do.
             StateLossError: A stage would lose what it keeps.
             ExecutionStartError: A stateful stage could not be opened.
@@ -161,6 +163,7 @@ class OrchestratorManager:
             )
         elif asked_ns is None:
             asked_ns = self._instant_ns()
+        check_queue_names(config, self._provider.validate_name)
         lifecycle = Lifecycle(
             config,
             execution_id=execution_id,
