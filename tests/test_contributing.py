@@ -34,13 +34,17 @@ def test_the_recipes_are_those_that_can_be_counted() -> None:
         "A finding code",
         "A condition operator",
         "A command",
+        "A queue provider",
     }
 
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_names_every_file_that_names_its_example(title: str) -> None:
     example, places = RECIPES[title]
-    assert sorted(places) == sorted(path for path, text in SOURCES.items() if re.search(rf"\b{example}\b", text))
+    folders = [place for place in places if place.endswith("/")]
+    naming = [path for path, text in SOURCES.items() if re.search(rf"\b{example}\b", text)]
+    found = {next((folder for folder in folders if path.startswith(folder)), path) for path in naming}
+    assert sorted(places) == sorted(found)
     assert len(places) <= 6
 
 
@@ -105,6 +109,21 @@ def test_an_adapter_is_added_in_the_two_places(copy: Path) -> None:
     shown = factflow(copy, "adapters", "show", "choose")
     assert shown.returncode == 0, shown.stderr
     assert "Keep the named fields" in shown.stdout
+
+
+def test_a_queue_provider_is_added_in_the_two_places(copy: Path) -> None:
+    queues = copy / "factflow_engine" / "queues"
+    source = (queues / "memory.py").read_text(encoding="utf-8").replace("memory://", "spool://")
+    source = source.replace("return memory_queue_name_problem(queue)", 'return "is not for the spool; choose another"')
+    (queues / "spool.py").write_text(source.replace("MemoryQueue", "SpoolQueue"), encoding="utf-8")
+    row = '    "spool": "factflow_engine.queues.spool:SpoolQueue",\n'
+    insert(queues / "providers.py", "BUILT_IN_PROVIDERS: Final = {\n", row)
+    (copy.parent / "p.yaml").write_text('{version: "1.0", routes: {a: {adapters: [{type: log}]}}}', encoding="utf-8")
+    for command in (("config", "validate"), ("run",)):
+        refused = factflow(copy, *command, "p.yaml", "--queue", "spool://")
+        assert refused.returncode == 2
+        assert "p.yaml:1:27: E204 '/queue/a' is not for the spool" in refused.stdout + refused.stderr
+    assert "SpoolQueue has no administration" in factflow(copy, "queue", "stats", "spool://").stderr
 
 
 def test_a_command_is_added_in_the_two_places(copy: Path) -> None:

@@ -31,22 +31,27 @@ ENGINE = {
     "LettersLeftError", "LoadResult", "ManagerStateError", "MessageStatus", "NativePanicError", "NotInTrioError",
     "OperatorRegistry", "OrchestratorConfig", "OrchestratorManager", "OrphanedQueue", "OutboundConfig", "Outcome",
     "PipelineAdapter", "PipelineConfigLoader", "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator",
-    "ProcessorConfig", "QueueClosedError", "QueueError", "QueueFileError", "QueueFullError", "QueueMessage", "QueueUrlError",
+    "ProcessorConfig", "QueueClosedError", "QueueError", "QueueFileError", "QueueFullError", "QueueMessage",
+    "QueueProtocol", "QueueProviderError", "QueueUrlError",
     "ReactiveRouteProcessor", "Reject", "RequeueError", "RequeueStoppedError", "RetryLater", "RouteConfig",
     "RouteStatistics", "Severity", "Stage", "StateLossError", "StatefulAdapter", "StorageError",
     "StorageNotFoundError", "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
-    "TruncatedError", "UnknownRouteError", "UnsupportedFeatureError", "ValidatingAdapterRegistry", "__version__",
-    "auto_discover_and_register", "configure_validation", "validate_route_config",
+    "TruncatedError", "UnknownRouteError", "UnpicklableError", "UnsupportedFeatureError", "ValidatingAdapterRegistry",
+    "WorkerDiedError", "__version__",
+    "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 
 PROTOCOLS = {
-    "AdapterResult", "BatchResult", "Begun", "CircuitOpenError", "Clash", "Conclusion", "Delivery", "Emit", "EngineInstruction",
-    "ExecutionStarts", "Ext", "FactflowError", "Holding", "IsolatingSubscription",
-    "Joined", "LineageEntry", "LineageSink", "MessageStatus", "Nack", "ObjectMetadata",
-    "OrderedQueueProtocol", "PipelineAdapter", "PipelineContext", "QueueClosedError", "QueueError", "QueueFullError", "QueueMessage",
-    "QueueProtocol", "Reject", "RetryLater", "StageInfo", "StageShape", "StageStatus", "StateChange", "StateProtocol",
-    "StateProvider", "StateSubscription", "StatefulAdapter", "StorageError", "StorageNotFoundError",
-    "StorageProtocol", "StoredAnswer", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
+    "AdapterResult", "AdministeredQueue", "BatchResult", "Begun", "CircuitOpenError", "Clash", "Conclusion",
+    "Delivery", "Emit", "EngineInstruction", "ExecutionStarts", "Ext", "FactflowError", "Forgotten", "Holding",
+    "IsolatingSubscription", "Joined", "LetterStaysError", "LettersLeftError", "LineStatistics", "LineageEntry",
+    "LineageSink", "MessageState", "MessageStatus", "Nack", "ObjectMetadata", "OrderedQueueProtocol",
+    "PipelineAdapter", "PipelineContext", "Purged", "QueueAdministration", "QueueClosedError", "QueueError",
+    "QueueFullError", "QueueMessage", "QueueProtocol", "QueueProviderClass", "QueueUrlError", "Reject",
+    "RequeueError", "RequeueStoppedError", "Requeued", "RetryLater", "StageInfo", "StageShape", "StageStatistics",
+    "StageStatus", "StateChange", "StateProtocol", "StateProvider", "StateSubscription", "StatefulAdapter",
+    "StorageError", "StorageNotFoundError", "StorageProtocol", "StoreProblem", "StoreStatistics", "StoredAnswer",
+    "StoredMessage", "StoredName", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
 }  # fmt: skip
 
 

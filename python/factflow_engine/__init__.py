@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         ManagerStateError,
         NativePanicError,
         NotInTrioError,
+        QueueProviderError,
         StateLossError,
         TooManyConcurrentExecutionsError,
         TruncatedError,
@@ -66,13 +67,8 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         UnsupportedFeatureError,
     )
     from factflow_engine.native import BreakerPermit
-    from factflow_engine.queues.dead_letters import (
-        LettersLeftError,
-        LetterStaysError,
-        RequeueError,
-        RequeueStoppedError,
-    )
-    from factflow_engine.queues.sqlite import QueueFileError, QueueUrlError
+    from factflow_engine.queues.providers import open_queue
+    from factflow_engine.queues.sqlite import QueueFileError
     from factflow_engine.resilience import (
         AdapterCircuitMetrics,
         CircuitBreaker,
@@ -95,7 +91,9 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         Outcome,
         RouteStatistics,
     )
+    from factflow_engine.runtime.stages.crossing import UnpicklableError
     from factflow_engine.runtime.stages.stage import Stage
+    from factflow_engine.runtime.stages.worker import WorkerDiedError
     from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
     from factflow_engine.version import __version__
     from factflow_protocols import (
@@ -107,6 +105,8 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         Emit,
         EngineInstruction,
         FactflowError,
+        LettersLeftError,
+        LetterStaysError,
         MessageStatus,
         PipelineAdapter,
         PipelineContext,
@@ -114,7 +114,11 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         QueueError,
         QueueFullError,
         QueueMessage,
+        QueueProtocol,
+        QueueUrlError,
         Reject,
+        RequeueError,
+        RequeueStoppedError,
         RetryLater,
         StatefulAdapter,
         StorageError,
@@ -173,8 +177,8 @@ _MODULES: Final = {
     "Holder": "factflow_engine.runtime.report",
     "InboundConfig": "factflow_engine.config",
     "InitMessageConfig": "factflow_engine.config",
-    "LetterStaysError": "factflow_engine.queues.dead_letters",
-    "LettersLeftError": "factflow_engine.queues.dead_letters",
+    "LetterStaysError": "factflow_protocols",
+    "LettersLeftError": "factflow_protocols",
     "LoadResult": "factflow_engine.config",
     "ManagerStateError": "factflow_engine.errors",
     "MessageStatus": "factflow_protocols",
@@ -197,11 +201,13 @@ _MODULES: Final = {
     "QueueFileError": "factflow_engine.queues.sqlite",
     "QueueFullError": "factflow_protocols",
     "QueueMessage": "factflow_protocols",
-    "QueueUrlError": "factflow_engine.queues.sqlite",
+    "QueueProtocol": "factflow_protocols",
+    "QueueProviderError": "factflow_engine.errors",
+    "QueueUrlError": "factflow_protocols",
     "ReactiveRouteProcessor": "factflow_engine.runtime.execution.route",
     "Reject": "factflow_protocols",
-    "RequeueError": "factflow_engine.queues.dead_letters",
-    "RequeueStoppedError": "factflow_engine.queues.dead_letters",
+    "RequeueError": "factflow_protocols",
+    "RequeueStoppedError": "factflow_protocols",
     "RetryLater": "factflow_protocols",
     "RouteConfig": "factflow_engine.config",
     "RouteStatistics": "factflow_engine.runtime.report",
@@ -216,11 +222,14 @@ _MODULES: Final = {
     "TooManyConcurrentExecutionsError": "factflow_engine.errors",
     "TruncatedError": "factflow_engine.errors",
     "UnknownRouteError": "factflow_engine.errors",
+    "UnpicklableError": "factflow_engine.runtime.stages.crossing",
     "UnsupportedFeatureError": "factflow_engine.errors",
     "ValidatingAdapterRegistry": "factflow_engine.adapters",
+    "WorkerDiedError": "factflow_engine.runtime.stages.worker",
     "__version__": "factflow_engine.version",
     "auto_discover_and_register": "factflow_engine.adapters",
     "configure_validation": "factflow_engine.config",
+    "open_queue": "factflow_engine.queues.providers",
     "validate_route_config": "factflow_engine.config",
 }
 
@@ -298,6 +307,8 @@ __all__ = [
     "QueueFileError",
     "QueueFullError",
     "QueueMessage",
+    "QueueProtocol",
+    "QueueProviderError",
     "QueueUrlError",
     "ReactiveRouteProcessor",
     "Reject",
@@ -317,11 +328,14 @@ __all__ = [
     "TooManyConcurrentExecutionsError",
     "TruncatedError",
     "UnknownRouteError",
+    "UnpicklableError",
     "UnsupportedFeatureError",
     "ValidatingAdapterRegistry",
+    "WorkerDiedError",
     "__version__",
     "auto_discover_and_register",
     "configure_validation",
+    "open_queue",
     "validate_route_config",
 ]
 

@@ -17,7 +17,7 @@ from factflow_engine.adapters import (
 )
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.queues.sqlite import SqliteQueue
+from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import FactflowError, QueueProtocol
 
@@ -40,50 +40,36 @@ class App:
 
     Attributes:
         registry: The adapter types that it knows.
-        loader: Reads configurations against these types.
+        loader: Reads configurations against these types, and the queue's naming rule.
+        queue: The provider that its managers run executions on; None for one in memory of each manager's own.
         problems: Installed plug-ins that could not be used; to be told, not fatal.
     """
 
     registry: ValidatingAdapterRegistry
     loader: PipelineConfigLoader
+    queue: QueueProtocol | None
     problems: tuple[DiscoveryProblem, ...]
 
     @asynccontextmanager
-    async def manager(self, queue: QueueProtocol | None = None) -> AsyncIterator[OrchestratorManager]:
-        """A manager of executions; on a provider if one is given, which is stopped in the end."""
+    async def manager(self) -> AsyncIterator[OrchestratorManager]:
+        """Open a manager of executions; the provider is stopped in the end, so that one manager is all it is used for."""
         try:
-            async with OrchestratorManager(registry=self.registry, queue=queue) as manager:
+            async with OrchestratorManager(registry=self.registry, queue=self.queue) as manager:
                 yield manager
         finally:
-            if queue is not None:
-                await queue.stop()
+            if self.queue is not None:
+                await self.queue.stop()
 
 
-def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
-    """The provider that a URL names: `memory://`, or `sqlite:///path` with its options. Nothing is opened yet.
-
-    Args:
-        url: See `SqliteSettings.from_url`.
-        directory: What relative paths are relative to; the working directory by default.
-
-    Raises:
-        QueueUrlError: There is no such provider, or its URL cannot be read.
-    """
-    return MemoryQueue() if url == "memory://" else SqliteQueue.from_url(url, directory=directory)
-
-
-def is_durable(url: str | None) -> bool:
-    """True if messages of a queue with this URL outlive the process; None stands for the default, in memory."""
-    return url is not None and url != "memory://"
-
-
-def build_app(*, adapters: Iterable[str] = (), durable: bool = False) -> App:
-    """Put an engine together: built-in adapters, installed plug-ins, and the modules named.
+def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = None, allow_loss: bool = False) -> App:
+    """Put an engine together: built-in adapters, installed plug-ins, the modules named, and a queue provider.
 
     Args:
         adapters: Dotted module names, or paths of Python files, whose marked classes are registered. Importing them
             runs their code.
-        durable: True if configurations are to run on a queue that outlives the process; see `PipelineConfigLoader`.
+        queue: The provider that configurations are checked for and run on, such as `open_queue` returns; one in memory by
+            default.
+        allow_loss: True to accept, on a provider that outlives the process, stages that keep what does not.
 
     Raises:
         AdapterModuleError: A module named cannot be imported, or holds no adapter that can be registered.
@@ -92,7 +78,12 @@ def build_app(*, adapters: Iterable[str] = (), durable: bool = False) -> App:
     problems = auto_discover_and_register(registry).problems
     for module in dict.fromkeys(adapters):
         _register_named(registry, module)
-    return App(registry=registry, loader=PipelineConfigLoader(registry, durable=durable), problems=problems)
+    loader = PipelineConfigLoader(
+        registry,
+        validate_queue_name=memory_queue_name_problem if queue is None else queue.validate_name,
+        durable=not (queue is None or isinstance(queue, MemoryQueue) or allow_loss),
+    )
+    return App(registry=registry, loader=loader, queue=queue, problems=problems)
 
 
 def _register_named(registry: ValidatingAdapterRegistry, module: str) -> None:

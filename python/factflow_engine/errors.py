@@ -131,6 +131,20 @@ class UnsupportedFeatureError(FactflowError):
         super().__init__(f"this version cannot run the configuration as it is written:\n{listing}")
 
 
+class QueueProviderError(FactflowError):
+    """The operator must act: a queue provider that is installed cannot be used. What went wrong is chained.
+
+    Attributes:
+        scheme: Scheme of the URLs that it is asked for.
+        distribution: Name of the distribution that it comes with.
+    """
+
+    def __init__(self, scheme: str, distribution: str, problem: str) -> None:
+        self.scheme = scheme
+        self.distribution = distribution
+        super().__init__(f"queue provider {scheme!r} of {distribution}: {problem}")
+
+
 class ExecutionStartError(FactflowError):
     """A route could not start; nothing was processed. The cause is chained.
 

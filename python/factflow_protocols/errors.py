@@ -4,8 +4,12 @@ Instructions (`EngineInstruction`) tell the engine what to do with a message and
 that an adapter raises is a failure of that message. One base class, then one class for each party that must act.
 """
 
+import re
 import sys
-from typing import Any
+from typing import Any, Final
+
+_PASSWORD: Final = re.compile(r"(?<=:)[^/?#:@]*(?=@)")
+"""The password of a URL, as in `scheme://name:password@host`."""
 
 
 def _seconds(number: float) -> float:
@@ -102,6 +106,18 @@ class QueueFullError(QueueError):
 
 class QueueClosedError(QueueError):
     """You (or your owner) closed this queue or execution before publishing to it."""
+
+
+class QueueUrlError(FactflowError, ValueError):
+    """Whoever wrote the URL of a queue provider must change it.
+
+    Attributes:
+        url: The URL as it was written; the text shows it without a password.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"queue URL {_PASSWORD.sub('***', url)!r}: {problem}")
 
 
 class StorageError(FactflowError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -175,13 +176,15 @@ class IsolatingSubscription(Protocol):
         ...
 
 
+@runtime_checkable
 class QueueProtocol(Protocol):
     """A queue provider. All names are the configuration's; the engine scopes them to an execution where needed."""
 
     def validate_name(self, queue: str) -> str | None:
-        """What is wrong with this queue name for this provider, with what to write instead; None if nothing is.
+        """Return what is wrong with this queue name for this provider, `; ` and what to write instead; None if nothing is.
 
-        Called when a configuration is loaded. Pure.
+        Called for every queue name of a configuration when it is loaded or validated for this provider, and again when
+        an execution starts; the answer is a finding at the name's line. Pure, and does not depend on what is stored.
         """
         ...
 
@@ -225,6 +228,28 @@ class QueueProtocol(Protocol):
 
     async def stop(self) -> None:
         """Stop accepting messages and release what the provider holds. Waits for writes under way; idempotent."""
+        ...
+
+
+class QueueProviderClass(Protocol):
+    """What an entry point of the group `factflow.queues` names: usually the class of the provider.
+
+    The entry point's name is the scheme of the URLs that it is asked for.
+    """
+
+    def from_url(self, url: str, *, directory: Path | None = None) -> QueueProtocol:
+        """Make a provider of a URL. A class method, as a rule.
+
+        Called before trio runs, too, and for a provider that is only asked for its naming rule: opens nothing, so that
+        what is not used need not be stopped.
+
+        Args:
+            url: As the command line or a program has it, with its scheme.
+            directory: What a relative path in it starts from; the working directory if None.
+
+        Raises:
+            QueueUrlError: It cannot be read; the text says what to write instead.
+        """
         ...
 
 

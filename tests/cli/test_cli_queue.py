@@ -73,7 +73,8 @@ def test_stats_count_every_queue(factflow: Callable[..., Any], file: tuple[Path,
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense", "write sqlite:///"),
+        ("nonsense", "expected SCHEME://..., got no scheme; the schemes are memory, sqlite"),
+        ("memory://", "its provider MemoryQueue has no administration"),
         ("sqlite:///{folder}/none.db", "does not exist"),
         ("sqlite:///{folder}", "is a folder"),
         ("sqlite:///{folder}/x.db?durabilty=power", "did you mean 'durability'"),

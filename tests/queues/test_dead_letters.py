@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.queues.dead_letters import HEADER, LetterStaysError, read_dead_letter, write_dead_letter
+from factflow_engine.queues.dead_letters import HEADER, read_dead_letter, write_dead_letter
+from factflow_protocols import LetterStaysError
 
 FIELDS = st.fixed_dictionaries(
     {

@@ -14,16 +14,20 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import held_interrupts
 from factflow_engine.cli.text import clean
 from factflow_engine.config import LoadResult
+from factflow_engine.errors import QueueProviderError
+from factflow_engine.queues.providers import open_queue
+from factflow_protocols import QueueProtocol, QueueUrlError
 
 
-def app_for(adapter_modules: Iterable[str], *, durable: bool = False) -> App:
+def app_for(adapter_modules: Iterable[str], *, queue: QueueProtocol | None = None, allow_loss: bool = False) -> App:
     """Build the engine that a command works with; broken plug-ins that nobody asked for are warned about.
 
     Modules are also looked for in the working directory, after all other places.
 
     Args:
         adapter_modules: Names of modules, or paths of Python files.
-        durable: Configurations are to run on a queue that outlives the process.
+        queue: The provider that configurations are to run on.
+        allow_loss: True to accept stages that lose what they keep.
 
     Raises:
         InvalidInputError: A module that was named has no adapter that can be used.
@@ -32,14 +36,27 @@ def app_for(adapter_modules: Iterable[str], *, durable: bool = False) -> App:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        app = build_app(
-            adapters=adapter_modules, durable=durable
-        )  # interruptible: importing may take as long as it likes
+        # interruptible: importing may take as long as it likes
+        app = build_app(adapters=adapter_modules, queue=queue, allow_loss=allow_loss)
     except AdapterModuleError as error:
         raise InvalidInputError(f"--adapters: {error}") from error
     for problem in app.problems:
         click.echo(clean(f"factflow: plug-in left out: {problem.source}: {problem.error}"), err=True)
     return app
+
+
+def queue_for(url: str | None) -> QueueProtocol | None:
+    """Return the provider that `--queue` names, if it was given; nothing is opened.
+
+    Raises:
+        InvalidInputError: It names none that can be used.
+    """
+    if url is None:
+        return None
+    try:
+        return open_queue(url)
+    except (QueueUrlError, QueueProviderError) as error:
+        raise InvalidInputError(f"--queue: {error}") from error
 
 
 def checked(app: App, file: Path) -> LoadResult:

@@ -8,8 +8,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from factflow_engine.app import is_durable, open_queue
-from factflow_engine.cli.building import app_for, checked
+from factflow_engine.cli.building import app_for, checked, queue_for
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import findings_document, print_findings, summary
@@ -20,7 +19,6 @@ from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import LoadResult
 from factflow_engine.config.hiding import Hiding
-from factflow_engine.queues.sqlite import QueueUrlError
 
 _SUFFIXES: Final = (".yaml", ".yml")
 
@@ -54,12 +52,7 @@ def validate_command(
         raise InvalidInputError(
             f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
         )
-    try:
-        if queue_url is not None:
-            open_queue(queue_url)  # nothing is opened yet
-    except QueueUrlError as error:
-        raise InvalidInputError(f"--queue: {error}") from error
-    app = app_for(adapter_modules, durable=is_durable(queue_url) and not allow_loss)
+    app = app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss)
     results = [(file, checked(app, file)) for file in files]
     valid = sum(result.is_valid for _, result in results)
     if settings.as_json:

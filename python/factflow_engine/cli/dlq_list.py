@@ -6,17 +6,14 @@ import click
 from rich.text import Text
 
 from factflow_engine.cli.console import output, table_for
-from factflow_engine.cli.durable_queue import letter_document, letter_of, url_argument, with_queue
+from factflow_engine.cli.durable_queue import letter_document, letters_of, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean
-from factflow_engine.errors import CodecError
 from factflow_engine.queues.dead_letters import DeadLetter
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.browsing import Stored
-from factflow_protocols import QueueError
+from factflow_protocols import QueueAdministration, StoredMessage
 
 
 @click.command(
@@ -37,12 +34,12 @@ Example:
 def list_command(settings: Settings, *, url: str, queue: str, limit: int) -> int:
     """List the dead letters of QUEUE, oldest first: when, where from, and the error."""
 
-    async def read(queues: SqliteAdministration) -> tuple[list[tuple[Stored, DeadLetter | None]], bool]:
-        found: list[tuple[Stored, DeadLetter | None]] = []
-        async for stored in queues.browse(queue):
+    async def read(queues: QueueAdministration) -> tuple[list[tuple[StoredMessage, DeadLetter | None]], bool]:
+        found: list[tuple[StoredMessage, DeadLetter | None]] = []
+        async for each in letters_of(queues, queue):
             if len(found) == limit:
                 return found, True
-            found.append((stored, _letter(queue, stored)))
+            found.append(each)
         return found, False
 
     found, more = with_queue(url, read)
@@ -61,14 +58,6 @@ def list_command(settings: Settings, *, url: str, queue: str, limit: int) -> int
     if more:
         click.echo(f"factflow: there are more than {limit}; --limit shows more", err=True)
     return ExitStatus.OK
-
-
-def _letter(queue: str, stored: Stored) -> DeadLetter | None:
-    """The dead letter; None for a message that is none, which is listed all the same."""
-    try:
-        return letter_of(queue, stored)
-    except (QueueError, CodecError):
-        return None
 
 
 def _cells(letter: DeadLetter | None) -> tuple[str, ...]:

@@ -5,17 +5,15 @@ from dataclasses import asdict
 
 import click
 
-from factflow_engine.cli.durable_queue import named, url_argument, with_queue
+from factflow_engine.cli.durable_queue import letters_of, named, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import plural
-from factflow_engine.queues.dead_letters import Requeued, RequeueError
 from factflow_engine.queues.naming import stored_queue_name_problem
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_protocols import QueueError
+from factflow_protocols import QueueAdministration, QueueError, Requeued, RequeueError
 
 
 @click.command(
@@ -65,7 +63,7 @@ def requeue_command(
         nonlocal so_far
         so_far = counts
 
-    async def put_back(queues: SqliteAdministration) -> tuple[Requeued, QueueError | None]:
+    async def put_back(queues: QueueAdministration) -> tuple[Requeued, QueueError | None]:
         seqs = await _chosen(queues, queue, message_ids)
         try:
             counts = await queues.requeue(queue, seqs, to=to, create=create, progress=note)
@@ -90,10 +88,10 @@ def requeue_command(
     return ExitStatus.OK
 
 
-async def _chosen(queues: SqliteAdministration, queue: str, message_ids: Sequence[str]) -> list[int]:
-    """The sequence numbers of the messages named, or of all."""
+async def _chosen(queues: QueueAdministration, queue: str, message_ids: Sequence[str]) -> list[int]:
+    """Return the sequence numbers of the messages named, or of all."""
     if not message_ids:
-        return [stored.seq async for stored in queues.browse(queue)]
+        return [stored.seq async for stored, _ in letters_of(queues, queue)]
     seqs = [seq for text in message_ids for seq in await named(queues, queue, text)]
     return list(dict.fromkeys(seqs))
 

@@ -13,8 +13,7 @@ from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean
 from factflow_engine.queues.dead_letters import HEADER, DeadLetter
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.browsing import Stored
+from factflow_protocols import QueueAdministration, StoredMessage
 
 _SHOWN = 20_000
 """Characters of a payload printed as text; --output json has all of it."""
@@ -33,7 +32,7 @@ _LABEL = 60
 def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -> int:
     """Show the dead letter of QUEUE whose id begins with MESSAGE_ID (8 digits or more)."""
 
-    async def read(queues: SqliteAdministration) -> tuple[Stored, DeadLetter, int]:
+    async def read(queues: QueueAdministration) -> tuple[StoredMessage, DeadLetter, int]:
         seqs = await named(queues, queue, message_id)
         stored = await queues.one(queue, seqs[0])
         if stored is None:

@@ -1,9 +1,9 @@
-"""How commands about durable queues get at one: the URL, the file behind it, and running async work on it.
+"""Access to a durable queue for the commands: the URL, its provider's administration, and async work on that.
 
 Kept separate from the commands so that all of them take the same URLs and say the same of a wrong one.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import click
@@ -11,11 +11,11 @@ import trio
 
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
+from factflow_engine.errors import CodecError, QueueProviderError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
-from factflow_engine.queues.sqlite import QueueUrlError, SqliteAdministration, SqliteSettings, open_administration
-from factflow_engine.queues.sqlite.browsing import Stored
-from factflow_protocols import QueueError
+from factflow_engine.queues.providers import open_administration
+from factflow_protocols import QueueAdministration, QueueError, QueueUrlError, StoredMessage
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -28,26 +28,27 @@ def url_argument(command: F) -> F:
     return click.argument("url")(command)
 
 
-def with_queue(url: str, work: Callable[[SqliteAdministration], Awaitable[T]]) -> T:
-    """Do something with the file that a URL names.
+def with_queue(url: str, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
+    """Do something with what the provider of a URL stores.
 
     Raises:
-        InvalidInputError: The URL is wrong, or the file, the queue or a message in it is not as it must be.
+        InvalidInputError: The URL is wrong, the provider has no administration, or what it stores, the queue or a message
+            is not as it must be.
     """
 
     async def run() -> T:
-        async with open_administration(SqliteSettings.from_url(url)) as administration:
+        async with open_administration(url) as administration:
             return await work(administration)
 
     try:
         with python_interrupts():
             return trio.run(run)
-    except (QueueUrlError, QueueError) as error:
+    except (QueueUrlError, QueueProviderError, QueueError) as error:
         raise InvalidInputError(str(error)) from error
 
 
-async def named(administration: SqliteAdministration, queue: str, text: str) -> list[int]:
-    """The sequence numbers of the messages whose id begins so: one, or those that have the same id.
+async def named(administration: QueueAdministration, queue: str, text: str) -> list[int]:
+    """Return the sequence numbers of the messages whose id begins so: one, or those that have the same id.
 
     Raises:
         InvalidInputError: It is no id, or names none or several.
@@ -68,8 +69,8 @@ async def named(administration: SqliteAdministration, queue: str, text: str) -> 
     return [each.seq for each in found]
 
 
-def letter_of(queue: str, stored: Stored) -> DeadLetter:
-    """The dead letter that is stored.
+def letter_of(queue: str, stored: StoredMessage) -> DeadLetter:
+    """Return the dead letter that is stored.
 
     Raises:
         QueueError: It is none.
@@ -78,8 +79,21 @@ def letter_of(queue: str, stored: Stored) -> DeadLetter:
     return read_dead_letter(queue, Frame.decode(stored.frame))
 
 
-def letter_document(letter: DeadLetter, stored: Stored) -> dict[str, object]:
-    """A dead letter for programs, payload and headers excepted."""
+async def letters_of(queues: QueueAdministration, queue: str) -> AsyncIterator[tuple[StoredMessage, DeadLetter | None]]:
+    """Yield the messages of a queue in order, each with the dead letter that it is; None for one that is none, or damaged.
+
+    The commands on many letters choose from these.
+    """
+    async for stored in queues.browse(queue):
+        try:
+            letter = letter_of(queue, stored)
+        except (QueueError, CodecError):
+            letter = None
+        yield stored, letter
+
+
+def letter_document(letter: DeadLetter, stored: StoredMessage) -> dict[str, object]:
+    """Return a dead letter for programs, payload and headers excepted."""
     return {
         "message_id": stored.message_id.hex(),
         "correlation_id": letter.frame.correlation_id.hex(),

@@ -13,8 +13,7 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.purging import Forgotten, Purged
+from factflow_protocols import Forgotten, Purged, QueueAdministration
 
 
 @click.command(
@@ -65,7 +64,7 @@ def forget_command(
 
     kept: list[tuple[str, str, str]] = []  # of stages that store something in files: path, route id and name
 
-    async def forget(queues: SqliteAdministration) -> Forgotten:
+    async def forget(queues: QueueAdministration) -> Forgotten:
         if execution is None:
             assert queue is not None
             return await queues.forget(queue, subscription=subscription)

@@ -8,8 +8,7 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.fsck import Problem
+from factflow_protocols import QueueAdministration, StoreProblem
 
 
 @click.command(
@@ -45,13 +44,13 @@ def fsck_command(settings: Settings, *, url: str, repair: bool) -> int:
     return ExitStatus.FAILED if problems else ExitStatus.OK
 
 
-async def _check(queues: SqliteAdministration) -> tuple[list[Problem], list[Problem]]:
+async def _check(queues: QueueAdministration) -> tuple[list[StoreProblem], list[StoreProblem]]:
     return [], list(await queues.check())
 
 
-async def _mend_and_check(queues: SqliteAdministration) -> tuple[list[Problem], list[Problem]]:
+async def _mend_and_check(queues: QueueAdministration) -> tuple[list[StoreProblem], list[StoreProblem]]:
     return list(await queues.repair()), list(await queues.check())
 
 
-def _row(problem: Problem) -> dict[str, object]:
+def _row(problem: StoreProblem) -> dict[str, object]:
     return {"queue": problem.queue, "text": problem.text, "mendable": problem.mendable}

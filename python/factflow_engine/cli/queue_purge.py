@@ -9,8 +9,7 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
-from factflow_engine.queues.sqlite import SqliteAdministration
-from factflow_engine.queues.sqlite.purging import Purged
+from factflow_protocols import Purged, QueueAdministration
 
 
 @click.command(
@@ -51,7 +50,7 @@ def purge_command(
             click.echo("factflow: nothing was deleted", err=True)
             return ExitStatus.FAILED
 
-    async def purge(queues: SqliteAdministration) -> Purged:
+    async def purge(queues: QueueAdministration) -> Purged:
         if queue is None or quarantined:
             return Purged(0, 0, await queues.purge_quarantine(queue, subscription=subscription))
         return await queues.purge(queue, subscription=subscription)

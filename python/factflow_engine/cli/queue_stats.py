@@ -15,7 +15,7 @@ from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.queues.naming import execution_id_of
-from factflow_engine.queues.sqlite.stats import FileStatistics
+from factflow_protocols import StoreStatistics
 
 
 @click.command(
@@ -31,7 +31,7 @@ Examples:
 @debug_option
 @click.pass_obj
 def stats_command(settings: Settings, *, url: str) -> int:
-    """Count what is in each queue of the file that URL names.
+    """Count what is in each queue of the store that URL names.
 
     waiting can be handed out now; delayed was given back and is not due; leased is with consumers; settled is kept for
     the retention; quarantined could not be read (`factflow queue fsck` says why). What stages of executions that have not
@@ -53,17 +53,12 @@ def stats_command(settings: Settings, *, url: str) -> int:
     console.print(table)
     if statistics.stages:
         console.print(_stages_table(console, statistics))
-    console.print(
-        Text(
-            f"{clean(str(statistics.path))}: {statistics.file_bytes:,} bytes, {statistics.free_bytes:,} of them free, "
-            f"{statistics.log_bytes:,} in the log; {statistics.remembered_ids:,} ids remembered, "
-            f"{plural(statistics.states, 'state')} of stages and {plural(statistics.answers, 'answer')} kept"
-        )
-    )
+    kept = (plural(_states(statistics), "state") + " of stages", plural(_answers(statistics), "answer"))
+    console.print(Text(f"{clean(statistics.summary)}, {' and '.join(kept)} kept"))
     return ExitStatus.OK
 
 
-def _stages_table(console: Console, statistics: FileStatistics) -> Table:
+def _stages_table(console: Console, statistics: StoreStatistics) -> Table:
     table = table_for(console)
     table.add_column("execution", overflow="fold")
     table.add_column("stage", overflow="fold")
@@ -76,7 +71,19 @@ def _stages_table(console: Console, statistics: FileStatistics) -> Table:
     return table
 
 
-def _document(statistics: FileStatistics) -> dict[str, object]:
-    document = asdict(statistics)
-    del document["durability"]  # of this process, which only looked
-    return {**document, "path": str(statistics.path)}
+def _states(statistics: StoreStatistics) -> int:
+    return sum(stage.states for stage in statistics.stages)
+
+
+def _answers(statistics: StoreStatistics) -> int:
+    return sum(stage.answers for stage in statistics.stages)
+
+
+def _document(statistics: StoreStatistics) -> dict[str, object]:
+    return {
+        **statistics.figures,
+        "states": _states(statistics),
+        "answers": _answers(statistics),
+        "stages": [asdict(stage) for stage in statistics.stages],
+        "lines": [asdict(line) for line in statistics.lines],
+    }

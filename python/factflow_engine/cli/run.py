@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,7 @@ from typing import Any, Final
 import click
 import trio
 
-from factflow_engine.app import App, is_durable, open_queue
-from factflow_engine.cli.building import app_for
+from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.console import messages, output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import load_or_report
@@ -23,12 +21,11 @@ from factflow_engine.cli.logs import logs_through
 from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
 from factflow_engine.cli.progress import ProgressMode, open_progress
 from factflow_engine.cli.report import print_report, report_document
-from factflow_engine.cli.session import Session, SessionEnd, Starter
+from factflow_engine.cli.session import Session, SessionEnd
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.signals import interruptions
 from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
-from factflow_engine.queues.sqlite import QueueUrlError
 from factflow_engine.runtime.execution.init_messages import what_is_left
 from factflow_engine.runtime.execution.manager import is_execution_id
 from factflow_engine.runtime.report import ExecutionStatus
@@ -127,7 +124,7 @@ def run_command(
     Progress goes to standard error, the report to standard output, or to standard error if a write_stdout stage has that.
     """
     payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
-    app = app_for(adapter_modules, durable=is_durable(queue_url) and not allow_loss)
+    app = app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss)
     config = load_or_report(app, file, settings)
     if config is None:
         return ExitStatus.INVALID
@@ -137,7 +134,7 @@ def run_command(
             f"--output json promises one JSON document on standard output, and stage {lines_on_stdout!r} writes lines to it; "
             "leave out --output json (the report then goes to standard error), or write to a file with write_jsonl"
         )
-    open_manager, execution_id = _where(app, config, queue_url, execution_id)
+    execution_id = _execution_id(config, execution_id, outlives=app.queue is not None)
     init = None if payload is _NONE_GIVEN else (_init_message(config, payload),)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
@@ -147,7 +144,7 @@ def run_command(
         progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
         session = Session(
-            open_manager=open_manager,
+            open_manager=app.manager,
             config=config,
             progress=progress,
             drain_seconds=_drain_seconds(config, drain_timeout),
@@ -174,31 +171,25 @@ def _drain_seconds(config: PipelineGlobalConfig, asked: float | None) -> float:
     return _DRAIN_SECONDS
 
 
-def _where(
-    app: App, config: PipelineGlobalConfig, queue_url: str | None, execution_id: str | None
-) -> tuple[Callable[[], AbstractAsyncContextManager[Starter]], str | None]:
-    """How to open a manager, and the execution's id if its messages outlive the process.
+def _execution_id(config: PipelineGlobalConfig, asked: str | None, *, outlives: bool) -> str | None:
+    """Return the execution's id if its messages may outlive the process.
 
     Raises:
-        InvalidInputError: The URL or the id cannot be one.
+        InvalidInputError: It cannot be one, or is of no use.
     """
-    if queue_url is None:
-        if execution_id is not None:
-            raise InvalidInputError("--id names an execution's messages in a queue: add --queue sqlite:///PATH")
-        return app.manager, None
-    if execution_id is None:
+    if not outlives:
+        if asked is not None:
+            raise InvalidInputError("--id names an execution's messages in a queue: add --queue URL")
+        return None
+    if asked is None:
         # It is printed and stored; a literal name is no secret, whatever the environment holds.
         literal = config.to_mapping()["name"] == config.name
-        execution_id = config.name if literal else Hiding(config.secrets)(config.name)
-    if not is_execution_id(execution_id):
+        asked = config.name if literal else Hiding(config.secrets)(config.name)
+    if not is_execution_id(asked):
         raise InvalidInputError(
-            f"{execution_id!r} cannot name an execution's messages: pass --id with 1 to 64 letters, digits, '.', '_' or '-'"
+            f"{asked!r} cannot name an execution's messages: pass --id with 1 to 64 letters, digits, '.', '_' or '-'"
         )
-    try:
-        queue = open_queue(queue_url)
-    except QueueUrlError as error:
-        raise InvalidInputError(f"--queue: {error}") from error
-    return partial(app.manager, queue), execution_id
+    return asked
 
 
 async def _interruptible(session: Session) -> SessionEnd:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from factflow_engine.frames import Frame
 from factflow_engine.native import label_of
-from factflow_protocols import QueueError
+from factflow_protocols import LetterStaysError
 
 HEADER: Final = "dead_letter"
 """Key of the header that makes a message a dead letter."""
@@ -74,65 +74,6 @@ class DeadLetter:
         """
         headers = {key: value for key, value in self.frame.headers.items() if key != HEADER}
         return self.frame.child(_LABEL, 0, headers=headers, time_ns=time_ns)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requeued:
-    """Counts of dead letters by what came of putting them back.
-
-    Attributes:
-        requeued: Published again, and settled.
-        duplicates: Settled; their queue had taken them before.
-        gone: Settled by somebody else meanwhile.
-        leased: Left with the consumers that have them.
-        left: Left where they are, since they cannot be put back.
-    """
-
-    requeued: int = 0
-    duplicates: int = 0
-    gone: int = 0
-    leased: int = 0
-    left: int = 0
-
-    def plus(self, other: "Requeued") -> "Requeued":
-        """Return the sums of both."""
-        return Requeued(
-            requeued=self.requeued + other.requeued,
-            duplicates=self.duplicates + other.duplicates,
-            gone=self.gone + other.gone,
-            leased=self.leased + other.leased,
-            left=self.left + other.left,
-        )
-
-
-class LetterStaysError(QueueError):
-    """A dead letter cannot be put back, which says nothing of others."""
-
-
-class RequeueError(QueueError):
-    """Not all dead letters were put back.
-
-    Attributes:
-        counts: What came of those that were tried.
-    """
-
-    def __init__(self, queue: str, counts: Requeued, problem: str) -> None:
-        self.counts = counts
-        super().__init__(queue, problem)
-
-
-class RequeueStoppedError(RequeueError):
-    """Where a dead letter should go, none can go now; it is where it was, as are those after it."""
-
-    def __init__(self, queue: str, counts: Requeued, reason: QueueError) -> None:
-        super().__init__(queue, counts, f"putting back stopped at a message: {reason}")
-
-
-class LettersLeftError(RequeueError):
-    """Dead letters that cannot be put back are where they were; the others were tried."""
-
-    def __init__(self, queue: str, counts: Requeued, first: LetterStaysError) -> None:
-        super().__init__(queue, counts, f"{counts.left} could not be put back, the first of them since: {first}")
 
 
 def write_dead_letter(

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
+from pathlib import Path
 
 import trio
 
@@ -28,6 +29,7 @@ from factflow_protocols import (
     QueueClosedError,
     QueueFullError,
     QueueMessage,
+    QueueUrlError,
     SubscriptionStatistics,
 )
 
@@ -149,6 +151,13 @@ class MemoryQueue:
         # that ends looks at its own only, however many there are.
         self._scopes: dict[str, dict[str, None]] = {}
         self._stopped = False
+
+    @classmethod
+    def from_url(cls, url: str, *, directory: Path | None = None) -> "MemoryQueue":  # noqa: ARG003 - it has no files
+        """Return a new one for `memory://`; see `QueueProviderClass.from_url`."""
+        if url != "memory://":
+            raise QueueUrlError(url, "queues in memory have no name and no options; write memory://")
+        return cls()
 
     def validate_name(self, queue: str) -> str | None:
         """See `QueueProtocol.validate_name`."""

@@ -17,7 +17,6 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite import (
     Durability,
     QueueFileError,
-    QueueUrlError,
     SqliteQueue,
     SqliteSettings,
 )
@@ -26,7 +25,7 @@ from factflow_engine.queues.sqlite.schema import VERSION, open_file
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_engine.queues.sqlite.store import Call, Look, Store
 from factflow_engine.seams import SystemClock
-from factflow_protocols import MessageStatus, QueueError, StageShape
+from factflow_protocols import MessageStatus, QueueError, QueueUrlError, StageShape
 from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"

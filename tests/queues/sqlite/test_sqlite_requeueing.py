@@ -6,8 +6,7 @@ from contextlib import closing
 import pytest
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.queues.dead_letters import Requeued, RequeueStoppedError
-from factflow_protocols import QueueError
+from factflow_protocols import QueueError, Requeued, RequeueStoppedError
 from support.sqlite_queues import simulated, values
 
 DEAD = "/queue/dead"

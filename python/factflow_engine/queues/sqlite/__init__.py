@@ -2,13 +2,12 @@
 
 from factflow_engine.queues.sqlite.administration import SqliteAdministration, open_administration
 from factflow_engine.queues.sqlite.durability import Durability
-from factflow_engine.queues.sqlite.location import QueueFileError, QueueUrlError, SqliteSettings
+from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.provider import SqliteQueue
 
 __all__ = [
     "Durability",
     "QueueFileError",
-    "QueueUrlError",
     "SqliteAdministration",
     "SqliteQueue",
     "SqliteSettings",

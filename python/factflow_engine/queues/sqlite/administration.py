@@ -10,15 +10,12 @@ from typing import Final
 
 import trio
 
-from factflow_engine.queues.dead_letters import LettersLeftError, LetterStaysError, Requeued, RequeueStoppedError
 from factflow_engine.queues.naming import prefix_of
-from factflow_engine.queues.sqlite.browsing import Named, Stored, browse, by_seq, find
+from factflow_engine.queues.sqlite.browsing import browse, by_seq, find
 from factflow_engine.queues.sqlite.forgetting import shapes_of
-from factflow_engine.queues.sqlite.fsck import Problem, check, damage, repair
+from factflow_engine.queues.sqlite.fsck import check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.purging import (
-    Forgotten,
-    Purged,
     clear_cursor,
     clear_unleased,
     delete_purged,
@@ -33,16 +30,29 @@ from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Survey
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
-from factflow_protocols import QueueError, StageShape
+from factflow_protocols import (
+    Forgotten,
+    LettersLeftError,
+    LetterStaysError,
+    Purged,
+    QueueError,
+    Requeued,
+    RequeueStoppedError,
+    StageShape,
+    StoredMessage,
+    StoredName,
+    StoreProblem,
+)
 
 PAGE: Final = 200
 """Messages read at a time, at most, while a queue is looked through."""
 
 
 class SqliteAdministration:
-    """Operations on a file, beside its use; get one from `SqliteQueue.administration` or `open_administration`.
+    """Operations on a file, beside its use; see `factflow_protocols.QueueAdministration` for the contract.
 
-    All methods raise `QueueFileError` if the file cannot be used.
+    Get one from `SqliteQueue.administration` or `open_administration`. All methods raise `QueueFileError` if the file
+    cannot be used.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -52,7 +62,7 @@ class SqliteAdministration:
         """What the file holds, by queue."""
         return await self._writer.submit(Survey(statistics))
 
-    async def browse(self, queue: str) -> AsyncIterator[Stored]:
+    async def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
         """Every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
 
         A snapshot by pages: what changes meanwhile may or may not be seen.
@@ -66,11 +76,11 @@ class SqliteAdministration:
                 yield stored
             after = page[-1].seq
 
-    async def find(self, queue: str, beginning: bytes) -> Sequence[Named]:
+    async def find(self, queue: str, beginning: bytes) -> Sequence[StoredName]:
         """The messages of a queue that are not settled and whose ids begin with these bytes, a hundred at most."""
         return await self._writer.submit(Survey(partial(find, queue=queue, beginning=beginning), queue))
 
-    async def one(self, queue: str, seq: int) -> Stored | None:
+    async def one(self, queue: str, seq: int) -> StoredMessage | None:
         """A message of a queue, if it is not settled."""
         return await self._writer.submit(Survey(partial(by_seq, queue=queue, seq=seq), queue))
 
@@ -173,7 +183,7 @@ class SqliteAdministration:
 
         Args:
             queue: The dead-letter queue.
-            seqs: `Stored.seq` of each.
+            seqs: `StoredMessage.seq` of each.
             to: Name of a queue or topic; None for the one that the dead letter names.
             create: True if that queue is made if it is not in the file, rather than taken for a mistake.
             progress: Called after each with what was done so far.
@@ -199,7 +209,7 @@ class SqliteAdministration:
             raise LettersLeftError(queue, counts, first) from first
         return counts
 
-    async def check(self) -> Sequence[Problem]:
+    async def check(self) -> Sequence[StoreProblem]:
         """Everything that is wrong with the file; reads all of it.
 
         Other processes go on meanwhile. What this one asks for waits, the renewal of leases too: check a large file from
@@ -207,7 +217,7 @@ class SqliteAdministration:
         """
         return await self._writer.submit(Survey(check))
 
-    async def repair(self) -> Sequence[Problem]:
+    async def repair(self) -> Sequence[StoreProblem]:
         """Mend what can be mended, in one transaction, and say what it was.
 
         Nothing where pages are damaged, or tables of another shape: what they say is not to be trusted.

@@ -1,51 +1,12 @@
 """Looking through a queue without taking anything."""
 
 import sqlite3
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from factflow_engine.queues.sqlite.claiming import MAX_BYTES
 from factflow_engine.queues.sqlite.lines import require_queue
 from factflow_engine.queues.sqlite.store import Store
-
-
-class State(StrEnum):
-    """Where a stored message is."""
-
-    WAITING = "waiting"
-    """It can be handed out."""
-    DELAYED = "delayed"
-    """It was given back, and is not due yet."""
-    LEASED = "leased"
-    """A consumer has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """A message in the file.
-
-    Attributes:
-        seq: Sequence number, the order within a queue; names the row, also on another day.
-        message_id: As it was when it was accepted.
-        state: Where it is now.
-        attempts: How many were spent.
-        frame: Its bytes; may be damaged.
-    """
-
-    seq: int
-    message_id: bytes
-    state: State
-    attempts: int
-    frame: bytes
-
-
-class Named(NamedTuple):
-    """A message that was found: its row, and its id."""
-
-    seq: int
-    message_id: bytes
-
+from factflow_protocols import MessageState, StoredMessage, StoredName
 
 _LAST: Final = (1 << 63) - 1
 """No sequence number is greater."""
@@ -60,7 +21,7 @@ _UNSETTLED: Final = """
 _SELECT: Final = f"SELECT m.seq, m.message_id, m.frame, h.due, h.token, h.attempts {_UNSETTLED}"
 
 
-def browse(store: Store, queue: str, after: int, limit: int) -> list[Stored]:
+def browse(store: Store, queue: str, after: int, limit: int) -> list[StoredMessage]:
     """The unsettled messages of a queue with higher sequence numbers, in order: as many as `MAX_BYTES` allow, or one.
 
     Raises:
@@ -82,7 +43,7 @@ def browse(store: Store, queue: str, after: int, limit: int) -> list[Stored]:
         return [_stored(store, row) for row in rows]
 
 
-def find(store: Store, queue: str, beginning: bytes) -> list[Named]:
+def find(store: Store, queue: str, beginning: bytes) -> list[StoredName]:
     """The unsettled messages of a queue whose ids begin so, a hundred at most.
 
     Raises:
@@ -94,21 +55,23 @@ def find(store: Store, queue: str, beginning: bytes) -> list[Named]:
         "ORDER BY l.id, m.seq LIMIT 100",
         {"queue": queue, "first": 0, "last": _LAST, "length": len(beginning), "beginning": beginning},
     )
-    return [Named(*row) for row in rows]
+    return [StoredName(*row) for row in rows]
 
 
-def by_seq(store: Store, queue: str, seq: int) -> Stored | None:
+def by_seq(store: Store, queue: str, seq: int) -> StoredMessage | None:
     """One unsettled message of a queue."""
     row = store.connection.execute(_SELECT, {"queue": queue, "first": seq, "last": seq}).fetchone()
     return None if row is None else _stored(store, row)
 
 
-def _stored(store: Store, row: sqlite3.Row | tuple[int, bytes, bytes, int | None, int | None, int | None]) -> Stored:
+def _stored(
+    store: Store, row: sqlite3.Row | tuple[int, bytes, bytes, int | None, int | None, int | None]
+) -> StoredMessage:
     seq, message_id, frame, due, token, attempts = row
     if due is None or due <= store.now_ns:
-        state = State.WAITING
+        state = MessageState.WAITING
     elif token:
-        state = State.LEASED
+        state = MessageState.LEASED
     else:
-        state = State.DELAYED
-    return Stored(seq=seq, message_id=message_id, state=state, attempts=attempts or 0, frame=frame)
+        state = MessageState.DELAYED
+    return StoredMessage(seq=seq, message_id=message_id, state=state, attempts=attempts or 0, frame=frame)

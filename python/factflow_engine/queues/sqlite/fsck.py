@@ -7,7 +7,6 @@ pages are damaged is SQLite's to recover, and the report says so.
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from factflow_engine.queues.sqlite.claiming import quarantine
@@ -17,6 +16,7 @@ from factflow_engine.queues.sqlite.lines import Line
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
 from factflow_engine.queues.sqlite.shape import Part, misshapen_parts, missing_parts, triggers
 from factflow_engine.queues.sqlite.store import Store
+from factflow_protocols import StoreProblem
 
 _OF_NO_LINE: Final = ">> 44 NOT IN (SELECT id FROM line)"
 
@@ -24,35 +24,20 @@ _REPORTED: Final = 20
 """Findings of SQLite's own that are passed on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something that is wrong with a file.
-
-    Attributes:
-        queue: Name of the queue; empty if it is the file's.
-        text: What it is.
-        mendable: True if `repair` does something about it.
-    """
-
-    queue: str
-    text: str
-    mendable: bool
-
-
-def check(store: Store) -> list[Problem]:
+def check(store: Store) -> list[StoreProblem]:
     """All that is wrong; reads every row, unless there is what must be mended before more can be said."""
     with store.snapshot():
         return _problems(store)
 
 
-def _problems(store: Store) -> list[Problem]:
+def _problems(store: Store) -> list[StoreProblem]:
     connection = store.connection
     if problems := damage(store):
         return problems
     missing = missing_parts(connection)
     problems = [_missing(part) for part in missing]
     problems += [
-        Problem(
+        StoreProblem(
             queue="",
             text=f"the trigger {name} on the table {table} is not this engine's, and may change what is stored; drop it",
             mendable=False,
@@ -61,21 +46,21 @@ def _problems(store: Store) -> list[Problem]:
     ]
     if any(part.kind == "table" for part in missing):
         return problems
-    wrong = [Problem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
+    wrong = [StoreProblem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
     problems += wrong
     for examined in [] if wrong else _examine_all(store):
-        problems += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
+        problems += [StoreProblem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
     problems += _homeless(connection)
     for queue, seq, message_id, error in connection.execute(
         "SELECT coalesce(l.queue, ''), q.seq, hex(q.message_id), q.error FROM quarantine AS q "
         "LEFT JOIN line AS l ON l.id = q.line ORDER BY q.seq"
     ):
         text = f"message {message_id.lower() or 'without an id'} (row {seq}) is in quarantine: {error}"
-        problems.append(Problem(queue=queue, text=text, mendable=False))
+        problems.append(StoreProblem(queue=queue, text=text, mendable=False))
     return problems
 
 
-def repair(store: Store) -> list[Problem]:
+def repair(store: Store) -> list[StoreProblem]:
     """Mend what `check` calls mendable, in the transaction under way, and say what it was.
 
     Not to be asked for where there is `damage`.
@@ -85,7 +70,7 @@ def repair(store: Store) -> list[Problem]:
     for part in missing_parts(connection):
         connection.execute(part.sql)
         mended.append(_missing(part))
-    mended += [Problem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
+    mended += [StoreProblem(queue="", text=text, mendable=True) for text in wrong_values(connection)]
     change_wrong_values(connection, store.now_ns)
     homeless = _homeless(connection)
     recovered = _recover_lines(store)
@@ -93,7 +78,7 @@ def repair(store: Store) -> list[Problem]:
         if examined.texts or examined.line.id in recovered:
             mend(store, examined)
         if examined.line.id not in recovered:
-            mended += [Problem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
+            mended += [StoreProblem(queue=examined.name, text=text, mendable=True) for text in examined.texts]
     mended += homeless
     for (seq,) in connection.execute(f"SELECT seq FROM message WHERE seq {_OF_NO_LINE}").fetchall():  # noqa: S608 - constant
         quarantine(store, 0, seq, "belongs to no queue")
@@ -129,7 +114,7 @@ def _recovered(connection: sqlite3.Connection, line: int) -> str:
     return name
 
 
-def damage(store: Store) -> list[Problem]:
+def damage(store: Store) -> list[StoreProblem]:
     """Why nothing more can be said of the file: its pages are damaged, or tables are not what they should be."""
     try:
         said = [str(text) for (text,) in store.connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
@@ -144,14 +129,14 @@ def damage(store: Store) -> list[Problem]:
     else:
         said = [f"SQLite: {text}" for text in said]
         said[-1] += f"; {RECOVERY}"
-    return [Problem(queue="", text=text, mendable=False) for text in said]
+    return [StoreProblem(queue="", text=text, mendable=False) for text in said]
 
 
-def _missing(part: Part) -> Problem:
-    return Problem(queue="", text=f"the {part.kind} {part.name} is missing", mendable=True)
+def _missing(part: Part) -> StoreProblem:
+    return StoreProblem(queue="", text=f"the {part.kind} {part.name} is missing", mendable=True)
 
 
-def _homeless(connection: sqlite3.Connection) -> list[Problem]:
+def _homeless(connection: sqlite3.Connection) -> list[StoreProblem]:
     """What has the number of a line that is not there."""
     found = []
     for what, table, low, size in (
@@ -166,9 +151,9 @@ def _homeless(connection: sqlite3.Connection) -> list[Problem]:
             text = f"{count} {what} belong to no queue (number {line})"
             if table == "message" and line > 0:
                 text += f"; repair makes {_recovered(connection, line)} for them"
-            found.append(Problem(queue="", text=text, mendable=True))
+            found.append(StoreProblem(queue="", text=text, mendable=True))
     found += [
-        Problem(queue="", text=f"{count} remembered ids belong to no queue (number {line})", mendable=True)
+        StoreProblem(queue="", text=f"{count} remembered ids belong to no queue (number {line})", mendable=True)
         for line, count in connection.execute(
             "SELECT line, count(*) FROM seen WHERE line NOT IN (SELECT id FROM line) GROUP BY line"
         )

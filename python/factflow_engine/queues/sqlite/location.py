@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from factflow_engine.queues.sqlite.durability import Durability
-from factflow_protocols import FactflowError, QueueError
+from factflow_protocols import QueueError, QueueUrlError
 
 SCHEME: Final = "sqlite://"
 
@@ -23,18 +23,6 @@ _HEADER_BYTES: Final = 100
 
 _LONGEST_WAIT_SECONDS: Final = 86_400
 """For a lock. SQLite does not wait at all if the milliseconds do not fit into 31 bits."""
-
-
-class QueueUrlError(FactflowError, ValueError):
-    """Whoever wrote the URL of a queue provider must change it.
-
-    Attributes:
-        url: As it was written.
-    """
-
-    def __init__(self, url: str, problem: str) -> None:
-        self.url = url
-        super().__init__(f"queue URL {url!r}: {problem}")
 
 
 class QueueFileError(QueueError):

@@ -8,7 +8,7 @@ were accepted, apart from those that come back.
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -18,7 +18,7 @@ import trio
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.naming import memory_queue_name_problem
-from factflow_engine.queues.sqlite.administration import SqliteAdministration
+from factflow_engine.queues.sqlite.administration import SqliteAdministration, open_administration
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.forgetting import discard_states
 from factflow_engine.queues.sqlite.lines import forget_line, line_id, subscription_key
@@ -99,6 +99,10 @@ class SqliteQueue:
     def administration(self) -> SqliteAdministration:
         """What operators do with the file."""
         return SqliteAdministration(self._writer)
+
+    def open_administration(self) -> AbstractAsyncContextManager[SqliteAdministration]:
+        """See `factflow_protocols.AdministeredQueue`; opens the file another time, and only if it is there."""
+        return open_administration(self._settings, clock=self._clock)
 
     @property
     def states(self) -> SqliteStates:

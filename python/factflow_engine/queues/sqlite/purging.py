@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from factflow_engine.queues.naming import execution_id_of, owner_of
 from factflow_engine.queues.sqlite.forgetting import forget_states, refuse_if_kept, states_of
@@ -11,41 +11,13 @@ from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.starts import forget_execution, forget_run, is_known, owned_by
 from factflow_engine.queues.sqlite.statements import insert_rows, where_in
 from factflow_engine.queues.sqlite.store import Store
-from factflow_protocols import QueueError
+from factflow_protocols import Forgotten, Purged, QueueError
 
 _RANGES: Final = 64
 """Ranges whose messages are deleted in one transaction; housekeeping, which finishes what was left, takes as many."""
 
 _LENGTH: Final = 256
 """Messages of a range at most."""
-
-
-class Purged(NamedTuple):
-    """How many messages were deleted.
-
-    Attributes:
-        messages: That waited, due or not.
-        settled: That were kept for the retention's sake.
-        quarantined: That could not be read.
-    """
-
-    messages: int
-    settled: int
-    quarantined: int
-
-
-class Forgotten(NamedTuple):
-    """What was removed.
-
-    Attributes:
-        lines: Queues and subscriptions.
-        purged: The messages that they held.
-        states: States of stages.
-    """
-
-    lines: int
-    purged: Purged
-    states: int
 
 
 def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:

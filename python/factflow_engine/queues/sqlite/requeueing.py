@@ -2,16 +2,16 @@
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
-from factflow_engine.queues.dead_letters import DeadLetter, LetterStaysError, Requeued, read_dead_letter
+from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
 from factflow_engine.queues.naming import is_topic, stored_queue_name_problem
-from factflow_engine.queues.sqlite.browsing import State, Stored, by_seq
+from factflow_engine.queues.sqlite.browsing import by_seq
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, without
 from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of, names_like, require_queue
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
 from factflow_engine.queues.sqlite.settling import forget
 from factflow_engine.queues.sqlite.store import Store
-from factflow_protocols import MessageStatus, QueueFullError
+from factflow_protocols import LetterStaysError, MessageState, MessageStatus, QueueFullError, Requeued, StoredMessage
 
 
 def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool) -> Requeued:
@@ -24,7 +24,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
     stored = by_seq(store, queue, seq)
     if stored is None:
         return Requeued(gone=1)
-    if stored.state is State.LEASED:
+    if stored.state is MessageState.LEASED:
         return Requeued(leased=1)
     letter, target = _letter(stored, queue, to)
     if target == to and not create and not is_topic(target):
@@ -42,7 +42,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
     return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
 
 
-def _letter(stored: Stored, queue: str, to: str | None) -> tuple[DeadLetter, str]:
+def _letter(stored: StoredMessage, queue: str, to: str | None) -> tuple[DeadLetter, str]:
     """The dead letter, and where it should go."""
     name = f"message {stored.message_id.hex()}"
     try:

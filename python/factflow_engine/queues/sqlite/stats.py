@@ -1,5 +1,6 @@
 """What a file holds, by queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,54 +8,7 @@ from factflow_engine.queues.sqlite.durability import Durability
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.states import OPENING
 from factflow_engine.queues.sqlite.store import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineStatistics:
-    """A queue, or one subscription of a topic.
-
-    Attributes:
-        queue: Its name.
-        subscription: Of a topic; empty for a queue.
-        waiting: Messages that could be handed out now, those of expired leases included.
-        delayed: Messages given back that are not due yet.
-        leased: Messages that consumers have.
-        settled: Settled messages kept for the retention's sake.
-        quarantined: Messages that could not be read and were put aside.
-        capacity: What it may hold before publishers wait.
-        accepted: Messages ever accepted.
-    """
-
-    queue: str
-    subscription: str
-    waiting: int
-    delayed: int
-    leased: int
-    settled: int
-    quarantined: int
-    capacity: int
-    accepted: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageStatistics:
-    """What one stage of an execution keeps.
-
-    Attributes:
-        execution: What the names of the execution's queues begin with.
-        route: Route id.
-        stage: Name of the stage.
-        states: One for each process that has left and was not spoken for, or that lives.
-        state_bytes: Of all of them.
-        answers: What the stage has made of messages that are not acknowledged.
-    """
-
-    execution: str
-    route: str
-    stage: str
-    states: int
-    state_bytes: int
-    answers: int
+from factflow_protocols import LineStatistics, StageStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +38,25 @@ class FileStatistics:
     answers: int
     stages: tuple[StageStatistics, ...]
     lines: tuple[LineStatistics, ...]
+
+    @property
+    def figures(self) -> Mapping[str, int | str]:
+        """See `StoreStatistics.figures`."""
+        return {
+            "path": str(self.path),
+            "file_bytes": self.file_bytes,
+            "log_bytes": self.log_bytes,
+            "free_bytes": self.free_bytes,
+            "remembered_ids": self.remembered_ids,
+        }
+
+    @property
+    def summary(self) -> str:
+        """See `StoreStatistics.summary`."""
+        return (
+            f"{self.path}: {self.file_bytes:,} bytes, {self.free_bytes:,} of them free, {self.log_bytes:,} in the log; "
+            f"{self.remembered_ids:,} ids remembered"
+        )
 
 
 def statistics(store: Store) -> FileStatistics:
