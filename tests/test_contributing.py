@@ -35,6 +35,8 @@ def test_the_recipes_are_those_that_can_be_counted() -> None:
         "A condition operator",
         "A command",
         "A queue provider",
+        "A native class",
+        "A public name",
     }
 
 

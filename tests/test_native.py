@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import factflow_engine._native
+import factflow_engine.native
 from factflow_engine._native import panic_on_purpose
 from factflow_engine.errors import NativePanicError
 
@@ -54,3 +56,8 @@ def test_a_panic_is_an_exception(capfd):
     assert raised.value.said == "so it is"
     assert isinstance(raised.value, RuntimeError)
     assert "errors.rs" in capfd.readouterr().err, "where it was is printed"
+
+
+def test_every_native_name_is_exported():
+    assert set(factflow_engine._native.__all__) <= set(vars(factflow_engine.native))
+    assert len(factflow_engine._native.__all__) > 30
