@@ -1,6 +1,9 @@
+import gzip
+import json
 import os
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -228,3 +231,110 @@ async def test_what_only_looks_like_json_is_a_bad_line(tmp_path, line):
     (tmp_path / "in.jsonl").write_text(line + "\n")
     with pytest.raises(Reject, match=r"in\.jsonl:1: not a JSON value"):
         await read("read_jsonl", tmp_path, {"path": "in.jsonl"})
+
+
+BAD_LINES = {
+    "not JSON": b"{x",
+    "integer beyond 64 bits": b'{"n": 123456789012345678901234567890}',
+    "lone surrogate": b'{"n": "\\ud83d"}',
+    "depth": b"[" * 200 + b"]" * 200,
+    "not text": b'{"n": "\xff"}',
+    "length": b'"' + b"x" * 3000 + b'"',
+    "infinity": b'{"n": [1e999]}',
+    "minus infinity": b"-1e999",
+    "key twice": b'{"a": 1, "a": 2}',
+}
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.sampled_from(sorted(BAD_LINES)) | st.integers(0, 999), max_size=12),
+    st.sampled_from(["fail", "skip", "emit"]),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.booleans(),
+)
+def test_each_problem_of_a_line_falls_under_the_lines_rule(tmp_path_factory, drawn, on_error, end, last_has_end):
+    path = tmp_path_factory.mktemp("bad") / "in.jsonl"
+    lines = [BAD_LINES[line] if isinstance(line, str) else b'{"good": %d}' % line for line in drawn]
+    path.write_bytes(end.join(lines) + (end if last_has_end else b""))
+    config = {"path": path.name, "on_error": on_error, "max_line_length": 1000}
+    adapter = REGISTRY.create("read_jsonl", config)
+    trio.run(open_stage, adapter, path.parent)
+    values, error = [], None
+    try:
+        values.extend(adapter.process(FakeContext()).emitted)  # keeps those before the error
+    except Reject as raised:
+        error = raised
+    bad = [number for number, line in enumerate(drawn, start=1) if isinstance(line, str)]
+    good = [{"good": line} for line in drawn if isinstance(line, int)]
+    if on_error == "emit":
+        assert [value["line_number"] for value in values if "error" in value] == bad
+        assert [value for value in values if "error" not in value] == good
+    elif on_error == "fail" and bad:
+        assert str(error).startswith(f"{path}:{bad[0]}: ")
+        assert values == [{"good": line} for line in drawn[: bad[0] - 1]]
+        return
+    else:
+        assert values == good
+    assert error is None
+
+
+async def test_what_only_looks_like_an_infinity_is_read(tmp_path):
+    value = {"text": "\u00cb\x7f", "number": 1e308, "bytes": "\ufffd" * 9}
+    (tmp_path / "in.jsonl").write_text(json.dumps(value, ensure_ascii=False))
+    assert await read("read_jsonl", tmp_path, {"path": "in.jsonl"}) == [value]
+
+
+@settings(max_examples=30)
+@given(
+    LINES,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"]),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_a_byte_order_mark_is_left_out_and_every_gzip_member_read(tmp_path_factory, lines, encoding, spare, compressed):
+    folder = tmp_path_factory.mktemp("mark")
+    lines = [line.lstrip("\ufeff") for line in lines]
+    text = "".join(line + "\n" for line in lines)
+    data = ("\ufeff" + text).encode(encoding.removesuffix("-sig")) if encoding != "utf-16" else text.encode(encoding)
+    middle = len(data) // 2
+    name = "in.txt.GZ" if compressed else "in.txt"
+    (folder / name).write_bytes(gzip.compress(data[:middle]) + gzip.compress(data[middle:]) if compressed else data)
+    longest = max([1, *map(len, lines)]) + spare
+    config = {"path": name, "encoding": encoding, "max_line_length": longest}
+    assert [line["text"] for line in trio.run(read, "read_lines", folder, config)] == lines
+
+
+async def test_a_damaged_gzip_file_is_named_with_the_line_and_what_came_before_stands(tmp_path):
+    whole = gzip.compress(b"".join(b'{"n": %d}\n' % number for number in range(100_000)))
+    (tmp_path / "in.gz").write_bytes(whole[: len(whole) // 2])
+    adapter = REGISTRY.create("read_jsonl", {"path": "in.gz", "on_error": "skip"})
+    await open_stage(adapter, tmp_path)
+    values = adapter.process(FakeContext()).emitted
+    assert next(values) == {"n": 0}
+    with pytest.raises(Reject, match=r"in\.gz:\d+: damaged gzip data: Compressed file ended before"):
+        list(values)
+    (tmp_path / "in.gz").write_bytes(b"plain\n")
+    with pytest.raises(Reject, match=r"in\.gz:1: damaged gzip data: Not a gzipped file.*set compression: none"):
+        await read("read_lines", tmp_path, {"path": "in.gz"})
+    assert len(await read("read_lines", tmp_path, {"path": "in.gz", "compression": "none"})) == 1
+
+
+async def test_a_utf_16_file_that_is_read_as_utf_8_is_recognised(tmp_path):
+    (tmp_path / "in.txt").write_bytes("a\n".encode("utf-16"))
+    with pytest.raises(Reject, match=r"in\.txt:1: not utf-8 text \(at character 1\); set encoding: utf-16$"):
+        await read("read_lines", tmp_path, {"path": "in.txt"})
+
+
+async def test_a_line_far_too_long_is_passed_over_in_little_memory(tmp_path):
+    with (tmp_path / "in.jsonl").open("wb") as file:
+        file.write(b"1\n")
+        for _ in range(64):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n2\n")
+    tracemalloc.start()
+    try:
+        assert await read("read_jsonl", tmp_path, {"path": "in.jsonl", "on_error": "skip"}) == [1, 2]
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

@@ -60,7 +60,16 @@ async def test_json_lines_come_as_their_values(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "config"), [(b"\xff", {}), (b"{x", {"format": "json"}), (b'{"a":1,"a":2}', {"format": "json"})]
+    ("line", "config"),
+    [
+        (b"\xff", {}),
+        (b"{x", {"format": "json"}),
+        (b'{"a":1,"a":2}', {"format": "json"}),
+        (b'{"a":18446744073709551616}', {"format": "json"}),
+        (b'"\\ud800"', {"format": "json"}),
+        (b"[" * 129 + b"]" * 129, {"format": "json"}),
+        (b"1e999", {"format": "json"}),
+    ],
 )
 async def test_a_bad_line_rejects_the_message_or_is_skipped(monkeypatch, tmp_path, caplog, line, config):
     with pytest.raises(Reject, match="standard input, line 2: not"):
@@ -74,6 +83,17 @@ async def test_a_line_that_is_too_long_rejects_the_message(monkeypatch, tmp_path
     assert len(await read(b"x" * 100 + end, monkeypatch, tmp_path, max_line_length=100)) >= 1
     with pytest.raises(Reject, match=r"line 1: longer than max_line_length \(100 bytes\)"):
         await read(b"x" * 102 + end, monkeypatch, tmp_path, max_line_length=100)
+
+
+@pytest.mark.parametrize("length", [102, 70_000, 1_000_000])
+async def test_a_line_that_is_too_long_is_skipped_where_bad_lines_are(monkeypatch, tmp_path, caplog, length):
+    emitted = await read(b"1\n" + b"x" * length + b"\n2\n", monkeypatch, tmp_path, max_line_length=100, on_error="skip")
+    assert [(line["line_number"], line["text"]) for line in emitted] == [(1, "1"), (3, "2")]
+    assert "line 2: longer than max_line_length (100 bytes); the line is skipped" in caplog.text
+
+
+async def test_a_byte_order_mark_of_standard_input_is_left_out(monkeypatch, tmp_path):
+    assert await read(b"\xef\xbb\xbf{}\n", monkeypatch, tmp_path, format="json") == [{}]
 
 
 async def test_an_endless_line_is_refused_before_it_ends(pipe):

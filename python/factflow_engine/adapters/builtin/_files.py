@@ -8,14 +8,16 @@ the pipeline runs is not defended against.
 import io
 import os
 import stat
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TextIO
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._charsets import Encoding
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
+from factflow_engine.adapters.builtin._lines import BadLineError, read_lines
 from factflow_protocols import Reject, StageInfo, StatefulAdapter
 
 LONGEST_PATH: Final = 4096
@@ -36,12 +38,15 @@ class FileSource(BuiltinConfig):
     root: str = Field(default=".", min_length=1)
     """Folder that a path from a message must lie in, relative to the pipeline's folder. Links that lead out of it are
     refused."""
+    compression: Literal["auto", "none", "gzip"] = "auto"
+    """Compression of the file; `auto` takes a name that ends in `.gz` for gzip."""
     encoding: Encoding = "utf-8"
-    """Encoding of the text."""
+    """Encoding of the text. A byte order mark at the beginning is left out."""
     encoding_errors: Literal["strict", "replace"] = "strict"
-    """What becomes of bytes that are no text: `strict` rejects the message, `replace` reads U+FFFD."""
+    """Treatment of bytes that are not text: `strict` makes the line a bad one, `replace` reads U+FFFD."""
     max_line_length: int = Field(default=1_048_576, ge=1, le=1_073_741_824)
-    """Longest line, in characters; a longer one rejects the message, so that memory stays bounded."""
+    """Longest line, in characters; a longer one is a bad line, so that memory stays bounded. A bad line rejects the
+    message, unless the adapter has `on_error`."""
 
 
 class FileReader(StatefulAdapter):
@@ -68,36 +73,23 @@ class FileReader(StatefulAdapter):
             return (self._directory / self._source.path).resolve()
         return confined(self._directory / self._source.root, self._field.require(message), self._source.path_field)
 
-    def open_text(self, path: Path) -> TextIO:
-        """The file as text; a line feed, a carriage return or both end a line.
+    def lines(self, path: Path) -> Generator[str | BadLineError, None, None]:
+        """Yield each line of the file without its end, or a `BadLineError` in its place; the file is open meanwhile.
 
         Raises:
-            OSError: It cannot be opened.
-            Reject: It is not a regular file.
+            Reject: It is not a regular file, or is damaged so that nothing more can be read.
+            OSError: It cannot be opened or read.
         """
-        return io.TextIOWrapper(open_regular(path), encoding=self._source.encoding, errors=self._source.encoding_errors)
-
-    def read_line(self, file: TextIO, path: Path, number: int) -> str | None:
-        """The next line without its end; None after the last.
-
-        Raises:
-            Reject: It is too long, or no text in the encoding.
-        """
-        limit = self._source.max_line_length
-        try:
-            line = file.readline(limit + 1)
-        except UnicodeError as error:
-            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
-            raise Reject(
-                f"{path}:{number}: not {self._source.encoding} text ({reason}); "
-                "set encoding, or encoding_errors: replace"
-            ) from error
-        if not line:
-            return None
-        text = line.removesuffix("\n")
-        if len(text) > limit:
-            raise Reject(f"{path}:{number}: the line is longer than max_line_length ({limit} characters)")
-        return text
+        source = self._source
+        is_gzip = source.compression == "gzip" or (source.compression == "auto" and path.suffix.lower() == ".gz")
+        return read_lines(
+            open_regular(path),
+            path,
+            encoding=source.encoding,
+            errors=source.encoding_errors,
+            max_length=source.max_line_length,
+            compressed=is_gzip,
+        )
 
 
 def confined(root: Path, given: Any, name: str) -> Path:

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
+from factflow_engine.frames import pack
 from factflow_protocols import Ext, Reject, Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INFINITIES: Final = (pack(math.inf), pack(-math.inf))
 
 
 def json_text(message: Any) -> str:
@@ -24,14 +27,18 @@ def json_text(message: Any) -> str:
         raise Reject(f"the message cannot be written as JSON: {error}") from error
 
 
-def json_value(text: str) -> Any:
-    """Return the value that a JSON text holds, more strictly than Python's own reading.
+def json_message(text: str) -> Any:
+    """Return the message that a JSON text holds, more strictly than Python's own reading.
 
     Raises:
-        ValueError: It is not JSON, or a key comes twice in one map.
+        ValueError: It is not JSON, a key comes twice in one map, or a message cannot carry the value.
         RecursionError: It is nested too deeply.
     """
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    packed = pack(value)
+    if any(infinity in packed for infinity in _INFINITIES):  # or the same bytes in a text: look closer
+        json.loads(text, parse_float=_finite)
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -60,6 +67,13 @@ def rfc3339(value: Timestamp) -> str:
         raise ValueError(f"{value} is outside the years 1 to 9999") from error
     fraction = f".{value.nanoseconds:09d}".rstrip("0") if value.nanoseconds else ""
     return f"{whole.rjust(19, '0')}{fraction}Z"
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text:.40} is too large for a float, whose range ends at 1.8e308")
+    return value
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,23 +1,23 @@
 """`read_jsonl`: a file of JSON lines as one message a line, in constant memory."""
 
-import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin._files import FileReader, FileSource
-from factflow_engine.adapters.builtin._json import json_value
-from factflow_protocols import AdapterResult, PipelineContext, Reject
-
-logger = logging.getLogger(__name__)
+from factflow_engine.adapters.builtin._lines import BadLineError, handle_bad_line, parsed_line
+from factflow_protocols import AdapterResult, PipelineContext
 
 
 class ReadJsonlConfig(FileSource):
-    """Which file, and what becomes of a line that is not JSON."""
+    """The file, and the treatment of bad lines."""
 
     on_error: Literal["fail", "skip", "emit"] = "fail"
-    """A line that is not JSON: `fail` rejects the message there, the lines before it stand; `skip` logs a warning and
-    goes on; `emit` emits `{path, line_number, error, text}` in its place."""
+    """Treatment of a bad line: one that is not JSON, not text, too long, or holds what a message cannot (an integer
+    beyond 64 bits, a lone surrogate, `1e999`, more than 128 levels). `fail` rejects the message there, the lines before it
+    stand; `skip` logs a warning and goes on; `emit` emits `{path, line_number, error, text}` in its place, with at most
+    65,536 characters of the line."""
 
 
 class ReadJsonl(FileReader):
@@ -35,28 +35,23 @@ class ReadJsonl(FileReader):
 
         Raises:
             Reject: The message names no file inside the root; while being pulled, a line is bad and `on_error` is
-                `fail`, or a line is too long or no text.
+                `fail`, or the file is damaged.
             OSError: The file cannot be read.
         """
         return AdapterResult(emitted=self._values(self.locate(context.message)))
 
     def _values(self, path: Path) -> Iterator[Any]:
-        with self.open_text(path) as file:
-            number = 1
-            while (line := self.read_line(file, path, number)) is not None:
-                if line.strip():
-                    yield from self._parsed(path, number, line)
-                number += 1
-
-    def _parsed(self, path: Path, number: int, line: str) -> Iterator[Any]:
-        try:
-            value = json_value(line)
-        except (ValueError, RecursionError) as error:
-            problem = f"{path}:{number}: not a JSON value: {error}"
-            if self._on_error == "fail":
-                raise Reject(problem) from error
-            if self._on_error == "skip":
-                logger.warning("%s; the line is skipped", problem)
-                return
-            value = {"path": str(path), "line_number": number, "error": str(error), "text": line}
-        yield value
+        with closing(self.lines(path)) as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    if isinstance(line, BadLineError):
+                        raise line
+                    if not line.strip():
+                        continue
+                    value = parsed_line(line, f"{path}:{number}")
+                except BadLineError as error:
+                    if self._on_error != "emit":
+                        handle_bad_line(error, self._on_error)
+                        continue
+                    value = {"path": str(path), "line_number": number, "error": error.problem, "text": error.line}
+                yield value

@@ -1,6 +1,7 @@
 """`read_lines`: a text file as one message a line, in constant memory."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
 from factflow_engine.adapters.builtin._files import FileReader, FileSource
+from factflow_engine.adapters.builtin._lines import BadLineError
 from factflow_protocols import AdapterResult, PipelineContext
 
 
@@ -41,18 +43,18 @@ class ReadLines(FileReader):
         """Emit the file's lines as they are pulled; the file is open meanwhile.
 
         Raises:
-            Reject: The message names no file inside the root; while being pulled, a line is too long or no text.
+            Reject: The message names no file inside the root; while being pulled, a line is too long or is not text.
             OSError: The file cannot be read.
         """
         return AdapterResult(emitted=self._lines(self.locate(context.message)))
 
     def _lines(self, path: Path) -> Iterator[dict[str, Any]]:
-        with self.open_text(path) as file:
-            number = 1
-            while (line := self.read_line(file, path, number)) is not None:
+        with closing(self.lines(path)) as lines:
+            for number, line in enumerate(lines, start=1):
+                if isinstance(line, BadLineError):
+                    raise line
                 if line.strip() or not self._skip_blank:
                     yield self._message(path, number, line)
-                number += 1
 
     def _message(self, path: Path, number: int, line: str) -> dict[str, Any]:
         message: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """`read_stdin`: standard input as one message a line, as the lines come, in constant memory."""
 
-import logging
+import codecs
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Final, Literal
 
@@ -8,11 +8,14 @@ from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
-from factflow_engine.adapters.builtin._json import json_value
+from factflow_engine.adapters.builtin._lines import (
+    LONGEST_SHOWN_TEXT,
+    BadLineError,
+    handle_bad_line,
+    parsed_line,
+)
 from factflow_engine.adapters.builtin._stdio import Descriptor, standard_input
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
-
-logger = logging.getLogger(__name__)
 
 _READERS: Final[list["ReadStdin"]] = []
 """The stage that reads standard input; the process has but one, so at most one stage is in here."""
@@ -28,10 +31,10 @@ class ReadStdinConfig(BuiltinConfig):
     text_to: FieldName = "text"
     """With `format: text`: field that holds the line, without its end."""
     on_error: Literal["fail", "skip"] = "fail"
-    """A line that is not UTF-8, or not JSON: `fail` rejects the message there, the lines before it stand; `skip` logs a
-    warning and goes on."""
+    """Treatment of a bad line: one that is too long, not UTF-8, or with `format: json` not JSON or nothing that a message
+    can hold. `fail` rejects the message there, the lines before it stand; `skip` logs a warning and goes on."""
     max_line_length: int = Field(default=1_048_576, ge=1, le=1_073_741_824)
-    """Longest line, in bytes; a longer one rejects the message, so that memory stays bounded."""
+    """Longest line, in bytes; a longer one is a bad line, so that memory stays bounded."""
 
 
 class ReadStdin(StatefulAdapter):
@@ -86,42 +89,48 @@ class ReadStdin(StatefulAdapter):
 
     async def _messages(self, source: Descriptor) -> AsyncIterator[Any]:
         number = 0
-        rest = bytearray()  # the beginning of a line whose end has not come
+        longest = self._config.max_line_length + 1  # one for a carriage return
+        rest = (
+            bytearray()
+        )  # the beginning of a line whose end has not come; of one that is too long, no more than that shows
         while chunk := await source.read():
             first, *others = chunk.split(b"\n")
             rest += first
             for following in others:
                 number += 1
-                for message in self._message(number, self._bounded(number, bytes(rest))):
+                for message in self._message(number, bytes(rest)):
                     yield message
                 rest = bytearray(following)
-            self._bounded(number + 1, rest)
+            if len(rest) > longest:
+                if self._config.on_error == "fail":  # now, not when the line ends, which may be never
+                    self._message(number + 1, bytes(rest))
+                del rest[longest + 1 :]
         if rest:
             for message in self._message(number + 1, bytes(rest)):
                 yield message
 
-    def _bounded(self, number: int, line: Any) -> Any:
-        if len(line) > self._config.max_line_length + 1:  # one for a carriage return
-            raise Reject(
-                f"standard input, line {number}: longer than max_line_length ({self._config.max_line_length} bytes)"
-            )
-        return line
-
     def _message(self, number: int, line: bytes) -> tuple[Any, ...]:
-        """The message that a line makes; none for one that is passed over."""
+        """Return the message that a line makes; none for one that is passed over."""
         try:
-            text = line.removesuffix(b"\r").decode()
+            text = self._text(number, line)
             if self._config.format == "json":
-                return (json_value(text),) if text.strip() else ()
-        except (ValueError, RecursionError) as error:
-            kind = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "a JSON value"
-            problem = f"standard input, line {number}: not {kind}: {error}"
-            if self._config.on_error == "fail":
-                raise Reject(problem) from error
-            logger.warning("%s; the line is skipped", problem)
+                return (parsed_line(text, f"standard input, line {number}"),) if text.strip() else ()
+        except BadLineError as error:
+            handle_bad_line(error, self._config.on_error)
             return ()
         message: dict[str, Any] = {}
         if self._number_to is not None:
             self._number_to.set(message, number)
         self._text_to.set(message, text)
         return (message,)
+
+    def _text(self, number: int, line: bytes) -> str:
+        place, most = f"standard input, line {number}", self._config.max_line_length
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        shown = line[:LONGEST_SHOWN_TEXT]
+        if len(line) > most + 1:
+            raise BadLineError(place, f"longer than max_line_length ({most} bytes)", shown.decode(errors="replace"))
+        try:
+            return line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            raise BadLineError(place, f"not UTF-8 text: {error}", shown.decode(errors="replace")) from error
