@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.adapters.builtin import write_stdout
+from factflow_engine.adapters.builtin import _line_stream
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Reject
 
@@ -148,7 +148,7 @@ def test_what_is_written_is_read_again(messages, buffer_bytes):
     messages = [message for message in messages if not isinstance(message, int) or abs(message) < 2**63]
     reading, writing = os.pipe()
     with pytest.MonkeyPatch.context() as patch, os.fdopen(reading, "rb", buffering=0) as source:
-        patch.setattr(write_stdout, "BUFFER_BYTES", buffer_bytes)
+        patch.setattr(_line_stream, "BUFFER_BYTES", buffer_bytes)
         sink = os.fdopen(writing, "wb", buffering=0)
         patch.setattr(sys, "__stdin__", source)
         patch.setattr(sys, "__stdout__", sink)

@@ -1,14 +1,20 @@
 import itertools
 import json
+import os
+import socket
+import stat
+from pathlib import Path
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.internals import staging_connection
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin import write_jsonl
 from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.adapters.builtin._replacing import create_like
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
 from factflow_protocols import Ext, Reject, Timestamp
 
@@ -180,12 +186,12 @@ async def test_a_disk_that_refuses_lines_says_so_and_takes_them_when_it_can(tmp_
     adapter = await opened(tmp_path, durable=True)
     first = "x" * 100_000
     await write(adapter, first)
-    adapter._staging._connection.execute("PRAGMA max_page_count = 1")  # what a full disk looks like
+    staging_connection(adapter).execute("PRAGMA max_page_count = 1")  # what a full disk looks like
     for call in (adapter.flush, adapter.finish, lambda: write(adapter, "second")):
         with pytest.raises(OSError, match=r"staging file '.*': database or disk is full"):
             await call()
     assert (tmp_path / "out.jsonl").read_text() == "old\n"
-    adapter._staging._connection.execute("PRAGMA max_page_count = 1000000")
+    staging_connection(adapter).execute("PRAGMA max_page_count = 1000000")
     await write(adapter, "third")
     await adapter.finish()
     await adapter.discard()
@@ -243,3 +249,101 @@ def test_what_json_can_say_in_no_way_rejects_the_message(value):
 
 def test_a_line_holds_no_line_break():
     assert "\n" not in json_text({"text": "a\nb\r\nc"})
+
+
+async def test_a_character_device_is_written_to_and_stays_one(tmp_path):
+    device = tmp_path / "null"
+    device.symlink_to("/dev/null")
+    adapter = await opened(tmp_path, "null")
+    await write(adapter, 1, 2)
+    assert await finished(adapter) == []
+    await adapter.close()
+    assert stat.S_ISCHR(device.stat().st_mode)
+    assert names(tmp_path) == ["null"]
+
+
+async def test_a_named_pipe_is_written_to_once_it_has_a_reader(tmp_path, nursery):
+    os.mkfifo(tmp_path / "pipe")
+    received = []
+
+    async def read():
+        await trio.sleep(0.15)
+        with os.fdopen(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+            while True:
+                await trio.lowlevel.wait_readable(pipe)
+                data = os.read(pipe.fileno(), 65_536)
+                if not data:
+                    return
+                received.append(data)
+
+    nursery.start_soon(read)
+    adapter = await opened(tmp_path, "pipe")
+    messages = [{"n": number, "text": "x" * 500} for number in range(300)]
+    await write(adapter, *messages)
+    await adapter.flush()
+    assert await finished(adapter) == []
+    await adapter.close()
+    with trio.fail_after(5):
+        while b"".join(received).count(b"\n") < 300:
+            await trio.sleep(0.01)
+    assert [json.loads(line) for line in b"".join(received).splitlines()] == messages
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+async def test_a_pipe_without_a_reader_fails_the_start_after_a_while(tmp_path, monkeypatch, autojump_clock):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"nobody reads the pipe; start its reader first"):
+        await opened(tmp_path, "pipe")
+    assert trio.current_time() >= write_jsonl.HELD_SECONDS
+
+
+async def test_a_socket_is_refused(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        with pytest.raises(OSError, match="is a socket; name a file, a pipe or a character device"):
+            await opened(tmp_path, "socket")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o4755])
+async def test_the_mode_of_the_file_is_kept(tmp_path, mode):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    (tmp_path / "out.jsonl").chmod(mode)
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await finished(adapter)
+    await adapter.close()
+    assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == mode
+    assert lines(tmp_path / "out.jsonl") == [1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+async def test_the_owner_of_the_file_is_kept(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    os.chown(tmp_path / "out.jsonl", 1000, 1001)
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await finished(adapter)
+    await adapter.close()
+    found = (tmp_path / "out.jsonl").stat()
+    assert (found.st_uid, found.st_gid) == (1000, 1001)
+
+
+def test_an_owner_that_cannot_be_kept_is_said(tmp_path, monkeypatch, caplog):
+    (tmp_path / "out").write_text("old\n")
+    real = (tmp_path / "out").stat()
+    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((real.st_mode, 0, 0, 1, real.st_uid + 1, *real[5:])))
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with create_like(tmp_path / "out", tmp_path / "new") as file:
+        file.write(b"x")
+    assert f"belonged to user {real.st_uid + 1}" in caplog.text
+
+
+def test_what_is_read_by_nobody_else_is_not_readable_while_it_is_written(tmp_path):
+    (tmp_path / "out").write_text("old\n")
+    (tmp_path / "out").chmod(0o644)
+    with create_like(tmp_path / "out", tmp_path / "new") as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600

@@ -7,6 +7,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.internals import staging_connection
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin import _staging, write_jsonl
@@ -28,7 +29,7 @@ async def handle(adapter, *numbers):
 
 def die(adapter):
     """Lose what is in the process's memory, as a kill does; the system closes its files."""
-    adapter._staging._connection.close()
+    staging_connection(adapter).close()
 
 
 def numbers_in(folder):
@@ -279,7 +280,7 @@ async def test_what_is_flushed_after_the_close_was_stored_by_it(tmp_path):
 
 async def test_what_could_not_be_stored_at_the_close_is_not_acknowledged_after_it(tmp_path):
     adapter = await opened(tmp_path)
-    adapter._staging._connection.execute("PRAGMA max_page_count = 1")
+    staging_connection(adapter).execute("PRAGMA max_page_count = 1")
     await outputs(adapter, FakeContext("x" * 100_000))
     with pytest.raises(OSError, match="full"):
         await adapter.close()
@@ -365,7 +366,7 @@ async def test_in_memory_a_second_execution_of_the_same_id_is_refused_while_the_
 
 async def test_what_flush_returned_for_is_stored_with_full_synchronisation(tmp_path):
     adapter = await opened(tmp_path)
-    connection = adapter._staging._connection
+    connection = staging_connection(adapter)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     await adapter.close()

@@ -47,8 +47,10 @@ def run(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("sink", ["{type: write_stdout}", "{type: write_jsonl, config: {path: /dev/stdout}}"])
 @pytest.mark.parametrize("queue", [(), ("--queue", "sqlite:///q.db")])
-def test_only_the_lines_are_on_standard_output(run, queue):
+def test_only_the_lines_are_on_standard_output(tmp_path, run, queue, sink):
+    (tmp_path / "p.yaml").write_text(THROUGH.replace("{type: write_stdout}", sink))
     text = "".join(f'{{"i":{number}}}\n' for number in range(2000))
     ended = run("--progress", "none", *queue, input=text)
     assert sorted(ended.stdout.splitlines()) == sorted(text.splitlines())

@@ -42,3 +42,8 @@ def queues_in(manager):
 def queues_of(execution):
     """Return the queues of the memory provider that an execution runs on, by name: for each its channels."""
     return execution._lifecycle._channels._provider._channels
+
+
+def staging_connection(adapter):
+    """Return the connection to the staging file of a `write_jsonl` adapter."""
+    return adapter._target._staging._connection

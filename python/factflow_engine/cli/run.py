@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 import trio
 
+from factflow_engine.adapters.builtin._special_files import names_standard_output
 from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.console import messages, output
 from factflow_engine.cli.exit_status import ExitStatus
@@ -121,7 +122,8 @@ def run_command(
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
 
-    Progress goes to standard error, the report to standard output, or to standard error if a write_stdout stage has that.
+    Progress goes to standard error, the report to standard output, or to standard error if a stage
+    writes its lines there.
     """
     payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
     app = app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss)
@@ -201,7 +203,8 @@ def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:
     """A stage that standard output belongs to, as `route/stage`."""
     for route_id, route in config.routes.items():
         for stage in route.adapters:
-            if stage.type == "write_stdout":
+            path = stage.config.get("path") if stage.type == "write_jsonl" else None
+            if stage.type == "write_stdout" or (isinstance(path, str) and names_standard_output(path)):
                 return f"{route_id}/{stage.name}"
     return None
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from factflow_engine.adapters.builtin._replacing import create_like, sync_folder
 from factflow_protocols import FactflowError
 
 BUSY_SECONDS: Final = 20.0
@@ -117,15 +118,13 @@ class Staging:
             if is_empty and self._is_sequel and self._target.exists():
                 return
             try:
-                with temporary.open("wb") as file:
+                with create_like(self._target, temporary) as file:
                     self._write(file)
-                    file.flush()
-                    os.fsync(file.fileno())
                 temporary.replace(self._target)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-        _sync_folder(self._target.parent)
+        sync_folder(self._target.parent)
 
     def close(self) -> None:
         """Let go of the file; it stays for who goes on."""
@@ -381,12 +380,3 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
             raise OSError("the file to append to became shorter while it was copied")
         file.write(chunk)
         size -= len(chunk)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # the new name, too, must survive a power cut
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -28,20 +28,28 @@ class StandardStreamError(FactflowError, OSError):
 
 
 class Descriptor:
-    """One standard stream. `read` and `write` may be cancelled while they wait; they have then done nothing.
+    """One open stream. `read` and `write` may be cancelled while they wait; they have then done nothing.
 
     Attributes:
         number: The file descriptor.
-        is_file: It is a regular file.
+        is_file: True if it is a regular file.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, owned: bool = False) -> None:
+        """Look at the descriptor; `owned` has `close` close it."""
         mode = os.fstat(number).st_mode
         self.number = number
         self.is_file = stat.S_ISREG(mode)
         # Files and some devices, /dev/null for one, cannot be polled, and never keep anybody waiting.
         self._can_wait = (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)) and _can_be_polled(number)
         self._threads = TrioThreads(limit=1)
+        self._owned = owned
+
+    def close(self) -> None:
+        """Close the descriptor if it is this object's own; nothing may be reading or writing."""
+        if self._owned:
+            self._owned = False
+            os.close(self.number)
 
     async def read(self) -> bytes:
         """Return the next bytes, 64 KiB at most; none at the end."""
@@ -90,14 +98,26 @@ def standard_input() -> Descriptor:
     return _descriptor(sys.__stdin__, "standard input", "read_stdin", "< FILE")
 
 
-def standard_output() -> Descriptor:
-    """The process's standard output, whatever `sys.stdout` is by now; what that still holds goes first.
+def standard_output(adapter: str = "write_stdout") -> Descriptor:
+    """Return the process's standard output, whatever `sys.stdout` is by now; what that still holds goes first.
 
     Raises:
         StandardStreamError: It is closed.
     """
-    stream = sys.__stdout__
-    found = _descriptor(stream, "standard output", "write_stdout", "> FILE")
+    return _output(sys.__stdout__, "standard output", adapter, "> FILE")
+
+
+def standard_error(adapter: str) -> Descriptor:
+    """Return the process's standard error, in the same way.
+
+    Raises:
+        StandardStreamError: It is closed.
+    """
+    return _output(sys.__stderr__, "standard error", adapter, "2> FILE")
+
+
+def _output(stream: IO[Any] | None, name: str, adapter: str, redirection: str) -> Descriptor:
+    found = _descriptor(stream, name, adapter, redirection)
     if stream is not None:
         stream.flush()
     return found

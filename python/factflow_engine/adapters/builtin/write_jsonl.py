@@ -2,16 +2,20 @@
 
 Lines go to a staging file beside the target (see `_staging`), once for each message, and take the target's place when the
 execution is about to complete. A line enters the buffer after the last await of `process`, so that a message which is
-cancelled or timed out there has left no line behind.
+cancelled or timed out there has left no line behind. A device or a pipe cannot be replaced: lines are written to it.
 """
 
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 import trio
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.adapters.builtin._line_stream import LineStream
+from factflow_engine.adapters.builtin._special_files import is_special, open_special
 from factflow_engine.adapters.builtin._staging import Staging, StagingHeldError, open_staging, staging_path
 from factflow_engine.adapters.builtin._write_buffer import WriteBuffer
 from factflow_engine.seams import TrioThreads
@@ -19,7 +23,7 @@ from factflow_protocols import AdapterResult, PipelineContext, StageInfo, Statef
 
 BUFFER_BYTES: Final = 262_144
 HELD_SECONDS: Final = 5.0
-"""How long to wait for a process that is about to let go of the staging file."""
+"""How long to wait for a process that is about to let go of the staging file, or for the reader of a pipe."""
 
 
 class WriteJsonlConfig(BuiltinConfig):
@@ -28,8 +32,32 @@ class WriteJsonlConfig(BuiltinConfig):
     path: str = Field(min_length=1)
     """The file, relative to the pipeline's folder. Folders on the way are made."""
     existing: Literal["replace", "append"] = "replace"
-    """What becomes of a file that is there: `replace` puts the new one in its place, `append` begins with what stood in
-    it when the execution began."""
+    """Treatment of a file that is there: `replace` puts the new one in its place, with its mode and owner; `append` begins
+    with what stood in it when the execution began. A device or pipe is written to either way."""
+
+
+class _Target(Protocol):
+    """The place that lines go to."""
+
+    async def add(self, identity: bytes, line: bytes) -> None:
+        """Add the line of a message, by its id."""
+        ...
+
+    async def flush(self) -> None:
+        """Make the lines as durable as their messages."""
+        ...
+
+    async def finish(self) -> None:
+        """Show what was added."""
+        ...
+
+    async def discard(self) -> None:
+        """Remove what is left to go on with."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
 
 
 class WriteJsonl(StatefulAdapter):
@@ -42,6 +70,9 @@ class WriteJsonl(StatefulAdapter):
     that completes the execution removes it. An execution that goes on after that, with a dead letter that was put back,
     adds to the file. With queues in memory a cancelled or failed execution leaves nothing, a crashed one that file. Two
     stages that write one file replace each other's.
+
+    Where the path is a device, a named pipe or `/dev/stdout`, lines are written to it as they come, as `write_stdout` does:
+    a message that is delivered again is written again.
     """
 
     config_model: ClassVar[type[Any] | None] = WriteJsonlConfig
@@ -52,45 +83,20 @@ class WriteJsonl(StatefulAdapter):
 
     def __init__(self, config: WriteJsonlConfig) -> None:
         self._config = config
-        self._threads = TrioThreads(limit=1)
-        self._lock = trio.Lock()
-        self._staging: Staging | None = None
-        self._durable = False
-        self._buffer = WriteBuffer[bytes, bytes](  # lines that are not in the staging file
-            self._stage,
-            threads=self._threads,
-            lock=self._lock,
-            size_of=len,
-            most_bytes=BUFFER_BYTES,
-        )
+        self._target: _Target | None = None
 
     async def open(self, stage: StageInfo) -> None:
-        """Make the folders and the staging file, or go on with the one that is there.
+        """Make the folders and the staging file, or go on with the one that is there; or open the device or pipe.
 
         Raises:
-            OSError: That is not possible, or the target is a folder.
+            OSError: That is not possible, or the target is a folder, a disk or a socket.
         """
-        target = await self._threads.run((stage.directory / self._config.path).resolve)  # a link keeps being one
-        path = staging_path(target, stage.execution_id, stage.route, stage.stage)
-        self._durable = stage.durable
-
-        def begin() -> Staging:
-            if target.is_dir():
-                raise IsADirectoryError(f"path {str(target)!r} is a folder; name a file in it")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            append = self._config.existing == "append"
-            return open_staging(
-                path, target, append=append, resumed=stage.resumed, durable=stage.durable, kept=stage.kept
-            )
-
-        deadline = trio.current_time() + HELD_SECONDS
-        while self._staging is None:
-            try:
-                self._staging = await self._threads.run(begin)
-            except StagingHeldError:
-                if trio.current_time() >= deadline:
-                    raise
-                await trio.sleep(0.1)
+        path = stage.directory / self._config.path
+        threads = TrioThreads(limit=1)
+        if await threads.run(lambda: is_special(path)):
+            self._target = await _open_stream(path)
+        else:
+            self._target = await _open_file(path, stage, threads, append=self._config.existing == "append")
 
     async def process(self, context: PipelineContext) -> AdapterResult:
         """Add the message's line.
@@ -102,9 +108,7 @@ class WriteJsonl(StatefulAdapter):
         Cancellation: may be raised while waiting for the disk; the line was then not added.
         """
         line = json_text(context.message).encode() + b"\n"
-        while self._buffer.is_full:
-            await self._buffer.write_out()
-        self._buffer.add(bytes.fromhex(context.message_id), line)
+        await self._opened.add(bytes.fromhex(context.message_id), line)
         return AdapterResult.forward()
 
     async def flush(self) -> None:
@@ -113,7 +117,7 @@ class WriteJsonl(StatefulAdapter):
         Raises:
             OSError: They are not there.
         """
-        await self._buffer.write_out()
+        await self._opened.flush()
 
     async def finish(self) -> None:
         """Put the file in place, durably; later messages join it at the next call.
@@ -121,10 +125,7 @@ class WriteJsonl(StatefulAdapter):
         Raises:
             OSError: The target is as it was.
         """
-        await self._buffer.write_out()
-        async with self._lock:
-            with trio.CancelScope(shield=True):  # either published or not, never unknown
-                await self._threads.run(self._opened.publish)
+        await self._opened.finish()
 
     async def discard(self) -> None:
         """Remove the staging file, unless another process has it open.
@@ -132,16 +133,61 @@ class WriteJsonl(StatefulAdapter):
         Raises:
             OSError: It cannot be removed.
         """
-        async with self._lock:
-            staging, self._staging = self._staging, None
-            if staging is not None:
-                await self._threads.run(staging.remove)
+        if self._target is not None:
+            await self._target.discard()
 
     async def close(self) -> None:
         """Discard what was not finished; on a durable queue store it, and leave it to who goes on.
 
         What cannot be stored stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
         """
+        if self._target is not None:
+            await self._target.close()
+
+    @property
+    def _opened(self) -> _Target:
+        if self._target is None:
+            raise RuntimeError("write_jsonl is used before open()")
+        return self._target
+
+
+class _File:
+    """Lines in a staging file, which takes the target's place."""
+
+    def __init__(self, staging: Staging, threads: TrioThreads, *, durable: bool) -> None:
+        self._staging: Staging | None = staging
+        self._threads = threads
+        self._durable = durable
+        self._lock = trio.Lock()
+        self._buffer = WriteBuffer[bytes, bytes](  # lines that are not in the staging file
+            self._stage,
+            threads=threads,
+            lock=self._lock,
+            size_of=len,
+            most_bytes=BUFFER_BYTES,
+        )
+
+    async def add(self, identity: bytes, line: bytes) -> None:
+        while self._buffer.is_full:
+            await self._buffer.write_out()
+        self._buffer.add(identity, line)
+
+    async def flush(self) -> None:
+        await self._buffer.write_out()
+
+    async def finish(self) -> None:
+        await self._buffer.write_out()
+        async with self._lock:
+            with trio.CancelScope(shield=True):  # either published or not, never unknown
+                await self._threads.run(self._opened.publish)
+
+    async def discard(self) -> None:
+        async with self._lock:
+            staging, self._staging = self._staging, None
+            if staging is not None:
+                await self._threads.run(staging.remove)
+
+    async def close(self) -> None:
         try:
             if self._durable:
                 await self._buffer.write_out()
@@ -150,11 +196,65 @@ class WriteJsonl(StatefulAdapter):
             if staging is not None:
                 await self._threads.run(staging.close if self._durable else staging.remove)
 
+    def _stage(self, lines: dict[bytes, bytes]) -> None:
+        self._opened.add(lines)
+
     @property
     def _opened(self) -> Staging:
         if self._staging is None:
-            raise RuntimeError("write_jsonl is used before open() or after close()")
+            raise RuntimeError("write_jsonl is used after close()")
         return self._staging
 
-    def _stage(self, lines: dict[bytes, bytes]) -> None:
-        self._opened.add(lines)
+
+class _Stream:
+    """Lines to what cannot be replaced."""
+
+    def __init__(self, lines: LineStream, end: Callable[[], None]) -> None:
+        self._lines = lines
+        self._end = end
+
+    async def add(self, identity: bytes, line: bytes) -> None:  # noqa: ARG002 - what was written cannot be looked up
+        await self._lines.add(line)
+
+    async def flush(self) -> None:
+        await self._lines.written()
+        await self._lines.sync()
+
+    async def finish(self) -> None:
+        await self._lines.written()
+
+    async def discard(self) -> None:
+        """Do nothing: nothing is left to go on with."""
+
+    async def close(self) -> None:
+        try:
+            await self._lines.close()
+        finally:
+            self._end()
+
+
+async def _open_file(path: Path, stage: StageInfo, threads: TrioThreads, *, append: bool) -> _File:
+    target = await threads.run(path.resolve)  # a link keeps being one
+    staged = staging_path(target, stage.execution_id, stage.route, stage.stage)
+
+    def begin() -> Staging:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return open_staging(
+            staged, target, append=append, resumed=stage.resumed, durable=stage.durable, kept=stage.kept
+        )
+
+    deadline = trio.current_time() + HELD_SECONDS
+    while True:
+        try:
+            return _File(await threads.run(begin), threads, durable=stage.durable)
+        except StagingHeldError:
+            if trio.current_time() >= deadline:
+                raise
+            await trio.sleep(0.1)
+
+
+async def _open_stream(path: Path) -> _Stream:
+    output, lock = await open_special(path, most_seconds=HELD_SECONDS)
+    lines = LineStream(output, lock=lock, adapter="write_jsonl", name=str(path))
+    await lines.start()
+    return _Stream(lines, output.close)

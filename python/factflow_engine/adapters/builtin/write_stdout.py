@@ -1,21 +1,13 @@
-"""`write_stdout`: each message as a line on standard output, soon after it came.
+"""`write_stdout`: each message as a line on standard output, soon after it came."""
 
-Lines go to a buffer, which a task of the stage's own writes out as fast as the reader takes them. A reader that has gone
-ends the execution, once, rather than failing each message that follows.
-"""
-
-from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Final, Literal
-
-import trio
+from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
 from factflow_engine.adapters.builtin._json import json_text
-from factflow_engine.adapters.builtin._stdio import Descriptor, StandardStreamError, output_lock, standard_output
+from factflow_engine.adapters.builtin._line_stream import LineStream
+from factflow_engine.adapters.builtin._stdio import output_lock, standard_output
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
-
-BUFFER_BYTES: Final = 65_536
 
 
 class WriteStdoutConfig(BuiltinConfig):
@@ -43,14 +35,8 @@ class WriteStdout(StatefulAdapter):
 
     def __init__(self, config: WriteStdoutConfig) -> None:
         self._text_field = FieldPath(config.text_field) if config.format == "text" else None
-        self._stack = AsyncExitStack()
-        self._output: Descriptor | None = None
+        self._stream: LineStream | None = None
         self._durable = False
-        # What is to be written; at most BUFFER_BYTES and one line for each message in flight.
-        self._buffer = bytearray()
-        self._broken: OSError | None = None  # why nothing can be written any more
-        self._closed = False
-        self._changed = trio.Event()  # set, and replaced, when the buffer begins, has been written, or cannot be
 
     async def open(self, stage: StageInfo) -> None:
         """Start the task that writes.
@@ -58,13 +44,9 @@ class WriteStdout(StatefulAdapter):
         Raises:
             StandardStreamError: Standard output is closed.
         """
-        self._output = standard_output()
-        self._durable = stage.durable
-        async with AsyncExitStack() as stack:
-            nursery = await stack.enter_async_context(trio.open_nursery())
-            stack.callback(nursery.cancel_scope.cancel)
-            nursery.start_soon(self._write, self._output)
-            self._stack = stack.pop_all()
+        stream = LineStream(standard_output(), lock=output_lock(), adapter="write_stdout", name="standard output")
+        await stream.start()
+        self._stream, self._durable = stream, stage.durable
 
     async def process(self, context: PipelineContext) -> AdapterResult:
         """Add the message's line, and wait while more than 64 KiB are to be written.
@@ -74,13 +56,7 @@ class WriteStdout(StatefulAdapter):
 
         Cancellation: may be raised while waiting for the reader; the line was then not added.
         """
-        line = self._line(context.message)
-        while len(self._buffer) >= BUFFER_BYTES or self._broken is not None:
-            await self._changed.wait()  # for ever after an error: the execution ends, and the message is given back
-        was_empty = not self._buffer
-        self._buffer += line
-        if was_empty:
-            self._note_change()
+        await self._opened.add(self._line(context.message))
         return AdapterResult.forward()
 
     async def flush(self) -> None:
@@ -89,9 +65,9 @@ class WriteStdout(StatefulAdapter):
         Raises:
             StandardStreamError: Some cannot be written.
         """
-        await self._written()
-        if self._durable and self._output is not None:
-            await self._output.sync()
+        await self._opened.written()
+        if self._durable:
+            await self._opened.sync()
 
     async def finish(self) -> None:
         """Wait until every line is written.
@@ -99,58 +75,21 @@ class WriteStdout(StatefulAdapter):
         Raises:
             StandardStreamError: Some cannot be written.
         """
-        await self._written()
+        await self._opened.written()
 
     async def close(self) -> None:
         """Stop writing, after what is left has been written, if the reader takes it in the time that there is.
 
         What it does not take stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
         """
-        try:
-            if self._broken is None:
-                await self._written()
-        finally:
-            self._closed = True
-            await self._stack.aclose()
+        if self._stream is not None:
+            await self._stream.close()
 
-    async def _written(self) -> None:
-        while self._buffer and self._broken is None:
-            if self._closed:
-                raise StandardStreamError("write_stdout was closed before standard output took all lines")
-            await self._changed.wait()
-        if self._broken is not None:
-            raise _unwritable(self._broken) from self._broken
-        await trio.lowlevel.checkpoint()
-
-    async def _write(self, output: Descriptor) -> None:
-        """The stage's own task; its error is the execution's."""
-        has_written = False
-        while True:
-            while not self._buffer:
-                await self._changed.wait()
-            try:
-                async with output_lock():
-                    if not has_written and await output.is_within_line():
-                        await output.write(memoryview(b"\n"))
-                    has_written = True
-                    await self._write_buffer(output)
-            except OSError as error:
-                self._broken = error
-                raise _unwritable(error) from error
-            finally:
-                self._note_change()
-
-    async def _write_buffer(self, output: Descriptor) -> None:
-        written = 0
-        with memoryview(bytes(self._buffer)) as view:
-            while written < len(view):
-                count = await output.write(view[written:])
-                written += count
-                del self._buffer[:count]
-
-    def _note_change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+    @property
+    def _opened(self) -> LineStream:
+        if self._stream is None:
+            raise RuntimeError("write_stdout is used before open()")
+        return self._stream
 
     def _line(self, message: Any) -> bytes:
         if self._text_field is None:
@@ -165,8 +104,3 @@ class WriteStdout(StatefulAdapter):
         if "\n" in value or "\r" in value:
             raise Reject(f"{name} holds a line break and cannot be one line of text; write format: json")
         return value.encode() + b"\n"
-
-
-def _unwritable(error: OSError) -> StandardStreamError:
-    reason = "its reader has closed it" if isinstance(error, BrokenPipeError) else error
-    return StandardStreamError(f"write_stdout cannot write to standard output: {reason}")

@@ -1,0 +1,70 @@
+"""A file that takes another one's place, with its owner and mode, durably. Blocking.
+
+Kept separate from `_staging`, which decides what is in the file, because this is about the names and rights of files alone.
+"""
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
+    """Make a file to be renamed to the target; on the disk, with the target's owner and mode, when the context ends.
+
+    Nobody can read it meanwhile who may not read the target. Other names of the target (hard links) keep the old file.
+
+    Raises:
+        OSError: The file cannot be made or written; it may be there, in part.
+    """
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        old = None
+    temporary.unlink(missing_ok=True)  # of a process that died
+    mode = 0o666 if old is None else 0o600
+    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode), "wb") as file:
+        yield file
+        file.flush()
+        if old is not None:
+            _take_owner(file.fileno(), old, target)
+            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a new name in this folder to the disk: it, too, must survive a power cut."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _take_owner(number: int, old: os.stat_result, target: Path) -> None:
+    """Give the file the owner and group of the one that it replaces, as far as this process may."""
+    new = os.fstat(number)
+    if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):
+        return
+    try:
+        os.fchown(number, old.st_uid, old.st_gid)
+    except PermissionError:
+        with contextlib.suppress(PermissionError):  # members of a group may give files to it
+            os.fchown(number, -1, old.st_gid)
+        new = os.fstat(number)
+        logger.warning(
+            "%s belonged to user %d and group %d; the file that replaces it belongs to user %d and group %d, because "
+            "this process may not give files away",
+            target,
+            old.st_uid,
+            old.st_gid,
+            new.st_uid,
+            new.st_gid,
+        )

@@ -1,0 +1,83 @@
+"""Paths that name no file to replace: devices, named pipes, and the standard streams by their names in `/dev`.
+
+Kept separate from `_stdio` because that knows descriptors only, not paths.
+"""
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from factflow_engine.adapters.builtin._stdio import Descriptor, output_lock, standard_error, standard_output
+
+_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
+_NAMES: Final = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
+def is_special(path: Path) -> bool:
+    """True if the path is to be written to as it is; False if a regular file is there, or none.
+
+    Raises:
+        OSError: It is a folder, a disk or a socket, or cannot be looked at.
+    """
+    if _number_of(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"path {str(path)!r} is a folder; name a file in it")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        kind = "disk" if stat.S_ISBLK(mode) else "socket"
+        raise OSError(f"path {str(path)!r} is a {kind}; name a file, a pipe or a character device")
+    return not stat.S_ISREG(mode)
+
+
+def names_standard_output(path: str) -> bool:
+    """True if the path is a name of this process's standard output."""
+    return _number_of(Path(path)) == 1
+
+
+async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, trio.Lock]:
+    """Open such a path for lines; the lock is to be held while they are written.
+
+    Args:
+        path: One of which `is_special` is true.
+        most_seconds: How long to wait for a reader of a pipe.
+
+    Raises:
+        OSError: It cannot be opened for writing, or is a pipe that nobody opens for reading.
+    """
+    number = _number_of(path)
+    if number == 1:
+        return standard_output("write_jsonl"), output_lock()
+    if number == 2:
+        return standard_error("write_jsonl"), trio.Lock()
+    if number is not None:
+        return Descriptor(os.dup(number), owned=True), trio.Lock()
+    deadline = trio.current_time() + most_seconds
+    while True:
+        try:
+            opened = os.open(path, _FLAGS)  # does not wait
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if trio.current_time() >= deadline:
+                raise OSError(errno.ENXIO, "nobody reads the pipe; start its reader first", str(path)) from error
+            await trio.sleep(0.1)
+        else:
+            os.set_blocking(opened, True)
+            return Descriptor(opened, owned=True), trio.Lock()
+
+
+def _number_of(path: Path) -> int | None:
+    """Return which descriptor of this process the path names, if it names one."""
+    text = os.path.normpath(path)
+    found = _DESCRIPTOR.fullmatch(text)
+    return int(found[1]) if found else _NAMES.get(text)
