@@ -1,4 +1,5 @@
 import gzip
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -130,6 +131,44 @@ def test_a_body_is_whole_or_refused(data, step, limit, zipped):
         assert len(data) <= limit
     except Reject:
         assert len(data) > limit
+
+
+@given(
+    st.lists(st.binary(max_size=40), min_size=1, max_size=5), st.integers(1, 50), st.integers(0, 9), st.integers(0, 100)
+)
+def test_every_gzip_member_is_read(members, step, padding, limit):
+    wire = b"".join(gzip.compress(member, mtime=0) for member in members) + bytes(padding)
+    body = BoundedBody("GET x", "gzip", limit)
+    try:
+        for start in range(0, len(wire), step):
+            body.feed(wire[start : start + step])
+        assert body.finish() == b"".join(members)
+    except Reject:
+        assert sum(map(len, members)) > limit
+
+
+@pytest.mark.parametrize(
+    ("endless", "problem"),
+    [
+        (bytes(1 << 20), "far longer than its content"),
+        (b"x" * (1 << 20), "damaged gzip body"),
+        (gzip.compress(b"") * 50_000, "far longer than its content"),
+    ],
+)
+def test_bytes_behind_a_member_are_bounded(endless, problem):
+    body = BoundedBody("GET x", "gzip", 1000)
+    body.feed(gzip.compress(b"ok"))
+    with pytest.raises(Reject, match=problem):
+        body.feed(endless)
+
+
+def test_members_of_nothing_are_bounded():
+    body = BoundedBody("GET x", "gzip", 1_000_000_000)
+    before = time.process_time()
+    with pytest.raises(Reject, match="more than 100000 gzip members"):
+        for _ in range(100):
+            body.feed(gzip.compress(b"") * 10_000)
+    assert time.process_time() - before < 30  # a second or so; the square of a chunk would be minutes
 
 
 def test_a_bomb_is_refused_before_it_is_inflated():

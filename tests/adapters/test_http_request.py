@@ -1,5 +1,6 @@
 import gzip
 import importlib.util
+import itertools
 import json
 import threading
 import time
@@ -7,11 +8,13 @@ from collections.abc import Callable
 from functools import partial
 
 import h11
+import httpx
 import pytest
 import trio
 from pydantic import ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.builtin import http_request
 from factflow_engine.adapters.builtin._http import HttpStatusError
 from factflow_engine.adapters.builtin.http_request import HttpRequest
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
@@ -35,6 +38,10 @@ class Server:
 
     def header(self, name: str) -> str | None:
         return dict(self.requests[-1][0].headers).get(name.encode(), b"").decode() or None
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        listeners = await nursery.start(partial(trio.serve_tcp, self.serve, 0, host="127.0.0.1"))
+        self.port = listeners[0].socket.getsockname()[1]
 
     async def serve(self, stream: trio.SocketStream) -> None:
         connection = h11.Connection(h11.SERVER)
@@ -78,8 +85,7 @@ class Server:
 async def server(nursery, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     running = Server()
-    listeners = await nursery.start(partial(trio.serve_tcp, running.serve, 0, host="127.0.0.1"))
-    running.port = listeners[0].socket.getsockname()[1]
+    await running.start(nursery)
     return running
 
 
@@ -233,6 +239,44 @@ async def test_a_redirect_to_another_host_needs_to_be_allowed_and_carries_no_sec
     message = await send(tmp_path, allowed_hosts=["127.0.0.1", "localhost"], **config)
     assert message["response"]["body"] == "arrived"
     assert server.header("x-token") is None
+
+
+async def test_a_redirect_to_another_port_carries_no_secret(server, nursery, tmp_path):
+    other = Server()
+    await other.start(nursery)
+    server.answer = lambda _: (302, {"location": other.url("/there")}, b"")
+    config = {"url": server.url("/here"), "redirects": "follow", "headers": {"X-Token": "s3cret", "Authorization": "s"}}
+    assert (await send(tmp_path, **config))["response"]["body"] == "hello"
+    assert server.header("x-token") == "s3cret"
+    assert (other.header("x-token"), other.header("authorization")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "following", "same"),
+    [
+        ("http://a.example/x", "http://a.example:80/y", True),
+        ("http://a.example/x", "https://a.example/y", True),
+        ("https://a.example/x", "http://a.example/y", False),
+        ("http://a.example:8080/x", "https://a.example/y", False),
+        ("http://a.example/x", "https://a.example:8443/y", False),
+        ("http://a.example/x", "http://b.example/y", False),
+    ],
+)
+def test_headers_go_to_the_origin_that_was_asked(asked, following, same):
+    assert http_request._is_same_server(httpx.URL(asked), httpx.URL(following)) is same
+
+
+@pytest.mark.parametrize(("config", "sent"), [({}, 0), ({"cookies": "keep"}, 300)])
+async def test_cookies_are_kept_only_if_asked_and_few(server, tmp_path, config, sent):
+    numbers = itertools.count()
+    server.answer = lambda _: (200, {"set-cookie": f"c{next(numbers)}=v; Path=/"}, b"")
+    adapter = REGISTRY.create("http_request", {"url": server.url(), **config})
+    await open_stage(adapter, tmp_path)
+    for _ in range(305):
+        await outputs(adapter, FakeContext({}))
+    cookies = server.header("cookie")
+    assert len(cookies.split("; ") if cookies else []) == sent
+    await adapter.close()
 
 
 async def test_a_redirect_to_another_scheme_is_rejected(server, tmp_path):

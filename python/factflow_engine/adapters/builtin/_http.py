@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,6 +22,13 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 # Statuses of the 4xx family that may pass if the same request is sent again.
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _BACK_OFF: Final = frozenset({429, 503})
+SMALLEST_WIRE_BYTES: Final = 65_536
+"""Bytes of a gzip body that are accepted whatever the bound of its content."""
+MOST_MEMBERS: Final = 100_000
+_PIECE_BYTES: Final = 4096
+MOST_COOKIES: Final = 300
+LONGEST_COOKIE: Final = 4096
+
 # No date and no sensible number is longer.
 _LONGEST_RETRY_AFTER: Final = 100
 
@@ -130,46 +138,91 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 class BoundedBody:
-    """Collects a response's body, decompressing gzip, and never holds more than the bound."""
+    """Collects a response's body, decompressing gzip of any number of members, and never holds more than the bound."""
 
-    __slots__ = ("_body", "_fed", "_inflate", "_limit", "_where")
+    __slots__ = ("_body", "_inflate", "_is_gzip", "_limit", "_members", "_received", "_where")
 
     def __init__(self, where: str, encoding: str, limit: int) -> None:
         self._where = where
         self._limit = limit
         self._body = bytearray()
-        self._fed = False
-        self._inflate: Any = None
-        if encoding == "gzip":
-            self._inflate = zlib.decompressobj(wbits=31)
-        elif encoding not in {"", "identity"}:
+        self._received = 0
+        self._is_gzip = encoding == "gzip"
+        self._members = 0
+        self._inflate: Any = None  # the member that has begun and not ended
+        if not self._is_gzip and encoding not in {"", "identity"}:
             raise Reject(f"{where} answered in content-encoding {encoding!r}, only gzip was asked for")
 
     def feed(self, chunk: bytes) -> None:
         """Take bytes as they came over the wire.
 
         Raises:
-            Reject: The body is longer than the bound, or not what its encoding says.
+            Reject: The body is longer than the bound, before decompression or after it, or not what its encoding says.
         """
-        self._fed = self._fed or bool(chunk)
-        try:
-            # One byte more than there is room for tells an oversized body without inflating all of it.
-            room = self._limit - len(self._body) + 1
-            self._body += chunk[:room] if self._inflate is None else self._inflate.decompress(chunk, room)
-        except zlib.error as error:
-            raise Reject(f"{self._where} answered with a damaged gzip body: {error}") from error
+        self._received += len(chunk)
+        # One byte more than there is room for tells an oversized body without inflating all of it.
+        before = len(self._body)
+        room = self._limit - before + 1
+        if self._is_gzip:
+            for start in range(0, len(chunk), _PIECE_BYTES):  # zlib copies what follows a member, for each member
+                self._decompress(chunk[start : start + _PIECE_BYTES], room - (len(self._body) - before))
+        else:
+            self._body += chunk[:room]
         if len(self._body) > self._limit:
             raise Reject(f"{self._where} answered with more than max_response_bytes ({self._limit})")
+        # What does not grow when it is decompressed: empty members, or blocks of nothing.
+        if self._is_gzip and self._received > 2 * self._limit + SMALLEST_WIRE_BYTES:
+            raise Reject(f"{self._where} answered with a gzip body far longer than its content")
 
     def finish(self) -> bytes:
-        """The body.
+        """Return the body.
 
         Raises:
             Reject: The gzip body ends early.
         """
-        if self._inflate is not None and self._fed and not self._inflate.eof:
+        if self._inflate is not None:
             raise Reject(f"{self._where} answered with a gzip body that ends early")
         return bytes(self._body)
+
+    def _decompress(self, piece: bytes, room: int) -> None:
+        try:
+            while piece and room > 0:
+                if self._inflate is None:
+                    piece = piece.lstrip(b"\0") if self._members else piece  # padding, which may follow a member
+                    if not piece:
+                        return
+                    self._members += 1
+                    if self._members > MOST_MEMBERS:
+                        raise Reject(f"{self._where} answered with more than {MOST_MEMBERS} gzip members")
+                    self._inflate = zlib.decompressobj(wbits=31)
+                data = self._inflate.decompress(piece, room)
+                self._body += data
+                room -= len(data)
+                piece = b""
+                if self._inflate.eof:
+                    piece, self._inflate = self._inflate.unused_data, None
+        except zlib.error as error:
+            raise Reject(f"{self._where} answered with a damaged gzip body: {error}") from error
+
+
+class NoCookies(CookieJar):
+    """A jar that keeps nothing."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Do nothing."""
+
+
+class FewCookies(DefaultCookiePolicy):
+    """A policy by which a jar stays small, whatever servers send: what comes beyond it is ignored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jar = CookieJar(self)
+
+    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+        """True if the jar may take this cookie."""
+        size = len(cookie.name) + len(cookie.value or "")
+        return size <= LONGEST_COOKIE and len(self.jar) < MOST_COOKIES and super().set_ok(cookie, request)
 
 
 def _text(part: FieldPath | str, message: Any) -> str:

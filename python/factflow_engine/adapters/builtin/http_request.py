@@ -16,7 +16,14 @@ from pydantic import Field, SecretStr, model_validator
 from factflow_engine.adapters.builtin._charsets import charset_parameter, find_charset
 from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
-from factflow_engine.adapters.builtin._http import BoundedBody, UrlTemplate, check_origin, judge
+from factflow_engine.adapters.builtin._http import (
+    BoundedBody,
+    FewCookies,
+    NoCookies,
+    UrlTemplate,
+    check_origin,
+    judge,
+)
 from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
@@ -51,7 +58,11 @@ class HttpRequestConfig(BuiltinConfig):
     """Hosts that may be called. Needed where a message decides the host; `"*"` allows any. Redirects to another host
     are followed only to a host named here."""
     redirects: Literal["refuse", "follow"] = "refuse"
-    """True if redirects are followed, at most 10 of them. `headers` go along only to the host that was asked."""
+    """Treatment of redirects: `follow` follows at most 10. `headers` go along only to the origin that was asked (scheme,
+    host and port), or from http to https of the same host."""
+    cookies: Literal["none", "keep"] = "none"
+    """Treatment of cookies: `none` sends none that a server has set; `keep` sends them with later requests of the stage,
+    whatever message they are of, at most 300 of 4 KiB."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """How long the whole exchange may take, in seconds; then the attempt fails."""
     max_response_bytes: int = Field(default=10_485_760, ge=1, le=1_073_741_824)
@@ -105,6 +116,7 @@ class HttpRequest(StatefulAdapter):
             headers["accept-encoding"] = "gzip"
         self._client = self._httpx.AsyncClient(
             headers=headers,
+            cookies=FewCookies().jar if self._config.cookies == "keep" else NoCookies(),
             timeout=None,  # one deadline holds for the whole exchange, see process
             follow_redirects=False,  # each hop is checked first, see _next_hop
             limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=100),
@@ -170,7 +182,7 @@ class HttpRequest(StatefulAdapter):
         same_host = following.url.host == request.url.host
         if not (same_host and following.url.scheme in {request.url.scheme, "https"}):
             check_origin(following.url.scheme, following.url.host, self._hosts or ())
-        if not same_host:
+        if not _is_same_server(request.url, following.url):
             for name in self._config.headers:
                 following.headers.pop(name, None)
         return following
@@ -217,6 +229,19 @@ class HttpRequest(StatefulAdapter):
             raise Reject(
                 f"{where} answered with a body that cannot be read as {self._config.parse}: {error}"
             ) from error
+
+
+def _is_same_server(asked: Any, following: Any) -> bool:
+    """True if headers for the one may be sent to the other: the same origin, or the same host's https after its http."""
+    if (asked.scheme, asked.host, _port(asked)) == (following.scheme, following.host, _port(following)):
+        return True
+    is_upgrade = (asked.scheme, _port(asked), following.scheme, _port(following)) == ("http", 80, "https", 443)
+    return is_upgrade and asked.host == following.host
+
+
+def _port(url: Any) -> int:
+    port: int | None = url.port
+    return port or {"http": 80, "https": 443}.get(url.scheme, 0)
 
 
 async def _read(response: Any, body: BoundedBody) -> None:
