@@ -1,3 +1,4 @@
+import errno
 import os
 import sys
 
@@ -5,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.builtin import walk_directory
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Reject
 
@@ -144,3 +146,35 @@ async def test_walking_is_lazy(tree):
 def test_globs_that_mean_nothing_are_found_when_the_configuration_is(pattern):
     with pytest.raises(ValidationError):
         REGISTRY.validate_config("walk_directory", {"root": ".", "include": [pattern]})
+
+
+async def test_a_file_that_cannot_be_looked_at_fails_or_is_skipped(tree, monkeypatch, caplog):
+    described = walk_directory._described
+
+    def refuse_one(relative, found):
+        if relative == "sub/c.py":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), found.path)
+        return described(relative, found)
+
+    monkeypatch.setattr(walk_directory, "_described", refuse_one)
+    with pytest.raises(PermissionError):
+        await names(tree)
+    assert await names(tree, on_error="skip") == [
+        *(".hidden", "a.txt", "b.py", "sub/deep/d.py", "sub/deep/e.md", "tests/f.py")
+    ]
+    assert caplog.messages[-1] == f"{tree}/sub/c.py cannot be read: Permission denied; it is skipped"
+
+
+async def test_a_link_that_cannot_be_followed_fails_or_is_skipped(tree, caplog):
+    (tree / "link").symlink_to("x" * 300)  # longer than a name may be
+    with pytest.raises(OSError, match="too long"):
+        await names(tree, symlinks="follow")
+    assert "b.py" in await names(tree, symlinks="follow", on_error="skip")
+    assert "link cannot be read: File name too long; it is skipped" in caplog.messages[-1]
+
+
+async def test_links_that_lead_nowhere_are_passed_over(tree):
+    (tree / "gone").symlink_to("nowhere")
+    (tree / "below").symlink_to("a.txt/x")
+    (tree / "circle").symlink_to("circle")
+    assert "b.py" in await names(tree, symlinks="follow")

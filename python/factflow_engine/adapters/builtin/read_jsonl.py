@@ -28,7 +28,7 @@ class ReadJsonl(FileReader):
 
     def __init__(self, config: ReadJsonlConfig) -> None:
         super().__init__(config)
-        self._on_error = config.on_error
+        self._on_error: Literal["fail", "skip", "emit"] = config.on_error
 
     def process(self, context: PipelineContext) -> AdapterResult:
         """Emit the file's values as they are pulled; blank lines are passed over. The file is open meanwhile.

@@ -1,5 +1,6 @@
 """`walk_directory`: the files below a folder as one message a file, in a fixed order."""
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ class WalkDirectoryConfig(BuiltinConfig):
     """Links to files and folders: `skip` passes over them; `follow` follows those that stay within the root, and walks
     each folder once, under the first name it is met by."""
     on_error: Literal["fail", "skip"] = "fail"
-    """A folder that cannot be listed, or a name that is no text: `fail` fails the message, `skip` logs a warning."""
+    """Treatment of a folder that cannot be listed, a file or link that cannot be looked at, and a name that is not text:
+    `fail` fails the message, `skip` logs a warning and goes on."""
 
 
 class WalkDirectory(StatefulAdapter):
@@ -53,7 +55,7 @@ class WalkDirectory(StatefulAdapter):
 
         Raises:
             NotADirectoryError: The root is no folder.
-            OSError: While being pulled, a folder cannot be listed and `on_error` is `fail`.
+            OSError: While being pulled, something cannot be read and `on_error` is `fail`.
         """
         root = (self._directory / self._config.root).resolve()
         if not root.is_dir():
@@ -70,25 +72,46 @@ class WalkDirectory(StatefulAdapter):
                 pending.pop()
                 continue
             relative, found = entry
-            if self._exclude.matches(relative) or not self._may_enter(root, relative, found):
+            try:
+                folder, message = self._look(root, relative, found, entered)
+            except OSError as error:
+                self._pass_over(f"{found.path} cannot be read", error)
                 continue
-            if found.is_dir():
-                if entered is None or _first_visit(entered, found):
-                    pending.append(self._entries(Path(found.path), f"{relative}/"))
-            elif found.is_file() and self._include.matches(relative):
-                message = _described(relative, found)
-                if message is not None:
-                    # Walked again, after a crash, the folder may have other files: those that were there are the same.
-                    yield Emit(message, key=relative)
+            if folder is not None:
+                pending.append(folder)
+            elif message is not None:
+                # Walked again, after a crash, the folder may have other files: those that were there are the same.
+                yield Emit(message, key=relative)
+
+    def _look(
+        self, root: Path, relative: str, found: os.DirEntry[str], entered: set[str] | None
+    ) -> tuple[Iterator[tuple[str, os.DirEntry[str]]] | None, dict[str, Any] | None]:
+        """Return the entries of a folder that is to be entered, or the message of a file, or neither.
+
+        Raises:
+            OSError: The file or link cannot be looked at.
+        """
+        if self._exclude.matches(relative) or not self._may_enter(root, relative, found):
+            return None, None
+        if found.is_dir():
+            if entered is None or _first_visit(entered, found):
+                return self._entries(Path(found.path), f"{relative}/"), None
+        elif found.is_file() and self._include.matches(relative):
+            return None, _described(relative, found)
+        return None, None
+
+    def _pass_over(self, problem: str, error: OSError) -> None:
+        """Log a warning if errors are skipped, else raise the error."""
+        if self._config.on_error == "fail":
+            raise error
+        logger.warning("%s: %s; it is skipped", problem, error.strerror or error)
 
     def _entries(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            if self._config.on_error == "fail":
-                raise
-            logger.warning("folder %s is skipped: %s", folder, error)
+            self._pass_over(f"folder {folder} cannot be listed", error)
             return
         for entry in entries:
             if not entry.name.isprintable() and not _is_text(entry.name):
@@ -106,8 +129,12 @@ class WalkDirectory(StatefulAdapter):
             return False
         try:
             target = Path(found.path).resolve(strict=True)
-        except (OSError, RuntimeError):
+        except (FileNotFoundError, NotADirectoryError, RuntimeError):
             return False  # it leads nowhere, or in a circle: there is no file behind it
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return False
+            raise
         if target.is_relative_to(root):
             return True
         logger.warning("link %s is not followed: it leads out of %s", relative, root)
