@@ -56,7 +56,7 @@ PROTOCOLS = {
 
 
 TESTING = {
-    "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
+    "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "STATE_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "simulate",
 }  # fmt: skip

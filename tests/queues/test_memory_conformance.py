@@ -6,7 +6,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.testing import conformance, durable_conformance, start_conformance, state_conformance
+from factflow_engine.testing import (
+    administration_conformance,
+    conformance,
+    durable_conformance,
+    start_conformance,
+    state_conformance,
+)
+from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
 from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import check_name
@@ -32,6 +39,7 @@ async def test_memory(check, autojump_clock):
         (durable_conformance, DURABLE_QUEUE_CHECKS),
         (state_conformance, STATE_CHECKS),
         (start_conformance, START_CHECKS),
+        (administration_conformance, ADMINISTRATION_CHECKS),
     ],
 )
 def test_every_check_is_listed(module, listed):

@@ -4,6 +4,7 @@
 adapter; the `*_CHECKS` are what a queue provider must pass, each a coroutine function without any test framework.
 """
 
+from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
 from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import Check, ConformanceError, OpenQueue, check_name
@@ -20,6 +21,7 @@ from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
 
 __all__ = [
+    "ADMINISTRATION_CHECKS",
     "DURABLE_QUEUE_CHECKS",
     "QUEUE_CHECKS",
     "START_CHECKS",

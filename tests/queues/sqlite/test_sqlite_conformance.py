@@ -3,6 +3,7 @@
 import pytest
 
 from factflow_engine.queues.sqlite import Durability, SqliteQueue
+from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
 from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import check_name
@@ -10,7 +11,7 @@ from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
 from support.sqlite_queues import opener, settings, simulated
 
-CHECKS = (*QUEUE_CHECKS, *DURABLE_QUEUE_CHECKS, *STATE_CHECKS, *START_CHECKS)
+CHECKS = (*QUEUE_CHECKS, *DURABLE_QUEUE_CHECKS, *STATE_CHECKS, *START_CHECKS, *ADMINISTRATION_CHECKS)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=check_name)

@@ -71,7 +71,8 @@ class SqliteQueue:
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._writer = Writer(Store(settings, clock=self._clock), threads=threads or TrioThreads(limit=1))
+        self._threads = threads or TrioThreads(limit=1)
+        self._writer = Writer(Store(settings, clock=self._clock), threads=self._threads)
         self._bells = Bells()
         self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
         self._sized: set[int] = set()  # lines whose capacity a consumer of this process named
@@ -102,7 +103,7 @@ class SqliteQueue:
 
     def open_administration(self) -> AbstractAsyncContextManager[SqliteAdministration]:
         """See `factflow_protocols.AdministeredQueue`; opens the file another time, and only if it is there."""
-        return open_administration(self._settings, clock=self._clock)
+        return open_administration(self._settings, threads=self._threads, clock=self._clock)
 
     @property
     def states(self) -> SqliteStates:
