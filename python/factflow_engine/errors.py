@@ -26,7 +26,7 @@ class ConditionError(FactflowError, ValueError):
     Attributes:
         code: Stable code of the finding, E4xx.
         path: Where in the condition, as keys and indices from its root: `("all_of", 1, "value")`.
-        problem: What was expected and what came.
+        problem: What was expected, and what was given.
         remedy: What to write instead.
     """
 
@@ -40,7 +40,7 @@ class ConditionError(FactflowError, ValueError):
 
 
 class ConditionErrors(FactflowError, ValueError):  # noqa: N818 - it is a group of errors, and says so
-    """All that is wrong with one condition, so that its author corrects it once.
+    """Every problem of one condition, so that its author corrects it once.
 
     Attributes:
         findings: Each problem, in the order in which the condition is written; at least one.
@@ -70,7 +70,7 @@ class ConditionOperatorError(FactflowError):
 
 
 class NativePanicError(FactflowError, RuntimeError):
-    """The engine's maintainers must act: its Rust half came to a point that it holds for impossible.
+    """The engine's maintainers must act: its Rust half reached a point that should be impossible.
 
     What was asked for has failed, and nothing else; please report it, with the place that was printed to standard error.
 
@@ -301,14 +301,14 @@ CUT: Final = "…"
 
 
 def sole_cause(error: Exception) -> Exception:
-    """What a nursery wrapped, if it wrapped one exception only; else the error itself."""
+    """Return the one exception that a nursery wrapped; the error itself if it holds several, or none."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions in a group and in the groups within, without recursion: groups may be nested deeply."""
+    """Yield the exceptions in a group and in the groups within, without recursion: groups may be nested deeply."""
     waiting: list[BaseException] = [group]
     while waiting:
         error = waiting.pop()
@@ -319,7 +319,7 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 def error_text(error: BaseException) -> str:
-    """An error's text, bounded, whatever its author made of `__str__`; of a group, what it holds too.
+    """Return an error's text, bounded, whatever its author made of `__str__`; of a group, what it holds too.
 
     It can be encoded: a lone surrogate, which the text of a file name may have, is written as its escape.
     """
@@ -339,12 +339,12 @@ def error_text(error: BaseException) -> str:
 
 
 def bounded(text: str, most: int) -> str:
-    """The text, or its beginning and the mark of a cut; at most so many characters."""
+    """Return the text, or its beginning and the mark of a cut; at most so many characters."""
     return text if len(text) <= most else text[: most - len(CUT)] + CUT
 
 
 def describe(error: BaseException) -> str:
-    """An error's class and text, for one line of a report; of one that a nursery wrapped alone, its own."""
+    """Return an error's class and text, for one line of a report; of one that a nursery wrapped alone, its own."""
     if isinstance(error, Exception):
         error = sole_cause(error)
     return f"{type(error).__name__}: {error_text(error)}"

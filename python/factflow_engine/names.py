@@ -1,6 +1,6 @@
 """Public names of a package that come from modules below it, each module imported when a name of it is first used.
 
-Apart because several packages do it: importing one of them must not cost what a program does not use of it. The
+Kept separate because several packages do it: importing one of them must not cost what a program does not use of it. The
 package's own file has the names twice, under `TYPE_CHECKING` for checkers and in a table for this; a test holds the
 two equal.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def first_use(name: str, *, namespace: dict[str, Any], modules: Mapping[str, str]) -> Any:
-    """The value of a name that is not there yet; from now on it is.
+    """Return the value of a name that is not there yet, and keep it in the namespace.
 
     Args:
         name: What was asked for.

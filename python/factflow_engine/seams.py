@@ -1,4 +1,4 @@
-"""What makes a run differ from the next: time, randomness, ids, threads and worker processes.
+"""The sources of what makes a run differ from the next: time, randomness, ids, threads and worker processes.
 
 An execution is given them as one `Seams` object; lint bans every other source. Real ones here, simulated ones in
 `factflow_engine.testing`. Kept separate from the runtime because adapters, queues and resilience need them too.
@@ -24,23 +24,23 @@ class Clock(Protocol):
     """Time as an execution sees it."""
 
     def monotonic_ns(self) -> int:
-        """Nanoseconds that never go back; the origin means nothing. Costs tens of nanoseconds."""
+        """Return nanoseconds that never go back; the origin means nothing. Costs tens of nanoseconds."""
         ...
 
     def wall_ns(self) -> int:
-        """Nanoseconds since the Unix epoch, for ids and records; may step."""
+        """Return nanoseconds since the Unix epoch, for ids and records; may step."""
         ...
 
 
 class Randomness(Protocol):
-    """Where jitter and ids take their bits from."""
+    """Source of the bits of jitter and ids."""
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between the bounds."""
+        """Return a number between the bounds."""
         ...
 
     def token(self, size: int) -> bytes:
-        """That many random bytes."""
+        """Return that many random bytes."""
         ...
 
 
@@ -48,11 +48,11 @@ class Ids(Protocol):
     """Makes identities of root messages and executions."""
 
     def new(self, wall_ns: int) -> bytes:
-        """16 bytes that begin with the time in milliseconds (48 bits, big-endian), so that they index well."""
+        """Return 16 bytes that begin with the time in milliseconds (48 bits, big-endian), so that they index well."""
         ...
 
     def reserve(self, wall_ns: int, count: int) -> bytes:
-        """The first of so many ids that follow each other, as numbers; like `new` otherwise."""
+        """Return the first of so many ids that follow each other, as numbers; like `new` otherwise."""
         ...
 
 
@@ -98,7 +98,7 @@ _IMPORTED_NS: Final = time.time_ns()
 
 
 def process_started_ns() -> int:
-    """Wall time at which this process was started, up to 20 ms late; where the system does not say, when this was imported.
+    """Return the wall time at which this process started, up to 20 ms late, or this module's import where that is not known.
 
     Linux counts it in ticks of its boot clock.
     """
@@ -187,7 +187,7 @@ class TrioProcesses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What one execution takes time, randomness, ids, threads and processes from.
+    """The sources of time, randomness, ids, threads and processes of one execution.
 
     Attributes:
         processes: None where there are to be none, as under a virtual clock: what would run in one then runs as `threads`
@@ -202,6 +202,6 @@ class Seams:
 
     @staticmethod
     def real() -> "Seams":
-        """The machine's own."""
+        """Return the machine's own."""
         randomness = SystemRandomness()
         return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness))

@@ -1,4 +1,4 @@
-"""What a queue provider implements beside `queue` if operators can look into what it stores and repair it.
+"""The contract of a queue provider of which operators can look into what it stores, and repair it.
 
 Kept separate from `queue` because no execution calls it: the commands `factflow queue` and `factflow dlq` do, and
 programs of operators.
@@ -352,7 +352,7 @@ class QueueAdministration(Protocol):
 
 @runtime_checkable
 class AdministeredQueue(Protocol):
-    """What a provider has besides `QueueProtocol` if it offers its administration."""
+    """A provider that offers its administration."""
 
     def open_administration(self) -> AbstractAsyncContextManager[QueueAdministration]:
         """Open what is stored; on exit it is closed again.

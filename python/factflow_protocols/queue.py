@@ -1,4 +1,4 @@
-"""What a queue provider implements: publish, subscribe, settle.
+"""The contract of a queue provider: publish, subscribe, settle.
 
 Pull-based and batched. Handlers never acknowledge: what they return decides, and the engine settles.
 """
@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class MessageStatus(StrEnum):
-    """What became of one published message."""
+    """The fate of one published message."""
 
     ACCEPTED = "accepted"
     """Stored as durably as the provider promises; it will be delivered at least once."""
@@ -48,7 +48,7 @@ class QueueMessage(Protocol):
 
     @property
     def key(self) -> str | None:
-        """What the message belongs to, if anything.
+        """The thing that the message belongs to, if any.
 
         Routes with `inbound.ordering: key` handle messages of one key one after the other, in the queue's order;
         elsewhere it says nothing about order.
@@ -98,7 +98,7 @@ class Nack:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch, in its order.
+    """The fates of a batch's messages, in its order.
 
     Attributes:
         statuses: One a message.
@@ -151,11 +151,11 @@ class Subscription(Protocol):
         ...
 
     def statistics(self) -> SubscriptionStatistics:
-        """A snapshot; never blocks."""
+        """Return a snapshot; never blocks."""
         ...
 
     async def depth(self) -> int:
-        """How many messages the queue holds for this subscription: waiting, delayed, or unsettled by any consumer.
+        """Return how many messages the queue holds for this subscription: waiting, delayed, or unsettled by any consumer.
 
         Raises:
             QueueError: The provider cannot tell.
@@ -165,7 +165,7 @@ class Subscription(Protocol):
 
 @runtime_checkable
 class IsolatingSubscription(Protocol):
-    """What a subscription has besides `Subscription` if it can tell which messages a dead consumer had."""
+    """A subscription that can tell which messages a dead consumer had."""
 
     def isolate_suspects(self) -> None:
         """Hand out by itself, from now on, each message whose holder died before it was settled.
@@ -232,7 +232,7 @@ class QueueProtocol(Protocol):
 
 
 class QueueProviderClass(Protocol):
-    """What an entry point of the group `factflow.queues` names: usually the class of the provider.
+    """The object that an entry point of the group `factflow.queues` names: usually the class of the provider.
 
     The entry point's name is the scheme of the URLs that it is asked for.
     """
@@ -255,7 +255,7 @@ class QueueProviderClass(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """How an execution was started.
+    """The start of an execution, as it turned out.
 
     Attributes:
         published: True if its init messages were published by this start; False if it goes on with what was begun before.
@@ -288,7 +288,7 @@ class Holding:
 
 @runtime_checkable
 class ExecutionStarts(Protocol):
-    """What a provider has besides `QueueProtocol` if several processes may start one execution at the same instant.
+    """A provider of which several processes may start one execution at the same instant.
 
     An execution is open from the `begin` that publishes its init messages until an `end` that finds nothing left. A start
     that meets an open one goes on with it, and so does a start that was asked for while it was open, however late it
@@ -346,7 +346,7 @@ class ExecutionStarts(Protocol):
 
 @runtime_checkable
 class OrderedQueueProtocol(Protocol):
-    """What a provider implements beside `QueueProtocol` if it can keep a queue's order among several consumers.
+    """A provider that can keep a queue's order among several consumers.
 
     Without it, routes with `inbound.ordering: key` keep the order of keys within their process only.
     """

@@ -241,7 +241,7 @@ class MemoryQueue:
     ) -> AsyncIterator[MemorySubscription]:
         """See `QueueProtocol.subscribe`.
 
-        The subscription of a topic ends with its last consumer: a topic keeps nothing for those who are not there.
+        The subscription of a topic ends with its last consumer: a topic keeps nothing for absent consumers.
         """
         if prefetch < 1:
             raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")

@@ -1,4 +1,4 @@
-"""What a queue may be called; pure, so that the loader can check names without a provider."""
+"""Rules for the names of queues; pure, so that the loader can check names without a provider."""
 
 import re
 from typing import Final
@@ -15,7 +15,7 @@ _PREFIX: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:")
 
 
 def owner_of(queue: str, subscription: str) -> str | None:
-    """The prefix of the execution whose own a queue, or a topic's subscription, is; None if it is nobody's."""
+    """Return the prefix of the execution that owns a queue, or a topic's subscription; None if none does."""
     found = _PREFIX.match(subscription if is_topic(queue) else queue)
     return None if found is None else found[0]
 
@@ -36,7 +36,7 @@ def is_topic(queue: str) -> bool:
 
 
 def memory_queue_name_problem(name: str) -> str | None:
-    """What is wrong with a queue name, and what to write instead; None if nothing is.
+    """Return what is wrong with a queue name, and what to write instead; None if nothing is.
 
     Names are `/queue/...` (each message to one consumer, private to an execution) or `/topic/...` (each message to
     every subscription, shared by executions), then one or more segments of letters, digits, `.`, `_` and `-`.
@@ -57,7 +57,7 @@ def memory_queue_name_problem(name: str) -> str | None:
 
 
 def stored_queue_name_problem(name: str) -> str | None:
-    """The same of the name of a queue in a file, where those of executions have a prefix."""
+    """Return what is wrong with a queue's name as it is stored, where those of executions have a prefix."""
     own = _OWN.fullmatch(name)
     bare = own[1] if own else name
     if own and is_topic(bare):

@@ -1,4 +1,4 @@
-"""What operators do with a queue's file: look, purge, forget, check, and put dead letters back.
+"""Operations of operators on a queue's file: look, purge, forget, check, and put dead letters back.
 
 Each is a request to the writer like any other, so that it may be done while the file is in use.
 """
@@ -59,11 +59,11 @@ class SqliteAdministration:
         self._writer = writer
 
     async def statistics(self) -> FileStatistics:
-        """What the file holds, by queue."""
+        """Return what the file holds, by queue."""
         return await self._writer.submit(Survey(statistics))
 
     async def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
-        """Every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
+        """Yield every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
 
         A snapshot by pages: what changes meanwhile may or may not be seen.
         """
@@ -77,11 +77,11 @@ class SqliteAdministration:
             after = page[-1].seq
 
     async def find(self, queue: str, beginning: bytes) -> Sequence[StoredName]:
-        """The messages of a queue that are not settled and whose ids begin with these bytes, a hundred at most."""
+        """Return the unsettled messages of a queue whose ids begin with these bytes, a hundred at most."""
         return await self._writer.submit(Survey(partial(find, queue=queue, beginning=beginning), queue))
 
     async def one(self, queue: str, seq: int) -> StoredMessage | None:
-        """A message of a queue, if it is not settled."""
+        """Return a message of a queue, if it is not settled."""
         return await self._writer.submit(Survey(partial(by_seq, queue=queue, seq=seq), queue))
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
@@ -210,7 +210,7 @@ class SqliteAdministration:
         return counts
 
     async def check(self) -> Sequence[StoreProblem]:
-        """Everything that is wrong with the file; reads all of it.
+        """Read all of the file and return everything that is wrong with it.
 
         Other processes go on meanwhile. What this one asks for waits, the renewal of leases too: check a large file from
         a process of its own.

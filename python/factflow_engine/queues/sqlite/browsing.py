@@ -22,7 +22,7 @@ _SELECT: Final = f"SELECT m.seq, m.message_id, m.frame, h.due, h.token, h.attemp
 
 
 def browse(store: Store, queue: str, after: int, limit: int) -> list[StoredMessage]:
-    """The unsettled messages of a queue with higher sequence numbers, in order: as many as `MAX_BYTES` allow, or one.
+    """Return the unsettled messages of a queue with higher sequence numbers, in order: as many as `MAX_BYTES` allow, or one.
 
     Raises:
         QueueError: There is no such queue.
@@ -44,7 +44,7 @@ def browse(store: Store, queue: str, after: int, limit: int) -> list[StoredMessa
 
 
 def find(store: Store, queue: str, beginning: bytes) -> list[StoredName]:
-    """The unsettled messages of a queue whose ids begin so, a hundred at most.
+    """Return the unsettled messages of a queue whose ids begin so, a hundred at most.
 
     Raises:
         QueueError: There is no such queue.
@@ -59,7 +59,7 @@ def find(store: Store, queue: str, beginning: bytes) -> list[StoredName]:
 
 
 def by_seq(store: Store, queue: str, seq: int) -> StoredMessage | None:
-    """One unsettled message of a queue."""
+    """Return one unsettled message of a queue."""
     row = store.connection.execute(_SELECT, {"queue": queue, "first": seq, "last": seq}).fetchone()
     return None if row is None else _stored(store, row)
 

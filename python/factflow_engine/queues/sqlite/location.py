@@ -1,4 +1,4 @@
-"""From `sqlite:///path?option=value` to checked settings; apart from opening so that a URL can be judged without a file.
+"""From `sqlite:///path?option=value` to checked settings. Kept separate from opening so that a URL can be judged without a file.
 
 URLs come from configurations and command lines, so everything in them is taken for hostile.
 """
@@ -39,7 +39,7 @@ class QueueFileError(QueueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqliteSettings:
-    """Where the file is and what is asked of it.
+    """The place of the file, and what is asked of it.
 
     Attributes:
         path: The file; `-wal` and `-shm` files lie beside it while it is in use. Local disks only: WAL needs shared

@@ -1,4 +1,4 @@
-"""What a file holds, by queue."""
+"""Counts of what a file holds, by queue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
