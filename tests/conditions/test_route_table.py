@@ -1,7 +1,10 @@
 """A table answers what asking each of its rules answers, and says so of itself."""
 
+import collections
+import ipaddress
 import random
 import time
+import types
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +66,36 @@ TEXTS = st.text("ab", max_size=6)
 def test_texts_that_overlap_are_all_found(rules, values):
     conditions = [{"field": "x", "operator": operator, "value": text} for operator, text in rules]
     assert_equals_asking_each(conditions, [pack({"x": value}) for value in values])
+
+
+V4_BITS = st.integers(0, 7).map(lambda bits: 0x0A00_0000 | bits << 22 | bits)
+V6_BITS = st.integers(0, 7).map(lambda bits: 0x2001_0DB8 << 96 | bits << 62 | bits) | V4_BITS.map(
+    lambda bits: 0xFFFF << 32 | bits
+)
+V4 = V4_BITS.map(ipaddress.IPv4Address)
+V6 = V6_BITS.map(ipaddress.IPv6Address)
+NETWORK = st.one_of(
+    st.tuples(V4, st.sampled_from([0, 1, 8, 9, 10, 24, 31, 32])),
+    st.tuples(V6, st.sampled_from([0, 32, 64, 66, 127, 128])),
+).map(lambda drawn: ipaddress.ip_network(drawn, strict=False))
+
+
+@given(st.lists(st.lists(NETWORK, min_size=1, max_size=3), max_size=20), st.lists(V4 | V6, max_size=10))
+def test_networks_that_lie_within_each_other_are_all_found(rules, addresses):
+    conditions = [rule("ip", "cidr", [str(network) for network in networks]) for networks in rules]
+    texts = [str(address) for address in addresses]
+    refused = ["", "10.0.0", "10.0.0.01", "10.0.0.0/8", " ::1", "x" * 50, 10, None, ["10.0.0.1"]]
+    assert_equals_asking_each(conditions, [pack({"ip": value}) for value in (*texts, *refused)])
+    table = RouteTable(list(enumerate(conditions)))
+    for address, text in zip(addresses, texts, strict=True):
+        expected = [number for number, networks in enumerate(rules) if any(address in network for network in networks)]
+        assert table.match(pack({"ip": text})) == expected
+    assert table.statistics().indexed_rules == len(rules)
+
+
+@pytest.mark.parametrize("source", [dict, collections.OrderedDict, types.MappingProxyType, collections.UserDict])
+def test_a_condition_may_be_any_mapping(source):
+    assert RouteTable([(1, source(rule("a", "eq", 1)))]).match(pack({"a": 1})) == [1]
 
 
 BOUND = st.one_of(

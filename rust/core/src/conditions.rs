@@ -23,7 +23,7 @@ pub(crate) mod interval;
 mod kind;
 mod length;
 pub(crate) mod literal;
-mod network;
+pub(crate) mod network;
 mod node;
 pub(crate) mod number;
 mod operator;

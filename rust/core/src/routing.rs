@@ -7,9 +7,9 @@
 //! 1. A rule is brought to negation normal form and split at its outermost `any_of` (`normal`). Nothing is multiplied
 //!    out: an `any_of` further in is filed under all of its alternatives at once.
 //! 2. Of each conjunction the part that the fewest rules share is chosen (`access`, `cost`): an equality, a prefix or
-//!    suffix, an interval, a text that must occur (`required` reads it off patterns), or mere presence.
+//!    suffix, an interval, a network, a text that must occur (`required` reads it off patterns), or mere presence.
 //! 3. Each field has an index for each of these (`field`): a hash map, a hash taken along the lengths, a grid over
-//!    interval ends, one Aho-Corasick automaton.
+//!    interval ends, one Aho-Corasick automaton, a hash map for each length of networks' prefixes.
 //! 4. What lies behind a wildcard or within `any_element` is filed in the same way, under slots of each element
 //!    (`levels`).
 //! 5. A message is walked once; the indices of the fields that it has name candidates; what remains of each candidate
@@ -31,6 +31,7 @@ mod field;
 mod grid;
 mod hit;
 mod levels;
+mod networks;
 mod normal;
 mod ranges;
 mod required;

@@ -62,15 +62,16 @@ fn follow(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult
             .map(Source::List);
     }
     // A list of its own: what is followed may run code that changes the mapping, which no iterator of it survives.
-    let items = if let Ok(mapping) = object.cast::<PyDict>() {
-        Some(mapping.items())
-    } else if let Ok(mapping) = object.cast::<PyMapping>() {
-        Some(mapping.items()?)
-    } else {
-        None
-    };
-    if let Some(items) = items {
-        let pairs = items.iter().map(|item| {
+    if let Ok(mapping) = object.cast_exact::<PyDict>() {
+        // No tuple an item: a table of many rules would have the garbage collector look at all that lives, again and again.
+        let items: Vec<_> = mapping.iter().collect();
+        let pairs = items
+            .iter()
+            .map(|(key, value)| pair(key, value, depth, left));
+        return pairs.collect::<PyResult<_>>().map(Source::Map);
+    }
+    if let Ok(mapping) = object.cast::<PyMapping>() {
+        let pairs = mapping.items()?.iter().map(|item| {
             let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             pair(&key, &value, depth, left)
         });

@@ -10,15 +10,47 @@ const EXAMPLE: &str = r#"write "10.0.0.0/8", "2001:db8::/32", a single address, 
 /// The longest text that can be an address.
 const LONGEST: usize = 45;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
-    V4 { prefix: u32, mask: u32 },
-    V6 { prefix: u128, mask: u128 },
+/// The addresses that begin with the same bits; those beyond the mask are zero in the prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// Of version 4.
+    V4 {
+        /// The bits that its addresses begin with.
+        prefix: u32,
+        /// Ones where the prefix counts.
+        mask: u32,
+    },
+    /// Of version 6.
+    V6 {
+        /// The bits that its addresses begin with.
+        prefix: u128,
+        /// Ones where the prefix counts.
+        mask: u128,
+    },
+}
+
+impl Network {
+    /// Return how many bits the addresses have in common.
+    pub const fn bits(&self) -> u32 {
+        match self {
+            Self::V4 { mask, .. } => mask.count_ones(),
+            Self::V6 { mask, .. } => mask.count_ones(),
+        }
+    }
 }
 
 /// Some networks.
 #[derive(Clone, Debug)]
 pub struct Networks(Vec<Network>);
+
+/// Return the address that a text is; a mapped one is of version 6.
+#[inline]
+pub fn address(text: &[u8]) -> Option<IpAddr> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
 
 impl Networks {
     /// Return the networks that the author named: one, or a list.
@@ -43,18 +75,17 @@ impl Networks {
         read.into_iter().collect::<Option<_>>().map(Self)
     }
 
+    /// Return them, in the order in which the author named them.
+    pub fn list(&self) -> &[Network] {
+        &self.0
+    }
+
     /// True if the value at `at` is a text that is an address in one of them.
     pub fn holds(&self, bytes: &[u8], at: usize) -> Result<bool, ValueError> {
         let (Token::Str(text), _) = read(bytes, at)? else {
             return Ok(false);
         };
-        if text.len() > LONGEST {
-            return Ok(false);
-        }
-        let address = core::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        Ok(match address {
+        Ok(match address(text) {
             Some(IpAddr::V4(address)) => self.0.iter().any(|network| match network {
                 Network::V4 { prefix, mask } => address.to_bits() & mask == *prefix,
                 Network::V6 { .. } => false,

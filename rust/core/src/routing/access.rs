@@ -3,6 +3,7 @@
 use crate::conditions::Segment;
 use crate::conditions::interval::Interval;
 use crate::conditions::literal::Literal;
+use crate::conditions::network::Network;
 use crate::conditions::pattern::Pattern;
 use crate::conditions::predicate::Predicate;
 use crate::conditions::scalar::{NoScalar, Scalar};
@@ -26,6 +27,8 @@ pub enum Key {
     Suffix(Box<[u8]>),
     /// A text that holds this; never empty.
     Search(Box<[u8]>),
+    /// A text that is an address in this network.
+    Network(Network),
     /// Presence.
     Present,
 }
@@ -146,7 +149,7 @@ fn wherever(frame: Origin<'_>, place: &Place) -> Option<Cover> {
 fn rank(cover: &Cover) -> (u8, usize) {
     let widest = cover.entries.iter().map(|entry| match entry {
         Entry::Key(_, Key::Equal(_)) => 0,
-        Entry::Key(_, Key::Element(_) | Key::Prefix(_) | Key::Suffix(_)) => 1,
+        Entry::Key(_, Key::Element(_) | Key::Prefix(_) | Key::Suffix(_) | Key::Network(_)) => 1,
         Entry::Within(..) => 2,
         Entry::Key(_, Key::Search(_)) => 3,
         Entry::Key(_, Key::Present) => 4,
@@ -226,10 +229,12 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
             .into_iter()
             .next()
             .unwrap_or_else(|| present(slot, false)),
-        Predicate::Kind(_)
-        | Predicate::Length(_)
-        | Predicate::Network(_)
-        | Predicate::Custom(_) => present(slot, false),
+        Predicate::Network(networks) => keys(
+            slot,
+            networks.list().iter().copied().map(Key::Network),
+            true,
+        ),
+        Predicate::Kind(_) | Predicate::Length(_) | Predicate::Custom(_) => present(slot, false),
     })
 }
 

@@ -129,8 +129,9 @@ fn weight(key: &Key) -> u64 {
         Key::Element(_) => 2,
         Key::Prefix(text) | Key::Suffix(text) if text.len() > 2 => 2,
         Key::Prefix(_) | Key::Suffix(_) => 8,
+        Key::Network(network) if network.bits() > 8 => 2,
         Key::Search(text) if text.len() > 3 => 4,
-        Key::Search(_) => 16,
+        Key::Network(_) | Key::Search(_) => 16,
         Key::Present => 64,
     }
 }

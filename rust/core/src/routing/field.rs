@@ -13,6 +13,7 @@ use super::access::Key;
 use super::affix::AffixIndex;
 use super::cost::ByKind;
 use super::hit::Hit;
+use super::networks::NetworkIndex;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
@@ -36,6 +37,7 @@ struct TextIndex {
     suffixes: Option<AffixIndex>,
     search: Option<SearchIndex>,
     within: Option<Stab<Box<str>>>,
+    networks: Option<Box<NetworkIndex>>,
 }
 
 /// Entries that are filed under rarer kinds.
@@ -69,6 +71,9 @@ impl FieldIndex {
                 }
                 Key::Prefix(text) => prefixes.push((text, hit)),
                 Key::Suffix(text) => suffixes.push((text, hit)),
+                Key::Network(network) => {
+                    texts.networks.get_or_insert_default().insert(network, hit);
+                }
                 Key::Search(text) => searched.push((text, hit)),
             }
         }
@@ -145,6 +150,7 @@ impl TextIndex {
             && self.suffixes.is_none()
             && self.search.is_none()
             && self.within.is_none()
+            && self.networks.is_none()
     }
 
     #[inline]
@@ -165,6 +171,9 @@ impl TextIndex {
             stab.find(|end| Some(text.cmp(end.as_bytes())), &mut |one| {
                 found(Hit::Conjunction(one));
             });
+        }
+        if let Some(networks) = &self.networks {
+            networks.find(text, found);
         }
     }
 }
