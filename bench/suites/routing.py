@@ -10,6 +10,7 @@ from typing import Any
 import ormsgpack
 
 from bench.baselines import rule_engines
+from bench.child import run_program
 from bench.model import OURS, Case, Metric, Scale, Subject, Target, at_most, better_than, within
 from bench.timing import NS, calls
 from bench.workloads.rules import (
@@ -30,6 +31,12 @@ SIZES = (10, 100, 1_000, 10_000)
 """Of the tables; a tiny run builds each with a hundredth of its rules, and calls it by its name here."""
 GROWTH = Metric(name="growth", unit="x from 10 to 10,000 rules")
 MESSAGE_US = {size: Metric(name=f"{size:,} rules", unit="us a message") for size in SIZES}
+LARGE = (
+    Metric(name="message", unit="us"),
+    Metric(name="price", unit="x of a table of 10"),
+    Metric(name="build", unit="s per 100,000"),
+    Metric(name="bytes", unit="a rule"),
+)
 BUILD = Metric(name="build", unit="s")
 
 Matcher = Callable[[bytes], Sequence[Any]]
@@ -91,6 +98,8 @@ def cases(scale: Scale) -> list[Case]:
             {},
             targets=(at_most("growth", 3, "x"), at_most("10,000 rules", 5, "us")),
         ),
+        _large(100_000, scale),
+        _large(1_000_000, scale),
         _build("build, mixed", mixed(scale.asked(10_000, tiny=100), 1), 0.1),
         _build("build, overlapping", overlapping(scale.asked(100_000, tiny=100)), 1.5),
         _build("build, patterns", patterns(scale.asked(10_000, tiny=100), 1), 1.0),
@@ -178,6 +187,24 @@ def _cost(match: Matcher, messages: Sequence[bytes]) -> float:
     for data in messages:
         match(data)
     return max(1, time.thread_time_ns() - started) / len(messages) / 1e3
+
+
+def _large(size: int, scale: Scale) -> Case:
+    count, messages = scale.asked(size, tiny=size // 100), scale.asked(5_000, tiny=50)
+    return Case(
+        name=f"mixed, {size:,} rules",
+        answers="The same rules in a table far larger, in a process of its own: what do a message, building and a rule cost?",
+        metrics=LARGE,
+        subjects=(
+            Subject(
+                name=OURS,
+                measure=lambda: run_program("large_table", str(count), str(messages)),
+                note="a message matches 0.25 rules at every size; the price is beside a table of 10",
+            ),
+        ),
+        targets=(at_most("price", 2.5, "x"), at_most("build", 0.4, "s per 100,000")),
+        rounds=5,
+    )
 
 
 # -- around it ---------------------------------------------------------------------------------------------------------

@@ -1,14 +1,10 @@
 """Memory, many executions at a time, and start-up: each measured in a process of its own, which is thrown away."""
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 
+from bench.child import run_program
 from bench.model import OURS, Case, Metric, Scale, Subject, Target, at_most
-from bench.record import ROOT
 
 PEAK = Metric(name="growth", unit="MB")
 RSS = Metric(name="each", unit="MB")
@@ -92,7 +88,7 @@ def emission(how: str, count: int, few: int) -> Callable[[], Mapping[str, float]
     """A `Subject.measure`: emit `count` messages `lazily` or as a `list`; how much more memory than for `few`."""
 
     def measure() -> Mapping[str, float]:
-        small, large = _run("emission", how, str(few)), _run("emission", how, str(count))
+        small, large = run_program("emission", how, str(few)), run_program("emission", how, str(count))
         return {"growth": max(0.0, large["peak"] - small["peak"]), "peak": large["peak"], "hop": large["hop"]}
 
     return measure
@@ -100,7 +96,7 @@ def emission(how: str, count: int, few: int) -> Callable[[], Mapping[str, float]
 
 def _many(executions: int, burst: int) -> Callable[[], Mapping[str, float]]:
     def measure() -> Mapping[str, float]:
-        figures = _run("executions", str(executions), str(burst))
+        figures = run_program("executions", str(executions), str(burst))
         return {**figures, "burst": figures["all"] / figures["one"]}
 
     return measure
@@ -109,26 +105,8 @@ def _many(executions: int, burst: int) -> Callable[[], Mapping[str, float]]:
 def _from_start(program: str) -> Callable[[], Mapping[str, float]]:
     def measure() -> Mapping[str, float]:
         started = time.monotonic()
-        figures = _run(program)
+        figures = run_program(program)
         wall = figures["took_ms"] if "took_ms" in figures else (figures["at"] - started) * 1e3
         return {"wall": wall, "cpu": figures["cpu_ms"]}
 
     return measure
-
-
-def _run(program: str, *arguments: str) -> Mapping[str, float]:
-    """What a program of `bench.programs` prints: its figures as JSON.
-
-    The first run, which is thrown away, leaves compiled modules to the others, whatever the environment says: an
-    installed package has them, and compiling ours takes longer than importing it.
-    """
-    run = subprocess.run(
-        [sys.executable, "-m", f"bench.programs.{program}", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-    )
-    figures: dict[str, float] = json.loads(run.stdout)
-    return figures
