@@ -5,13 +5,14 @@ cost is that of the whole run, source included, divided by messages times hops.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgpack
 import ormsgpack
 import trio
 
-from bench import pipelines
+from bench import emission, pipelines
 from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, trio_channels
 from bench.model import OURS, Case, Scale, Subject, at_most, better_than, within
 from bench.timing import CPU, WALL
@@ -21,6 +22,12 @@ A = "trio channels"
 A3 = "trio channels, nowait"
 AIO = "asyncio.Queue"
 BARE = "trio, the calls alone"
+
+SOURCES: Final[Mapping[str, emission.Source]] = {
+    "a list": emission.listed,
+    "a generator": emission.generated,
+    "an async generator": emission.generated_async,
+}
 
 
 async def _pass(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -64,8 +71,9 @@ async def _suspend_asyncio(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def cases(scale: Scale) -> list[Case]:
-    """Pass-through, rewriting, suspending, one to three by content, and publishing alone."""
-    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale), _publishing(scale)]
+    """Pass-through, rewriting, suspending, one to three by content, emitting, and publishing alone."""
+    emitting = [_emitting(scale, kind, source) for kind, source in SOURCES.items()]
+    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale), *emitting, _publishing(scale)]
 
 
 def _linear(scale: Scale) -> Case:
@@ -172,6 +180,25 @@ def _fan_out(scale: Scale) -> Case:
             Subject(name=AIO, measure=asyncio_queues.routing(same, choose, KINDS, fast), note="a dict lookup"),
         ),
         targets=(better_than("cpu", A, 10),),
+    )
+
+
+def _emitting(scale: Scale, kind: str, source: emission.Source) -> Case:
+    many = orders(scale.of(20_000))
+    return Case(
+        name=f"emitting from {kind}",
+        answers="What does a child cost beyond the hop that carries it on, emitted by a route's last stage or before one more?",
+        metrics=(emission.LAST, emission.CHAIN),
+        subjects=(
+            Subject(name=OURS, measure=emission.emitting(source, many), note="pulled, encoded, named, handed on"),
+            Subject(name="by hand", measure=emission.by_hand(source, many, pack=False), note="pulled, send_nowait()"),
+            Subject(
+                name="by hand, msgpack",
+                measure=emission.by_hand(source, many, pack=True),
+                note="pulled, encoded, send_nowait()",
+            ),
+        ),
+        targets=(at_most("last", 0.6, "us"), at_most("chain", 0.9, "us")),
     )
 
 

@@ -16,7 +16,7 @@ from bench.run import run_case
 from bench.suites import frames, latency, profile, routing
 from bench.workloads.messages import orders
 
-from bench import pipelines
+from bench import emission, pipelines
 from factflow_engine import PipelineOrchestrator
 
 Measure = Callable[[], Mapping[str, float]]
@@ -60,6 +60,15 @@ UNFINISHED: dict[str, Measure] = {
 def test_a_contender_that_loses_messages_is_refused(contender: str) -> None:
     with pytest.raises(RuntimeError, match=r"of 20 messages \d+ came through|20 messages over \d hops ended \d+ times"):
         UNFINISHED[contender]()
+
+
+@pytest.mark.parametrize("source", [emission.listed, emission.generated, emission.generated_async])
+def test_an_emission_that_loses_children_is_refused(source: emission.Source) -> None:
+    short = Short(MESSAGES)
+    with pytest.raises(RuntimeError, match="41 messages over 1 hops ended 39 times"):
+        emission.emitting(source, short)()
+    with pytest.raises(RuntimeError, match="of 20 messages 19 came through"):
+        emission.by_hand(lambda messages: source(Short(messages)), MESSAGES, pack=True)()
 
 
 def test_publishing_to_a_route_that_takes_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
