@@ -144,7 +144,7 @@ def test_a_command_is_added_in_the_two_places(copy: Path) -> None:
 def test_a_field_of_a_model_reaches_the_loader_the_schema_and_the_routes(copy: Path) -> None:
     models = copy / "factflow_engine" / "config" / "models" / "resilience.py"
     field = '    patience: int = Field(default=3, ge=0, le=9, description="How long to hope.")\n'
-    insert(models, '"""What happens to a message whose adapter failed."""\n\n', field)
+    insert(models, '"""Treatment of a message whose adapter failed."""\n\n', field)
     (copy.parent / "p.yaml").write_text(
         'version: "1.0"\nerror_handling: {patience: 7}\nroutes: {a: {adapters: [{type: log}]}}\n', encoding="utf-8"
     )

@@ -209,7 +209,7 @@ class Frame:
 
     @property
     def key(self) -> str | None:
-        """What it belongs to; None if nothing."""
+        """Key of the dependency; None if there is none."""
 
     @property
     def headers(self) -> Mapping[str, object]:
@@ -287,7 +287,7 @@ class Condition:
 
     @property
     def source(self) -> dict[str, object]:
-        """What it was compiled from: a copy, made when it was compiled. Do not change it: it is not read again."""
+        """Copy of the source, made when the condition was compiled. Changes to it are not read."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -409,13 +409,13 @@ class RouteTable(Generic[_Id]):
         """
 
     def statistics(self) -> RouteTableStatistics:
-        """What the table is made of."""
+        """Return the composition of the table."""
 
     def __len__(self) -> int: ...
 
 @final
 class RouteTableStatistics:
-    """What a table is made of."""
+    """Composition of a table."""
 
     @property
     def rules(self) -> int:
@@ -522,10 +522,10 @@ class Breaker:
         """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
 
     def retry_after_ns(self, now_ns: int) -> int | None:
-        """How long until a refused call may be permitted; 0 if one may be now, None if only an operator can say."""
+        """Return the nanoseconds until a call may be permitted; 0 if one may be now, None if only an operator can say."""
 
     def stats_at(self, now_ns: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What it is now, and its counts over life, as keywords of `CircuitStats` and `CircuitTotals`.
+        """Return the present state and the counts over life, as keywords of `CircuitStats` and `CircuitTotals`.
 
         Args:
             now_ns: Now, or None for the latest time it was told. Changes nothing.
@@ -611,11 +611,11 @@ class Channel:
     shared: bool
     @property
     def waiting(self) -> int:
-        """How many frames it holds."""
+        """Number of frames in the channel."""
 
     @property
     def ready(self) -> int:
-        """How many of them can be taken now; all, unless it is ordered by key."""
+        """Number of frames that can be taken now; all of them, unless the channel is ordered by key."""
 
     @property
     def ordered(self) -> bool:
@@ -668,7 +668,7 @@ class Batch:
 
     @property
     def left(self) -> int:
-        """How many have not been moved."""
+        """Number of frames that have not been moved."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -769,7 +769,7 @@ class Counters:
 
 @final
 class Worker:
-    """What one worker of the loop is doing.
+    """State of one worker of the loop.
 
     Attributes:
         route: The route that it serves.
@@ -835,7 +835,7 @@ class Journal:
 
 @final
 class WorkerPool:
-    """Who of a loop's workers runs, and who could go on while that one waits.
+    """The worker of a loop that runs, and those that can go on while it waits.
 
     Args:
         ready: The routes with work.
@@ -930,14 +930,14 @@ class Carrier:
         """Go on with the worker's message at its next stage; None leaves payload or headers as they are."""
 
     def takable(self, turn: int, /) -> int:
-        """How many messages one turn may take now, `turn` at most.
+        """Return the number of messages that one turn may take now, at most `turn`.
 
         0 without work or a permit, or while paused; -1 if only room is missing.
         """
 
     @property
     def reserved(self) -> int:
-        """How many messages are in adapters and will need room; those who emit lazily ask for it themselves."""
+        """Number of messages in adapters that will need room; those that emit lazily ask for room themselves."""
 
     def room(self, own: int, /) -> int:
         """Return how many more messages every outbound that is read can take beside the reserved ones, except `own` of them."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """What a finding means for the configuration."""
+    """Consequence of a finding for the configuration."""
 
     ERROR = "error"
     """It cannot be run."""

@@ -1,4 +1,4 @@
-"""What a lineage store implements: one row per message and stage, written out of band.
+"""Protocol of a lineage store: one row per message and stage, written out of band.
 
 Kept separate from the queue contracts because a lineage failure never fails a pipeline.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class StageStatus(StrEnum):
-    """How one message's visit to one stage ended."""
+    """End of one message's visit to one stage."""
 
     COMPLETED = "completed"
     FILTERED = "filtered"

@@ -1,6 +1,6 @@
-"""What an adapter author sees: the adapter, the context of one message, and the result.
+"""Interface for adapter authors: the adapter, the context of one message, and the result.
 
-Kept apart from the engine so that a package of adapters depends on this module alone.
+Kept separate from the engine so that a package of adapters depends on this module alone.
 """
 
 from abc import ABC, abstractmethod
@@ -59,7 +59,7 @@ class Emit:
 
 
 class AdapterResult:
-    """What a stage made of one message. Give exactly one of `message`, `emitted`, or use `forward()`.
+    """Result of a stage for one message. Give exactly one of `message`, `emitted`, or use `forward()`.
 
     The engine encodes what is given as soon as `process` returns, so neither may be shared with, or changed by, code
     that runs later. A value that a message cannot carry fails the message at this stage.

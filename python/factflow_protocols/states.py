@@ -1,4 +1,4 @@
-"""What a durable queue provider implements besides, so that stages may keep state across messages.
+"""Protocol of durable queue providers by which stages keep state across messages.
 
 Kept separate from `queue` because a provider need not: without it stages that keep state by `snapshot` are refused.
 """
@@ -13,7 +13,7 @@ from factflow_protocols.queue import Delivery, Nack, Subscription
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a process of an execution has stored for one stage.
+    """State that a process of an execution has stored for one stage.
 
     Attributes:
         route: Route id.
@@ -28,7 +28,7 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
-    """What a stage has made of a message whose effect is in its state, until the delivery that led to it is acknowledged.
+    """Answer of a stage to a message whose effect is in its state, kept until the delivery is acknowledged.
 
     Attributes:
         stage: Name of the stage.
@@ -45,7 +45,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageShape:
-    """What a stage is made of: processes that share its state must agree on it.
+    """Composition of a stage, on which processes that share its state must agree.
 
     Attributes:
         adapter: The adapter's type.
@@ -77,7 +77,7 @@ class Clash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
-    """What is stored in the transaction of an acknowledgement.
+    """Change that is stored in the transaction of an acknowledgement.
 
     Attributes:
         execution: Prefix of the execution's queues.
@@ -101,7 +101,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """What a process finds that joins an execution.
+    """State that a process finds when it joins an execution.
 
     Attributes:
         owner: The process's number in this provider; no other process has or had it.
@@ -171,7 +171,7 @@ class StateProtocol(Protocol):
 
     @property
     def lease_seconds(self) -> float:
-        """How long an owner may be silent."""
+        """Seconds for which an owner may be silent."""
         ...
 
     async def join(

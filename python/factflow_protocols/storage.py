@@ -1,4 +1,4 @@
-"""What an object-store provider implements; apart from queues because a deployment may have one without the other."""
+"""Protocol of an object-store provider; kept separate from queues because a deployment may have only one of them."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectMetadata:
-    """What is known of a stored object besides its bytes.
+    """Metadata of a stored object.
 
     Attributes:
         content_type: A media type.

@@ -1,4 +1,4 @@
-"""The two message values that JSON has no word for; apart because adapters, frames and conditions all name them.
+"""The two message values that JSON has no word for; kept separate because adapters, frames and conditions all name them.
 
 A message is a tree of None, bool, int (64 bits, signed or unsigned), float, str, bytes, list, dict with str keys,
 and these two.

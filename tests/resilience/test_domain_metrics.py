@@ -149,7 +149,7 @@ def test_a_stage_is_open_if_every_breaker_is_and_there_is_one():
 
 
 def test_there_must_be_room_for_one():
-    with pytest.raises(ValueError, match="max_keys: expected 1 or more, came 0"):
+    with pytest.raises(ValueError, match="max_keys: expected 1 or more, got 0"):
         family(max_keys=0)
 
 

@@ -1,7 +1,7 @@
 """True if a class can be used the way the engine will use it, decided when it is registered.
 
 Kept separate from the registry because each rule here is one mistake that authors make, with the text that ends it. Every
-function raises `AdapterRegistrationError` saying what was expected, what came, and the line to write instead.
+function raises `AdapterRegistrationError` that names the expected value, the one found, and the line to write instead.
 """
 
 import inspect

@@ -39,7 +39,7 @@ class DiscoveryProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryReport:
-    """What a search found.
+    """Result of a search for adapters.
 
     Attributes:
         registered: Types that were added, sorted.

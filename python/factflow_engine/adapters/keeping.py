@@ -1,4 +1,4 @@
-"""What an adapter class does about state that must survive the process, read off the class.
+"""Treatment of state that must survive the process, read off an adapter class.
 
 Kept separate from the registry because the loader, the runtime and the registry's own checks all ask it.
 """
@@ -37,7 +37,7 @@ def loses_state(cls: type[PipelineAdapter]) -> bool:
 
 
 def loss_text(adapter_type: str) -> str:
-    """What is wrong with such an adapter on a queue that outlives the process."""
+    """Return the problem of such an adapter on a queue that outlives the process."""
     return (
         f"adapter type {adapter_type!r} keeps something across messages that ends with the process, and the queue "
         "acknowledges the messages for good"

@@ -31,7 +31,7 @@ AdapterClass = TypeVar("AdapterClass", bound=type[PipelineAdapter])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSpec:
-    """What is known of one adapter type.
+    """Description of one adapter type.
 
     Attributes:
         type: The name that configurations use.
@@ -117,7 +117,7 @@ class ValidatingAdapterRegistry:
         return tuple(sorted([*self._specs, *self._unloaded]))
 
     def get(self, type_name: str) -> AdapterSpec:
-        """What is known of a type.
+        """Return the description of a type.
 
         Raises:
             AdapterNotFoundError: It is not registered; the text names the nearest types that are.

@@ -37,7 +37,7 @@ def list_command(settings: Settings, *, adapter_modules: tuple[str, ...]) -> int
 
 
 def needs_text(spec: AdapterSpec) -> str:
-    """What must be installed for the adapter; empty if nothing."""
+    """Return the extra that the adapter needs; empty if it needs none."""
     return f"factflow-engine[{clean(spec.requires_extra)}]" if spec.requires_extra else ""
 
 

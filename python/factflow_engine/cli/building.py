@@ -60,6 +60,6 @@ def queue_for(url: str | None) -> QueueProtocol | None:
 
 
 def checked(app: App, file: Path) -> LoadResult:
-    """What the loader says of a configuration."""
+    """Return the loader's findings on a configuration."""
     with held_interrupts():
         return app.loader.check(file)

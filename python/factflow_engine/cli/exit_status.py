@@ -1,4 +1,4 @@
-"""What the process says to the shell when it ends; one table, because scripts depend on it."""
+"""Exit statuses of the command; one table, because scripts depend on them."""
 
 from enum import IntEnum
 

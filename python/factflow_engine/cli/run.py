@@ -166,7 +166,7 @@ def run_command(
 
 
 def _drain_seconds(config: PipelineGlobalConfig, asked: float | None) -> float:
-    """How long a drain lets work finish: what the operator says, else the configuration; never without end."""
+    """Return the seconds that a drain gives to work: the operator's, else the configuration's; always finite."""
     for seconds in (asked, config.orchestrator.drain_seconds):
         if seconds is not None:
             return seconds
@@ -219,7 +219,7 @@ def _parse_payload(text: str) -> Any:
 
 
 def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
-    """What is said when an execution goes on although another payload was given."""
+    """Return the message for an execution that goes on although another payload was given."""
     if begun.left:
         why = f"goes on with what it has left, {what_is_left(begun)}"
         fresh = f"drop what is left: `factflow queue forget {queue_url} --execution {execution_id}`"

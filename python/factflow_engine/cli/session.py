@@ -18,7 +18,7 @@ from factflow_protocols import Begun
 
 
 class RunningExecution(Protocol):
-    """What a session needs of an execution."""
+    """The methods of an execution that a session calls."""
 
     @property
     def begun(self) -> Begun | None:
@@ -43,7 +43,7 @@ class RunningExecution(Protocol):
 
 
 class Starter(Protocol):
-    """What a session needs of a manager."""
+    """The methods of a manager that a session calls."""
 
     async def start(
         self,
@@ -63,7 +63,7 @@ class Starter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnd:
-    """How a session ended.
+    """End of a session.
 
     Attributes:
         report: The execution's; None if it was interrupted before it had started.

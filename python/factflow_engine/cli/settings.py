@@ -1,4 +1,4 @@
-"""What one invocation of the command line has been asked for; click carries it as the context's object."""
+"""Options of one invocation of the command; click carries them as the context's object."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

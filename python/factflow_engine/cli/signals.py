@@ -56,7 +56,7 @@ def interruptions() -> Iterator[AsyncGenerator[int]]:
 
 
 async def _each(received: AsyncIterator[int], arrived: Counter[int]) -> AsyncGenerator[int]:
-    """What is received, as often as it arrived: trio makes one of two alike that it has not handed out."""
+    """Yield each signal as often as it arrived: trio merges equal signals that it has not handed out yet."""
     async for number in received:
         for _ in range(arrived.pop(number, 0)):
             yield number

@@ -53,7 +53,7 @@ def _pop_section(entries: dict[str, tuple[Mark, Node]], name: str) -> Section:
 
 
 def _known(name: str, section: Section) -> Section:
-    """What the level below takes of a section: what is no field of it is wrong once, where it is written."""
+    """Return the fields of a section that the level below takes; an unknown field is reported once, where it is written."""
     if section is None or not isinstance(section[1], MappingNode) or section[1].entries.keys() <= INHERITED[name]:
         return section
     known = {field: entry for field, entry in section[1].entries.items() if field in INHERITED[name]}

@@ -1,6 +1,6 @@
 """A condition's problems as findings, wherever a condition stands: a stage, an outbound, an adapter's configuration.
 
-Apart because the stages' checks and pydantic's errors both lead here.
+Kept separate because the stages' checks and pydantic's errors both lead here.
 """
 
 from collections.abc import Mapping, Sequence

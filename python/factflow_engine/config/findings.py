@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, where, and what to write instead; and the error that carries all of it.
+"""Problems of a configuration, each with its place and its remedy; and the error that carries all of them.
 
 Kept separate from the loader because whoever shows findings (command line, HTTP, editors) needs these alone.
 """
@@ -26,7 +26,7 @@ class Finding:
         line: From 1.
         column: From 1, in characters.
         path: Keys and indices from the root, `routes.parse.adapters[0].type`; empty for the document.
-        message: What was expected and what came.
+        message: Expected value and the one that was found.
         remedy: What to write instead.
     """
 

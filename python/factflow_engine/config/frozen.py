@@ -1,6 +1,6 @@
 """Mappings and lists that cannot be changed, and still are a `dict` and a `list` to everything that reads them.
 
-Apart because every model uses them: a configuration must not change under a running execution, while pydantic, the
+Kept separate because every model uses them: a configuration must not change under a running execution, while pydantic, the
 condition compiler and the codec want the plain types.
 """
 

@@ -41,7 +41,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """What became of a text.
+    """Result of loading a text.
 
     Attributes:
         config: The configuration; None if none could be built. With errors among the findings it may be there, and

@@ -1,6 +1,6 @@
 """Pydantic's errors as findings: its locations become lines and columns, its types our codes.
 
-Apart because both the document's models and the adapters' pass through here.
+Kept separate because both the document's models and the adapters' pass through here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -188,7 +188,7 @@ def _lower(text: str) -> str:
 
 
 def describe(node: Node) -> str:
-    """What came, for a message; a value of the environment as it is written."""
+    """Return a value as a message shows it; a value from the environment is shown as it is written."""
     if isinstance(node, ScalarNode):
         if node.variables:
             return f"{node.text[:_LONGEST_TEXT]!r} from the environment"

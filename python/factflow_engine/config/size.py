@@ -1,4 +1,4 @@
-"""How large a document is when everything that stands for something else is written out.
+"""Size of a document with every alias and reference written out.
 
 Kept separate from the parser because the environment and inheritance enlarge a document too: a section that thousands
 of routes inherit, a variable that stands in thousands of places, an alias of a long text. All that comes after this
@@ -41,7 +41,7 @@ def is_bounded(root: Node, written: int, report: Report) -> bool:
 
 
 def _children(node: Node) -> list[tuple[int, Node]]:
-    """What is in a node, each with the characters of its key."""
+    """Yield the children of a node, each with the number of characters of its key."""
     match node:
         case MappingNode(entries=entries):
             return [(len(key), value) for key, (_, value) in entries.items()]

@@ -1,6 +1,6 @@
 """Adapters and conditions: asked of the registry and the compiler that an execution will use.
 
-Apart because validating by building is the rule that keeps the validator and the engine of one mind.
+Kept separate because validating by building is the rule that keeps the validator and the engine of one mind.
 """
 
 from typing import Final

@@ -26,5 +26,5 @@ def configure_validation(*, strict: bool) -> None:
 
 
 def validation_is_strict() -> bool:
-    """What `configure_validation` said last."""
+    """Return the last setting of `configure_validation`."""
     return _SWITCH.strict

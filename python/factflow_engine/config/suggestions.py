@@ -1,4 +1,4 @@
-"""What an author may have meant by a name that nothing has.
+"""Suggestions for a name that nothing has.
 
 Kept separate from the checks because the work must be bounded for a document as a whole: comparing each of thousands of
 wrong names with each of thousands of right ones takes minutes.
@@ -29,7 +29,7 @@ class Suggestions:
         self.left = work
 
     def remedy(self, name: str, known: Sequence[str]) -> str:
-        """What to write in place of a name that is not among the known ones."""
+        """Return the remedy for a name that is not among the known ones."""
         near = self._nearest(name[:_LONGEST], known)
         if near is not None:
             return f"write {near!r}"

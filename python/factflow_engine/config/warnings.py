@@ -1,4 +1,4 @@
-"""What is allowed and probably not meant: routes that nothing leads to, circles, settings without effect.
+"""Warnings of what is allowed and probably not meant: unreachable routes, circles, settings without effect.
 
 Kept separate from the wiring because these rules need a configuration that is whole: they run when there are no errors.
 """

@@ -1,4 +1,4 @@
-"""What a string is in a written configuration: text, in which `${` must be escaped, or a reference, in which it must not.
+"""Strings of a written configuration: a text, in which `${` must be escaped, or a reference, in which it must not.
 
 Kept separate from the canonical form because the tree of a document needs this and nothing of the models.
 """

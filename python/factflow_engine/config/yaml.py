@@ -83,7 +83,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
-    """What an anchor stands for: nodes in it, levels in it."""
+    """Size of an anchor's value: its nodes and its levels."""
 
     node: Node
     size: int

@@ -1,4 +1,4 @@
-"""What keeps a failing or overloaded dependency from taking a pipeline with it: trio around pure decisions.
+"""Protection of a pipeline from failing or overloaded dependencies: trio around pure decisions.
 
 `circuit_breaker` stops calling what keeps failing, `domain_metrics` keeps one breaker for each host (or other key);
 the decisions themselves are made in Rust. `retry` decides whether and when a failed message is tried again. Kept separate from

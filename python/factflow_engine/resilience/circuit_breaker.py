@@ -102,7 +102,7 @@ class CircuitBreaker(Breaker):
 
     @property
     def name(self) -> str:
-        """What it protects."""
+        """Name of the dependency that the breaker protects."""
         return self._name
 
     @property
@@ -111,7 +111,7 @@ class CircuitBreaker(Breaker):
         return CircuitState(super().state)
 
     def stats(self, now_ns: int | None = None) -> CircuitStats:
-        """What it is and has counted; reading changes nothing.
+        """Return the breaker's state and counts; reading changes nothing.
 
         Args:
             now_ns: Now, for what passes with time; by default the latest time that it was told.
@@ -174,7 +174,7 @@ class CircuitBreaker(Breaker):
 
     @property
     def trials_out(self) -> int | None:
-        """How many trial calls are out, if no other may be permitted before one of them has ended, or its lease; else None."""
+        """Number of trial calls in progress, if no other is permitted before one of them or its lease ends; else None."""
         if not self.is_half_open:
             return None
         stats = self.stats()

@@ -1,4 +1,4 @@
-"""What a circuit breaker reports, and whom it tells.
+"""Events of circuit breakers, and their delivery to listeners.
 
 Kept separate from the breaker because its keyed family tells the same listeners.
 """

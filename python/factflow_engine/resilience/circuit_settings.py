@@ -183,17 +183,17 @@ class CircuitBreakerSettings:
 
 def _ns(name: str, seconds: float) -> int:
     if not (math.isfinite(seconds) and 0 <= seconds <= 1e9):
-        raise ValueError(f"{name}: expected seconds, 0 to 1000000000, came {seconds!r}")
+        raise ValueError(f"{name}: expected seconds, 0 to 1000000000, got {seconds!r}")
     return round(seconds * 1e9)
 
 
 def _count(name: str, count: int) -> int:
     if not 0 <= count < 1 << 32:
-        raise ValueError(f"{name}: expected 1 to 1000000, came {count!r}")
+        raise ValueError(f"{name}: expected 1 to 1000000, got {count!r}")
     return count
 
 
 def _names(names: Sequence[str]) -> frozenset[str]:
     if isinstance(names, str):
-        raise ValueError(f"names of exception classes: expected a list, came the text {names!r}; write [{names!r}]")  # noqa: TRY004 - one class for what is wrong with settings
+        raise ValueError(f"names of exception classes: expected a list, got the text {names!r}; write [{names!r}]")  # noqa: TRY004 - one class for what is wrong with settings
     return frozenset(names)

@@ -1,13 +1,13 @@
 """Names of a circuit breaker's states, of what it reports, and of the reasons that it gives.
 
-Apart because events, statistics and the breaker all speak of them; each value is the name that the Rust machine uses.
+Kept separate because events, statistics and the breaker all speak of them; each value is the name that the Rust machine uses.
 """
 
 from enum import StrEnum
 
 
 class CircuitState(StrEnum):
-    """What a breaker does with calls."""
+    """States of a breaker, by its treatment of calls."""
 
     CLOSED = "closed"
     """Permits every call and watches the rates."""
@@ -24,7 +24,7 @@ class CircuitState(StrEnum):
 
 
 class CircuitEventKind(StrEnum):
-    """What a breaker reports."""
+    """Kinds of events that a breaker reports."""
 
     TRANSITION = "transition"
     """The state changed."""

@@ -1,6 +1,6 @@
-"""What can be read of circuit breakers: one at a moment, its counts over life, and all of one stage.
+"""Statistics of circuit breakers: of one at a moment, of one over its life, and of all of one stage.
 
-Values only, apart from the breakers so that reports can hold them.
+Values only, kept separate from the breakers so that reports can hold them.
 """
 
 from collections.abc import Mapping

@@ -57,7 +57,7 @@ class DomainMetrics:
         report_calls: bool = False,
     ) -> None:
         if max_keys < 1:
-            raise ValueError(f"max_keys: expected 1 or more, came {max_keys}")
+            raise ValueError(f"max_keys: expected 1 or more, got {max_keys}")
         self._settings = CircuitBreakerSettings.of(config)
         self._name = name
         self._max_keys = max_keys

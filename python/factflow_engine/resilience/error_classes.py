@@ -1,6 +1,6 @@
-"""What an exception means to a circuit breaker.
+"""Meaning of exceptions to a circuit breaker.
 
-Apart because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
+Kept separate because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Predicate = Callable[[Exception], bool]
 
 
 class Verdict(StrEnum):
-    """What one ended call counts as."""
+    """Verdict on one ended call."""
 
     FAILURE = "failure"
     SUCCESS = "success"
@@ -52,7 +52,7 @@ class ErrorClasses:
     ignore_if: Predicate | None = None
 
     def judge(self, error: BaseException) -> tuple[Verdict, int | None]:
-        """What a call counts as that ended so, and for how many nanoseconds it asked to stay away.
+        """Return the verdict on a call that ended so, and the nanoseconds for which the dependency asked to be left alone.
 
         That is the attribute `retry_after_seconds` of a failure, or its `retry_after` as clients of HTTP services have
         it, or the delay of a `RetryLater`, if it is a number of seconds, zero or more, or a `timedelta`; of a group,

@@ -17,7 +17,7 @@ LONGEST_FLOOR_SECONDS: Final = 1.0
 
 
 class RetrySection(Protocol):
-    """What a configuration's `error_handling` section says about retries."""
+    """Fields of a configuration's `error_handling` section about retries."""
 
     @property
     def max_retries(self) -> int: ...  # noqa: D102
@@ -90,7 +90,7 @@ class RetryPolicy:
 
 
 class DeferralSection(Protocol):
-    """What a configuration's `error_handling` section says about deferrals."""
+    """Fields of a configuration's `error_handling` section about deferrals."""
 
     @property
     def max_deferrals(self) -> int | None: ...  # noqa: D102
@@ -100,7 +100,7 @@ class DeferralSection(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeferralPolicy:
-    """How long a message waits that its adapter defers, and how often it may be deferred.
+    """Policy for messages that their adapter defers: the length of each wait, and the number of deferrals.
 
     A deferral (`RetryLater`, or a refusal by a circuit breaker of the adapter's own) spends no attempt, so that
     `max_retries` does not bound it. Two things do: the wait has a floor, which doubles with each deferral of a message

@@ -1,4 +1,4 @@
-"""What a run looks like from outside: outcomes, live statistics, and the report at its end.
+"""A run as seen from outside: outcomes, live statistics, and the report at its end.
 
 Frozen values only, so that a snapshot can be kept, printed or compared.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """How a message ended; exactly one each."""
+    """End of a message; each has exactly one."""
 
     COMPLETED = "completed"
     """Every stage was done with it and what it led to is accepted by the next queues."""
@@ -68,7 +68,7 @@ class FailureRecord:
 
 
 class Holder(StrEnum):
-    """Who holds a message that has begun and not ended."""
+    """Holder of a message that has begun and not ended."""
 
     ADAPTER = "adapter"
     """The stage's adapter, or the iterator that it emitted."""
@@ -193,7 +193,7 @@ class OrphanedQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """How an execution ended.
+    """End of an execution, with its counters and failures.
 
     Attributes:
         execution_id: Which.

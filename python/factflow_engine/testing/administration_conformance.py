@@ -1,4 +1,4 @@
-"""What a provider must do if it offers its administration (`AdministeredQueue`).
+"""Checks for providers that offer their administration (`AdministeredQueue`).
 
 Used like `durable_conformance`: opening twice gives the same queues. Kept separate because a provider need not offer it.
 """
@@ -73,7 +73,7 @@ async def statistics_count_what_there_is(open_queue: OpenQueue) -> None:
 
 
 async def a_purge_deletes_what_nobody_has(open_queue: OpenQueue) -> None:
-    """What a consumer has stays its own; ids that were deleted are taken again."""
+    """A consumer keeps its deliveries; ids that were deleted are accepted again."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
         async with queue.subscribe(QUEUE, "s", 2, 100) as subscription, _administration(queue) as queues:
@@ -112,7 +112,7 @@ async def what_is_not_there_is_an_error(open_queue: OpenQueue) -> None:
 
 
 async def a_dead_letter_goes_back_once(open_queue: OpenQueue) -> None:
-    """It is published as it was and settled; put back again, it is a duplicate; what is none stays."""
+    """A dead letter is published as it was and settled; put back again, it is a duplicate; other messages stay."""
     async with open_queue() as queue, _administration(queue) as queues:
         await queue.publish_batch(DEAD, [_letter(1), message(2), _letter(3)])
         numbers = [stored.seq for stored in await _browse(queues, DEAD)]

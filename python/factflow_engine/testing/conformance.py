@@ -1,7 +1,7 @@
-"""What every queue provider must do, as checks for whoever writes one.
+"""Checks for every queue provider, for authors of one.
 
 Each check is an async function that takes a way to open a provider, and raises `ConformanceError` with what was
-expected and what came. They are free of any test framework:
+expected and what it got. They are free of any test framework:
 
     from factflow_engine.testing.expectations import check_name
 
@@ -193,7 +193,7 @@ async def a_full_queue_holds_up_its_publishers_and_nobody_else(open_queue: OpenQ
 
 
 async def a_cancelled_publisher_leaves_room_for_the_next(open_queue: OpenQueue) -> None:
-    """Who stops waiting for room takes none."""
+    """A publisher that stops waiting for room takes none."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 100, 1) as subscription:
         await queue.publish(QUEUE, message(0))
         with trio.move_on_after(QUIET_SECONDS) as scope:

@@ -1,4 +1,4 @@
-"""What a durable queue provider must do besides: survive being reopened, end leases, refuse duplicates.
+"""Further checks for durable queue providers: they survive being reopened, end leases, refuse duplicates.
 
 Used like `conformance`. The provider must be opened with a lease of a second or less.
 """
@@ -43,7 +43,7 @@ async def what_was_accepted_is_there_after_reopening(open_queue: OpenQueue) -> N
 
 
 async def a_delay_survives_reopening(open_queue: OpenQueue) -> None:
-    """What was given back with a delay is not handed out earlier because the provider was opened anew."""
+    """A message given back with a delay is not handed out earlier because the provider was reopened."""
     async with open_queue() as queue:
         await queue.publish(QUEUE, message(1))
         async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
@@ -127,7 +127,7 @@ async def room_that_another_opening_makes_is_noticed(open_queue: OpenQueue) -> N
 
 
 async def a_topics_subscription_outlives_its_consumers(open_queue: OpenQueue) -> None:
-    """What is published while nobody is there is kept for it."""
+    """Messages published while no consumer is there are kept for the subscription."""
     async with open_queue() as queue:
         async with queue.subscribe(TOPIC, "x", 10, 10):
             pass

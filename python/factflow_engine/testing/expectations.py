@@ -1,4 +1,4 @@
-"""What the checks of queue providers are made of: a message, receiving with a time limit, comparing.
+"""Parts of the checks of queue providers: a message, receiving with a time limit, comparing.
 
 Kept separate from the checks so that those of durable providers, and an author's own, use the same.
 """
@@ -53,7 +53,7 @@ def expect(came: object, expected: object, what: str) -> None:
         ConformanceError: They differ.
     """
     if came != expected:
-        raise ConformanceError(f"{what}: expected {expected!r}, came {came!r}")
+        raise ConformanceError(f"{what}: expected {expected!r}, got {came!r}")
 
 
 async def take(subscription: Subscription, count: int, *, at_a_time: int = 100) -> list[Delivery]:
@@ -82,4 +82,4 @@ async def expect_quiet(subscription: Subscription) -> None:
     """
     with trio.move_on_after(QUIET_SECONDS):
         came = await subscription.receive(10)
-        raise ConformanceError(f"expected nothing to receive, came {values(came)}")
+        raise ConformanceError(f"expected nothing to receive, got {values(came)}")

@@ -1,4 +1,4 @@
-"""What a provider must do where several processes may start one execution at the same instant (`ExecutionStarts`).
+"""Checks for providers by which several processes may start one execution at the same instant (`ExecutionStarts`).
 
 Used like `durable_conformance`. Kept separate because a durable provider need not offer it.
 """
@@ -47,7 +47,7 @@ async def init_messages_are_published_until_an_end_that_finds_nothing_left(open_
 
 
 async def an_end_that_finds_something_left_closes_nothing(open_queue: OpenQueue) -> None:
-    """What is then handled by a process that dies without an end is not begun anew."""
+    """Messages then handled by a process that dies without an end are not begun anew."""
     async with open_queue() as queue:
         await _begin(queue)
         expect(await _starts(queue).end(EXECUTION, READS), 3, "what an early end finds left")

@@ -1,4 +1,4 @@
-"""What a provider must do that keeps the states of stages (`StateProvider`).
+"""Checks for providers that keep the states of stages (`StateProvider`).
 
 Used like `durable_conformance`: the provider must be opened with a lease of a second or less. Kept separate because a durable
 provider need not keep states.

@@ -296,7 +296,7 @@ def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: 
 
 
 def _base(target: Path) -> tuple[int, bool]:
-    """How long the target is, and whether its last line has no end."""
+    """Return the length of the target in bytes, and true if its last line has no end."""
     try:
         with target.open("rb") as old:
             size = old.seek(0, os.SEEK_END)

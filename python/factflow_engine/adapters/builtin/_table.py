@@ -122,7 +122,7 @@ def quoted(name: str) -> str:
 
 
 def _misfit(connection: sqlite3.Connection, name: str, columns: Sequence[str]) -> str | None:
-    """What keeps rows of these columns out of the table, or apart from each other."""
+    """Return the reason why the table cannot hold these columns, or would not tell their rows from each other."""
     [kind] = connection.execute("SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE", (name,)).fetchone()
     if kind != "table":
         return f"is a {kind}"

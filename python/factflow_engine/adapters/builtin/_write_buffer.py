@@ -1,4 +1,4 @@
-"""What a sink has taken and not brought to the disk yet, once for each message id.
+"""Entries that a sink has accepted and not written to the disk yet, one for each message id.
 
 Kept separate from the sinks because a message has ended by then: whatever interrupts the disk, its entry is either there
 or still in the buffer, and this is where that holds.

@@ -18,7 +18,7 @@ MAX_LABEL_BYTES: Final = 16_777_216
 
 
 class CountByFieldConfig(BuiltinConfig):
-    """What is counted."""
+    """The field to count, and its bounds."""
 
     field: FieldName
     """The field whose values are counted."""

@@ -10,7 +10,7 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
 class DelayConfig(BuiltinConfig):
-    """How long."""
+    """The length of the delay."""
 
     seconds: float = Field(ge=0, le=86_400, allow_inf_nan=False)
     """How long each message waits, in seconds, at most a day. It is in flight meanwhile."""

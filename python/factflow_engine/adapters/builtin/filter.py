@@ -16,7 +16,7 @@ def _compiles(condition: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class FilterConfig(BuiltinConfig):
-    """What a message must be."""
+    """The condition on messages that pass."""
 
     condition: Annotated[dict[str, JsonValue], AfterValidator(_compiles)]
     """A condition as stages and outbounds have it: `{field, operator, value}`, `all_of`, `any_of`, `not`."""

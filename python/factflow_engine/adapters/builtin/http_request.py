@@ -35,7 +35,7 @@ INSTALL: Final = f"pip install factflow-engine[{EXTRA}]"
 
 
 class HttpRequestConfig(BuiltinConfig):
-    """What is asked, and how much of an answer is taken."""
+    """The request, and the bounds of its response."""
 
     url: str = Field(min_length=1, max_length=8192)
     """Where to. `{field}` is replaced by a field of the message, percent-encoded: `https://api.example/items/{id}`.

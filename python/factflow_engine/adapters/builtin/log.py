@@ -13,7 +13,7 @@ logger = logging.getLogger("factflow.pipeline")
 
 
 class LogConfig(BuiltinConfig):
-    """What is said, and how loudly."""
+    """The text of the log record, and its level."""
 
     text: str = Field(default="message", min_length=1, max_length=1000)
     """What the line begins with. Taken as it is: nothing in it is replaced."""

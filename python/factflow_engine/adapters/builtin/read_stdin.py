@@ -22,7 +22,7 @@ _READERS: Final[list["ReadStdin"]] = []
 
 
 class ReadStdinConfig(BuiltinConfig):
-    """What the lines are."""
+    """The format of the lines."""
 
     format: Literal["text", "json"] = "text"
     """`text` emits `{line_number, text}` for each line, `json` the JSON value on it; blank lines are then passed over."""

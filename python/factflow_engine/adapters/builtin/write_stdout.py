@@ -11,7 +11,7 @@ from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo
 
 
 class WriteStdoutConfig(BuiltinConfig):
-    """What the lines are."""
+    """The format of the lines."""
 
     format: Literal["json", "text"] = "json"
     """`json` writes the whole message as JSON, `text` one field of it, or the message if it is a text."""

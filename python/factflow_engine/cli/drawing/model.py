@@ -1,4 +1,4 @@
-"""What there is to draw: routes, queues, topics, the init messages, and who writes to whom.
+"""Nodes and edges to draw: routes, queues, topics, init messages, and the writers of each.
 
 Kept separate from the languages so that they only translate; ids here are counted, labels are the user's and may hold anything.
 """
@@ -12,7 +12,7 @@ from factflow_engine.cli.drawing.condition_text import condition_text
 
 
 class Kind(StrEnum):
-    """What a node stands for."""
+    """Kind of a node."""
 
     ROUTE = "route"
     QUEUE = "queue"

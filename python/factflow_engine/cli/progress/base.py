@@ -1,4 +1,4 @@
-"""What every way of showing an execution can do; its base says lines and shows nothing else."""
+"""Interface of every display of an execution; the base class prints lines and shows nothing else."""
 
 from typing import ClassVar
 

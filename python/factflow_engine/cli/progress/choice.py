@@ -13,7 +13,7 @@ from factflow_engine.cli.progress.plain import PlainProgress
 
 
 class ProgressMode(StrEnum):
-    """What `--progress` takes."""
+    """Values of `--progress`."""
 
     AUTO = "auto"
     LIVE = "live"

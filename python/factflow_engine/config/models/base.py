@@ -1,4 +1,4 @@
-"""What all configuration models share: frozen, strict, no unknown fields, and a repr that shows no secret.
+"""Base of all configuration models: frozen, strict, without unknown fields, and with a repr that shows no secret.
 
 Apart so that each model's file holds its fields and nothing else.
 """

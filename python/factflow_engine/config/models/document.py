@@ -60,7 +60,7 @@ class OrchestratorConfig(ConfigModel):
 
 
 class ProcessorConfig(ConfigModel):
-    """How the loop that carries messages shares its time."""
+    """Time slices of the loop that carries messages."""
 
     quantum_microseconds: int = Field(
         default=150, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
@@ -96,7 +96,7 @@ class StorageConfig(ConfigModel):
 
 
 class LineageConfig(ConfigModel):
-    """What is recorded of each message's way."""
+    """Records of each message's way."""
 
     enabled: bool = Field(default=True, description="Whether anything is recorded.")
     url: str | None = Field(default=None, min_length=1, description="The store, as sqlite:///file; none: the host's.")
@@ -150,7 +150,7 @@ class PipelineGlobalConfig(ConfigModel):
 
     @property
     def directory(self) -> Path:
-        """What relative paths in the configuration are relative to: the file's folder, or the working directory."""
+        """Folder that relative paths in the configuration start from: the file's, or the working directory."""
         return self._directory
 
     @property

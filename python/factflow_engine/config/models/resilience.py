@@ -1,6 +1,6 @@
 """Sections on failure and load: retries, concurrency limits, circuit breakers.
 
-Apart because the top of a document, its routes and (the breaker) its stages all take them, field by field.
+Kept separate because the top of a document, its routes and (the breaker) its stages all take them, field by field.
 """
 
 from typing import Literal, Self
@@ -13,7 +13,7 @@ from factflow_engine.native import FieldPath
 
 
 class ErrorHandlingConfig(ConfigModel):
-    """What happens to a message whose adapter failed."""
+    """Treatment of a message whose adapter failed."""
 
     max_retries: int = Field(
         default=0, ge=0, le=1_000, description="How many times a failed message is tried again; 0: never."
@@ -98,7 +98,7 @@ class ErrorHandlingConfig(ConfigModel):
 
 
 class BackpressureConfig(ConfigModel):
-    """How many messages a route may have in flight, and what decides it."""
+    """Limit of the messages in flight on a route, and the algorithm that sets it."""
 
     algorithm: Literal["adaptive", "fixed", "aimd", "vegas", "gradient2", "arc"] = Field(
         default="adaptive", description="What moves the limit; fixed: nothing does."

@@ -38,7 +38,7 @@ class ConditionConfig(RootModel[FrozenDict[str, Any]]):
 
     @property
     def mapping(self) -> Mapping[str, Any]:
-        """What `compile_condition` takes."""
+        """Return the mapping that `compile_condition` takes."""
         return self.root
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -82,7 +82,7 @@ class AdapterConfig(ConfigModel):
 
 
 class InboundConfig(ConfigModel):
-    """What a route reads, and how fast."""
+    """Queue that a route reads, and its limits."""
 
     queue: str = Field(description="Queue or topic to read; by default /queue/ and the route's id.")
     subscription: str = Field(

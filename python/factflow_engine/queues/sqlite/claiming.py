@@ -43,7 +43,7 @@ class SqliteDelivery:
 
 
 class Claimed(NamedTuple):
-    """What a consumer got.
+    """Deliveries that a consumer received.
 
     Attributes:
         deliveries: In the queue's order; may be empty.

@@ -56,7 +56,7 @@ _COLUMNS: Final = (
 
 
 def wrong_values(connection: sqlite3.Connection) -> list[str]:
-    """What is wrong, in words."""
+    """Return the problems, in words."""
     texts = []
     for column in _COLUMNS:
         [count] = connection.execute(f"SELECT count(*) FROM {column.table} {column.wrong}").fetchone()  # noqa: S608 - constants

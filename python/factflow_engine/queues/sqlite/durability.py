@@ -5,7 +5,7 @@ from typing import Final
 
 
 class Durability(StrEnum):
-    """What a message that was accepted, and a settlement that returned, survive.
+    """Failures that accepted messages and returned settlements survive.
 
     All levels write ahead (WAL), so the file is never left half-written whatever happens.
     """

@@ -107,7 +107,7 @@ def _recover_lines(store: Store) -> set[int]:
 
 
 def _recovered(connection: sqlite3.Connection, line: int) -> str:
-    """What a queue is called that is made for messages of none."""
+    """Return the name of the queue that is made for messages without one."""
     name = f"/queue/recovered-{line}"
     while connection.execute("SELECT 1 FROM line WHERE queue = ?", (name,)).fetchone():
         name += "-again"
@@ -137,7 +137,7 @@ def _missing(part: Part) -> StoreProblem:
 
 
 def _homeless(connection: sqlite3.Connection) -> list[StoreProblem]:
-    """What has the number of a line that is not there."""
+    """Return the rows that name a line that is not there."""
     found = []
     for what, table, low, size in (
         ("messages", "message", "seq", "1"),

@@ -32,7 +32,7 @@ class Hold(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many messages it covers."""
+        """Return the number of messages in the range."""
         return self.high - self.low + 1
 
 
@@ -54,7 +54,7 @@ R = TypeVar("R", Hold, Kept)
 
 
 class Return(NamedTuple):
-    """What becomes of one message that is given back: when it is due, and whether an attempt was spent."""
+    """Terms of giving one message back: the time at which it is due, and whether an attempt was spent."""
 
     due: int
     counts: bool
@@ -73,7 +73,7 @@ def join(holds: Iterable[Hold]) -> list[Hold]:
 
 
 def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
-    """What is left of a hold.
+    """Return the rest of a hold.
 
     Args:
         hold: Any.
@@ -91,7 +91,7 @@ def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
 
 
 def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
-    """What is left of ranges, as `without` says it for one hold.
+    """Return the rest of several ranges, as `without` does for one hold.
 
     Args:
         ranges: Ascending, none overlapping another.
@@ -115,7 +115,7 @@ def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
 
 
 def disjoint(ranges: Iterable[R], first: int, last: int) -> tuple[list[R], list[R]]:
-    """What is left of ranges that may overlap, be empty or reach out of bounds.
+    """Return ranges that overlap nowhere and stay in bounds, made of ranges that need not.
 
     Args:
         ranges: In the order of `low`.

@@ -1,4 +1,4 @@
-"""What every writing transaction does a little of: forgetting old ids and settled messages that were kept long enough.
+"""Housekeeping, a little in every writing transaction: forget old ids, and settled messages after their time.
 
 Paid by those who write, in proportion to what they write, so that nothing needs a task of its own, no transaction
 becomes much longer, and what is kept does not grow faster than it is looked through.

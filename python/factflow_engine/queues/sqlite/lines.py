@@ -12,7 +12,7 @@ _COLUMNS: Final = "id, tail, cursor, held, coalesce(capacity, ?), token"
 
 
 class Line(NamedTuple):
-    """What a transaction needs to know of a line.
+    """State of a line that a transaction needs.
 
     Attributes:
         id: Of the row.
@@ -37,12 +37,12 @@ class Line(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many messages it holds."""
+        """Number of messages in the line."""
         return self.tail - self.cursor + self.held
 
     @property
     def room(self) -> int:
-        """How many more fit."""
+        """Number of messages that still fit."""
         return max(0, self.capacity - self.total)
 
 
@@ -52,7 +52,7 @@ def line_of(seq: int) -> int:
 
 
 def lines_of_queue(connection: sqlite3.Connection, queue: str, default_capacity: int) -> list[Line]:
-    """What a message published under this name goes to; a point-to-point queue is made if it is not there."""
+    """Return the lines that a message published under this name goes to; make a missing point-to-point queue."""
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM line WHERE queue = ?",  # noqa: S608 - constant
         (default_capacity, queue),
@@ -79,7 +79,7 @@ def is_line_of(connection: sqlite3.Connection, line: int, queue: str, subscripti
 
 
 def subscription_key(queue: str, subscription: str) -> str:
-    """What the `subscription` column holds: consumers of a point-to-point queue share it whatever they are called."""
+    """Return the value of the `subscription` column, which all consumers of a point-to-point queue share."""
     return subscription if is_topic(queue) else ""
 
 

@@ -7,7 +7,7 @@ from factflow_engine.queues.sqlite.store import Store
 
 
 class Glance(NamedTuple):
-    """What was seen: whether something can be handed out, and when something held may become due (wall time)."""
+    """Result of a look: whether something can be handed out, and when something leased may become due (wall time)."""
 
     ready: bool
     next_due_ns: int | None
@@ -27,7 +27,7 @@ def glance(store: Store, queue: str, subscription: str, line: int) -> Glance:
 
 
 def room_of(store: Store, queue: str) -> int:
-    """How many messages fit into every line of a queue now."""
+    """Return the number of messages that fit into every line of a queue now."""
     [room] = store.connection.execute(
         "SELECT coalesce(min(coalesce(capacity, ?) - (tail - cursor + held)), 1) FROM line WHERE queue = ?",
         (store.settings.capacity, queue),
@@ -36,7 +36,7 @@ def room_of(store: Store, queue: str) -> int:
 
 
 def depth_of(store: Store, queue: str, subscription: str) -> int:
-    """How many messages are held for a consumer that are not settled; none if its line was forgotten for good."""
+    """Return the number of unsettled messages for a consumer; 0 if its line was forgotten for good."""
     row = store.connection.execute(
         "SELECT tail - cursor + held FROM line WHERE queue = ? AND subscription = ?",
         (queue, subscription_key(queue, subscription)),

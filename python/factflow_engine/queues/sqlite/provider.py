@@ -2,7 +2,7 @@
 
 What was accepted is in the file and is handed out until it was settled, whichever process dies when; how much a power
 cut may take is the durability's (see `durability`). Messages of one queue are handed out in the order in which they
-were accepted, apart from those that come back.
+were accepted, except for those that are given back.
 """
 
 import logging
@@ -98,7 +98,7 @@ class SqliteQueue:
 
     @property
     def administration(self) -> SqliteAdministration:
-        """What operators do with the file."""
+        """Return the administration of the file."""
         return SqliteAdministration(self._writer)
 
     def open_administration(self) -> AbstractAsyncContextManager[SqliteAdministration]:
@@ -107,7 +107,7 @@ class SqliteQueue:
 
     @property
     def states(self) -> SqliteStates:
-        """What stages keep across messages; see `factflow_protocols.StateProvider`."""
+        """Return the store of stages' states; see `factflow_protocols.StateProvider`."""
         return SqliteStates(self._writer, lease_seconds=self._settings.lease_seconds)
 
     def validate_name(self, queue: str) -> str | None:
@@ -395,7 +395,7 @@ def _encoded(queue: str, message: QueueMessage) -> Encoded:
 
 
 def _part(messages: Sequence[Encoded], start: int) -> int:
-    """How many of the messages go into one request."""
+    """Return the number of messages that go into one request."""
     size = 0
     for count, message in enumerate(messages[start : start + MOST_MESSAGES]):
         size += len(message.frame)

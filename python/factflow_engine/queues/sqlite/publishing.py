@@ -24,7 +24,7 @@ class Encoded(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became of the messages that there was room for, and of duplicates, which need none.
+    """Result of publishing: the messages that there was room for, and duplicates, which need none.
 
     Attributes:
         statuses: Of a prefix of the messages; the rest found no room.
@@ -79,7 +79,7 @@ class Publish(Request[Published]):
         return min(line.room for line in lines)
 
     def _leading_duplicates(self, store: Store, lines: Sequence[Line]) -> int:
-        """How many of the messages, from the first, every line has had: they need no room."""
+        """Return the number of leading messages that every line has had: they need no room."""
         ids = [message.message_id for message in self._messages]
         known = set(ids).intersection(*(_remembered(store, line.id, ids) for line in lines))
         return len(list(takewhile(known.__contains__, ids)))

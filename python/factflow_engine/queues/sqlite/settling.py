@@ -14,7 +14,7 @@ _LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
 
 
 class Settled(NamedTuple):
-    """How many messages are gone for good, and how many were given back; others were not this consumer's any more."""
+    """Numbers of messages removed and given back; the others did not belong to this consumer any more."""
 
     gone: int
     back: int

@@ -51,5 +51,5 @@ def _parts(connection: sqlite3.Connection) -> list[Part]:
 
 
 def _plain(part: Part) -> str:
-    """What it is, whatever its comments and line ends."""
+    """Return the statement without comments, on one line."""
     return part.kind + " ".join(re.sub("--[^\n]*", "", part.sql).split())

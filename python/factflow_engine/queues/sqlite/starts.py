@@ -21,7 +21,7 @@ _RECORD: Final = "INSERT OR REPLACE INTO run(execution, ended, reads) VALUES (?,
 
 
 class Beginning(NamedTuple):
-    """What came of a `Begin`: how the execution was started, and how many messages each line got."""
+    """Result of a `Begin`: the way the execution was started, and the number of messages for each line."""
 
     begun: Begun
     added: dict[int, int]
@@ -94,7 +94,7 @@ def end(store: Store, execution: str, reads: Sequence[tuple[str, str]], *, faile
 
 
 def left_of(store: Store, execution: str, reads: Iterable[tuple[str, str]]) -> int:
-    """How much of an execution is left to do: messages of its routes, and stages that kept something and did not finish.
+    """Return the work left of an execution: messages of its routes, and stages with a state that did not finish.
 
     The one place that says so: with something left an execution goes on, with nothing left it can be closed.
     """

@@ -162,7 +162,7 @@ class SqliteStates:
 
 
 def unfinished_of(store: Store, execution: str, *, beside: int = -1) -> int:
-    """How many states of an execution no `finish` has spoken for, those of the owner `beside` left out."""
+    """Return the number of states of an execution without a `finish`, leaving out those of the owner `beside`."""
     [unfinished] = store.connection.execute(
         "SELECT count(*) FROM stage_state WHERE execution = ? AND owner <> ? AND touched > 0", (execution, beside)
     ).fetchone()
@@ -364,7 +364,7 @@ def _answers(store: Store, execution: str, route: str, roots: Sequence[bytes]) -
 
 
 def _held(store: Store, line: int, covered: Mapping[int, int]) -> int:
-    """How many of these messages are under these leases."""
+    """Return the number of these messages that are under these leases."""
     count = 0
     by_lease: dict[int, list[int]] = {}
     for seq in sorted(covered):

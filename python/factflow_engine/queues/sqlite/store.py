@@ -44,14 +44,14 @@ class _Shortened(FactflowError):  # noqa: N818 - an instruction
 
 
 class Request(ABC, Generic[T]):
-    """What one caller wants done.
+    """Request of one caller.
 
     Attributes:
         queue: For errors.
         weight: Bytes that it moves, roughly; bounds what one transaction holds.
         reads_only: True if it needs no transaction.
         uses_file: True if it looks into the file at all.
-        alone: True if it is granted apart from others.
+        alone: True if it is granted in a transaction of its own.
     """
 
     queue: str = ""
@@ -66,7 +66,7 @@ class Request(ABC, Generic[T]):
 
 
 class Outcome:
-    """What came of a request: a result or an error."""
+    """Outcome of a request: a result or an error."""
 
     __slots__ = ("error", "result")
 

@@ -231,7 +231,7 @@ class SqliteSubscription:
         )
 
     def _pause(self, poll_seconds: float, next_due_ns: int | None, *, claimed: bool) -> float:
-        """How long to wait before looking: until the next poll, or sooner if something is due before.
+        """Return the seconds to wait before the next look: until the next poll, or until something is due before it.
 
         Not at once after a claim that found nothing: what is due then and not handed out is wrong in the file, and stays.
         """

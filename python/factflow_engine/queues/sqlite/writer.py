@@ -127,5 +127,5 @@ def _result(mine: _Waiting) -> Any:
 
 
 def _interrupted(request: Request[Any]) -> Outcome:
-    """What others of the batch get if the leader was stopped by force (Ctrl-C, the end of the interpreter)."""
+    """Return the error for the rest of the batch if the leader was stopped by force (Ctrl-C, interpreter exit)."""
     return Outcome(error=QueueError(request.queue, "the transaction was interrupted; whether it was stored is unknown"))

@@ -37,11 +37,11 @@ LONGEST: Final = 2**10
 
 
 class Stalled(NamedTuple):
-    """Something that does not move.
+    """A stage or queue that does not move.
 
     Attributes:
         where: What was counted: a route, a stage that finishes, or a part of the transport.
-        what: Tells it apart from whatever else may be said of that place.
+        what: Distinguishes it from other stalls at the same place.
         text: For people.
         is_waiting: True if the engine waits for somebody who may merely take long, such as an adapter.
     """

@@ -54,7 +54,7 @@ class Cycle:
             self._readers.setdefault(id(route.inbound), []).append(number)
 
     def relief(self) -> list[tuple[RouteState, Kind]]:
-        """What may go ahead beyond a capacity now; see `deadlock`. Looks only at what the blocked routes wait for."""
+        """Return the moves that may go ahead beyond a capacity now; see `deadlock`. Considers only what blocked routes wait for."""
         moves: dict[Move, list[Need]] = {}
         described: set[int] = set()
         pending = []

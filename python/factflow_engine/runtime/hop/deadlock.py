@@ -58,7 +58,7 @@ Driver = TypeVar("Driver")
 
 
 class Kind(IntEnum):
-    """What a route may do next."""
+    """Kind of a route's next move."""
 
     BEGIN = 0
     TAKE = 1
@@ -67,7 +67,7 @@ class Kind(IntEnum):
 
 
 class Move(NamedTuple):
-    """What one route, known by a number, may do next."""
+    """Next move of one route, which is known by a number."""
 
     route: int
     kind: Kind
@@ -84,7 +84,7 @@ class Bound(IntEnum):
 
 
 class Need(NamedTuple):
-    """What a move lacks.
+    """Resource that a move lacks.
 
     Attributes:
         by: Moves any of which may meet it.

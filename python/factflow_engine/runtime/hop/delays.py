@@ -113,7 +113,7 @@ class Delays:
 
     @property
     def circuits(self) -> int:
-        """How many wait for circuit breakers."""
+        """Number of messages that wait for circuit breakers."""
         return self._circuits_count
 
     def circuit_names(self, most: int) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from factflow_protocols import AdapterResult
 
 
 class Hands(Protocol):
-    """What a driver uses of the loop whose worker it is."""
+    """The methods of the loop that a driver calls."""
 
     @property
     def pool(self) -> WorkerPool: ...  # noqa: D102

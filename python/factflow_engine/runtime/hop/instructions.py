@@ -1,4 +1,4 @@
-"""What an adapter's error tells the engine to do, whatever it stands in and whatever its author made of its numbers.
+"""Instructions to the engine in adapters' errors, also within exception groups and with unusable numbers.
 
 Kept separate from settlement, which does it.
 """
@@ -25,7 +25,7 @@ class UnreadableInstructionError(FactflowError, TypeError):
 
 
 def instruction_of(error: Exception) -> Exception:
-    """What is to be done about an error; itself if it is no instruction.
+    """Return the instruction in an error; the error itself if there is none.
 
     An adapter that waits in a nursery raises what it means to say in a group. Of several instructions the strongest
     holds: one refusal is enough, else the longest wait. A group with a failure in it is a failure.

@@ -233,7 +233,7 @@ class Loop:
 
     @property
     def given_back(self) -> tuple[HeldMessage, ...]:
-        """What was interrupted, who held it, and for how long."""
+        """Messages that were interrupted, with their holders and for how many seconds each was held."""
         return tuple(self.settlement.given_back)
 
     def close_intake(self) -> None:
@@ -424,7 +424,7 @@ class Loop:
                 self.pool.active = None
 
     def _leave_dead(self, worker: Worker) -> None:
-        """What this worker would have done or told when it parked is left to others."""
+        """Hand the dead worker's pending wake-ups to another worker."""
         if self.pool.active is worker:
             self.pool.active = None
         self._idle.unpark_all()  # it may have had the last message in flight

@@ -20,7 +20,7 @@ from factflow_engine.runtime.hop.route_state import RouteState
 
 
 class Movers(Protocol):
-    """What the loop does for a route that may go ahead."""
+    """The methods of the loop for a route that may go ahead."""
 
     def attend(self, route: RouteState) -> None:
         """Have a worker look at the route."""
@@ -90,7 +90,7 @@ class Relief:
         self.strained[cycle] = None
 
     def takable(self, route: RouteState) -> int:
-        """How many messages a route that can take none may take beyond a capacity: one, if it was told so and still may."""
+        """Return the number of messages that a blocked route may take beyond a capacity: 1 if it was told so and still may."""
         cycle = self._cycles.get(route)
         if cycle is None or not route.has_work:
             return 0

@@ -245,7 +245,7 @@ class RouteState:
         return waiting.stopping > 0 or len(waiting) == waiting.circuits >= self.inbound.capacity
 
     def takable(self) -> int:
-        """How many messages one turn may take now: 0 without work, a permit or room, or while paused."""
+        """Return the number of messages that one turn may take now: 0 without work, a permit or room, or while paused."""
         turns = self.carrier.takable(TURN)
         if turns >= 0:
             return turns

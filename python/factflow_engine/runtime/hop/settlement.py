@@ -1,4 +1,4 @@
-"""How a message's attempt ends: its outcome is counted and its parent told, it waits to be tried again, or it goes back.
+"""End of a message's attempt: its outcome is counted and its parent told, it waits to be tried again, or it goes back.
 
 Kept separate from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
 """
@@ -208,7 +208,7 @@ class Settlement:
         return deadline is None or self._age(frame) + delay < deadline
 
     def _age(self, frame: Frame) -> float:
-        """How many seconds ago a message was published."""
+        """Return the seconds since a message was published."""
         return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
 
     def _give_up(

@@ -28,7 +28,7 @@ ENTERED_IN: Final = "what it emitted"
 
 
 class SourceScopes:
-    """What one source has open. Made, and used, in the task of the worker that pulls.
+    """Scopes that one source has open. Made, and used, in the task of the worker that pulls.
 
     Attributes:
         task: That task.

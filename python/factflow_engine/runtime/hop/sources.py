@@ -204,7 +204,7 @@ class _Threaded:
         return batch
 
     def _left_open(self, failure: Exception) -> Exception:
-        """What to raise after the last batch, which has left something open."""
+        """Return the error to raise after the last batch, which has left something open."""
         error = self._error
         if error is None:
             return failure

@@ -1,4 +1,4 @@
-"""What a stage with a stored state has made of messages that are not acknowledged yet.
+"""Answers of a stage with a stored state to messages that are not acknowledged yet.
 
 Its state holds their effects, so it must not be asked of them again: not after a crash, when they are delivered anew, nor
 when a later stage fails and they are tried again. Until the delivery that a message belongs to is acknowledged, the stage

@@ -1,4 +1,4 @@
-"""What crosses the border to a worker process: a message there, its result or its error back.
+"""Encoding for the border to a worker process: a message there, its result or its error back.
 
 Messages and results cross as msgpack, which cannot run code when it is read. Errors cross as pickles: the adapter's own code
 makes them, and they come back as the classes that the program's error handling knows.

@@ -1,4 +1,4 @@
-"""What stands between the loop and an adapter's call: a time-out, a circuit breaker, a message's deadline.
+"""Guards around an adapter's call: a time-out, a circuit breaker, the message's deadline.
 
 Each wraps the awaitable call of a stage; a stage that asks for none of them pays for none.
 """
@@ -71,7 +71,7 @@ class RouteTimeoutError(FactflowError, TimeoutError):
 
 
 class SourceTimeoutError(RouteTimeoutError):
-    """What a stage emitted gave no next message for longer than its route's `error_handling.timeout_seconds`."""
+    """The source that a stage emitted gave no message for its route's `error_handling.timeout_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
         TimeoutError.__init__(
@@ -82,7 +82,7 @@ class SourceTimeoutError(RouteTimeoutError):
 
 
 class SourceCloseTimeoutError(FactflowError, TimeoutError):
-    """What a stage emitted did not close within `orchestrator.close_seconds`."""
+    """The source that a stage emitted did not close within `orchestrator.close_seconds`."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
         super().__init__(
@@ -118,7 +118,7 @@ def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
 
 
 class WatchedSource:
-    """What a stage behind a circuit breaker emits lazily: its call goes on for as long as that is pulled.
+    """Lazy source of a stage behind a circuit breaker: the stage's call lasts for as long as the source is pulled.
 
     Attributes:
         source: What the stage emitted.
@@ -208,7 +208,7 @@ class Guard:
         return self._breakers.known(name[len(self.name) + 1 : -1])  # `name[key]`
 
     def metrics(self) -> AdapterCircuitMetrics:
-        """What the breakers are and have counted."""
+        """Return the states and counts of the breakers."""
         return self._source.metrics(self._clock.monotonic_ns())
 
     async def call(self, context: MessageContext) -> AdapterResult | None:

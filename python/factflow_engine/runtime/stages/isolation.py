@@ -127,7 +127,7 @@ async def _end_what_is_not_left() -> None:
 
 
 def parts(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """What of it is a cancellation, and what is not."""
+    """Return the part of an error that is a cancellation, and the part that is not."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)
     return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

@@ -17,7 +17,7 @@ from factflow_protocols import FactflowError, StageInfo
 
 
 class StageLostError(FactflowError):
-    """What a stage had entered in `open` was cancelled before its `close`; the cause is said by that.
+    """A scope or nursery that a stage entered in `open` was cancelled before its `close`; the cause tells why.
 
     Attributes:
         stage: The stage's name.
@@ -31,7 +31,7 @@ class StageLostError(FactflowError):
 
 
 class Opened(Protocol):
-    """What a stage is to `Keeper`: a stateful adapter, or a pool of worker processes."""
+    """The part of a stage that is opened and closed: a stateful adapter, or a pool of worker processes."""
 
     async def open(self, stage: StageInfo) -> None:
         """See `StatefulAdapter.open`."""

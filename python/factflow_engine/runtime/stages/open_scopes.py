@@ -202,7 +202,7 @@ async def undo(
 
 
 def replaced(error: BaseException, failure: Exception) -> BaseException:
-    """What a call has raised that also left something open: its own error, without cancellations by what it left."""
+    """Return the error of a call that also left something open, without the cancellations by what it left."""
     if not is_cancelled():
         cancelled, fault = parts(error)
         if fault is None:

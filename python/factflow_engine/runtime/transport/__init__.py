@@ -1,4 +1,4 @@
-"""What carries frames between routes and the program around them: in memory, or through a durable provider.
+"""Transports of frames between routes and the program around them: in memory, or through a durable provider.
 
 Kept separate from `hop`, which works on channels in memory, wherever their frames come from.
 """
