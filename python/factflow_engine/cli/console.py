@@ -4,6 +4,7 @@ Made when they are needed, never kept at module level: whoever calls a command m
 """
 
 import os
+import shutil
 import sys
 from typing import Final, NoReturn, TextIO
 
@@ -31,8 +32,18 @@ def console_for(stream: TextIO) -> Console:
         highlight=False,
         force_jupyter=False,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
-        width=None if stream.isatty() or "COLUMNS" in os.environ else _UNWRAPPED,
+        width=_width(stream),
     )
+
+
+def _width(stream: TextIO) -> int | None:
+    """Return the width to print in; None leaves it to the terminal, which may change it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if not stream.isatty():
+        return _UNWRAPPED
+    return shutil.get_terminal_size().columns if columns else None
 
 
 def output() -> Console:

@@ -16,6 +16,7 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.interrupts import Interrupts, noticed_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.streams import settle_streams
 from factflow_engine.cli.text import OutputClosedError, clean
 from factflow_engine.errors import StateLossError, UnsupportedFeatureError, sole_cause
 from factflow_protocols import FactflowError
@@ -32,6 +33,8 @@ def guarded(call: Callable[[], object], settings: Settings) -> int:
         call: Runs the command; what it returns is the exit status if it is a number, else the status is 0.
         settings: What the options asked for.
     """
+    if settings.owns_process:
+        settle_streams()
     _tolerate_any_text()
     try:
         with noticed_interrupts() as interrupts:
@@ -41,6 +44,10 @@ def guarded(call: Callable[[], object], settings: Settings) -> int:
     except (OutputClosedError, BrokenPipeError):
         _silence_closed_streams()
         return ExitStatus.OUTPUT_CLOSED
+    except OSError as error:
+        click.echo(f"factflow: standard output cannot be written: {error.strerror or error}", err=True)
+        _silence_closed_streams()
+        return ExitStatus.FAILED
     return status
 
 
@@ -109,6 +116,6 @@ def _silence_closed_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             with suppress(OSError):  # a replaced stream without a descriptor has nothing to redirect
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
