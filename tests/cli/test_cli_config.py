@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,38 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "again").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "pipelines" / "a.yaml").touch()
-    assert files_below(tmp_path) == [tmp_path / "pipelines" / "a.yaml"]
+    assert files_below(tmp_path) == ([tmp_path / "pipelines" / "a.yaml"], [])
+
+
+def test_what_cannot_be_read_of_a_folder_is_named_and_is_not_valid(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pipeline(GOOD, "all/good.yaml").parent
+    (folder / "closed").mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "gone.yaml").symlink_to("nowhere.yaml")
+    scandir = os.scandir
+
+    def refuse_one(path: str) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_one)
+    said = factflow("config", "validate", folder, "--output", "json")
+    assert said.status == 2
+    assert [(Path(one["path"]).name, one["problem"]) for one in said.document["unread"]] == [
+        ("closed", "cannot be listed: Permission denied"),
+        ("pipe.yaml", "is not a regular file"),
+    ]
+    assert {Path(entry["file"]).name: entry["valid"] for entry in said.document["files"]} == {
+        "good.yaml": True,
+        "gone.yaml": False,
+    }
+    text = factflow("config", "validate", folder)
+    assert text.status == 2
+    assert "closed: cannot be listed: Permission denied" in text.out
+    assert text.out.rstrip().endswith("2 files: 1 ok, 1 invalid, 2 unread")
 
 
 def test_a_folder_without_configurations_is_an_error(factflow: Callable[..., Any], tmp_path: Path) -> None:

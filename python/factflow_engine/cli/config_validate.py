@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,14 @@ from factflow_engine.config.hiding import Hiding
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A folder or file that could not be looked into, so that nobody knows whether it is valid."""
+
+    path: Path
+    problem: str
+
+
 @click.command(
     "validate",
     short_help="Check a configuration, or all in a folder.",
@@ -31,7 +40,7 @@ Examples:
   factflow config validate pipeline.yaml
   factflow config validate pipelines/ --adapters my_adapters.py --output json
 
-Exit status: 0 all can be run (warnings do not count), 2 some cannot.""",
+Exit status: 0 all can be run (warnings do not count), 2 some cannot, or could not be read.""",
 )
 @click.argument("path", metavar="FILE|DIR", type=click.Path(path_type=Path))
 @adapters_option
@@ -45,10 +54,12 @@ def validate_command(
 ) -> int:
     """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
 
+    A folder that cannot be listed, and what is no regular file, are named, and count as invalid.
+
     Uses the loader that `run` uses: what is found here is all that `run` would find.
     """
-    files = files_below(path) if path.is_dir() else [path]
-    if not files:
+    files, unread = files_below(path) if path.is_dir() else ([path], [])
+    if not files and not unread:
         raise InvalidInputError(
             f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
         )
@@ -56,24 +67,36 @@ def validate_command(
     results = [(file, checked(app, file)) for file in files]
     valid = sum(result.is_valid for _, result in results)
     if settings.as_json:
-        print_document(_document(results), settings)
+        print_document(_document(results, unread), settings)
     else:
-        _print(results, valid)
-    return ExitStatus.OK if valid == len(results) else ExitStatus.INVALID
+        _print(results, unread, valid)
+    return ExitStatus.OK if valid == len(results) and not unread else ExitStatus.INVALID
 
 
-def files_below(folder: Path) -> list[Path]:
-    """The YAML files below a folder, sorted by path."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
+def files_below(folder: Path) -> tuple[list[Path], list[Unread]]:
+    """Return the YAML files below a folder, sorted by path, and all that could not be looked into."""
+    found: list[Path] = []
+    unread: list[Unread] = []
+
+    def note(error: OSError) -> None:
+        unread.append(Unread(path=Path(error.filename), problem=f"cannot be listed: {error.strerror or error}"))
+
+    for root, folders, names in os.walk(folder, followlinks=False, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in names if name.endswith(_SUFFIXES)]
-    return sorted(found)
+        for path in (Path(root, name) for name in names if name.endswith(_SUFFIXES)):
+            if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these raise nothing
+                unread.append(
+                    Unread(path=path, problem="is not a regular file")
+                )  # a named pipe is waited for without end
+            else:
+                found.append(path)
+    return sorted(found), sorted(unread, key=lambda one: one.path)
 
 
-def _document(results: Sequence[tuple[Path, LoadResult]]) -> dict[str, object]:
+def _document(results: Sequence[tuple[Path, LoadResult]], unread: Sequence[Unread]) -> dict[str, object]:
     return {
-        "valid": all(result.is_valid for _, result in results),
+        "valid": all(result.is_valid for _, result in results) and not unread,
+        "unread": [{"path": str(one.path), "problem": one.problem} for one in unread],
         "files": [
             {
                 "file": str(file),
@@ -87,11 +110,15 @@ def _document(results: Sequence[tuple[Path, LoadResult]]) -> dict[str, object]:
     }
 
 
-def _print(results: Sequence[tuple[Path, LoadResult]], valid: int) -> None:
+def _print(results: Sequence[tuple[Path, LoadResult]], unread: Sequence[Unread], valid: int) -> None:
     console = output()
     for file, result in results:
         print_findings(result, console)
         word, style = ("ok", "green") if result.is_valid else ("invalid", "bold red")
         console.print(Text.assemble((word, style), f"  {clean(str(file))}: {summary(result.findings)}"), soft_wrap=True)
-    if len(results) > 1:
-        console.print(f"{plural(len(results), 'file')}: {valid:,} ok, {len(results) - valid:,} invalid")
+    for one in unread:
+        line = Text.assemble(("unread", "bold red"), f"  {clean(str(one.path))}: {one.problem}")
+        console.print(line, soft_wrap=True)
+    if len(results) + len(unread) > 1:
+        skipped = f", {len(unread):,} unread" if unread else ""
+        console.print(f"{plural(len(results), 'file')}: {valid:,} ok, {len(results) - valid:,} invalid{skipped}")
