@@ -15,13 +15,13 @@ use crate::conditions::network::{Network, address};
 /// Networks, each with what it names.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkIndex {
-    v4: Vec<Length<u32>>,
-    v6: Vec<Length<u128>>,
+    v4: Vec<Prefixes<u32>>,
+    v6: Vec<Prefixes<u128>>,
 }
 
 /// Networks of one length.
 #[derive(Clone, Debug)]
-struct Length<Bits> {
+struct Prefixes<Bits> {
     mask: Bits,
     hits: HashMap<Bits, Hit, FxBuildHasher>,
 }
@@ -56,7 +56,7 @@ impl NetworkIndex {
     }
 }
 
-impl<Bits: Eq + Hash> Length<Bits> {
+impl<Bits: Eq + Hash> Prefixes<Bits> {
     fn find(&self, prefix: &Bits, found: &mut impl FnMut(Hit)) {
         if let Some(hit) = self.hits.get(prefix) {
             found(*hit);
@@ -65,7 +65,7 @@ impl<Bits: Eq + Hash> Length<Bits> {
 }
 
 fn insert<Bits: Copy + Eq + Hash>(
-    lengths: &mut Vec<Length<Bits>>,
+    lengths: &mut Vec<Prefixes<Bits>>,
     prefix: Bits,
     mask: Bits,
     hit: Hit,
@@ -74,7 +74,7 @@ fn insert<Bits: Copy + Eq + Hash>(
         .iter()
         .position(|length| length.mask == mask)
         .unwrap_or_else(|| {
-            lengths.push(Length {
+            lengths.push(Prefixes {
                 mask,
                 hits: HashMap::default(),
             });
