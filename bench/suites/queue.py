@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import trio
 
@@ -24,6 +25,9 @@ from factflow_engine.queues.sqlite import Durability, SqliteQueue, SqliteSetting
 from factflow_protocols import QueueProtocol
 
 BATCH = 500
+LEASED = 1_000
+"""Messages of a batch that a hop handles; what the transport publishes at a time."""
+
 HOPS = 3
 PLAIN = "sqlite3 by hand"
 QUEUE = "/queue/bench"
@@ -34,7 +38,7 @@ SETTLED_US = 1e6 / 30_000
 
 
 def cases(scale: Scale) -> list[Case]:
-    """Publishing and consuming, at both durabilities; then many publishers at once."""
+    """Publishing, consuming and a whole hop, at both durabilities; then many publishers at once."""
     batches = _batches(scale.of(20_000, least=scale.asked(BATCH, tiny=50)))
     found = []
     for durability in Durability:
@@ -47,44 +51,62 @@ def cases(scale: Scale) -> list[Case]:
 
 def _execution(count: int) -> Case:
     """Three routes in a row whose queues are in a file: stored, handed out, carried, stored again, acknowledged."""
-    known = pipelines.registry()
-    text = pipelines.linear("pass", capacity=100_000, prefetch=1_000, routes=HOPS)
     payloads = [of_size(100)] * count
-
-    def on(queue: Callable[[Path], QueueProtocol]) -> Callable[[], Mapping[str, float]]:
-        async def run(path: Path) -> Mapping[str, float]:
-            provider = queue(path)
-            config = pipelines.load(text, known)
-            async with OrchestratorManager(registry=known, queue=provider) as manager:
-                execution = await manager.start(config)
-                with Stopwatch() as watch:
-                    for start in range(0, count, BATCH):
-                        await execution.publish_batch("r0", payloads[start : start + BATCH])
-                    report = await execution.complete()
-            await provider.stop()
-            return watch.per(pipelines.all_ended(report, count, hops=HOPS))
-
-        def measure() -> Mapping[str, float]:
-            with TemporaryDirectory() as folder:
-                return trio.run(run, Path(folder) / "bench.db")
-
-        return measure
-
-    def in_a_file(durability: Durability) -> Callable[[Path], QueueProtocol]:
-        return lambda path: SqliteQueue(SqliteSettings(path=path, durability=durability))
-
+    process, power = Durability.PROCESS, Durability.POWER
     return Case(
         name="execution",
         answers="What does a hop cost whose messages are stored before and after, in an execution of three routes?",
         metrics=(WALL, CPU),
         subjects=(
-            Subject(name=OURS, measure=on(in_a_file(Durability.PROCESS)), note="survives a killed process"),
-            Subject(name="ours, power", measure=on(in_a_file(Durability.POWER)), note="survives a power cut"),
-            Subject(name="ours, in memory", measure=on(lambda _: MemoryQueue()), note="survives nothing"),
+            Subject(name=OURS, measure=_carrying(payloads, _in_a_file(process)), note="survives a killed process"),
+            Subject(name=PLAIN, measure=_by_hand(payloads, process), note="the same; one thread, no event loop"),
+            Subject(name="ours, power", measure=_carrying(payloads, _in_a_file(power)), note="survives a power cut"),
+            Subject(name=f"{PLAIN}, power", measure=_by_hand(payloads, power), note="the same, by hand"),
+            Subject(
+                name="ours, in memory", measure=_carrying(payloads, lambda _: MemoryQueue()), note="survives nothing"
+            ),
         ),
-        targets=(),
+        targets=(within("wall", [PLAIN], 1), within("cpu", [PLAIN], 1)),
         rounds=5,
     )
+
+
+def _carrying(
+    payloads: Sequence[Mapping[str, Any]], queue: Callable[[Path], QueueProtocol]
+) -> Callable[[], Mapping[str, float]]:
+    known = pipelines.registry()
+    text = pipelines.linear("pass", capacity=100_000, prefetch=LEASED, routes=HOPS)
+
+    async def run(path: Path) -> Mapping[str, float]:
+        provider = queue(path)
+        config = pipelines.load(text, known)
+        async with OrchestratorManager(registry=known, queue=provider) as manager:
+            execution = await manager.start(config)
+            with Stopwatch() as watch:
+                for start in range(0, len(payloads), BATCH):
+                    await execution.publish_batch("r0", payloads[start : start + BATCH])
+                report = await execution.complete()
+        await provider.stop()
+        return watch.per(pipelines.all_ended(report, len(payloads), hops=HOPS))
+
+    def measure() -> Mapping[str, float]:
+        with TemporaryDirectory() as folder:
+            return trio.run(run, Path(folder) / "bench.db")
+
+    return measure
+
+
+def _in_a_file(durability: Durability) -> Callable[[Path], QueueProtocol]:
+    return lambda path: SqliteQueue(SqliteSettings(path=path, durability=durability))
+
+
+def _by_hand(payloads: Sequence[Mapping[str, Any]], durability: Durability) -> Callable[[], Mapping[str, float]]:
+    """The same hops: the condition of the stage is asked of each message, and the message goes on as it is."""
+
+    def handle(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return message if message["kind"] == "order" else None
+
+    return plain_sqlite.carrying(handle, payloads, SYNCHRONOUS[durability], hops=HOPS, published=BATCH, size=LEASED)
 
 
 def _batches(count: int) -> list[list[Frame]]:

@@ -18,6 +18,7 @@ from bench.workloads.messages import orders
 
 from bench import emission, pipelines
 from factflow_engine import PipelineOrchestrator
+from factflow_engine.frames import Frame
 
 Measure = Callable[[], Mapping[str, float]]
 
@@ -52,6 +53,9 @@ UNFINISHED: dict[str, Measure] = {
     "asyncio, routing": asyncio_queues.routing(keep, lambda _: "a", ["a"], Short(MESSAGES)),
     "bytewax": bytewax_flow.carrying(lambda message: message, Short(MESSAGES)),
     "faststream": faststream_broker.carrying(Short(MESSAGES)),
+    "sqlite3 by hand": plain_sqlite.carrying(
+        lambda message: message if message["id"] else None, MESSAGES, "OFF", hops=3, published=10, size=7
+    ),
 }
 
 
@@ -105,6 +109,14 @@ def test_duplicates_in_the_queue_by_hand_are_refused() -> None:
     batch = [(bytes(16), b"frame")]
     with pytest.raises(RuntimeError, match="publishes no duplicates"):
         plain_sqlite.publishing([batch, batch], "OFF")()
+
+
+def test_a_hop_by_hand_whose_lease_is_taken_over_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        plain_sqlite, "_lease", lambda *_: ([(1, Frame.create(b"\x80", message_id=bytes(16)).encode())], 0)
+    )
+    with pytest.raises(RuntimeError, match="1 messages of a lease are another's"):
+        plain_sqlite.carrying(lambda message: message, MESSAGES, "OFF", hops=2, published=10, size=7)()
 
 
 @pytest.mark.parametrize("figures", [{}, {"cpu": float("nan")}, {"cpu": float("inf")}])
