@@ -1,6 +1,7 @@
 """The real seams, and the simulated ones beside them."""
 
 import itertools
+import random
 
 import pytest
 import trio
@@ -27,6 +28,63 @@ def test_ids_of_one_source_only_go_up_and_begin_with_the_time(times_ms):
     assert all(len(made_id) == 16 for made_id in made)
     latest = itertools.accumulate(times_ms, max)
     assert [int.from_bytes(made_id[:6]) for made_id in made] == list(latest)
+
+
+class SlowIds:
+    """The same as plainly as can be: what the native source must give."""
+
+    def __init__(self, randomness):
+        self._random, self._next, self._until_ns = randomness, 0, 0
+
+    def reserve(self, wall_ns, count):
+        if wall_ns >= self._until_ns:
+            ms = wall_ns // 1_000_000
+            self._until_ns = (ms + 1) * 1_000_000
+            self._next = ms << 80 | int.from_bytes(self._random.token(10)) >> 1
+        first, self._next = self._next, self._next + count
+        return first.to_bytes(16)
+
+
+class DrawnRandomness:
+    def __init__(self, seed):
+        self._generator = random.Random(seed)
+
+    def token(self, size):
+        return self._generator.randbytes(size)
+
+
+@given(
+    st.integers(),
+    st.lists(st.tuples(st.integers(0, 3_000_000) | st.integers(0, 2**62), st.integers(0, 2**32)), max_size=30),
+)
+def test_ids_are_those_of_the_slow_source(seed, reserved):
+    ids, slow = TimeOrderedIds(DrawnRandomness(seed)), SlowIds(DrawnRandomness(seed))
+    for wall_ns, count in reserved:
+        assert ids.reserve(wall_ns, count) == slow.reserve(wall_ns, count)
+        assert ids.new(wall_ns) == slow.reserve(wall_ns, 1)
+
+
+def test_randomness_that_fails_or_draws_ids_itself_costs_no_order():
+    class Odd(FixedRandomness):
+        drawn = 0
+
+        def token(self, size):
+            self.drawn += 1
+            if self.drawn == 1:
+                raise OSError("no entropy")
+            if self.drawn == 2:
+                self.within = ids.new(5_000_000)
+                return bytes(size)
+            return super().token(size)
+
+    randomness = Odd()
+    ids = TimeOrderedIds(randomness)
+    with pytest.raises(OSError, match="no entropy"):
+        ids.new(5_000_000)
+    assert ids.new(5_000_000) > randomness.within
+    randomness.token = lambda size: b"short"
+    with pytest.raises(ValueError, match="10"):
+        ids.new(6_000_000)
 
 
 def test_two_sources_do_not_share_ids():

@@ -30,10 +30,12 @@ __all__ = [
     "Journal",
     "MessageContext",
     "PatternBudget",
+    "Publisher",
     "RouteTable",
     "RouteTableStatistics",
     "Siblings",
     "Suspension",
+    "TimeOrderedIds",
     "Worker",
     "WorkerPool",
     "compile_condition",
@@ -676,6 +678,55 @@ class Batch:
 
     def pour(self, channels: list[Channel] | list[Any], limit: int, /) -> None:
         """Move the next messages, `limit` at most, to each of these channels, and tell their consumers once."""
+
+@final
+class Publisher:
+    """Appends root messages to the channels of routes, while there is nothing to wait for and nothing to refuse."""
+
+    def __new__(
+        cls, channels: dict[str, list[Channel]] | dict[str, Any], *, wall_ns: Callable[[], int], ids: Any
+    ) -> Self:
+        """Prepare.
+
+        Args:
+            channels: By route id, the list of the channels that its messages go to; whoever owns a list may change it.
+            wall_ns: Returns the wall time in nanoseconds.
+            ids: Source of ids, see `factflow_engine.seams.Ids`.
+        """
+
+    @property
+    def is_open(self) -> bool:
+        """True until `close` is called."""
+
+    def close(self) -> None:
+        """Take nothing more."""
+
+    def offer(self, route: str, payload: object, headers: Mapping[str, Any] | None, key: str | None, /) -> str | None:
+        """Append a message to every channel of a route and return its id, 32 hexadecimal digits.
+
+        Return None, and do nothing, if there is no such route, if one of its channels that is read is full, if the key is
+        no string, or after `close`.
+
+        Raises:
+            CodecError: The payload, the headers or the key is nothing that a message can carry.
+        """
+
+@final
+class TimeOrderedIds:
+    """UUIDv7-like ids: 48 bits of milliseconds, then randomness from which a counter goes up within a millisecond.
+
+    80 random bits are drawn once a millisecond; further ids of the same millisecond add one, so that ids of one source are
+    strictly ordered and cost no system call.
+    """
+
+    def __new__(cls, randomness: Any) -> Self:
+        """Return a source that draws from this, see `factflow_engine.seams.Randomness`."""
+
+    def new(self, wall_ns: int) -> bytes:
+        """Return 16 bytes that begin with the time in milliseconds."""
+
+    def reserve(self, wall_ns: int, count: int) -> bytes:
+        """Return the first of so many ids that follow each other, as numbers."""
 
 @final
 class MessageContext:

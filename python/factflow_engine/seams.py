@@ -17,6 +17,8 @@ from typing import Final, Protocol, TypeVar
 
 import trio
 
+from factflow_engine.native import TimeOrderedIds
+
 T = TypeVar("T")
 
 
@@ -123,34 +125,6 @@ class SystemRandomness:
 
     def token(self, size: int) -> bytes:
         return secrets.token_bytes(size)
-
-
-class TimeOrderedIds:
-    """UUIDv7-like ids: 48 bits of milliseconds, then randomness from which a counter goes up within a millisecond.
-
-    80 random bits are drawn once a millisecond; further ids of the same millisecond add one, so that ids of one
-    source are strictly ordered and cost no system call.
-    """
-
-    __slots__ = ("_next_ms_ns", "_random", "_value")
-
-    def __init__(self, randomness: Randomness) -> None:
-        self._random = randomness
-        self._value = 0  # the next id, as a number
-        self._next_ms_ns = 0  # wall time from which another millisecond counts
-
-    def new(self, wall_ns: int) -> bytes:
-        return self.reserve(wall_ns, 1)
-
-    def reserve(self, wall_ns: int, count: int) -> bytes:
-        if wall_ns >= self._next_ms_ns:
-            ms = wall_ns // 1_000_000
-            self._next_ms_ns = (ms + 1) * 1_000_000
-            # The top bit of the randomness stays clear: room to count in.
-            self._value = ms << 80 | int.from_bytes(self._random.token(10)) >> 1
-        first = self._value
-        self._value += count
-        return first.to_bytes(16)
 
 
 class TrioThreads:

@@ -34,6 +34,11 @@ def transport_of(execution):
     return execution._lifecycle.transport
 
 
+def refuse_offers(execution):
+    """Have everything that is published go the way of what has to wait or is refused."""
+    execution._offer = lambda route, payload, headers, key, /: None
+
+
 def queues_in(manager):
     """Return the queues of a manager's memory provider, by name: for each its channels."""
     return manager._provider._channels

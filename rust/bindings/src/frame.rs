@@ -385,7 +385,7 @@ fn attempt_of(py: Python<'_>, attempt: i64) -> PyResult<u32> {
 }
 
 /// Return a key that can be encoded, so that `encode` cannot fail for it.
-fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
+pub fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
     let Ok(text) = key.to_str() else {
         return Err(errors::refused(
             key.py(),
@@ -419,7 +419,7 @@ fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> 
 }
 
 /// Return the headers encoded; None if there are none, and an error if they are longer than a message's may be.
-fn bounded_headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
+pub fn bounded_headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     let encoded = headers_of(headers)?;
     if let Some(encoded) = &encoded {
         let length = encoded.as_bytes(headers.py()).len();

@@ -9,7 +9,9 @@ mod errors;
 mod field_path;
 mod frame;
 mod frame_decoder;
+mod gil_cell;
 mod hop;
+mod ids;
 mod interpreter;
 mod routing;
 
@@ -36,9 +38,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Journal>()?;
     module.add_class::<hop::Channel>()?;
     module.add_class::<hop::MessageContext>()?;
+    module.add_class::<hop::Publisher>()?;
     module.add_class::<hop::Siblings>()?;
     module.add_class::<hop::Suspension>()?;
     module.add_class::<hop::Worker>()?;
+    module.add_class::<ids::TimeOrderedIds>()?;
     module.add_class::<routing::RouteTable>()?;
     module.add_class::<routing::RouteTableStatistics>()?;
     module.add_function(wrap_pyfunction!(codec::label_of, module)?)?;

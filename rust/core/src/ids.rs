@@ -30,6 +30,8 @@ pub const TIME_BYTES: usize = 6;
 /// Number of keyed children of one parent that are distinguished by their keys; see [`ChildIds`].
 pub const MAX_KEYED: usize = 1 << 20;
 
+const NANOSECONDS: i64 = 1_000_000;
+
 const KEY: (u64, u64) = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
 
 /// In the place of an ordinal: this one counts equal elements from 0, or all elements once there were too many.
@@ -228,5 +230,56 @@ impl ChildIds {
             return first;
         };
         derive_keyed(&self.parent, self.label, number, payload, key)
+    }
+}
+
+/// Names root messages one after another: 48 bits of milliseconds since the Unix epoch, then randomness from which a
+/// counter goes up within a millisecond, so that all ids of one source are strictly ordered.
+///
+/// ```
+/// use factflow_core::ids::TimeOrdered;
+///
+/// let mut ids = TimeOrdered::default();
+/// assert!(ids.is_over(1_000_000), "it has no randomness yet");
+/// ids.renew(1_000_000, [0xff; 10]);
+/// assert!(!ids.is_over(1_999_999), "that is enough for a millisecond");
+/// let first = ids.take(1);
+/// assert_eq!(first[..6], [0, 0, 0, 0, 0, 1]);
+/// assert_eq!(u128::from_be_bytes(ids.take(1)), u128::from_be_bytes(first) + 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct TimeOrdered {
+    /// The next id, as a number.
+    next: u128,
+    /// Wall time from which another millisecond counts, in nanoseconds.
+    until_ns: i64,
+}
+
+impl TimeOrdered {
+    /// True if the millisecond of the last ids is over, so that `renew` comes before `take`.
+    #[must_use]
+    pub fn is_over(&self, wall_ns: i64) -> bool {
+        wall_ns >= self.until_ns
+    }
+
+    /// Begin the millisecond of this time with these random bits, if the last one is over.
+    pub fn renew(&mut self, wall_ns: i64, random: [u8; 10]) {
+        if !self.is_over(wall_ns) {
+            return;
+        }
+        let ms = wall_ns.div_euclid(NANOSECONDS);
+        self.until_ns = (ms + 1).saturating_mul(NANOSECONDS);
+        let mut id = [0; 16];
+        id[TIME_BYTES..].copy_from_slice(&random);
+        // The top bit of the randomness stays clear: room to count in.
+        let random = u128::from_be_bytes(id) >> 1;
+        self.next = u128::try_from(ms).unwrap_or(0) << 80 | random;
+    }
+
+    /// Return the first of so many ids that follow each other as numbers.
+    pub fn take(&mut self, count: u64) -> [u8; 16] {
+        let first = self.next;
+        self.next = first.wrapping_add(u128::from(count));
+        first.to_be_bytes()
     }
 }

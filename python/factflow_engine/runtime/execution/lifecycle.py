@@ -189,7 +189,7 @@ class Lifecycle:
 
     def request_stop(self, grace: float) -> None:
         """Take nothing more from outside; ask for what is in flight to end within `grace` seconds."""
-        self._closed = True
+        self._close()
         self.transport.close_intake()
         self._shutdown.cancel(grace)
 
@@ -206,7 +206,7 @@ class Lifecycle:
             ValueError: The budget is negative or not a number.
         """
         self._shutdown.drain(budget)
-        self._closed = True
+        self._close()
         self.transport.wake_publishers()
         self.transport.close_intake()
         self._asked_to_end.set()
@@ -345,7 +345,7 @@ class Lifecycle:
                 finally:
                     self.loop.wake_no_more()  # the nursery takes no more
         finally:
-            self._closed = True  # also when it is cancelled from outside: nothing is accepted that no report knows
+            self._close()  # also when it is cancelled from outside: nothing is accepted that no report knows
             self.transport.wake_publishers()
             self.loop.stop()
             self._last_routes = self._route_statistics()
@@ -360,7 +360,7 @@ class Lifecycle:
             self._fault(str(error))
             await trio.lowlevel.checkpoint()  # raises: the completing scope is cancelled, by this or before
             raise
-        self._closed = True  # no await since the loop was seen idle: completion is exact
+        self._close()  # no await since the loop was seen idle: completion is exact
         if left:
             self._cause.left = f"drained; {left} messages stay in the queue for the next execution of this id"
             self._shutdown.work.cancel()
@@ -369,7 +369,7 @@ class Lifecycle:
 
     async def _stop(self) -> None:
         """Let what is in flight end for as long as the grace lasts; note what is still held."""
-        self._closed = True
+        self._close()
         self.transport.wake_publishers()
         self.loop.close_intake()
         with self._shutdown.grace:
@@ -384,7 +384,7 @@ class Lifecycle:
         self.status = self._cause.status
 
     def _finalise(self) -> None:
-        self._closed = True
+        self._close()
         if self.status in (
             ExecutionStatus.STARTING,
             ExecutionStatus.RUNNING,
@@ -447,6 +447,11 @@ class Lifecycle:
         self.request_stop(0.0)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Take nothing more from outside."""
+        self._closed = True
+        self.transport.close_entrance()
 
     def _closed_error(self) -> ExecutionClosedError:
         reason = self._cause.closed_reason(self.status, is_draining=self._shutdown.is_draining)

@@ -251,6 +251,20 @@ class Transport(Protocol):
 
     # -- publishing and consuming from outside -----------------------------------------------------------------------
 
+    def offer(self, route: str, payload: Any, headers: Mapping[str, Any] | None, key: str | None, /) -> str | None:
+        """Take a message and return its id, unless there is something to wait for, or to refuse besides the message itself.
+
+        Then return None: `publish` or `publish_nowait` says what it is.
+
+        Raises:
+            CodecError: The payload, the headers or the key is nothing that a message can carry.
+        """
+        ...
+
+    def close_entrance(self) -> None:
+        """Take no more offers, because messages are not taken any more."""
+        ...
+
     async def publish(self, route: str, frame: Frame) -> None:
         """Take a message, waiting for room.
 

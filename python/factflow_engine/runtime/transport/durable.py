@@ -124,6 +124,12 @@ class DurableTransport:
 
     # -- publishing and consuming from outside -----------------------------------------------------------------------
 
+    def offer(self, route: str, payload: Any, headers: Mapping[str, Any] | None, key: str | None, /) -> None:
+        """See `Transport.offer`; storing takes time, so that nothing is taken so."""
+
+    def close_entrance(self) -> None:
+        """See `Transport.close_entrance`."""
+
     async def publish(self, route: str, frame: Frame) -> None:
         """See `Transport.publish`. Cancellation: the message may or may not have been published."""
         await self._publish_unless_closed(route, (frame,))

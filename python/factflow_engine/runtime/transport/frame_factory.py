@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.native import Batch
+from factflow_engine.native import Batch, Publisher
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.seams import Seams
 
@@ -61,6 +61,10 @@ class FrameFactory:
             return FrameBatch(self.frames(payloads, headers, keys))
         wall_ns = self._seams.clock.wall_ns()
         return Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
+
+    def publisher(self, channels: Mapping[str, list[MemoryChannel]]) -> Publisher:
+        """Return what makes such frames natively and appends them, given by route the channels that its messages go to."""
+        return Publisher(dict(channels), wall_ns=self._seams.clock.wall_ns, ids=self._seams.ids)
 
     def frames(
         self, payloads: Sequence[Any], headers: Mapping[str, Any] | None, keys: Sequence[str | None] | None

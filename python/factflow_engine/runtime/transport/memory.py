@@ -143,8 +143,14 @@ class MemoryTransport:
         self._loop = loop
         self._frames = frames
         self._owner = owner
+        self._publisher = frames.publisher(targets)
+        self.offer: Final = self._publisher.offer
 
     # -- publishing and consuming from outside -----------------------------------------------------------------------
+
+    def close_entrance(self) -> None:
+        """See `Transport.close_entrance`."""
+        self._publisher.close()
 
     async def publish(self, route: str, frame: Frame) -> None:
         """See `Transport.publish`. Cancellation: the message was not published."""

@@ -9,9 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::gil_cell::GilCell;
 use super::store::Store;
 use crate::frame::{Fields, Frame};
+use crate::gil_cell::GilCell;
 
 /// A first-in-first-out channel of frames, of one key one at a time if it is to be so, with a soft bound. Base of the
 /// memory queue's channels.

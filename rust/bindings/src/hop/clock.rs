@@ -1,6 +1,7 @@
-//! `Clock`: the time of a loop, which is read once a message.
+//! `Clock`: the time of a loop, which is read once a message, or that of the world, once a message from outside.
 //!
-//! Kept separate because the usual clock, Python's `time.perf_counter_ns`, costs three times as much to call as to read.
+//! Kept separate because the usual clocks, `time.perf_counter_ns` and `time.time_ns`, cost three times as much to call as
+//! to read.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -11,15 +12,24 @@ use pyo3::prelude::*;
 pub enum Clock {
     Asked(Py<PyAny>),
     #[cfg(target_os = "linux")]
-    Read,
+    Read(libc::clockid_t),
 }
 
 impl Clock {
-    /// Return the clock that this function reads, if it is one that is known; else the function is called each time.
+    /// Return the monotonic clock that this function reads, if it is the usual one; else the function is called each time.
     pub fn new(function: Bound<'_, PyAny>) -> PyResult<Self> {
         #[cfg(target_os = "linux")]
-        if is_monotonic(&function)? {
-            return Ok(Self::Read);
+        if reads(&function, "perf_counter_ns", libc::CLOCK_MONOTONIC)? {
+            return Ok(Self::Read(libc::CLOCK_MONOTONIC));
+        }
+        Ok(Self::Asked(function.unbind()))
+    }
+
+    /// Return the clock of wall time that this function reads, likewise.
+    pub fn wall(function: Bound<'_, PyAny>) -> PyResult<Self> {
+        #[cfg(target_os = "linux")]
+        if reads(&function, "time_ns", libc::CLOCK_REALTIME)? {
+            return Ok(Self::Read(libc::CLOCK_REALTIME));
         }
         Ok(Self::Asked(function.unbind()))
     }
@@ -29,7 +39,7 @@ impl Clock {
         match self {
             Self::Asked(function) => function.bind(py).call0()?.extract(),
             #[cfg(target_os = "linux")]
-            Self::Read => Ok(monotonic_ns()),
+            Self::Read(clock) => Ok(read_ns(*clock)),
         }
     }
 
@@ -38,34 +48,32 @@ impl Clock {
         match self {
             Self::Asked(function) => visit.call(function),
             #[cfg(target_os = "linux")]
-            Self::Read => Ok(()),
+            Self::Read(_) => Ok(()),
         }
     }
 }
 
-/// True if the function is Python's own and says what the system's monotonic clock says: their origins are compared, too.
+/// True if the function is Python's own of this name and says what the system's clock says: their origins are compared, too.
 #[cfg(target_os = "linux")]
-fn is_monotonic(function: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn reads(function: &Bound<'_, PyAny>, name: &str, clock: libc::clockid_t) -> PyResult<bool> {
     let py = function.py();
-    let usual = py
-        .import(intern!(py, "time"))?
-        .getattr(intern!(py, "perf_counter_ns"))?;
+    let usual = py.import(intern!(py, "time"))?.getattr(name)?;
     if !function.is(&usual) {
         return Ok(false);
     }
     let before: i64 = function.call0()?.extract()?;
-    let now = monotonic_ns();
+    let now = read_ns(clock);
     let after: i64 = function.call0()?.extract()?;
     Ok(before <= now && now <= after)
 }
 
 #[cfg(target_os = "linux")]
-fn monotonic_ns() -> i64 {
+fn read_ns(clock: libc::clockid_t) -> i64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `now` is there to be written. There is such a clock, so that it is.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // SAFETY: `now` is there to be written. There are both clocks, so that it is.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }

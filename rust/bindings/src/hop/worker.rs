@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PySet};
 
 use super::context::MessageContext;
-use super::gil_cell::GilCell;
+use crate::gil_cell::GilCell;
 
 /// A number that only the thread of the event loop changes, so that a plain load and store is enough.
 #[derive(Default)]
