@@ -958,7 +958,6 @@ class Carrier:
     pulling: int
     intake_closed: bool
     circuit_open: bool
-    ordered: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
         """Take messages from the inbound queue until `worker.left` is 0, nothing waits, or a pause or the clock says stop.
 

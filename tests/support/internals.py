@@ -3,6 +3,8 @@
 Whoever moves or renames these parts changes this file, and no test.
 """
 
+from factflow_engine.runtime.hop.workers import Workers
+
 
 def lifecycle_of(execution):
     """Return what the manager runs of an execution."""
@@ -19,14 +21,46 @@ def routes_of(execution):
     return list(execution._lifecycle.routes.values())
 
 
-def loop_of(execution):
-    """Return the loop."""
-    return execution._lifecycle.loop
-
-
 def workers_of(execution):
-    """Return the loop's workers that have not ended."""
-    return execution._lifecycle.loop._workers
+    """Return the workers that have not ended."""
+    return execution._lifecycle.loop.workers.all
+
+
+def ready_routes_of(execution):
+    """Return the routes that are listed as having work."""
+    return execution._lifecycle.loop.workers.ready
+
+
+def parked_workers_of(execution):
+    """Return the tasks of the workers that wait for work."""
+    return execution._lifecycle.loop.workers._parked
+
+
+def replace_routes(execution, replacement):
+    """Have those who wait for the end look at what `replacement` makes of the routes."""
+    progress = execution._lifecycle.loop.progress
+    progress._routes = replacement(progress._routes)
+
+
+def release_circuit(execution, route, name):
+    """Let what waits on this route for this breaker be tried again."""
+    execution._lifecycle.loop.settlement.release_circuit(route, name)
+
+
+def count_switches(monkeypatch):
+    """Count in the list that is returned, in place of making them, the switches of workers to other context variables."""
+    switches = []
+
+    async def switch(self, worker, context):
+        switches.append(context)
+
+    monkeypatch.setattr(Workers, "switch", switch)
+    return switches
+
+
+def is_worker(task):
+    """Return whether this task is one of a loop's workers."""
+    return "_run_worker" in task.name
 
 
 def transport_of(execution):

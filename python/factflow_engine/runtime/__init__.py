@@ -1,4 +1,4 @@
 """One running pipeline: manager -> orchestrator -> route processor -> route, and the loop that carries messages.
 
-`loop.py` is where a message's life is; everything else prepares for it or reports on it.
+`hop` is where a message's life is; `execution` starts and ends it, `transport` leads to queues, `stages` calls adapters.
 """

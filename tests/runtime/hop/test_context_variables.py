@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from factflow_engine.native import Worker
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.runtime.hop.loop import Loop
 from factflow_protocols import AdapterResult, StatefulAdapter
+from support.internals import count_switches
 from support.pipelines import load, registry_of
 
 TENANT: contextvars.ContextVar[object] = contextvars.ContextVar("tenant", default="nobody")
@@ -225,12 +225,7 @@ async def test_what_a_stage_says_at_its_end_begins_like_a_message():
 
 
 async def test_where_nothing_is_set_nobody_yields_for_it(monkeypatch):
-    switches = []
-
-    async def switch(self, worker, context):
-        switches.append(context)
-
-    monkeypatch.setattr(Loop, "switch", switch)
+    switches = count_switches(monkeypatch)
 
     async def become(context):
         token = TENANT.set("for a while")

@@ -10,7 +10,7 @@ from factflow_engine.runtime.hop.delays import FEW_MARKS, Delays, Waiting
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Holder
 from factflow_protocols import CircuitOpenError
-from support.internals import loop_of, route_of
+from support.internals import release_circuit, route_of
 from support.pipelines import running
 
 FRAME = Frame.create(b"\xc0", message_id=bytes(16))
@@ -115,7 +115,7 @@ async def test_a_breakers_transition_does_not_look_at_what_waits_for_another(aut
             await execution.publish_batch("r", [])
         route = route_of(execution, "r")
         name = CountedName("alive")
-        loop_of(execution).settlement.release_circuit(route, name)
+        release_circuit(execution, route, name)
         assert execution.statistics().routes["r"].retrying == 900
         assert name.compared < 10
         await execution.cancel()

@@ -8,7 +8,7 @@ from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.internals import loop_of
+from support.internals import replace_routes
 from support.pipelines import load, registry_of, running
 
 
@@ -163,7 +163,7 @@ async def test_whoever_waits_for_the_end_costs_no_look_at_all_routes_while_a_mes
         adapters={"rest": rest},
         seconds=1e6,
     ) as execution:
-        loop_of(execution)._routes = Counted(loop_of(execution)._routes)
+        replace_routes(execution, Counted)
         await execution.publish("slow", 0)
         execution.let_complete()
         await trio.testing.wait_all_tasks_blocked()

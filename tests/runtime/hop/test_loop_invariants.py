@@ -10,7 +10,7 @@ import trio.testing
 from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
-from support.internals import queues_of, route_of
+from support.internals import is_worker, queues_of, route_of
 from support.pipelines import Recorder, assert_counters_balance, run, running
 
 
@@ -21,7 +21,7 @@ class Steps(trio.abc.Instrument):
         self.of_workers = 0
 
     def before_task_step(self, task):
-        if "_run_worker" in task.name:
+        if is_worker(task):
             self.of_workers += 1
 
 
@@ -295,8 +295,7 @@ async def test_no_worker_and_no_message_outlives_its_execution():
             await execution.publish("r", number)
         await execution.complete()
         await trio.testing.wait_all_tasks_blocked()
-        names = {task.name for task in all_tasks()}
-        assert not [name for name in names if "_run_worker" in name]
+        assert not [task.name for task in all_tasks() if is_worker(task)]
         assert queues_of(execution) == {}
 
 

@@ -7,7 +7,7 @@ import trio.testing
 from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
-from support.internals import loop_of
+from support.internals import ready_routes_of
 from support.pipelines import assert_counters_balance, running
 
 
@@ -46,7 +46,7 @@ async def test_a_shared_queue_lists_its_route_once_however_many_messages_it_tell
     ):
         for number in range(100):
             execution.publish_nowait("r", number)
-        assert len(loop_of(execution)._ready) == 1
+        assert len(ready_routes_of(execution)) == 1
         await execution.cancel()
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import trio
 
-from factflow_engine.runtime.hop.loop import MAX_TURNS
 from factflow_engine.runtime.hop.route_state import TURN
+from factflow_engine.runtime.hop.workers import MAX_TURNS
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 from support.pipelines import running

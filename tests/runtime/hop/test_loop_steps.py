@@ -13,7 +13,7 @@ import trio.testing
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult, PipelineAdapter
-from support.internals import loop_of, workers_of
+from support.internals import is_worker, parked_workers_of, workers_of
 from support.pipelines import adapter, running
 
 ROUTES = 4
@@ -31,7 +31,7 @@ class Steps(trio.abc.Instrument):
         self.number = 0
 
     def before_task_step(self, task):
-        if "_run_worker" in task.name:
+        if is_worker(task):
             self.number += 1
 
     def __enter__(self):
@@ -61,7 +61,7 @@ async def warm():
         await trio.testing.wait_all_tasks_blocked()
         gate.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert len(loop_of(execution)._parked) >= ROUTES
+        assert len(parked_workers_of(execution)) >= ROUTES
         yield execution
         report = await execution.complete()
     assert {route.waiting for route in report.routes.values()} == {0}

@@ -14,7 +14,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.native import STEP_ENDED, STEP_RETURNED, STEP_SUSPENDED, Worker, WorkerPool
 from factflow_protocols import AdapterResult
 from support.floods import WorkClock
-from support.internals import route_of
+from support.internals import is_worker, route_of
 from support.pipelines import running
 
 QUANTUM_NS = 1000
@@ -376,11 +376,11 @@ async def test_who_asks_where_a_task_waits_is_shown_the_adapter(autojump_clock):
     async with running("routes: {r: {adapters: [{type: stage}]}}", adapters={"stage": stage}) as execution:
         await execution.publish("r", 0)
         await trio.sleep(1)
-        [worker] = [task for task in all_tasks() if "_run_worker" in task.name]
+        [worker] = [task for task in all_tasks() if is_worker(task)]
         names = [frame.name for frame in traceback.StackSummary.extract(worker.iter_await_frames())]
         await execution.complete()
-    assert "_carry" in names
-    assert names.index("_carry") < names.index("deep") < names.index("sleep")
+    assert "carry" in names
+    assert names.index("carry") < names.index("deep") < names.index("sleep")
 
 
 def all_tasks():

@@ -22,7 +22,8 @@ from factflow_engine.runtime.execution.unsupported import refuse_losses, refuse_
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.cycles import cycles_of
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.route_state import RouteState, permits
+from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Channels, Owner, Transport
 from factflow_engine.runtime.transport.choice import channels_for
@@ -103,12 +104,18 @@ def assemble(
     channels = channels_for(provider, execution_id, cycles=graph.cycles)
     refuse_losses(config, registry, channels, allow_loss=allow_loss)
     refuse_unsupported(config)
+    workers = Workers(
+        seams.clock.monotonic_ns,
+        quantum_ns=config.processor.quantum_microseconds * 1000,
+        most=sum(permits(route) for route in config.routes.values()),
+    )
     builder = RouteBuilder(
         config=config,
         execution_id=execution_id,
         channels=channels,
         registry=registry,
         operators=operators,
+        workers=workers,
         seams=seams,
         redacted=redacted,
     )
@@ -122,8 +129,8 @@ def assemble(
     frames = FrameFactory(seams)
     loop = Loop(
         list(routes.values()),
+        workers,
         seams=seams,
-        quantum_ns=config.processor.quantum_microseconds * 1000,
         on_failure=owner.message_failed,
         on_death=owner.route_died,
         cycles=cycles_of(routes, channels.bounded_cycles),

@@ -87,7 +87,7 @@ class Completion:
             if states.is_handed_over:
                 # What has come since is another process's, too, and is given back.
                 transport.close_intake()
-                await self._loop.wait_idle()
+                await self._loop.progress.wait_idle()
                 unfinished = self._unfinished(kept=False)
                 if unfinished is None:
                     return 0
@@ -129,7 +129,7 @@ class Completion:
                     await self._finish(route, index, stage)
                     if counters.received > received:
                         with trio.move_on_after(REST_SECONDS):
-                            await self._loop.wait_quiet()
+                            await self._loop.progress.wait_quiet()
 
     async def _concluded(self, call: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -343,7 +343,7 @@ class Lifecycle:
                         await self._stop()
                     workers.cancel_scope.cancel()
                 finally:
-                    self.loop.wake_no_more()  # the nursery takes no more
+                    self.loop.workers.stop()  # the nursery takes no more
         finally:
             self._close()  # also when it is cancelled from outside: nothing is accepted that no report knows
             self.transport.wake_publishers()
@@ -371,9 +371,9 @@ class Lifecycle:
         """Let what is in flight end for as long as the grace lasts; note what is still held."""
         self._close()
         self.transport.wake_publishers()
-        self.loop.close_intake()
+        self.loop.progress.close_intake()
         with self._shutdown.grace:
-            await self.loop.wait_quiet()
+            await self.loop.progress.wait_quiet()
         if self._shutdown.is_spent and self._cause.error is None:
             with self._shutdown.words:  # else one message that does not end takes along what all others have led to
                 try:
@@ -401,7 +401,7 @@ class Lifecycle:
             routes=self._last_routes or self._route_statistics(),
             failures=tuple(self._failures.records),
             failures_omitted=self._failures.omitted,
-            held=self.loop.given_back,
+            held=tuple(self.loop.settlement.given_back),
             close_errors=self._cause.noted(text for processor in self._processors for text in processor.close_errors),
             duration_seconds=self._elapsed(),
             orphans=self._orphans,
@@ -443,7 +443,7 @@ class Lifecycle:
 
     def _fail(self, text: str) -> None:
         self._cause.fail(text)
-        self.loop.close_intake()  # at once: what was given back must not be tried again on the way out
+        self.loop.progress.close_intake()  # at once: what was given back must not be tried again on the way out
         self.request_stop(0.0)
 
     # -- helpers ---------------------------------------------------------------------------------------------------

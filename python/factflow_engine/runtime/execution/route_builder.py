@@ -15,6 +15,7 @@ from factflow_engine.conditions import Condition, OperatorRegistry, compile_cond
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
 from factflow_engine.runtime.hop.route_state import Outbound, RouteState
+from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.process_pool import make_adapter
 from factflow_engine.runtime.stages.stage import Stage
@@ -39,6 +40,7 @@ class RouteBuilder:
         channels: Where they find what they read and publish to.
         registry: Where stages find their adapters.
         operators: The condition operators that the configuration was loaded with, if not the built-in ones alone.
+        workers: Who carries their messages.
         seams: Time, randomness, ids and threads.
         redacted: Takes secrets out of a text.
     """
@@ -48,6 +50,7 @@ class RouteBuilder:
     channels: Channels
     registry: ValidatingAdapterRegistry
     operators: OperatorRegistry | None
+    workers: Workers
     seams: Seams
     redacted: Callable[[str], str]
 
@@ -87,6 +90,7 @@ class RouteBuilder:
             outbounds=outbounds,
             table=table,
             dead_letters=None if letters is None else self._outbound(letters, None, 0),
+            workers=self.workers,
             clock=self.seams.clock,
             roots=roots if any(stage.answers is not None for stage in stages) else None,
         )

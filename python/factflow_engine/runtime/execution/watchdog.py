@@ -104,7 +104,7 @@ class Watchdog:
     def expect_end(self) -> None:
         """Look also when nothing is there, for somebody waits for the end: it may be the provider's turn, or a stage's."""
         self._ending = True
-        self._loop.stir()
+        self._loop.progress.stir()
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
@@ -116,7 +116,7 @@ class Watchdog:
                     if pause <= self.seconds:
                         await trio.sleep_forever()
                     elif self._seen or not self._holds_something:  # else messages were faster than this task
-                        await self._loop.wait_stirred()
+                        await self._loop.progress.wait_stirred()
                 if not rest.cancelled_caught:
                     await trio.sleep(self.seconds * SETTLING)
                     self._count()
@@ -134,12 +134,12 @@ class Watchdog:
 
     @property
     def _holds_something(self) -> bool:
-        return self._ending or not self._loop.is_idle or not self._transport.is_empty
+        return self._ending or not self._loop.progress.is_idle or not self._transport.is_empty
 
     def _counts(self) -> dict[object, object]:
         """Return, by place, what changes when it moves."""
         counts: dict[object, object] = {}
-        turns = self._loop.turns()
+        turns = self._loop.workers.turns()
         for route in self._routes:
             counters, inbound = route.counters, route.inbound
             ended = (counters.completed, counters.filtered, counters.dead_lettered, counters.failed)

@@ -4,13 +4,14 @@ Kept separate from `settlement`, where nothing waits. A route with such letters 
 is told of room in its turn among the others, and its letters go in their order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 
-from factflow_engine.queues.channel import MemoryChannel
+from factflow_engine.queues.channel import MemoryChannel, wait_for_room
+from factflow_engine.runtime.hop.progress import Progress
+from factflow_engine.runtime.hop.relief import Relief
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.hop.settlement import Settlement
 
 
 class DeadLetters:
@@ -18,26 +19,14 @@ class DeadLetters:
 
     Args:
         routes: The routes.
-        settlement: Publishes letters.
-        on_death: Told what a letter raised; as in a worker, that fails the route and not the manager.
-        on_posted: Told each time after a letter was published in its turn; its message has ended.
-        on_full: Told each time before a letter waits for room, for others may have had that which it was told of.
+        relief: Posts letters, and looks at cycles that a letter which waits, or one that was posted, may let go on.
+        progress: Told of messages that end by it.
     """
 
-    def __init__(
-        self,
-        routes: Sequence[RouteState],
-        settlement: Settlement,
-        *,
-        on_death: Callable[[RouteState, BaseException], None],
-        on_posted: Callable[[RouteState], None],
-        on_full: Callable[[RouteState], None],
-    ) -> None:
+    def __init__(self, routes: Sequence[RouteState], relief: Relief, progress: Progress) -> None:
         self._routes = routes
-        self._settlement = settlement
-        self._on_death = on_death
-        self._on_posted = on_posted
-        self._on_full = on_full
+        self._relief = relief
+        self._progress = progress
         self._nursery: trio.Nursery | None = None
         self._served: set[RouteState] = set()
 
@@ -46,55 +35,48 @@ class DeadLetters:
         self._nursery = nursery
         for route in self._routes:
             if route.waiting.letters:
-                self.serve(route)
+                self._start(route)
 
     def serve(self, route: RouteState) -> None:
-        """See to the letters of this route, which has some."""
+        """See to the letters of this route, of which one has just found its queue full."""
+        self._start(route)
+        self._relief.note_blocked(route)
+
+    def _start(self, route: RouteState) -> None:
         if self._nursery is not None and route not in self._served:
             self._served.add(route)
             self._nursery.start_soon(self._run, route)
 
-    def post_now(self, route: RouteState) -> None:
-        """Publish the letters of this route for which there is room, whoever else was told of it."""
-        while route.waiting.letters and self._post(route, exceeds=False):
-            pass
-
-    def post_beyond(self, route: RouteState) -> bool:
-        """Publish the first letter of this route, which has some, although its queue is full; false if it raised."""
-        return self._post(route, exceeds=True)
-
     @trio.lowlevel.enable_ki_protection
     async def _run(self, route: RouteState) -> None:
-        told: MemoryChannel | None = None  # the queue that has told this task of room, if that was not used
         try:
-            while route.waiting.letters:
-                if self._post(route, exceeds=False):
-                    told = None
-                    self._on_posted(route)
-                    continue
-                full = _full(route)
-                if full is None:
-                    return  # the letter raised
-                if told is not None and told is not full:
-                    told.tell_of_room()  # it was for this one to take, which waits on: another may want it meanwhile
-                told = full
-                self._on_full(route)
-                if route.waiting.letters:
-                    await full.wait_for_room()
-            if told is not None:
-                told.tell_of_room()
+            await wait_for_room(lambda: self._post_all(route))
+            for channel in _channels(route):
+                channel.tell_of_room()  # others may have posted what this was told of room for
         finally:
             self._served.discard(route)
 
-    def _post(self, route: RouteState, *, exceeds: bool) -> bool:
-        try:
-            return self._settlement.post(route, exceeds=exceeds)
-        except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
-            self._on_death(route, error)
-            return False
+    def _post_all(self, route: RouteState) -> MemoryChannel | None:
+        """Publish the route's letters in their order; the channel that the next one waits for, if one waits."""
+        relief = self._relief
+        while route.waiting.letters:
+            if relief.post(route, exceeds=False):
+                self._progress.note_end()
+                relief.look_at(route)
+                continue
+            full = _full(route)
+            if full is None:
+                return None  # the letter raised
+            relief.look_at(route)  # others may have had the room that this one was told of
+            if route.waiting.letters:
+                return full
+        return None
 
 
 def _full(route: RouteState) -> MemoryChannel | None:
     """The first of the channels without room that a letter goes to."""
-    channels = () if route.dead_letters is None else route.dead_letters.channels
-    return next((channel for channel in channels if channel.is_full), None)
+    return next((channel for channel in _channels(route) if channel.is_full), None)
+
+
+def _channels(route: RouteState) -> Sequence[MemoryChannel]:
+    return () if route.dead_letters is None else route.dead_letters.channels

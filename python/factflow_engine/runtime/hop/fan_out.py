@@ -16,6 +16,7 @@ rules, each with a test in tests/runtime/test_drivers.py:
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
 """
 
+from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -43,11 +44,11 @@ class Hands(Protocol):
         """The loop's time, in nanoseconds."""
         ...
 
-    def attend(self, route: RouteState) -> None:
+    def attend(self, route: RouteState, /) -> None:
         """Have a worker look at the route."""
         ...
 
-    def enter(self, worker: Worker) -> None:
+    def enter(self, worker: Worker, /) -> None:
         """Note that this worker runs, and that trio has given everybody else a turn."""
         ...
 
@@ -62,11 +63,11 @@ class Hands(Protocol):
         """Tell those who wait for the end that one more does not move."""
         ...
 
-    async def give_way(self, worker: Worker) -> None:
+    def give_way(self, worker: Worker, /) -> Coroutine[Any, Any, None]:
         """Give trio a turn."""
         ...
 
-    async def switch(self, worker: Worker, context: Context | None) -> None:
+    def switch(self, worker: Worker, context: Context | None, /) -> Coroutine[Any, Any, None]:
         """Go on with other context variables: those of this context, or those that a message begins with."""
         ...
 

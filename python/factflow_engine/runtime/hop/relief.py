@@ -10,37 +10,14 @@ whenever something may have ended that a cycle's routes had waited for:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import trio
 
 from factflow_engine.runtime.hop.cycles import Cycle
 from factflow_engine.runtime.hop.deadlock import Kind
 from factflow_engine.runtime.hop.route_state import RouteState
-
-
-class Movers(Protocol):
-    """The methods of the loop for a route that may go ahead."""
-
-    def attend(self, route: RouteState) -> None:
-        """Have a worker look at the route."""
-        ...
-
-    def wake_drivers(self, route: RouteState) -> None:
-        """Have the drivers that wait look again."""
-        ...
-
-    def wake_driver(self, route: RouteState, task: trio.lowlevel.Task) -> None:
-        """Have this one of them look again."""
-        ...
-
-    def look_soon(self) -> None:
-        """Have `Relief.look` called in trio's next step, if it is not called before."""
-        ...
-
-    def rouse(self) -> None:
-        """See to it that a worker looks at the routes that are to be looked at, unless one runs that will."""
-        ...
+from factflow_engine.runtime.hop.timers import Timers
+from factflow_engine.runtime.hop.workers import Workers
 
 
 class Relief:
@@ -48,28 +25,28 @@ class Relief:
 
     Args:
         cycles: They.
-        movers: The loop.
-        post_now: Posts the letters of a route for which there is room.
-        post_beyond: Posts the first letter of a route beyond the capacity of its queue; false if it could not.
+        workers: Look at the routes that may go ahead.
+        timers: Have the cycles looked at if no worker is left to do so.
+        on_death: Told what a letter raised; as in a worker, that fails the route and not the manager.
 
     Attributes:
         strained: Those that may stand still since they were looked at last.
     """
 
-    __slots__ = ("_cycles", "_granted", "_movers", "_post_beyond", "_post_now", "strained")
+    __slots__ = ("_cycles", "_granted", "_on_death", "_timers", "_workers", "strained")
 
     def __init__(
         self,
         cycles: Sequence[Cycle],
-        movers: Movers,
+        workers: Workers,
+        timers: Timers,
         *,
-        post_now: Callable[[RouteState], None],
-        post_beyond: Callable[[RouteState], bool],
+        on_death: Callable[[RouteState, BaseException], None],
     ) -> None:
         self._cycles = {route: cycle for cycle in cycles for route in cycle.routes}
-        self._movers = movers
-        self._post_now = post_now
-        self._post_beyond = post_beyond
+        self._workers = workers
+        self._timers = timers
+        self._on_death = on_death
         self._granted: set[RouteState] = set()  # routes that may take a message, or begin one, beyond a capacity
         self.strained: dict[Cycle, None] = {}
 
@@ -86,7 +63,7 @@ class Relief:
 
     def _strain(self, cycle: Cycle) -> None:
         if not self.strained:
-            self._movers.look_soon()  # the worker that runs may have to wait before it parks, and be the last one
+            self._timers.soon(self.look)  # the worker that runs may have to wait before it parks, and be the last one
         self.strained[cycle] = None
 
     def takable(self, route: RouteState) -> int:
@@ -115,6 +92,14 @@ class Relief:
         if (cycle := self._cycles.get(route)) is not None:
             self._look_at(cycle, None)
 
+    def post(self, route: RouteState, *, exceeds: bool) -> bool:
+        """Publish the first letter of this route, which has some (see `RouteState.post_letter`); false if it raised, too."""
+        try:
+            return route.post_letter(exceeds=exceeds)
+        except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
+            self._on_death(route, error)
+            return False
+
     def may_drive(self, route: RouteState, task: trio.lowlevel.Task) -> bool:
         """True if this driver of the route, which has just stopped, may go ahead; others that may are told."""
         if (cycle := self._cycles.get(route)) is None:
@@ -128,28 +113,29 @@ class Relief:
         Returns:
             True if the driver that asks may go ahead.
         """
-        movers = self._movers
+        workers = self._workers
         while True:
             # A letter that lacks nothing has hope only if it is posted: a publisher may be told of that room, and no more.
             for route in tuple(cycle.blocked):
-                self._post_now(route)
+                while route.waiting.letters and self.post(route, exceeds=False):
+                    pass
             goes = is_posted = tells = False
             for route, kind in cycle.relief():
                 if kind is Kind.POST:
-                    is_posted = self._post_beyond(route)
+                    is_posted = self.post(route, exceeds=True)
                     if is_posted:
                         break  # that may be enough for the others
                 elif kind is not Kind.DRIVE:
                     self._granted.add(route)
-                    movers.attend(route)
+                    workers.attend(route)
                     tells = True
                 elif (driver := route.first_driver(asks)) is None:
-                    movers.wake_drivers(route)
+                    route.wake_drivers()
                 elif driver is asks:
                     goes = True
                 else:
-                    movers.wake_driver(route, driver)
+                    route.wake_driver(driver)
             if tells:
-                movers.rouse()
+                workers.rouse()
             if not is_posted:
                 return goes

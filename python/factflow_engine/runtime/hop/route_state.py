@@ -30,6 +30,7 @@ from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import RouteConfig
+    from factflow_engine.runtime.hop.workers import Workers
 
 CIRCUIT_OPEN: Final = "circuit_open"
 """Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `RouteState.pauses`."""
@@ -112,18 +113,20 @@ class RouteState:
         listed: True if it stands in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
             below 0, and at most `limit`, how many there are, except after that was lowered; how many of them are drivers'
-            that wait for the next element, `pulling`; whether nothing more is taken from the inbound queue while what has
-            begun goes on, `intake_closed`; and whether the inbound queue must be told of ends, `ordered`, because it hands out
-            one message of a key at a time (another route that reads it may have asked for that).
+            that wait for the next element, `pulling`; and whether nothing more is taken from the inbound queue while what has
+            begun goes on, `intake_closed`.
         counters: What was counted.
+        notify: Has the workers look at the route: it may have become runnable.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of those of them that wait for room.
+        asking: The one of them that runs, asks whether it may go ahead, and is about to wait.
         roots: Which deliveries messages belong to that stages emit, where that is asked for.
         watched: By task, what it drives that goes through circuit breakers, outermost first.
     """
 
     __slots__ = (
         "_note_end",
+        "asking",
         "carrier",
         "children",
         "counters",
@@ -159,6 +162,7 @@ class RouteState:
         outbounds: Sequence[Outbound],
         table: RouteTable[int] | None,
         dead_letters: Outbound | None,
+        workers: Workers,
         clock: Clock,
         roots: Roots | None = None,
     ) -> None:
@@ -179,8 +183,9 @@ class RouteState:
         self.listed = False
         self.driving: set[Worker] = set()
         self.drivers: deque[trio.lowlevel.Task] = deque()
+        self.asking: trio.lowlevel.Task | None = None
         self.watched: dict[trio.lowlevel.Task, list[WatchedSource]] = {}
-        self.notify: Callable[[], None] = lambda: None  # the loop's: this route may have become runnable
+        self.notify: Final = workers.notifier(self)
         self.counters = Counters()
         self.roots = roots
         self._note_end: Callable[[Frame], None] = _nothing if inbound.journal is None else inbound.journal.note
@@ -195,7 +200,7 @@ class RouteState:
             pauses=self.pauses,
             drivers=self.drivers,
             children=self.children,
-            limit=_permits(settings),
+            limit=permits(settings),
             now=clock.monotonic_ns,
             forward=AdapterResult.forward(),
             journal=inbound.journal,
@@ -333,6 +338,42 @@ class RouteState:
                 if channel.is_full and channel.listeners:
                     channel.watch(self.notify)
 
+    def wake_drivers(self) -> None:
+        """Have the drivers that wait for room look again."""
+        while self.drivers:
+            task = self.drivers.popleft()
+            if task is not self.asking:  # which runs, and sees that it is no longer among them
+                trio.lowlevel.reschedule(task)
+
+    def wake_driver(self, task: trio.lowlevel.Task) -> None:
+        """Have this one of the drivers that wait look again; not the one that is asking."""
+        self.drivers.remove(task)
+        trio.lowlevel.reschedule(task)
+
+    def post_letter(self, *, exceeds: bool) -> bool:
+        """Publish the first of the dead letters that wait, of which there must be one, or fail its message if nobody reads.
+
+        Args:
+            exceeds: True if its queue may hold more than it is to hold.
+
+        Returns:
+            Whether it was published: not for want of room, or because it raised. Then it waits on, and goes back when its
+            route ends.
+        """
+        letter = self.waiting.letters[0]
+        assert letter.give_up is not None
+        self.counters.retrying -= 1
+        done = False
+        try:
+            done = letter.give_up(exceeds=exceeds)
+        finally:
+            if done:
+                self.waiting.pop_letter()
+                self.notify()
+            else:
+                self.counters.retrying += 1
+        return done
+
     def end(self, frame: Frame, outcome: Outcome) -> None:
         """Book the end of a message."""
         if outcome is Outcome.COMPLETED:
@@ -344,7 +385,7 @@ class RouteState:
         else:
             self.counters.dead_lettered += 1
         self._note_end(frame)
-        if self.carrier.ordered:
+        if self.inbound.ordered:
             self.inbound.end(frame)
 
     def statistics(self) -> RouteStatistics:
@@ -367,7 +408,7 @@ class RouteState:
         )
 
 
-def _permits(settings: RouteConfig) -> int:
+def permits(settings: RouteConfig) -> int:
     """Return how many messages may be in flight."""
     limit = settings.inbound.concurrency
     if settings.backpressure is not None and settings.backpressure.max_concurrency is not None:

@@ -4,7 +4,7 @@ Kept separate from the loop because nothing here awaits: whatever ends an attemp
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Final
@@ -15,15 +15,18 @@ from factflow_engine.errors import error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.queues.dead_letters import write_dead_letter
+from factflow_engine.runtime.hop.dead_letters import DeadLetters
 from factflow_engine.runtime.hop.delays import GiveUp, Waiting
+from factflow_engine.runtime.hop.errors import HOPELESS, DeferralsExhaustedError, UnroutedError
+from factflow_engine.runtime.hop.held import waiting_of
 from factflow_engine.runtime.hop.instructions import UnreadableInstructionError, instruction_of, wait_of
 from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
-from factflow_engine.runtime.stages.guards import DeadlineExceededError
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Seams
-from factflow_protocols import CircuitOpenError, FactflowError, QueueFullError, Reject, RetryLater
+from factflow_protocols import CircuitOpenError, RetryLater
 
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
 
@@ -32,35 +35,6 @@ ASK_AGAIN_SECONDS: Final = 1.0
 
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
-
-
-class UnroutedError(FactflowError):
-    """No outbound's condition held, and the route does not want such a message filtered."""
-
-    def __init__(self, unrouted: str) -> None:
-        super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
-
-
-class DeliveriesExhaustedError(FactflowError):
-    """A message was handed out again and again, and each time its process died or held it for too long."""
-
-    def __init__(self, deliveries: int, most: int) -> None:
-        super().__init__(
-            f"handed out {deliveries} times, each time but this one to a process that died or held it beyond its lease; "
-            f"error_handling.max_deliveries is {most}"
-        )
-
-
-class DeferralsExhaustedError(FactflowError):
-    """A message was deferred as often, or for as long, as its route allows."""
-
-    def __init__(self, problem: str, error: Exception) -> None:
-        super().__init__(f"{problem}; the last time: {error_text(error)}")
-        self.__cause__ = error
-
-
-HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError, DeferralsExhaustedError)
-"""What another attempt cannot change."""
 
 
 class Settlement:
@@ -72,11 +46,11 @@ class Settlement:
 
     def __init__(
         self,
+        timers: Timers,
+        dead_letters: DeadLetters,
         *,
         seams: Seams,
         on_failure: OnFailure,
-        on_wait: Callable[[RouteState, float], None],
-        on_letter: Callable[[RouteState], None],
         redacted: Callable[[str], str],
         config_hash: str,
     ) -> None:
@@ -84,8 +58,8 @@ class Settlement:
         self._seams = seams
         self._now = seams.clock.monotonic_ns
         self._on_failure = on_failure
-        self._on_wait = on_wait
-        self._on_letter = on_letter
+        self._timers = timers
+        self._dead_letters = dead_letters
         self._redacted = redacted
         self._config_hash = config_hash
         self._serial = count()
@@ -164,7 +138,7 @@ class Settlement:
         give_up = partial(self._give_up, route, stage, frame, payload, again.parent, error)
         if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
             self._wait(route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
-            self._on_letter(route)
+            self._dead_letters.serve(route)
 
     def _put_off(
         self, route: RouteState, child: Child, stage: Stage | None, error: RetryLater | CircuitOpenError
@@ -298,7 +272,7 @@ class Settlement:
         if stops:
             route.carrier.circuit_open = True
         if give_up is None:
-            self._on_wait(route, due)
+            self._set_timer(route, due)
 
     def _wait_for_circuit(
         self,
@@ -314,11 +288,17 @@ class Settlement:
         stops = _stops_all(stage, error)
         self._wait(route, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops, asks=asks)
 
-    def release(self, route: RouteState, now: float) -> None:
+    def _set_timer(self, route: RouteState, due: float) -> None:
+        self._timers.set(route, "", due, partial(self._release, route))
+
+    def _release(self, route: RouteState, now: float) -> None:
         """Let those whose time has come be tried again."""
-        while (waiting := route.waiting.pop_due(now)) is not None:
-            self._begin_again(route, waiting)
-        route.notify()
+        try:
+            while (waiting := route.waiting.pop_due(now)) is not None:
+                self._begin_again(route, waiting)
+            route.notify()
+        finally:
+            self._set_timer(route, route.waiting.due)
 
     def release_circuit(self, route: RouteState, name: str, most: int | None = None) -> None:
         """Let what waits for a circuit breaker be tried again, the first that came first.
@@ -341,31 +321,6 @@ class Settlement:
         waiting.child.since_ns = self._now()
         route.children.append(waiting.child)
 
-    def post(self, route: RouteState, *, exceeds: bool = False) -> bool:
-        """Publish the first of the dead letters that wait, of which there must be one, or fail its message if nobody reads.
-
-        Args:
-            route: Whose letter.
-            exceeds: True if its queue may hold more than it is to hold.
-
-        Returns:
-            Whether it was published: not for want of room, or because it raised. Then it waits on, and goes back when its
-            route ends.
-        """
-        letter = route.waiting.letters[0]
-        assert letter.give_up is not None
-        route.counters.retrying -= 1
-        done = False
-        try:
-            done = letter.give_up(exceeds=exceeds)
-        finally:
-            if done:
-                route.waiting.pop_letter()
-                route.notify()
-            else:
-                route.counters.retrying += 1
-        return done
-
     # -- interruption ----------------------------------------------------------------------------------------------
 
     def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, parent: Parent | None) -> None:
@@ -380,31 +335,6 @@ class Settlement:
             HeldMessage(route=route.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
         )
 
-    def waiting(self, route: RouteState, *, in_order: bool = True) -> Iterator[HeldMessage]:
-        """Yield what has begun and waits outside of adapters: for a permit, then for a time.
-
-        Args:
-            route: Whose messages.
-            in_order: The longest wait first, by kind; false: in the order that costs nothing.
-        """
-        now_ns = self._now()
-        for child in route.children:
-            yield HeldMessage(
-                route=route.id,
-                stage=route.stages[child.index].info.stage if child.index < len(route.stages) else "",
-                message_id=child.frame.message_id.hex(),
-                seconds=(now_ns - child.since_ns) / 1e9,
-                by=Holder.PERMIT,
-            )
-        for waiting in sorted(route.waiting, key=lambda waiting: waiting.since_ns) if in_order else route.waiting:
-            yield HeldMessage(
-                route=route.id,
-                stage=waiting.stage,
-                message_id=waiting.child.frame.message_id.hex(),
-                seconds=(now_ns - waiting.since_ns) / 1e9,
-                by=waiting.by,
-            )
-
     def give_back(self, route: RouteState, frame: Frame, parent: Parent | None) -> None:
         """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
         route.counters.received -= 1
@@ -417,7 +347,7 @@ class Settlement:
 
     def give_back_waiting(self, route: RouteState) -> None:
         """Un-begin what waits for a worker or for a time, and note it; the execution ends."""
-        self.given_back.extend(self.waiting(route))
+        self.given_back.extend(waiting_of(route, self._now()))
         while route.children:
             child = route.children.popleft()
             self.give_back(route, child.frame, child.parent)
@@ -441,14 +371,3 @@ def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
     if stage is None or guard is None or guard.key is not None or stage.condition is not None:
         return False
     return error.name == guard.name  # else it is from a breaker of the adapter's own
-
-
-def stranded(route: RouteState) -> Exception:
-    """Why a message that has passed all stages could not leave the route."""
-    for outbound in route.outbounds:
-        for channel in outbound.channels:
-            if channel.is_full and not channel.listeners:
-                return QueueFullError(
-                    outbound.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
-                )
-    return UnroutedError(route.settings.unrouted)

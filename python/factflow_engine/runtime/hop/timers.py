@@ -1,87 +1,75 @@
-"""Timers: release what waits for time to pass, be it a message or a circuit breaker.
+"""Timers: one task that sleeps until the next thing of an execution is due, and has it done.
 
-Kept separate from the loop because it is the one task of it that no message runs in: it sleeps until the next thing is due.
+Kept separate from what is done then (`settlement` releases messages, `circuits` advances breakers) so that there is one
+alarm, and no task before anything has to wait.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.hop.settlement import Settlement
-from factflow_engine.runtime.stages.guards import Guard
-
 if TYPE_CHECKING:
-    from factflow_engine.resilience import CircuitEvent
+    from factflow_engine.runtime.hop.route_state import RouteState
 
-PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
-"""States of a circuit breaker in which it refuses no call."""
+    Ring = Callable[[float], None]
+    """What is done when a timer is due; takes the time, and may set timers."""
 
 
 class Timers:
-    """Rings, in the nursery it is given, when the next thing is due; there is no task before anything has to wait.
+    """Calls back, in the nursery it is given, when a timer is due. A route has one timer of a name: the earliest that was set.
 
     Args:
-        routes: Whose messages wait, and whose stages have the breakers.
-        settlement: Releases messages.
-        on_ring: Called each time before anything else is done.
-        on_death: Told what a route's release raised; as in a worker, that fails the route and not the manager.
+        on_death: Told what a timer has raised; as in a worker, that fails the route and not the manager.
     """
 
-    def __init__(
-        self,
-        routes: Sequence[RouteState],
-        settlement: Settlement,
-        *,
-        on_ring: Callable[[], None],
-        on_death: Callable[[RouteState, BaseException], None],
-    ) -> None:
-        self._settlement = settlement
-        self._on_ring = on_ring
+    def __init__(self, *, on_death: Callable[[RouteState, BaseException], None]) -> None:
         self._on_death = on_death
         self._nursery: trio.Nursery | None = None
         self._runs = False
-        self._due = math.inf  # in trio's time
-        self._route_dues: dict[RouteState, float] = {}  # when each route is to be looked at next, of those that are
-        self._looks: list[
-            tuple[float, int, RouteState]
-        ] = []  # a heap of these, and of some that came to be due earlier
+        self._due = math.inf  # of the task's sleep, in trio's time
+        self._dues: dict[tuple[RouteState, str], float] = {}  # what is set
+        # A heap of what is set, and of what was set for later than it is now.
+        self._heap: list[tuple[float, int, RouteState, str, Ring]] = []
+        self._soon: list[Callable[[], None]] = []
         self._serial = count()
         self._moved = trio.lowlevel.ParkingLot()
-        # A heap of when breakers that change with time are to be looked at, and of some times that came to nothing.
-        self._timers: list[tuple[float, int, Guard, str]] = []
-        for route in routes:
-            for stage in route.stages:
-                if stage.guard is not None:
-                    stage.guard.on_half_open = partial(self._settlement.release_circuit, route, most=1)
-                    stage.guard.events.subscribe(self._listener(route, stage.guard))
 
     def start(self, nursery: trio.Nursery) -> None:
         """Ring in this nursery from now on."""
         self._nursery = nursery
-        for due in list(self._route_dues.values()):
-            self._ring_at(due)
+        if self._soon:
+            self._sleep_until(trio.current_time())
+        elif self._heap:
+            self._sleep_until(self._heap[0][0])
 
-    def set(self, route: RouteState, due: float) -> None:
-        """Look at what waits on this route at this instant of trio's time at the latest."""
-        if due >= self._route_dues.get(route, math.inf):
+    def set(self, route: RouteState, name: str, due: float, ring: Ring) -> None:
+        """Have `ring` called at this instant of trio's time, unless this timer is due earlier; infinity sets nothing.
+
+        Args:
+            route: Whose timer it is, and which fails if it raises.
+            name: Tells the timers of a route apart.
+            due: When.
+            ring: What is called then, with the time.
+        """
+        if due >= self._dues.get((route, name), math.inf):
             return
-        self._route_dues[route] = due
-        heappush(self._looks, (due, next(self._serial), route))
-        self._ring_at(due)
+        self._dues[route, name] = due
+        heappush(self._heap, (due, next(self._serial), route, name, ring))
+        self._sleep_until(due)
 
-    def ring_soon(self) -> None:
-        """Ring in trio's next step."""
-        self._ring_at(trio.current_time())
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have this called once in trio's next step, before anything that is due then."""
+        if call not in self._soon:
+            self._soon.append(call)
+        self._sleep_until(trio.current_time())
 
-    def _ring_at(self, due: float) -> None:
+    def _sleep_until(self, due: float) -> None:
         if due >= self._due or self._nursery is None:
             return
         self._due = due
@@ -100,39 +88,18 @@ class Timers:
                 self._ring(trio.current_time())
 
     def _ring(self, now: float) -> None:
-        self._on_ring()
-        while self._looks and self._looks[0][0] <= now:
-            due, _, route = heappop(self._looks)
-            if self._route_dues.get(route) != due:
-                continue  # it was looked at earlier
-            del self._route_dues[route]
+        soon, self._soon = self._soon, []
+        for call in soon:
+            call()
+        due_now = []  # taken first: what is set by then is for another time
+        while self._heap and self._heap[0][0] <= now:
+            due, _, route, name, ring = heappop(self._heap)
+            if self._dues.get((route, name)) == due:  # else it was set for an earlier time
+                del self._dues[route, name]
+                due_now.append((route, ring))
+        for route, ring in due_now:
             try:
-                self._settlement.release(route, now)
+                ring(now)
             except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
                 self._on_death(route, error)
-            if route.waiting.due < math.inf:
-                self.set(route, route.waiting.due)
-        due_now = []  # taken first: what is set by then is for another time
-        while self._timers and self._timers[0][0] <= now:
-            due_now.append(heappop(self._timers)[2:])
-        for guard, name in due_now:
-            guard.advance(name)
-            self._time(guard, name)
-        self._due = min((heap[0][0] for heap in (self._looks, self._timers) if heap), default=math.inf)
-
-    def _listener(self, route: RouteState, guard: Guard) -> Callable[[CircuitEvent], None]:
-        def heard(event: CircuitEvent) -> None:
-            if event.kind == "reset" or event.to_state in PERMITTING:
-                self._settlement.release_circuit(route, event.name)
-            elif event.to_state is not None and guard.is_timed:
-                self._time(guard, event.name)
-
-        return heard
-
-    def _time(self, guard: Guard, name: str) -> None:
-        """Ring when time may change the breaker of this name, if it may."""
-        seconds = guard.due_seconds(name)
-        if seconds < math.inf:
-            due = trio.current_time() + seconds
-            heappush(self._timers, (due, next(self._serial), guard, name))
-            self._ring_at(due)
+        self._due = trio.current_time() if self._soon else self._heap[0][0] if self._heap else math.inf

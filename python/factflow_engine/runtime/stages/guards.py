@@ -160,11 +160,10 @@ class Guard:
         key: The field; None if there is one breaker for all messages.
         events: What happens to the breakers.
         is_timed: True if time alone may change a breaker's state.
-        on_half_open: Told the name of a breaker that is half open after a call has ended: another may be tried.
     """
 
     __slots__ = (
-        "_breaker", "_breakers", "_call", "_clock", "_key_path", "events", "is_timed", "key", "name", "on_half_open",
+        "_breaker", "_breakers", "_call", "_clock", "_key_path", "_trial_listeners", "events", "is_timed", "key", "name",
     )  # fmt: skip
 
     events: CircuitEvents
@@ -175,7 +174,7 @@ class Guard:
         self.name = name
         self.key = section.key
         self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
-        self.on_half_open: Callable[[str], None] = lambda _: None
+        self._trial_listeners: list[Callable[[str], None]] = []
         self._call = call
         self._clock = clock
         self._key_path = None if section.key is None else FieldPath(section.key)
@@ -188,6 +187,10 @@ class Guard:
                 section, name=name, clock=clock, randomness=randomness, max_keys=section.max_keys
             )
             self.events = self._breakers.events
+
+    def listen_for_trials(self, listener: Callable[[str], None]) -> None:
+        """Tell this the name of a breaker each time that one is half open after a call has ended: another may be tried."""
+        self._trial_listeners.append(listener)
 
     def advance(self, name: str) -> None:
         """Do what is due at the breaker of this name without a call."""
@@ -244,8 +247,7 @@ class Guard:
     def _drop(self, breaker: CircuitBreaker, permit: BreakerPermit) -> None:
         if not permit.is_settled:
             permit.release()
-            if breaker.is_half_open:
-                self.on_half_open(breaker.name)
+            self._tell_of_trial(breaker)
 
     def _end(
         self,
@@ -255,8 +257,12 @@ class Guard:
         duration_ns: int | None = None,
     ) -> None:
         breaker.settle(permit, error, duration_ns)
+        self._tell_of_trial(breaker)
+
+    def _tell_of_trial(self, breaker: CircuitBreaker) -> None:
         if breaker.is_half_open:
-            self.on_half_open(breaker.name)
+            for listener in self._trial_listeners:
+                listener(breaker.name)
 
     @property
     def _source(self) -> CircuitBreaker | DomainMetrics:

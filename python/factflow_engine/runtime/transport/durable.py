@@ -303,10 +303,10 @@ class DurableTransport:
         """
         loop, links, patience = self._loop, self._links, Patience(self._links)
         while True:
-            if loop.is_idle and not links.have_backlog:
+            if loop.progress.is_idle and not links.have_backlog:
                 links.hurry()  # else it would wait for company that may not come
             moves = self._moves()
-            gives_up = self._closed and loop.waits_for(links.own_channels()) and links.wait_for_themselves
+            gives_up = self._closed and loop.progress.waits_for(links.own_channels()) and links.wait_for_themselves
             if not self._broken and (self._is_done_here() or (gives_up and patience.is_over)):
                 try:
                     depth = self._left = await contained(self._depth())
@@ -385,7 +385,7 @@ class DurableTransport:
             self._answers += 1
 
     def _is_done_here(self) -> bool:
-        return self._loop.is_idle and self._links.is_empty
+        return self._loop.progress.is_idle and self._links.is_empty
 
     def _moves(self) -> int:
         return self._published + self._links.received

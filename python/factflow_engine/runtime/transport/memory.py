@@ -241,13 +241,13 @@ class MemoryTransport:
 
     async def wait_done(self) -> int:
         """See `Transport.wait_done`."""
-        await self._loop.wait_idle()
+        await self._loop.progress.wait_idle()
         return 0
 
     @property
     def is_done(self) -> bool:
         """See `Transport.is_done`."""
-        return self._loop.is_idle and not self.publishers
+        return self._loop.progress.is_idle and not self.publishers
 
     async def wait_settled(self) -> None:
         """See `Transport.wait_settled`."""

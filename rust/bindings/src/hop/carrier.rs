@@ -62,7 +62,6 @@ impl Carrier {
             pulling: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
             circuit_open: AtomicBool::new(false),
-            ordered: AtomicBool::new(false),
             now: Clock::new(now)?,
             // `forward` is the one instance of a subclass of the class that all others are of.
             result: forward
@@ -237,16 +236,6 @@ impl Carrier {
     #[setter]
     fn set_circuit_open(&self, open: bool) {
         self.circuit_open.store(open, Relaxed);
-    }
-
-    #[getter]
-    fn ordered(&self) -> bool {
-        self.ordered.load(Relaxed)
-    }
-
-    #[setter]
-    fn set_ordered(&self, ordered: bool) {
-        self.ordered.store(ordered, Relaxed);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

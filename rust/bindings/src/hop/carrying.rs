@@ -129,7 +129,7 @@ impl Carrier {
         }
         if result.is_none() {
             self.counters.get().filtered.add(1);
-            if self.journal.is_some() || self.ordered.load(Relaxed) {
+            if self.journal.is_some() || self.inbound.get().ordered(py) {
                 self.note(py, &state_of(worker)?.get().fields)?;
             }
             return Ok(Err(Step::Ended));
@@ -174,7 +174,7 @@ impl Carrier {
             let Some(fields) = Channel::pop(inbound).inspect_err(|_| let_go(worker))? else {
                 break;
             };
-            if self.ordered.load(Relaxed) {
+            if self.inbound.get().ordered(py) {
                 // What has become ready since the turn began is for others, while this message may have to wait.
                 if let Err(error) = Channel::tell_of_rest(inbound) {
                     Channel::give_back(inbound, fields);
@@ -278,7 +278,7 @@ impl Carrier {
         if let Some(journal) = &self.journal {
             Journal::add(journal.bind(py), fields.message_id)?;
         }
-        if self.ordered.load(Relaxed) {
+        if self.inbound.get().ordered(py) {
             Channel::end_of_own(self.inbound.bind(py), fields)?;
         }
         Ok(())

@@ -213,7 +213,7 @@ impl Channel {
     }
 
     #[getter]
-    fn ordered(&self, py: Python<'_>) -> bool {
+    pub fn ordered(&self, py: Python<'_>) -> bool {
         self.with(py, |store| store.is_keyed())
     }
 

@@ -47,8 +47,6 @@ pub struct Carrier {
     pub(super) intake_closed: AtomicBool,
     /// True if a circuit breaker would refuse whatever is taken from the inbound.
     pub(super) circuit_open: AtomicBool,
-    /// True if the inbound queue hands out one message of a key at a time, and must be told how each has ended.
-    pub(super) ordered: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Clock,
     /// The class of adapters' results, and the one that says "as it came".

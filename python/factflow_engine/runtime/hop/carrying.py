@@ -1,0 +1,190 @@
+"""Carrying one message: from where it begins to its end, to where it emits, or to where it is interrupted.
+
+The native carrier goes as far as nothing has to wait and nothing unusual was returned; this goes on where it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
+
+import trio
+
+from factflow_engine.frames import pack
+from factflow_engine.native import STEP_LEFT_OPEN, STEP_RETURNED, STEP_STRANDED, STEP_SUSPENDED, Worker
+from factflow_engine.runtime.hop.context import MessageContext
+from factflow_engine.runtime.hop.errors import stranded
+from factflow_engine.runtime.hop.fan_out import FanOut
+from factflow_engine.runtime.hop.progress import Progress
+from factflow_engine.runtime.hop.relief import Relief
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.settlement import Settlement
+from factflow_engine.runtime.hop.work import Child
+from factflow_engine.runtime.hop.workers import Workers
+from factflow_engine.runtime.stages.isolation import is_cancelled
+from factflow_engine.runtime.stages.open_scopes import replaced
+from factflow_engine.runtime.stages.results import not_a_result
+from factflow_protocols import AdapterResult
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from contextvars import Context
+
+Arguments = TypeVarTuple("Arguments")
+
+
+class Carrying:
+    """Carries messages, each on the worker that has it; what a driver of emitted children needs as well (`fan_out.Hands`).
+
+    Args:
+        workers: Those of the execution.
+        settlement: Ends attempts.
+        progress: Is told what those who wait for the end may have to look at.
+        relief: Says which driver may go beyond a capacity.
+        now: The loop's time, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        settlement: Settlement,
+        progress: Progress,
+        relief: Relief,
+        *,
+        now: Callable[[], int],
+    ) -> None:
+        self._workers = workers
+        self._progress = progress
+        self._relief = relief
+        self.settlement: Final = settlement
+        self.now: Final = now
+        self.pool: Final = workers.pool
+        self.attend: Final[Callable[[RouteState], None]] = workers.attend
+        self.enter: Final[Callable[[Worker], None]] = workers.enter
+        self.stand_still: Final[Callable[[], None]] = progress.note_stop
+        self.give_way: Final[Callable[[Worker], Coroutine[Any, Any, None]]] = workers.give_way
+        self.switch: Final[Callable[[Worker, Context | None], Coroutine[Any, Any, None]]] = workers.switch
+
+    def may_exceed(self, route: RouteState) -> bool:
+        """True if a driver of this route, the running task, may go ahead beyond a capacity; it is about to wait.
+
+        What that lets others do may have it look again: then it is taken out of the route's drivers.
+        """
+        route.asking = task = trio.lowlevel.current_task()
+        try:
+            return self._relief.may_drive(route, task)
+        finally:
+            route.asking = None
+
+    async def carry_child(self, worker: Worker, route: RouteState, child: Child) -> None:
+        """Carry a message that does not begin with its being taken from the inbound."""
+        carrier = route.carrier
+        worker.since_ns = self.now()
+        if child.result is None:
+            await self.carry(worker, route, child, carrier.begin, worker, child.frame, child.index)
+        else:
+            await self.carry(worker, route, child, carrier.answer, worker, child.frame, child.index, child.result)
+
+    async def carry(
+        self,
+        worker: Worker,
+        route: RouteState,
+        child: Child | None,
+        begin: Callable[[*Arguments], int],
+        *arguments: *Arguments,
+    ) -> None:
+        """Carry a child, or, without one, what `worker.left` lets take from the inbound queue, to their ends.
+
+        Raises only what interrupts a message, after giving it back.
+        """
+        carrier, pool, settlement, progress = route.carrier, self.pool, self.settlement, self._progress
+        alone = child is not None
+        parent = None if child is None else child.parent
+        while True:
+            emitting: AdapterResult | None = None
+            try:
+                step = begin(*arguments)
+                while step:
+                    if step == STEP_SUSPENDED:
+                        if progress.is_watched:
+                            progress.stir()
+                        step = await carrier.waited(worker, pool, alone)
+                    elif step == STEP_RETURNED:
+                        result, worker.value = worker.value, None  # not for as long as the worker is idle
+                        if type(result) is not AdapterResult:
+                            raise TypeError(not_a_result(result))
+                        context = _context_of(worker)
+                        headers = None if result.headers is None else context.merged(result.headers)
+                        if result.emitted is not None:
+                            if headers is not None:
+                                worker.context = context.with_headers(headers)
+                            emitting = result
+                            break
+                        step = carrier.change(worker, pack(result.message), headers)
+                    elif step == STEP_STRANDED:
+                        raise stranded(route)
+                    elif step == STEP_LEFT_OPEN:
+                        raise await self._recover(worker)
+                    else:
+                        progress.stir()
+                        pool.leave()
+                        pending, worker.pending = worker.pending, None
+                        try:
+                            result = await pending
+                        finally:
+                            self.enter(worker)
+                        step = carrier.proceed(worker, result)
+            except BaseException as raised:
+                held, error = worker.context, raised
+                if held is None:
+                    raise  # nothing was taken: the engine's own failure
+                try:
+                    if worker.is_astray:
+                        error = replaced(raised, await self._recover(worker))
+                    if not isinstance(error, Exception):
+                        raise
+                    if is_cancelled():
+                        await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
+                except BaseException:
+                    settlement.interrupt(worker, route, held, parent)
+                    raise
+                else:
+                    settlement.fail(route, held, child, error)
+                finally:
+                    del error  # its traceback holds this frame: a cycle of references
+            else:
+                if emitting is not None:
+                    if progress.is_watched:
+                        progress.stir()
+                    await FanOut(self, worker, route, _context_of(worker), child).drive(emitting)
+                elif parent is not None:
+                    settlement.end_child(route, parent)
+            if worker.has_set:
+                worker.context = None  # it has ended
+                await self.switch(worker, None)
+            if alone:
+                return
+            worker.since_ns = self.now()
+            if not worker.left or worker.since_ns > worker.until_ns:
+                return
+            begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
+
+    async def _recover(self, worker: Worker) -> Exception:
+        """Undo what the worker's adapter has left open in its task; return the error to fail its message with.
+
+        Raises:
+            LeftEarlyError: It has left what the engine had entered.
+        """
+        self._progress.stir()
+        self.pool.leave()
+        try:
+            return await self._workers.footing_of(worker).recover(_context_of(worker))
+        finally:
+            self.enter(worker)
+
+
+def _context_of(worker: Worker) -> MessageContext:
+    context = worker.context
+    if context is None:
+        raise AssertionError("a message on its way has a context")  # pragma: no cover - the carrier's promise
+    return context

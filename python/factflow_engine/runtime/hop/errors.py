@@ -1,0 +1,48 @@
+"""Why a message cannot go on, in the loop's own words. Kept separate from `settlement` because the way out raises them, too."""
+
+from typing import Final
+
+from factflow_engine.errors import error_text
+from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.stages.guards import DeadlineExceededError
+from factflow_protocols import FactflowError, QueueFullError, Reject
+
+
+class UnroutedError(FactflowError):
+    """No outbound's condition held, and the route does not want such a message filtered."""
+
+    def __init__(self, unrouted: str) -> None:
+        super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
+
+
+class DeliveriesExhaustedError(FactflowError):
+    """A message was handed out again and again, and each time its process died or held it for too long."""
+
+    def __init__(self, deliveries: int, most: int) -> None:
+        super().__init__(
+            f"handed out {deliveries} times, each time but this one to a process that died or held it beyond its lease; "
+            f"error_handling.max_deliveries is {most}"
+        )
+
+
+class DeferralsExhaustedError(FactflowError):
+    """A message was deferred as often, or for as long, as its route allows."""
+
+    def __init__(self, problem: str, error: Exception) -> None:
+        super().__init__(f"{problem}; the last time: {error_text(error)}")
+        self.__cause__ = error
+
+
+HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError, DeferralsExhaustedError)
+"""What another attempt cannot change."""
+
+
+def stranded(route: RouteState) -> Exception:
+    """Return why a message that has passed all stages could not leave the route."""
+    for outbound in route.outbounds:
+        for channel in outbound.channels:
+            if channel.is_full and not channel.listeners:
+                return QueueFullError(
+                    outbound.queue, f"holds {channel.waiting} messages, which is its capacity, and nobody reads it"
+                )
+    return UnroutedError(route.settings.unrouted)
