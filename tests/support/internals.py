@@ -86,3 +86,13 @@ def queues_of(execution):
 def staging_connection(adapter):
     """Return the connection to the staging file of a `write_jsonl` adapter."""
     return adapter._target._staging._connection
+
+
+def connection_of(execution):
+    """Return the life of the links to a provider outside the process."""
+    return execution._lifecycle.transport._connection
+
+
+def consumers_of(queue):
+    """Return the consumers of an SQLite provider in this process, by line."""
+    return queue._consumers._subscriptions

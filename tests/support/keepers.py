@@ -8,6 +8,7 @@ import trio
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
+from support.internals import consumers_of
 from support.pipelines import load, registry_of
 from support.sqlite_queues import simulated
 
@@ -85,7 +86,7 @@ class Life:
             await self.execution.cancel()
         finally:
             self.queue._writer.submit = submit
-            self.queue._subscriptions.clear()
+            consumers_of(self.queue).clear()
 
 
 def ledger(world):

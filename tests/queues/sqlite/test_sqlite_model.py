@@ -14,6 +14,7 @@ from factflow_engine.queues.sqlite.claiming import Claim
 from factflow_engine.testing import simulate
 from factflow_engine.testing.simulation import EPOCH_NS, SimulatedClock
 from factflow_protocols import Nack
+from support.internals import consumers_of
 from support.queue_model import ModelQueue
 from support.sqlite_queues import message, settings, values
 
@@ -124,7 +125,7 @@ class World:
 
     async def do_die(self, limit):
         """Another consumer takes some and is never heard of again."""
-        [line] = self.queue._subscriptions
+        [line] = consumers_of(self.queue)
         expected, _ = self.model.receive(object(), limit, self.now())
         claimed = await self.queue._writer.submit(Claim(QUEUE, "s", line, limit))
         assert [(handed.message.value(), handed.message.attempt) for handed in claimed.deliveries] == expected

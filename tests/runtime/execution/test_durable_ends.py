@@ -11,7 +11,7 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
 from support.elsewhere import Connection
-from support.internals import lifecycle_of, transport_of
+from support.internals import connection_of, lifecycle_of
 from support.pipelines import Recorder, assert_counters_balance, load, registry_of
 
 FORWARD = "routes: {r: {adapters: [{type: forward}]}}"
@@ -201,7 +201,7 @@ async def test_a_provider_that_fails_while_an_execution_is_cancelled_is_noted_an
             raise OSError("the provider is gone")
 
         if when == "in the grace":
-            transport_of(execution)._died("the subscription", OSError("the provider is gone"))
+            connection_of(execution).died("the subscription", OSError("the provider is gone"))
         else:
             connection.publish_batch = fail
         start = trio.current_time()

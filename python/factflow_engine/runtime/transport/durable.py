@@ -1,7 +1,7 @@
 """The durable transport: channels in memory that lead to and from a queue provider outside the process.
 
 What is published from outside is stored when its publisher goes on; what routes publish and acknowledge goes through
-`Links`, whose ends are asked for here.
+`Links`, which `Connection` keeps up; here it is asked whether anything is left, and said what the end is to be.
 
 Kept separate from `memory`, with which it shares no more than the protocol.
 """
@@ -16,16 +16,14 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.errors import describe
 from factflow_engine.frames import Frame
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.runtime.stages.isolation import FaultError, contained
 from factflow_engine.runtime.transport.base import Owner, Start, Stuck
+from factflow_engine.runtime.transport.connection import Connection
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.links import POLL_SECONDS, Links, Patience
-from factflow_engine.runtime.transport.receiver import Receiver
-from factflow_engine.runtime.transport.route_states import KeepingError
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.transport.starts import MARKS, MarkedStart, OneStepStart, PlainStart
 from factflow_engine.runtime.transport.states import StageStates
@@ -39,9 +37,6 @@ from factflow_protocols import (
 )
 
 logger = logging.getLogger("factflow_engine.runtime")
-
-FLUSH_SECONDS: Final = 2.0
-"""How long the end of an execution waits for what is on its way to the provider. What is late comes again."""
 
 ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
@@ -94,12 +89,7 @@ class DurableTransport:
         self._readers = Readers()
         self._publishing: set[trio.CancelScope] = set()  # from outside
         self._published = 0  # from outside, accepted
-        self._end = trio.Event()
-        self._settled = trio.Event()  # nothing is acknowledged any more
-        self._is_used = False  # what is received is carried
-        self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # to be done in the end, and its name
-        self._closed = False  # nothing more is received
-        self._broken = False  # the provider failed: nothing more will arrive there
+        self._connection = Connection(provider, links, owner=owner, states=states)
         self._left = 0  # with the provider, as it has answered who waits for the end
         self._answers = 0
         self._asking = False
@@ -193,97 +183,30 @@ class DurableTransport:
 
     async def open(self, nursery: trio.Nursery) -> None:
         """See `Transport.open`."""
-        await nursery.start(self._run)
+        await nursery.start(self._connection.run)
 
     async def join(self) -> bool:
         """See `Transport.join`."""
         return await self.states.join(self._depth)
 
-    @trio.lowlevel.enable_ki_protection
-    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Subscribe, report started, and carry until `end` is called.
-
-        What is on its way then has `FLUSH_SECONDS` to arrive.
-        """
-        try:
-            await self._carry(task_status)
-        finally:
-            self._settled.set()
-
-    async def _carry(self, task_status: trio.TaskStatus[None]) -> None:
-        problem: QueueError | None = None
-        with trio.CancelScope() as life:
-            async with trio.open_nursery() as nursery:
-                try:
-                    for receiver in self._links.receivers:
-                        await nursery.start(self._subscribed, receiver)
-                except QueueError as error:
-                    problem = error
-                else:
-                    # Whoever starts it may have been cancelled meanwhile, and would wait for an end that nobody asks for.
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                    life.shield = True  # from here on it ends by `end`, after those who publish
-                    for sender in self._links.senders:
-                        nursery.start_soon(self._guarded, f"publishing to {sender.queue!r}", sender.run(self._provider))
-                    nursery.start_soon(self._guarded, "keeping the states of stages", self.states.beat())
-                    task_status.started()
-                    await self._end.wait()
-                    self.close_intake()
-                    with trio.move_on_after(FLUSH_SECONDS) as flushing:
-                        await self._flushed()
-                    if flushing.cancelled_caught:
-                        self._name_flushes()
-                nursery.cancel_scope.cancel()
-            self._settled.set()
-            await self._leave()
-            if self._last is not None and not self._broken:
-                await self._do_last(*self._last)
-        if problem is not None:
-            raise problem
-
-    def _name_flushes(self) -> None:
-        """Tell of the stages that are given up, in the middle of making effects durable."""
-        for receiver in self._links.receivers:
-            if receiver.flushing is not None:
-                problem = (
-                    f"it did not return within {FLUSH_SECONDS:g} s of the end; the messages that it covers are not "
-                    "acknowledged, and come again"
-                )
-                self._died(receiver.flushing, TimeoutError(problem))
-
-    async def _leave(self) -> None:
-        """Leave what stages keep to the next process; one that cannot be told waits for the end of the lease."""
-        with trio.move_on_after(FLUSH_SECONDS):
-            await self._guarded("leaving the states of stages", self.states.leave())
-
-    async def _do_last(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
-        """Ask the provider for something, and wait for its answer no longer than a while: nobody outside can cancel the end."""
-        with trio.move_on_after(FLUSH_SECONDS) as waiting:
-            try:
-                await contained(call())
-            except FaultError as fault:
-                self._died(what, fault.error)
-        if waiting.cancelled_caught:
-            self._died(what, QueueError(what, f"the provider did not answer within {FLUSH_SECONDS:g} s"))
-
     def use(self) -> None:
         """See `Transport.use`."""
-        self._is_used = True
+        self._connection.use()
 
     async def wait_settled(self) -> None:
         """See `Transport.wait_settled`."""
-        if self._is_used:
-            await self._settled.wait()
+        await self._connection.wait_settled()
 
     def end(self, status: ExecutionStatus, *, has_lived: bool) -> None:
         """See `Transport.end`."""
+        last: tuple[str, Callable[[], Awaitable[None]]] | None = None
         if self._may_go_on:  # the id may be another process's, too: its queues are left, though empty
             if has_lived:
                 ending = partial(self.start.end, failed=status is ExecutionStatus.FAILED)
-                self._last = ("noting that it has ended", ending)
+                last = ("noting that it has ended", ending)
         elif status is ExecutionStatus.COMPLETED:
-            self._last = ("forgetting its queues", partial(self._provider.forget_empty, self._scope.prefix))
-        self._end.set()
+            last = ("forgetting its queues", partial(self._provider.forget_empty, self._scope.prefix))
+        self._connection.end(last)
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -291,9 +214,7 @@ class DurableTransport:
 
     def close_intake(self) -> None:
         """See `Transport.close_intake`."""
-        self._closed = True
-        self._links.close()
-        self._links.changes.unpark_all()
+        self._connection.close_intake()
 
     async def wait_done(self) -> int:
         """See `Transport.wait_done`. Does not return when the provider has failed: the execution was told, and ends otherwise.
@@ -306,16 +227,17 @@ class DurableTransport:
             if loop.progress.is_idle and not links.have_backlog:
                 links.hurry()  # else it would wait for company that may not come
             moves = self._moves()
-            gives_up = self._closed and loop.progress.waits_for(links.own_channels()) and links.wait_for_themselves
-            if not self._broken and (self._is_done_here() or (gives_up and patience.is_over)):
+            waits = loop.progress.waits_for(links.own_channels())
+            gives_up = self._connection.is_closed and waits and links.wait_for_themselves
+            if not self._connection.is_broken and (self._is_done_here() or (gives_up and patience.is_over)):
                 try:
                     depth = self._left = await contained(self._depth())
                 except FaultError as fault:
-                    self._died("asking what is left", fault.error)
+                    self._connection.died("asking what is left", fault.error)
                     continue
                 if moves != self._moves() or not (gives_up or self._is_done_here()):
                     continue
-                if self._closed or not depth:
+                if self._connection.is_closed or not depth:
                     return depth
             with trio.move_on_after(POLL_SECONDS):
                 await self._links.changes.park()
@@ -365,7 +287,7 @@ class DurableTransport:
         yield from self._links.stuck(still)
         if self._asking and ANSWERS in still:
             yield Stuck(ANSWERS, "the provider does not answer how many messages are left")
-        elif self._left and self.is_empty and not self._closed and DELIVERIES in still:
+        elif self._left and self.is_empty and not self._connection.is_closed and DELIVERIES in still:
             text = f"the provider hands out none of its {self._left} messages, unless to other consumers"
             yield Stuck(DELIVERIES, text, is_waiting=True)
 
@@ -389,47 +311,3 @@ class DurableTransport:
 
     def _moves(self) -> int:
         return self._published + self._links.received
-
-    async def _flushed(self) -> None:
-        links, patience = self._links, Patience(self._links)
-        links.hurry()
-        while not (links.is_empty or self._broken or (links.wait_for_themselves and patience.is_over)):
-            with trio.move_on_after(POLL_SECONDS):
-                await self._links.changes.park()
-
-    @trio.lowlevel.enable_ki_protection
-    async def _subscribed(
-        self, receiver: Receiver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Run a receiver: a failure before it has subscribed is the starter's, a later one the execution's."""
-        try:
-            await contained(receiver.run(self._provider, task_status=task_status))
-        except FaultError as fault:
-            error = _alone(fault.error)
-            if isinstance(error, KeepingError):
-                self._died(error.what, error.error)
-            elif receiver.is_subscribed:
-                self._died(f"the subscription of {receiver.queue!r}", error)
-            elif isinstance(error, QueueError):
-                raise error from None
-            else:
-                raise QueueError(receiver.queue, f"cannot be subscribed: {describe(error)}") from error
-
-    @trio.lowlevel.enable_ki_protection
-    async def _guarded(self, what: str, call: Awaitable[None]) -> None:
-        try:
-            await contained(call)
-        except FaultError as fault:  # what ends a transport ends its execution, with its cause
-            self._died(what, fault.error)
-
-    def _died(self, what: str, error: BaseException) -> None:
-        self._broken = True
-        self._owner.transport_died(what, _alone(error))
-        self._links.changes.unpark_all()
-
-
-def _alone(error: BaseException) -> BaseException:
-    """Return what a nursery raised alone in a group."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

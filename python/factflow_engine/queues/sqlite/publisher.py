@@ -1,0 +1,117 @@
+"""Publishing to the file: batches in parts, each as soon as there is room for some of it.
+
+Kept separate from the request (`publishing`), which stores what there is room for and waits for nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from factflow_engine.errors import CodecError
+from factflow_engine.frames import Frame
+from factflow_engine.queues.sqlite.bells import Bell, Bells
+from factflow_engine.queues.sqlite.consumers import Consumers
+from factflow_engine.queues.sqlite.looking import room_of
+from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.store import Look
+from factflow_engine.queues.sqlite.subscription import FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS
+from factflow_engine.queues.sqlite.writer import Writer
+from factflow_protocols import BatchResult, MessageStatus, QueueError, QueueMessage
+
+MOST_MESSAGES: Final = 1_000
+MOST_BYTES: Final = 4 << 20
+"""Of one request to the writer; longer batches are published in parts."""
+
+_LONGEST_FRAME: Final = 64 << 20
+"""What `Frame.decode` takes."""
+
+
+class Publisher:
+    """The publishing half of a provider."""
+
+    def __init__(self, writer: Writer, consumers: Consumers, *, bells: Bells) -> None:
+        """Prepare.
+
+        Args:
+            writer: The way to the file.
+            consumers: Those of this process, which are told of what arrives.
+            bells: Rung when a queue has room again.
+        """
+        self._writer = writer
+        self._consumers = consumers
+        self._bells = bells
+
+    async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
+        """See `SqliteQueue.publish_batch`."""
+        self._consumers.refuse_if_stopped(queue)
+        statuses = [MessageStatus.REFUSED] * len(messages)
+        errors: dict[int, Exception] = {}
+        places, encoded = [], []
+        for place, message in enumerate(messages):
+            try:
+                encoded.append(encoded_message(queue, message))
+                places.append(place)
+            except QueueError as error:
+                errors[place] = error
+        done = 0
+        try:
+            if not encoded:
+                await trio.lowlevel.checkpoint()
+            while done < len(encoded):
+                published = await self._publish_part(queue, encoded[done : done + _part(encoded, done)])
+                for place, status in zip(places[done:], published, strict=False):
+                    statuses[place] = status
+                done += len(published)
+        except QueueError as error:
+            if done == 0:
+                raise
+            errors.update(dict.fromkeys(places[done:], error))
+        return BatchResult(statuses=statuses, errors=errors)
+
+    async def _publish_part(self, queue: str, messages: Sequence[Encoded]) -> Sequence[MessageStatus]:
+        """Store at least the first of the messages, waiting for room."""
+        poll_seconds = FIRST_POLL_SECONDS
+        bell = Bell()
+        self._bells.want_room(queue, bell)
+        try:
+            while True:
+                self._consumers.refuse_if_stopped(queue)
+                rings = bell.rings
+                published = await self._writer.submit(Publish(queue, messages))
+                self._consumers.tell_arrived(published.added)
+                if published.statuses:
+                    return published.statuses
+                while not await bell.wait(rings, poll_seconds):
+                    if await self._writer.submit(Look(lambda store: room_of(store, queue), queue)):
+                        break
+                    poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
+        finally:
+            self._bells.unwant_room(queue, bell)
+
+
+def encoded_message(queue: str, message: QueueMessage) -> Encoded:
+    """The bytes to store; another implementation's message is checked first.
+
+    Raises:
+        QueueError: They are no frame, or longer than a consumer would take.
+    """
+    frame = message.encode()
+    if len(frame) > _LONGEST_FRAME:
+        raise QueueError(queue, f"a message of {len(frame):,} bytes is longer than the {_LONGEST_FRAME:,} that fit")
+    if isinstance(message, Frame):
+        return Encoded(message.message_id, frame)
+    try:
+        return Encoded(Frame.decode(frame).message_id, frame)
+    except CodecError as error:
+        raise QueueError(queue, f"a message does not encode to a frame: {error}") from error
+
+
+def _part(messages: Sequence[Encoded], start: int) -> int:
+    """Return the number of messages that go into one request."""
+    size = 0
+    for count, message in enumerate(messages[start : start + MOST_MESSAGES]):
+        size += len(message.frame)
+        if size > MOST_BYTES and count:
+            return count
+    return min(MOST_MESSAGES, len(messages) - start)
