@@ -16,7 +16,6 @@ from factflow_engine.adapters import (
     auto_discover_and_register,
 )
 from factflow_engine.config import PipelineConfigLoader
-from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import FactflowError, QueueProtocol
@@ -81,7 +80,7 @@ def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = Non
     loader = PipelineConfigLoader(
         registry,
         validate_queue_name=memory_queue_name_problem if queue is None else queue.validate_name,
-        durable=not (queue is None or isinstance(queue, MemoryQueue) or allow_loss),
+        durable=queue is not None and queue.outlives_process and not allow_loss,
     )
     return App(registry=registry, loader=loader, queue=queue, problems=problems)
 

@@ -180,6 +180,15 @@ class IsolatingSubscription(Protocol):
 class QueueProtocol(Protocol):
     """A queue provider. All names are the configuration's; the engine scopes them to an execution where needed."""
 
+    @property
+    def outlives_process(self) -> bool:
+        """True if what was accepted is still there, for another process, when this one has ended or died.
+
+        Then stages that would lose what they keep are refused, and the last words of a stage are left to the process that
+        goes on. Always the same; asked before anything is opened.
+        """
+        ...
+
     def validate_name(self, queue: str) -> str | None:
         """Return what is wrong with this queue name for this provider, `; ` and what to write instead; None if nothing is.
 

@@ -14,6 +14,8 @@ class Connection:
     back once the subscriptions are left.
     """
 
+    outlives_process = True
+
     def __init__(self, store: MemoryQueue, *, publish_seconds=lambda queue: 0.001) -> None:
         self.store = store
         self.publish_seconds = publish_seconds

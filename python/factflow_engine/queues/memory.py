@@ -143,6 +143,8 @@ class MemorySubscription:
 class MemoryQueue:
     """`memory://`: queues and topics of this process. See `factflow_protocols.QueueProtocol` for the contract."""
 
+    outlives_process: bool = False
+
     def __init__(self) -> None:
         # Name to the channels that a message published to it is appended to: one for a queue, one a subscription for a
         # topic. The lists live as long as the provider, so that whoever publishes often may keep one.

@@ -276,6 +276,16 @@ async def names_are_judged(open_queue: OpenQueue) -> None:
             raise ConformanceError("an empty name was found good")
 
 
+async def it_says_whether_messages_outlive_the_process(open_queue: OpenQueue) -> None:
+    """In one word, the same before and after it was used."""
+    async with open_queue() as queue:
+        said: object = queue.outlives_process
+        if not isinstance(said, bool):
+            raise ConformanceError(f"outlives_process: expected True or False, got {said!r}")
+        await queue.publish(QUEUE, message(1))
+        expect(queue.outlives_process, said, "outlives_process after a message was published")
+
+
 async def impossible_sizes_are_refused(open_queue: OpenQueue) -> None:
     """A prefetch or a batch of less than one message is the caller's mistake."""
     async with open_queue() as queue:
@@ -375,6 +385,7 @@ QUEUE_CHECKS: Final[tuple[Check, ...]] = (
     consumers_of_a_queue_share_it,
     each_subscription_of_a_topic_gets_every_message,
     names_are_judged,
+    it_says_whether_messages_outlive_the_process,
     impossible_sizes_are_refused,
     an_error_in_the_body_of_a_subscription_comes_out_as_it_was,
     a_stopped_provider_takes_nothing_more,

@@ -29,6 +29,7 @@ LONGEST_LEASE_SECONDS: Final = 1.0
 async def what_was_accepted_is_there_after_reopening(open_queue: OpenQueue) -> None:
     """In order, with the settled ones gone and the attempts counted."""
     async with open_queue() as queue:
+        expect(queue.outlives_process, True, "outlives_process of a provider that keeps messages")
         await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
         async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
             held = await take(subscription, 4)

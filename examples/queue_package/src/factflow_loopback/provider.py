@@ -19,6 +19,8 @@ class LoopbackQueue:
     It tells a test what a pipeline does on a broker without one: messages are carried by the protocol, not by reference.
     """
 
+    outlives_process: bool = False
+
     def __init__(self) -> None:
         self._broker = MemoryQueue()
 

@@ -37,6 +37,8 @@ class SqliteQueue:
     their next renewal). If it is put back, what was delayed, or leased by a consumer that died, waits for as much longer.
     """
 
+    outlives_process: bool = True
+
     def __init__(self, settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None) -> None:
         """Prepare; nothing is opened.
 

@@ -134,7 +134,7 @@ def assemble(
         on_failure=owner.message_failed,
         on_death=owner.route_died,
         cycles=cycles_of(routes, channels.bounded_cycles),
-        outlives=channels.outlives_process,
+        outlives=channels.leads_outside,
         redacted=redacted,
         config_hash=config_hash,
     )

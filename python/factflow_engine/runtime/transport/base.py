@@ -182,6 +182,11 @@ class Channels(Protocol):
         ...
 
     @property
+    def leads_outside(self) -> bool:
+        """True if messages wait with a provider, so that something may be left to do when nothing is left here."""
+        ...
+
+    @property
     def stores_states(self) -> bool:
         """True if the states of stages are stored with acknowledgements."""
         ...

@@ -1,4 +1,7 @@
-"""The one place where it is decided whether an execution runs in memory or on a durable provider.
+"""The one place where it is decided whether routes work on a provider's own channels or through its protocol.
+
+Only the memory queue has channels of this process; whether messages outlive it, each provider says itself
+(`QueueProtocol.outlives_process`).
 
 Kept separate from `base` because the protocol knows none of its implementations.
 """

@@ -1,4 +1,4 @@
-"""The channels of an execution whose messages outlive the process: each leads to a provider, or from it.
+"""The channels of an execution whose messages wait with a provider: each leads to it, or from it.
 
 Kept separate from `durable`, which carries what is in them: these are there before the routes are.
 """
@@ -37,12 +37,13 @@ UNBOUNDED: Final = 1 << 40
 class DurableChannels:
     """See `Channels` for the contract."""
 
-    outlives_process: bool = True
+    leads_outside: bool = True
     deduplicates: bool = True
     bounded_cycles: Sequence[Sequence[str]] = ()
     is_discarded: bool = False
 
     def __init__(self, provider: QueueProtocol, execution_id: str, *, cycles: Sequence[Sequence[str]]) -> None:
+        self.outlives_process: Final = provider.outlives_process
         self.stores_states: Final = isinstance(provider, StateProvider)
         self._scope = ExecutionScopedQueue(provider, execution_id)
         self._sources: dict[str, Source] = {}  # by route, in the order in which they were asked for

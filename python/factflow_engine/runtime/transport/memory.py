@@ -33,6 +33,7 @@ class MemoryChannels:
     """See `Channels` for the contract."""
 
     outlives_process: bool = False
+    leads_outside: bool = False
     stores_states: bool = False
     deduplicates: bool = False
 

@@ -27,6 +27,11 @@ class ExecutionScopedQueue:
         self._provider = provider
         self.prefix: Final = prefix_of(execution_id)
 
+    @property
+    def outlives_process(self) -> bool:
+        """See `QueueProtocol.outlives_process`."""
+        return self._provider.outlives_process
+
     def scope_queue(self, queue: str) -> str:
         """Return the provider's name of a queue."""
         return queue if is_topic(queue) else self.prefix + queue
