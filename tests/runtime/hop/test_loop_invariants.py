@@ -271,7 +271,7 @@ async def test_7_workers_and_the_adapters_they_call_are_protected_from_keyboard_
     assert protected == [True, True]
 
 
-async def test_8_completion_is_never_early(autojump_clock):
+async def test_9_completion_is_never_early(autojump_clock):
     """The last message hops through routes that sleep: at no hop is anything waiting but that message."""
     rest = Recorder(seconds=1)
     report = await run(

@@ -1,7 +1,7 @@
 """Driving what a stage emitted: pulling one child after another, no faster than the route can carry them.
 
 Kept separate from the loop because it is the one place where a worker holds a message, its permit, and waits for others. Its
-rules, each with a test in tests/runtime/test_drivers.py:
+rules, each with a test in tests/runtime/hop/test_fan_out.py:
 
 - A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
   that has waited longest. It carries what waits before it pulls more where every permit is a driver's, or where some of

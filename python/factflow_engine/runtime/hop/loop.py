@@ -8,7 +8,7 @@ to do, or when a time quantum has passed. Measured, that is more than ten times 
 operation a message; the idea is that of run-to-completion loops in event-driven servers, with trio's cancellation kept
 whole.
 
-Invariants (each has a test in tests/runtime/test_loop_invariants.py, 8 in test_context_variables.py):
+Invariants (each has a test in tests/runtime/hop/test_loop_invariants.py, 8 in test_context_variables.py):
 
  1. No await between an adapter's result and publish + settle. Therefore a queue's capacity is soft by what was in
     flight when it filled; backpressure holds a route back *before its next take*, never in between.

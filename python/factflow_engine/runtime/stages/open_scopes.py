@@ -10,7 +10,7 @@ what was entered is detached from the tree as trio detaches scopes that are left
 effect on the task, and harmless when it is left later, wherever that happens. Tasks of a nursery have ended before the
 message fails.
 
-The tree is private to trio. tests/runtime/test_left_open.py pins what is used of it.
+The tree is private to trio. tests/runtime/stages/test_open_scopes.py pins what is used of it.
 """
 
 import math
