@@ -37,7 +37,7 @@ ENGINE = {
     "RouteStatistics", "Severity", "Stage", "StateLossError", "StatefulAdapter", "StorageError",
     "StorageNotFoundError", "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
     "TruncatedError", "UnknownRouteError", "UnpicklableError", "UnsupportedFeatureError", "ValidatingAdapterRegistry",
-    "WorkerDiedError", "__version__",
+    "Wait", "WorkerDiedError", "__version__",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

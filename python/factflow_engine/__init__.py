@@ -90,6 +90,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a te
         OrphanedQueue,
         Outcome,
         RouteStatistics,
+        Wait,
     )
     from factflow_engine.runtime.stages.crossing import UnpicklableError
     from factflow_engine.runtime.stages.stage import Stage
@@ -225,6 +226,7 @@ _MODULES: Final = {
     "UnpicklableError": "factflow_engine.runtime.stages.crossing",
     "UnsupportedFeatureError": "factflow_engine.errors",
     "ValidatingAdapterRegistry": "factflow_engine.adapters",
+    "Wait": "factflow_engine.runtime.report",
     "WorkerDiedError": "factflow_engine.runtime.stages.worker",
     "__version__": "factflow_engine.version",
     "auto_discover_and_register": "factflow_engine.adapters",
@@ -331,6 +333,7 @@ __all__ = [
     "UnpicklableError",
     "UnsupportedFeatureError",
     "ValidatingAdapterRegistry",
+    "Wait",
     "WorkerDiedError",
     "__version__",
     "auto_discover_and_register",

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from factflow_engine.cli.progress.base import Progress
 from factflow_engine.cli.progress.live import live_table
 from factflow_engine.cli.progress.plain import PlainProgress, progress_line
 from factflow_engine.cli.text import OutputClosedError
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionStatus, Holder, Wait
 
 
 def _plain_console() -> tuple[Console, io.StringIO]:
@@ -35,7 +36,62 @@ def test_of_many_routes_the_busiest_are_named(samples: Any) -> None:
 
 
 def test_a_paused_route_says_why(samples: Any) -> None:
-    assert "paused: operator" in progress_line(samples.statistics(a=samples.route(waiting=1, pauses=("operator",))))
+    waits = (Wait(route="a", stage="", by=Holder.PAUSE, reason="operator", messages=1),)
+    statistics = replace(samples.statistics(a=samples.route(waiting=1, pauses=("operator",))), waits=waits)
+    assert progress_line(statistics).endswith("a: in 0, out 0, in flight 0/8, waiting 1; a: 1 paused (operator)")
+
+
+WAITS = tuple(
+    Wait(
+        route="fetch",
+        stage=f"dial{number}",
+        by=Holder.RETRY,
+        reason="OSError: \x1b[31mno",
+        messages=1200,
+        seconds=65,
+        next_seconds=2.5,
+    )
+    for number in range(5)
+)
+
+
+def test_what_messages_wait_for_is_shown_and_bounded(samples: Any) -> None:
+    statistics = replace(samples.statistics(fetch=samples.route(retrying=6000)), waits=WAITS)
+    line = progress_line(statistics)
+    said = "fetch/dial0: 1,200 to be tried again, next in 2.5 s, longest 65 s (OSError: \\x1b[31mno)"
+    assert f"; {said}; " in line
+    assert line.endswith("; and 2 more waits")
+    stream = io.StringIO()
+    Console(file=stream, width=100, color_system=None).print(live_table(statistics, title="p", width=100))
+    assert said in " ".join(stream.getvalue().split())
+    assert "retrying 6,000" in stream.getvalue()
+    assert "and 2 more waits" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        (Holder.CIRCUIT_OPEN, "r/s: 2 waiting for circuit breaker x, longest 30 min"),
+        (Holder.DEAD_LETTER_QUEUE, "r/s: 2 waiting for room in dead-letter queue x, longest 30 min"),
+        (Holder.ROOM, "r/s: 2 waiting for room in x, longest 30 min"),
+        (Holder.PAUSE, "r/s: 2 paused (x), longest 30 min"),
+        (Holder.RETRY, "r/s: 2 to be tried again, longest 30 min (x)"),
+    ],
+)
+def test_each_wait_has_a_text(by: Holder, said: str) -> None:
+    assert str(Wait(route="r", stage="s", by=by, reason="x", messages=2, seconds=1800)) == said
+
+
+def test_plain_progress_repeats_itself_once_a_minute(samples: Any) -> None:
+    console, stream = _plain_console()
+    progress = PlainProgress(console)
+    still = replace(samples.statistics(fetch=samples.route(retrying=6000)), waits=WAITS)
+    for seconds in range(0, 181, 3):  # the times change, and nothing else
+        waits = tuple(replace(wait, seconds=seconds, next_seconds=60 - seconds % 60) for wait in WAITS)
+        progress.show(replace(still, elapsed_seconds=float(seconds), waits=waits))
+    assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["0.0", "60.0", "120.0", "180.0"]
+    progress.show(replace(samples.statistics(fetch=samples.route(retrying=5999)), elapsed_seconds=181.0, waits=WAITS))
+    assert len(stream.getvalue().splitlines()) == 5, "something moved"
 
 
 def test_plain_progress_writes_plain_lines(samples: Any) -> None:

@@ -108,8 +108,10 @@ def _held_lines(report: ExecutionReport) -> Iterator[Text]:
     longest = sorted(report.held, key=lambda held: -held.seconds)
     for held in longest[:_MOST_SHOWN]:
         place = f"{held.route}/{held.stage}" if held.stage else held.route
+        reason = f": {clean(held.reason, limit=_PREVIEW_LIMIT)}" if held.reason else ""
         yield Text(
-            f"  {clean(place)}  message {clean(held.message_id)} for {held.seconds:.1f} s{_HOLDERS.get(held.by, '')}"
+            f"  {clean(place)}  message {clean(held.message_id)} for {held.seconds:.1f} s"
+            f"{_HOLDERS.get(held.by, '')}{reason}"
         )
     if len(longest) > _MOST_SHOWN:
         yield Text(f"  ... and {len(longest) - _MOST_SHOWN:,} more (--output json has all)")
@@ -193,4 +195,5 @@ def _held_document(held: HeldMessage) -> dict[str, object]:
         "message_id": held.message_id,
         "seconds": held.seconds,
         "by": str(held.by),
+        "reason": held.reason,
     }

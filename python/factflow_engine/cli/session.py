@@ -197,4 +197,5 @@ class Session:
 def _held(execution: RunningExecution) -> str:
     routes = execution.statistics(details=False).routes.values()
     in_flight, waiting = sum(route.in_flight for route in routes), sum(route.waiting for route in routes)
-    return f"{in_flight:,} in flight and {waiting:,} waiting"
+    retrying = sum(route.retrying for route in routes)
+    return f"{in_flight:,} in flight, {retrying:,} to be tried again and {waiting:,} waiting"

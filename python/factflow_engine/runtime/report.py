@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from factflow_engine.resilience import AdapterCircuitMetrics
@@ -68,7 +68,7 @@ class FailureRecord:
 
 
 class Holder(StrEnum):
-    """Holder of a message that has begun and not ended."""
+    """Holder of a message that has not ended; the first five, of one that has begun."""
 
     ADAPTER = "adapter"
     """The stage's adapter, or the iterator that it emitted."""
@@ -80,6 +80,10 @@ class Holder(StrEnum):
     """The dead-letter queue, which is full."""
     PERMIT = "permit"
     """The route's limit: others have the permits. A stage has emitted it, or its time to be tried again has come."""
+    ROOM = "room"
+    """An outbound queue, which is full: the route takes nothing."""
+    PAUSE = "pause"
+    """Somebody who has paused the route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ class HeldMessage:
         message_id: 32 hexadecimal digits.
         seconds: How long it has been held there: in an adapter, since the message's turn in the chain began.
         by: Who holds it.
+        reason: The last error of one that is to be tried again, the circuit breaker or the queue that it waits for.
     """
 
     route: str
@@ -101,6 +106,55 @@ class HeldMessage:
     message_id: str
     seconds: float
     by: Holder = Holder.ADAPTER
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Messages of a route that wait for the same thing.
+
+    Attributes:
+        route: Route id.
+        stage: The stage that they are at; empty between stages and in the inbound queue.
+        by: What they wait for.
+        reason: The last error of one that is to be tried again, the circuit breaker, the full queues, the reasons of a pause.
+        messages: Number of them.
+        seconds: How long the oldest of them has waited; None if none has begun, or none of them was looked at.
+        next_seconds: In how many seconds the next of them goes on; None if nobody can say.
+    """
+
+    route: str
+    stage: str
+    by: Holder
+    reason: str
+    messages: int
+    seconds: float | None = None
+    next_seconds: float | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.route}/{self.stage}" if self.stage else self.route
+        text = f"{place}: {self.messages:,} {_WAITS[self.by].format(self.reason)}"
+        if self.next_seconds is not None:
+            text += f", next in {_duration(self.next_seconds)}"
+        if self.seconds is not None:
+            text += f", longest {_duration(self.seconds)}"
+        return f"{text} ({self.reason})" if self.by is Holder.RETRY and self.reason else text
+
+
+_WAITS: Final = {
+    Holder.RETRY: "to be tried again",
+    Holder.CIRCUIT_OPEN: "waiting for circuit breaker {}",
+    Holder.DEAD_LETTER_QUEUE: "waiting for room in dead-letter queue {}",
+    Holder.ROOM: "waiting for room in {}",
+    Holder.PAUSE: "paused ({})",
+}
+
+
+def _duration(seconds: float) -> str:
+    """Return a time for people: tenths below ten seconds, minutes above two."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +213,7 @@ class ExecutionStatistics:
         routes: By route id, in the configuration's order.
         stalled: What waits or is held where nothing has moved for `processor.stall_seconds`, and for whom or by whom.
         held: Messages that have begun and not ended: where, who holds them, and for how long; 1,000 at the most.
+        waits: What messages wait for, by route, stage and reason; times are those of the first 1,000 of a route.
         circuits: What the circuit breakers are and have counted, by `route/stage`; of stages that have any.
     """
 
@@ -168,6 +223,7 @@ class ExecutionStatistics:
     routes: Mapping[str, RouteStatistics]
     stalled: tuple[str, ...] = ()
     held: tuple[HeldMessage, ...] = ()
+    waits: tuple[Wait, ...] = ()
     circuits: Mapping[str, AdapterCircuitMetrics] = field(default_factory=dict)
 
     @property

@@ -134,7 +134,7 @@ async def test_an_emission_that_gives_nothing_is_named(autojump_clock):
         await execution.cancel()
 
 
-@pytest.mark.parametrize("slow", ["a failing adapter", "a source", "later"])
+@pytest.mark.parametrize("slow", ["a failing adapter", "a source"])
 async def test_what_goes_on_is_not_named_however_long_it_takes(slow, autojump_clock):
     async def work(context):
         if slow == "a source":
@@ -145,8 +145,6 @@ async def test_what_goes_on_is_not_named_however_long_it_takes(slow, autojump_cl
                     yield number
 
             return AdapterResult(emitted=lines())
-        if slow == "later":
-            raise RetryLater(100)
         await trio.sleep(3)
         raise OSError("again")
 
@@ -183,12 +181,39 @@ async def test_a_breaker_that_nothing_but_an_operator_can_close_is_named(autojum
     async with started("r: {adapters: [{type: refuse}]}", refuse=refuse) as execution:
         await execution.publish("r", 1000)
         await trio.sleep(30)
-        assert execution.statistics().stalled == (), "it will be tried again by itself"
+        [waits] = execution.statistics().stalled
+        assert waits.startswith("no message has ended for ")
         await execution.publish("r", 0)
         await trio.sleep(30)
-        [stalled] = execution.statistics().stalled
+        stalled, _ = execution.statistics().stalled
         assert stalled.startswith("route 'r', stage 'refuse': 1 messages wait for a circuit breaker that does not say")
         await execution.cancel()
+
+
+async def test_messages_that_are_tried_again_and_again_are_named_until_one_ends(autojump_clock, caplog):
+    """However often they are tried: a route that tries its messages for an hour looked as if it worked."""
+    is_down = True
+
+    async def dial(context):
+        if is_down and context.message != "ends":
+            raise RetryLater(2)
+        return AdapterResult.forward()
+
+    async with started("r: {adapters: [{type: dial}]}", dial=dial) as execution:
+        await publish(execution, 3)
+        await trio.sleep(4)
+        assert execution.statistics().stalled == ()
+        await trio.sleep(60)
+        [stalled] = execution.statistics().stalled
+        assert "at r/dial: 3 to be tried again, next in " in stalled
+        assert stalled.endswith("(RetryLater: retry in 2 s)")
+        assert len(caplog.messages) == 1, "it is said once"
+        await execution.publish("r", "ends")
+        await trio.testing.wait_all_tasks_blocked()
+        assert execution.statistics().stalled == (), "one has ended since"
+        is_down = False
+        await execution.complete()
+    assert execution.statistics().stalled == ()
 
 
 async def test_a_dead_letter_queue_that_has_no_room_is_named(autojump_clock):

@@ -1,6 +1,7 @@
 """What waits on a route leaves in its order, and at a cost that does not depend on what waits for something else."""
 
 import math
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,7 @@ def test_a_waiting_room_is_a_list_that_is_looked_through(steps):
         assert room.stopping == sum(one.stops for one in model)
         assert room.asking.total() == sum(one.asks for one in model)
         assert all(room.asking.values())
+        assert room.groups == Counter((one.stage, one.by, one.circuit) for one in model)
     assert room.drain() == sorted(model)
     assert (len(room), room.circuits, room.stopping) == (0, 0, 0)
 

@@ -17,6 +17,7 @@ from factflow_engine.cli.progress.base import Progress
 from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
 
+_MOST_WAITS: Final = 3
 _WIDE: Final = 72
 """Columns that the whole table needs, numbers of five digits and all."""
 
@@ -60,6 +61,8 @@ def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Ta
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),
         title_justify="left",
+        caption=_waits(statistics),
+        caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
@@ -82,11 +85,21 @@ def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Ta
     return table
 
 
+def _waits(statistics: ExecutionStatistics) -> Text | None:
+    """Return the waits, a line each; None if there are none."""
+    lines = [clean(str(wait), limit=300) for wait in statistics.waits[:_MOST_WAITS]]
+    if len(statistics.waits) > _MOST_WAITS:
+        lines.append(f"and {len(statistics.waits) - _MOST_WAITS} more waits")
+    return Text("\n".join(lines), style="yellow") if lines else None
+
+
 def _state(route: RouteStatistics) -> Text:
     if route.pauses:
         return _flexible("paused: " + ", ".join(route.pauses), style="yellow")
     if route.in_flight:
         return Text("running", style="green")
+    if route.retrying:
+        return Text(f"retrying {route.retrying:,}", style="yellow")
     return Text("waiting" if route.waiting else "idle", style="dim")
 
 

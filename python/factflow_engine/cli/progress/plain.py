@@ -1,7 +1,8 @@
-"""Progress for logs and pipes: one line now, one every few seconds, one at the end."""
+"""Progress for logs and pipes: one line now, one every few seconds while something moves, else one a minute, one at the end."""
 
 from typing import ClassVar, Final
 
+from rich.console import Console
 from rich.text import Text
 
 from factflow_engine.cli.progress.base import Progress
@@ -9,6 +10,9 @@ from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
 
 _MOST_ROUTES: Final = 4
+_MOST_WAITS: Final = 3
+_STILL_SECONDS: Final = 60.0
+"""How long no line is printed while nothing moves."""
 
 
 class PlainProgress(Progress):
@@ -16,17 +20,34 @@ class PlainProgress(Progress):
 
     interval_seconds: ClassVar[float] = 3.0
 
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._shown: tuple[float, object] | None = None
+
     def show(self, statistics: ExecutionStatistics) -> None:
-        """Print a line."""
-        self._console.print(Text(progress_line(statistics)), soft_wrap=True)
+        """Print a line, unless nothing has moved since the last one, less than a minute ago."""
+        seconds, state = statistics.elapsed_seconds, _state(statistics)
+        if self._shown is not None and self._shown[1] == state and seconds < self._shown[0] + _STILL_SECONDS:
+            return
+        self._shown = seconds, state
+        self._print(statistics)
 
     def end(self, statistics: ExecutionStatistics) -> None:
         """Print the last line."""
-        self.show(statistics)
+        self._print(statistics)
+
+    def _print(self, statistics: ExecutionStatistics) -> None:
+        self._console.print(Text(progress_line(statistics)), soft_wrap=True)
+
+
+def _state(statistics: ExecutionStatistics) -> object:
+    """Return the statistics without the times."""
+    waits = [(wait.route, wait.stage, wait.by, wait.messages) for wait in statistics.waits]
+    return statistics.status, dict(statistics.routes), waits
 
 
 def progress_line(statistics: ExecutionStatistics) -> str:
-    """One line: time, totals, and the routes that have work."""
+    """One line: time, totals, the routes that have work, and what messages wait for."""
     routes = statistics.routes
     ended = sum(statistics.outcomes.values())
     failed = sum(route.failed for route in routes.values())
@@ -36,12 +57,14 @@ def progress_line(statistics: ExecutionStatistics) -> str:
     parts = [_route_part(name, route) for name, route in busy[:_MOST_ROUTES]]
     if len(busy) > _MOST_ROUTES:
         parts.append(f"and {len(busy) - _MOST_ROUTES} more routes")
+    parts += [clean(str(wait)) for wait in statistics.waits[:_MOST_WAITS]]
+    if len(statistics.waits) > _MOST_WAITS:
+        parts.append(f"and {len(statistics.waits) - _MOST_WAITS} more waits")
     return "; ".join([line, *parts])
 
 
 def _route_part(name: str, route: RouteStatistics) -> str:
-    paused = f", paused: {', '.join(route.pauses)}" if route.pauses else ""
     return clean(
         f"{name}: in {route.received:,}, out {route.emitted:,}, in flight {route.in_flight:,}/{route.limit:,}, "
-        f"waiting {route.waiting:,}{paused}"
+        f"waiting {route.waiting:,}"
     )

@@ -261,6 +261,7 @@ class Lifecycle:
             routes=self._last_routes or self._route_statistics(),
             stalled=self._watchdog.stalled,
             held=self.loop.held(MOST_HELD) if details else (),
+            waits=self.loop.waits(),
             circuits=self.circuits() if details else {},
         )
 

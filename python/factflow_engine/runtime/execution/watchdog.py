@@ -3,8 +3,9 @@
 It looks every `processor.stall_seconds` at what was counted: of each route what it has taken, tried, ended and emitted,
 and what others have settled of its queue; of a provider elsewhere what it has accepted, acknowledged and answered; and
 whether a stage is finishing. Where something waits or is held and no count has changed for that long, it is named: once
-in the log until it moves, and in `statistics().stalled` for as long as it does not. What only waits for a time (another
-attempt, a breaker that will be tried again) moves by itself and is left, and so is a route that somebody has paused.
+in the log until it moves, and in `statistics().stalled` for as long as it does not. A route whose messages wait for a time
+(another attempt, a breaker that will be tried again) is named when none of them has ended for that long, whatever was
+tried meanwhile. A route that somebody has paused is left.
 
 Messages pay nothing for it: the counts are there anyway. And it keeps no virtual clock awake: while nothing is there it
 sleeps until something has to wait (`Loop.wait_stirred`), and while nothing moves it looks less and less often, and at
@@ -50,6 +51,12 @@ class Stalled(NamedTuple):
     what: object
     text: str
     is_waiting: bool = False
+
+
+class Ends(NamedTuple):
+    """Place of what a route has ended, of one whose messages wait for a time."""
+
+    route: RouteState
 
 
 class Holding(NamedTuple):
@@ -151,6 +158,8 @@ class Watchdog:
                 inbound.settled,
                 inbound.redelivered,
             )
+            if route.waiting and not route.pauses:
+                counts[Ends(route)] = ended
         if self._shutdown.speaker is not None:
             counts[self._shutdown.speaker] = True
         counts.update(self._transport.counts())
@@ -195,7 +204,9 @@ class Watchdog:
             if route in still and not route.pauses:
                 yield from self._in_route(route, trio.current_time() - self._seen[route][1], held.get(route.id, ()))
         for where in still:
-            if isinstance(where, Stage):
+            if isinstance(where, Ends):
+                yield from self._retrying(where, trio.current_time() - self._seen[where][1])
+            elif isinstance(where, Stage):
                 seconds = trio.current_time() - self._seen[where][1]
                 text = f"{_place(where.info.route, where.info.stage)} has been finishing for {seconds:.0f} s"
                 yield Stalled(where, "finish", text, is_waiting=True)
@@ -236,6 +247,13 @@ class Watchdog:
         if route.inbound.waiting and not (full or busy or route.waiting or route.carrier.intake_closed):
             text = f"route {route.id!r} holds {waiting} messages{behind} and waits for nothing that is known"
             yield Stalled(route, "unknown", text)
+
+    def _retrying(self, where: Ends, seconds: float) -> Iterator[Stalled]:
+        """Yield what the messages of a route wait for of which none has ended for so long."""
+        waits = [wait for wait in self._loop.waits() if wait.route == where.route.id and wait.next_seconds is not None]
+        if waits:
+            text = "; ".join(map(str, waits))
+            yield Stalled(where, "ends", f"no message has ended for {seconds:.0f} s at {text}", is_waiting=True)
 
     def _paused(self, outbound: Outbound) -> str:
         """Return why nobody reads a queue, if it is because somebody has paused the route that does."""

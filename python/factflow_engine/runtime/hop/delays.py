@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from itertools import chain, islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Holder
@@ -36,6 +36,7 @@ class Waiting:
         since_ns: Since when it waits.
         give_up: Publishes the dead letter, if it is one: true when that is done, else it waits on.
         by: What it waits for.
+        reason: Why it is to be tried again, or the name of what it waits for; for people.
         circuit: Name of the breaker that refused it, if that is what it waits for.
         stops: True if that breaker refuses every message of the route.
         asks: True if nobody can say when there will be what it waits for.
@@ -43,7 +44,8 @@ class Waiting:
     """
 
     __slots__ = (
-        "asks", "by", "child", "circuit", "due", "give_up", "is_released", "serial", "since_ns", "stage", "stops",
+        "asks", "by", "child", "circuit", "due", "give_up", "is_released", "reason", "serial", "since_ns", "stage",
+        "stops",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +58,7 @@ class Waiting:
         since_ns: int,
         give_up: GiveUp | None = None,
         by: Holder = Holder.RETRY,
+        reason: str = "",
         circuit: str | None = None,
         stops: bool = False,
         asks: bool = False,
@@ -67,10 +70,16 @@ class Waiting:
         self.since_ns = since_ns
         self.give_up = give_up
         self.by = by
+        self.reason = reason
         self.circuit = circuit
         self.stops = stops
         self.asks = asks
         self.is_released = False
+
+    @property
+    def group(self) -> tuple[str, Holder, str | None]:
+        """The stage, what it waits for, and the breaker's name: messages of one group wait for the same thing."""
+        return self.stage, self.by, self.circuit
 
     def __lt__(self, other: "Waiting") -> bool:
         return (self.due, self.serial) < (other.due, other.serial)
@@ -82,14 +91,16 @@ class Delays:
     Attributes:
         letters: Dead letters whose queue was full, first come first; at most about as many as the inbound queue may hold.
         asking: How many there are for which nobody can say when they go on, by stage and by what they wait for.
+        groups: How many there are by stage, by what they wait for and by the name of the breaker, if they wait for one.
         stopping: How many wait for a breaker that refuses every message of the route.
     """
 
-    __slots__ = ("_circuits", "_circuits_count", "_timed", "_timed_count", "asking", "letters", "stopping")
+    __slots__ = ("_circuits", "_circuits_count", "_timed", "_timed_count", "asking", "groups", "letters", "stopping")
 
     def __init__(self) -> None:
         self.letters: deque[Waiting] = deque()
         self.asking: Counter[tuple[str, Holder]] = Counter()
+        self.groups: Counter[tuple[str, Holder, str | None]] = Counter()
         self.stopping = 0
         self._timed: list[Waiting] = []  # a heap, of all but letters, and of marks
         self._timed_count = 0  # without marks
@@ -131,6 +142,7 @@ class Delays:
 
     def add(self, waiting: Waiting) -> None:
         """Have a message wait: a letter behind the other letters."""
+        self.groups[waiting.group] += 1
         if waiting.asks:
             self.asking[waiting.stage, waiting.by] += 1
         self.stopping += waiting.stops
@@ -188,8 +200,12 @@ class Delays:
 
     def _forget(self, waiting: Waiting) -> None:
         self.stopping -= waiting.stops
+        _count_down(self.groups, waiting.group)
         if waiting.asks:
-            place = waiting.stage, waiting.by
-            self.asking[place] -= 1
-            if not self.asking[place]:
-                del self.asking[place]
+            _count_down(self.asking, (waiting.stage, waiting.by))
+
+
+def _count_down(counter: Counter[Any], key: object) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -1,11 +1,17 @@
-"""Which messages have begun and not ended, who holds each, and for how long. Reads the loop's state; changes nothing."""
+"""Messages that have not ended: who holds each, for how long, and what they wait for. Reads the loop's state; changes nothing."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import Final
 
 from factflow_engine.native import Worker
+from factflow_engine.runtime.hop.delays import Waiting
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.report import HeldMessage, Holder
+from factflow_engine.runtime.report import HeldMessage, Holder, Wait
+
+MOST_LOOKED_AT: Final = 1_000
+"""How many of a route's messages that wait are looked at to say since when and until when, and how many groups are named."""
 
 
 def held_by(
@@ -57,4 +63,42 @@ def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iter
             message_id=waiting.child.frame.message_id.hex(),
             seconds=(now_ns - waiting.since_ns) / 1e9,
             by=waiting.by,
+            reason=waiting.reason,
+        )
+
+
+def waits_of(route: RouteState, now_ns: int, now: float) -> Iterator[Wait]:
+    """Yield what messages of the route wait for: a pause, room, then what `waiting_of` names, by stage and reason.
+
+    Those that are to be tried again at one stage are one wait, whatever their errors; the reason is the newest one's.
+
+    Args:
+        route: Whose messages.
+        now_ns: Now, in the loop's time.
+        now: Now, in trio's time.
+    """
+    inbound = route.inbound.waiting
+    if route.pauses:
+        yield Wait(route=route.id, stage="", by=Holder.PAUSE, reason=", ".join(sorted(route.pauses)), messages=inbound)
+    elif inbound or route.children or route.drivers:
+        full = [outbound.queue for outbound in route.outbounds if outbound.is_full]
+        if full:
+            waiting = inbound + len(route.children) + len(route.drivers)
+            yield Wait(route=route.id, stage="", by=Holder.ROOM, reason=", ".join(full), messages=waiting)
+    samples: dict[tuple[str, Holder, str | None], list[Waiting]] = {}
+    for one in islice(route.waiting, MOST_LOOKED_AT):
+        samples.setdefault(one.group, []).append(one)
+    for group, messages in islice(route.waiting.groups.items(), MOST_LOOKED_AT):
+        stage, by, circuit = group
+        sample = samples.get(group, ())
+        due = min((one.due for one in sample), default=math.inf)
+        newest = max(sample, key=lambda one: one.serial, default=None)
+        yield Wait(
+            route=route.id,
+            stage=stage,
+            by=by,
+            reason=(circuit or "") if newest is None else newest.reason,
+            messages=messages,
+            seconds=(now_ns - min(one.since_ns for one in sample)) / 1e9 if sample else None,
+            next_seconds=None if due == math.inf else max(due - now, 0.0),
         )

@@ -48,7 +48,7 @@ from factflow_engine.runtime.hop.circuits import Circuits
 from factflow_engine.runtime.hop.cycles import Cycle
 from factflow_engine.runtime.hop.dead_letters import DeadLetters
 from factflow_engine.runtime.hop.errors import DeliveriesExhaustedError
-from factflow_engine.runtime.hop.held import held_by
+from factflow_engine.runtime.hop.held import held_by, waits_of
 from factflow_engine.runtime.hop.progress import Progress
 from factflow_engine.runtime.hop.relief import Relief
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -56,7 +56,7 @@ from factflow_engine.runtime.hop.settlement import OnFailure, Settlement
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.hop.workers import Workers
-from factflow_engine.runtime.report import HeldMessage
+from factflow_engine.runtime.report import HeldMessage, Wait
 from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_engine.seams import Seams
 
@@ -168,6 +168,11 @@ class Loop:
     def held(self, most: int | None = None) -> tuple[HeldMessage, ...]:
         """Return what has begun and not ended, who holds it, and for how long (see `held_by`)."""
         return held_by(self.workers.all, self._routes, self._now(), most)
+
+    def waits(self) -> tuple[Wait, ...]:
+        """Return what messages wait for, by route, stage and reason; called in trio (see `waits_of`)."""
+        now_ns, now = self._now(), trio.current_time()
+        return tuple(wait for route in self._routes for wait in waits_of(route, now_ns, now))
 
     # -- a worker --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.errors import error_text
+from factflow_engine.errors import bounded, describe, error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.queues.dead_letters import write_dead_letter
@@ -32,6 +32,9 @@ OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception],
 
 ASK_AGAIN_SECONDS: Final = 1.0
 """How long a message waits for a breaker that does not say how long: an adapter's own, of which nobody else is told."""
+
+MOST_REASON: Final = 200
+"""How many characters of an error are kept while its message waits."""
 
 TRIAL_SECONDS: Final = 0.05
 """The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
@@ -133,11 +136,14 @@ class Settlement:
             delay = route.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(route, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
-            self._wait(route, again.retried(frame), stage, delay)
+            self._wait(route, again.retried(frame), stage, delay, reason=describe(error))
             return
         give_up = partial(self._give_up, route, stage, frame, payload, again.parent, error)
         if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
-            self._wait(route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, asks=True)
+            queue = "" if route.dead_letters is None else route.dead_letters.queue
+            self._wait(
+                route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, reason=queue, asks=True
+            )
             self._dead_letters.serve(route)
 
     def _put_off(
@@ -151,7 +157,7 @@ class Settlement:
                 return error
             exhausted = self._count_deferral(route, child, seconds, error)
             if exhausted is None:
-                self._wait(route, child, stage, seconds)
+                self._wait(route, child, stage, seconds, reason=describe(error))
             return exhausted
         seconds = ASK_AGAIN_SECONDS if asked is None else asked
         if not _is_own_breaker(stage, error):
@@ -249,6 +255,7 @@ class Settlement:
         *,
         give_up: GiveUp | None = None,
         by: Holder = Holder.RETRY,
+        reason: str = "",
         circuit: str | None = None,
         stops: bool = False,
         asks: bool = False,
@@ -264,6 +271,7 @@ class Settlement:
                 since_ns=self._now(),
                 give_up=give_up,
                 by=by,
+                reason=bounded(self._redacted(reason), MOST_REASON),
                 circuit=circuit,
                 stops=stops,
                 asks=asks,
@@ -286,7 +294,17 @@ class Settlement:
     ) -> None:
         """Wait for a breaker; if it refuses all that the route could take, nothing is taken meanwhile."""
         stops = _stops_all(stage, error)
-        self._wait(route, child, stage, seconds, by=Holder.CIRCUIT_OPEN, circuit=error.name, stops=stops, asks=asks)
+        self._wait(
+            route,
+            child,
+            stage,
+            seconds,
+            by=Holder.CIRCUIT_OPEN,
+            reason=error.name,
+            circuit=error.name,
+            stops=stops,
+            asks=asks,
+        )
 
     def _set_timer(self, route: RouteState, due: float) -> None:
         self._timers.set(route, "", due, partial(self._release, route))
