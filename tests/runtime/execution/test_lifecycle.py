@@ -399,3 +399,19 @@ async def test_a_synchronous_adapter_runs_in_a_thread_under_the_limit():
     assert report.outcomes["completed"] == 9
     assert at_once[1] == 3
     assert threading.main_thread() not in threads
+
+
+def tasks_below(task):
+    children = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return len(children) + sum(map(tasks_below, children))
+
+
+async def test_a_route_without_stateful_stages_has_no_task_of_its_own(autojump_clock):
+    tasks = []
+    for number in (1, 5):
+        routes = ", ".join(f"r{place}: {{adapters: [{{type: forward}}]}}" for place in range(number))
+        async with running(f"routes: {{{routes}}}") as execution:
+            await trio.sleep(1)
+            tasks.append(tasks_below(trio.lowlevel.current_task()))
+            await execution.cancel()
+    assert tasks[0] == tasks[1]

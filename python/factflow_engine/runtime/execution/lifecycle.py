@@ -285,7 +285,8 @@ class Lifecycle:
             if self._goes_on:
                 processor.goes_on(states.kept, states.idle)
         for processor in self._processors:
-            await routes.start(processor.run)
+            if processor.has_stages_to_open:
+                await routes.start(processor.run)
         states.restore()
         await states.opened()
         if publish_init:

@@ -55,6 +55,11 @@ class ReactiveRouteProcessor:
         """The route's stages, in order."""
         return self.state.stages
 
+    @property
+    def has_stages_to_open(self) -> bool:
+        """True if `run` has something to do; a route without stateful stages needs no task of its own."""
+        return any(stage.opened is not None for stage in self.stages)
+
     def goes_on(self, kept: Container[tuple[str, str]], idle: Container[tuple[str, str]]) -> None:
         """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it.
 
