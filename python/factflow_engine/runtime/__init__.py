@@ -1,4 +1,4 @@
-"""One running pipeline: manager -> orchestrator -> route processor -> route, and the loop that carries messages.
+"""Runtime of one pipeline: manager -> orchestrator -> route processor -> route, and the loop that carries messages.
 
-`hop` is where a message's life is; `execution` starts and ends it, `transport` leads to queues, `stages` calls adapters.
+`hop` processes messages; `execution` starts and ends a run, `transport` connects queues, `stages` calls adapters.
 """

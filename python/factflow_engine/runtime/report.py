@@ -1,4 +1,4 @@
-"""A run as seen from outside: outcomes, live statistics, and the report at its end.
+"""Outside view of an execution: outcomes, live statistics, and the report at its end.
 
 Frozen values only, so that a snapshot can be kept, printed or compared.
 """
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """End of a message; each has exactly one."""
+    """Outcome of a message; each has exactly one."""
 
     COMPLETED = "completed"
-    """Every stage was done with it and what it led to is accepted by the next queues."""
+    """Every stage has finished with it, and the next queues have accepted all it emitted."""
     FILTERED = "filtered"
     """A stage returned None, or no outbound's condition held."""
     DEAD_LETTERED = "dead_lettered"
-    """It failed and is in the dead-letter queue."""
+    """Failed, and now in the dead-letter queue."""
     FAILED = "failed"
-    """It failed and is only in the report."""
+    """Failed, and recorded in the report only."""
 
 
 class ExecutionStatus(StrEnum):
-    """The state of an execution; the last four are final."""
+    """State of an execution; the last four are final."""
 
     STARTING = "starting"
     RUNNING = "running"
     COMPLETED = "completed"
-    """Drained, whatever its messages' outcomes were."""
+    """Drained, whatever the outcomes of its messages."""
     FAILED = "failed"
     """A route died, a stateful stage could not finish, or more messages failed than the configuration allows."""
     CANCELLED = "cancelled"
@@ -44,17 +44,17 @@ class ExecutionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRecord:
-    """One message that ended `failed`.
+    """A message that ended `failed`.
 
     Attributes:
         route: Route id.
-        stage: Stage that failed; None when it failed between stages (no outbound took it).
+        stage: Stage that failed; None if it failed between stages (no outbound took it).
         error_type: Class of the error.
-        error: Its text.
+        error: Text of the error.
         message_id: 32 hexadecimal digits.
         correlation_id: Id of its root message.
-        attempts: How often it was tried.
-        payload_preview: The beginning of the payload, for the reader; never used by the engine.
+        attempts: Number of attempts.
+        payload_preview: Beginning of the payload, for the reader; never used by the engine.
     """
 
     route: str
@@ -68,37 +68,37 @@ class FailureRecord:
 
 
 class Holder(StrEnum):
-    """Holder of a message that has not ended; the first five, of one that has begun."""
+    """Party that a message waits for which has not ended; the first five apply to one that has begun."""
 
     ADAPTER = "adapter"
     """The stage's adapter, or the iterator that it emitted."""
     RETRY = "retry"
-    """The time until it is tried again, after a failure or because the stage said later."""
+    """The next attempt, after a failure or a deferral."""
     CIRCUIT_OPEN = "circuit_open"
     """The stage's circuit breaker, which permits no call."""
     DEAD_LETTER_QUEUE = "dead_letter_queue"
-    """The dead-letter queue, which is full."""
+    """Room in the dead-letter queue."""
     PERMIT = "permit"
-    """The route's limit: others have the permits. A stage has emitted it, or its time to be tried again has come."""
+    """A permit: the route is at its limit. A stage has emitted the message, or its next attempt is due."""
     ROOM = "room"
-    """An outbound queue, which is full: the route takes nothing."""
+    """Room in an outbound queue, without which the route takes nothing."""
     PAUSE = "pause"
-    """Somebody who has paused the route."""
+    """The end of a pause of the route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldMessage:
-    """A message that has begun and not ended; in a report: when the execution was made to stop, and was given back.
+    """A message that has begun and not ended; in a report: when the execution was stopped, and the message given back.
 
-    One that waits only for the messages that it has emitted is not named beside them.
+    A message that waits only for its own emitted messages is not listed beside them.
 
     Attributes:
         route: Route id.
-        stage: The stage that it is at; empty between stages.
+        stage: Name of the stage that it is at; empty between stages.
         message_id: 32 hexadecimal digits.
-        seconds: How long it has been held there: in an adapter, since the message's turn in the chain began.
-        by: Who holds it.
-        reason: The last error of one that is to be tried again, the circuit breaker or the queue that it waits for.
+        seconds: Time that it has been waiting there; in an adapter, since it entered the chain of stages.
+        by: What it waits for.
+        reason: Last error of a message to be retried, or the circuit breaker or queue that it waits for.
     """
 
     route: str
@@ -115,12 +115,12 @@ class Wait:
 
     Attributes:
         route: Route id.
-        stage: The stage that they are at; empty between stages and in the inbound queue.
+        stage: Name of the stage that they are at; empty between stages and in the inbound queue.
         by: What they wait for.
-        reason: The last error of one that is to be tried again, the circuit breaker, the full queues, the reasons of a pause.
-        messages: Number of them.
-        seconds: How long the oldest of them has waited; None if none has begun, or none of them was looked at.
-        next_seconds: In how many seconds the next of them goes on; None if nobody can say.
+        reason: Last error of a message to be retried, or the circuit breaker, the full queues, the reasons of a pause.
+        messages: Number of these messages.
+        seconds: Wait of the oldest of them so far; None if none has begun, or none was examined.
+        next_seconds: Seconds until the next of them proceeds; None if that is unknown.
     """
 
     route: str
@@ -159,21 +159,21 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteStatistics:
-    """A route at one instant.
+    """Counters of a route at one time.
 
     `received == completed + filtered + dead_lettered + failed + retrying + in_flight`, always.
 
     Attributes:
         name: The route's name for people.
-        waiting: Ready in the inbound queue.
-        in_flight: Begun, not ended and not waiting to be tried again, children of a fan-out included.
-        retrying: Begun, and waiting to be tried again or to be dead-lettered.
-        limit: How many may be in adapters at a time.
-        received: Begun: taken from the queue, or emitted as a child by a stage of this route.
-        emitted: Accepted by outbound queues.
-        skipped: Visits to a stage that its condition prevented.
-        redelivered: Given back and waiting again, or taken again.
-        pauses: Reasons why the route does not run; empty when it runs.
+        waiting: Messages ready in the inbound queue.
+        in_flight: Messages begun, not ended and not waiting for another attempt, children of a fan-out included.
+        retrying: Messages begun, and waiting for another attempt or for the dead-letter queue.
+        limit: Most messages in adapters at a time.
+        received: Messages begun: taken from the queue, or emitted as children by a stage of this route.
+        emitted: Messages accepted by outbound queues.
+        skipped: Visits to a stage that its condition skipped.
+        redelivered: Messages that were given back and wait again, or were taken again.
+        pauses: Reasons why the route is paused; empty if it runs.
     """
 
     name: str
@@ -204,17 +204,17 @@ class RouteStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionStatistics:
-    """An execution at one instant.
+    """Statistics of an execution at one time.
 
     Attributes:
-        execution_id: Which.
-        status: Its state.
-        elapsed_seconds: Since it began to start.
+        execution_id: Id of the execution.
+        status: State of the execution.
+        elapsed_seconds: Time since its start began.
         routes: By route id, in the configuration's order.
-        stalled: What waits or is held where nothing has moved for `processor.stall_seconds`, and for whom or by whom.
-        held: Messages that have begun and not ended: where, who holds them, and for how long; 1,000 at the most.
+        stalled: Texts on what has not moved for `processor.stall_seconds`, and what it waits for.
+        held: Messages that have begun and not ended: their place, what they wait for, and how long; at most 1,000.
         waits: What messages wait for, by route, stage and reason; times are those of the first 1,000 of a route.
-        circuits: What the circuit breakers are and have counted, by `route/stage`; of stages that have any.
+        circuits: States and counts of the circuit breakers, by `route/stage`, for stages that have any.
     """
 
     execution_id: str
@@ -234,12 +234,12 @@ class ExecutionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanedQueue:
-    """A queue, or a topic's subscription, of the execution that held messages when it was started, and that nobody reads.
+    """A queue of the execution, or a topic's subscription, that held messages at the start and that no route reads.
 
     Attributes:
         queue: The provider's name of the queue or topic.
         subscription: The provider's name of the topic's subscription; empty for a queue.
-        messages: How many it held.
+        messages: Number of messages that it held.
     """
 
     queue: str
@@ -249,21 +249,21 @@ class OrphanedQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """End of an execution, with its counters and failures.
+    """Result of an execution, with its counters and failures.
 
     Attributes:
-        execution_id: Which.
+        execution_id: Id of the execution.
         name: The pipeline's name.
-        config_hash: SHA-256 of the configuration that it ran.
+        config_hash: SHA-256 of its configuration.
         status: One of the four final states.
-        error: Why it failed or was cancelled, in one channel; None for `completed`.
-        routes: Last statistics by route id; `delays` is what was left in the queue.
-        failures: Messages that ended `failed`, oldest first, as many as the configuration keeps.
+        error: Reason why it failed or was cancelled; None for `completed`.
+        routes: Last statistics by route id; `delays` counts messages left in the queue.
+        failures: Messages that ended `failed`, oldest first, up to the configured number.
         failures_omitted: Failed messages beyond those.
-        held: What had begun and not ended when it was made to stop, and who held it.
-        close_errors: What went wrong while stateful stages were closed, each as `route/stage: error`.
-        duration_seconds: From the beginning of its start to its end.
-        orphans: Queues with messages of this id that the configuration does not name any more.
+        held: Messages that had begun and not ended when it was stopped, and what they waited for.
+        close_errors: Errors while stateful stages were closed, each as `route/stage: error`.
+        duration_seconds: Time from the beginning of its start to its end.
+        orphans: Queues with messages of this id that the configuration no longer names.
     """
 
     execution_id: str

@@ -231,4 +231,4 @@ async def test_stages_that_were_not_asked_for_their_last_words_are_named(autojum
         await execution.publish("z", 1)
         await trio.sleep(1)
         report = await execution.drain(2)
-    assert report.close_errors == ("r/total: was not asked for its last words; what it kept in memory is lost",)
+    assert report.close_errors == ("r/total: was not asked to finish; its state in memory is lost",)

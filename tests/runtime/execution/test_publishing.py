@@ -98,7 +98,7 @@ async def test_ids_are_in_order_whichever_way_messages_went(autojump_clock):
 async def test_a_payload_that_closes_the_execution_while_it_is_encoded_is_not_taken(awaited, autojump_clock):
     class Headers:
         def keys(self):
-            execution._lifecycle.request_stop(0.0)
+            lifecycle_of(execution).request_stop(0.0)
             return ["a"]
 
         def __getitem__(self, name):

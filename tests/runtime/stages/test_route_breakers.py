@@ -8,7 +8,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factflow_engine.runtime.stages.guards import MAX_KEY_CHARACTERS, bounded_key
+from factflow_engine.runtime.stages.breaker_guard import MAX_KEY_CHARACTERS, bounded_key
 from factflow_protocols import AdapterResult, CircuitOpenError, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import assert_counters_balance, running

@@ -1,19 +1,20 @@
-"""The parts of one execution, each made whole by its constructor, in an order without a circle (see `transport.base`).
+"""Construction of the parts of one execution, each complete after its constructor (see `transport.base` for the order).
 
-Kept separate from `lifecycle`, which runs them.
+Kept separate from `lifecycle`, which runs the parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config.graph import build_graph
-from factflow_engine.frames import Frame
+from factflow_engine.runtime.execution.access import Access
 from factflow_engine.runtime.execution.completion import Completion
+from factflow_engine.runtime.execution.faults import Faults
 from factflow_engine.runtime.execution.init_messages import InitMessages
+from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
 from factflow_engine.runtime.execution.route_builder import RouteBuilder
@@ -24,44 +25,38 @@ from factflow_engine.runtime.hop.cycles import cycles_of
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState, permits
 from factflow_engine.runtime.hop.workers import Workers
-from factflow_engine.runtime.stages.stage import Stage
-from factflow_engine.runtime.transport.base import Channels, Owner, Transport
+from factflow_engine.runtime.transport.base import Channels, Transport
 from factflow_engine.runtime.transport.choice import channels_for
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
-from factflow_engine.seams import Seams
-from factflow_protocols import QueueProtocol
-
-if TYPE_CHECKING:
-    from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 
 
-class ExecutionOwner(Owner, Protocol):
-    """A lifecycle, as far as the parts know it."""
+@dataclass(frozen=True, slots=True)
+class _TransportOwner:
+    """The execution as its transport calls it. See `Owner` for the contract."""
 
-    def message_failed(
-        self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
-    ) -> None:
-        """Note that a message ended `failed`."""
-        ...
+    access: Access
+    faults: Faults
 
-    def route_died(self, route: RouteState | None, error: BaseException) -> None:
-        """Note that a task of a route has died, or, without one, of the engine."""
-        ...
+    def refuse_if_closed(self) -> None:
+        self.access.refuse_if_closed()
+
+    def transport_died(self, what: str, error: BaseException) -> None:
+        self.faults.transport_died(what, error)
 
 
 class Parts(NamedTuple):
     """The parts of an execution.
 
     Attributes:
-        channels: Where routes find what they read and publish to.
-        routes: By id, in the order of the configuration.
-        loop: Carries their messages.
-        frames: Makes the frames of what is published.
-        transport: Leads to the routes and from them.
-        processors: Open and close the routes, in their order.
-        init: Publishes the init messages.
-        watchdog: Names what does not move.
-        completion: Knows when nothing is left to do.
+        channels: Inbound and outbound channels of the routes.
+        routes: Routes by id, in the configuration's order.
+        loop: Loop that carries the routes' messages.
+        frames: Factory of the frames of published messages.
+        transport: Transport between the routes and the provider.
+        processors: Processors that open and close the routes, in their order.
+        init: Publisher of the init messages.
+        watchdog: Watchdog that reports a lack of progress.
+        completion: Detector of the end of all work.
     """
 
     channels: Channels
@@ -75,75 +70,66 @@ class Parts(NamedTuple):
     completion: Completion
 
 
-def assemble(
-    config: PipelineGlobalConfig,
-    *,
-    execution_id: str,
-    registry: ValidatingAdapterRegistry,
-    operators: OperatorRegistry | None,
-    provider: QueueProtocol,
-    seams: Seams,
-    allow_loss: bool,
-    asked_ns: int | None,
-    init: Sequence[InitMessageConfig] | None,
-    config_hash: str,
-    redacted: Redaction,
-    shutdown: Shutdown,
-    owner: ExecutionOwner,
-) -> Parts:
-    """Make the parts of an execution; nothing is subscribed outside the process, and nothing is left behind on an error.
+def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, access: Access, faults: Faults) -> Parts:
+    """Make the parts of an execution; nothing is subscribed outside the process, and an error leaves nothing behind.
 
-    The arguments are those of `Lifecycle`, and parts that it has itself; it is the `owner`, which is told of faults.
+    Args:
+        plan: Plan of the execution.
+        redacted: Removes secrets from errors.
+        shutdown: Budgets of its end.
+        access: Refuses messages from outside once the execution is closed.
+        faults: Notified of failed messages and dead tasks.
 
     Raises:
-        StateLossError: A stage would lose what it keeps.
-        UnsupportedFeatureError: The configuration needs something that this version cannot do.
+        StateLossError: A stage would lose its state.
+        UnsupportedFeatureError: The configuration needs something that this version lacks.
         ExecutionStartError: An adapter could not be made.
     """
+    config = plan.config
     graph = build_graph(config)
-    channels = channels_for(provider, execution_id, cycles=graph.cycles)
-    refuse_losses(config, registry, channels, allow_loss=allow_loss)
+    channels = channels_for(plan.provider, plan.execution_id, cycles=graph.cycles)
+    refuse_losses(config, plan.registry, channels, allow_loss=plan.allow_loss)
     refuse_unsupported(config)
     workers = Workers(
-        seams.clock.monotonic_ns,
+        plan.seams.clock.monotonic_ns,
         quantum_ns=config.processor.quantum_microseconds * 1000,
         most=sum(permits(route) for route in config.routes.values()),
     )
     builder = RouteBuilder(
         config=config,
-        execution_id=execution_id,
+        execution_id=plan.execution_id,
         channels=channels,
-        registry=registry,
-        operators=operators,
+        registry=plan.registry,
+        operators=plan.operators,
         workers=workers,
-        seams=seams,
+        seams=plan.seams,
         redacted=redacted,
     )
     try:
         routes = builder.build()
     except BaseException as error:
-        channels.discard()  # what the routes before it read
+        channels.discard()  # the inbound channels of the routes made before
         redacted.censor(error)
         raise
     upstream_first = [routes[route_id] for route_id in graph.order]
-    frames = FrameFactory(seams)
+    frames = FrameFactory(plan.seams)
     loop = Loop(
         list(routes.values()),
         workers,
-        seams=seams,
-        on_failure=owner.message_failed,
-        on_death=owner.route_died,
+        seams=plan.seams,
+        on_failure=faults.message_failed,
+        on_death=faults.route_died,
         cycles=cycles_of(routes, channels.bounded_cycles),
         outlives=channels.leads_outside,
         redacted=redacted,
-        config_hash=config_hash,
+        config_hash=plan.config_hash,
     )
     transport = channels.transport(
         upstream_first,
         loop=loop,
         frames=frames,
-        owner=owner,
-        asked_ns=asked_ns,
+        owner=_TransportOwner(access, faults),
+        asked_ns=plan.asked_ns,
         config=config,
     )
     return Parts(
@@ -157,15 +143,13 @@ def assemble(
                 route,
                 close_seconds=config.orchestrator.close_seconds,
                 may_close=transport.wait_settled,
-                on_death=owner.route_died,
+                on_death=faults.route_died,
             )
             for route in routes.values()
         ],
-        init=InitMessages(
-            config.init_message if init is None else init, transport.start, on_death=owner.transport_died
-        ),
+        init=InitMessages(plan.init, transport.start, on_death=faults.transport_died),
         watchdog=Watchdog(
-            execution_id,
+            plan.execution_id,
             list(routes.values()),
             loop,
             transport,

@@ -1,6 +1,6 @@
-"""Completion: the instant at which nothing is left to do, and what stages say just before it.
+"""Completion of an execution: detects the end of all work, and lets stages finish just before it.
 
-Kept separate from `lifecycle`, which decides what an end means: here is only when there is one.
+Kept separate from `lifecycle`, which decides what an end means: this module only detects one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,11 +22,11 @@ from factflow_protocols import AdapterResult, FactflowError
 
 
 class LastWordsError(FactflowError):
-    """Error of a stage that could not finish; the text names it, and the cause is what it raised."""
+    """Failure of a stage's `finish`; the text names the stage, and the cause is its error."""
 
 
 class Completion:
-    """The wait for an execution's routes to have nothing left to do; stateful stages finish at its end, upstream first."""
+    """Waits until an execution's routes have no work left; stateful stages then finish, upstream first."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class Completion:
         """Prepare.
 
         Args:
-            routes: Upstream first.
-            loop: Carries their messages.
-            transport: What leads to and from them.
-            frames: Makes the frames of last words.
-            shutdown: The budgets.
-            is_last: True if nothing goes on after this execution: whatever a stage has not said then is never said.
+            routes: The routes, upstream first.
+            loop: Loop that carries their messages.
+            transport: Transport of the routes.
+            frames: Factory of the frames of messages that `finish` emits.
+            shutdown: Budgets of the shutdown.
+            is_last: True if no later execution resumes this one: a `finish` that is not called now is never called.
         """
         self._routes = tuple(routes)
         self._loop = loop
@@ -54,15 +54,15 @@ class Completion:
         self._frames = frames
         self._shutdown = shutdown
         self._is_last = is_last
-        self._is_finishing = False  # a stage says its last words, or was interrupted in them
+        self._is_finishing = False  # a stage is finishing, or was interrupted in it
 
     @property
     def is_reached(self) -> bool:
-        """True if nothing is left to do in this instant, as far as that can be said without asking a provider."""
+        """True if no work is left now, as far as is known without asking a provider."""
         return self._transport.is_done and self._unfinished(kept=True) is None and not self._is_finishing
 
     def unsaid(self) -> tuple[str, ...]:
-        """Return the stages, as `route/stage`, whose last words are lost now; none if they were asked all the same."""
+        """Return the stages, as `route/stage`, whose `finish` will never be called; none if all were called."""
         if self._is_last:
             return ()
         return tuple(
@@ -73,19 +73,19 @@ class Completion:
         )
 
     async def reached(self) -> int:
-        """Return when nothing is left to do, and how many messages stay with the provider for another execution.
+        """Wait until no work is left; return the number of messages that stay with the provider for another execution.
 
-        There is no checkpoint between the instant at which everything was seen to be done and the return.
+        There is no checkpoint between the check that everything is done and the return.
 
         Raises:
-            LastWordsError: A stage could not finish. May be called again; that stage is not asked again.
+            LastWordsError: A stage could not finish. May be called again; that stage is then skipped.
 
-        Cancellation: nothing that is done is undone; a stage that was finishing is not asked again.
+        Cancellation: nothing is undone; a stage that was finishing is not called again.
         """
         transport, states = self._transport, self._transport.states
         while True:
             if states.is_handed_over:
-                # What has come since is another process's, too, and is given back.
+                # Messages that arrived since belong to another process, too, and are given back.
                 transport.close_intake()
                 await self._loop.progress.wait_idle()
                 unfinished = self._unfinished(kept=False)
@@ -95,12 +95,12 @@ class Completion:
                 continue
             left = await transport.wait_done()
             if transport.publishers and not left:
-                # They come before the end; it may be a consumer from outside who has no room.
+                # They must be published before the end; an outside consumer may leave no room for them.
                 await transport.stirred.park()
                 continue
             if not left and not states.is_last:
                 await self._concluded(states.conclude)
-                continue  # messages may have come meanwhile
+                continue  # messages may have arrived meanwhile
             unfinished = self._unfinished(kept=not left and states.is_last)
             if unfinished is not None:
                 await self._finish(*unfinished)
@@ -110,15 +110,15 @@ class Completion:
                 return left
 
     async def say_what_can_be_said(self) -> None:
-        """Ask stages for their last words although a message is left that does not end, if nothing goes on after this.
+        """Call `finish` of stages although a message does not end, if no later execution would call it.
 
-        Upstream first, each once, of routes that have brought a message to its end. What they emit has a moment to go through
-        the rest of its route.
+        Upstream first, each once, on routes on which a message has ended. Emitted messages get a short time to pass the
+        rest of their route.
 
         Raises:
-            LastWordsError: A stage could not finish; those after it are not asked.
+            LastWordsError: A stage could not finish; later ones are not called.
 
-        Cancellation: those that are left are not asked.
+        Cancellation: the remaining ones are not called.
         """
         for route in self._routes if self._is_last else ():
             for index, stage in enumerate(route.stages):
@@ -140,7 +140,7 @@ class Completion:
             raise LastWordsError(f"the states of stages: {describe(fault.error)}") from fault
 
     def _unfinished(self, *, kept: bool) -> tuple[RouteState, int, Stage] | None:
-        """Return the first stage to be asked; of those whose state is durable only if `kept`: else another process will."""
+        """Return the first stage to finish; with `kept`, only one whose state is durable: others finish elsewhere."""
         for route in self._routes:
             for index, stage in enumerate(route.stages):
                 if stage.stateful is not None and stage.touched and (kept or not stage.keeps):

@@ -1,6 +1,6 @@
-"""The failures of one execution that its report names: as many as are asked for, without secrets.
+"""Failures of one execution for its report: a bounded number, without secrets.
 
-Kept separate from the orchestrator because what a report may show is decided here and nowhere else.
+Kept separate from the orchestrator because only this module decides what a report may show of a failure.
 """
 
 import logging
@@ -20,11 +20,11 @@ PREVIEW_MAX_BYTES: Final = 65_536
 
 
 class FailureLog:
-    """The log of what has failed.
+    """Log of an execution's failures.
 
     Attributes:
         records: The first failures, oldest first.
-        omitted: How many there were besides.
+        omitted: Number of failures besides those.
     """
 
     def __init__(self, most: int, redacted: Redaction) -> None:
@@ -36,7 +36,7 @@ class FailureLog:
     def record(
         self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes | None, error: Exception
     ) -> int:
-        """Note that a message failed; return how many have, all in all."""
+        """Note that a message failed; return the total number of failures."""
         name = None if stage is None else stage.info.stage
         if logger.isEnabledFor(logging.DEBUG):
             trace = self._redacted.trace(error)

@@ -1,7 +1,7 @@
-"""The init messages of an execution: published once it runs, unless it goes on with what another one has begun.
+"""Init messages of an execution: published once it runs, unless it resumes an earlier one.
 
-Kept separate from `transport.starts`, which knows how they are published once: here is what becomes of a provider's fault, and
-what an operator is told.
+Kept separate from `transport.starts`, which publishes them exactly once: this module handles a provider's faults, and
+the notices for operators.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ logger = logging.getLogger("factflow_engine.runtime")
 
 
 class InitMessages:
-    """The publication of init messages.
+    """Publisher of the init messages.
 
     Attributes:
-        begun: How the execution was started, once it was.
+        begun: How the execution was started; None before.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class InitMessages:
         """Prepare.
 
         Args:
-            messages: In order.
+            messages: The messages, in order.
             start: Publishes them, once.
-            on_death: Told what was being done, and why the provider could not do it.
+            on_death: Called with the operation that a provider could not do, and the error.
         """
         self.begun: Begun | None = None
         self._messages = messages
@@ -47,17 +47,17 @@ class InitMessages:
         self._on_death = on_death
 
     async def look(self) -> None:
-        """See whether messages of an earlier execution of this id are left; to be called before any is carried."""
+        """Check whether messages of an earlier execution of this id are left; must be called before any is carried."""
         try:
             await contained(self._start.look())
         except FaultError as fault:
             self._on_death("asking what is left", fault.error)
 
     async def publish(self) -> None:
-        """Publish them, unless the execution goes on.
+        """Publish the messages, unless the execution is resumed.
 
-        Cancellation: some of them may have been published; where an execution may be gone on with, after the end of the
-        process, too, the next one publishes the rest.
+        Cancellation: some of them may have been published; if an execution can be resumed, also after the end of the
+        process, the next one publishes the rest.
         """
         try:
             self.begun = await contained(self._start.begin(self._messages))
@@ -69,7 +69,7 @@ class InitMessages:
 
 
 def what_is_left(begun: Begun) -> str:
-    """Say how much a start found left to do: messages, and stages that have not finished."""
+    """Describe the work that a start found left: messages, and stages that have not finished."""
     messages = begun.left - begun.unfinished
     parts = [f"{messages:,} message{'s' * (messages != 1)}"] if messages else []
     if begun.unfinished:

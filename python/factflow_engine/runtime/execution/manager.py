@@ -1,4 +1,4 @@
-"""The executions of a process: their number, the provider they share, and the nursery they live in.
+"""Executions of a process: their number, their shared provider, and the nursery that they run in.
 
 Kept separate from `lifecycle`, which knows one execution and no other.
 """
@@ -20,6 +20,7 @@ from factflow_engine.errors import ExecutionIdError, ManagerStateError, TooManyC
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.lifecycle import Lifecycle
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.seams import Seams
 from factflow_protocols import ExecutionStarts, QueueProtocol
@@ -32,23 +33,22 @@ _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def is_execution_id(text: str) -> bool:
-    """True if an execution may be called so: 1 to 64 letters, digits, `.`, `_` or `-`."""
+    """True if the text is a valid execution id: 1 to 64 letters, digits, `.`, `_` or `-`."""
     return _ID.fullmatch(text) is not None
 
 
 class OrchestratorManager:
-    """The owner of executions, which it starts: `async with OrchestratorManager(registry=registry) as manager: ...`.
+    """Owner of executions, which it starts: `async with OrchestratorManager(registry=registry) as manager: ...`.
 
     Leaving the block waits, as a nursery does, until every execution has completed; leaving it by an exception or a
-    cancellation cancels them. Either way none is left behind. An exception leaves the block as it was raised, not in
-    a group.
+    cancellation cancels them. Either way none is left behind. An exception leaves the block unchanged, not in a group.
 
     Args:
-        registry: Where stages find their adapters.
-        operators: The condition operators that the configurations were loaded with, if not the built-in ones alone.
-        max_concurrent_executions: How many may run at a time.
-        queue: The provider that executions share; an in-memory one by default. With another, such as
-            `open_queue("sqlite:///queue.db")`, messages outlive the process. It is stopped by whoever made it.
+        registry: Registry of the stages' adapters.
+        operators: The condition operators that the configurations were loaded with, if not only the built-in ones.
+        max_concurrent_executions: Most executions that may run at a time.
+        queue: Provider that executions share; an in-memory one by default. With another, such as
+        `open_queue("sqlite:///queue.db")`, messages outlive the process. The caller must stop it.
         seams: Time, randomness, ids and threads; the machine's own by default.
     """
 
@@ -71,7 +71,7 @@ class OrchestratorManager:
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None  # made where trio runs
         self._nursery: trio.Nursery | None = None
-        self._leaving = False  # what is started from now on is asked to complete at once
+        self._leaving = False  # executions started from now on are asked to complete at once
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -95,7 +95,7 @@ class OrchestratorManager:
         else:
             for execution in self._executions.values():
                 execution.let_complete()
-        # The body's own exception is not handed to the nursery, which would wrap it: it goes on from here as it was.
+        # The body's own exception is not given to the nursery, which would wrap it: it propagates unchanged.
         try:
             await self._nursery_manager.__aexit__(None, None, None)
         finally:
@@ -103,7 +103,7 @@ class OrchestratorManager:
 
     @property
     def executions(self) -> Mapping[str, PipelineOrchestrator]:
-        """The executions that have not ended, by id."""
+        """Executions that have not ended, by id."""
         return MappingProxyType(self._executions)
 
     @trio.lowlevel.enable_ki_protection
@@ -120,24 +120,24 @@ class OrchestratorManager:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
         Args:
-            config: What `PipelineConfigLoader.load` returned. The execution keeps this very snapshot.
-            publish_init: True if to publish the init messages. On a queue that outlives the process they are not
-                published either where the execution goes on: one of this id has left messages, or lives in another
-                process, or did when this start was asked for, or has died before its end. `begun` says so.
-            execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. What an execution that died
-                has left in such a queue is carried on by one of the same id.
-            allow_loss: True if to run, on a queue that outlives the process, stages that keep what does not.
+            config: Result of `PipelineConfigLoader.load`. The execution keeps this very snapshot.
+            publish_init: True to publish the init messages. On a queue that outlives the process they are not published
+            either if the execution is resumed: one of this id has left messages, or runs in another process, or did
+            when this start was requested, or has died before its end. `begun` says so.
+            execution_id: 1 to 64 letters, digits, `.`, `_` or `-`; a new one by default. Messages that a dead execution
+            has left in such a queue are processed by one of the same id.
+            allow_loss: True to run, on a queue that outlives the process, stages whose state does not.
             init: The init messages, if not those of the configuration.
-            asked_ns: When the start was asked for, in wall time, if that was before this call.
+            asked_ns: Wall time at which the start was requested, if that was before this call.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
             ConfigurationError: The provider refuses a queue name of the configuration.
-            UnsupportedFeatureError: The configuration needs something that this version cannot do.
-            StateLossError: A stage would lose what it keeps.
+            UnsupportedFeatureError: The configuration needs something that this version lacks.
+            StateLossError: A stage would lose its state.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
-            ExecutionIdError: The id cannot be one, or an execution of that id is running here.
+            ExecutionIdError: The id is invalid, or an execution of that id is running here.
             ManagerStateError: The manager is not entered, or has been left.
             NotInTrioError: This thread does not run trio.
 
@@ -151,7 +151,7 @@ class OrchestratorManager:
         if len(self._executions) >= self._limit:
             raise TooManyConcurrentExecutionsError(self._limit)
         if execution_id is None:
-            asked_ns = None  # nobody else has it
+            asked_ns = None  # no other execution has it
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
         elif not is_execution_id(execution_id):
             raise ExecutionIdError(
@@ -164,19 +164,21 @@ class OrchestratorManager:
         elif asked_ns is None:
             asked_ns = self._instant_ns()
         check_queue_names(config, self._provider.validate_name)
-        lifecycle = Lifecycle(
-            config,
+        plan = ExecutionPlan(
             execution_id=execution_id,
+            config=config,
+            config_hash=config.hash,
             registry=self._registry,
             operators=self._operators,
             provider=self._provider,
             seams=self._seams,
             allow_loss=allow_loss,
             asked_ns=asked_ns,
-            init=init,
+            init=config.init_message if init is None else init,
         )
+        lifecycle = Lifecycle(plan)
         execution = PipelineOrchestrator(lifecycle)
-        # Until it has started it lives in the caller's task, which the end of the manager does not reach by itself.
+        # Until it has started it runs in the caller's task, which the end of the manager does not cancel by itself.
         starting = trio.CancelScope()
         try:
             self._nursery.start_soon(self._abandon_when_cancelled, lifecycle, starting)
@@ -193,7 +195,7 @@ class OrchestratorManager:
         return execution
 
     def _instant_ns(self) -> int:
-        """Return the present instant as the provider has it, if it has one: other processes' are compared with that."""
+        """Return the provider's present time, if it has one: other processes' times are compared with it."""
         provider = self._provider
         return provider.instant_ns() if isinstance(provider, ExecutionStarts) else self._seams.clock.wall_ns()
 

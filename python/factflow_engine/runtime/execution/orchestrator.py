@@ -1,6 +1,6 @@
-"""The object that users hold of one execution: publish, consume, watch, operate, end.
+"""Handle of one execution for users: publish, consume, watch, operate, end.
 
-Kept separate from `lifecycle`, which runs the execution: here is the contract, and nothing decides.
+Kept separate from `lifecycle`, which runs the execution: this module defines the contract, and decides nothing.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ if TYPE_CHECKING:
 class PipelineOrchestrator:
     """One running execution. Made by `OrchestratorManager.start`.
 
-    It runs until its end is asked for: `complete` and `drain` let it complete as soon as nothing is left to do,
-    `cancel` does not. Until then messages may be published to its routes at any time. A task that only watches it
-    awaits `wait_ended`.
+    It runs until its end is requested: `complete` and `drain` let it complete as soon as no work is left, `cancel` does
+    not. Until then messages may be published to its routes at any time. A task that only watches it awaits
+    `wait_ended`.
 
     Naming: methods without `async` never block; `*_nowait` raises rather than wait.
 
     Attributes:
-        id: Names its queues.
-        config: The snapshot that it runs.
+        id: Id that names its queues.
+        config: The configuration snapshot that it runs.
     """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self.id: Final = lifecycle.id
         self.config: Final = lifecycle.config
         self._lifecycle = lifecycle
+        self._access = lifecycle.access
         self._routes = lifecycle.routes
         self._frames = lifecycle.frames
         self._transport = lifecycle.transport
@@ -53,26 +54,26 @@ class PipelineOrchestrator:
     async def publish(
         self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
     ) -> str:
-        """Give a route a message, waiting while its queue is full.
+        """Publish a message to a route, waiting while its queue is full.
 
         Costs one checkpoint, some 5 microseconds in all, and lets the route take the message before it returns. An
-        adapter should rather return what is to be published, to an outbound: while this waits for room, its message
-        keeps its permit, and a route whose permits all wait for room in itself does not move.
+        adapter should rather return the message for an outbound: while this call waits for room, the adapter's own
+        message keeps its permit, and a route whose permits all wait for room in itself does not move.
 
         Args:
             route: Route id.
             payload: Any message value.
-            headers: Carried along with the message and everything it leads to.
-            key: What the message belongs to, such as an account. A route with `inbound.ordering: key` handles messages of
-                one key one after the other, in the order in which they were published to it; without that setting a key
-                says nothing about order. What the message leads to has its key.
+            headers: Headers of the message and of everything it leads to.
+            key: What the message belongs to, such as an account. A route with `inbound.ordering: key` processes
+            messages of one key one after the other, in publishing order; without that setting a key has no effect on
+            order. Everything that the message leads to has its key.
 
         Returns:
             The message's id, 32 hexadecimal digits.
 
         Raises:
             ExecutionClosedError: The execution has ended, or is draining.
-            CodecError: The payload is nothing that a message can carry.
+            CodecError: The payload cannot be carried by a message.
             UnknownRouteError: There is no such route.
 
         Cancellation: the message was not published.
@@ -91,9 +92,9 @@ class PipelineOrchestrator:
     def publish_nowait(
         self, route: str, payload: Any, *, headers: Mapping[str, Any] | None = None, key: str | None = None
     ) -> str:
-        """Give a route a message, or raise `QueueFullError`; otherwise as `publish`.
+        """Publish a message to a route, or raise `QueueFullError`; otherwise as `publish`.
 
-        Costs about half a microsecond and no checkpoint: a task that only publishes so must let trio have its turn.
+        Costs about half a microsecond and no checkpoint: a task that publishes only this way must yield to trio itself.
         """
         message_id = self._offer(route, payload, headers, key)
         if message_id is not None:
@@ -112,26 +113,26 @@ class PipelineOrchestrator:
         headers: Mapping[str, Any] | None = None,
         keys: Sequence[str | None] | None = None,
     ) -> tuple[str, ...]:
-        """Give a route messages in their order, waiting for room where needed; otherwise as `publish`.
+        """Publish messages to a route in order, waiting for room where needed; otherwise as `publish`.
 
-        All payloads are encoded before the first is published. A batch costs one checkpoint, and one more each time
-        the queue was full; a message of it about 0.3 microseconds, or that of `publish_nowait` with headers or keys.
+        All payloads are encoded before the first is published. A batch costs one checkpoint, and one more each time the
+        queue was full; each message costs about 0.3 microseconds, or that of `publish_nowait` with headers or keys.
 
         Args:
             route: Route id.
             payloads: Any message values.
-            headers: Carried along with each message of the batch and everything that it leads to.
+            headers: Headers of each message of the batch and of everything it leads to.
             keys: The key of each payload, or None for a payload without one; see `publish`.
 
         Returns:
             The messages' ids, in their order.
 
         Raises:
-            CodecError: A payload is nothing that a message can carry; nothing was published.
-            ValueError: There is not one key for each payload; nothing was published.
+            CodecError: A payload cannot be carried by a message; nothing was published.
+            ValueError: `keys` and `payloads` differ in length; nothing was published.
             UnknownRouteError: There is no such route.
             ExecutionClosedError: See `publish`; if the execution is drained meanwhile, the first messages may have been
-                published.
+            published.
 
         Cancellation: the first messages of the batch may have been published; their ids are not returned.
         """
@@ -143,15 +144,15 @@ class PipelineOrchestrator:
     ) -> AbstractAsyncContextManager[Subscription]:
         """Consume one of the execution's queues from the embedding program; see `QueueProtocol.subscribe`.
 
-        Messages that leave the pipeline through an outbound `{queue: ...}` are read this way. When the execution has
-        ended, what is left is still handed out; then `receive` raises `QueueClosedError`.
+        Messages that leave the pipeline through an outbound `{queue: ...}` are read this way. After the end of the
+        execution, the remaining messages are still handed out; then `receive` raises `QueueClosedError`.
 
         Raises:
             ExecutionClosedError: The execution has ended, by this call or when the context is entered.
         """
-        self._lifecycle.refuse_if_ended()
+        self._access.refuse_if_ended()
         subscribing = self._transport.subscribe(queue, subscription, prefetch, capacity)
-        return unless_ended(subscribing, self._lifecycle.refuse_if_ended)
+        return unless_ended(subscribing, self._access.refuse_if_ended)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -159,56 +160,55 @@ class PipelineOrchestrator:
     async def complete(self) -> ExecutionReport:
         """Finish what was published, then end the execution and return its report.
 
-        The execution ends at the first instant at which every queue that its routes read is empty, nothing is in
-        flight, and the stateful stages have finished. Until that instant messages may still be published. A paused
-        route that holds messages keeps the execution from completing. To watch a service without ending it, await
-        `wait_ended` instead.
+        The execution ends as soon as every queue that its routes read is empty, nothing is in flight, and the stateful
+        stages have finished. Until then messages may still be published. A paused route with messages keeps the
+        execution from completing. To watch a service without ending it, await `wait_ended` instead.
 
         Raises:
             CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the execution goes on and will still complete.
         """
-        self._lifecycle.refuse_from_inside("complete")
+        self._access.refuse_from_inside("complete")
         self.let_complete()
         return await self._lifecycle.wait_ended()
 
     @trio.lowlevel.enable_ki_protection
     def let_complete(self) -> None:
-        """Ask for the end that `complete` waits for, without waiting."""
+        """Request the end that `complete` waits for, without waiting."""
         require_trio("let_complete()")
         self._lifecycle.let_complete()
 
     async def wait_ended(self) -> ExecutionReport:
         """Wait until the execution has ended, for whatever reason, and return its report; change nothing.
 
-        The end has to come from elsewhere: `complete`, `drain`, `cancel`, a failure, or the manager being left.
+        The end must be caused elsewhere: by `complete`, `drain`, `cancel`, a failure, or by leaving the manager.
 
         Raises:
             CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
         Cancellation: the execution goes on, as it would have without the call.
         """
-        self._lifecycle.refuse_from_inside("wait_ended", "read execution.report")
+        self._access.refuse_from_inside("wait_ended", "read execution.report")
         return await self._lifecycle.wait_ended()
 
     @trio.lowlevel.enable_ki_protection
     async def drain(self, budget: float | None = None) -> ExecutionReport:
-        """Take no more from outside, complete, and return the report; give up work after `budget` seconds.
+        """Take nothing more from outside, complete, and return the report; cancel work after `budget` seconds.
 
-        Each phase has a budget. Nothing is taken from outside from the call on. What has begun or waits, retries
-        included, has `budget`, or `orchestrator.drain_seconds` if that is None. When it is done, each stateful stage
-        has `orchestrator.finish_seconds` for its last words, and `orchestrator.close_seconds` to close. Last words that
-        are being said at the call have their whole budget from then on.
+        Each phase has a budget. Nothing is taken from outside from the call on. Started and waiting messages, retries
+        included, have `budget`, or `orchestrator.drain_seconds` if that is None. Then each stateful stage has
+        `orchestrator.finish_seconds` to finish, and `orchestrator.close_seconds` to close. A stage that is finishing at
+        the call has its whole budget from then on.
 
-        What has not ended when the budget for work is spent is cancelled, given back to its queue and named in the
-        report's `held`, with who held it; the status is `cancelled`. In memory, where nothing goes on, stages are asked
-        for last words all the same, within `orchestrator.finish_seconds`. With a durable queue, what waits there is left,
-        too: it stays for the next execution of this id, and so do the last words of stages that keep a state. A stage that
-        does not finish in time fails the execution; one that does not close in time is named in `close_errors`.
+        Messages that have not ended when the budget for work is spent are cancelled, given back to their queue and
+        listed in the report's `held`, with what they waited for; the status is `cancelled`. In memory, where nothing
+        can be resumed, stages still finish, within `orchestrator.finish_seconds`. With a durable queue, waiting
+        messages stay there for the next execution of this id, which also lets stages with a stored state finish. A
+        stage that does not finish in time fails the execution; one that does not close in time is named in
+        `close_errors`.
 
-        From outside means through `publish`, whoever calls it, an adapter included; what goes from route to route goes
-        on.
+        From outside means through `publish`, whoever calls it, an adapter included; messages between routes still flow.
 
         Raises:
             ValueError: The budget is negative or not a number.
@@ -216,30 +216,31 @@ class PipelineOrchestrator:
 
         Cancellation: the drain goes on.
         """
-        self._lifecycle.refuse_from_inside("drain")
+        self._access.refuse_from_inside("drain")
         self._lifecycle.drain(budget)
         return await self._lifecycle.wait_ended()
 
     @trio.lowlevel.enable_ki_protection
     async def cancel(self, grace: float = 0.0) -> ExecutionReport:
-        """Take no more messages; cancel what is still in flight after `grace` seconds; return the report.
+        """Take no more messages; cancel in-flight messages after `grace` seconds; return the report.
 
         A second call may shorten the first one's grace, not lengthen it; of a drain's budget and a grace the shorter
-        one holds, whichever was called first.
+        one applies, whichever was called first.
 
         Raises:
             ValueError: The grace is negative or not a number.
-            CallFromInsideError: A task of the execution calls, such as an adapter, with a grace: it would wait for itself for
-                that long. Without one it is cancelled with the rest.
+            CallFromInsideError: A task of the execution calls, such as an adapter, with a grace: it would wait for
+            itself for that long. Without one it is cancelled with the rest.
 
         Cancellation: the execution ends all the same.
         """
-        # Here rather than in the task of the execution, where a wrong argument would end all that its manager runs.
+        # Checked here rather than in the execution's task, where a wrong argument would end everything that its manager
+        # runs.
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
         require_trio("cancel()")
         if grace > 0:
-            self._lifecycle.refuse_from_inside("cancel", "call cancel(0)")
+            self._access.refuse_from_inside("cancel", "call cancel(0)")
         self._lifecycle.request_stop(grace)
         return await self._lifecycle.wait_ended()
 
@@ -247,7 +248,7 @@ class PipelineOrchestrator:
 
     @trio.lowlevel.enable_ki_protection
     def pause(self, route: str | None = None, reason: str = "operator") -> None:
-        """Take no more messages on a route, or on all of them, for a reason; what is in flight goes on.
+        """Pause a route, or all of them, for a reason: take no more messages; in-flight ones go on.
 
         Reasons are a set: the route runs again when each of them was resumed.
         """
@@ -257,20 +258,20 @@ class PipelineOrchestrator:
 
     @trio.lowlevel.enable_ki_protection
     def resume(self, route: str | None = None, reason: str = "operator") -> None:
-        """Withdraw a reason for pausing; one that was never given does nothing."""
+        """Withdraw a reason for pausing; an unknown reason does nothing."""
         require_trio("resume()")
         for state in self._states_of(route):
             self._loop.resume(state, reason)
 
     @property
     def status(self) -> ExecutionStatus:
-        """The execution's place in its life."""
+        """State of the execution."""
         return self._lifecycle.status
 
     @property
     def begun(self) -> Begun | None:
-        """The way it was started: with its init messages, or by going on; None if it was not, or without them."""
-        return self._lifecycle.begun
+        """Result of the start: with init messages, or by resuming; None if there was none, or no init messages."""
+        return self._lifecycle.init.begun
 
     @property
     def report(self) -> ExecutionReport | None:
@@ -278,23 +279,23 @@ class PipelineOrchestrator:
         return self._lifecycle.report
 
     def statistics(self, *, details: bool = True) -> ExecutionStatistics:
-        """Return a snapshot of everything that has state: routes, held messages, circuit breakers, what is stuck.
+        """Return a snapshot of all state: routes, held messages, circuit breakers, lack of progress.
 
-        After the end, what routes and breakers had counted is in it.
+        After the end it has the last counts of routes and breakers.
 
         Args:
-            details: False leaves out `held` (1,000 messages at the most; `held()` names all) and `circuits`, of which each
-                costs microseconds: for whoever asks several times a second.
+            details: False leaves out `held` (at most 1,000 messages; `held()` lists all) and `circuits`, which cost
+            microseconds each: for callers that ask several times a second.
         """
-        return self._lifecycle.statistics(details=details)
+        return self._lifecycle.observation.statistics(self._lifecycle.status, details=details)
 
     def held(self) -> tuple[HeldMessage, ...]:
-        """Return all messages that have begun and not ended: where, who holds them, and for how long."""
+        """Return all messages that have begun and not ended: their place, what they wait for, and how long."""
         return self._loop.held()
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return `statistics().circuits`, without the cost of the rest."""
-        return self._lifecycle.circuits()
+        return self._lifecycle.observation.circuits()
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

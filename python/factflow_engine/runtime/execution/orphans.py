@@ -1,6 +1,6 @@
-"""Messages of an execution that no route would ever read: a route was renamed or removed while they waited.
+"""Orphaned messages of an execution, which no route reads: their route was renamed or removed while they waited.
 
-Kept separate from `init_messages` because it changes nothing: they are named, with what to do, and stay where they are.
+Kept separate from `init_messages` because it changes nothing: orphans are reported, with a remedy, and stay in place.
 """
 
 from collections.abc import Collection, Iterable
@@ -11,19 +11,19 @@ from factflow_engine.runtime.report import OrphanedQueue
 from factflow_protocols import Holding
 
 EMBEDDING: Final = "embedding"
-"""The subscription that a program around the execution has unless it says otherwise: no route's, and no orphan."""
+"""Default subscription of the embedding program: no route's, and not an orphan."""
 
 
 def orphans_among(
     holdings: Iterable[Holding], *, prefix: str, reads: Collection[tuple[str, str]], named: Collection[str]
 ) -> tuple[OrphanedQueue, ...]:
-    """Return those that the configuration does not account for.
+    """Return the holdings that the configuration does not account for.
 
     Args:
-        holdings: All of the execution's that hold messages; names are the provider's, here and below.
-        prefix: What the names of all that is the execution's own begin with.
+        holdings: All holdings of the execution with messages; names are the provider's, here and below.
+        prefix: Prefix of the names of everything that is the execution's own.
         reads: Queue and subscription of each route.
-        named: Queues that routes publish to, dead letters included: somebody outside may read them.
+        named: Queues that routes publish to, dead letters included: an outside consumer may read them.
     """
     queues = {queue for queue, _ in reads} | set(named)
     return tuple(
@@ -38,7 +38,7 @@ def orphans_among(
 
 
 def remedy(orphan: OrphanedQueue, prefix: str) -> str:
-    """Return what an operator is told of one."""
+    """Return the notice about an orphan for an operator."""
     of = f"subscription {orphan.subscription!r} of {orphan.queue!r}" if orphan.subscription else repr(orphan.queue)
     which = f" --subscription {orphan.subscription}" if orphan.subscription else ""
     if orphan.subscription:

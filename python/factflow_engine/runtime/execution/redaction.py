@@ -1,6 +1,6 @@
-"""The redaction of what a run prints and stores: what came from the environment is kept out of errors, reports and logs.
+"""Redaction of what a run prints and stores: values from the environment stay out of errors, reports and logs.
 
-Kept separate from the report because what is secret is the configuration's knowledge.
+Kept separate from the report because only the configuration knows what is secret.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Redaction:
-    """Replacement of resolved references to the environment by what was written, `${NAME}`."""
+    """Replacement of values from the environment by their written form, `${NAME}`."""
 
     def __init__(self, config: PipelineGlobalConfig) -> None:
         self._hidden = Hiding(config.secrets)
@@ -29,7 +29,7 @@ class Redaction:
         return self("".join(traceback.format_exception(error)))
 
     def censor(self, error: BaseException) -> None:
-        """Take the values out of an error's text; what it was raised from becomes a note if it shows any."""
+        """Remove the values from an error's text; a cause that shows any becomes a note."""
         error.args = tuple(self(part) if isinstance(part, str) else part for part in error.args)
         cause = error.__cause__ or error.__context__
         if cause is not None:

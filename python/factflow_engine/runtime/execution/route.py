@@ -1,4 +1,4 @@
-"""One route while it lives: its stateful stages opened before its first message and closed after its last.
+"""A route's lifetime: its stateful stages open before its first message and close after its last.
 
 Kept separate from the loop, which carries the messages meanwhile.
 """
@@ -10,7 +10,7 @@ import trio
 
 from factflow_engine.errors import ExecutionStartError, describe
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.stages.lifecycle import Keeper, StageLostError
+from factflow_engine.runtime.stages.lifecycle import StageLifecycle, StageLostError
 from factflow_engine.runtime.stages.stage import Stage
 
 
@@ -19,8 +19,8 @@ class ReactiveRouteProcessor:
 
     Attributes:
         id: Route id.
-        state: The route as the loop carries it.
-        close_errors: What went wrong while closing, or while opening was cancelled, as `route/stage: error`.
+        state: State of the route for the loop.
+        close_errors: Errors while closing, or while opening was cancelled, as `route/stage: error`.
     """
 
     def __init__(
@@ -34,20 +34,20 @@ class ReactiveRouteProcessor:
         """Prepare.
 
         Args:
-            state: The route, built.
-            close_seconds: How long each stage may take to close.
-            may_close: Waits until whoever acknowledges asks nothing of the stages any more.
-            on_death: Told what has died of the route while it lived.
+            state: State of the route, complete.
+            close_seconds: Time for each stage to close.
+            may_close: Waits until the acknowledging task needs the stages no more.
+            on_death: Called with what has died of the route while it ran.
         """
         self.id = state.id
         self.state = state
         self.close_errors: list[str] = []
-        self._discards = False  # nobody goes on with what its stages have stored
-        self._keepers: list[Keeper] = []  # of the stages that are or were open, in order
+        self._discards = False  # nobody resumes with what its stages have stored
+        self._lifecycles: list[StageLifecycle] = []  # of the stages that are or were open, in order
         self._on_death = on_death
         self._may_close = may_close
         self._lost = trio.Event()
-        self._loss: StageLostError | None = None  # the first one, from when that is set
+        self._loss: StageLostError | None = None  # the first one, once the event is set
         self._close_seconds = close_seconds
 
     @property
@@ -61,18 +61,18 @@ class ReactiveRouteProcessor:
         return any(stage.opened is not None for stage in self.stages)
 
     def goes_on(self, kept: Container[tuple[str, str]], idle: Container[tuple[str, str]]) -> None:
-        """Note, before it runs, that an earlier process has begun what it goes on with, or another one shares it.
+        """Note, before it runs, that an earlier process began the execution, or that another one shares it.
 
         Args:
-            kept: Route id and name of each stage that keeps something of such a process.
-            idle: Those that such a process has begun, and that have had no effect.
+            kept: Route id and name of each stage with a state of such a process.
+            idle: Stages that such a process has begun, without effect.
         """
         for stage in self.stages:
             place = (self.id, stage.info.stage)
             stage.info = replace(stage.info, resumed=place not in idle, kept=place in kept)
 
     def discard(self) -> None:
-        """Note, before it closes, that nobody goes on with what its stages have stored."""
+        """Note, before it closes, that nobody resumes with what its stages have stored."""
         self._discards = True
 
     @trio.lowlevel.enable_ki_protection
@@ -80,9 +80,9 @@ class ReactiveRouteProcessor:
         """Open the stateful stages, report ready, and close them when cancelled.
 
         Raises:
-            ExecutionStartError: A stage could not be opened; those before it are closed.
+            ExecutionStartError: A stage could not open; those before it are closed.
         """
-        failed: Keeper | None = None
+        failed: StageLifecycle | None = None
         async with trio.open_nursery() as nursery:
             try:
                 failed = await self._open(nursery)
@@ -94,18 +94,18 @@ class ReactiveRouteProcessor:
         if failed is not None and failed.failure is not None:
             raise ExecutionStartError(self.id, failed.info.stage, failed.failure) from failed.failure
 
-    async def _open(self, nursery: trio.Nursery) -> Keeper | None:
-        """Open one after the other; return the first that could not be opened."""
+    async def _open(self, nursery: trio.Nursery) -> StageLifecycle | None:
+        """Open the stages in order; return the first that failed."""
         for stage in self.stages:
             if stage.opened is None:
                 continue
-            keeper = Keeper(stage.info, stage.opened, close_seconds=self._close_seconds, on_loss=self._lose)
-            self._keepers.append(keeper)
-            nursery.start_soon(keeper.run)
-            await keeper.opened.wait()
-            if keeper.failure is not None:
-                await trio.lowlevel.checkpoint_if_cancelled()  # that is then the reason for the end
-                return keeper
+            lifecycle = StageLifecycle(stage.info, stage.opened, close_seconds=self._close_seconds, on_loss=self._lose)
+            self._lifecycles.append(lifecycle)
+            nursery.start_soon(lifecycle.run)
+            await lifecycle.opened.wait()
+            if lifecycle.failure is not None:
+                await trio.lowlevel.checkpoint_if_cancelled()  # a cancellation is then the reason for the end
+                return lifecycle
         return None
 
     def _lose(self, error: StageLostError) -> None:
@@ -118,12 +118,12 @@ class ReactiveRouteProcessor:
             self._on_death(self.state, self._loss)
         await trio.sleep_forever()
 
-    async def _close(self, failed: Keeper | None) -> None:
+    async def _close(self, failed: StageLifecycle | None) -> None:
         with trio.CancelScope(shield=True):
             await self._may_close()
-            for keeper in reversed(self._keepers):
-                await keeper.close(discards=self._discards)
-                texts = list(keeper.close_errors)
-                if keeper.failure is not None and keeper is not failed:
-                    texts.append(describe(keeper.failure))
-                self.close_errors.extend(f"{self.id}/{keeper.info.stage}: {text}" for text in texts)
+            for lifecycle in reversed(self._lifecycles):
+                await lifecycle.close(discards=self._discards)
+                texts = list(lifecycle.close_errors)
+                if lifecycle.failure is not None and lifecycle is not failed:
+                    texts.append(describe(lifecycle.failure))
+                self.close_errors.extend(f"{self.id}/{lifecycle.info.stage}: {text}" for text in texts)

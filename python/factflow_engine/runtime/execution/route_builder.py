@@ -1,7 +1,7 @@
-"""From a frozen configuration to the state of its routes: adapters made, conditions compiled, channels found.
+"""Construction of the routes' state from a configuration: adapters made, conditions compiled, channels looked up.
 
-Kept separate from `route`, which opens and closes what is built here: nothing awaits, and nothing is subscribed outside the
-process.
+Kept separate from `route`, which opens and closes what is built here: nothing awaits, and nothing is subscribed outside
+the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig, RouteConfig
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
-"""What an adapter's constructor may raise to be told as the reason why its stage could not be made."""
+"""Exceptions of an adapter's constructor that are reported as the reason why its stage could not be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,14 @@ class RouteBuilder:
     """Builder of the routes of one execution.
 
     Attributes:
-        config: What is run.
-        execution_id: Whose routes they are.
-        channels: Where they find what they read and publish to.
-        registry: Where stages find their adapters.
-        operators: The condition operators that the configuration was loaded with, if not the built-in ones alone.
-        workers: Who carries their messages.
+        config: The configuration to run.
+        execution_id: Id of the execution that has the routes.
+        channels: Inbound and outbound channels of the routes.
+        registry: Registry of the stages' adapters.
+        operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
+        workers: Workers that carry their messages.
         seams: Time, randomness, ids and threads.
-        redacted: Takes secrets out of a text.
+        redacted: Removes secrets from a text.
     """
 
     config: PipelineGlobalConfig
@@ -57,8 +57,8 @@ class RouteBuilder:
     def build(self) -> dict[str, RouteState]:
         """Return the routes by id, in the order of the configuration.
 
-        Their inbound channels exist from then on and keep what is published to them: they are to be discarded if this
-        raises.
+        Their inbound channels exist from then on and store what is published to them: the caller must discard them if
+        this raises.
 
         Raises:
             ExecutionStartError: An adapter could not be made.
@@ -74,7 +74,7 @@ class RouteBuilder:
         outbounds = []
         for position, outbound in enumerate(route.outbound):
             queue = self._target(outbound)
-            # The table has all of the conditions, and is what is asked.
+            # The table has all conditions, and is the one that is evaluated.
             condition = self._compiled(outbound.condition) if table is None else None
             outbounds.append(self._outbound(queue, condition, label_of(f"{route_id}\0{position}\0{queue}")))
         inbound = self.channels.inbound(route_id, route.inbound)

@@ -1,7 +1,7 @@
-"""The budgets of an execution's shutdown: for work that has begun or waits, then for last words, stage by stage.
+"""Budgets of an execution's shutdown: for started and waiting messages, then for each stage's `finish`.
 
-Kept separate from `lifecycle` because budgets of two phases meet here, and only here: the one for work must not cut off
-what is said when it was done in time. (Closing comes after everything; each route bounds that by itself.)
+Kept separate from `lifecycle` because the budgets of two phases interact only here: the one for work must not cut off a
+`finish` that started in time. (Closing comes last, and each route bounds it by itself.)
 """
 
 import math
@@ -9,24 +9,24 @@ from typing import Final
 
 import trio
 
-from factflow_engine.runtime.stages.isolation import apart
+from factflow_engine.runtime.stages.isolation import in_own_task
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_protocols import AdapterResult
 
 CANCELLED: Final = "cancelled before it was drained"
 
 REST_SECONDS: Final = 1.0
-"""What last words lead to has the rest of their budget if the one for work has less, and this long at least."""
+"""Least time for messages that `finish` emits, which otherwise have the rest of its budget."""
 
 
 class Shutdown:
-    """The budgets of one execution's end; there are none until it is drained or cancelled.
+    """Budgets of one execution's end; unlimited until it is drained or cancelled.
 
     Attributes:
         opening: Cancelled, or past its deadline, when the routes need not open any more.
-        work: Cancelled, or past its deadline, when completion is no longer waited for.
-        grace: For what is still in flight then; over at once unless `cancel` grants some.
-        words: Around what stages say although a drain was given up; cancelled by `cancel`.
+        work: Cancelled, or past its deadline, when completion is not awaited any more.
+        grace: Time for messages still in flight then; zero unless `cancel` grants some.
+        words: Scope around stages' `finish` after a drain was given up; cancelled by `cancel`.
     """
 
     def __init__(self, *, drain_seconds: float | None, finish_seconds: float) -> None:
@@ -34,36 +34,36 @@ class Shutdown:
         self.work: Final = trio.CancelScope()
         self.grace: Final = trio.CancelScope(deadline=-math.inf)
         self.words: Final = trio.CancelScope()
-        self._why = CANCELLED  # holds if `work` ends by being cancelled
+        self._why = CANCELLED  # applies if `work` ends by being cancelled
         self._drain_seconds = math.inf if drain_seconds is None else drain_seconds
         self._finish_seconds = finish_seconds
         self._draining = False
-        self._finishing: trio.CancelScope | None = None  # last words, while they are being said
-        self._speaker: Stage | None = None  # the stage that says them
-        self._granted: set[Stage] = set()  # whose last words have prolonged the budget for work
+        self._finishing: trio.CancelScope | None = None  # scope of a running `finish`
+        self._speaker: Stage | None = None  # the stage that is finishing
+        self._granted: set[Stage] = set()  # stages whose `finish` has extended the budget for work
 
     @property
     def speaker(self) -> Stage | None:
-        """The stage that is asked for its last words."""
+        """The stage that is finishing."""
         return self._speaker
 
     @property
     def is_draining(self) -> bool:
-        """True if a drain was asked for and its budget for work is neither spent nor cancelled."""
+        """True if a drain was requested and its budget for work is neither spent nor cancelled."""
         return self._draining and not self.work.cancel_called
 
     @property
     def why(self) -> str:
-        """The reason for which the execution has not completed, if that is because completion was waited for no longer."""
+        """Reason why the execution has not completed, if the wait for completion was given up."""
         return self._why if self.work.cancelled_caught or self.opening.cancelled_caught else CANCELLED
 
     @property
     def is_spent(self) -> bool:
-        """True if completion is waited for no longer because a drain's budget is spent."""
+        """True if the wait for completion was given up because a drain's budget is spent."""
         return self.work.cancelled_caught and self._why != CANCELLED
 
     def drain(self, seconds: float | None) -> None:
-        """Let the budget for work begin, and that of last words if they are being said; ignore a longer one than before.
+        """Start the budget for work, and that of a running `finish`; ignore a longer budget than before.
 
         Raises:
             ValueError: The budget is negative or not a number.
@@ -97,13 +97,13 @@ class Shutdown:
         self.work.cancel()
 
     async def finish(self, stage: Stage) -> AdapterResult | None:
-        """Ask a stage for its last words; from when the execution is drained they have a budget of their own.
+        """Call a stage's `finish`; once the execution is drained it has a budget of its own.
 
-        Once: what a stage in a cycle says again, because its words came back to it, is part of what they led to.
+        Once for each stage: in a cycle, a second `finish`, caused by the first one's messages, counts as their effect.
 
         Raises:
-            FaultError: It raised something.
-            TimeoutError: It was not enough.
+            FaultError: The stage raised.
+            TimeoutError: The budget was too short.
         """
         if stage.stateful is None:
             return None
@@ -112,14 +112,14 @@ class Shutdown:
         if self._draining and stage not in self._granted:
             self._granted.add(stage)
             deadline = self._bound(finishing)
-            if deadline > self.work.deadline and not self.work.cancel_called:  # else that has its reason
+            if deadline > self.work.deadline and not self.work.cancel_called:  # else the scope has that reason
                 self.work.deadline = deadline
                 self._why = (
                     "drain gave up: what stages said at their end was not done within orchestrator.finish_seconds: "
                     f"{self._finish_seconds:g}"
                 )
         try:
-            result = await apart(stage.stateful.finish, finishing)
+            result = await in_own_task(stage.stateful.finish, finishing)
         finally:
             self._finishing = self._speaker = None
         if not finishing.cancelled_caught:
@@ -127,6 +127,6 @@ class Shutdown:
         raise TimeoutError(f"finish() did not return within orchestrator.finish_seconds: {self._finish_seconds:g}")
 
     def _bound(self, finishing: trio.CancelScope) -> float:
-        """Let the budget of last words begin, unless it has; return by when what they lead to must be done, in trio's time."""
+        """Start the budget of `finish`, unless it has started; return the deadline of its messages, in trio's time."""
         finishing.deadline = min(finishing.deadline, trio.current_time() + self._finish_seconds)
         return finishing.deadline + REST_SECONDS

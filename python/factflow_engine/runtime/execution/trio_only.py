@@ -1,6 +1,6 @@
-"""The check that a caller runs under trio.
+"""Check that a caller runs under trio.
 
-Kept separate from the manager because the object that users hold asks it too.
+Kept separate from the manager because the handle of an execution uses it, too.
 """
 
 import trio

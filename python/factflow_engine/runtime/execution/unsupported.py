@@ -1,6 +1,6 @@
 """Settings that this version accepts but cannot run: refused at start, never ignored.
 
-Kept separate from `lifecycle` so that a feature that arrives deletes its line here.
+Kept separate from `lifecycle` so that a feature that arrives deletes its entry here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def refuse_unsupported(config: PipelineGlobalConfig) -> None:
-    """Refuse a configuration whose meaning this version could not keep.
+    """Refuse a configuration whose meaning this version cannot implement.
 
     Raises:
-        UnsupportedFeatureError: Naming every such setting, and what to write instead.
+        UnsupportedFeatureError: The error names every such setting, and what to write instead.
     """
     features = [f"routes.{route_id}.{text}" for route_id, route in config.routes.items() for text in _of_route(route)]
     if config.storage is not None:
@@ -35,10 +35,10 @@ def refuse_unsupported(config: PipelineGlobalConfig) -> None:
 def refuse_losses(
     config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, channels: Channels, *, allow_loss: bool
 ) -> None:
-    """Refuse a configuration whose stages keep what would not outlive the process, where its messages do.
+    """Refuse a configuration with stages whose state would not outlive the process although messages do.
 
     Raises:
-        StateLossError: Naming every such stage, unless losses are allowed.
+        StateLossError: The error names every such stage; not raised if losses are allowed.
     """
     if allow_loss or not channels.outlives_process:
         return

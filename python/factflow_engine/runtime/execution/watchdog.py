@@ -1,17 +1,17 @@
-"""The watchdog: names what of an execution does not move, and who holds it.
+"""Watchdog: reports what does not move in an execution, and what it waits for.
 
-It looks every `processor.stall_seconds` at what was counted: of each route what it has taken, tried, ended and emitted,
-and what others have settled of its queue; of a provider elsewhere what it has accepted, acknowledged and answered; and
-whether a stage is finishing. Where something waits or is held and no count has changed for that long, it is named: once
-in the log until it moves, and in `statistics().stalled` for as long as it does not. A route whose messages wait for a time
-(another attempt, a breaker that will be tried again) is named when none of them has ended for that long, whatever was
-tried meanwhile. A route that somebody has paused is left.
+Every `processor.stall_seconds` it compares counters: of each route the messages taken, tried, ended and emitted, and
+those that others have settled of its queue; of an external provider those accepted, acknowledged and answered; and
+whether a stage is finishing. Where messages wait or are held and no counter has changed for that long, they are
+reported: once in the log until something moves, and in `statistics().stalled` meanwhile. A route whose messages wait for
+a time (another attempt, a breaker's next trial) is reported when none of them has ended for that long, whatever was
+tried meanwhile. A route that is paused by hand is left out.
 
-Messages pay nothing for it: the counts are there anyway. And it keeps no virtual clock awake: while nothing is there it
-sleeps until something has to wait (`Loop.wait_stirred`), and while nothing moves it looks less and less often, and at
-last not any more, until something has to wait anew.
+Messages pay nothing for it: the counters exist anyway. It keeps no virtual clock awake, either: without messages it
+sleeps until one has to wait (`Loop.wait_stirred`), and without movement it checks less and less often, and finally not
+at all, until a message has to wait again.
 
-Kept separate from `lifecycle` because what is stuck may be inside, between routes, or outside, at the provider.
+Kept separate from `lifecycle` because the cause may be inside, between routes, or outside, at the provider.
 """
 
 import logging
@@ -31,20 +31,20 @@ from factflow_engine.runtime.transport.base import Transport
 logger = logging.getLogger("factflow_engine.runtime")
 
 SETTLING: Final = 1 / 16
-"""How long it waits when it is woken, in periods: what has woken it moves on meanwhile, and its first look is at the rest."""
+"""Delay of the first check after a wake-up, in periods: the message that caused the wake-up has moved on by then."""
 
 LONGEST: Final = 2**10
-"""After so many periods without any movement it is not by time that it looks again."""
+"""Number of periods without movement after which it no longer checks by time."""
 
 
 class Stalled(NamedTuple):
     """A stage or queue that does not move.
 
     Attributes:
-        where: What was counted: a route, a stage that finishes, or a part of the transport.
+        where: The place that was counted: a route, a finishing stage, or a part of the transport.
         what: Distinguishes it from other stalls at the same place.
-        text: For people.
-        is_waiting: True if the engine waits for somebody who may merely take long, such as an adapter.
+        text: Description for people.
+        is_waiting: True if the engine waits for something that may merely take long, such as an adapter.
     """
 
     where: object
@@ -54,13 +54,13 @@ class Stalled(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Place of what a route has ended, of one whose messages wait for a time."""
+    """Place of the ended messages of a route whose messages wait for a time."""
 
     route: RouteState
 
 
 class Holding(NamedTuple):
-    """Key of a stage that has a message, and of that message."""
+    """Key of a message at a stage."""
 
     stage: str
     message_id: str
@@ -70,7 +70,7 @@ class Watchdog:
     """The watchdog of one execution.
 
     Attributes:
-        seconds: Without movement after which it barks.
+        seconds: Time without movement after which it reports.
     """
 
     def __init__(
@@ -91,31 +91,32 @@ class Watchdog:
         self._transport = transport
         self._shutdown = shutdown
         self._redacted = redacted
-        self._seen: dict[object, tuple[object, float]] = {}  # by place: what was counted, and since when it is so
+        # By place: the counters, and the time since which they are unchanged.
+        self._seen: dict[object, tuple[object, float]] = {}
         self._stalled: tuple[Stalled, ...] = ()
-        self._told: set[tuple[object, object]] = set()  # places and messages that were named, while they are held
+        self._told: set[tuple[object, object]] = set()  # places and messages that were reported, while they are held
         self._ending = False  # somebody waits for the end
 
     @property
     def stalled(self) -> tuple[str, ...]:
-        """Texts of what does not move, and for whom it waits, as of the last look; without what has moved since."""
+        """Texts on what does not move, and what it waits for, as of the last check; without what has moved since."""
         if not self._stalled:
             return ()
         counts = self._counts()
         return tuple(one.text for one in self._stalled if counts.get(one.where) == self._seen[one.where][0])
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Look from now on, until the nursery is cancelled."""
+        """Check from now on, until the nursery is cancelled."""
         nursery.start_soon(self._watch)
 
     def expect_end(self) -> None:
-        """Look also when nothing is there, for somebody waits for the end: it may be the provider's turn, or a stage's."""
+        """Check also without messages, because somebody waits for the end: the provider or a stage may be the cause."""
         self._ending = True
         self._loop.progress.stir()
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
-        # Until the next look; if that is longer than a period, until the loop is stirred.
+        # Until the next check; if that is longer than a period, until the loop is stirred.
         pause = math.inf
         try:
             while True:
@@ -135,16 +136,16 @@ class Watchdog:
                     self._look()
                     pause = 2 * pause if self._holds_something and pause < LONGEST * self.seconds else math.inf
         finally:
-            self._stalled = ()  # what has ended is not stuck
+            self._stalled = ()  # an execution that has ended is not stuck
 
-    # -- what was counted ------------------------------------------------------------------------------------------
+    # -- counters ----------------------------------------------------------------------------------------------------
 
     @property
     def _holds_something(self) -> bool:
         return self._ending or not self._loop.progress.is_idle or not self._transport.is_empty
 
     def _counts(self) -> dict[object, object]:
-        """Return, by place, what changes when it moves."""
+        """Return the counters by place."""
         counts: dict[object, object] = {}
         turns = self._loop.workers.turns()
         for route in self._routes:
@@ -166,7 +167,7 @@ class Watchdog:
         return counts
 
     def _count(self) -> bool:
-        """Note what is there and since when it is so, and forget what was said of what has moved; return True if any has."""
+        """Store counters and times, and forget reports on what has moved; return True if anything has moved."""
         now, before = trio.current_time(), self._seen
         self._seen = {}
         for where, count in self._counts().items():
@@ -175,13 +176,13 @@ class Watchdog:
         self._stalled = tuple(one for one in self._stalled if self._seen.get(one.where) is before.get(one.where))
         return self._seen != before
 
-    # -- what does not move ----------------------------------------------------------------------------------------
+    # -- lack of movement ------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         said = {(one.where, one.what) for one in self._stalled} | self._told
         self._stalled = tuple(one._replace(text=self._redacted(one.text)) for one in self._found())
         new = [one.text for one in self._stalled if (one.where, one.what) not in said]
-        # A message that is held is named once, though its stage emits something now and then.
+        # A held message is reported once, though its stage emits something now and then.
         held = {message.message_id for message in self._loop.held()} if said else set()
         self._told = {(where, what) for where, what in said if isinstance(what, Holding) and what.message_id in held}
         self._told |= {(one.where, one.what) for one in self._stalled if isinstance(one.what, Holding)}
@@ -214,7 +215,7 @@ class Watchdog:
             yield Stalled(stuck.where, "transport", stuck.text, is_waiting=stuck.is_waiting)
 
     def _in_route(self, route: RouteState, seconds: float, held: Sequence[HeldMessage]) -> Iterator[Stalled]:
-        """Yield what a route waits for that has not moved for so long; nothing if it has nothing, or waits for a time."""
+        """Yield what a route without movement waits for; nothing if it has no messages, or waits for a time."""
         waiting = route.inbound.waiting + len(route.children) + len(route.drivers)
         full = (
             {outbound.queue: self._paused(outbound) for outbound in route.outbounds if outbound.is_full}
@@ -249,14 +250,14 @@ class Watchdog:
             yield Stalled(route, "unknown", text)
 
     def _retrying(self, where: Ends, seconds: float) -> Iterator[Stalled]:
-        """Yield what the messages of a route wait for of which none has ended for so long."""
+        """Yield what the messages of a route wait for, if none of them has ended for so long."""
         waits = [wait for wait in self._loop.waits() if wait.route == where.route.id and wait.next_seconds is not None]
         if waits:
             text = "; ".join(map(str, waits))
             yield Stalled(where, "ends", f"no message has ended for {seconds:.0f} s at {text}", is_waiting=True)
 
     def _paused(self, outbound: Outbound) -> str:
-        """Return why nobody reads a queue, if it is because somebody has paused the route that does."""
+        """Return the reason why nobody reads a queue, if its route is paused by hand; otherwise empty."""
         readers = [route for route in self._routes if route.pauses and route.inbound in outbound.channels]
         return "".join(f" (route {route.id!r} is paused)" for route in readers)
 

@@ -1,25 +1,27 @@
-"""The way of a message through one route; the twin of `rust/bindings/src/hop`.
+"""Processing of a message by one route; the twin of `rust/bindings/src/hop`.
 
 Messages on their way:
 
-- `loop`: what a worker does, and what the orchestrator asks of all routes.
-- `workers`: which worker runs, which wait for work, and who wakes one.
-- `carrying`: one message, from where it begins to its end.
-- `fan_out`: the children that a stage emits; `sources` pulls them, `source_scopes` keeps what a generator has entered.
-- `instructions`: what an adapter's error tells the engine to do; `context`: the message as an adapter sees it.
+- `loop`: the work of a worker, and the interface to the orchestrator.
+- `workers`: running and parked workers, and their wake-ups.
+- `carrying`: one message, from its start to its end.
+- `fan_out`: the children that a stage emits; `sources` pulls them, `source_scopes` keeps scopes that a generator has
+  open.
+- `instructions`: instructions to the engine in an adapter's error; `context`: the message as an adapter sees it.
 - `work`: children and their parents.
 
 State of a route:
 
-- `route_state`: what waits, who may run, where messages go, what was counted.
-- `settlement`: ends attempts: an outcome, another attempt, a dead letter, or back to the queue.
-- `delays`: what waits for a time, a breaker or room; `timers` has one alarm for all of it, `circuits` listens to breakers.
-- `dead_letters`: publishes letters whose queue was full.
-- `errors`: why a message cannot go on.
+- `route_state`: waiting messages, permits, outbounds and counters.
+- `settlement`: the end of an attempt: an outcome, another attempt, a dead letter, or back to the queue.
+- `delays`: messages that wait for a time, a breaker or room; `timers` has one alarm for all of them, `circuits` listens
+  to breakers.
+- `dead_letters`: publishing of letters whose queue was full.
+- `errors`: reasons why a message cannot proceed.
 
 All routes of an execution:
 
-- `progress`: whether anything is left to do, for those who wait for the end.
-- `held`: which messages have begun and not ended, and who has them.
-- `cycles`, `deadlock`, `relief`: routes that wait for each other's queues, and who goes ahead then.
+- `progress`: detection that no work is left, for tasks that wait for the end.
+- `held`: messages that have begun and not ended, and what they wait for.
+- `cycles`, `deadlock`, `relief`: routes that wait for each other's queues, and the one that may proceed then.
 """

@@ -1,6 +1,6 @@
-"""Carrying one message: from where it begins to its end, to where it emits, or to where it is interrupted.
+"""Carrying of one message: from its start to its end, to a stage that emits, or to an interruption.
 
-The native carrier goes as far as nothing has to wait and nothing unusual was returned; this goes on where it stops.
+The native carrier runs until something has to wait or an unusual result was returned; this module continues from there.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Carrying:
-    """Carries messages, each on the worker that has it; what a driver of emitted children needs as well (`fan_out.Hands`).
+    """Carries messages, each on its worker; also the interface for drivers of emitted children (`fan_out.Hands`).
 
     Args:
-        workers: Those of the execution.
+        workers: Workers of the execution.
         settlement: Ends attempts.
-        progress: Is told what those who wait for the end may have to look at.
-        relief: Says which driver may go beyond a capacity.
-        now: The loop's time, in nanoseconds.
+        progress: Notified when tasks that wait for the end may have to check again.
+        relief: Decides which driver may exceed a capacity.
+        now: Clock of the loop, in nanoseconds.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Carrying:
         self.switch: Final[Callable[[Worker, Context | None], Coroutine[Any, Any, None]]] = workers.switch
 
     def may_exceed(self, route: RouteState) -> bool:
-        """True if a driver of this route, the running task, may go ahead beyond a capacity; it is about to wait.
+        """True if a driver of this route, the running task, may exceed a capacity; it is about to wait.
 
-        What that lets others do may have it look again: then it is taken out of the route's drivers.
+        Work that this allows others to do may let the driver check again: it is then removed from the route's drivers.
         """
         route.asking = task = trio.lowlevel.current_task()
         try:
@@ -77,7 +77,7 @@ class Carrying:
             route.asking = None
 
     async def carry_child(self, worker: Worker, route: RouteState, child: Child) -> None:
-        """Carry a message that does not begin with its being taken from the inbound."""
+        """Carry a message that was not taken from the inbound queue."""
         carrier = route.carrier
         worker.since_ns = self.now()
         if child.result is None:
@@ -93,9 +93,9 @@ class Carrying:
         begin: Callable[[*Arguments], int],
         *arguments: *Arguments,
     ) -> None:
-        """Carry a child, or, without one, what `worker.left` lets take from the inbound queue, to their ends.
+        """Carry a child or, without one, messages from the inbound queue (`worker.left` of them) to their ends.
 
-        Raises only what interrupts a message, after giving it back.
+        Raises only exceptions that interrupt a message, after giving it back.
         """
         carrier, pool, settlement, progress = route.carrier, self.pool, self.settlement, self._progress
         alone = child is not None
@@ -110,7 +110,7 @@ class Carrying:
                             progress.stir()
                         step = await carrier.waited(worker, pool, alone)
                     elif step == STEP_RETURNED:
-                        result, worker.value = worker.value, None  # not for as long as the worker is idle
+                        result, worker.value = worker.value, None  # not kept while the worker is idle
                         if type(result) is not AdapterResult:
                             raise TypeError(not_a_result(result))
                         context = _context_of(worker)
@@ -144,7 +144,9 @@ class Carrying:
                     if not isinstance(error, Exception):
                         raise
                     if is_cancelled():
-                        await trio.lowlevel.checkpoint_if_cancelled()  # raises: an error made of it is still no outcome
+                        await (
+                            trio.lowlevel.checkpoint_if_cancelled()
+                        )  # raises: an error made of a cancellation is no outcome
                 except BaseException:
                     settlement.interrupt(worker, route, held, parent)
                     raise
@@ -170,10 +172,10 @@ class Carrying:
             begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
 
     async def _recover(self, worker: Worker) -> Exception:
-        """Undo what the worker's adapter has left open in its task; return the error to fail its message with.
+        """Clean up scopes that the worker's adapter has left open; return the error to fail its message with.
 
         Raises:
-            LeftEarlyError: It has left what the engine had entered.
+            LeftEarlyError: The adapter has left a scope of the engine.
         """
         self._progress.stir()
         self.pool.leave()

@@ -1,6 +1,6 @@
-"""Circuit breakers of an execution's stages, as its waiting messages see them: who is released when one permits calls.
+"""Circuit breakers of an execution's stages: release messages that wait for them when they permit calls.
 
-Kept separate from `settlement`, which has a message wait for a breaker and knows nothing of the breaker's states.
+Kept separate from `settlement`, which lets a message wait for a breaker and knows nothing of the breaker's states.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 from factflow_engine.runtime.hop.timers import Timers
-from factflow_engine.runtime.stages.guards import Guard
+from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
 
 if TYPE_CHECKING:
     from factflow_engine.resilience import CircuitEvent
@@ -24,12 +24,12 @@ PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
 
 
 class Circuits:
-    """Listens to the breakers of these routes' stages, and sets timers for those that change with time alone.
+    """Listener of the breakers of these routes' stages, which also sets timers for those that change with time alone.
 
     Args:
-        routes: Whose messages wait.
-        settlement: Releases them.
-        timers: Rings when a breaker may have changed.
+        routes: Routes with waiting messages.
+        settlement: Releases messages.
+        timers: Timers for when a breaker may have changed.
     """
 
     def __init__(self, routes: Sequence[RouteState], settlement: Settlement, timers: Timers) -> None:
@@ -41,7 +41,7 @@ class Circuits:
                     stage.guard.listen_for_trials(partial(settlement.release_circuit, route, most=1))
                     stage.guard.events.subscribe(self._listener(route, stage.guard))
 
-    def _listener(self, route: RouteState, guard: Guard) -> Callable[[CircuitEvent], None]:
+    def _listener(self, route: RouteState, guard: BreakerGuard) -> Callable[[CircuitEvent], None]:
         def heard(event: CircuitEvent) -> None:
             if event.kind == "reset" or event.to_state in PERMITTING:
                 self._settlement.release_circuit(route, event.name)
@@ -50,8 +50,8 @@ class Circuits:
 
         return heard
 
-    def _time(self, route: RouteState, guard: Guard, name: str) -> None:
-        """Set the timer for when time may change the breaker of this name."""
+    def _time(self, route: RouteState, guard: BreakerGuard, name: str) -> None:
+        """Set the timer for the time at which the breaker of this name may change."""
 
         def ring(_: float) -> None:
             guard.advance(name)

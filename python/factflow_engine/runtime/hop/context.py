@@ -1,6 +1,6 @@
 """The engine's `PipelineContext`, made natively for each call of an adapter.
 
-Here it is told to be one, because the protocol's package knows nothing of the engine.
+Registered as a subclass here, because the protocols package knows nothing of the engine.
 """
 
 from factflow_engine.native import MessageContext

@@ -1,6 +1,6 @@
-"""Routes that wait for each other, or for themselves: what each of them lacks, asked of the routes themselves.
+"""Routes that may wait for each other, or for themselves: the needs of each, read from their state.
 
-Kept separate from `deadlock`, which knows the rule and no route, and from `route`, which knows one route and no other.
+Kept separate from `deadlock`, which has the rule and no routes, and from `route_state`, which has one route.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,17 +10,18 @@ from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, relief
 from factflow_engine.runtime.hop.route_state import RouteState
 
 OUTSIDE = Need(is_outside=True)
-"""A need that something else than the routes of the cycle meets, sooner or later."""
+"""A need that something outside the cycle's routes meets, sooner or later."""
 
 
 def circles(cycles: Iterable[Sequence[str]], with_breakers: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Sets of routes that may wait for each other for ever, each route in one of them at most.
+    """Return the sets of routes that may wait for each other for ever; a route is in at most one of them.
 
-    A route waits for others through queues alone, and so for itself through those only where the graph has a cycle. By
-    itself it waits in one way only: a driver for a place among messages that wait for the breaker whose trial it is.
+    A route waits for others only through queues, and so for itself through queues only where the graph has a cycle.
+    Alone it can wait in one other way: a driver for a place among messages that wait for a breaker whose trial call it
+    makes.
 
     Args:
-        cycles: The cycles of the graph whose queues have bounds, by route id.
+        cycles: Cycles of the graph with bounded queues, by route id.
         with_breakers: Ids of the routes whose stages have circuit breakers.
     """
     found = tuple(tuple(members) for members in cycles)
@@ -32,14 +33,15 @@ class Cycle:
     """Routes that may wait for each other for ever (see `circles`).
 
     Args:
-        routes: They.
-        through_queues: True if they reach each other, or the one itself, through queues that have bounds.
+        routes: The routes of the cycle.
+        through_queues: True if they reach each other, or the only one itself, through bounded queues.
 
     Attributes:
         routes: The routes.
-        through_queues: As given. Otherwise only drivers may have to go ahead, and it stands still only if it has some.
-        blocked: Those of them that have something to do and were found unable to, or hold a driver or a letter that
-            waits; others may be among them.
+        through_queues: As given. If False, only drivers may have to exceed a capacity, and without any there is no
+        deadlock.
+        blocked: Routes that were found unable to do their work, or have a waiting driver or letter; other routes may be
+        among them.
     """
 
     __slots__ = ("_numbers", "_readers", "blocked", "routes", "through_queues")
@@ -49,12 +51,12 @@ class Cycle:
         self.through_queues = through_queues
         self.blocked: dict[RouteState, None] = {}
         self._numbers = {route: number for number, route in enumerate(routes)}
-        self._readers: dict[int, list[int]] = {}  # by the identity of what they read
+        self._readers: dict[int, list[int]] = {}  # by the identity of the channel that they read
         for number, route in enumerate(routes):
             self._readers.setdefault(id(route.inbound), []).append(number)
 
     def relief(self) -> list[tuple[RouteState, Kind]]:
-        """Return the moves that may go ahead beyond a capacity now; see `deadlock`. Considers only what blocked routes wait for."""
+        """Return the moves that may exceed a capacity now; see `deadlock`. Considers only needs of blocked routes."""
         moves: dict[Move, list[Need]] = {}
         described: set[int] = set()
         pending = []
@@ -91,7 +93,7 @@ class Cycle:
         if waits.letters and route.dead_letters is not None:
             yield post, [self._room_in(channel) for channel in route.dead_letters.channels if _is_full(channel)]
         if carrier.busy >= carrier.limit:
-            # While some of them wait for room here, it is not for a source that may say nothing for ever to end that.
+            # While messages wait for room here, a source that may be silent for ever must not be what ends that.
             is_outside = carrier.reserved > 0 or not route.drivers
             ready.append(Need((drive,) if route.drivers else (), is_outside=is_outside))
         if route.children:
@@ -107,14 +109,14 @@ class Cycle:
             yield take, ready + [need._replace(bound=Bound.NONE) for need in place]
 
     def _room(self, route: RouteState) -> Iterator[Need]:
-        """Room in the route's outbound queues, as far as it lacks."""
+        """Yield the missing room in the route's outbound queues, as needs."""
         full = [channel for outbound in route.outbounds for channel in outbound.channels if _is_full(channel)]
         if full:
-            route.watch_full()  # it may have filled since the route was looked at
+            route.watch_full()  # it may have filled up since the route was checked
         for channel in full:
             yield self._room_in(channel)
         if not full and route.carrier.reserved > 0 and route.carrier.room(0) <= 0:
-            yield OUTSIDE  # what is in adapters has the rest of it
+            yield OUTSIDE  # messages in adapters have the rest of it
 
     def _room_in(self, channel: MemoryChannel) -> Need:
         readers = self._readers.get(id(channel), ())
@@ -122,7 +124,7 @@ class Cycle:
         return Need(by, is_outside=len(channel.listeners) > len(readers), bound=Bound.ROOM)
 
     def _place(self, route: RouteState, post: Move, drive: Move) -> Need:
-        """A place among what waits on the route."""
+        """Return the need of a place among the route's waiting messages."""
         waits = route.waiting
         by = []
         if waits.letters:
@@ -136,7 +138,7 @@ class Cycle:
         return Need(tuple(by), is_outside=is_outside, bound=Bound.WAITING)
 
     def _end_of_key(self, route: RouteState, begin: Move, post: Move, drive: Move) -> Need:
-        """The end of a message of the route, all that waits in its inbound queue being parked behind ones of their keys."""
+        """Return the need of a message's end, if all messages of the inbound queue wait behind ones of their keys."""
         waits = self._place(route, post, drive)
         by = [*waits.by, *([begin] if route.children else ()), *([drive] if route.drivers else ())]
         works = route.carrier.busy > len(route.drivers) or route.inbound.outside > 0
@@ -144,7 +146,7 @@ class Cycle:
 
 
 def cycles_of(routes: Mapping[str, RouteState], cycles: Iterable[Sequence[str]]) -> list[Cycle]:
-    """The sets of these routes, by id, that may wait for each other for ever.
+    """Return the sets of these routes, by id, that may wait for each other for ever.
 
     Args:
         routes: The routes.

@@ -1,7 +1,7 @@
-"""Publishing dead letters that found their queue full, as soon as there is room.
+"""Publishing of dead letters whose queue was full, as soon as there is room.
 
 Kept separate from `settlement`, where nothing waits. A route with such letters is one more publisher of their queue: it
-is told of room in its turn among the others, and its letters go in their order.
+gets its turn among the others, and its letters are published in order.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from factflow_engine.runtime.hop.route_state import RouteState
 
 
 class DeadLetters:
-    """A task for each route that has letters which wait, for as long as it has.
+    """A publishing task for each route with waiting letters.
 
     Args:
         routes: The routes.
-        relief: Posts letters, and looks at cycles that a letter which waits, or one that was posted, may let go on.
-        progress: Told of messages that end by it.
+        relief: Publishes letters, and checks cycles that a waiting or a published letter may unblock.
+        progress: Notified of messages that end here.
     """
 
     def __init__(self, routes: Sequence[RouteState], relief: Relief, progress: Progress) -> None:
@@ -31,14 +31,14 @@ class DeadLetters:
         self._served: set[RouteState] = set()
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Publish in this nursery from now on."""
+        """Run the tasks in this nursery from now on."""
         self._nursery = nursery
         for route in self._routes:
             if route.waiting.letters:
                 self._start(route)
 
     def serve(self, route: RouteState) -> None:
-        """See to the letters of this route, of which one has just found its queue full."""
+        """Start publishing the letters of this route, whose first one has just found its queue full."""
         self._start(route)
         self._relief.note_blocked(route)
 
@@ -52,12 +52,12 @@ class DeadLetters:
         try:
             await wait_for_room(lambda: self._post_all(route))
             for channel in _channels(route):
-                channel.tell_of_room()  # others may have posted what this was told of room for
+                channel.tell_of_room()  # other routes may have published into the room that this one was notified of
         finally:
             self._served.discard(route)
 
     def _post_all(self, route: RouteState) -> MemoryChannel | None:
-        """Publish the route's letters in their order; the channel that the next one waits for, if one waits."""
+        """Publish the route's letters in order; return the channel that the next one waits for, if one is left."""
         relief = self._relief
         while route.waiting.letters:
             if relief.post(route, exceeds=False):
@@ -67,14 +67,14 @@ class DeadLetters:
             full = _full(route)
             if full is None:
                 return None  # the letter raised
-            relief.look_at(route)  # others may have had the room that this one was told of
+            relief.look_at(route)  # others may have used the room that this route was notified of
             if route.waiting.letters:
                 return full
         return None
 
 
 def _full(route: RouteState) -> MemoryChannel | None:
-    """The first of the channels without room that a letter goes to."""
+    """Return the first full channel that a letter goes to; None if there is none."""
     return next((channel for channel in _channels(route) if channel.is_full), None)
 
 

@@ -1,8 +1,9 @@
-"""The messages of one route that wait, holding no permit: for a time, a circuit breaker, or room for a dead letter.
+"""Messages of one route that wait without a permit: for a time, a circuit breaker, or room for a dead letter.
 
-Kept separate from `route` because each of these waits is found in a way of its own, and none may cost by how many others
-there are: times in a heap, breakers by name, dead letters in a queue. What leaves by its breaker stays in the heap as a
-mark until it comes to the top or marks outnumber messages, so that adding and releasing take logarithmic time.
+Kept separate from `route_state` because each of these waits needs its own index, and none may cost time proportional to
+the others: times in a heap, breakers by name, dead letters in a queue. A message that is released by its breaker stays
+in the heap as a mark until it reaches the top or marks outnumber messages, so that adding and releasing take
+logarithmic time.
 """
 
 import math
@@ -16,30 +17,30 @@ from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Holder
 
 FEW_MARKS: Final = 64
-"""So many marks of released messages are left in the heap, however few messages there are."""
+"""Number of marks of released messages that are always tolerated in the heap."""
 
 
 class GiveUp(Protocol):
-    """Ends a message for good, if it can; `exceeds`: whether its dead-letter queue may hold more than it is to hold."""
+    """Ends a message for good, if possible; `exceeds` allows its dead-letter queue to exceed its capacity."""
 
     def __call__(self, *, exceeds: bool) -> bool: ...  # noqa: D102
 
 
 class Waiting:
-    """A message that waits, holding no permit, to be tried again or to be dead-lettered.
+    """A message that waits, without a permit, for another attempt or for the dead-letter queue.
 
     Attributes:
-        due: When, in trio's time; infinity for a dead letter, which is told of room.
-        serial: Tells those of the same time apart: first come, first served.
+        due: Time to proceed, by trio's clock; infinity for a dead letter, which waits for room.
+        serial: Order among those of the same time: first come, first served.
         child: The message, as it will begin.
-        stage: The stage that it is at, for those who ask; empty between stages.
-        since_ns: Since when it waits.
-        give_up: Publishes the dead letter, if it is one: true when that is done, else it waits on.
+        stage: Name of the stage that it is at, for statistics; empty between stages.
+        since_ns: Time at which its wait began.
+        give_up: Publishes a dead letter: returns True if that is done, otherwise it continues to wait.
         by: What it waits for.
-        reason: Why it is to be tried again, or the name of what it waits for; for people.
-        circuit: Name of the breaker that refused it, if that is what it waits for.
+        reason: Reason of the wait, for people: the last error, or the name of what it waits for.
+        circuit: Name of the breaker that refused it, if it waits for one.
         stops: True if that breaker refuses every message of the route.
-        asks: True if nobody can say when there will be what it waits for.
+        asks: True if the end of the wait is unknown.
         is_released: True if it waits no more, and is only a mark.
     """
 
@@ -86,13 +87,13 @@ class Waiting:
 
 
 class Delays:
-    """Holds what waits of one route.
+    """Waiting messages of one route.
 
     Attributes:
-        letters: Dead letters whose queue was full, first come first; at most about as many as the inbound queue may hold.
-        asking: How many there are for which nobody can say when they go on, by stage and by what they wait for.
-        groups: How many there are by stage, by what they wait for and by the name of the breaker, if they wait for one.
-        stopping: How many wait for a breaker that refuses every message of the route.
+        letters: Dead letters whose queue was full, in order; at most about as many as the inbound queue may hold.
+        asking: Number of messages whose wait has no known end, by stage and by what they wait for.
+        groups: Number of messages by stage, by what they wait for and by the name of the breaker, if they wait for one.
+        stopping: Number of messages that wait for a breaker that refuses every message of the route.
     """
 
     __slots__ = ("_circuits", "_circuits_count", "_timed", "_timed_count", "asking", "groups", "letters", "stopping")
@@ -102,9 +103,9 @@ class Delays:
         self.asking: Counter[tuple[str, Holder]] = Counter()
         self.groups: Counter[tuple[str, Holder, str | None]] = Counter()
         self.stopping = 0
-        self._timed: list[Waiting] = []  # a heap, of all but letters, and of marks
+        self._timed: list[Waiting] = []  # a heap, of all messages except letters, and of marks
         self._timed_count = 0  # without marks
-        # By name, in the order of coming; of those in the heap that wait for a breaker. No name without messages.
+        # By name, in order of arrival, of messages in the heap that wait for a breaker. No name without messages.
         self._circuits: dict[str, OrderedDict[int, Waiting]] = {}
         self._circuits_count = 0
 
@@ -116,7 +117,7 @@ class Delays:
 
     @property
     def due(self) -> float:
-        """When the next of them is to go on, in trio's time; infinity if time alone changes nothing."""
+        """Time at which the next of them proceeds, by trio's clock; infinity if time alone changes nothing."""
         timed = self._timed
         while timed and timed[0].is_released:
             heappop(timed)
@@ -128,7 +129,7 @@ class Delays:
         return self._circuits_count
 
     def circuit_names(self, most: int) -> tuple[str, ...]:
-        """The breakers that are waited for: so many and one more, of those that are more."""
+        """Return the names of breakers that messages wait for: at most `most` and one more."""
         return tuple(islice(self._circuits, most + 1))
 
     def has_circuit(self, name: str) -> bool:
@@ -141,7 +142,7 @@ class Delays:
         return queue is not None and next(iter(queue.values())).stops
 
     def add(self, waiting: Waiting) -> None:
-        """Have a message wait: a letter behind the other letters."""
+        """Add a waiting message; a letter goes behind the other letters."""
         self.groups[waiting.group] += 1
         if waiting.asks:
             self.asking[waiting.stage, waiting.by] += 1
@@ -156,7 +157,7 @@ class Delays:
             self._circuits_count += 1
 
     def pop_due(self, now: float) -> Waiting | None:
-        """Take out the next of those whose time has come."""
+        """Remove and return the next message that is due; None if there is none."""
         if self.due > now:
             return None
         waiting = heappop(self._timed)
@@ -164,7 +165,7 @@ class Delays:
         return waiting
 
     def pop_circuit(self, name: str) -> Waiting | None:
-        """Take out the first that came of those that wait for this breaker."""
+        """Remove and return the first message that waits for this breaker; None if there is none."""
         queue = self._circuits.get(name)
         if queue is None:
             return None
@@ -176,13 +177,13 @@ class Delays:
         return waiting
 
     def pop_letter(self) -> Waiting:
-        """Take out the first letter; there must be one."""
+        """Remove and return the first letter; there must be one."""
         letter = self.letters.popleft()
         self._forget(letter)
         return letter
 
     def drain(self) -> list[Waiting]:
-        """Take everything out, in the order in which it would go on by time."""
+        """Remove and return all messages, in the order of their times."""
         everything = sorted(self)
         self.__init__()  # type: ignore[misc]
         return everything

@@ -1,22 +1,22 @@
-"""Why a message cannot go on, in the loop's own words. Kept separate from `settlement` because the way out raises them, too."""
+"""Reasons why a message cannot proceed. Kept separate from `settlement` because publishing raises them, too."""
 
 from typing import Final
 
 from factflow_engine.errors import error_text
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.stages.guards import DeadlineExceededError
+from factflow_engine.runtime.stages.timeouts import DeadlineExceededError
 from factflow_protocols import FactflowError, QueueFullError, Reject
 
 
 class UnroutedError(FactflowError):
-    """No outbound's condition held, and the route does not want such a message filtered."""
+    """Message for which no outbound's condition holds, on a route that does not filter such messages."""
 
     def __init__(self, unrouted: str) -> None:
         super().__init__(f"no outbound took the message and the route has `unrouted: {unrouted}`")
 
 
 class DeliveriesExhaustedError(FactflowError):
-    """A message was handed out again and again, and each time its process died or held it for too long."""
+    """Message that was delivered too often, because each time its process died or exceeded the lease."""
 
     def __init__(self, deliveries: int, most: int) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class DeliveriesExhaustedError(FactflowError):
 
 
 class DeferralsExhaustedError(FactflowError):
-    """A message was deferred as often, or for as long, as its route allows."""
+    """Message that was deferred as often, or for as long, as its route allows."""
 
     def __init__(self, problem: str, error: Exception) -> None:
         super().__init__(f"{problem}; the last time: {error_text(error)}")
@@ -34,11 +34,11 @@ class DeferralsExhaustedError(FactflowError):
 
 
 HOPELESS: Final = (Reject, UnroutedError, DeadlineExceededError, DeliveriesExhaustedError, DeferralsExhaustedError)
-"""What another attempt cannot change."""
+"""Errors that another attempt cannot change."""
 
 
 def stranded(route: RouteState) -> Exception:
-    """Return why a message that has passed all stages could not leave the route."""
+    """Return the reason why a message that has passed all stages could not leave the route."""
     for outbound in route.outbounds:
         for channel in outbound.channels:
             if channel.is_full and not channel.listeners:

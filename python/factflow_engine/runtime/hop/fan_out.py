@@ -1,18 +1,19 @@
-"""Driving what a stage emitted: pulling one child after another, no faster than the route can carry them.
+"""Fan-out: pulls the children that a stage emitted one after another, no faster than the route can carry them.
 
-Kept separate from the loop because it is the one place where a worker holds a message, its permit, and waits for others. Its
-rules, each with a test in tests/runtime/hop/test_fan_out.py:
+Kept separate from the loop because only here a worker holds a message with its permit and waits for others. The worker
+is then a driver. Its rules, each with a test in tests/runtime/hop/test_fan_out.py:
 
-- A child is handed to other workers while they have permits, or soon will; else the driver carries it, or rather the one
-  that has waited longest. It carries what waits before it pulls more where every permit is a driver's, or where some of
-  the route are tried again and as many wait for a worker as may: else what a breaker releases again and again, and more
-  each time, would have no bound.
-- While it waits for the next element it reserves no room: a source that says nothing for an hour holds up no others.
-  It waits for room again when it has the element.
-- It pulls nothing while the route is paused or has no room, or while as many messages wait to be tried again as the inbound queue
-  may hold; unless nobody in its cycle of queues can move otherwise (see `deadlock`), and then one child goes ahead.
-- It carries children of later stages than its own only. One that emits makes it the driver of that, too: so deep, but no
-  deeper than the route has stages.
+- A child is handed to other workers while they have permits, or soon will; otherwise the driver carries the child that
+  has waited longest. It carries waiting children before it pulls more if every permit is a driver's, or if messages of
+  the route are retried and as many wait for a worker as may: otherwise the messages that a breaker releases, more each
+  time, would have no bound.
+- While it waits for the next element it reserves no room: a source that is silent for an hour blocks no other route. It
+  waits for room again when it has the element.
+- It pulls nothing while the route is paused or has no room, or while as many messages wait for a retry as the inbound
+  queue may hold; unless no route in its cycle of queues can move otherwise (see `deadlock`), and then one child
+  proceeds.
+- It carries only children of stages later than its own. A child that emits makes it the driver of that, too: it nests
+  no deeper than the route has stages.
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
 """
 
@@ -27,7 +28,7 @@ from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 from factflow_engine.runtime.hop.sources import EXHAUSTED, Source, source_of
 from factflow_engine.runtime.hop.work import Child, Parent
-from factflow_engine.runtime.stages.guards import WatchedSource
+from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_protocols import AdapterResult
 
@@ -41,34 +42,34 @@ class Hands(Protocol):
     def settlement(self) -> Settlement: ...  # noqa: D102
 
     def now(self) -> int:
-        """The loop's time, in nanoseconds."""
+        """Return the loop's time, in nanoseconds."""
         ...
 
     def attend(self, route: RouteState, /) -> None:
-        """Have a worker look at the route."""
+        """Let a worker check the route."""
         ...
 
     def enter(self, worker: Worker, /) -> None:
-        """Note that this worker runs, and that trio has given everybody else a turn."""
+        """Note that this worker runs, after trio has run all other tasks."""
         ...
 
     def may_exceed(self, route: RouteState) -> bool:
-        """True if a driver of this route, the running task, may go ahead beyond a capacity; it is about to wait.
+        """True if a driver of this route, the running task, may exceed a capacity; it is about to wait.
 
-        It may have been taken out of the route's drivers then, and is to look again.
+        It may have been removed from the route's drivers then, and must check again.
         """
         ...
 
     def stand_still(self) -> None:
-        """Tell those who wait for the end that one more does not move."""
+        """Notify tasks that wait for the end that one more message does not move."""
         ...
 
     def give_way(self, worker: Worker, /) -> Coroutine[Any, Any, None]:
-        """Give trio a turn."""
+        """Yield to trio."""
         ...
 
     def switch(self, worker: Worker, context: Context | None, /) -> Coroutine[Any, Any, None]:
-        """Go on with other context variables: those of this context, or those that a message begins with."""
+        """Switch context variables: to those of this context, or to those that a message begins with."""
         ...
 
     async def carry_child(self, worker: Worker, route: RouteState, child: Child) -> None:
@@ -81,10 +82,10 @@ class FanOut:
 
     Args:
         hands: The loop.
-        worker: Whose message it is.
-        route: The message's.
+        worker: Worker of the message.
+        route: Route of the message.
         context: The message.
-        child: Its own place, if it did not come from the queue.
+        child: The message as a child, if it did not come from the queue.
     """
 
     __slots__ = ("_context", "_hands", "_parent", "_route", "_worker")
@@ -101,15 +102,15 @@ class FanOut:
             route.roots.emits(context.frame.message_id, self._parent.root.message_id)
 
     async def drive(self, result: AdapterResult) -> None:
-        """Pull what the result emits to its end, handing children on or carrying them.
+        """Pull the emitted source to its end, handing children to other workers or carrying them.
 
-        Does not wait for the children that other workers carry: the last of them to end ends the parent.
+        Does not wait for children that other workers carry: the last of them to end ends the parent.
 
-        Cancellation: the parent goes back, with whatever of its children has not ended; the source is closed.
+        Cancellation: the parent is given back, with its children that have not ended; the source is closed.
         """
         hands, worker, route, context, parent = self._hands, self._worker, self._route, self._context, self._parent
         driving = route.driving
-        is_first = worker not in driving  # else it drives what a child has emitted
+        is_first = worker not in driving  # else it drives the emission of a child
         driving.add(worker)
         emitted: Any = result.emitted
         watched = emitted if isinstance(emitted, WatchedSource) else None
@@ -125,7 +126,7 @@ class FanOut:
             if parent.interrupted:
                 hands.settlement.note(worker, route, context)
         except BaseException:
-            if worker.context is context:  # else a child was interrupted, and is named itself
+            if worker.context is context:  # else a child was interrupted, and is recorded itself
                 hands.settlement.note(worker, route, context)
             parent.interrupted = True
             raise
@@ -173,7 +174,7 @@ class FanOut:
                 child = Child(siblings.next(value), index, parent, since_ns=now_ns)
                 parent.open += 1
                 counters.received += 1
-                others = carrier.limit - len(driving)  # permits of those who carry children by themselves
+                others = carrier.limit - len(driving)  # permits of workers that carry children by themselves
                 if goes_ahead:
                     mine = child
                 elif others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not route.pauses:
@@ -204,7 +205,7 @@ class FanOut:
         """Wait until a child may be pulled, or until one waits that only a driver can carry.
 
         Returns:
-            The child that waits, if one does; and whether this goes over a capacity.
+            The waiting child, if there is one; and True if it exceeds a capacity.
         """
         hands, route = self._hands, self._route
         task = trio.lowlevel.current_task()
@@ -221,7 +222,7 @@ class FanOut:
                     return child, False
             route.drivers.append(task)
             goes_ahead = hands.may_exceed(route)
-            if task not in route.drivers:  # it was told to look again, for a letter was posted
+            if task not in route.drivers:  # it was removed so as to check again: a letter was published
                 await hands.give_way(self._worker)
                 continue
             if goes_ahead:
@@ -230,7 +231,7 @@ class FanOut:
                 return route.child_for_driver(self._context.index) if is_full else None, True
             hands.stand_still()
             if route.has_work:
-                hands.attend(route)  # this one reserves no room any more, which may have been all that was lacking
+                hands.attend(route)  # this driver reserves no room any more, which may have been all that was missing
             hands.pool.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)
@@ -262,7 +263,7 @@ class FanOut:
             else:
                 parent.error = parent.error or (error, context.stage_of)
         except BaseException:
-            if not parent.interrupted:  # else it was noted, or the child was
+            if not parent.interrupted:  # else it was recorded, or the child was
                 hands.settlement.note(worker, route, context)
             parent.interrupted = True
             raise

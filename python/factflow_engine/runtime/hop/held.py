@@ -1,4 +1,4 @@
-"""Messages that have not ended: who holds each, for how long, and what they wait for. Reads the loop's state; changes nothing."""
+"""Messages that have not ended: what each waits for, and for how long. Reading the loop's state changes nothing."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,20 +11,20 @@ from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import HeldMessage, Holder, Wait
 
 MOST_LOOKED_AT: Final = 1_000
-"""How many of a route's messages that wait are looked at to say since when and until when, and how many groups are named."""
+"""Most waiting messages of a route whose times are examined, and most groups that are listed."""
 
 
 def held_by(
     workers: Iterable[Worker], routes: Sequence[RouteState], now_ns: int, most: int | None
 ) -> tuple[HeldMessage, ...]:
-    """Return what adapters have, then what waits.
+    """Return the messages in adapters, then the waiting ones.
 
     Args:
         workers: All workers.
         routes: All routes.
-        now_ns: Now, in the loop's time.
-        most: How many messages to name, at the most; then no cost grows with how many wait, and those of a route that
-            wait are in no order. None: all of them, the longest wait first by kind.
+        now_ns: The present time, by the loop's clock.
+        most: Most messages to list; the cost is then independent of the number of waiting messages, and those of a
+        route are in no order. None: all of them, the longest wait first by kind.
     """
     in_adapters = [
         HeldMessage(
@@ -41,12 +41,12 @@ def held_by(
 
 
 def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iterator[HeldMessage]:
-    """Yield what has begun and waits outside of adapters: for a permit, then for a time.
+    """Yield messages that have begun and wait outside of adapters: for a permit, then for a time.
 
     Args:
-        route: Whose messages.
-        now_ns: Now, in the loop's time.
-        in_order: The longest wait first, by kind; false: in the order that costs nothing.
+        route: Route of the messages.
+        now_ns: The present time, by the loop's clock.
+        in_order: True for the longest wait first, by kind; False for the cheapest order.
     """
     for child in route.children:
         yield HeldMessage(
@@ -73,9 +73,9 @@ def waits_of(route: RouteState, now_ns: int, now: float) -> Iterator[Wait]:
     Those that are to be tried again at one stage are one wait, whatever their errors; the reason is the newest one's.
 
     Args:
-        route: Whose messages.
-        now_ns: Now, in the loop's time.
-        now: Now, in trio's time.
+        route: Route of the messages.
+        now_ns: The present time, by the loop's clock.
+        now: The present time, by trio's clock.
     """
     inbound = route.inbound.waiting
     if route.pauses:

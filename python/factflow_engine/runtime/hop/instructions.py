@@ -1,6 +1,6 @@
-"""Instructions to the engine in adapters' errors, also within exception groups and with unusable numbers.
+"""Instructions to the engine in adapters' errors, also inside exception groups and with unusable numbers.
 
-Kept separate from settlement, which does it.
+Kept separate from `settlement`, which executes them.
 """
 
 import math
@@ -10,11 +10,11 @@ from factflow_engine.errors import leaves, sole_cause
 from factflow_protocols import CircuitOpenError, EngineInstruction, FactflowError, Reject, RetryLater
 
 LONGEST_SECONDS: Final = 1e9
-"""What an adapter may ask for is any number; the clock takes no more than this."""
+"""Longest wait that the clock supports; an adapter may ask for any number."""
 
 
 class UnreadableInstructionError(FactflowError, TypeError):
-    """A `RetryLater` that does not say how long: a failure of its adapter."""
+    """`RetryLater` without a usable delay: a failure of its adapter."""
 
     def __init__(self, error: RetryLater) -> None:
         super().__init__(
@@ -27,8 +27,8 @@ class UnreadableInstructionError(FactflowError, TypeError):
 def instruction_of(error: Exception) -> Exception:
     """Return the instruction in an error; the error itself if there is none.
 
-    An adapter that waits in a nursery raises what it means to say in a group. Of several instructions the strongest
-    holds: one refusal is enough, else the longest wait. A group with a failure in it is a failure.
+    An adapter that waits in a nursery raises its instruction in a group. Of several instructions the strongest applies:
+    a `Reject`, else the longest wait. A group with a failure in it is a failure.
     """
     error = sole_cause(error)
     if isinstance(error, ExceptionGroup):
@@ -42,13 +42,13 @@ def instruction_of(error: Exception) -> Exception:
 
 
 def wait_of(error: RetryLater | CircuitOpenError) -> float | None:
-    """For how many seconds a message is to wait; None if that is not said, or by no number that is one."""
+    """Return the seconds that a message must wait; None if there is no usable number."""
     name = "delay_seconds" if isinstance(error, RetryLater) else "retry_after_seconds"
     try:
         seconds = float(min(getattr(error, name), LONGEST_SECONDS))
     except Exception:  # noqa: BLE001 - the adapter's author may have made anything of it; it says nothing then
         return None
-    return seconds if seconds >= 0 else None  # nor is a NaN
+    return seconds if seconds >= 0 else None  # NaN is neither
 
 
 def _strength(error: Exception) -> tuple[int, float]:

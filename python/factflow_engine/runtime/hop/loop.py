@@ -1,37 +1,36 @@
-"""The loop: where a message's life is.
+"""The loop, which carries every message of an execution.
 
-A pool of workers serves all routes of an execution from one ready list. Per message there is no spawned task, no
-cancel scope and no checkpoint. A worker's turn at a route is one native call (`Carrier.carry`): take, ask conditions,
-start the adapters' coroutines by hand, publish, count, look at the clock, take the next. Python goes on where that
-stops (`carrying`): an adapter has to wait, returned something unusual or raised. trio sees a worker only then, when nothing is left
-to do, or when a time quantum has passed. Measured, that is more than ten times cheaper than a task or a channel
-operation a message; the idea is that of run-to-completion loops in event-driven servers, with trio's cancellation kept
-whole.
+A pool of workers serves all routes of an execution from one ready list. A message costs no spawned task, no cancel
+scope and no checkpoint. A worker's turn at a route is one native call (`Carrier.carry`): take, evaluate conditions,
+start the adapters' coroutines by hand, publish, count, read the clock, take the next. Python continues where that stops
+(`carrying`): an adapter has to wait, returned something unusual or raised. trio runs only then, when no work is left,
+or when a time quantum has passed. Measured, that is more than ten times cheaper than a task or a channel operation for
+each message; the idea is that of run-to-completion loops in event-driven servers, with trio's cancellation kept whole.
 
 Invariants (each has a test in tests/runtime/hop/test_loop_invariants.py, 8 in test_context_variables.py):
 
- 1. No await between an adapter's result and publish + settle. Therefore a queue's capacity is soft by what was in
-    flight when it filled; backpressure holds a route back *before its next take*, never in between.
+ 1. No await between an adapter's result and publish + settle. Therefore a queue may exceed its capacity by the messages
+    that were in flight when it filled; backpressure delays a route *before its next take*, never in between.
  2. Cancellation lands inside an adapter, or while waiting for room for the next child, or while a worker holds no
     message. Whatever interrupts a message gives it back to its queue, returns its permit, counts no outcome, and is
     raised again. Where that may happen, `worker.context` is the message's state.
- 3. At most one wake-up is under way, and none is while a worker runs that will look at the ready list before it stops
-    (`WorkerPool.active`). A worker that really has to wait wakes another one if something is listed; so a suspended adapter
-    delays nobody, and adapters that do not wait keep one worker busy and wake no other.
- 4. A worker yields by time (and by a count, for clocks that stand still), so that a flood, or a route that publishes
-    to itself, does not starve the rest of the program.
+ 3. At most one wake-up is pending, and none while a worker runs that will check the ready list before it stops
+    (`WorkerPool.active`). A worker that really has to wait wakes another one if a route is listed; so a suspended
+    adapter delays no other message, and adapters that do not wait keep one worker busy and wake no other.
+ 4. A worker yields by time (and by a count, for clocks that stand still), so that a flood, or a route that publishes to
+    itself, does not starve the rest of the program.
  5. A route is in the ready list at most once and goes to its tail after a short turn (`route.TURN` messages at most):
-    turns are per route, whatever the depth of its queue. A channel need not tell of arrivals (`armed` is off) only
-    while its route is listed, or holds work that an event will have it asked about: a permit, room, a resume.
+    turns are per route, whatever the depth of its queue. A channel need not notify of arrivals (`armed` is off) only
+    while its route is listed, or has work that an event will make it check: a permit, room, a resume.
  6. A message that emits lends its permit to its children: a child is handed to other workers while they have permits,
-    or soon will (as many may wait as there are other permits), else its driver runs it. So children never wait for a
+    or soon will (as many may wait as there are other permits), else its driver carries it. So children never wait for a
     permit that their parent holds, and a slow child of the driver's own does not leave the others idle. See `fan_out`.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
-    returns to trio can therefore not be interrupted by Ctrl-C; a second, harder signal is the way out.
- 8. Each message, children too, begins with the context variables of whoever has started the execution, and its stages
-    see what those before them have set. Contexts are compared, not made: a worker whose task has others than it began
-    with changes them, and yields for that, before it begins another message.
- 9. Whether everything is done is read from the routes' counters when a worker runs out of work, not kept beside them.
+    returns to trio can therefore not be interrupted by Ctrl-C; a second signal ends the process.
+ 8. Each message, children too, begins with the context variables of the starter of the execution, and its stages see
+    the values that earlier stages have set. Contexts are compared, not made: a worker whose task has other values than
+    it began with restores them, and yields for that, before it begins another message.
+ 9. The end of all work is read from the routes' counters when a worker runs out of work, not counted separately.
 """
 
 from __future__ import annotations
@@ -62,11 +61,11 @@ from factflow_engine.seams import Seams
 
 
 class Loop:
-    """Carries the messages of one execution. Owned by its orchestrator, whose nursery the workers run in.
+    """Loop that carries the messages of one execution. Its workers run in the nursery of the lifecycle.
 
     Attributes:
-        workers: Who carries them.
-        progress: Whether anything is left to do.
+        workers: Workers that carry messages.
+        progress: Detection that no work is left.
         settlement: Ends attempts.
     """
 
@@ -86,15 +85,15 @@ class Loop:
         """Prepare.
 
         Args:
-            routes: All of the execution, in any order, made with these workers.
-            workers: Not started yet.
+            routes: All routes of the execution, in any order, made with these workers.
+            workers: Workers, not started yet.
             seams: Time, randomness, ids and threads.
-            on_failure: Told of each message that ends `failed`.
-            on_death: Told what has died of a route, or of the engine if that is None.
-            cycles: Routes that can reach each other through queues with a bound.
-            outlives: True if messages outlive the process: then something may be left to do when nothing is left here.
-            redacted: Takes secrets out of a text.
-            config_hash: Names the configuration in dead letters.
+            on_failure: Called with each message that ends `failed`.
+            on_death: Called with the error of a dead task, and its route; None for the engine.
+            cycles: Routes that can reach each other through bounded queues.
+            outlives: True if messages outlive the process: then work may be left when none is left here.
+            redacted: Removes secrets from a text.
+            config_hash: Hash of the configuration, for dead letters.
         """
         self._routes = tuple(routes)
         self._now = seams.clock.monotonic_ns
@@ -118,10 +117,10 @@ class Loop:
         for route in routes:
             route.inbound.listen(route.notify)
 
-    # -- what the orchestrator and routes call ---------------------------------------------------------------------
+    # -- called by the orchestrator and routes ---------------------------------------------------------------------
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Begin to take messages; workers are started in this nursery as they are needed."""
+        """Begin to take messages; workers start in this nursery on demand."""
         self.workers.start(nursery, self._run_worker)
         self._timers.start(nursery)
         self._dead_letters.start(nursery)
@@ -129,7 +128,7 @@ class Loop:
             route.notify()
 
     def stop(self) -> None:
-        """Take and wake no more; what children still waited are given up with their parents."""
+        """Take and wake no more; waiting children are given back with their parents."""
         self.workers.stop()
         for route in self._routes:
             route.inbound.unlisten(route.notify)
@@ -139,25 +138,25 @@ class Loop:
             self.settlement.give_back_waiting(route)
 
     def pause(self, route: RouteState, reason: str) -> None:
-        """Take nothing more from this route until every reason is resumed; what is in flight goes on."""
+        """Take nothing more from this route until every reason is resumed; in-flight messages go on."""
         route.pauses.add(reason)
 
     def resume(self, route: RouteState, reason: str) -> None:
-        """Withdraw a reason; unknown ones do nothing."""
+        """Withdraw a reason; unknown reasons do nothing."""
         route.pauses.discard(reason)
         if not route.pauses:
             route.notify()
             self._relief.look_at(route)  # its pause may have been what the others waited for
 
     def inject(self, route: RouteState, child: Child) -> None:
-        """Carry a message that was not published: what a stage has said at its end."""
+        """Carry a message that was not published, from a stage's `finish`."""
         route.counters.received += 1
         child.since_ns = self._now()
         route.children.append(child)
         route.notify()
 
     def take_in(self, route: RouteState, frame: Frame) -> None:
-        """Add a message that was handed out from elsewhere; one that was too often is given up, once and for all."""
+        """Add a message that an external provider delivered; fail one that was delivered too often."""
         most = route.settings.error_handling.max_deliveries
         if most is None or frame.attempt <= most or self.workers.is_stopped:
             route.inbound.append(frame)
@@ -166,7 +165,7 @@ class Loop:
             self.progress.note_end()
 
     def held(self, most: int | None = None) -> tuple[HeldMessage, ...]:
-        """Return what has begun and not ended, who holds it, and for how long (see `held_by`)."""
+        """Return the messages that have begun and not ended, what they wait for, and how long (see `held_by`)."""
         return held_by(self.workers.all, self._routes, self._now(), most)
 
     def waits(self) -> tuple[Wait, ...]:
@@ -178,12 +177,13 @@ class Loop:
 
     @trio.lowlevel.enable_ki_protection
     async def _run_worker(self, worker: Worker) -> None:
-        # One function, not two: whatever an adapter waits for passes through every frame above it, twice.
+        # One function, not two: every value that an adapter waits for passes through each frame above it, twice.
         workers, relief, carrying = self.workers, self._relief, self._carrying
         ready = workers.ready
         workers.begin(worker)
         try:
-            # A worker that is started while everything is being cancelled must not take what others have given back.
+            # A worker that starts while everything is being cancelled must not take messages that others have given
+            # back.
             await trio.lowlevel.checkpoint_if_cancelled()
             worker.begin_in(trio.lowlevel.current_task().context, workers.first)
             workers.enter(worker)
@@ -200,7 +200,7 @@ class Loop:
                 if not turns:
                     route.inbound.armed = (
                         not route.inbound.ready or route.inbound.shared
-                    )  # what waits is asked for by events
+                    )  # events make the waiting messages proceed
                     continue
                 child = route.children.popleft() if route.children else None
                 if route.children or route.inbound.ready > (child is None):
@@ -229,7 +229,7 @@ class Loop:
         except trio.Cancelled as error:
             if is_cancelled():
                 raise
-            self._note_death(worker, error)  # somebody else's cancellation, kept and raised here: nobody's own
+            self._note_death(worker, error)  # a foreign cancellation, stored and raised here
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
             cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
             if fault is not None or not is_cancelled():
@@ -240,7 +240,7 @@ class Loop:
             workers.end(worker)
 
     def _after(self, route: RouteState) -> None:
-        """Ask the route again for whoever waited for the permit that came back, or for what it reserved."""
+        """Check the route again, for messages that waited for the returned permit or for its reserved room."""
         if route.children or route.inbound.ready:
             self.workers.attend(route)
         elif not route.listed:
@@ -251,7 +251,7 @@ class Loop:
             self._relief.note_permit(route)
 
     def _note_death(self, worker: Worker, error: BaseException) -> None:
-        """Fail the route of a worker that is about to end; what it was woken for is another's to do."""
+        """Fail the route of a worker that is about to end; hand its pending wake-ups to another worker."""
         route: RouteState | None = worker.route
         self._on_death(route, error)
         self.progress.note_end()  # it may have had the last message in flight

@@ -1,12 +1,12 @@
-"""Relief: lets messages go ahead in cycles of routes that cannot move otherwise, as soon as that is so.
+"""Relief of deadlocks: lets a message exceed a capacity in cycles of routes that cannot move otherwise.
 
-Kept separate from the loop, which moves what can move. The rule is in `deadlock`; here is when it is asked, which is
-whenever something may have ended that a cycle's routes had waited for:
+Kept separate from the loop, which moves what can move. The rule is in `deadlock`; this module decides when to apply it,
+namely whenever something may have ended that a cycle's routes had waited for:
 
-- before a worker parks, and in trio's next step at the latest, if a route of the cycle was found unable to do what it has
-  to, a permit of it came back, or a letter of it found its queue full: whoever hears of room, of a time that has come, or
-  of a breaker, looks first;
-- at once where no worker may be left to ask: a driver stops, a letter is posted or has to wait again, a pause ends.
+- before a worker parks, and in trio's next step at the latest, if a route of the cycle was found unable to do its work,
+  a permit of it came back, or a letter of it found its queue full: a worker that is notified of room, of a time or of a
+  breaker checks first;
+- at once if no worker may be left to check: a driver stops, a letter is published or has to wait again, a pause ends.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ from factflow_engine.runtime.hop.workers import Workers
 
 
 class Relief:
-    """Looks after the cycles of one execution.
+    """Relief of the cycles of one execution.
 
     Args:
-        cycles: They.
-        workers: Look at the routes that may go ahead.
-        timers: Have the cycles looked at if no worker is left to do so.
-        on_death: Told what a letter raised; as in a worker, that fails the route and not the manager.
+        cycles: The cycles.
+        workers: Workers that check the routes that may proceed.
+        timers: Timers that check the cycles if no worker is left to do so.
+        on_death: Called with the error of a letter; as in a worker, it fails the route and not the manager.
 
     Attributes:
-        strained: Those that may stand still since they were looked at last.
+        strained: Cycles that may be deadlocked since they were last checked.
     """
 
     __slots__ = ("_cycles", "_granted", "_on_death", "_timers", "_workers", "strained")
@@ -51,7 +51,7 @@ class Relief:
         self.strained: dict[Cycle, None] = {}
 
     def note_blocked(self, route: RouteState) -> None:
-        """Note that a route has something to do and was found unable to."""
+        """Note that a route was found unable to do its work."""
         if (cycle := self._cycles.get(route)) is not None and (cycle.through_queues or route.drivers):
             cycle.blocked[route] = None
             self._strain(cycle)
@@ -63,18 +63,18 @@ class Relief:
 
     def _strain(self, cycle: Cycle) -> None:
         if not self.strained:
-            self._timers.soon(self.look)  # the worker that runs may have to wait before it parks, and be the last one
+            self._timers.soon(self.look)  # the running worker may have to wait before it parks, and be the last one
         self.strained[cycle] = None
 
     def takable(self, route: RouteState) -> int:
-        """Return the number of messages that a blocked route may take beyond a capacity: 1 if it was told so and still may."""
+        """Return the number of messages that a blocked route may take beyond a capacity: 1 while it has a grant."""
         cycle = self._cycles.get(route)
         if cycle is None or not route.has_work:
             return 0
         self.note_blocked(route)
         if not cycle.through_queues:
-            return 0  # only its drivers may go ahead
-        route.watch_full()  # whatever else it lacks: it may be all that it lacks in the end
+            return 0  # only its drivers may proceed
+        route.watch_full()  # whatever else it needs: room may be all that it needs in the end
         if route not in self._granted:
             return 0
         self._granted.discard(route)
@@ -82,18 +82,18 @@ class Relief:
         return 1 if (route, Kind.TAKE) in ahead or (route, Kind.BEGIN) in ahead else 0
 
     def look(self) -> None:
-        """Look at the cycles that are strained."""
+        """Check the strained cycles."""
         while self.strained:
             cycle, _ = self.strained.popitem()
             self._look_at(cycle, None)
 
     def look_at(self, route: RouteState) -> None:
-        """Look at the cycle of this route, if it is on one."""
+        """Check the cycle of this route, if it is on one."""
         if (cycle := self._cycles.get(route)) is not None:
             self._look_at(cycle, None)
 
     def post(self, route: RouteState, *, exceeds: bool) -> bool:
-        """Publish the first letter of this route, which has some (see `RouteState.post_letter`); false if it raised, too."""
+        """Publish the first letter of this route, which has some (see `RouteState.post_letter`); False if it raised."""
         try:
             return route.post_letter(exceeds=exceeds)
         except BaseException as error:  # noqa: BLE001 - see on_death; nothing is awaited here
@@ -101,21 +101,21 @@ class Relief:
             return False
 
     def may_drive(self, route: RouteState, task: trio.lowlevel.Task) -> bool:
-        """True if this driver of the route, which has just stopped, may go ahead; others that may are told."""
+        """True if this driver of the route, which has just stopped, may proceed; others that may are woken."""
         if (cycle := self._cycles.get(route)) is None:
             return False
         cycle.blocked[route] = None
         return self._look_at(cycle, task)
 
     def _look_at(self, cycle: Cycle, asks: trio.lowlevel.Task | None) -> bool:
-        """Post letters while these are what may go ahead, and tell the routes of which something else may.
+        """Publish letters while these may proceed, and notify the routes of which something else may.
 
         Returns:
-            True if the driver that asks may go ahead.
+            True if the driver that asks may proceed.
         """
         workers = self._workers
         while True:
-            # A letter that lacks nothing has hope only if it is posted: a publisher may be told of that room, and no more.
+            # A letter without unmet needs has hope only if it is published: a publisher may get that room instead.
             for route in tuple(cycle.blocked):
                 while route.waiting.letters and self.post(route, exceeds=False):
                     pass

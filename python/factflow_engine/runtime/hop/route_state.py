@@ -1,7 +1,7 @@
-"""The loop's view of one route: what waits, who may run, where messages go, and what was counted.
+"""State of one route for the loop: waiting messages, permits, outbounds, and counters.
 
-Plain state with the questions that the loop asks of it; nothing here awaits. Kept separate from the loop so that each rule
-about running ("has work", "has a permit", "has room") stands in one place.
+Plain state with the predicates that the loop evaluates; nothing here awaits. Kept separate from the loop so that each
+rule about running ("has work", "has a permit", "has room") is in one place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from factflow_engine.runtime.hop.delays import Delays
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stages.answers import Roots
-from factflow_engine.runtime.stages.guards import WatchedSource
+from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
@@ -33,22 +33,23 @@ if TYPE_CHECKING:
     from factflow_engine.runtime.hop.workers import Workers
 
 CIRCUIT_OPEN: Final = "circuit_open"
-"""Why a route is paused whose work all waits for circuit breakers; the engine's own, and never in `RouteState.pauses`."""
+"""Pause reason of a route whose work all waits for circuit breakers; the engine's own, and never in
+`RouteState.pauses`."""
 
 LOOKED_AT: Final = 32
-"""Among how many children, at the most, a driver looks for one that it may carry."""
+"""Most children among which a driver looks for one that it may carry."""
 
 TURN: Final = 64
-"""How many messages a route may have taken before it is the next route's turn."""
+"""Most messages that a route may take in one turn."""
 
 
 class Inbound(NamedTuple):
-    """Where a route's messages come from.
+    """Source of a route's messages.
 
     Attributes:
         queue: Name for people: the configuration's, or the provider's if that outlives the execution.
-        channel: Where they wait in this process.
-        journal: Where their ends are noted, if they are acknowledged elsewhere; None: nowhere.
+        channel: Channel in which they wait in this process.
+        journal: Journal of their ends, if they are acknowledged elsewhere; None otherwise.
     """
 
     queue: str
@@ -57,13 +58,13 @@ class Inbound(NamedTuple):
 
 
 class Outbound:
-    """One outbound of a route: where its messages go, and which.
+    """One outbound of a route: its target and its condition.
 
     Attributes:
         queue: Name for people.
-        condition: Messages for which it is false do not go here; None for all.
-        label: Tells the ids of messages that leave here from those that leave elsewhere.
-        channels: The channels that a message is appended to; a live view.
+        condition: Condition on messages; None for all messages.
+        label: Distinguishes the ids of messages for this outbound from those for others.
+        channels: Channels to which a message is appended; a live view.
         deduplicates: True if the queue refuses an id that it has seen.
     """
 
@@ -86,7 +87,7 @@ class Outbound:
 
     @property
     def is_full(self) -> bool:
-        """True if somebody reads it and has no room."""
+        """True if the queue has a consumer and no room."""
         return any(channel.is_full and channel.listeners for channel in self.channels)
 
 
@@ -95,33 +96,33 @@ class RouteState:
 
     Attributes:
         id: Route id.
-        settings: The route's section of the configuration, frozen; asked where no attribute here is derived from it.
+        settings: The route's section of the configuration, frozen; read where no attribute here is derived from it.
         name: Route name for people, without secrets.
         queue: Name of its inbound queue for people (see `Inbound`).
-        inbound: Where its messages wait.
-        children: Messages that are begun and wait for a worker; they go before the inbound.
-        waiting: Messages that wait for a time, a breaker or a dead-letter queue; at most about as many as the inbound queue may
-            hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the inbound queue
-            (`carrier.circuit_open`); what has begun goes on.
-        retry: When a failed attempt is followed by another.
-        deferral: For how long, and how often, adapters may defer a message.
-        dead_letters: Where messages go that were given up; None: nowhere.
-        stages: In order.
-        outbounds: In order.
-        table: The outbounds filed by their conditions, if there are several; then it is asked instead of each of them.
-        pauses: Reasons not to run that somebody gave.
-        listed: True if it stands in the loop's ready list; at most once.
-        carrier: Carries messages through the stages natively. It knows how many permits are in use, `busy`: never
-            below 0, and at most `limit`, how many there are, except after that was lowered; how many of them are drivers'
-            that wait for the next element, `pulling`; and whether nothing more is taken from the inbound queue while what has
-            begun goes on, `intake_closed`.
-        counters: What was counted.
-        notify: Has the workers look at the route: it may have become runnable.
+        inbound: Source of its messages.
+        children: Messages that have begun and wait for a worker; they go before the inbound queue.
+        waiting: Messages that wait for a time, a breaker or a dead-letter queue; at most about as many as the inbound
+        queue may hold. While any wait for a breaker that refuses every message of the route, nothing is taken from the
+        inbound queue (`carrier.circuit_open`); messages that have begun go on.
+        retry: Policy for retries.
+        deferral: Policy for deferrals by adapters.
+        dead_letters: Outbound of messages that failed for good; None without one.
+        stages: Stages, in order.
+        outbounds: Outbounds, in order.
+        table: The outbounds compiled by their conditions, if there are several; it then replaces the individual
+        conditions.
+        pauses: Reasons of a pause, given by callers.
+        listed: True if it is in the loop's ready list; at most once.
+        carrier: Carries messages through the stages natively. It has the number of permits in use, `busy`, never below
+        0, and at most `limit`, the number of permits, except after that was lowered; the number of those whose drivers
+        wait for the next element, `pulling`; and `intake_closed`, True if nothing more is taken from the inbound queue.
+        counters: Counters of its messages.
+        notify: Lets the workers check the route, which may have become runnable.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
-        drivers: Tasks of those of them that wait for room.
-        asking: The one of them that runs, asks whether it may go ahead, and is about to wait.
-        roots: Which deliveries messages belong to that stages emit, where that is asked for.
-        watched: By task, what it drives that goes through circuit breakers, outermost first.
+        drivers: Tasks of drivers that wait for room.
+        asking: The driver that runs, asks whether it may proceed, and is about to wait.
+        roots: Deliveries of the messages that stages emit, if they are needed.
+        watched: Task to the sources that it drives behind circuit breakers, outermost first.
     """
 
     __slots__ = (
@@ -208,12 +209,12 @@ class RouteState:
 
     @property
     def has_work(self) -> bool:
-        """True if something waits that can be taken."""
+        """True if a message waits that can be taken."""
         return bool(self.children or self.inbound.ready)
 
     @property
     def is_idle(self) -> bool:
-        """True if nothing waits, nothing is in flight, and no consumer from outside has something of its queue."""
+        """True if nothing is waiting or in flight, and no outside consumer has a message of its queue."""
         counters = self.counters
         return not (self.inbound.waiting or self.inbound.outside or counters.in_flight or counters.retrying)
 
@@ -224,20 +225,20 @@ class RouteState:
 
     @property
     def may_emit(self) -> bool:
-        """True if a driver may pull a child: it may carry it, and no more wait to be tried again than the inbound queue may hold."""
+        """True if a driver may pull a child: it may carry it, and the inbound queue could hold those that wait."""
         return self.counters.retrying < self.inbound.capacity and self.may_go_on
 
     def child_for_driver(self, index: int) -> Child | None:
-        """The child that has waited longest, taken out, for a driver to carry.
+        """Remove and return the child that has waited longest, for a driver to carry; None if there is none.
 
         Args:
-            index: The stage of the driver, which gets a child of a later stage only: it may drive in its turn what such
-                a child emits, and so on, no deeper than the route has stages.
+            index: The stage of the driver, which gets only a child of a later stage: it may have to drive such a
+            child's emission, too, and so on, no deeper than the route has stages.
         """
         children = self.children
         if children and children[0].index > index:  # as nearly always
             return children.popleft()
-        # Those that are tried again from the queue's message on may be many; behind them others wait as they do.
+        # Retried children may be many; children behind them wait as they do.
         child = next((child for child in islice(children, LOOKED_AT) if child.index > index), None)
         if child is not None:
             children.remove(child)
@@ -250,7 +251,7 @@ class RouteState:
         return waiting.stopping > 0 or len(waiting) == waiting.circuits >= self.inbound.capacity
 
     def takable(self) -> int:
-        """Return the number of messages that one turn may take now: 0 without work, a permit or room, or while paused."""
+        """Return the number of messages that one turn may take now: 0 without work, permit or room, or if paused."""
         turns = self.carrier.takable(TURN)
         if turns >= 0:
             return turns
@@ -258,11 +259,11 @@ class RouteState:
         return 0
 
     def room(self, own: int) -> int:
-        """Return how many more messages every outbound can take besides those that are in adapters, except `own` of them.
+        """Return how many more messages every outbound can take besides those in adapters, except `own` of them.
 
-        Those in adapters reserve room: when one ends, the route is asked again. Drivers that wait reserve none. An outbound
-        that nobody reads never holds a route up: publishing to it when full fails the message, loudly. If there is no room,
-        `notify` will be called when there is.
+        Messages in adapters reserve room: when one ends, the route is checked again. Waiting drivers reserve none. An
+        outbound without a consumer never blocks a route: publishing to it when full fails the message. If there is no
+        room, `notify` will be called when there is.
         """
         room = self.carrier.room(own)
         if room <= 0:
@@ -270,7 +271,7 @@ class RouteState:
         return room
 
     def waits_for(self, channels: frozenset[int]) -> bool:
-        """True if all that has begun here, if anything, waits for room in these channels (by identity) and for nothing else."""
+        """True if every message that has begun here, if any, waits only for room in these channels (by identity)."""
         if self.pauses or self.counters.retrying or self.carrier.busy > len(self.drivers):
             return False
         if not self.counters.in_flight:
@@ -285,25 +286,25 @@ class RouteState:
 
     @property
     def drives_what_it_waits_for(self) -> bool:
-        """True if all that waits for circuit breakers waits for trial calls of drivers that wait for room."""
+        """True if all messages that wait for circuit breakers wait for trial calls of drivers that wait for room."""
         return all(self._drives(name) for name in self.waiting.circuit_names(len(self.drivers) * len(self.stages)))
 
     @property
     def drives_what_stops_it(self) -> bool:
-        """True if the breakers that refuse all that it could take wait for such trial calls."""
+        """True if the breakers that refuse every message it could take wait for such trial calls."""
         guards = (stage.guard for stage in self.stages if stage.guard is not None)
         names = [guard.name for guard in guards if self.waiting.is_stopped_by(guard.name)]
         return bool(names) and all(self._drives(name) for name in names)
 
     def first_driver(self, asks: trio.lowlevel.Task | None) -> trio.lowlevel.Task | None:
-        """The driver that goes ahead if one may; None if it may be any of those that wait for room.
+        """Return the driver that proceeds if one may; None if it may be any of those that wait for room.
 
         Args:
-            asks: The one that is about to wait, if it is one of them; else None.
+            asks: The driver that is about to wait, if there is one; else None.
         """
         waiting = self.waiting
         if waiting.circuits and self.counters.retrying >= self.inbound.capacity:
-            # Only the trials' ends make places: what another driver emits would only wait for a breaker as well.
+            # Only the trials' ends make places: children of another driver would only wait for a breaker as well.
             stages = {
                 task: watched.index  # the last that it holds
                 for task in self.drivers
@@ -320,7 +321,7 @@ class RouteState:
         return any(stage.guard is not None for stage in self.stages)
 
     def _drives(self, name: str) -> bool:
-        """True if all trial calls of the breaker of this name are held by drivers that wait for room."""
+        """True if drivers that wait for room have all trial calls of the breaker of this name."""
         held = [
             watched
             for task in self.drivers
@@ -339,26 +340,26 @@ class RouteState:
                     channel.watch(self.notify)
 
     def wake_drivers(self) -> None:
-        """Have the drivers that wait for room look again."""
+        """Let the drivers that wait for room check again."""
         while self.drivers:
             task = self.drivers.popleft()
-            if task is not self.asking:  # which runs, and sees that it is no longer among them
+            if task is not self.asking:  # the asking one runs, and sees that it is no longer among them
                 trio.lowlevel.reschedule(task)
 
     def wake_driver(self, task: trio.lowlevel.Task) -> None:
-        """Have this one of the drivers that wait look again; not the one that is asking."""
+        """Let this waiting driver check again, unless it is the asking one."""
         self.drivers.remove(task)
         trio.lowlevel.reschedule(task)
 
     def post_letter(self, *, exceeds: bool) -> bool:
-        """Publish the first of the dead letters that wait, of which there must be one, or fail its message if nobody reads.
+        """Publish the first waiting dead letter (there must be one), or fail its message if its queue has no reader.
 
         Args:
-            exceeds: True if its queue may hold more than it is to hold.
+            exceeds: True to allow its queue to exceed its capacity.
 
         Returns:
-            Whether it was published: not for want of room, or because it raised. Then it waits on, and goes back when its
-            route ends.
+            True if it was published: False if there is no room, or it raised. It then waits on, and is given back when
+            its route ends.
         """
         letter = self.waiting.letters[0]
         assert letter.give_up is not None
@@ -375,7 +376,7 @@ class RouteState:
         return done
 
     def end(self, frame: Frame, outcome: Outcome) -> None:
-        """Book the end of a message."""
+        """Count the end of a message."""
         if outcome is Outcome.COMPLETED:
             self.counters.completed += 1
         elif outcome is Outcome.FILTERED:
@@ -389,7 +390,7 @@ class RouteState:
             self.inbound.end(frame)
 
     def statistics(self) -> RouteStatistics:
-        """A snapshot."""
+        """Return the counters."""
         return RouteStatistics(
             name=self.name,
             waiting=self.inbound.waiting,
@@ -409,7 +410,7 @@ class RouteState:
 
 
 def permits(settings: RouteConfig) -> int:
-    """Return how many messages may be in flight."""
+    """Return the number of messages that may be in flight."""
     limit = settings.inbound.concurrency
     if settings.backpressure is not None and settings.backpressure.max_concurrency is not None:
         limit = min(limit, settings.backpressure.max_concurrency)
@@ -417,4 +418,4 @@ def permits(settings: RouteConfig) -> int:
 
 
 def _nothing(_: Frame) -> None:
-    """Note nothing: the end of a message that nobody else has handed out concerns nobody else."""
+    """Note nothing: the end of a message without a journal concerns no other part."""

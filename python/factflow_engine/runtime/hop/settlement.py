@@ -1,6 +1,6 @@
-"""End of a message's attempt: its outcome is counted and its parent told, it waits to be tried again, or it goes back.
+"""Settlement of a message's attempt: it is counted and its parent notified, or it waits, or it is given back.
 
-Kept separate from the loop because nothing here awaits: whatever ends an attempt ends it in one step, between two of trio's.
+Kept separate from the loop because nothing here awaits: an attempt ends in one step, between two of trio's.
 """
 
 import math
@@ -31,20 +31,20 @@ from factflow_protocols import CircuitOpenError, RetryLater
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
 
 ASK_AGAIN_SECONDS: Final = 1.0
-"""How long a message waits for a breaker that does not say how long: an adapter's own, of which nobody else is told."""
+"""Wait for a breaker that gives no time: an adapter's own, which the engine cannot observe."""
 
 MOST_REASON: Final = 200
-"""How many characters of an error are kept while its message waits."""
+"""Most characters of an error that are kept while its message waits."""
 
 TRIAL_SECONDS: Final = 0.05
-"""The least time that a message waits for a breaker: while its trial calls are out, nobody knows how long that takes."""
+"""Least wait for a breaker: while its trial calls are out, their duration is unknown."""
 
 
 class Settlement:
     """Ends the attempts of one execution's messages.
 
     Attributes:
-        given_back: What was interrupted, and had been there for how long.
+        given_back: Messages that were interrupted, with the time that they had been held.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Settlement:
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def end(self, route: RouteState, frame: Frame, parent: Parent | None, outcome: Outcome) -> None:
-        """Count an outcome and tell the parent; what came from the queue is acknowledged by being counted."""
+        """Count an outcome and notify the parent; counting acknowledges a message from the queue."""
         route.end(frame, outcome)
         if parent is not None:
             self.end_child(route, parent)
 
     def end_child(self, route: RouteState, parent: Parent) -> None:
-        """Tell the parent that one of its children has ended, and was counted."""
+        """Notify the parent that one of its children has ended, and was counted."""
         if parent is not DETACHED:
             parent.open -= 1
             self.end_parent(route, parent)
@@ -98,14 +98,14 @@ class Settlement:
     # -- failures --------------------------------------------------------------------------------------------------
 
     def fail(self, route: RouteState, context: MessageContext, child: Child | None, error: Exception) -> None:
-        """End an attempt for which a stage, or the way out of its route, has raised.
+        """End an attempt that raised, in a stage or in publishing.
 
-        What the engine was told to do is done; else the message is tried again, dead-lettered or failed.
+        An instruction to the engine is executed; otherwise the message is retried, dead-lettered or failed.
         """
         self._fail(route, context.stage_of, context.frame, context.payload, child, error)
 
     def refuse(self, route: RouteState, frame: Frame, error: Exception) -> None:
-        """Give a message up that has not begun."""
+        """Fail a message that has not begun."""
         route.counters.received += 1
         self._fail(route, None, frame, frame.payload, None, error)
 
@@ -122,7 +122,7 @@ class Settlement:
         raised, error = error, instruction_of(error)
         if isinstance(error, UnreadableInstructionError):
             raised = error
-        # What a stage emitted at its end is pulled once; another attempt would find the rest of it, or nothing.
+        # A source that `finish` emitted is pulled once; another attempt would find the rest of it, or nothing.
         final = again.result is not None
         if isinstance(error, RetryLater | CircuitOpenError) and not final:
             refused = self._put_off(route, again, stage, error)
@@ -132,7 +132,7 @@ class Settlement:
                 raised = error = refused
         delay = None
         if not isinstance(error, HOPELESS) and not final:
-            # Asked of what was raised: a group's own class may be named in the configuration.
+            # The raised error decides: a group's own class may be named in the configuration.
             delay = route.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(route, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
@@ -149,7 +149,7 @@ class Settlement:
     def _put_off(
         self, route: RouteState, child: Child, stage: Stage | None, error: RetryLater | CircuitOpenError
     ) -> Exception | None:
-        """Let a message wait as it was told to; or return what it fails of instead."""
+        """Let a message wait as instructed; or return the error that it fails with instead."""
         asked = wait_of(error)
         if isinstance(error, RetryLater):
             seconds = route.deferral.seconds(asked or 0.0, child.deferrals)
@@ -172,7 +172,7 @@ class Settlement:
         return None
 
     def _count_deferral(self, route: RouteState, child: Child, seconds: float, error: Exception) -> Exception | None:
-        """Count a deferral for so long; or count nothing and return why there may be none."""
+        """Count a deferral; or count nothing and return the reason why it is not allowed."""
         now_ns = self._now()
         if not child.deferrals:
             child.deferred_ns = now_ns
@@ -203,27 +203,27 @@ class Settlement:
         exceeds: bool,
         is_behind: bool = False,
     ) -> bool:
-        """End a message for good; false, and nothing is done, while its dead-letter queue has no room for it.
+        """End a message for good; return False, changing nothing, while its dead-letter queue has no room for it.
 
         Args:
-            route: The message's.
-            stage: The stage that it is at, if any.
-            frame: It.
-            payload: What is told of it if it fails.
+            route: Route of the message.
+            stage: Stage that it is at, if any.
+            frame: The message.
+            payload: Payload to record if it fails.
             parent: Its parent, if it has one.
-            error: Why.
-            exceeds: True if the queue may hold more than it is to hold.
+            error: The error that it fails with.
+            exceeds: True to allow the queue to exceed its capacity.
             is_behind: True if other letters of the route wait for that room: they come first.
         """
         letters = route.dead_letters
-        # Who waits for room in a queue that nobody reads, waits for ever.
+        # A letter that waited for room in a queue without a consumer would wait for ever.
         wanted = letters is not None and not any(
             channel.is_full and not channel.listeners for channel in letters.channels
         )
         if letters is None or not wanted or (isinstance(error, UnroutedError) and route.settings.unrouted == "fail"):
             try:
                 self._on_failure(route, stage, frame, payload, error)
-            finally:  # an error that cannot even be looked at has failed its message all the same
+            finally:  # an error that cannot even be examined has failed its message all the same
                 self.end(route, frame, parent, Outcome.FAILED)
             return True
         if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
@@ -292,7 +292,7 @@ class Settlement:
         *,
         asks: bool,
     ) -> None:
-        """Wait for a breaker; if it refuses all that the route could take, nothing is taken meanwhile."""
+        """Wait for a breaker; if it refuses every message that the route could take, nothing is taken meanwhile."""
         stops = _stops_all(stage, error)
         self._wait(
             route,
@@ -310,7 +310,7 @@ class Settlement:
         self._timers.set(route, "", due, partial(self._release, route))
 
     def _release(self, route: RouteState, now: float) -> None:
-        """Let those whose time has come be tried again."""
+        """Release messages that are due for another attempt."""
         try:
             while (waiting := route.waiting.pop_due(now)) is not None:
                 self._begin_again(route, waiting)
@@ -319,12 +319,12 @@ class Settlement:
             self._set_timer(route, route.waiting.due)
 
     def release_circuit(self, route: RouteState, name: str, most: int | None = None) -> None:
-        """Let what waits for a circuit breaker be tried again, the first that came first.
+        """Release messages that wait for a circuit breaker, in order of arrival.
 
         Args:
-            route: Whose messages.
-            name: The breaker's, which permits calls again.
-            most: How many; all by default, of those that wait now.
+            route: Route of the messages.
+            name: Name of the breaker, which permits calls again.
+            most: Most messages to release; by default all that wait now.
         """
         released = 0
         while (most is None or released < most) and (waiting := route.waiting.pop_circuit(name)) is not None:
@@ -342,19 +342,19 @@ class Settlement:
     # -- interruption ----------------------------------------------------------------------------------------------
 
     def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, parent: Parent | None) -> None:
-        """Note who was interrupted, and give the message back."""
+        """Record the interrupted message, and give it back."""
         self.note(worker, route, context)
         self.give_back(route, context.frame, parent)
 
     def note(self, worker: Worker, route: RouteState, context: MessageContext) -> None:
-        """Note who was interrupted where."""
+        """Record the interrupted message and its stage."""
         seconds = (self._now() - worker.since_ns) / 1e9
         self.given_back.append(
             HeldMessage(route=route.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
         )
 
     def give_back(self, route: RouteState, frame: Frame, parent: Parent | None) -> None:
-        """Un-begin a message: it goes back to its queue, or takes its parent back with it."""
+        """Undo the start of a message: give it back to its queue, or give back its parent with it."""
         route.counters.received -= 1
         if parent is None:
             route.inbound.give_back(frame)
@@ -364,7 +364,7 @@ class Settlement:
             self.end_parent(route, parent)
 
     def give_back_waiting(self, route: RouteState) -> None:
-        """Un-begin what waits for a worker or for a time, and note it; the execution ends."""
+        """Give back and record the messages that wait for a worker or for a time; the execution ends."""
         self.given_back.extend(waiting_of(route, self._now()))
         while route.children:
             child = route.children.popleft()
@@ -376,7 +376,7 @@ class Settlement:
 
 
 def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:
-    """True if a breaker of the stage has refused the call; else one that its adapter keeps itself."""
+    """True if a breaker of the stage has refused the call; False for one that its adapter keeps itself."""
     guard = None if stage is None else stage.guard
     if guard is None:
         return False
@@ -384,7 +384,7 @@ def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:
 
 
 def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
-    """True if the refusal holds for every message of the route: by the one breaker of a stage that none skips."""
+    """True if the refusal applies to every message of the route: by the only breaker of a stage that none skips."""
     guard = None if stage is None else stage.guard
     if stage is None or guard is None or guard.key is not None or stage.condition is not None:
         return False

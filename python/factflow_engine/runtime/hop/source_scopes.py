@@ -1,19 +1,19 @@
-"""Cancel scopes and nurseries that a source keeps open between two of its elements, set aside while others work.
+"""Cancel scopes and nurseries that a source keeps open between two of its elements, set aside meanwhile.
 
-Kept separate from `open_scopes`, where what stays open is a mistake: here it is what the author of a generator means with
+Kept separate from `open_scopes`, where an open scope is a mistake: here it is what the author of a generator intends by
 
     with trio.fail_after(60):
         async for row in rows:
             yield row
 
-trio would have such a scope go around whatever its task does between two elements, which is to carry children: a time
-limit of the source would interrupt the stages after it. So between two elements the worker's task steps out of what the
-source has entered, and in again for the next one. The scopes live on meanwhile: their deadlines run, tasks of their
-nurseries work, and what is cancelled notices at its next checkpoint. Time that consumers take counts, therefore, but
-interrupts the source alone.
+trio would let such a scope enclose whatever its task does between two elements, which is to carry children: a time
+limit of the source would interrupt the stages after it. So between two elements the worker's task leaves the source's
+scopes, and enters them again for the next element. The scopes stay alive meanwhile: their deadlines run, tasks of their
+nurseries run, and a cancelled source notices at its next checkpoint. The consumers' time counts, therefore, but only
+the source is interrupted.
 
-An engine's scope around one pull (a time-out) is above the source's scopes for that pull only: they are moved below it,
-as trio moves them when `nursery.start` returns. A source without scopes pays for a comparison an element.
+An engine's scope around one pull (a timeout) is above the source's scopes only for that pull: they are moved below it,
+as trio moves them when `nursery.start` returns. A source without scopes costs one comparison for each element.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class SourceScopes:
     """Scopes that one source has open. Made, and used, in the task of the worker that pulls.
 
     Attributes:
-        task: That task.
+        task: Task of the worker.
         is_empty: True if the source had nothing open at its last element.
     """
 
@@ -48,7 +48,7 @@ class SourceScopes:
         self.is_empty = True
 
     def step_in(self) -> None:
-        """Go into what was set aside, wherever the task is now."""
+        """Enter the scopes that were set aside, wherever the task is now."""
         task = self.task
         self._outermost.parent = task._cancel_status
         task._activate_cancel_status(self._innermost)
@@ -58,10 +58,10 @@ class SourceScopes:
         self.is_empty = True
 
     def step_out(self, status: Any) -> None:
-        """Set aside what the source has entered, and go back to where the task was.
+        """Set aside the scopes that the source has entered, and return to the task's former position.
 
         Raises:
-            LeftEarlyError: The task is not within that.
+            LeftEarlyError: The task is not within its former scope.
         """
         task = self.task
         current = innermost = task._cancel_status
@@ -75,17 +75,17 @@ class SourceScopes:
         self._open = task._child_nurseries[self._nurseries :]
         del task._child_nurseries[self._nurseries :]
         for nursery in self._open:
-            let_others_leave(nursery)  # those of a generator that the source has forgotten: nobody finds them here
+            let_others_leave(nursery)  # nurseries of a generator that the source has dropped are not found here
 
     async def undo(self, status: Any) -> Exception:
-        """Undo what a source has left open that is at its end; the error to raise."""
+        """Clean up scopes of an exhausted source; return the error to raise."""
         return await undo(self.task, status, self._nurseries, self._where, ENTERED_IN)
 
     async def end(self, status: Any, call: Callable[[], Awaitable[object]]) -> None:
-        """Let the source clean up, within what was set aside.
+        """Let the source clean up, inside its scopes.
 
         Raises:
-            LeftOpenError: It has not left all of that.
+            LeftOpenError: It has not left all of them.
         """
         if not self.is_empty:
             self.step_in()
@@ -100,7 +100,7 @@ class SourceScopes:
 
 
 class _Silent:
-    """Stands for a task of a trio that does not say where its tasks are."""
+    """Stand-in for the task of a trio with another internal task tree."""
 
     _cancel_status: Any = None
     _child_nurseries: tuple[Any, ...] = ()

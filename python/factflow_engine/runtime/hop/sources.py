@@ -1,7 +1,7 @@
-"""Pulling the children that a stage emitted, one at a time, from whatever it gave.
+"""Sources of the children that a stage emitted, pulled one at a time.
 
-Kept separate from the loop because the three kinds of source (iterable, async iterable, iterable of a synchronous adapter)
-differ only here.
+Kept separate from the loop because the three kinds of source (iterable, async iterable, iterable of a synchronous
+adapter) differ only here.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -10,28 +10,24 @@ from typing import Any, Final, Protocol
 import trio
 
 from factflow_engine.runtime.hop.source_scopes import SourceScopes
-from factflow_engine.runtime.stages.guards import (
-    DeadlineExceededError,
-    SourceCloseTimeoutError,
-    SourceTimeoutError,
-    WatchedSource,
-)
+from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.open_scopes import replaced
 from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.runtime.stages.timeouts import DeadlineExceededError, SourceCloseTimeoutError, SourceTimeoutError
 from factflow_engine.seams import Clock
 
 EXHAUSTED: Final[Any] = object()
-"""What `pull` returns when there is nothing more."""
+"""Result of `pull` at the end of the source."""
 
 THREAD_BATCH: Final = 64
-"""Elements that one visit to a worker thread brings: a visit costs some 100 microseconds, an element must not."""
+"""Elements fetched by one visit to a worker thread: a visit costs some 100 microseconds, too much for one element."""
 
 
 class Source(Protocol):
     """A source of children."""
 
     async def pull(self) -> Any:
-        """The next element, or `EXHAUSTED`; raises what the source raises."""
+        """Return the next element, or `EXHAUSTED`; raises what the source raises."""
         ...
 
     async def close(self) -> None:
@@ -40,7 +36,7 @@ class Source(Protocol):
 
 
 class _Listed:
-    """A list or tuple: nothing of its author's runs when it is pulled."""
+    """A list or tuple: pulling it runs no code of its author."""
 
     __slots__ = ("_iterator",)
 
@@ -55,7 +51,7 @@ class _Listed:
 
 
 class _Inline:
-    """An iterable of an async adapter: pulled on the event loop, where its author runs anyway."""
+    """An iterable of an async adapter: pulled on the event loop, where the adapter runs anyway."""
 
     __slots__ = ("_iterator", "_scopes")
 
@@ -135,7 +131,7 @@ class _Async:
 
 
 class _Timed(_Async):
-    """An async iterable that may take so long for each element; waiting for room for one counts for nothing."""
+    """An async iterable with a timeout for each element; waiting for room does not count."""
 
     __slots__ = ("_seconds",)
 
@@ -152,7 +148,7 @@ class _Timed(_Async):
 class _Threaded:
     """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories).
 
-    What it does with `trio.from_thread` is done in the worker's task, scopes that it enters so are set aside like others.
+    Its calls of `trio.from_thread` run in the worker's task, and scopes that it enters there are set aside like others.
     """
 
     __slots__ = ("_batch", "_done", "_error", "_iterator", "_position", "_scopes", "_threads")
@@ -225,7 +221,7 @@ class _Threaded:
 
 
 class _Watched:
-    """Another source, whose errors and end are those of a call through a circuit breaker."""
+    """A source behind a circuit breaker, whose errors and end are those of the call."""
 
     __slots__ = ("_clock", "_inner", "_watched")
 
@@ -251,7 +247,7 @@ class _Watched:
         try:
             await self._inner.close()
         finally:
-            self._watched.drop()  # of one that was not pulled to its end nothing is known
+            self._watched.drop()  # the result of a source that was not exhausted is unknown
 
     def _spend(self, begun_ns: int) -> int:
         self._watched.spent_ns += max(self._clock.monotonic_ns() - begun_ns, 0)
@@ -259,7 +255,7 @@ class _Watched:
 
 
 class _ByDeadline:
-    """Another source, until so long after its message was published."""
+    """A source with a deadline, counted since its message was published."""
 
     __slots__ = ("_clock", "_deadline_ns", "_inner", "_seconds")
 
@@ -281,7 +277,7 @@ class _ByDeadline:
 
 
 def source_of(emitted: Any, stage: Stage, published_ns: int) -> Source:
-    """Choose how to pull what a stage emitted, of a message that was published then.
+    """Choose how to pull what a stage emitted, for a message published at that time.
 
     Raises:
         TypeError: It is neither iterable nor async iterable.

@@ -1,7 +1,7 @@
-"""Timers: one task that sleeps until the next thing of an execution is due, and has it done.
+"""Timers of an execution: one task that sleeps until the next is due, and calls it.
 
-Kept separate from what is done then (`settlement` releases messages, `circuits` advances breakers) so that there is one
-alarm, and no task before anything has to wait.
+Kept separate from the callbacks (`settlement` releases messages, `circuits` advances breakers) so that there is one
+alarm, and no task before a timer is set.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from factflow_engine.runtime.hop.route_state import RouteState
 
     Ring = Callable[[float], None]
-    """What is done when a timer is due; takes the time, and may set timers."""
+    """Callback of a timer; gets the time, and may set timers."""
 
 
 class Timers:
-    """Calls back, in the nursery it is given, when a timer is due. A route has one timer of a name: the earliest that was set.
+    """Calls back, in the given nursery, when a timer is due. A route has one timer of each name: the earliest.
 
     Args:
-        on_death: Told what a timer has raised; as in a worker, that fails the route and not the manager.
+        on_death: Called with the error of a timer; as in a worker, it fails the route and not the manager.
     """
 
     def __init__(self, *, on_death: Callable[[RouteState, BaseException], None]) -> None:
         self._on_death = on_death
         self._nursery: trio.Nursery | None = None
         self._runs = False
-        self._due = math.inf  # of the task's sleep, in trio's time
-        self._dues: dict[tuple[RouteState, str], float] = {}  # what is set
-        # A heap of what is set, and of what was set for later than it is now.
+        self._due = math.inf  # end of the task's sleep, by trio's clock
+        self._dues: dict[tuple[RouteState, str], float] = {}  # the timers that are set
+        # A heap of the timers that are set, and of some that were replaced by earlier ones.
         self._heap: list[tuple[float, int, RouteState, str, Ring]] = []
         self._soon: list[Callable[[], None]] = []
         self._serial = count()
         self._moved = trio.lowlevel.ParkingLot()
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Ring in this nursery from now on."""
+        """Run in this nursery from now on."""
         self._nursery = nursery
         if self._soon:
             self._sleep_until(trio.current_time())
@@ -49,13 +49,13 @@ class Timers:
             self._sleep_until(self._heap[0][0])
 
     def set(self, route: RouteState, name: str, due: float, ring: Ring) -> None:
-        """Have `ring` called at this instant of trio's time, unless this timer is due earlier; infinity sets nothing.
+        """Set a timer for a time of trio's clock, unless it is due earlier; infinity sets nothing.
 
         Args:
-            route: Whose timer it is, and which fails if it raises.
-            name: Tells the timers of a route apart.
-            due: When.
-            ring: What is called then, with the time.
+            route: Route of the timer, which fails if the callback raises.
+            name: Distinguishes the timers of a route.
+            due: Time at which it is due.
+            ring: Callback, called with the time.
         """
         if due >= self._dues.get((route, name), math.inf):
             return
@@ -64,7 +64,7 @@ class Timers:
         self._sleep_until(due)
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Have this called once in trio's next step, before anything that is due then."""
+        """Call this once in trio's next step, before anything that is due then."""
         if call not in self._soon:
             self._soon.append(call)
         self._sleep_until(trio.current_time())
@@ -91,7 +91,7 @@ class Timers:
         soon, self._soon = self._soon, []
         for call in soon:
             call()
-        due_now = []  # taken first: what is set by then is for another time
+        due_now = []  # collected first: timers set meanwhile are for another time
         while self._heap and self._heap[0][0] <= now:
             due, _, route, name, ring = heappop(self._heap)
             if self._dues.get((route, name)) == due:  # else it was set for an earlier time

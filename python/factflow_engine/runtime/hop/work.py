@@ -1,7 +1,6 @@
-"""Messages that are begun within a route, and the parents whose end waits for them.
+"""Messages that begin within a route, and the parents whose end waits for them.
 
-Kept separate from `route` because what waits (`delays`), what ends (`settlement`) and what emits (`fan_out`) speak of them
-without the route that they are on.
+Kept separate from `route_state` because `delays`, `settlement` and `fan_out` use them without their route.
 """
 
 from typing import Final
@@ -16,11 +15,11 @@ class Parent:
 
     Attributes:
         frame: The parent.
-        child: The parent's own place, if it is a child itself or was tried before; None if it came from the queue.
-        open: Children that have not ended.
-        exhausted: Nothing more will be pulled.
-        error: What the source raised, and the stage it belongs to.
-        interrupted: The parent or a child was cancelled: the parent goes back, whatever else happened.
+        child: The parent as a child, if it is one or was tried before; None if it came from the queue.
+        open: Number of children that have not ended.
+        exhausted: True if nothing more will be pulled.
+        error: Error of the source, and its stage.
+        interrupted: True if the parent or a child was cancelled: the parent is given back, whatever else happened.
     """
 
     __slots__ = ("child", "error", "exhausted", "frame", "interrupted", "open")
@@ -35,7 +34,7 @@ class Parent:
 
     @property
     def root(self) -> Frame:
-        """The message that came from the queue and led to this one; what a stage says at its end counts as one."""
+        """The message from the queue that led to this one; one that `finish` emitted counts as such."""
         top, child = self.frame, self.child
         while child is not None and child.parent is not None:
             top, child = child.parent.frame, child.parent.child
@@ -43,16 +42,16 @@ class Parent:
 
 
 class Child:
-    """A message that does not begin with its being taken from the inbound queue: a stage emitted it, or it is tried again.
+    """A message that is not taken from the inbound queue: a stage emitted it, or it is retried.
 
     Attributes:
         frame: Its frame.
-        index: The stage to begin at; of `result` if that is given.
-        parent: Whose child it is; None for one that came from the inbound queue at first.
-        result: What the stage at `index` already returned for it (what a stateful stage said at the end).
-        since_ns: Since when it may begin, if it waits for a worker.
-        deferrals: How many times adapters have deferred it.
-        deferred_ns: When they did so first, in the loop's time; says nothing before.
+        index: The stage to begin at, or the stage of `result` if that is given.
+        parent: Its parent; None for a message that originally came from the inbound queue.
+        result: Result that the stage at `index` has returned for it already (from `finish`).
+        since_ns: Time from which on it may begin, if it waits for a worker.
+        deferrals: Number of times that adapters have deferred it.
+        deferred_ns: Time of the first deferral, by the loop's clock; meaningless before.
     """
 
     __slots__ = ("deferrals", "deferred_ns", "frame", "index", "parent", "result", "since_ns")
@@ -68,11 +67,11 @@ class Child:
         self.deferrals = self.deferred_ns = 0
 
     def retried(self, frame: Frame) -> "Child":
-        """The same message for another attempt, with that attempt's frame."""
+        """Return the message for another attempt, with that attempt's frame."""
         child = Child(frame, self.index, self.parent, self.result)
         child.deferrals, child.deferred_ns = self.deferrals, self.deferred_ns
         return child
 
 
 DETACHED: Final = Parent(Frame.create(b"\xc0", message_id=bytes(16)), None)
-"""The parent of messages that come from no queue and no parent: what stateful stages say at the end."""
+"""Parent of messages from no queue and no parent, which stages emit in `finish`."""

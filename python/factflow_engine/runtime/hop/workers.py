@@ -1,7 +1,7 @@
-"""The workers of one execution: which of them runs, which waits for work, and who wakes one.
+"""Workers of one execution: the running ones, the parked ones, and their wake-ups.
 
-Kept separate from the loop, which says what a worker does, because everything that publishes, ends or releases a message
-wakes workers, and knows nothing else of the loop.
+Kept separate from the loop, which defines the work of a worker, because everything that publishes, ends or releases a
+message wakes workers, and needs nothing else of the loop.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from factflow_engine.runtime.hop.route_state import RouteState
 
 MAX_TURNS: Final = 4096
-"""How many messages a worker takes before it yields even if the clock says that no time has passed."""
+"""Most messages that a worker takes before it yields even if the clock stands still."""
 
 
 class Bystander(Protocol):
-    """The part of `Progress` that a worker speaks to."""
+    """Method of `Progress` that a worker calls."""
 
     def note_parking(self, *, is_last: bool) -> None:
-        """Note that a worker found nothing to do; `is_last`: no other worker runs or waits in an adapter."""
+        """Note that a worker found no work; `is_last` is True if no other worker runs or waits in an adapter."""
         ...
 
 
 class Workers:
     """Starts, wakes and parks workers, which take routes from one ready list.
 
-    Made before the routes, each of which is given its `notifier`; started after them.
+    Made before the routes, each of which gets its `notifier`; started after them.
 
     Args:
-        now: The loop's time, in nanoseconds.
-        quantum_ns: How long a worker goes on before the program's other tasks get their turn.
-        most: How many workers there may be: as many as messages may be in flight.
+        now: Clock of the loop, in nanoseconds.
+        quantum_ns: Time for which a worker runs before the program's other tasks get their turn.
+        most: Most workers: as many as messages may be in flight.
 
     Attributes:
         ready: Routes with work, each at most once.
         all: Workers that have not ended.
-        pool: The worker that runs, natively.
-        first: The context variables that each message begins with: those of whoever has started the execution.
+        pool: The running worker, natively.
+        first: Context variables that each message begins with: those of the starter of the execution.
     """
 
     def __init__(self, now: Callable[[], int], *, quantum_ns: int, most: int) -> None:
@@ -59,25 +59,25 @@ class Workers:
             ready=self.ready, parked=self._parked, workers=self.all, most=most, wake=self._wake
         )
         self.first = Context()
-        self._footings: dict[Worker, Footing] = {}  # of those that run
+        self._footings: dict[Worker, Footing] = {}  # of running workers
         self._nursery: trio.Nursery | None = None
         self._serve: Callable[[Worker], Awaitable[None]] | None = None
         self._waking = False  # a worker was woken or started and has not run yet
         self._stopped = False
         self.yielding = 0
-        """Number of workers that gave trio its turn and will go on by themselves."""
+        """Number of workers that have yielded to trio and will continue by themselves."""
 
     def start(self, nursery: trio.Nursery, serve: Callable[[Worker], Awaitable[None]]) -> None:
-        """Start workers in this nursery as they are needed, in copies of the caller's context.
+        """Start workers in this nursery on demand, in copies of the caller's context.
 
         Args:
-            nursery: Where.
-            serve: What a worker does until it is cancelled; begins with `begin` and ends with `end`.
+            nursery: Nursery of the workers.
+            serve: Runs a worker until it is cancelled; begins with `begin` and ends with `end`.
         """
         self._nursery, self._serve, self.first = nursery, serve, copy_context()
 
     def stop(self) -> None:
-        """Start and wake no more workers; those that run are left to end."""
+        """Start and wake no more workers; running ones end by themselves."""
         self._stopped = True
 
     @property
@@ -88,7 +88,7 @@ class Workers:
     # -- waking ----------------------------------------------------------------------------------------------------
 
     def notifier(self, route: RouteState) -> Callable[[], None]:
-        """Return what to call when this route may have become runnable."""
+        """Return the function to call when this route may have become runnable."""
 
         def notify() -> None:
             self.attend(route)
@@ -107,12 +107,12 @@ class Workers:
             self.ready.append(route)
 
     def rouse(self) -> None:
-        """Wake a worker, unless one runs that will look at the ready list."""
+        """Wake a worker, unless one runs that will check the ready list."""
         if self.pool.active is None:
             self._wake()
 
     def _wake(self) -> None:
-        """Wake or start a worker, unless one will look at the ready list anyway."""
+        """Wake or start a worker, unless one will check the ready list anyway."""
         if self._waking or self.yielding or self._stopped or self._nursery is None:
             return
         if self._parked:
@@ -123,10 +123,10 @@ class Workers:
             self._waking = True
             worker = Worker(quantum_ns=self._quantum_ns, quantum_turns=MAX_TURNS)
             self.all.append(worker)
-            # Not in the context of whoever wakes it, who may be handling a message.
+            # Not in the context of the waking task, which may be processing a message.
             self.first.copy().run(self._nursery.start_soon, self._serve, worker)
 
-    # -- a worker, from its first step to its last -------------------------------------------------------------------
+    # -- a worker, from its first step to its last -----------------------------------------------------------------
 
     def begin(self, worker: Worker) -> None:
         """Note that the worker's task, the running one, has begun."""
@@ -135,7 +135,7 @@ class Workers:
         footing.enter()
 
     def enter(self, worker: Worker) -> None:
-        """Note that this worker runs, and that trio has given everybody else a turn."""
+        """Note that this worker runs, after trio has run all other tasks."""
         self.pool.active = worker
         worker.enter(self._now())
 
@@ -155,13 +155,13 @@ class Workers:
             bystander.note_parking(is_last=len(parked) == len(self.all))
             await trio.lowlevel.wait_task_rescheduled(abort)
             self._waking = False
-            # A worker that merely yielded will go on by itself: two would only double the time between yields.
+            # A worker that merely yielded will continue by itself: two would only double the time between yields.
             if self.ready and not self.yielding:
                 break
         self.enter(worker)
 
     async def give_way(self, worker: Worker) -> None:
-        """Let everybody else have a turn, and go on with a new quantum."""
+        """Yield to all other tasks, and continue with a new quantum."""
         self.pool.active = None
         self.yielding += 1
         try:
@@ -171,10 +171,10 @@ class Workers:
         self.enter(worker)
 
     async def switch(self, worker: Worker, context: Context | None) -> None:
-        """Go on with other context variables: those of this context, or those that a message begins with.
+        """Switch context variables: to those of this context, or to those that a message begins with.
 
-        trio runs a task in its context for as long as the task does not wait, so everybody else has a turn. Is not
-        cancelled: what is next to be done by the worker comes to a checkpoint of its own.
+        trio runs a task in its context for as long as the task does not wait, so this yields to all other tasks. It is
+        not cancelled: the worker's next step reaches a checkpoint of its own.
         """
         task = trio.lowlevel.current_task()
         task.context = self.first.copy() if context is None else context
@@ -188,11 +188,11 @@ class Workers:
         self.enter(worker)
 
     def footing_of(self, worker: Worker) -> Footing:
-        """Return where the task of a running worker stands in trio's tree of cancel scopes."""
+        """Return the position of a running worker's task in trio's tree of cancel scopes."""
         return self._footings[worker]
 
     def leave_dead(self, worker: Worker) -> None:
-        """Hand what a dead worker was woken for to another worker."""
+        """Hand a dead worker's pending wake-ups to another worker."""
         if self.pool.active is worker:
             self.pool.active = None
         if self.ready:
@@ -206,7 +206,7 @@ class Workers:
             self.pool.active = None
 
     def turns(self) -> Mapping[RouteState, list[int]]:
-        """Since when adapters have what they have, by route, in the loop's time; it changes with whatever they take."""
+        """Return the times since which adapters have their messages, by route, by the loop's clock."""
         turns: dict[RouteState, list[int]] = {}
         for worker in self.all:
             if worker.context is not None:

@@ -1,4 +1,12 @@
-"""One stage of a route: its adapter, the time limits and breakers around its call, its opening and closing.
+"""One stage of a route: its adapter, the guards around its call, its opening and closing.
+
+- `stage`: an adapter instance with its condition and its guarded call.
+- `timeouts`: time limits of a call. `breaker_guard`: circuit breakers around it.
+- `lifecycle`: `open` and `close` in a task of their own; `isolation` keeps their faults from other executions.
+- `open_scopes`: scopes that `process` leaves open; `forgotten`: generators that it drops with an open nursery.
+- `answers`: stored answers of a stage to unacknowledged messages; `results` encodes results.
+- `process_pool`: a stage's worker processes; `worker` is the engine's end of one, `worker_main` the program in it, and
+  `crossing` encodes what is sent between them.
 
 Kept below `hop`, which calls stages and knows nothing of adapters.
 """

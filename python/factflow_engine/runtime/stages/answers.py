@@ -1,11 +1,11 @@
 """Answers of a stage with a stored state to messages that are not acknowledged yet.
 
-Its state holds their effects, so it must not be asked of them again: not after a crash, when they are delivered anew, nor
-when a later stage fails and they are tried again. Until the delivery that a message belongs to is acknowledged, the stage
-gives the same answer again without its adapter. Costs one small entry a message for that time, and what the stage made of
-it if it changed it.
+The state includes the effects of these messages, so the adapter must not process them again: neither after a crash,
+when they are delivered again, nor when a later stage fails and they are retried. Until the delivery that a message
+belongs to is acknowledged, the stage repeats its answer without calling its adapter. This costs one small entry a
+message for that time, and the result if it changed the message.
 
-Kept separate from the stage because most stages have none of this, and the loop calls both alike.
+Kept separate from the stage because most stages do not need it, and the loop calls both in the same way.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,19 +20,19 @@ from factflow_engine.runtime.stages.results import LazyResultError, pack_result,
 from factflow_protocols import AdapterResult, Reject, StoredAnswer
 
 _REFUSED: Final = b"4"
-"""First byte of an answer that is no result; a packed text follows."""
+"""First byte of an answer that is a refusal; a packed text follows."""
 
 Call = Callable[[MessageContext], Awaitable[AdapterResult | None]]
 
 
 class Roots:
-    """Which delivery the messages belong to that stages of one route emit.
+    """Map from the messages that stages of one route emit to their deliveries.
 
     Costs one entry for each message that emits, until its delivery is acknowledged.
     """
 
     def __init__(self) -> None:
-        self._roots: dict[bytes, bytes] = {}  # of those that emitted
+        self._roots: dict[bytes, bytes] = {}  # of messages that emitted
         self._emitters: dict[bytes, list[bytes]] = {}  # by delivery
 
     def emits(self, message_id: bytes, root: bytes) -> None:
@@ -42,18 +42,18 @@ class Roots:
             self._emitters.setdefault(root, []).append(message_id)
 
     def root_of(self, frame: Frame) -> bytes:
-        """The delivery that a message belongs to, which may be its own."""
+        """Return the delivery that a message belongs to, which may be its own."""
         parent = frame.parent_id
         return frame.message_id if parent is None else self._roots.get(parent, frame.message_id)
 
     def forget(self, root: bytes) -> None:
-        """Forget what a delivery led to."""
+        """Forget the messages of a delivery."""
         for emitter in self._emitters.pop(root, ()):
             self._roots.pop(emitter, None)
 
 
 class Answers:
-    """The answers of one stage.
+    """Stored answers of one stage.
 
     Attributes:
         stage: The stage's name.
@@ -64,9 +64,9 @@ class Answers:
 
         Args:
             stage: The stage's name.
-            call: Asks the adapter.
-            roots: Of the stage's route.
-            in_thread: True if the adapter works in a thread, where its state may change at any time.
+            call: Calls the adapter.
+            roots: Roots of the stage's route.
+            in_thread: True if the adapter runs in a thread, where its state may change at any time.
         """
         self.stage: Final = stage
         self._ask = call
@@ -76,28 +76,28 @@ class Answers:
         self._by_root: dict[bytes, list[bytes]] = {}
         self._fresh: dict[bytes, bytes] = {}  # message id to root, of those that are not stored
         self._running = 0  # calls in threads
-        self._held_up = False  # no call may begin in a thread
+        self._held_up = False  # True if no call may begin in a thread
         self._changed = trio.lowlevel.ParkingLot()
 
     @property
     def roots(self) -> Iterator[bytes]:
-        """The deliveries, none acknowledged, whose effects are in the stage's state."""
+        """Deliveries, none acknowledged, whose effects are in the stage's state."""
         return iter(self._by_root)
 
     async def call(self, context: MessageContext) -> AdapterResult | None:
-        """Ask the adapter, or give the answer that it has given before.
+        """Call the adapter, or repeat an earlier answer.
 
         Raises:
-            Reject: The adapter has answered with what cannot be remembered, now or before.
+            Reject: The adapter's answer, now or earlier, cannot be stored.
 
-        Cancellation: as the adapter's; nothing is remembered of a call that did not return.
+        Cancellation: as the adapter's; a call that did not return stores nothing.
         """
         message_id = context.frame.message_id
         known = self._answers.get(message_id)
         if known is not None:
             return _result_of(known)
         result = await (self._call_in_thread(context) if self._in_thread else self._ask(context))
-        # No checkpoint since the adapter returned: its state and this change together.
+        # No checkpoint since the adapter returned: its state and this entry change together.
         answer = _answer_of(result)
         root = self._roots.root_of(context.frame)
         self._answers[message_id] = answer
@@ -113,12 +113,12 @@ class Answers:
             return await self._ask(context)
         finally:
             self._running -= 1
-            self._changed.unpark_all()  # of those that wait there is at most one
+            self._changed.unpark_all()  # at most one task waits
 
     async def hold_up(self) -> None:
-        """Let no call begin in a thread, and wait for those that have; `go_on` must follow.
+        """Block new calls in threads, and wait for running ones; `go_on` must follow.
 
-        Between two of trio's steps nothing changes the state of an adapter that works on the event loop.
+        The state of an adapter on the event loop does not change between two of trio's steps.
         """
         if self._in_thread:
             self._held_up = True
@@ -126,13 +126,13 @@ class Answers:
                 await self._changed.park()
 
     def go_on(self) -> None:
-        """Let calls begin again."""
+        """Allow calls again."""
         if self._held_up:
             self._held_up = False
             self._changed.unpark_all()
 
     def take_fresh(self, settled: frozenset[bytes]) -> list[StoredAnswer]:
-        """The answers that were not stored yet, without those of these deliveries, which are about to be acknowledged."""
+        """Return unsaved answers, except those to these deliveries, which are about to be acknowledged."""
         fresh, self._fresh = self._fresh, {}
         return [
             StoredAnswer(stage=self.stage, message_id=message_id, root=root, answer=self._answers[message_id])
@@ -141,13 +141,13 @@ class Answers:
         ]
 
     def load(self, answer: StoredAnswer) -> None:
-        """Learn of an answer that was stored by this process or an earlier one."""
+        """Load an answer that this process or an earlier one stored."""
         if answer.message_id not in self._answers:
             self._answers[answer.message_id] = answer.answer
             self._by_root.setdefault(answer.root, []).append(answer.message_id)
 
     def forget(self, root: bytes) -> None:
-        """Forget the answers for a delivery that was acknowledged."""
+        """Forget the answers to a delivery that was acknowledged."""
         for message_id in self._by_root.pop(root, ()):
             self._answers.pop(message_id, None)
             self._fresh.pop(message_id, None)

@@ -1,9 +1,9 @@
-"""Encoding for the border to a worker process: a message there, its result or its error back.
+"""Encoding of messages for a worker process, and of its results and errors.
 
-Messages and results cross as msgpack, which cannot run code when it is read. Errors cross as pickles: the adapter's own code
-makes them, and they come back as the classes that the program's error handling knows.
+Messages and results are sent as msgpack, which cannot run code when it is read. Errors are sent as pickles: the
+adapter's own code makes them, and they must arrive as the classes that the program's error handling knows.
 
-Kept separate from the two ends of the border because both must agree on it, and a simulation has this and no border.
+Kept separate from both ends because they must agree on it, and a simulation uses it without a worker process.
 """
 
 import pickle
@@ -21,14 +21,14 @@ from factflow_protocols import AdapterResult, FactflowError, PipelineAdapter, Pi
 
 _RESULT: Final = b"r"
 _ERROR: Final = b"e"
-"""First byte of an answer."""
+"""First byte of an answer that is an error."""
 
 
 class UnpicklableError(FactflowError):
-    """An adapter raised something in a worker process that cannot be had here as it was.
+    """Error of an adapter in a worker process that cannot be pickled.
 
     Attributes:
-        class_name: Its class, with its module.
+        class_name: Name of its class, with its module.
     """
 
     def __init__(self, class_name: str, text: str, reason: str) -> None:
@@ -37,14 +37,14 @@ class UnpicklableError(FactflowError):
 
 
 class WorkerTraceback(FactflowError):  # noqa: N818 - stands where the traceback of an error's cause does
-    """The traceback that an error had in the worker process; the cause of the error that is raised here."""
+    """Traceback of an error in the worker process; it becomes the cause of the error that is raised here."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
 def pack_request(context: PipelineContext) -> bytes:
-    """Return what a worker process is told of a message."""
+    """Return the request that sends a message to a worker process."""
     return pack(
         [
             context.payload,
@@ -59,7 +59,7 @@ def pack_request(context: PipelineContext) -> bytes:
 
 
 class CrossedContext(PipelineContext):
-    """The message as the adapter in the worker process sees it."""
+    """Context of a message in the worker process."""
 
     def __init__(self, info: StageInfo, request: bytes) -> None:
         self._info = info
@@ -118,9 +118,9 @@ class CrossedContext(PipelineContext):
 
 
 def answer(adapter: PipelineAdapter, info: StageInfo, request: bytes) -> bytes:
-    """Call a synchronous adapter, in a context of its own; return what it gave or raised.
+    """Call a synchronous adapter, in a context of its own; return its packed result or error.
 
-    What is no `Exception` passes: `sys.exit()` ends the worker process.
+    Exceptions that are not an `Exception` propagate: `sys.exit()` ends the worker process.
     """
     try:
         process: Callable[[PipelineContext], Any] = adapter.process
@@ -137,7 +137,7 @@ def answer(adapter: PipelineAdapter, info: StageInfo, request: bytes) -> bytes:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Return an answer that is an error."""
+    """Return the packed form of an error."""
     pickled, reason = _pickled(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     trace = "".join(traceback.format_exception(error))
@@ -145,7 +145,7 @@ def pack_error(error: BaseException) -> bytes:
 
 
 def result_of(packed: bytes) -> AdapterResult | None:
-    """Return the result that an answer holds, or raise its error."""
+    """Return the result in an answer, or raise its error."""
     if packed[:1] == _RESULT:
         return unpack_result(packed[1:])
     values: Any = unpack(packed[1:])
@@ -161,7 +161,7 @@ def result_of(packed: bytes) -> AdapterResult | None:
 
 
 def _pickled(error: BaseException) -> tuple[bytes | None, str]:
-    """Return an error as a pickle that was tried; else why there is none."""
+    """Return the pickle of an error, after a test load; without one, return the reason."""
     reason = ""
     for form in (error, _Remade(error)):
         try:
@@ -176,7 +176,7 @@ def _pickled(error: BaseException) -> tuple[bytes | None, str]:
 
 
 class _Remade:
-    """Pickles an error as its arguments and attributes: its constructor, which may take others, is not called."""
+    """Pickle of an error by its arguments and attributes: its constructor, which may need others, is not called."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error

@@ -1,13 +1,13 @@
-"""Async generators that an adapter forgets with a nursery open, and that trio then closes in another task.
+"""Async generators that an adapter drops with an open nursery, and that trio then closes in another task.
 
-Kept separate from `open_scopes`, which undoes what is open when a call returns: here the call goes on. trio closes a forgotten
-generator in a task of its own. A nursery that is left there waits for its tasks in that task, but wakes the one that has
-entered it, which waits for something else by then: trio stops the whole program. So before a generator is closed, each
-nursery that an adapter has open is told to have itself left by any task: its end is then waited for where it is left,
-and the task that has entered it is cancelled, which fails the message by name.
+Kept separate from `open_scopes`, which cleans up when a call returns: here the call goes on. trio closes a dropped
+generator in a task of its own. A nursery that is left there waits for its children in that task, but wakes the task
+that entered it, which waits for something else by then: trio stops the whole program. So before a generator is closed,
+each open nursery of an adapter is changed so that any task may leave it: the leaving task then waits for its end, and
+the task that entered it is cancelled, which fails the message by name.
 
-Nothing is paid for it until a generator is forgotten: the finalizer of trio's hooks is called through one that first
-asks for this. A generator belongs to the hooks of its first iteration; those of before the run's first worker are trio's.
+This costs nothing until a generator is dropped: trio's finalizer hook is called through one that first makes this
+change. A generator belongs to the hooks of its first iteration; those before the run's first worker are trio's.
 """
 
 import sys
@@ -22,10 +22,10 @@ import trio.lowlevel
 Value = TypeVar("Value")
 
 POLL_SECONDS: Final = 0.01
-"""How soon it is noticed that the tasks of a nursery have ended which nobody leaves: trio tells only who leaves it."""
+"""Interval for polling the end of an abandoned nursery's tasks: trio notifies only the task that leaves a nursery."""
 
 SUPPORTED: Final = all(hasattr(trio.lowlevel.Task, name) for name in ("_cancel_status", "_child_nurseries"))
-"""False for a trio that keeps its tree elsewhere: then what an adapter leaves open ends its execution."""
+"""False for a trio with another internal task tree: an adapter that leaves something open then ends its execution."""
 
 _WATCHED: Final[trio.lowlevel.RunVar[set[trio.lowlevel.Task]]] = trio.lowlevel.RunVar("tasks of adapters")
 
@@ -33,14 +33,14 @@ _LEFT_ELSEWHERE: Final[WeakSet[trio.CancelScope]] = WeakSet()  # scopes of nurse
 
 
 class Past:
-    """Stands for the task of a nursery that was left open, when the nursery is left late."""
+    """Stand-in for the task of a nursery that was left open, for when the nursery is left late."""
 
     def __init__(self, nursery: object) -> None:
         self._child_nurseries = [nursery]
 
 
 def watch(task: trio.lowlevel.Task) -> None:
-    """Keep this task, in which adapters run, from what closes their generators; until `unwatch`."""
+    """Protect this task, in which adapters run, from the closing of their generators, until `unwatch`."""
     try:
         watched = _WATCHED.get()
     except LookupError:
@@ -51,12 +51,12 @@ def watch(task: trio.lowlevel.Task) -> None:
 
 
 def unwatch(task: trio.lowlevel.Task) -> None:
-    """End `watch`; does nothing where it has ended."""
+    """Undo `watch`; does nothing where it was undone."""
     _WATCHED.get().discard(task)
 
 
 def _prepare_finalizer(watched: set[trio.lowlevel.Task]) -> None:
-    """For the rest of trio's run, which sets its own hooks at its begin and the former ones at its end."""
+    """Install the finalizer for the rest of trio's run, which restores the former hooks at its end."""
     finalize = sys.get_asyncgen_hooks().finalizer
     token = trio.lowlevel.current_trio_token()
     if finalize is None:
@@ -87,7 +87,7 @@ def _nurseries_below(task: Any) -> Iterator[Any]:
 
 
 def let_others_leave(nursery: Any) -> None:
-    """Have a task that leaves this nursery without having entered it wait for its tasks by itself."""
+    """Let a task leave this nursery without having entered it; it then waits for the nursery's tasks itself."""
     if "_nested_child_finished" not in vars(nursery):
         nursery._nested_child_finished = _finisher(nursery, nursery._nested_child_finished)
 
@@ -112,16 +112,16 @@ def _finisher(
 
 
 def retire(nursery: Any) -> None:
-    """Have whoever leaves this nursery, which has no tasks, neither wait nor count for the task that has entered it."""
+    """Let any task leave this nursery, which has no tasks, without waiting for the task that entered it."""
     nursery._closed = True
     nursery._parent_task = Past(nursery)
 
 
 def is_retired(nursery: Any) -> bool:
-    """True if `retire` was called for it."""
+    """True if `retire` was called for the nursery."""
     return type(nursery._parent_task) is Past
 
 
 def is_of_nursery_left_elsewhere(scope: trio.CancelScope) -> bool:
-    """True if it is the scope of a nursery that another task has left than the one that entered it."""
+    """True if the scope's nursery was left by another task than the one that entered it."""
     return scope in _LEFT_ELSEWHERE

@@ -1,7 +1,7 @@
-"""Calling an adapter's `open`, `finish` and `close` so that what they raise or leave ends their execution and no other.
+"""Isolated calls of an adapter's `open`, `finish` and `close`: their faults end their execution and no other.
 
-Kept separate from the route and from completion because both call, and a nursery of the manager's is above both: whatever got
-past them would end every execution there is.
+Kept separate from the route and from completion because both use it, below the manager's nursery: an exception that
+escaped would end every execution.
 """
 
 import math
@@ -17,10 +17,10 @@ Value = TypeVar("Value")
 
 
 class FaultError(FactflowError):
-    """Something was raised that was no cancellation.
+    """An exception that is not a cancellation.
 
     Attributes:
-        error: It, of any class; without the cancellations that a nursery put beside it.
+        error: The exception, of any class; without the cancellations that a nursery grouped with it.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -29,7 +29,7 @@ class FaultError(FactflowError):
 
 
 class NotLeftError(FactflowError):
-    """A nursery or a cancel scope was entered and not left. What ran in it was cancelled, and has ended."""
+    """A nursery or a cancel scope that was entered and not left. Its tasks were cancelled, and have ended."""
 
     def __init__(self, reason: str | None) -> None:
         text = "a nursery or cancel scope that it entered was not left in the same task, innermost first"
@@ -37,7 +37,7 @@ class NotLeftError(FactflowError):
 
 
 def is_cancelled() -> bool:
-    """True if the running task really is being cancelled."""
+    """True if the running task is being cancelled."""
     return trio.current_effective_deadline() == -math.inf
 
 
@@ -50,12 +50,12 @@ def descends_from(ancestor: trio.lowlevel.Task) -> bool:
 
 
 async def contained(call: Awaitable[Value]) -> Value:
-    """Await what an adapter does.
+    """Await an adapter's call.
 
     Raises:
-        FaultError: It raised. So it is with a cancellation that is nobody's: one that was kept from elsewhere.
+        FaultError: The call raised, possibly a stored cancellation from elsewhere.
 
-    Cancellation: passed on if there is nothing beside it; else the fault is raised, and the next checkpoint cancels.
+    Cancellation: propagates if nothing else was raised; otherwise the fault is raised, and the next checkpoint cancels.
     """
     try:
         return await call
@@ -66,15 +66,15 @@ async def contained(call: Awaitable[Value]) -> Value:
         raise FaultError(fault or error) from error
 
 
-async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) -> Value | None:
-    """Await what an adapter does in a task of its own, so that what it enters and never leaves is in nobody's way.
+async def in_own_task(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) -> Value | None:
+    """Await an adapter's call in a task of its own, so that scopes that it never leaves disturb no other task.
 
     Args:
-        call: Awaited once.
-        bounds: Entered in that task, around the call. None is returned if it has caught a cancellation.
+        call: Called and awaited once.
+        bounds: Scope around the call in that task. The result is None if the scope has caught a cancellation.
 
     Raises:
-        FaultError: As in `contained`; or it entered what it did not leave.
+        FaultError: As in `contained`; or it entered a scope and did not leave it.
 
     Cancellation: as in `contained`.
     """
@@ -99,7 +99,7 @@ async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) 
                     raise
                 finally:
                     await _end_what_is_not_left()
-        except RuntimeError as corrupted:  # by leaving `bounds`: there is something in it that is not left
+        except RuntimeError as corrupted:  # by leaving `bounds`: a scope inside it was not left
             fault = fault or FaultError(NotLeftError(reason))
             fault.__context__ = corrupted
         finally:
@@ -109,7 +109,7 @@ async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) 
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(alone)
-    except BaseException:  # of a fault: trio's own word on it, or a cancellation, which the next checkpoint repeats
+    except BaseException:  # of a fault: trio's own error about it, or a cancellation, which the next checkpoint repeats
         if fault is None:
             raise
     if fault is not None:
@@ -118,7 +118,7 @@ async def apart(call: Callable[[], Awaitable[Value]], bounds: trio.CancelScope) 
 
 
 async def _end_what_is_not_left() -> None:
-    """Let no task outlive the one that entered its nursery: trio itself would not wait."""
+    """Cancel the tasks of nurseries that were not left: trio itself would not wait for them."""
     with trio.CancelScope(shield=True):
         for nursery in reversed(trio.lowlevel.current_task().child_nurseries):
             nursery.cancel_scope.cancel()
@@ -127,7 +127,7 @@ async def _end_what_is_not_left() -> None:
 
 
 def parts(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Return the part of an error that is a cancellation, and the part that is not."""
+    """Split an error into the part that is a cancellation and the rest."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)
     return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

@@ -1,9 +1,9 @@
-"""One stateful stage from its `open` to its `close`, in a task of its own.
+"""Lifecycle of one stateful stage, from its `open` to its `close`, in a task of its own.
 
-Kept separate from the route, and a task for each stage, because of what `open` may leave entered: a nursery, or whatever has one
-inside. trio wants that to be left by the task that entered it, with nothing entered between; and it cancels what runs
-below when something in there dies. So one task calls `open` and `close`, nothing else is entered in it, and what dies
-takes its own stage along and no other.
+Kept separate from the route, with a task for each stage, because `open` may leave something entered: a nursery, or an
+object that contains one. trio requires that the same task leaves it, with nothing else entered in between, and cancels
+that task when a child in it dies. So one task calls `open` and `close` and enters nothing else, and a failure affects
+only its own stage.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from typing import Final, Protocol
 import trio
 
 from factflow_engine.errors import describe
-from factflow_engine.runtime.stages.isolation import FaultError, NotLeftError, apart
+from factflow_engine.runtime.stages.isolation import FaultError, NotLeftError, in_own_task
 from factflow_protocols import FactflowError, StageInfo
 
 
 class StageLostError(FactflowError):
-    """A scope or nursery that a stage entered in `open` was cancelled before its `close`; the cause tells why.
+    """A scope or nursery that a stage entered in `open` was cancelled before its `close`; chained is the cancellation.
 
     Attributes:
         stage: The stage's name.
@@ -43,14 +43,14 @@ class Opened(Protocol):
         """See `StatefulAdapter.close`."""
 
 
-class Keeper:
-    """Opens a stage, keeps what it has entered, and closes it when asked.
+class StageLifecycle:
+    """Runs a stage from `open` to `close`, keeping its open scopes alive in between.
 
     Attributes:
-        info: Where the stage stands.
+        info: Execution, route and name of the stage.
         opened: Set when `open` has returned or failed.
-        failure: What it raised, if it failed.
-        close_errors: What went wrong after it had returned.
+        failure: The exception of `open`, if it failed.
+        close_errors: Errors after `open` had returned.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Keeper:
         """Prepare.
 
         Args:
-            info: Where the stage stands.
-            adapter: The stage.
-            close_seconds: How long `close` may take.
-            on_loss: Told, once, that the stage can do its work no more; it is closed when asked all the same.
+            info: Execution, route and name of the stage.
+            adapter: The stage's adapter or pool.
+            close_seconds: Time for `close`.
+            on_loss: Called once if the stage can do its work no more; it is closed when asked all the same.
         """
         self.info: Final = info
         self.opened: Final = trio.Event()
@@ -77,19 +77,19 @@ class Keeper:
         self._close_seconds = close_seconds
         self._on_loss = on_loss
         self._asked_to_close = trio.Event()
-        self._discards = False  # from when that is set: nobody goes on with what the stage has stored
+        self._discards = False  # once set: nobody resumes with what the stage has stored
         self._ended = trio.Event()
-        self._bounds = trio.CancelScope()  # around all that the stage enters; bounds its `close`
+        self._bounds = trio.CancelScope()  # around everything that the stage enters; bounds its `close`
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Open, keep, close; the keeper's task.
+        """Open the stage, wait, and close it; runs in a task of its own.
 
-        Cancellation: reaches `open` alone. What that has entered lives until `close`, which is to leave it.
+        Cancellation: reaches only `open`. Scopes entered there stay until `close`, which must leave them.
         """
         cut_off = False
         try:
-            await apart(self._keep, self._bounds)
+            await in_own_task(self._keep, self._bounds)
         except FaultError as fault:
             if self.opened.is_set():
                 self.close_errors.append(describe(fault.error))
@@ -103,7 +103,7 @@ class Keeper:
             self._ended.set()
 
     async def close(self, *, discards: bool) -> None:
-        """Ask for the stage's end, and wait for it; `discards` if nobody goes on with what the stage has stored."""
+        """Request the stage's end, and wait for it; `discards` if nobody resumes with what the stage has stored."""
         self._discards = discards
         self._asked_to_close.set()
         await self._ended.wait()
@@ -114,9 +114,9 @@ class Keeper:
         self.opened.set()
         try:
             await self._asked_to_close.wait()
-        except trio.Cancelled as cancelled:  # by what `open` has entered: nothing from outside comes through the shield
+        except trio.Cancelled as cancelled:  # of a scope that `open` entered: nothing from outside passes the shield
             self._on_loss(StageLostError(self.info.stage, cancelled))
-            with trio.CancelScope(shield=True):  # messages may be in there still
+            with trio.CancelScope(shield=True):  # messages may still be in the stage
                 await self._asked_to_close.wait()
         self._bounds.deadline = trio.current_time() + self._close_seconds
         try:

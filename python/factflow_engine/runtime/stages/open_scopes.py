@@ -1,16 +1,16 @@
-"""Cancel scopes and nurseries that an adapter enters in `process` and leaves open: noticed, and undone.
+"""Detection and clean-up of cancel scopes and nurseries that an adapter's `process` leaves open.
 
-Kept separate from `isolation`, which gives a whole call a task of its own: `process` runs in the worker's task, where a
-task for each message would cost more than the engine does.
+Kept separate from `isolation`, which runs a whole call in a task of its own: `process` runs in the worker's task,
+because a task for each message would cost more than the engine does.
 
-trio ties a scope to the task that enters it. A scope that is left open there goes around whatever the task does next: its
-deadline cancels other messages, and a nursery's end takes the worker's own nursery along. So a worker runs in a scope of
-its own, and asks after each call whether that is still its innermost one: natively, two lengths are read. If it is not,
-what was entered is detached from the tree as trio detaches scopes that are left in the wrong order: cancelled, without
-effect on the task, and harmless when it is left later, wherever that happens. Tasks of a nursery have ended before the
-message fails.
+trio ties a scope to the task that enters it. A scope left open encloses whatever the task does next: its deadline
+cancels other messages, and a nursery's end cancels the worker's own nursery. So a worker runs in a scope of its own,
+and checks after each call that this is still its innermost one: natively, two lengths are read. If it is not, the open
+scopes are detached from the tree as trio detaches scopes that are left in the wrong order: cancelled, without effect on
+the task, and harmless when they are left later, wherever that happens. Tasks of a nursery have ended before the message
+fails.
 
-The tree is private to trio. tests/runtime/stages/test_open_scopes.py pins what is used of it.
+The tree is private to trio. tests/runtime/stages/test_open_scopes.py pins the parts that are used.
 """
 
 import math
@@ -49,7 +49,7 @@ class Where(Protocol):
 
 
 class LeftOpenError(FactflowError):
-    """An adapter entered a cancel scope or a nursery and did not leave it. What ran in it was cancelled, and has ended.
+    """A cancel scope or nursery that an adapter entered and did not leave. Its tasks were cancelled, and have ended.
 
     Attributes:
         what: "cancel scope" or "nursery".
@@ -63,7 +63,7 @@ class LeftOpenError(FactflowError):
 
 
 class LeftEarlyError(FactflowError):
-    """An adapter left a cancel scope that was not its own."""
+    """A cancel scope that an adapter left, though it was not its own."""
 
     def __init__(self, where: Where) -> None:
         super().__init__(
@@ -73,7 +73,7 @@ class LeftEarlyError(FactflowError):
 
 
 class Footing:
-    """Where a worker's task stands in trio's tree while no adapter runs: in a scope of its own."""
+    """Position of a worker's task in trio's tree while no adapter runs: in a scope of its own."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -81,7 +81,7 @@ class Footing:
         self._status: Any = None
 
     def enter(self) -> None:
-        """Stand where the running task is now."""
+        """Enter the worker's scope in the running task."""
         self._scope.__enter__()
         if SUPPORTED:
             task = trio.lowlevel.current_task()
@@ -90,7 +90,7 @@ class Footing:
             watch(task)
 
     def leave(self) -> None:
-        """Leave the task as it was before `enter`; does nothing where others have done so."""
+        """Restore the task as before `enter`; does nothing if others have done so."""
         task = trio.lowlevel.current_task()
         if SUPPORTED:
             unwatch(task)
@@ -98,12 +98,12 @@ class Footing:
             self._scope.__exit__(None, None, None)
 
     async def recover(self, where: Where) -> Exception:
-        """Return to where the task stood; what the stage has done wrong, to be raised.
+        """Return to the task's position; return the stage's fault, to be raised.
 
-        Cancellation: waits for tasks that the stage has started in a nursery to end, however long; they are cancelled.
+        Cancellation: waits for the end of tasks that the stage started in a nursery, however long; they are cancelled.
 
         Raises:
-            LeftEarlyError: A scope was left that is around other tasks than this one. They are being cancelled.
+            LeftEarlyError: A scope around other tasks than this one was left. They are being cancelled.
         """
         task = trio.lowlevel.current_task()
         if not self._status.encloses(task._cancel_status):
@@ -120,10 +120,10 @@ class Footing:
 
 
 async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -> tuple[str, BaseException | None]:
-    """Detach the scopes that the running task has entered below this status, and end the nurseries beyond so many.
+    """Detach scopes that the running task has entered below this status, and end the nurseries beyond a number.
 
     Returns:
-        What was open, and what tasks of the nurseries have raised that is no cancellation.
+        The kind of the open scope, and the exceptions of the nurseries' tasks that are not cancellations.
 
     Cancellation: see `Footing.recover`.
     """
@@ -134,9 +134,9 @@ async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -
         outermost, current = current, current.parent
         has_nursery |= is_of_nursery_left_elsewhere(outermost._scope)
         outermost._scope.cancel("left open by its stage")
-        outermost._scope.deadline = math.inf  # nobody is to be woken for it
+        outermost._scope.deadline = math.inf  # nobody must be woken for it
     if outermost is not None:
-        outermost._mark_abandoned()  # so that whoever leaves one of them later changes nothing and is told nothing
+        outermost._mark_abandoned()  # so that leaving one of them later changes and raises nothing
         task._activate_cancel_status(status)
     open_nurseries = task._child_nurseries
     what = "nursery" if has_nursery else "cancel scope"
@@ -167,9 +167,9 @@ async def return_to(task: trio.lowlevel.Task, status: Any, nurseries: int = 0) -
 
 
 def guarded(call: Callable[[Given], Awaitable[Value]], where: Where) -> Callable[[Given], Awaitable[Value]]:
-    """A call in which what is left open is undone before a scope around it is left.
+    """Return a call whose open scopes are cleaned up before a scope around it is left.
 
-    A worker sees what a call leaves open only where nothing of the engine is in between: a time-out's scope is.
+    A worker detects scopes that a call leaves open only if no scope of the engine is in between, such as a timeout's.
     """
     if not SUPPORTED:
         return call
@@ -194,7 +194,7 @@ def guarded(call: Callable[[Given], Awaitable[Value]], where: Where) -> Callable
 async def undo(
     task: trio.lowlevel.Task, status: Any, nurseries: int, where: Where, entered_in: str = "process()"
 ) -> Exception:
-    """Do as `return_to`; the error that says what the stage has done wrong."""
+    """Clean up as `return_to`; return the error that names the stage's fault."""
     if not status.encloses(task._cancel_status):
         return LeftEarlyError(where)
     what, fault = await return_to(task, status, nurseries)
@@ -202,7 +202,7 @@ async def undo(
 
 
 def replaced(error: BaseException, failure: Exception) -> BaseException:
-    """Return the error of a call that also left something open, without the cancellations by what it left."""
+    """Return the error of a call that also left something open, without the cancellations that this caused."""
     if not is_cancelled():
         cancelled, fault = parts(error)
         if fault is None:

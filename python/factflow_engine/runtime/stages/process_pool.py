@@ -1,7 +1,7 @@
-"""An adapter that works in worker processes, as its stage sees it.
+"""Adapters in worker processes, as their stage sees them.
 
-Kept separate from `worker`, which knows one process, and from the stage, which calls any adapter alike. Waiting for a free process
-stands around the stage's breaker and time-out: they measure work, and a message that waits its turn does none.
+Kept separate from `worker`, which handles one process, and from the stage, which calls every adapter in the same way.
+The wait for a free process is outside the stage's breaker and timeout, which measure work.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Call = Callable[[MessageContext], Awaitable[AdapterResult | None]]
 def make_adapter(
     registry: ValidatingAdapterRegistry, section: AdapterConfig, info: StageInfo, seams: Seams
 ) -> PipelineAdapter:
-    """Return the adapter of a stage, or what stands for it where it works in other processes.
+    """Make the adapter of a stage, or its process pool.
 
     Raises:
-        AdapterRegistrationError: It cannot work where the configuration says.
-        Exception: What making it raises, here; in another process it is made when the stage is opened.
+        AdapterRegistrationError: It cannot run where the configuration says.
+        Exception: The constructor's exception, here; in another process the adapter is made when the stage is opened.
     """
     spec = registry.get(section.type)
     fault = isolation_fault(spec, section.isolation)
@@ -62,7 +62,7 @@ def make_adapter(
 
 
 class InlineAdapter(PipelineAdapter):
-    """An adapter that would work in another process, called here: what crosses the border is packed all the same."""
+    """Adapter with process isolation that runs inline, as in a simulation; its messages are packed all the same."""
 
     def __init__(self, adapter: PipelineAdapter, info: StageInfo) -> None:
         self._adapter = adapter
@@ -74,9 +74,9 @@ class InlineAdapter(PipelineAdapter):
 
 
 class ProcessPool(PipelineAdapter):
-    """Worker processes of one stage: `open` starts the first, others are started when all are at work, up to a limit.
+    """Worker processes of one stage: `open` starts the first, others start when all are busy, up to a limit.
 
-    A process that dies is replaced when it is needed. All have ended when `close` returns.
+    A dead process is replaced on demand. All have ended when `close` returns.
     """
 
     def __init__(self, start: Start, processes: Processes, *, limit: int, max_messages: int | None) -> None:
@@ -88,11 +88,11 @@ class ProcessPool(PipelineAdapter):
         self._given: Final[dict[int, Worker]] = {}  # by the context's identity
 
     async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - it has been told before
-        """Start the first process, which shows that the adapter can be made in one.
+        """Start the first process, which checks that the adapter can be made in one.
 
         Raises:
             WorkerDiedError: The process died meanwhile.
-            Exception: What importing or making the adapter raised in there.
+            Exception: Importing or making the adapter raised in the process.
 
         Cancellation: see `Worker.start`.
         """
@@ -102,7 +102,7 @@ class ProcessPool(PipelineAdapter):
         """Do nothing: nothing is stored."""
 
     async def close(self) -> None:
-        """End all processes; none is at work any more.
+        """End all processes; none may be busy.
 
         Cancellation: none; it takes about a second at most.
         """
@@ -111,9 +111,9 @@ class ProcessPool(PipelineAdapter):
                 nursery.start_soon(self._idle.pop().retire)
 
     def in_turn(self, call: Call) -> Call:
-        """Return a call that waits until a process is free, and gives it to the `process` within.
+        """Return a call that waits for a free process, and assigns it to the `process` within.
 
-        Cancellation: while it waits nothing has begun; then as `process`.
+        Cancellation: while it waits, nothing has begun; then as `process`.
         """
 
         async def called(context: MessageContext) -> AdapterResult | None:
@@ -128,13 +128,13 @@ class ProcessPool(PipelineAdapter):
         return called
 
     async def process(self, context: PipelineContext) -> AdapterResult | None:
-        """Have the process that was given to the message handle it.
+        """Process the message in its assigned worker process.
 
         Raises:
             WorkerDiedError: The process ended before it answered.
-            Exception: What the adapter raised.
+            Exception: The adapter raised.
 
-        Cancellation: the process is killed, and has ended by the time that it is passed on.
+        Cancellation: the process is killed, and has ended before the cancellation propagates.
         """
         return result_of(await self._given[id(context)].ask(pack_request(context)))
 
@@ -143,7 +143,7 @@ class ProcessPool(PipelineAdapter):
             worker = self._idle.pop()
             if worker.is_alive:
                 return worker
-            await worker.kill()  # nobody is to blame: what it had started ends as well
+            await worker.kill()  # no message is to blame: processes that it had started end, too
         return await Worker.start(self._processes, self._start)
 
     async def _take_back(self, worker: Worker) -> None:

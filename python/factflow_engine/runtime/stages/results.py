@@ -1,6 +1,6 @@
-"""The result of `process` as bytes, and back: for what is remembered, and for what comes from a worker process.
+"""Result of `process` as bytes, and back: for stored answers, and for worker processes.
 
-Kept separate from `answers` and `crossing` because both write results, and no result may be read otherwise than it was meant.
+Kept separate from `answers` and `crossing` because both write results, and every result must be read as it was written.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ _FILTERED: Final = b"0"
 _FORWARDED: Final = b"1"
 _CHANGED: Final = b"2"
 _EMITTED: Final = b"3"
-"""First byte of a result; of the last two a packed value follows."""
+"""First byte of a result that emits; the packed values follow."""
 
 
 class LazyResultError(FactflowError):
-    """A result emits from an iterator, which cannot be written down."""
+    """Result that emits from an iterator, which cannot be stored."""
 
 
 def pack_result(result: Any) -> bytes:
-    """Return the bytes of what `process` returned.
+    """Return the bytes of a result of `process`.
 
     Raises:
-        LazyResultError: It emits something else than a sequence.
+        LazyResultError: It emits from something other than a sequence.
         TypeError: It is neither an AdapterResult nor None.
-        CodecError: A message cannot carry what it holds.
+        CodecError: A message cannot carry its content.
     """
     if result is None:
         return _FILTERED
@@ -45,7 +45,7 @@ def pack_result(result: Any) -> bytes:
 
 
 def unpack_result(packed: bytes) -> AdapterResult | None:
-    """Return what `pack_result` was given, made anew."""
+    """Return a copy of the result that `pack_result` was given."""
     kind = packed[:1]
     if kind == _FILTERED:
         return None
@@ -59,7 +59,7 @@ def unpack_result(packed: bytes) -> AdapterResult | None:
 
 
 def not_a_result(value: object) -> str:
-    """Return what is wrong with a value that `process` returned instead of a result."""
+    """Return the fault of a value that `process` returned instead of a result."""
     return (
         f"process() returned {type(value).__name__}; expected AdapterResult or None: "
         "return AdapterResult(message=...), AdapterResult(emitted=[...]) or AdapterResult.forward()"

@@ -1,4 +1,4 @@
-"""One adapter's place in a route, prepared for calling. Kept separate from the loop so that the loop calls one shape only."""
+"""One adapter's place in a route, prepared for calling. Kept separate from the loop, which calls every stage alike."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
 from factflow_engine.native import MessageContext
 from factflow_engine.runtime.stages.answers import Answers, Roots
-from factflow_engine.runtime.stages.guards import Guard, StageCall, by_deadline, in_route_time, in_time
+from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
 from factflow_engine.runtime.stages.lifecycle import Opened
 from factflow_engine.runtime.stages.open_scopes import guarded
 from factflow_engine.runtime.stages.process_pool import ProcessPool
+from factflow_engine.runtime.stages.timeouts import StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
 
@@ -23,27 +24,29 @@ if TYPE_CHECKING:
 
 
 class Stage:
-    """An adapter instance with its condition and the way it is called.
+    """An adapter instance with its condition and its call.
 
     Attributes:
-        info: Where it stands.
+        info: Execution, route and name of the stage.
         condition: Messages for which it is false skip the stage; None for all messages.
-        call: Awaitable form of the adapter's `process`, time-out included.
-        in_thread: True if `process` is synchronous: then an iterator that it emits is pulled in a thread too.
-        threads: Where such an iterator is pulled.
-        label: Tells the ids of this stage's children from those of another's.
+        call: Awaitable form of the adapter's `process`, guards included.
+        in_thread: True if `process` is synchronous: an iterator that it emits is then pulled in a thread, too.
+        threads: Threads for pulling such an iterator.
+        label: Distinguishes the ids of this stage's children from those of other stages.
         stateful: The adapter if it has state to open, finish and close.
-        opened: What is opened before the first message and closed after the last: that, or worker processes.
+        opened: Object that is opened before the first message and closed after the last: the adapter, or a process
+        pool.
         is_stateful: True if there is one.
         guard: Its circuit breakers, if it has any.
-        deadline_seconds: Since its message was published, for what it emits as for its call; None: no bound.
-        clock: By which that is measured.
-        close_seconds: How long it may take to clean up.
-        pull_seconds: How long an async iterator that it emits may take for one element; None: no bound.
-        touched: True if a stateful adapter has something to finish: true at first and after each message.
-        answers: What it has made of messages that are not acknowledged, if its state is stored with acknowledgements.
+        deadline_seconds: Deadline since its message was published, for its emitted source as for its call; None: no
+        bound.
+        clock: Clock of the deadline.
+        close_seconds: Time to close.
+        pull_seconds: Time for an emitted async iterator to give one element; None: no bound.
+        touched: True if a stateful adapter has something to finish: at first, and after each message.
+        answers: Answers to unacknowledged messages, if its state is stored with acknowledgements.
         is_flushed: True if it makes its effects durable before messages are acknowledged.
-        loses: True if it keeps what ends with the process.
+        loses: True if it keeps state that is lost with the process.
     """
 
     __slots__ = (
@@ -81,7 +84,7 @@ class Stage:
         seams: Seams,
         roots: Roots | None = None,
     ) -> None:
-        """Prepare; `roots` are the route's where a state can be stored with the acknowledgements of messages."""
+        """Prepare; `roots` are the route's if a state can be stored with the acknowledgements of messages."""
         self.info = info
         self.condition = condition
         self.label = label_of(f"{info.route}\0{info.stage}")
@@ -100,16 +103,16 @@ class Stage:
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
         answers = roots is not None and snapshots(type(adapter))
         if answers or (timeout_seconds, circuit_breaker, route_timeout_seconds, deadline_seconds) != (None,) * 4:
-            call = guarded(call, info)  # innermost: what stands around it sees the call fail
+            call = guarded(call, info)  # innermost: the guards around it see the call fail
         self.answers: Answers | None = None
         if roots is not None and answers:
             self.answers = Answers(info.stage, call, roots, in_thread=self.in_thread)
             call = self.answers.call
         if timeout_seconds is not None:
             call = in_time(call, timeout_seconds)
-        self.guard: Guard | None = None
+        self.guard: BreakerGuard | None = None
         if circuit_breaker is not None:
-            self.guard = Guard(
+            self.guard = BreakerGuard(
                 call, circuit_breaker, name=f"{info.route}/{info.stage}", clock=seams.clock, randomness=seams.randomness
             )
             call = self.guard.call
@@ -123,7 +126,7 @@ class Stage:
 
     @property
     def keeps(self) -> bool:
-        """True if what it keeps is durable by the time that messages are acknowledged."""
+        """True if its state is durable by the time that messages are acknowledged."""
         return self.is_flushed or self.answers is not None
 
 

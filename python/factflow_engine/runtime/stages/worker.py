@@ -1,7 +1,8 @@
-"""The engine's end of one worker process: start it, ask it, kill it.
+"""The engine's end of one worker process: start it, send requests, kill it.
 
-Kept separate from `process_pool`, which decides who asks which: here is what may happen to one process. It is asked one thing at
-a time. Whoever is interrupted while it asks leaves a process that still computes an answer that nobody wants: it is killed.
+Kept separate from `process_pool`, which assigns messages to processes: this module handles a single process. It
+processes one request at a time. A cancelled request leaves a process that still computes an unwanted answer, so the
+process is killed.
 """
 
 import os
@@ -21,10 +22,10 @@ from factflow_engine.seams import Processes
 from factflow_protocols import FactflowError
 
 LOOK_SECONDS: Final = 1.0
-"""How soon it is noticed that a process has ended whose socket a child of its own holds open."""
+"""Interval for noticing the end of a process whose socket is held open by a child of its own."""
 
 RETIRE_SECONDS: Final = 1.0
-"""How long a process that is needed no more may take to run down before it is killed."""
+"""Time for an idle process to exit by itself before it is killed."""
 
 _POLL_SECONDS: Final = 0.005
 
@@ -37,11 +38,11 @@ _BOOT: Final = (
 
 
 class WorkerDiedError(FactflowError):
-    """A worker process ended while it handled a message, which fails; others go on, in another process.
+    """Death of a worker process during a message. The message fails; others continue in another process.
 
     Attributes:
-        exit_status: What it gave to `sys.exit()`; None if it was killed, or closed the socket to the engine.
-        signal: Number of the signal that killed it, if one did.
+        exit_status: Argument of `sys.exit()`; None if it was killed, or closed the socket to the engine.
+        signal: Number of the signal that killed it, if any.
     """
 
     def __init__(self, stage: str, doing: str, returncode: int | None) -> None:
@@ -54,7 +55,7 @@ class Worker:
     """One worker process.
 
     Attributes:
-        handled: How many messages it was given.
+        handled: Number of messages that it was given.
     """
 
     def __init__(self, process: trio.Process, stream: trio.SocketStream, stage: str) -> None:
@@ -66,13 +67,13 @@ class Worker:
 
     @staticmethod
     async def start(processes: Processes, start: Start) -> "Worker":
-        """Start a process, and have it make its adapter.
+        """Start a process, and let it make its adapter.
 
         Raises:
             WorkerDiedError: It died meanwhile.
-            Exception: What importing or making the adapter raised in there.
+            Exception: Importing or making the adapter raised in the process.
 
-        Cancellation: the process has ended by the time that it is passed on.
+        Cancellation: the process has ended before the cancellation propagates.
         """
         stage = f"{start.info.route}/{start.info.stage}"
         ours, theirs = socket.socketpair()
@@ -95,24 +96,24 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """False if the process has ended. It is not reaped by asking: until `kill` its id is nobody else's."""
+        """False if the process has ended. The check does not reap it: until `kill` its id is not reused."""
         if self._is_reaped:
             return False
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     async def ask(self, request: bytes) -> bytes:
-        """Return the answer to a request.
+        """Send a request and return the answer.
 
         Raises:
             WorkerDiedError: The process ended before it answered.
 
-        Cancellation: the process is killed, and has ended by the time that it is passed on.
+        Cancellation: the process is killed, and has ended before the cancellation propagates.
         """
         self.handled += 1
         return await self._exchange(request, "handled a message")
 
     async def retire(self) -> None:
-        """Let the process run down; kill it if it does not. It must not be at work.
+        """Let the process exit by itself; kill it if it does not. It must not be busy.
 
         Cancellation: none, for about a second at most.
         """
@@ -124,13 +125,13 @@ class Worker:
             await self.kill()
 
     async def kill(self) -> None:
-        """End the process, and what it has started, at once; return when it has ended.
+        """Kill the process, and those that it has started; return when it has ended.
 
         Cancellation: none.
         """
         if self._is_reaped:
             return
-        with suppress(PermissionError):  # nobody but the dead, on some systems
+        with suppress(PermissionError):  # only dead processes are left, on some systems
             os.killpg(self._process.pid, signal.SIGKILL)
         with trio.CancelScope(shield=True):
             await self._process.wait()
@@ -142,7 +143,7 @@ class Worker:
             answer = await self._answer(request)
             if answer is not None:
                 return answer
-            # Its socket closes when its status is decided, and it has ended a moment later: no signal changes that.
+            # Its socket closes when its exit status is decided, and it ends a moment later: no signal changes that.
             with trio.move_on_after(LOOK_SECONDS):
                 while self.is_alive:  # noqa: ASYNC110 - the system tells only whoever reaps it
                     await trio.sleep(_POLL_SECONDS)
@@ -175,7 +176,7 @@ class Worker:
 
 
 def _import_path() -> list[str]:
-    """Return where modules are found; as a program that is given by `-c` has it, "" is the working directory."""
+    """Return the import path; for a program given by `-c`, "" is the working directory."""
     return [entry or str(Path.cwd()) for entry in sys.path]
 
 

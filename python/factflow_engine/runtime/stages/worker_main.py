@@ -1,8 +1,8 @@
-"""The program of a worker process: makes one adapter and answers one message after the other.
+"""Program of a worker process: makes one adapter and answers requests one after the other.
 
-Kept separate from `worker`, the end that the engine holds, because this end is imported in another process and must not pay for
-the engine's loop. It is no thread's business that a signal for the program also came here: Ctrl-C and SIGTERM drain the
-program, and messages in worker processes are to end meanwhile.
+Kept separate from `worker`, the engine's end, because this end is imported in another process and must not import the
+engine's loop. Signals for the program that also reach this process are ignored: Ctrl-C and SIGTERM drain the program,
+and messages in worker processes should end meanwhile.
 """
 
 import contextlib
@@ -27,22 +27,22 @@ from factflow_engine.runtime.stages.crossing import answer, pack_error
 from factflow_protocols import PipelineAdapter, StageInfo
 
 LENGTH: Final = struct.Struct("<Q")
-"""What goes before a request or an answer: its length in bytes."""
+"""Header of a request or an answer: its length in bytes."""
 
 READY: Final = b"!"
-"""The answer to the first request, if the adapter could be made; else it is an error."""
+"""Answer to the first request if the adapter could be made; otherwise the answer is an error."""
 
 _ORPHAN_POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class ClassPlace:
-    """Where a class can be imported from.
+    """Place from which a class can be imported.
 
     Attributes:
-        module: The module's name in the program.
-        file: Its file: it may not be importable by that name.
-        qualname: The class's name in the module.
+        module: Name of the module in the program.
+        file: File of the module, which may not be importable by name.
+        qualname: Name of the class in the module.
     """
 
     module: str
@@ -55,7 +55,7 @@ class ClassPlace:
         return cls(known.__module__, str(sys.modules[known.__module__].__file__), known.__qualname__)
 
     def load(self) -> Any:
-        """Return the class, having imported its module."""
+        """Import the module and return the class."""
         found: Any = _module(self.module, self.file)
         for part in self.qualname.split("."):
             found = getattr(found, part)
@@ -68,10 +68,10 @@ class Start:
 
     Attributes:
         type: The adapter's type, for errors.
-        adapter: Its class.
+        adapter: Class of the adapter.
         model: Model of its configuration, if it was registered with another one than its own.
-        config: The stage's configuration, as it was written.
-        info: Where the stage stands.
+        config: The stage's configuration, as written.
+        info: Execution, route and name of the stage.
     """
 
     type: str
@@ -81,9 +81,9 @@ class Start:
     info: StageInfo
 
     def make(self) -> PipelineAdapter:
-        """Return a new adapter.
+        """Make the adapter.
 
-        What its module prints when it is imported is dropped: the program that imported it has printed it.
+        Output of its module during the import is dropped: the program that imported it has printed it.
         """
         with (
             Path(os.devnull).open("w", encoding="utf-8") as nothing,
@@ -98,7 +98,7 @@ class Start:
 
 
 def main(fd: int, parent: int) -> None:
-    """Serve the process of this id over a socket, until it closes the socket or dies."""
+    """Serve the process with this id over a socket, until it closes the socket or dies."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # No SIG_IGN: programs that the adapter starts would inherit that, and could not be terminated.
         signal.signal(number, lambda *_: None)
@@ -120,13 +120,13 @@ def main(fd: int, parent: int) -> None:
 
 
 def _end_with(fd: int, parent: int) -> None:
-    """Wait until the program has died; end with it, whatever this process is at."""
+    """Wait until the program has died, then end, whatever this process is doing."""
     poll = select.poll()
-    poll.register(fd, 0)  # nothing is asked for but the end, which is always told
+    poll.register(fd, 0)  # no event is requested but the hang-up, which is always reported
     while os.getppid() == parent:
         if poll.poll(1_000):
             time.sleep(_ORPHAN_POLL_SECONDS)
-    os.killpg(0, signal.SIGKILL)  # what it has started as well; it leads a session of its own
+    os.killpg(0, signal.SIGKILL)  # kills its children, too; it leads a session of its own
 
 
 def _receive(fd: int) -> bytes | None:

@@ -1,29 +1,30 @@
-"""The transport of one execution: what carries frames between its routes and the program around them.
+"""Transport of one execution: carries frames between its routes and the outside.
 
-Two implementations: `memory`, where the channels that routes work on are all there is, and `durable`, where those
-channels lead to and from a queue provider outside the process. Which one it is, is decided once, by `channels_for`;
-everything else asks the transport, and never which one it has.
+Two implementations: `memory`, where routes work directly on the provider's channels, and `durable`, where channels in
+memory are connected with a queue provider outside the process. `channels_for` decides once which one is used;
+everything else works through the protocol.
 
-An execution is wired upwards, each part through its constructor, in an order without a circle:
+Parts of an execution are wired upwards, each through its constructor, in an order without a cycle:
 
-1. `channels_for(provider, ...)` gives its `Channels`: where a route that is being built finds what it reads and publishes to.
+1. `channels_for(provider, ...)` makes the `Channels`, in which a route under construction finds its inbound and
+outbound channels.
 2. Routes are built on these channels, and the loop on the routes (`execution.route_builder`, `hop.loop`).
 3. `Channels.transport(...)` makes the `Transport`, which knows the routes, the loop and the execution (as its `Owner`).
 
-The loop works on channels in memory, and on nothing else. In memory they are the provider's own. A durable transport has,
-for each queue that a route reads, a `Receiver`, which fills the route's channel; for each queue that its routes publish
-to, a `Sender`, which empties a channel into the provider; a `Start`, which publishes the init messages once, whoever
-starts the execution; and `States`, what its stages keep.
+The loop works only on channels in memory. The memory transport uses the provider's own. A durable transport has, for
+each queue that a route reads, a `Receiver`, which fills the route's channel; for each queue that its routes publish to,
+a `Sender`, which empties a channel into the provider; a `Start`, which publishes the init messages once, whichever
+process starts the execution; and `States`, the states of its stages.
 
-Invariants, of either transport:
+Invariants of both transports:
 
  1. A delivery is acknowledged once its message has ended and everything that had been published by then was accepted.
- 2. Between the instant at which `wait_done` sees that nothing is left and its return there is no checkpoint.
- 3. Once `close_intake` was called nothing more is received; once `wake_publishers` was, nobody from outside waits for room
-    without looking again at whether the execution still takes messages.
- 4. Whoever consumes a queue from outside is told of the execution's end, and gets what is left before.
+ 2. Between the check in `wait_done` that nothing is left and its return there is no checkpoint.
+ 3. After `close_intake` nothing more is received; after `wake_publishers` every outside publisher that waits for room
+    checks again whether the execution still takes messages.
+ 4. Outside consumers of a queue receive the remaining messages, then the execution's end.
 
-Methods are the loop's and the lifecycle's; users reach them through `execution.orchestrator`.
+The loop and the lifecycle call these methods; users reach them through `execution.orchestrator`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class Owner(Protocol):
-    """The execution, as far as its transport knows it."""
+    """Methods of the execution that its transport calls."""
 
     def refuse_if_closed(self) -> None:
         """Raise if no more messages are taken from outside.
@@ -59,43 +60,44 @@ class Owner(Protocol):
         ...
 
     def transport_died(self, what: str, error: BaseException) -> None:
-        """Note that the execution cannot go on; `what` says what the provider could not do."""
+        """Fail the execution; `what` names the operation that the provider could not do."""
         ...
 
 
 class Start(Protocol):
-    """The way in which an execution is started: with its init messages, or by going on with what is left."""
+    """Start of an execution: with its init messages, or by resuming with what is left."""
 
     @property
     def is_stored(self) -> bool:
-        """True if the provider has noted, with the init messages, that stages are to finish."""
+        """True if the provider has noted, with the init messages, that stages must finish."""
         ...
 
     async def look(self) -> None:
-        """See whether messages of an earlier execution of this id are left; to be called before any is carried."""
+        """Check whether messages of an earlier execution of this id are left; must be called before any is carried."""
         ...
 
     async def begin(self, messages: Sequence[InitMessageConfig]) -> Begun:
-        """Publish init messages, unless the execution goes on.
+        """Publish init messages, unless the execution is resumed.
 
-        Cancellation: some may have been published; where others may start the same id, the next one publishes the rest.
+        Cancellation: some may have been published; if other processes may start the same id, the next one publishes the
+        rest.
         """
         ...
 
     async def end(self, *, failed: bool) -> None:
-        """Have the next execution of this id begin anew, unless something is left for it to go on with.
+        """Let the next execution of this id begin anew, unless something is left for it to resume.
 
-        To be called when this process has given back what it had; `failed` says that the execution has.
+        Must be called after this process has given back its messages; `failed` is True if the execution has failed.
         """
         ...
 
 
 class States(Protocol):
-    """The states that the stages of one execution keep where another process finds them."""
+    """States of one execution's stages, stored where other processes find them."""
 
     @property
     def kept(self) -> Container[tuple[str, str]]:
-        """Route id and name of each stage of which others have left effects that nobody has spoken for."""
+        """Route id and name of each stage with unfinished effects of other processes."""
         ...
 
     @property
@@ -105,38 +107,38 @@ class States(Protocol):
 
     @property
     def is_last(self) -> bool:
-        """True if this process speaks for all at the end."""
+        """True if this process lets the stages finish for all processes."""
         ...
 
     @property
     def is_handed_over(self) -> bool:
-        """True if another process does."""
+        """True if another process lets the stages finish."""
         ...
 
     @property
     def is_forgotten(self) -> bool:
-        """True if everything is said, and nothing is kept any more."""
+        """True if all stages have finished, and no state is stored any more."""
         ...
 
     @property
     def discards(self) -> bool:
-        """True if stages may remove what they have stored, once the execution has completed: nobody goes on with it."""
+        """True if stages may remove what they have stored, once the execution has completed: it cannot be resumed."""
         ...
 
     def restore(self) -> None:
-        """Give the stages what was found, once they are open.
+        """Restore the stages' stored states, once they are open.
 
         Raises:
-            ExecutionStartError: A stage cannot take it.
+            ExecutionStartError: A stage cannot restore its state.
         """
         ...
 
     async def opened(self) -> None:
-        """Let other processes take part, now that the stages are open."""
+        """Let other processes join, now that the stages are open."""
         ...
 
     async def begin(self, *, is_stored: bool) -> None:
-        """Note that this process has begun the execution: its stages finish even if they never have a message.
+        """Note that this process has begun the execution: its stages finish even if they never get a message.
 
         Args:
             is_stored: True if the provider knows already.
@@ -147,15 +149,15 @@ class States(Protocol):
         ...
 
     async def conclude(self) -> None:
-        """Find out who speaks for all at the end; sets `is_last` or `is_handed_over`, or waits a little for others."""
+        """Decide which process lets the stages finish; set `is_last` or `is_handed_over`, or wait for others."""
         ...
 
     async def forget(self) -> None:
-        """Keep nothing any more, for everything is said; `is_last` is false then if another process has left something."""
+        """Delete the stored states, since all stages have finished; clear `is_last` if another process has left one."""
         ...
 
     def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
-        """Return the id of what a stage says at its end, the same if it says it again; None for a new one."""
+        """Return the id of a message from a stage's `finish`, the same for each repetition; None for a new one."""
         ...
 
 
@@ -163,9 +165,9 @@ class Stuck(NamedTuple):
     """Something that a provider has not done.
 
     Attributes:
-        where: The key of `Transport.counts` that has not changed.
-        text: For people.
-        is_waiting: True if somebody else may merely take long.
+        where: Key of `Transport.counts` that has not changed.
+        text: Description for people.
+        is_waiting: True if another party may merely take long.
     """
 
     where: object
@@ -183,7 +185,7 @@ class Channels(Protocol):
 
     @property
     def leads_outside(self) -> bool:
-        """True if messages wait with a provider, so that something may be left to do when nothing is left here."""
+        """True if messages wait with a provider, so that work may be left when none is left here."""
         ...
 
     @property
@@ -198,20 +200,20 @@ class Channels(Protocol):
 
     @property
     def bounded_cycles(self) -> Sequence[Sequence[str]]:
-        """Ids of the routes of each cycle whose queues have a bound, and so may have to go beyond it."""
+        """Ids of the routes of each cycle of bounded queues, which may have to exceed their bounds."""
         ...
 
     @property
     def is_discarded(self) -> bool:
-        """True if the queues are gone, and with them what could be read."""
+        """True if the queues were deleted, with everything that could be read."""
         ...
 
     def targets(self, queue: str) -> list[MemoryChannel]:
-        """Return the channels that a message published to a queue goes to; a live view."""
+        """Return the channels to which a queue's messages are appended; a live view."""
         ...
 
     def inbound(self, route: str, section: InboundConfig) -> Inbound:
-        """Return what a route reads; it exists from then on and keeps what is published to it."""
+        """Return a route's inbound channel; it exists from then on and stores what is published to it."""
         ...
 
     def transport(
@@ -224,67 +226,68 @@ class Channels(Protocol):
         asked_ns: int | None,
         config: PipelineGlobalConfig,
     ) -> Transport:
-        """Return the transport that leads to and from these channels; nothing is subscribed yet.
+        """Return the transport of these channels; nothing is subscribed yet.
 
         Args:
-            routes: Upstream first.
-            loop: Carries their messages.
-            frames: Makes the frames of messages that are published.
+            routes: The routes, upstream first.
+            loop: Loop that carries their messages.
+            frames: Factory of the frames of published messages.
             owner: The execution.
-            asked_ns: When the start was asked for (see `ExecutionStarts`); None if no other execution has the id.
-            config: What is run.
+            asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the
+            id.
+            config: The configuration that it runs.
         """
         ...
 
     def discard(self) -> None:
-        """Forget the queues, as far as they die with the execution."""
+        """Delete the queues, if they end with the execution."""
         ...
 
 
 class Transport(Protocol):
-    """The carrier of frames between the routes of one execution and the program around them."""
+    """Carrier of frames between the routes of one execution and the outside."""
 
     @property
     def states(self) -> States:
-        """The states that stages keep where another process finds them."""
+        """States of the stages, stored where other processes find them."""
         ...
 
     @property
     def start(self) -> Start:
-        """The way in which the execution is started."""
+        """Start of the execution."""
         ...
 
-    # -- publishing and consuming from outside -----------------------------------------------------------------------
+    # -- publishing and consuming from outside ---------------------------------------------------------------------
 
     def offer(self, route: str, payload: Any, headers: Mapping[str, Any] | None, key: str | None, /) -> str | None:
-        """Take a message and return its id, unless there is something to wait for, or to refuse besides the message itself.
+        """Accept a message and return its id, if that needs no wait and only the message itself could be refused.
 
-        Then return None: `publish` or `publish_nowait` says what it is.
+        Otherwise return None: `publish` or `publish_nowait` then waits or raises.
 
         Raises:
-            CodecError: The payload, the headers or the key is nothing that a message can carry.
+            CodecError: The payload, the headers or the key cannot be carried by a message.
         """
         ...
 
     def close_entrance(self) -> None:
-        """Take no more offers, because messages are not taken any more."""
+        """Accept no more offers, because no more messages are accepted."""
         ...
 
     async def publish(self, route: str, frame: Frame) -> None:
-        """Take a message, waiting for room.
+        """Accept a message, waiting for room.
 
         Raises:
-            ExecutionClosedError: Nothing is taken any more.
+            ExecutionClosedError: Nothing is accepted any more.
         """
         ...
 
     def publish_nowait(self, route: str, frame: Frame) -> None:
-        """Take a message.
+        """Accept a message without waiting.
 
         Raises:
-            ExecutionClosedError: Nothing is taken any more.
+            ExecutionClosedError: Nothing is accepted any more.
             QueueFullError: There is no room.
-            QueueError: Taking one takes time.
+            QueueError: Accepting a message always takes time.
         """
         ...
 
@@ -295,7 +298,7 @@ class Transport(Protocol):
         headers: Mapping[str, Any] | None,
         keys: Sequence[str | None] | None,
     ) -> tuple[str, ...]:
-        """Take messages in their order, waiting for room; return their ids. Headers are for all, keys one for each.
+        """Accept messages in order, waiting for room; return their ids. Headers are for all, keys one for each.
 
         Cancellation: the first messages may have been published.
         """
@@ -303,16 +306,16 @@ class Transport(Protocol):
 
     @property
     def publishers(self) -> int:
-        """Tasks that are still publishing."""
+        """Number of tasks that are publishing."""
         ...
 
     @property
     def stirred(self) -> trio.lowlevel.ParkingLot:
-        """A lot whose waiters are told when one of the publishers went on."""
+        """Parking lot that is unparked when one of the publishers has moved on."""
         ...
 
     def wake_publishers(self) -> None:
-        """Have those that wait for room look again at whether messages are still taken."""
+        """Wake publishers that wait for room, so that they check whether messages are still accepted."""
         ...
 
     def subscribe(
@@ -321,82 +324,82 @@ class Transport(Protocol):
         """Consume a queue of the execution from outside, until that has ended and nothing is left."""
         ...
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     async def open(self, nursery: trio.Nursery) -> None:
-        """Subscribe, and carry from then on, in the nursery, until `end` is called, which must be.
+        """Subscribe, and carry frames in the nursery until `end`, which must be called.
 
         Raises:
             QueueError: A subscription could not be made.
 
-        Cancellation: only until it returns; then the end is `end`.
+        Cancellation: only until it returns; then `end` ends it.
         """
         ...
 
     async def join(self) -> bool:
-        """Take part in what other processes of this id do, before stages are opened; return True if it goes on.
+        """Join other processes of this id, before stages are opened; return True if the execution is resumed.
 
         Raises:
-            ExecutionStartError: A stage of which something is kept is none of this configuration's.
-            QueueError: The provider does not answer as it should.
+            ExecutionStartError: A stage with a stored state is not in this configuration.
+            QueueError: The provider failed.
         """
         ...
 
     def use(self) -> None:
-        """Note that what is received is carried from now on; `end` follows."""
+        """Note that received messages are carried from now on; `end` follows."""
         ...
 
     def close_intake(self) -> None:
-        """Receive nothing more; what has not begun stays where it came from."""
+        """Receive nothing more; messages that have not begun stay where they came from."""
         ...
 
     async def wait_done(self) -> int:
-        """Return when nothing is left to do in the loop or outside, and how many messages stay for another execution.
+        """Wait until nothing is left in the loop or outside; return the number of messages left for another execution.
 
-        None do, unless the intake was closed. Nothing is awaited between the last look and the return.
+        That number is 0 unless the intake was closed. Nothing is awaited between the last check and the return.
         """
         ...
 
     @property
     def is_done(self) -> bool:
-        """True if nothing is left to do in this instant; a provider elsewhere has to be asked, so that nobody can say so."""
+        """True if nothing is left now; never True if an external provider would have to be asked."""
         ...
 
     async def wait_settled(self) -> None:
-        """Return when no stage is asked any more for what it keeps: then it may close."""
+        """Wait until no acknowledgement needs the stages any more, so that they may close."""
         ...
 
     def end(self, status: ExecutionStatus, *, has_lived: bool) -> None:
-        """Come to an end: give back what is unsettled, and leave the queues as the next execution of this id needs them.
+        """End: give back unsettled messages, and leave the queues as the next execution of this id needs them.
 
         Args:
-            status: The execution's, which has no more to do.
-            has_lived: True if the routes began: what it ends with is its own.
+            status: Status of the execution, which has no more to do.
+            has_lived: True if the routes have begun: their work belongs to this execution.
         """
         ...
 
     def close(self) -> None:
-        """Tell whoever consumes from outside that the execution has ended."""
+        """Notify outside consumers that the execution has ended."""
         ...
 
-    # -- what is said of it ------------------------------------------------------------------------------------------
+    # -- observation -----------------------------------------------------------------------------------------------
 
     async def holdings(self) -> Iterable[Holding]:
-        """Return what holds messages of this id outside the process, if an earlier execution may have left them there."""
+        """Return holders of messages of this id outside the process, if an earlier execution may have left some."""
         ...
 
     @property
     def reads(self) -> Sequence[tuple[str, str]]:
-        """Queue and subscription of each route, as a provider elsewhere has them."""
+        """Queue and subscription of each route, by an external provider's names."""
         ...
 
     @property
     def publishes_to(self) -> Sequence[str]:
-        """The queues that routes publish to, as a provider elsewhere has them."""
+        """Queues that routes publish to, by an external provider's names."""
         ...
 
     def backlog(self, route: str) -> int:
-        """Return how many messages wait for a route outside, as far as is known."""
+        """Return the number of messages that wait for a route outside, as far as is known."""
         ...
 
     @property
@@ -405,13 +408,13 @@ class Transport(Protocol):
         ...
 
     def unaccepted(self) -> Mapping[str, int]:
-        """Return how many messages a provider has not taken, by queue; what led to them is not acknowledged."""
+        """Return the number of messages that a provider has not accepted, by queue; their causes are unacknowledged."""
         ...
 
     def counts(self) -> Mapping[object, int]:
-        """Return what a provider has done, by who has asked it; see `stuck`."""
+        """Return counters of a provider's work, by the part that requested it; see `stuck`."""
         ...
 
     def stuck(self, still: Container[object]) -> Iterable[Stuck]:
-        """Return what a provider has not done, given whose counts have not changed for a while."""
+        """Return what a provider has not done, given the keys whose counters have not changed for a while."""
         ...

@@ -1,6 +1,6 @@
-"""The one place where it is decided whether routes work on a provider's own channels or through its protocol.
+"""Choice between a provider's own channels and its protocol, made only here.
 
-Only the memory queue has channels of this process; whether messages outlive it, each provider says itself
+Only the memory queue has channels in this process; each provider states itself whether messages outlive the process
 (`QueueProtocol.outlives_process`).
 
 Kept separate from `base` because the protocol knows none of its implementations.
@@ -16,11 +16,11 @@ from factflow_protocols import QueueProtocol
 
 
 def channels_for(provider: QueueProtocol, execution_id: str, *, cycles: Sequence[Sequence[str]]) -> Channels:
-    """Return the channels of an execution, which its transport is made of.
+    """Return the channels of an execution, which make its transport.
 
     Args:
-        provider: Where messages wait.
-        execution_id: Whose queues they are.
+        provider: Provider of the queues.
+        execution_id: Id that names the queues.
         cycles: Ids of the routes of each cycle of queues.
     """
     if isinstance(provider, MemoryQueue):

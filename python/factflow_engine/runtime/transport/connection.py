@@ -1,7 +1,6 @@
-"""The connection of one execution to its provider: subscribed, kept up while messages are carried, flushed, given up.
+"""Connection of one execution to its provider: subscribed, maintained while messages are carried, flushed, closed.
 
-Kept separate from `durable`, which decides when it ends and what is said of it, and from `links`, which says what is on its
-way.
+Kept separate from `durable`, which decides when it ends, and from `links`, which has the messages on their way.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from factflow_engine.runtime.transport.states import StageStates
 from factflow_protocols import QueueError, QueueProtocol
 
 FLUSH_SECONDS: Final = 2.0
-"""How long the end of an execution waits for what is on its way to the provider. What is late comes again."""
+"""Time at the end of an execution for what is on its way to the provider. What is late is delivered again."""
 
 
 class Connection:
-    """The life of an execution's links.
+    """Lifetime of an execution's links.
 
     Attributes:
         is_broken: True if the provider failed: nothing more will arrive there.
@@ -36,10 +35,10 @@ class Connection:
         """Prepare; nothing is subscribed yet.
 
         Args:
-            provider: Whose queues they are.
-            links: What is on its way to it and from it.
+            provider: Provider of the queues.
+            links: Receivers and senders, with what is on its way.
             owner: The execution.
-            states: What the stages keep.
+            states: States of the stages.
         """
         self.is_broken = False
         self.is_closed = False
@@ -49,14 +48,14 @@ class Connection:
         self._states = states
         self._end = trio.Event()
         self._settled = trio.Event()  # nothing is acknowledged any more
-        self._is_used = False  # what is received is carried
-        self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # to be done in the end, and its name
+        self._is_used = False  # received messages are carried
+        self._last: tuple[str, Callable[[], Awaitable[None]]] | None = None  # the last operation, and its name
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Subscribe, report started, and carry until `end` is called.
+        """Subscribe, report started, and carry frames until `end` is called.
 
-        What is on its way then has `FLUSH_SECONDS` to arrive.
+        Frames that are on their way then have `FLUSH_SECONDS` to arrive.
         """
         try:
             await self._carry(task_status)
@@ -73,9 +72,9 @@ class Connection:
                 except QueueError as error:
                     problem = error
                 else:
-                    # Whoever starts it may have been cancelled meanwhile, and would wait for an end that nobody asks for.
+                    # The starter may have been cancelled meanwhile, and would wait for an end that nobody requests.
                     await trio.lowlevel.checkpoint_if_cancelled()
-                    life.shield = True  # from here on it ends by `end`, after those who publish
+                    life.shield = True  # from here on `end` ends it, after the publishers
                     for sender in self._links.senders:
                         nursery.start_soon(self._guarded, f"publishing to {sender.queue!r}", sender.run(self._provider))
                     nursery.start_soon(self._guarded, "keeping the states of stages", self._states.beat())
@@ -95,7 +94,7 @@ class Connection:
             raise problem
 
     def _name_flushes(self) -> None:
-        """Tell of the stages that are given up, in the middle of making effects durable."""
+        """Report stages that are abandoned while they make effects durable."""
         for receiver in self._links.receivers:
             if receiver.flushing is not None:
                 problem = (
@@ -105,12 +104,12 @@ class Connection:
                 self.died(receiver.flushing, TimeoutError(problem))
 
     async def _leave(self) -> None:
-        """Leave what stages keep to the next process; one that cannot be told waits for the end of the lease."""
+        """Leave the stages' states to the next process; if the provider fails, that one waits for the lease's end."""
         with trio.move_on_after(FLUSH_SECONDS):
             await self._guarded("leaving the states of stages", self._states.leave())
 
     async def _do_last(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
-        """Ask the provider for something, and wait for its answer no longer than a while: nobody outside can cancel the end."""
+        """Make a request at the end, and bound the wait for its answer: nobody outside can cancel the end."""
         with trio.move_on_after(FLUSH_SECONDS) as waiting:
             try:
                 await contained(call())
@@ -120,27 +119,27 @@ class Connection:
             self.died(what, QueueError(what, f"the provider did not answer within {FLUSH_SECONDS:g} s"))
 
     def use(self) -> None:
-        """Note that what is received is carried from now on."""
+        """Note that received messages are carried from now on."""
         self._is_used = True
 
     async def wait_settled(self) -> None:
-        """Return when nothing is acknowledged any more, if anything ever was."""
+        """Wait until nothing is acknowledged any more, if anything ever was."""
         if self._is_used:
             await self._settled.wait()
 
     def end(self, last: tuple[str, Callable[[], Awaitable[None]]] | None) -> None:
-        """Come to an end; `last` is asked of the provider then, and named in an error."""
+        """End; the `last` request is then made to the provider, and named in an error."""
         self._last = last
         self._end.set()
 
     def close_intake(self) -> None:
-        """Receive nothing more; what has not begun stays with the provider."""
+        """Receive nothing more; messages that have not begun stay with the provider."""
         self.is_closed = True
         self._links.close()
         self._links.changes.unpark_all()
 
     def died(self, what: str, error: BaseException) -> None:
-        """Note that the provider failed, which ends the execution; `what` says at what."""
+        """Note that the provider failed, which ends the execution; `what` names the operation."""
         self.is_broken = True
         self._owner.transport_died(what, _alone(error))
         self._links.changes.unpark_all()
@@ -156,7 +155,7 @@ class Connection:
     async def _subscribed(
         self, receiver: Receiver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Run a receiver: a failure before it has subscribed is the starter's, a later one the execution's."""
+        """Run a receiver: a failure before it has subscribed is raised in the starter, a later one is fatal."""
         try:
             await contained(receiver.run(self._provider, task_status=task_status))
         except FaultError as fault:
@@ -174,12 +173,12 @@ class Connection:
     async def _guarded(self, what: str, call: Awaitable[None]) -> None:
         try:
             await contained(call)
-        except FaultError as fault:  # what ends a transport ends its execution, with its cause
+        except FaultError as fault:  # an error of a transport ends its execution, with its cause
             self.died(what, fault.error)
 
 
 def _alone(error: BaseException) -> BaseException:
-    """Return what a nursery raised alone in a group."""
+    """Return the exception that a nursery raised alone in a group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

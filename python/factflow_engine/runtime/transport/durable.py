@@ -1,9 +1,9 @@
-"""The durable transport: channels in memory that lead to and from a queue provider outside the process.
+"""Durable transport: channels in memory that are connected with a queue provider outside the process.
 
-What is published from outside is stored when its publisher goes on; what routes publish and acknowledge goes through
-`Links`, which `Connection` keeps up; here it is asked whether anything is left, and said what the end is to be.
+Outside publishers continue once their message is stored; what routes publish and acknowledge goes through `Links`,
+which `Connection` maintains; this module decides when nothing is left.
 
-Kept separate from `memory`, with which it shares no more than the protocol.
+Kept separate from `memory`, with which it shares only the protocol.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class DurableTransport:
         """Prepare; nothing is subscribed yet.
 
         Args:
-            provider: Whose queues they are.
-            scope: The provider as the execution sees it.
-            links: What is on its way to it and from it.
-            queues: By route, the provider's name of what it reads.
-            loop: Carries the routes' messages.
-            frames: Makes frames.
+            provider: Provider of the queues.
+            scope: The provider, scoped to the execution.
+            links: Receivers and senders, with what is on its way.
+            queues: Route to the provider's name of its queue.
+            loop: Loop that carries the routes' messages.
+            frames: Factory of frames.
             owner: The execution.
-            states: What the stages keep.
-            asked_ns: When the start was asked for; None if no other execution has the id.
+            states: States of the stages.
+            asked_ns: Time at which the start was requested; None if no other execution has the id.
         """
         self.states: Final = states
         self.publishers = 0
@@ -87,10 +87,10 @@ class DurableTransport:
         self._may_go_on = asked_ns is not None  # another execution may have the same id
         self.start: Final = self._start(asked_ns)
         self._readers = Readers()
-        self._publishing: set[trio.CancelScope] = set()  # from outside
+        self._publishing: set[trio.CancelScope] = set()  # of outside publishers
         self._published = 0  # from outside, accepted
         self._connection = Connection(provider, links, owner=owner, states=states)
-        self._left = 0  # with the provider, as it has answered who waits for the end
+        self._left = 0  # messages at the provider, by its last answer while the end was awaited
         self._answers = 0
         self._asking = False
 
@@ -112,10 +112,10 @@ class DurableTransport:
         marks = self._scope.scope_queue(MARKS)
         return MarkedStart(self._frames, self._publish_one, self._ask_left, provider=self._provider, marks=marks)
 
-    # -- publishing and consuming from outside -----------------------------------------------------------------------
+    # -- publishing and consuming from outside ---------------------------------------------------------------------
 
     def offer(self, route: str, payload: Any, headers: Mapping[str, Any] | None, key: str | None, /) -> None:
-        """See `Transport.offer`; storing takes time, so that nothing is taken so."""
+        """See `Transport.offer`; never accepts, because storing takes time."""
 
     def close_entrance(self) -> None:
         """See `Transport.close_entrance`."""
@@ -125,7 +125,7 @@ class DurableTransport:
         await self._publish_unless_closed(route, (frame,))
 
     def publish_nowait(self, route: str, frame: Frame) -> None:  # noqa: ARG002 - the protocol's signature
-        """See `Transport.publish_nowait`; storing takes time, so that this never can."""
+        """See `Transport.publish_nowait`; always raises, because storing takes time."""
         raise QueueError(
             self._queues[route], "is stored outside the process, which takes time: use `await publish(...)`"
         )
@@ -154,7 +154,7 @@ class DurableTransport:
         return until_ended(queue, self._scope.subscribe(queue, subscription, prefetch, capacity), self._readers)
 
     async def _publish_unless_closed(self, route: str, frames: Sequence[Frame]) -> None:
-        """Publish from outside; one that waits for room when it is closed does not wait for a reader that will not come."""
+        """Publish from outside; on closing, stop waiting for room: no consumer will make any."""
         self._owner.refuse_if_closed()
         with trio.CancelScope() as scope:
             self._publishing.add(scope)
@@ -179,7 +179,7 @@ class DurableTransport:
             self.publishers -= 1
             self.stirred.unpark_all()
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     async def open(self, nursery: trio.Nursery) -> None:
         """See `Transport.open`."""
@@ -217,15 +217,15 @@ class DurableTransport:
         self._connection.close_intake()
 
     async def wait_done(self) -> int:
-        """See `Transport.wait_done`. Does not return when the provider has failed: the execution was told, and ends otherwise.
+        """See `Transport.wait_done`. Does not return after the provider has failed: the execution then ends.
 
-        Once the intake is closed, what this execution's own queues have no room for is not waited for: nobody here makes
-        room any more. It comes again with its cause.
+        Once the intake is closed, messages for which this execution's own queues have no room are not awaited: nothing
+        makes room any more. They are published again when their cause is delivered again.
         """
         loop, links, patience = self._loop, self._links, Patience(self._links)
         while True:
             if loop.progress.is_idle and not links.have_backlog:
-                links.hurry()  # else it would wait for company that may not come
+                links.hurry()  # else it would wait for more to come
             moves = self._moves()
             waits = loop.progress.waits_for(links.own_channels())
             gives_up = self._connection.is_closed and waits and links.wait_for_themselves
@@ -242,7 +242,7 @@ class DurableTransport:
             with trio.move_on_after(POLL_SECONDS):
                 await self._links.changes.park()
 
-    # -- what is said of it ------------------------------------------------------------------------------------------
+    # -- observation -----------------------------------------------------------------------------------------------
 
     async def holdings(self) -> Iterable[Holding]:
         """See `Transport.holdings`."""
@@ -291,14 +291,14 @@ class DurableTransport:
             text = f"the provider hands out none of its {self._left} messages, unless to other consumers"
             yield Stuck(DELIVERIES, text, is_waiting=True)
 
-    # -- helpers -----------------------------------------------------------------------------------------------------
+    # -- helpers ---------------------------------------------------------------------------------------------------
 
     async def _ask_left(self) -> int:
-        """Return how much an earlier execution of this id has left to do: messages, and stages that have not finished."""
+        """Return the work that an earlier execution of this id has left: messages, and unfinished stages."""
         return self.states.unfinished + await self._depth()
 
     async def _depth(self) -> int:
-        """Return how many messages the provider holds for the execution's routes; see `Links.depth`."""
+        """Return the number of messages that the provider has for the execution's routes; see `Links.depth`."""
         self._asking = True
         try:
             return await self._links.depth()

@@ -1,6 +1,6 @@
-"""The channels of an execution whose messages wait with a provider: each leads to it, or from it.
+"""Channels of an execution whose messages wait with a provider: each is filled from it, or emptied into it.
 
-Kept separate from `durable`, which carries what is in them: these are there before the routes are.
+Kept separate from `durable`, which carries their frames: channels exist before the routes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("factflow_engine.runtime")
 
 UNBOUNDED: Final = 1 << 40
-"""Capacity of the queues of a cycle: on disk it may grow, and so cannot wait for itself."""
+"""Capacity of the queues of a cycle: on disk they may grow, so that a cycle cannot wait for itself."""
 
 
 class DurableChannels:
@@ -46,7 +46,7 @@ class DurableChannels:
         self.outlives_process: Final = provider.outlives_process
         self.stores_states: Final = isinstance(provider, StateProvider)
         self._scope = ExecutionScopedQueue(provider, execution_id)
-        self._sources: dict[str, Source] = {}  # by route, in the order in which they were asked for
+        self._sources: dict[str, Source] = {}  # by route, in the order of the calls of `inbound`
         self._outbound: dict[str, MemoryChannel] = {}  # by the provider's name of a queue
         self._provider = provider
         self._unbounded = frozenset(route for cycle in cycles for route in cycle)
@@ -59,7 +59,7 @@ class DurableChannels:
         return [self._outbound[queue]]
 
     def inbound(self, route: str, section: InboundConfig) -> Inbound:
-        """See `Channels.inbound`; nothing is subscribed before the transport is opened."""
+        """See `Channels.inbound`; nothing is subscribed before the transport opens."""
         queue = self._scope.scope_queue(section.queue)
         ended = trio.lowlevel.ParkingLot()
         source = self._sources[route] = Source(

@@ -1,6 +1,6 @@
-"""The frames of messages that nothing led to: published from outside, said by a stage at its end, or marks.
+"""Frames of messages without a parent: published from outside, emitted by `finish`, or marks.
 
-Kept separate from the transports because both make the same frames, and so does whoever completes an execution.
+Kept separate from the transports because both make the same frames, and completion does, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from factflow_engine.seams import Seams
 
 
 class FrameFactory:
-    """Maker of frames with the ids and times of one execution's seams."""
+    """Factory of frames with the ids and times of one execution's seams."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
@@ -27,10 +27,10 @@ class FrameFactory:
         key: str | None = None,
         message_id: bytes | None = None,
     ) -> Frame:
-        """Return a message's frame, with an id of its own if none is given.
+        """Return a message's frame, with a new id if none is given.
 
         Raises:
-            CodecError: The payload is nothing that a message can carry.
+            CodecError: The payload cannot be carried by a message.
             TypeError: The key is not a string.
         """
         if key is not None and not isinstance(key, str):
@@ -40,7 +40,7 @@ class FrameFactory:
         return Frame.create(pack(payload), message_id=message_id, time_ns=wall_ns, key=key, headers=headers)
 
     def mark(self, count: int) -> Frame:
-        """Return the frame of a message that stands for `count` others; the ids that follow its own are theirs."""
+        """Return the frame of a message that represents `count` others; the ids that follow its own are theirs."""
         wall_ns = self._seams.clock.wall_ns()
         return Frame.create(pack(count), message_id=self._seams.ids.reserve(wall_ns, count + 1), time_ns=wall_ns)
 
@@ -53,9 +53,9 @@ class FrameFactory:
         """Return many messages to pour; without headers and keys, their frames are made natively as they are poured.
 
         Raises:
-            CodecError: A payload is nothing that a message can carry.
+            CodecError: A payload cannot be carried by a message.
             TypeError: A key is not a string.
-            ValueError: There is not one key for each payload.
+            ValueError: `keys` and `payloads` differ in length.
         """
         if headers is not None or keys is not None:
             return FrameBatch(self.frames(payloads, headers, keys))
@@ -79,10 +79,10 @@ class FrameFactory:
 
 
 class FrameBatch:
-    """Frames to pour, each with headers or a key of its own; as the native `Batch` to whoever pours them.
+    """Frames to pour, each with its own headers or key; the same interface as the native `Batch`.
 
     Attributes:
-        ids: The ids of all of them, 32 hexadecimal digits each.
+        ids: Ids of all of them, 32 hexadecimal digits each.
     """
 
     def __init__(self, frames: Sequence[Frame]) -> None:
@@ -92,11 +92,11 @@ class FrameBatch:
 
     @property
     def left(self) -> int:
-        """The number of frames that have not been moved."""
+        """Number of frames that have not been poured."""
         return len(self._frames) - self._poured
 
     def pour(self, channels: Sequence[MemoryChannel], limit: int) -> None:
-        """Move the next frames, `limit` at most, to each of these channels."""
+        """Move the next frames, at most `limit`, to each of these channels."""
         last = min(self._poured + limit, len(self._frames))
         while self._poured < last:
             frame = self._frames[self._poured]

@@ -1,6 +1,6 @@
-"""The links of one execution to a provider outside the process: its receivers and senders, and what is on its way.
+"""Links of one execution to a provider outside the process: its receivers and senders, and what is on its way.
 
-Kept separate from `durable`, which decides what their state means for the end of the execution: here is only what it is.
+Kept separate from `durable`, which decides what their state means for the end of the execution.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ from factflow_engine.runtime.transport.sender import Sender
 from factflow_engine.runtime.transport.states import StageStates
 
 POLL_SECONDS: Final = 0.25
-"""How soon it is noticed that another process has done the rest of a queue."""
+"""Interval for noticing that another process has finished a queue."""
 
 
 class Links:
     """All receivers and senders of one execution.
 
     Attributes:
-        receivers: In the order of the configuration.
-        senders: In no order.
-        changes: A lot whose waiters are told when messages were accepted or deliveries settled.
+        receivers: Receivers in the configuration's order.
+        senders: Senders in no particular order.
+        changes: Parking lot that is unparked when messages were accepted or deliveries settled.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Links:
         """Prepare; nothing is subscribed yet.
 
         Args:
-            sources: By route, what it reads, in the order of the configuration.
-            outbound: By the provider's name of a queue, the channel that leads to it.
-            routes: Upstream first.
-            take_in: Called with each message that is received.
-            states: What the stages keep.
+            sources: Route to its source, in the configuration's order.
+            outbound: The provider's name of a queue to the channel that is emptied into it.
+            routes: The routes, upstream first.
+            take_in: Called with each received message.
+            states: States of the stages.
         """
         self.changes: Final = trio.lowlevel.ParkingLot()
         self._senders: Final = {
@@ -70,7 +70,7 @@ class Links:
         self.receivers: Final = tuple(receivers[route] for route in sources)
         self.senders: Final = tuple(self._senders.values())
 
-    # -- what is on its way ------------------------------------------------------------------------------------------
+    # -- what is on its way ----------------------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
@@ -79,12 +79,12 @@ class Links:
 
     @property
     def received(self) -> int:
-        """Messages that were received, all in all."""
+        """Total number of messages received."""
         return sum(receiver.received for receiver in self.receivers)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Messages that were accepted, and deliveries settled, all in all."""
+        """Total numbers of messages accepted and of deliveries settled."""
         return sum(sender.accepted for sender in self.senders), sum(receiver.settled for receiver in self.receivers)
 
     @property
@@ -94,7 +94,7 @@ class Links:
 
     @property
     def wait_for_themselves(self) -> bool:
-        """True if something is on its way to the provider, and all of it to queues that only this execution reads."""
+        """True if messages are on their way to the provider, all of them to queues that only this execution reads."""
         own = self.own_channels()
         return bool(self.unaccepted()) and all(id(sender.channel) in own for sender in self.senders if sender.under_way)
 
@@ -104,44 +104,44 @@ class Links:
         return frozenset(id(sender.channel) for sender in self.senders if sender.queue in own)
 
     def unaccepted(self) -> Mapping[str, int]:
-        """Return how many messages the provider has not taken, by queue; what led to them is not acknowledged."""
+        """Return the number of messages that the provider has not accepted, by queue; see `Transport.unaccepted`."""
         return {sender.queue: sender.under_way for sender in self.senders if sender.under_way}
 
     def backlog(self, route: str) -> int:
-        """Return how many messages wait for a route outside, as far as is known."""
+        """Return the number of messages that wait for a route outside, as far as is known."""
         return self._by_route[route].backlog
 
     async def depth(self) -> int:
-        """Return how many messages the provider holds for the execution's routes; never none while there are some.
+        """Return the number of messages that the provider has for the execution's routes; never 0 while there are some.
 
-        Another process may carry a message on from route to route meanwhile: it is met further down, if not here.
+        Another process may carry a message from route to route meanwhile: it is then counted downstream.
         """
         return sum([await receiver.depth() for receiver in self._upstream_first])
 
-    # -- the end -----------------------------------------------------------------------------------------------------
+    # -- the end ---------------------------------------------------------------------------------------------------
 
     def hurry(self) -> None:
-        """Hold no acknowledgement any longer than it takes to store it."""
+        """Send acknowledgements without delay."""
         for receiver in self.receivers:
             receiver.hurry()
 
     def close(self) -> None:
-        """Receive nothing more; what has not begun stays with the provider."""
+        """Receive nothing more; messages that have not begun stay with the provider."""
         for receiver in self.receivers:
             receiver.close()
 
     def _changed(self) -> None:
         self.changes.unpark_all()
 
-    # -- for the watchdog --------------------------------------------------------------------------------------------
+    # -- for the watchdog ------------------------------------------------------------------------------------------
 
     def counts(self) -> dict[object, int]:
-        """Return what the provider has done, by who has asked it."""
+        """Return counters of the provider's work, by the part that requested it."""
         counts: dict[object, int] = {sender: sender.accepted for sender in self.senders}
         return counts | {receiver: receiver.settled for receiver in self.receivers}
 
     def stuck(self, still: Container[object]) -> Iterator[Stuck]:
-        """Yield what the provider has not done, given whose counts have not changed for a while."""
+        """Yield what the provider has not done, given the keys whose counters have not changed for a while."""
         for sender in self.senders:
             if sender.under_way and sender in still:
                 problem = "which is full, or whose provider does not answer"
@@ -152,7 +152,7 @@ class Links:
 
 
 class Patience:
-    """A wait that is over when links have made no progress for twice as long as it takes to notice what others do."""
+    """A wait that ends when links have made no progress for twice the time it takes to notice other processes' work."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -161,7 +161,7 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """True if it is; to be asked repeatedly."""
+        """True if the wait is over; must be called repeatedly."""
         if self._progress != self._links.progress:
             self._progress, self._since = self._links.progress, trio.current_time()
         return trio.current_time() - self._since >= 2 * POLL_SECONDS

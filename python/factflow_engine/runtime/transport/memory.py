@@ -1,6 +1,6 @@
-"""The transport in memory: the channels that routes work on are the provider's own, and end with the execution.
+"""Memory transport: routes work on the provider's own channels, which end with the execution.
 
-Kept separate from `durable`, with which it shares no more than the protocol: nothing here is subscribed, sent or stored.
+Kept separate from `durable`, with which it shares only the protocol: nothing here is subscribed, sent or stored.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class MemoryChannels:
 
 
 class NoStates:
-    """See `States` for the contract: nothing outlives the process, so that this one speaks for itself alone."""
+    """See `States` for the contract: nothing outlives the process, so that it is always the last one."""
 
     kept: frozenset[tuple[str, str]] = frozenset()
     idle: frozenset[tuple[str, str]] = frozenset()
@@ -126,12 +126,12 @@ class MemoryTransport:
         """Prepare.
 
         Args:
-            scope: The provider as the execution sees it.
-            targets: By route, the channels that its messages go to: its inbound queue, or all subscriptions of the topic that
-                it reads.
-            routes: All of the execution.
-            loop: Carries their messages.
-            frames: Makes frames.
+            scope: The provider, scoped to the execution.
+            targets: Route to the channels that its messages go to: its inbound queue, or all subscriptions of its
+            topic.
+            routes: All routes of the execution.
+            loop: Loop that carries their messages.
+            frames: Factory of frames.
             owner: The execution.
         """
         self.states: Final = NoStates()
@@ -147,7 +147,7 @@ class MemoryTransport:
         self._publisher = frames.publisher(targets)
         self.offer: Final = self._publisher.offer
 
-    # -- publishing and consuming from outside -----------------------------------------------------------------------
+    # -- publishing and consuming from outside ---------------------------------------------------------------------
 
     def close_entrance(self) -> None:
         """See `Transport.close_entrance`."""
@@ -161,7 +161,7 @@ class MemoryTransport:
         if _full(channels) is not None:
             await self._wait_for_room(channels)
         _append(channels, frame)
-        await trio.lowlevel.cancel_shielded_checkpoint()  # the route's turn; what was published stays so
+        await trio.lowlevel.cancel_shielded_checkpoint()  # the route's turn; the message stays published
 
     def publish_nowait(self, route: str, frame: Frame) -> None:
         """See `Transport.publish_nowait`."""
@@ -204,11 +204,11 @@ class MemoryTransport:
     def subscribe(
         self, queue: str, subscription: str, prefetch: int, capacity: int | None
     ) -> AbstractAsyncContextManager[Subscription]:
-        """See `Transport.subscribe`; the queue itself ends with the execution, and tells its consumers."""
+        """See `Transport.subscribe`; the queue itself ends with the execution, and notifies its consumers."""
         return self._scope.subscribe(queue, subscription, prefetch, capacity)
 
     async def _publish_from_inside(self, route: str, frame: Frame) -> None:
-        """Publish also while nothing is taken from outside."""
+        """Publish although nothing is accepted from outside."""
         channels = self._targets[route]
         await wait_for_room(partial(_full, channels))
         _append(channels, frame)
@@ -225,20 +225,20 @@ class MemoryTransport:
             self.publishers -= 1
             self.stirred.unpark_all()
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     async def open(self, nursery: trio.Nursery) -> None:
         """See `Transport.open`; there is nothing to subscribe."""
 
     async def join(self) -> bool:
-        """See `Transport.join`; nobody else has this execution."""
+        """See `Transport.join`; no other process has this execution."""
         return False
 
     def use(self) -> None:
         """See `Transport.use`."""
 
     def close_intake(self) -> None:
-        """See `Transport.close_intake`; what waits in a channel is here already."""
+        """See `Transport.close_intake`; messages in a channel are here already."""
 
     async def wait_done(self) -> int:
         """See `Transport.wait_done`."""
@@ -259,7 +259,7 @@ class MemoryTransport:
     def close(self) -> None:
         """See `Transport.close`."""
 
-    # -- what is said of it ------------------------------------------------------------------------------------------
+    # -- observation -----------------------------------------------------------------------------------------------
 
     async def holdings(self) -> Iterable[Holding]:
         """See `Transport.holdings`."""
@@ -291,7 +291,7 @@ def _append(channels: Sequence[MemoryChannel], frame: Frame) -> None:
 
 
 def _full(channels: Sequence[MemoryChannel]) -> MemoryChannel | None:
-    """Return a channel without room that somebody reads."""
+    """Return a channel without room that has a consumer; None if there is none."""
     for channel in channels:
         if channel.is_full and channel.listeners:
             return channel

@@ -1,11 +1,11 @@
-"""The way of frames from one queue of a provider outside the process to the route that reads it, and of their ends back.
+"""Receiver of frames from one queue of an external provider for one route, and of acknowledgements back to it.
 
-A delivery is acknowledged once its message has ended and everything that had been published by then was accepted: if the
-process dies before, the message comes again, and what it leads to has the same ids as before. Per message this is an entry
-in a journal (native) and in a table; receiving and acknowledging go by the batch, which grows by itself while the provider
-is busy.
+A delivery is acknowledged once its message has ended and everything that had been published by then was accepted: if
+the process dies before, the message is delivered again, and the messages it leads to have the same ids. Each message
+costs an entry in a journal (native) and in a table; receiving and acknowledging work in batches, which grow by
+themselves while the provider is busy.
 
-Kept separate from `durable`, which knows all routes of an execution: here is one.
+Kept separate from `durable`, which has all routes of an execution: a receiver serves one.
 """
 
 from collections import ChainMap
@@ -22,20 +22,20 @@ from factflow_engine.runtime.transport.sender import Sender
 from factflow_protocols import Delivery, IsolatingSubscription, OrderedQueueProtocol, QueueProtocol, Subscription
 
 HELD: Final = 1_000
-"""Messages that have ended and whose acknowledgements are held together, at the most, beside those of the prefetch."""
+"""Most ended messages whose acknowledgements are collected, beside those of the prefetch."""
 
 
 class Source(NamedTuple):
-    """The queue of a provider that one route reads, before there is a route.
+    """A provider's queue that one route reads; made before the route.
 
     Attributes:
         queue: The provider's name.
         subscription: The provider's name.
-        capacity: Messages that may wait there.
-        prefetch: Messages that may be here.
-        channel: Where they wait for the route.
-        journal: Where the route notes their ends.
-        ended: A lot whose waiters are told when it has.
+        capacity: Most messages that may wait there.
+        prefetch: Most messages that may be here.
+        channel: Channel in which they wait for the route.
+        journal: Journal in which the route notes their ends.
+        ended: Parking lot that is unparked when the route has noted an end.
     """
 
     queue: str
@@ -48,13 +48,13 @@ class Source(NamedTuple):
 
 
 class Receiver:
-    """The filler of a route's channel from one queue of a provider, to which it acknowledges what has ended.
+    """Fills a route's channel from one queue of a provider, and acknowledges messages that have ended.
 
     Attributes:
-        queue: The provider's name of it.
+        queue: The provider's name of the queue.
         subscription: The provider's name of the route's subscription.
-        received: Messages that were handed out by the provider and taken in.
-        settled: Deliveries that the provider was told of.
+        received: Number of messages that the provider has handed out.
+        settled: Number of deliveries that were settled.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Receiver:
         """Prepare; nothing is subscribed yet.
 
         Args:
-            source: What is received.
-            senders: Those of the queues that the route publishes to.
-            states: What the route's stages keep.
+            source: The queue to receive from.
+            senders: Senders of the queues that the route publishes to.
+            states: States of the route's stages.
             take_in: Called with each message.
-            counts_deliveries: True if a message that was handed out too often is given up.
+            counts_deliveries: True if a message that was handed out too often fails.
             changed: Called when deliveries were settled.
         """
         self.queue: Final = source.queue
@@ -90,13 +90,15 @@ class Receiver:
         self._take_in = take_in
         self._counts_deliveries = counts_deliveries
         self._changed = changed
-        self._left: int | None = None  # what the provider held when it was asked last, once nothing more is received
+        self._left: int | None = None  # the provider's last depth, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
-        self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of one is settled with it
-        self._done: dict[bytes, list[Delivery]] = {}  # has ended, and its acknowledgement is held
-        self._returned: dict[bytes, list[Delivery]] = {}  # let go, and the provider's again when the subscription ends
+        self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of a message is settled with it
+        self._done: dict[bytes, list[Delivery]] = {}  # has ended, and its acknowledgement is delayed
+        self._returned: dict[
+            bytes, list[Delivery]
+        ] = {}  # dropped here, and the provider's again when the subscription ends
         self._unsettled: Final = ChainMap(self._returned, self._held)
-        self._is_urgent = False  # acknowledgements are held no longer
+        self._is_urgent = False  # acknowledgements are not delayed any more
         self._room = trio.lowlevel.ParkingLot()
         self._settling = 0
         self._receiving = trio.CancelScope()
@@ -104,39 +106,39 @@ class Receiver:
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing that was received is left to be carried or acknowledged."""
+        """True if no received message is left to be carried or acknowledged."""
         return not (self._held or self._done or self._settling or len(self._journal))
 
     @property
     def is_settling(self) -> bool:
-        """True if the provider is being told what has ended; before that, what it led to must be accepted."""
+        """True if ended messages are being settled; before that, the messages they led to must be accepted."""
         return self._settling > 0 and all(sender.is_empty for sender in self._senders)
 
     @property
     def flushing(self) -> str | None:
-        """The stage whose effects are being made durable in this instant; None if none is."""
+        """Stage whose effects are being made durable now; None if there is none."""
         return self._states.flushing
 
     @property
     def is_subscribed(self) -> bool:
-        """True if it has begun."""
+        """True if the subscription exists."""
         return self._subscription is not None
 
     @property
     def backlog(self) -> int:
-        """Messages that could be received besides, as far as the provider has said."""
+        """Number of messages that could also be received, as far as the provider has said."""
         known = self._let_go + (0 if self._subscription is None else self._subscription.statistics().waiting or 0)
         return known if self._left is None else min(known, self._left)
 
     async def depth(self) -> int:
-        """Return how many messages the provider holds for the route."""
+        """Return the number of messages that the provider has for the route."""
         depth = 0 if self._subscription is None else await self._subscription.depth()
         if self._receiving.cancel_called:
             self._left = depth
         return depth
 
     def close(self) -> None:
-        """Receive nothing more, and let go what was received and has not begun; it is given back in the end."""
+        """Receive nothing more, and drop received messages that have not begun; they are given back at the end."""
         self._receiving.cancel()
         for frame in self._channel.frames():
             copies = self._held.pop(frame.message_id, [])
@@ -146,7 +148,7 @@ class Receiver:
         self._channel.clear()
 
     def hurry(self) -> None:
-        """Hold no acknowledgement any longer than it takes to store it."""
+        """Send acknowledgements without delay."""
         if self._done or len(self._journal):
             self._is_urgent = True
             self._ended.unpark_all()
@@ -159,7 +161,7 @@ class Receiver:
         Raises:
             QueueError: The subscription is broken.
 
-        Cancellation: what is unsettled is given back.
+        Cancellation: unsettled messages are given back.
         """
         source = self._source
         prefetch = source.prefetch + (HELD if self._states.holds else 0)
@@ -183,7 +185,7 @@ class Receiver:
             while True:
                 room = prefetch
                 if states.holds:
-                    # The provider counts what is held, too.
+                    # The provider counts messages that consumers have, too.
                     while len(self._held) >= prefetch:
                         await self._room.park()
                     room -= len(self._held)
@@ -223,7 +225,7 @@ class Receiver:
         self._room.unpark_all()
 
     async def _hold(self, seconds: float) -> None:
-        """Let more messages end, for so long, until there are enough, or until it is urgent."""
+        """Collect more ended messages for a time, until there are enough, or until it is urgent."""
         with trio.move_on_after(seconds):
             while self._done and len(self._done) < HELD and not self._is_urgent:
                 await self._ended.park()

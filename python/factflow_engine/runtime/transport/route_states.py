@@ -1,6 +1,6 @@
-"""The states of the stages of one route, stored with the acknowledgements of the messages that they were made of.
+"""States of the stages of one route, stored with the acknowledgements of the messages that they were made of.
 
-Kept separate from `states`, which knows all stages of an execution and the other processes that carry it.
+Kept separate from `states`, which has all stages of an execution, and the other processes that run it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import trio
 from factflow_engine.errors import describe
 from factflow_engine.frames import pack
 from factflow_engine.runtime.stages.answers import Roots
-from factflow_engine.runtime.stages.isolation import FaultError, apart
+from factflow_engine.runtime.stages.isolation import FaultError, in_own_task
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_protocols import Delivery, FactflowError, StateChange, StateProtocol, StateSubscription, Subscription
 
 
 class KeepingError(FactflowError):
-    """Error of a stage that could not make durable what it keeps.
+    """Failure of a stage to make its state durable.
 
     Attributes:
-        what: The stage, and what it was doing.
-        error: What it raised.
+        what: The stage, and the failed operation.
+        error: Error of the stage.
     """
 
     def __init__(self, what: str, error: BaseException) -> None:
@@ -33,11 +33,11 @@ class KeepingError(FactflowError):
 
 
 class Keeping(Protocol):
-    """The states of a whole execution, as far as one of its routes knows them."""
+    """Part of a whole execution's states that its routes use."""
 
     @property
     def store(self) -> StateProtocol | None:
-        """The place where states are kept; None if the provider keeps none."""
+        """Store of the states; None if the provider has none."""
         ...
 
     @property
@@ -47,26 +47,26 @@ class Keeping(Protocol):
 
     @property
     def owner(self) -> int:
-        """This process's number at the provider."""
+        """Number of this process at the provider."""
         ...
 
     @property
     def is_handed_over(self) -> bool:
-        """True if another process speaks for all at the end."""
+        """True if another process lets the stages finish."""
         ...
 
     async def rejoin(self) -> None:
-        """Take part again after everything was forgotten."""
+        """Join again after everything was forgotten."""
         ...
 
 
 class KeptStates(Protocol):
-    """The states that must be durable before the deliveries of a route are acknowledged.
+    """States that must be durable before the deliveries of a route are acknowledged.
 
     Attributes:
-        holds: True if acknowledgements are held together, to be stored with states.
-        seconds: For how long they are, at the most.
-        flushing: The stage that is making its effects durable in this instant, and how it does so; None if none is.
+        holds: True if acknowledgements are collected, to be stored with states.
+        seconds: Longest time for collecting them.
+        flushing: Stage that is making its effects durable now, with the operation; None if there is none.
     """
 
     @property
@@ -77,7 +77,7 @@ class KeptStates(Protocol):
     def flushing(self) -> str | None: ...  # noqa: D102
 
     async def load(self, roots: Sequence[bytes]) -> None:
-        """Learn of the answers that are stored for deliveries, before anything is made of them."""
+        """Load the stored answers for deliveries, before these are processed."""
         ...
 
     async def settle(
@@ -86,24 +86,24 @@ class KeptStates(Protocol):
         done: Mapping[bytes, Sequence[Delivery]],
         held: Mapping[bytes, Sequence[Delivery]],
     ) -> None:
-        """Acknowledge deliveries, once what the stages keep of them is durable.
+        """Acknowledge deliveries, once the stages' states with their effects are durable.
 
         Args:
-            subscription: Where they came from.
-            done: To acknowledge, by message id.
-            held: The others that are not acknowledged.
+            subscription: Subscription of the deliveries.
+            done: Deliveries to acknowledge, by message id.
+            held: The other unacknowledged deliveries.
 
         Raises:
-            KeepingError: A stage could not.
-            QueueError: The provider could not; or what is stored is another process's by now.
+            KeepingError: A stage could not make its state durable.
+            QueueError: The provider failed; or the deliveries are another process's by now.
 
-        Cancellation: they are acknowledged with the state, or neither.
+        Cancellation: they are acknowledged with the state, or neither is stored.
         """
         ...
 
 
 class NothingKept:
-    """See `KeptStates` for the contract: no stage of the route keeps anything."""
+    """See `KeptStates` for the contract: no stage of the route has a state."""
 
     holds: bool = False
     seconds: float = 0.0
@@ -123,7 +123,7 @@ class NothingKept:
 
 
 class RouteStates:
-    """The states of the stages of one route. See `KeptStates` for the contract."""
+    """States of the stages of one route. See `KeptStates` for the contract."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class RouteStates:
     ) -> None:
         """See `KeptStates.settle`."""
         if self._whole.is_handed_over:
-            return  # they go back, and are another process's
+            return  # they are given back, and processed by another process
         for stage in self._flushed:
             await self._flush(stage)
         deliveries = [delivery for copies in done.values() for delivery in copies]
@@ -193,7 +193,7 @@ class RouteStates:
         bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
         self.flushing = what
         try:
-            await apart(stage.stateful.flush, bounds)
+            await in_own_task(stage.stateful.flush, bounds)
         except FaultError as fault:
             raise KeepingError(what, fault.error) from fault
         finally:
@@ -208,7 +208,7 @@ class RouteStates:
         try:
             for _, answers in self._snapshots:
                 await answers.hold_up()
-            # Nothing is awaited from here on: states, and what is remembered of them, are of one instant.
+            # No await from here on: states, and the answers beside them, are of one instant.
             settled = frozenset(done)
             covered = {root for _, answers in self._snapshots for root in answers.roots} - settled
             fresh = [answer for _, answers in self._snapshots for answer in answers.take_fresh(settled)]
@@ -230,5 +230,5 @@ class RouteStates:
         assert stage.stateful is not None
         try:
             return pack(stage.stateful.snapshot())
-        except BaseException as error:  # whatever it is, it is the stage's, and no process's end
+        except BaseException as error:  # any error is the stage's, and must not end the process
             raise KeepingError(f"route {self._route!r}, stage {stage.info.stage!r}: snapshot()", error) from error

@@ -1,4 +1,4 @@
-"""A queue provider as one execution sees it: point-to-point names are its own, topics are everybody's.
+"""Queue provider scoped to one execution: point-to-point queues are its own, topics are shared.
 
 Kept separate from the providers so that none of them knows of executions.
 """
@@ -12,13 +12,13 @@ from factflow_protocols import BatchResult, MessageStatus, QueueMessage, QueuePr
 
 
 class ExecutionScopedQueue:
-    """A shared provider, whose names are rewritten on their way to it: `/queue/x` becomes `exec:<id>:/queue/x`.
+    """A shared provider with rewritten names: `/queue/x` becomes `exec:<id>:/queue/x`.
 
-    Topics keep their name, so that executions hear each other there; the *subscription* on a topic becomes the
-    execution's own, so that each execution gets every message rather than a share of them.
+    Topics keep their names, so that executions receive each other's messages there; the *subscription* of a topic
+    becomes the execution's own, so that each execution gets every message rather than a share of them.
 
     Attributes:
-        prefix: What the provider's names of everything that is the execution's own begin with.
+        prefix: Prefix of the provider's names of everything that is the execution's own.
 
     Methods are those of `factflow_protocols.QueueProtocol`, with its contracts.
     """
@@ -41,7 +41,7 @@ class ExecutionScopedQueue:
         return self.prefix + subscription if is_topic(queue) else subscription
 
     def validate_name(self, queue: str) -> str | None:
-        """See `QueueProtocol.validate_name`; judges the configuration's name."""
+        """See `QueueProtocol.validate_name`; checks the configuration's name."""
         return self._provider.validate_name(queue)
 
     async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
@@ -61,8 +61,8 @@ class ExecutionScopedQueue:
         )
 
     async def forget_empty(self, prefix: str) -> None:
-        """See `QueueProtocol.forget_empty`; only of what is the execution's own."""
+        """See `QueueProtocol.forget_empty`; only for the execution's own queues."""
         await self._provider.forget_empty(self.prefix + prefix)
 
     async def stop(self) -> None:
-        """Do nothing: the provider is shared, its owner stops it."""
+        """Do nothing: the provider is shared, and its owner stops it."""

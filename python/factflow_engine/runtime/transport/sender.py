@@ -1,6 +1,6 @@
-"""The way of frames from routes to one queue of a provider outside the process.
+"""Sender of frames from routes to one queue of an external provider.
 
-Kept separate from `receiver` because a queue may be published to by many routes, and read by one or none of them.
+Kept separate from `receiver` because many routes may publish to a queue, and one or none of them read it.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from factflow_engine.queues.channel import MemoryChannel
 from factflow_protocols import QueueProtocol
 
 BATCH: Final = 1_000
-"""Messages published at a time, at most."""
+"""Most messages published at a time."""
 
 
 class Sender:
-    """The emptier of a channel into one queue of a provider.
+    """Empties a channel into one queue of a provider.
 
     Attributes:
-        queue: The provider's name of it.
-        channel: Where routes publish.
-        accepted: How many messages the provider has taken.
+        queue: The provider's name of the queue.
+        channel: Channel that routes publish to.
+        accepted: Number of messages that the provider has accepted.
     """
 
     def __init__(self, queue: str, channel: MemoryChannel, *, changed: Callable[[], None]) -> None:
-        """Prepare; `changed` is called when the provider has taken messages."""
+        """Prepare; `changed` is called when the provider has accepted messages."""
         self.queue: Final = queue
         self.channel: Final = channel
         self._changed = changed
@@ -43,22 +43,22 @@ class Sender:
 
     @property
     def under_way(self) -> int:
-        """Messages that were not accepted yet."""
+        """Number of messages that were not accepted yet."""
         return self.channel.waiting + self._taken - self.accepted
 
     async def run(self, provider: QueueProtocol) -> None:
-        """Publish what comes, a batch at a time, until cancelled.
+        """Publish messages in batches, as they arrive, until cancelled.
 
         Raises:
-            QueueError: The provider refused a message, or cannot go on.
+            QueueError: The provider refused a message, or failed.
 
-        Cancellation: what was not accepted is lost here, and is published again when its cause comes again.
+        Cancellation: unaccepted messages are dropped here, and are published again when their cause is delivered again.
         """
         while True:
             while not self.channel.waiting:
                 self.channel.armed = True
                 await self._arrived.park()
-            self.channel.armed = False  # it is looked at again anyway
+            self.channel.armed = False  # the channel is checked again anyway
             frames: list[Frame] = []
             while len(frames) < BATCH and (frame := self.channel.take()) is not None:
                 frames.append(frame)
@@ -74,7 +74,7 @@ class Sender:
         self._arrived.unpark_all()
 
     async def flush(self) -> None:
-        """Return when everything that has been added by now was accepted."""
+        """Wait until everything that has been added by now was accepted."""
         mark = self._taken + self.channel.waiting
         while self.accepted < mark:
             await self._progress.park()

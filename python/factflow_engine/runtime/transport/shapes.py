@@ -1,4 +1,4 @@
-"""The shapes of stages that keep state, so that processes which share a state can see that they agree on it.
+"""Shapes of stages with state, by which processes that share a state check that they agree on it.
 
 Kept separate from `states` because this reads the configuration, and that only compares.
 """
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def shapes_of(config: PipelineGlobalConfig, stages: Iterable[Stage]) -> Mapping[tuple[str, str], StageShape]:
-    """Return the shapes, by route id and name, of those stages that keep state.
+    """Return the shapes of stages with state, by route id and name.
 
-    A reference to the environment counts as it is written, so that a rotated password changes nothing; a path counts with
-    the folder that it is relative to.
+    A reference to the environment counts as written, so that a new password changes nothing; a path counts with the
+    folder that it is relative to.
     """
     kept = [stage for stage in stages if stage.keeps]
     if not kept:

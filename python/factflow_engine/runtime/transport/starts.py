@@ -1,9 +1,9 @@
-"""The ways to start an execution: publish all of its init messages, once, whenever its process dies.
+"""Starts of an execution: publish all its init messages exactly once, whenever the process dies.
 
-Kept separate from the transports because whoever starts an id may not be the only one, nor the first. A provider that has
-`ExecutionStarts` decides and publishes in one step. With another one several messages cannot be stored in one step: a mark
-in a queue of its own says that they are under way, and gives them their ids, so that whoever finds it begins again without
-storing one twice; two processes that start at the same instant may both find nothing there.
+Kept separate from the transports because several processes may start one id. A provider with `ExecutionStarts` decides
+and publishes in one step. Other providers cannot store several messages in one step: a mark in a queue of its own says
+that they are being published, and gives them their ids, so that a process that finds the mark starts again without
+storing a message twice; two processes that start at the same time may both find nothing there.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("factflow_engine.runtime")
 
 MARKS: Final = "init-mark"
-"""Name, within the execution, of the queue with the mark; none that a configuration can use."""
+"""Name, within the execution, of the queue with the mark; no configuration can use it."""
 
 POLL_SECONDS: Final = 0.25
-"""How soon it is noticed that another process has published them."""
+"""Interval for noticing that another process has published the init messages."""
 
 
 class PlainStart:
-    """A start that publishes one message after the other, unless something is left. See `Start` for the contract."""
+    """Start that publishes one message after the other, unless something is left. See `Start` for the contract."""
 
     is_stored: bool = False
 
@@ -45,9 +45,9 @@ class PlainStart:
         """Prepare.
 
         Args:
-            frames: Makes frames.
-            publish: Gives one to a route.
-            left: Asks how much an earlier execution of this id has left to do.
+            frames: Factory of frames.
+            publish: Publishes a frame to a route.
+            left: Returns the work that an earlier execution of this id has left.
         """
         self._frames = frames
         self._publish = publish
@@ -65,7 +65,7 @@ class PlainStart:
         return Begun(published=not self._left, left=self._left)
 
     async def end(self, *, failed: bool) -> None:
-        """See `Start.end`; what is left says it all."""
+        """See `Start.end`; the remaining messages decide."""
 
     async def _publish_all(self, messages: Sequence[InitMessageConfig], mark: Frame | None) -> None:
         for number, message in enumerate(messages):
@@ -75,7 +75,7 @@ class PlainStart:
 
 
 class MarkedStart(PlainStart):
-    """A start that publishes all messages or none, where a provider stores one at a time. See `Start` for the contract."""
+    """Start that publishes all messages or none, if a provider stores one at a time. See `Start` for the contract."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class MarkedStart(PlainStart):
         self._marks = marks
 
     async def begin(self, messages: Sequence[InitMessageConfig]) -> Begun:
-        """See `Start.begin`; waits while another process has the mark; for one that died, until its lease ends."""
+        """See `Start.begin`; waits while another process has the mark, up to the end of its lease if it died."""
         if len(messages) <= 1:  # one is published in one step
             return await super().begin(messages)
         async with self._provider.subscribe(self._marks, "init", 1) as subscription:
@@ -123,7 +123,7 @@ class MarkedStart(PlainStart):
 
 
 class OneStepStart(PlainStart):
-    """A start that has the provider decide and publish in one step. See `Start` for the contract."""
+    """Start that the provider decides and publishes in one step. See `Start` for the contract."""
 
     def __init__(
         self,
@@ -141,15 +141,15 @@ class OneStepStart(PlainStart):
         """Prepare; names are the provider's.
 
         Args:
-            frames: Makes frames.
-            publish: Gives one to a route.
-            left: Asks how much an earlier execution of this id has left to do.
+            frames: Factory of frames.
+            publish: Publishes a frame to a route.
+            left: Returns the work that an earlier execution of this id has left.
             starts: The provider.
-            execution: What the names of all that is the execution's own begin with.
+            execution: Prefix of the names of everything that is the execution's own.
             reads: Queue and subscription of each route.
-            queues: By route, its queue.
-            asked_ns: When the start was asked for, as the provider has it.
-            owner: Asks for this process's number at the provider that keeps states of stages; 0 without any.
+            queues: Route to its queue.
+            asked_ns: Time at which the start was requested, by the provider's clock.
+            owner: Returns this process's number at the provider of stages' states; 0 without one.
         """
         super().__init__(frames, publish, left)
         self._starts = starts

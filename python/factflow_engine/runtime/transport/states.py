@@ -1,9 +1,11 @@
-"""The states of an execution's stages on a provider that outlives it: stored with acknowledgements, restored, handed over.
+"""States of an execution's stages at a provider that outlives it: stored with acknowledgements, restored, handed over.
 
-Several processes may run an execution of one id. Each stores what its own stages keep. At the end all but one hand that
-over, and the last one speaks for all, once. What a process leaves behind, by a drain or by dying, is restored by the next.
+Several processes may run an execution of one id. Each stores the states of its own stages. At the end all but one hand
+them over, and the last one lets the stages finish, once. States that a process leaves behind, by a drain or by dying,
+are restored by the next one.
 
-Kept separate from the transport, which decides when something is acknowledged; here is what must be durable by then.
+Kept separate from the transport, which decides when something is acknowledged; this module decides what must be durable
+by then.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from factflow_protocols import Clash, Joined, QueueError, StageShape, StateProto
 logger = logging.getLogger("factflow_engine.runtime")
 
 POLL_SECONDS: Final = 0.25
-"""How soon it is noticed at the end that others have left, or have given a sign of life."""
+"""Interval for noticing at the end that other processes have left, or have renewed their leases."""
 
 BEAT_SECONDS: Final = 1.0
-"""How often a process gives a sign of life, or three times in a lease if that is more often."""
+"""Longest interval between renewals of a process's lease; at most a third of the lease."""
 
 
 def _refuse_clashes(clashes: Sequence[Clash]) -> None:
@@ -53,18 +55,18 @@ def _problem_of(clash: Clash) -> str:
 
 
 class StageStates:
-    """The states of the stages of one execution, at a provider that outlives the process.
+    """States of the stages of one execution, at a provider that outlives the process.
 
     Attributes:
-        store: Where states are kept; None if the provider keeps none.
+        store: Store of the states; None if the provider has none.
         execution: Prefix of the execution's queues.
-        owner: This process's number at the provider.
-        kept: Route id and name of each stage of which others have left effects that nobody has spoken for.
-        idle: Those that others have begun, and that have had no effect: there is nothing of them to go on with.
-        unfinished: How many states of others were found that nobody has spoken for; nothing more is to be begun then.
-        is_last: True if this process speaks for all at the end.
-        is_handed_over: True if another process does.
-        is_forgotten: True if everything is said, and nothing is kept any more.
+        owner: Number of this process at the provider.
+        kept: Route id and name of each stage with unfinished effects of other processes.
+        idle: Stages that others have begun, and that have had no effect: there is nothing to resume.
+        unfinished: Number of unfinished states found of other processes; nothing new may begin then.
+        is_last: True if this process lets the stages finish for all processes.
+        is_handed_over: True if another process lets the stages finish.
+        is_forgotten: True if all stages have finished, and no state is stored any more.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class StageStates:
         flush_seconds: float,
         shapes: Mapping[tuple[str, str], StageShape] = MappingProxyType({}),
     ) -> None:
-        """Prepare; `stages` are all of the execution, and `shapes` what those are made of that keep something."""
+        """Prepare; `stages` are all of the execution's, and `shapes` those of stages with state."""
         self.execution: Final = execution
         self.owner: int = 0
         self.kept: frozenset[tuple[str, str]] = frozenset()
@@ -98,7 +100,7 @@ class StageStates:
         self._joining = trio.Lock()
 
     def of_route(self, route: str, stages: Sequence[Stage], roots: Roots | None) -> KeptStates:
-        """Return what one route's stages keep."""
+        """Return the states of one route's stages."""
         if not any(stage.keeps for stage in stages):
             return NothingKept()
         return RouteStates(
@@ -113,20 +115,20 @@ class StageStates:
     # -- at the start ----------------------------------------------------------------------------------------------
 
     async def join(self, depth: Callable[[], Awaitable[int]]) -> bool:
-        """Take part, before stages are opened; return True if the execution goes on, or is shared, and a stage may ask.
+        """Join before stages are opened; return True if the execution is resumed or shared, and a stage may ask.
 
-        Waits while the process that began the execution opens its stages: that one may remove what it takes for leftovers.
+        Waits while the process that began the execution opens its stages, since that process may remove leftovers.
 
         Args:
-            depth: Asks how many messages are left of it.
+            depth: Returns the number of messages that are left of it.
 
         Raises:
-            ExecutionStartError: A stage of which something is kept is none of this configuration's, or another one there.
-            QueueError: The provider does not answer as it should.
+            ExecutionStartError: A stage with a stored state is not in this configuration, or is another one there.
+            QueueError: The provider failed.
         """
         goes_on = False
         try:
-            if self._asked is not None:  # also for no stages: one that was there before may have kept something
+            if self._asked is not None:  # also without stages: a former stage may have a state
                 joined = await contained(self._joined(self._asked, opens=self.store is not None))
                 _refuse_clashes(joined.clashes)
                 await self._refuse_missing(joined)
@@ -142,9 +144,9 @@ class StageStates:
                     self.unfinished, self.kept, self.idle = joined.unfinished, joined.kept, joined.idle
                     goes_on = bool(joined.unfinished or joined.others)
             for place in self._kept if self.store is not None else ():
-                self._stages[place].touched = False  # until it has something to say, or is known to be the first
+                self._stages[place].touched = False  # until it has something to finish, or is known to be the first
             if not any(stage.is_stateful for stage in self._stages.values()):
-                return False  # nobody asks
+                return False  # no stage asks
             return goes_on or bool(await contained(depth()))
         except FaultError as fault:
             raise self._unusable("asked what it keeps", fault) from fault
@@ -157,10 +159,10 @@ class StageStates:
             await trio.sleep(POLL_SECONDS)
 
     async def opened(self) -> None:
-        """Let other processes take part, now that the stages are open.
+        """Let other processes join, now that the stages are open.
 
         Raises:
-            QueueError: The provider does not answer as it should, or another process has taken over meanwhile.
+            QueueError: The provider failed, or another process has taken over meanwhile.
         """
         if self.store is None or not self._takes_part():
             return
@@ -192,10 +194,10 @@ class StageStates:
         return self.is_forgotten
 
     def restore(self) -> None:
-        """Give the stages what was found, once they are open.
+        """Restore the stages' stored states, once they are open.
 
         Raises:
-            ExecutionStartError: A stage cannot take it.
+            ExecutionStartError: A stage cannot restore its state.
         """
         found, self._found = self._found, ()
         for each in found:
@@ -203,17 +205,17 @@ class StageStates:
                 self._restore(each)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # whatever it is, it is the stage's, and no process's end
+            except BaseException as error:  # any error is the stage's, and must not end the process
                 raise ExecutionStartError(each.route, each.stage, error) from error
 
     async def begin(self, *, is_stored: bool) -> None:
-        """Note that this process has begun the execution: its stages finish even if they never have a message.
+        """Note that this process has begun the execution: its stages finish even if they never get a message.
 
-        One that joins says nothing for stages that it does no work for, it would replace what others say; unless that is
-        left to it, by a process that ends or dies.
+        A process that joins does not note stages that it has no work for, because it would overwrite the notes of
+        others; except when they are left to it, by a process that ends or dies.
 
         Args:
-            is_stored: The provider knows already.
+            is_stored: True if the provider has noted it already.
 
         Raises:
             FaultError: The provider failed.
@@ -237,7 +239,7 @@ class StageStates:
             stage.touched = True
 
     def _merge(self, found: Sequence[StoredState]) -> None:
-        """Give the stages what other processes have left meanwhile."""
+        """Merge into the stages the states that other processes have left meanwhile."""
         for each in found:
             try:
                 self._restore(each)
@@ -252,10 +254,10 @@ class StageStates:
     # -- meanwhile -------------------------------------------------------------------------------------------------
 
     async def beat(self) -> None:
-        """Give signs of life until cancelled.
+        """Renew this process's lease until cancelled.
 
         Raises:
-            QueueError: None could be given for as long as a lease.
+            QueueError: No renewal succeeded for the duration of a lease.
         """
         if self.store is None:
             return
@@ -276,7 +278,7 @@ class StageStates:
                 alive = asked
 
     async def rejoin(self) -> None:
-        """Take part again after everything was forgotten: there is something to keep anew."""
+        """Join again after everything was forgotten: there is a new state to store."""
         async with self._joining:
             if self.is_forgotten and self.store is not None:
                 joined = await self._joined(self.store, opens=False)
@@ -291,10 +293,10 @@ class StageStates:
     # -- at the end ------------------------------------------------------------------------------------------------
 
     async def conclude(self) -> None:
-        """Find out who speaks for all at the end; sets `is_last` or `is_handed_over`, or waits a little for others.
+        """Decide which process lets the stages finish; set `is_last` or `is_handed_over`, or wait a little for others.
 
         Raises:
-            KeepingError: What another process has left cannot be restored.
+            KeepingError: A state that another process has left cannot be restored.
             FaultError: The provider failed.
         """
         if self.store is None:
@@ -311,7 +313,7 @@ class StageStates:
             self.is_last = True
 
     async def forget(self) -> None:
-        """Keep nothing any more, for everything is said; `is_last` is false then if another process has left something.
+        """Delete the stored states, since all stages have finished; clear `is_last` if another process has left one.
 
         Raises:
             FaultError: The provider failed.
@@ -323,14 +325,14 @@ class StageStates:
             self._seen = {}
 
     async def leave(self) -> None:
-        """Leave what is kept to the next process of the execution."""
+        """Leave the states to the next process of the execution."""
         if self.store is not None and self._takes_part():
             await contained(self.store.leave(self.execution, self.owner))
 
     def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
-        """Return the id of what a stage says at its end, the same if it says it again because nobody knows that it was said.
+        """Return the id of a message from a stage's `finish`, the same whenever an interrupted one is repeated.
 
-        None if the stage keeps nothing that another process could say again.
+        None if the stage has no state that another process could repeat it from.
         """
         if self.store is None or not stage.keeps:
             return None

@@ -1,7 +1,8 @@
-"""Subscriptions to a queue that outlives the execution which fills it, until that has ended and nothing is left.
+"""Outside subscriptions to a queue that outlives the execution which fills it.
 
-In memory a queue ends with its execution, and its consumers are told. A provider's does not; here they are told all the
-same, so that a program reads its results in one way. Kept separate from `durable` because this is another party's end.
+In memory a queue ends with its execution, and its consumers are notified. A provider's queue does not; this module ends
+its subscriptions all the same, so that a program reads its results in one way. Kept separate from `durable` because a
+subscription's end is another party's.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,15 +14,15 @@ import trio
 from factflow_protocols import Delivery, Nack, QueueClosedError, Subscription, SubscriptionStatistics
 
 POLL_SECONDS: Final = 0.25
-"""How soon a consumer that waits notices, once the execution has ended, that nothing more will come."""
+"""Interval in which a waiting consumer notices, after the execution's end, that nothing more will come."""
 
 
 class Readers:
-    """The consumers of an execution's queues from outside, as far as they wait for messages.
+    """Outside consumers of an execution's queues, for as long as they wait for messages.
 
     Attributes:
         is_over: True if the execution has ended.
-        receiving: Cancelled by its end.
+        receiving: Scopes of waits, cancelled by the end.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Readers:
         self.receiving: Final[set[trio.CancelScope]] = set()
 
     def end(self) -> None:
-        """Tell them that the execution has ended."""
+        """Notify the consumers that the execution has ended."""
         self.is_over = True
         for scope in self.receiving:
             scope.cancel()
@@ -47,10 +48,10 @@ class EndingSubscription:
         """See `Subscription.receive`.
 
         Raises:
-            QueueClosedError: The execution has ended, and no message is left but what this consumer holds.
+            QueueClosedError: The execution has ended, and no messages are left except those of this consumer.
         """
-        # Between the provider's return and this one there is no checkpoint: what it has handed out arrives, even if the
-        # execution has ended, or the caller was cancelled, while it was on its way.
+        # Between the provider's return and this one there is no checkpoint: deliveries reach the caller even if the
+        # execution has ended, or the caller was cancelled, in between.
         if not self._readers.is_over:
             with trio.CancelScope() as receiving:
                 self._readers.receiving.add(receiving)
@@ -81,7 +82,7 @@ class EndingSubscription:
 async def until_ended(
     queue: str, subscribing: AbstractAsyncContextManager[Subscription], readers: Readers
 ) -> AsyncIterator[Subscription]:
-    """Subscribe, and be told of the execution's end."""
+    """Subscribe, ending with the execution."""
     async with subscribing as subscription:
         yield EndingSubscription(queue, subscription, readers)
 
@@ -90,7 +91,7 @@ async def until_ended(
 async def unless_ended(
     subscribing: AbstractAsyncContextManager[Subscription], refuse: Callable[[], None]
 ) -> AsyncIterator[Subscription]:
-    """Subscribe, unless the execution has ended since this was asked for; `refuse` raises then."""
+    """Subscribe, unless the execution has ended meanwhile; `refuse` raises then."""
     refuse()
     async with subscribing as subscription:
         yield subscription

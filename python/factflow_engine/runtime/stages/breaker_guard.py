@@ -1,133 +1,45 @@
-"""Guards around an adapter's call: a time-out, a circuit breaker, the message's deadline.
+"""Circuit breakers around an adapter's call.
 
-Each wraps the awaitable call of a stage; a stage that asks for none of them pays for none.
+A guard wraps the awaitable call of a stage; a stage without breakers pays nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import trio
-
 from factflow_engine import resilience
 from factflow_engine.native import BreakerPermit, FieldPath, MessageContext
+from factflow_engine.runtime.stages.timeouts import StageCall
 from factflow_engine.seams import Clock, Randomness
-from factflow_protocols import AdapterResult, FactflowError
+from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import CircuitBreakerConfig
     from factflow_engine.resilience import AdapterCircuitMetrics, CircuitBreaker, CircuitEvents, DomainMetrics
 
-StageCall = Callable[[MessageContext], Awaitable[AdapterResult | None]]
-
 MAX_KEY_CHARACTERS: Final = 200
-"""Of a breaker's key: breakers are bounded in number, so that this bounds what messages can make them keep."""
+"""Longest key of a breaker: the number of breakers is bounded, so that this bounds the memory for keys from
+messages."""
 
 SHOWN_KEY_CHARACTERS: Final = 100
-"""How much of a longer one is kept as it is, before its digest."""
-
-
-class StageTimeoutError(FactflowError, TimeoutError):
-    """An adapter took longer than its stage's `timeout_seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the adapter did not return within timeout_seconds: {seconds:g}")
-
-
-class DeadlineExceededError(FactflowError, TimeoutError):
-    """A message is older than `error_handling.deadline_seconds` allows."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"the message was not done within deadline_seconds: {seconds:g}, counted since it was published"
-        )
-
-
-def in_time(call: StageCall, seconds: float) -> StageCall:
-    """A call that may take so long."""
-
-    # A scope of its own costs microseconds, and only stages that ask for a time-out pay it. What the adapter returned
-    # counts even if the time ran out meanwhile: a thread cannot be interrupted.
-    async def timed(context: MessageContext) -> AdapterResult | None:
-        with trio.move_on_after(seconds):
-            return await call(context)
-        raise StageTimeoutError(seconds)
-
-    return timed
-
-
-class RouteTimeoutError(FactflowError, TimeoutError):
-    """An attempt at a route took longer than its `error_handling.timeout_seconds`."""
-
-    def __init__(self, route: str, stage: str, seconds: float) -> None:
-        super().__init__(
-            f"the attempt was not through route {route!r} within error_handling.timeout_seconds: {seconds:g}; "
-            f"it was at stage {stage!r}"
-        )
-
-
-class SourceTimeoutError(RouteTimeoutError):
-    """The source that a stage emitted gave no message for its route's `error_handling.timeout_seconds`."""
-
-    def __init__(self, route: str, stage: str, seconds: float) -> None:
-        TimeoutError.__init__(
-            self,
-            f"what stage {stage!r} of route {route!r} emitted gave no next message within "
-            f"error_handling.timeout_seconds: {seconds:g}",
-        )
-
-
-class SourceCloseTimeoutError(FactflowError, TimeoutError):
-    """The source that a stage emitted did not close within `orchestrator.close_seconds`."""
-
-    def __init__(self, route: str, stage: str, seconds: float) -> None:
-        super().__init__(
-            f"what stage {stage!r} of route {route!r} emitted did not close within orchestrator.close_seconds: {seconds:g}"
-        )
-
-
-def in_route_time(call: StageCall, seconds: float, clock: Clock) -> StageCall:
-    """A call that must end so long after the attempt at its route began."""
-
-    # Outside the circuit breaker: which stage used the time up is not for the last of them to answer for.
-    async def timed(context: MessageContext) -> AdapterResult | None:
-        left = seconds - (clock.monotonic_ns() - context.begun_ns) / 1e9
-        if left > 0:
-            with trio.move_on_after(left):
-                return await call(context)
-        raise RouteTimeoutError(context.route, context.stage, seconds)
-
-    return timed
-
-
-def by_deadline(call: StageCall, seconds: float, clock: Clock) -> StageCall:
-    """A call that must end so long after its message was published."""
-
-    async def bounded(context: MessageContext) -> AdapterResult | None:
-        left = seconds - (clock.wall_ns() - context.frame.time_ns) / 1e9
-        if left > 0:
-            with trio.move_on_after(left):
-                return await call(context)
-        raise DeadlineExceededError(seconds)
-
-    return bounded
+"""Characters of a longer key that are kept verbatim, before its digest."""
 
 
 class WatchedSource:
     """Lazy source of a stage behind a circuit breaker: the stage's call lasts for as long as the source is pulled.
 
     Attributes:
-        source: What the stage emitted.
-        end: Told how the call ended and how long it took, in nanoseconds.
-        drop: Told that nothing more will be known of it; does nothing if it has ended.
-        spent_ns: How long it took until it returned; being pulled takes the rest, waiting for room does not count.
+        source: The iterator that the stage emitted.
+        end: Records the end of the call, with its error and its duration in nanoseconds.
+        drop: Ends the call without a result; does nothing if it has ended.
+        spent_ns: Duration of the call until it returned; pulling adds to it, waiting for room does not.
         breaker: The breaker.
-        permit: Its permit of the call.
-        index: Which stage of its route emitted it.
+        permit: Permit of the call.
+        index: Index of the stage in its route.
     """
 
     __slots__ = ("breaker", "drop", "end", "index", "permit", "source", "spent_ns")
@@ -152,13 +64,13 @@ class WatchedSource:
         self.index = index
 
 
-class Guard:
-    """A call behind a circuit breaker, or behind one of several by what a field of the message says.
+class BreakerGuard:
+    """A call behind a circuit breaker, or behind one of several, selected by a field of the message.
 
     Attributes:
-        name: What the breakers protect.
+        name: Name of the dependency.
         key: The field; None if there is one breaker for all messages.
-        events: What happens to the breakers.
+        events: Events of the breakers.
         is_timed: True if time alone may change a breaker's state.
     """
 
@@ -189,23 +101,23 @@ class Guard:
             self.events = self._breakers.events
 
     def listen_for_trials(self, listener: Callable[[str], None]) -> None:
-        """Tell this the name of a breaker each time that one is half open after a call has ended: another may be tried."""
+        """Call the listener with the name of a breaker that is half open after a call has ended: it permits a trial."""
         self._trial_listeners.append(listener)
 
     def advance(self, name: str) -> None:
-        """Do what is due at the breaker of this name without a call."""
+        """Do what is due without a call at the breaker of this name."""
         breaker = self._breaker_named(name)
         if breaker is not None:
             breaker.advance(self._clock.monotonic_ns())
 
     def due_seconds(self, name: str) -> float:
-        """In how many seconds `advance` may find something to do at this breaker; infinity if time alone changes nothing."""
+        """Return the seconds until `advance` has work at this breaker; infinity if time alone changes nothing."""
         breaker, now_ns = self._breaker_named(name), self._clock.monotonic_ns()
-        deadline_ns = None if breaker is None else breaker.deadline_after(now_ns)  # what was due waits for a call
+        deadline_ns = None if breaker is None else breaker.deadline_after(now_ns)  # a past deadline waits for a call
         return math.inf if deadline_ns is None else (deadline_ns - now_ns) / 1e9
 
     def _breaker_named(self, name: str) -> CircuitBreaker | None:
-        """The breaker of this name, unless it was evicted."""
+        """Return the breaker of this name, unless it was evicted."""
         if self._breakers is None:
             return self._breaker
         return self._breakers.known(name[len(self.name) + 1 : -1])  # `name[key]`
@@ -215,10 +127,10 @@ class Guard:
         return self._source.metrics(self._clock.monotonic_ns())
 
     async def call(self, context: MessageContext) -> AdapterResult | None:
-        """Call the adapter if the breaker permits, and tell it how that ended.
+        """Call the adapter if the breaker permits it, and record the result.
 
         Raises:
-            CircuitOpenError: It does not.
+            CircuitOpenError: The breaker refuses the call.
 
         Cancellation: the call counts as nothing.
         """
@@ -230,7 +142,7 @@ class Guard:
             self._end(breaker, permit, error)
             raise
         if type(result) is AdapterResult and not isinstance(result.emitted, list | tuple | None):
-            # The call goes on in what is pulled: an error there is its error.
+            # The call goes on while the source is pulled: an error there is its error.
             watched: Any = WatchedSource(
                 result.emitted,
                 end=partial(self._end, breaker, permit),
@@ -280,7 +192,7 @@ class Guard:
 
 
 def bounded_key(text: str) -> str:
-    """A breaker's key that takes no more memory than `MAX_KEY_CHARACTERS`, and differs where the text does."""
+    """Return a breaker's key of at most `MAX_KEY_CHARACTERS`, different for different texts."""
     if len(text) <= MAX_KEY_CHARACTERS:
         return text
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()

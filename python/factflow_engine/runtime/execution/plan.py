@@ -1,0 +1,47 @@
+"""Plan of one execution: everything that its manager decides before it is made.
+
+Kept separate from `lifecycle` and `assembly`, which both read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.seams import Seams
+from factflow_protocols import QueueProtocol
+
+if TYPE_CHECKING:
+    from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPlan:
+    """Configuration of an execution, and the objects that it uses.
+
+    Attributes:
+        execution_id: Id that names its queues.
+        config: The configuration to run.
+        config_hash: Hash of the configuration, which is computed once because it reads all of it.
+        registry: Registry of the stages' adapters.
+        operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
+        provider: Provider of the queues.
+        seams: Time, randomness, ids and threads.
+        allow_loss: True to allow stages whose state does not outlive the process although messages do.
+        asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the id.
+        init: Init messages to publish.
+    """
+
+    execution_id: str
+    config: PipelineGlobalConfig
+    config_hash: str
+    registry: ValidatingAdapterRegistry
+    operators: OperatorRegistry | None
+    provider: QueueProtocol
+    seams: Seams
+    allow_loss: bool
+    asked_ns: int | None
+    init: Sequence[InitMessageConfig]
