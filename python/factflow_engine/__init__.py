@@ -1,17 +1,17 @@
 """factflow-engine: declarative pipelines on trio, with a Rust core for what is paid per message.
 
 Arrows point down only. `cli` and `app` put things together; `runtime` runs executions; `config` turns text into a
-checked snapshot, for which it asks `queues` (names), `adapters` (the registry) and `conditions`; `frames` is the wire
-form of a message; `seams` is where time, randomness, ids and threads come from; `native` imports the Rust module.
-What plugs in from outside depends on `factflow_protocols` alone. This file holds the public names and no logic; a name's
-module is imported when the name is first used, so that importing the package costs next to nothing.
+checked snapshot, using `queues` (names), `adapters` (the registry) and `conditions`; `frames` is the wire form of a
+message; `seams` provides time, randomness, ids and threads; `native` imports the Rust module. Plug-ins depend on
+`factflow_protocols` alone. This file holds the public names and no logic; a name's module is imported when the name is
+first used, so that importing the package costs next to nothing.
 """
 
 from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.names import first_use
 
-if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is what runs, and a test holds the two equal
+if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, and a test holds the two equal
     from factflow_engine.adapters import (
         AdapterDiscovery,
         AdapterSpec,

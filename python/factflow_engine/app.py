@@ -1,6 +1,6 @@
-"""The composition root: makes the objects that work together, and hands them out as one.
+"""Composition root: makes the objects of one engine and connects them.
 
-The only place that chooses implementations; everything below is given what it needs.
+The only module that chooses implementations; everything below is given its dependencies.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -22,10 +22,10 @@ from factflow_protocols import FactflowError, QueueProtocol
 
 
 class AdapterModuleError(FactflowError):
-    """The operator must act: a module that was named for its adapters has none that can be used.
+    """Unusable adapter module: the operator must act, because a named module has no adapter that can be used.
 
     Attributes:
-        module: The module or file, as it was named.
+        module: Name of the module or file, as given.
     """
 
     def __init__(self, module: str, problem: str) -> None:
@@ -35,13 +35,13 @@ class AdapterModuleError(FactflowError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One engine, ready to load and to run configurations.
+    """An engine that can load and run configurations.
 
     Attributes:
-        registry: The adapter types that it knows.
-        loader: Reads configurations against these types, and the queue's naming rule.
-        queue: The provider that its managers run executions on; None for one in memory of each manager's own.
-        problems: Installed plug-ins that could not be used; to be told, not fatal.
+        registry: The registered adapter types.
+        loader: Loader with this registry and the queue's naming rule.
+        queue: Provider of the queues; None for one in memory for each manager.
+        problems: Installed plug-ins that could not be used; reported, not fatal.
     """
 
     registry: ValidatingAdapterRegistry
@@ -51,7 +51,7 @@ class App:
 
     @asynccontextmanager
     async def manager(self) -> AsyncIterator[OrchestratorManager]:
-        """Open a manager of executions; the provider is stopped in the end, so that one manager is all it is used for."""
+        """Open a manager of executions; stop the queue provider at the end, so that only one manager uses it."""
         try:
             async with OrchestratorManager(registry=self.registry, queue=self.queue) as manager:
                 yield manager
@@ -61,17 +61,17 @@ class App:
 
 
 def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = None, allow_loss: bool = False) -> App:
-    """Put an engine together: built-in adapters, installed plug-ins, the modules named, and a queue provider.
+    """Build an engine: built-in adapters, installed plug-ins, the named modules, and a queue provider.
 
     Args:
         adapters: Dotted module names, or paths of Python files, whose marked classes are registered. Importing them
-            runs their code.
-        queue: The provider that configurations are checked for and run on, such as `open_queue` returns; one in memory by
-            default.
-        allow_loss: True to accept, on a provider that outlives the process, stages that keep what does not.
+        runs their code.
+        queue: Provider that configurations are checked for and run on, such as `open_queue` returns; by default one in
+        memory.
+        allow_loss: True to accept, on a provider that outlives the process, stages whose state does not.
 
     Raises:
-        AdapterModuleError: A module named cannot be imported, or holds no adapter that can be registered.
+        AdapterModuleError: A named module cannot be imported, or has no adapter that can be registered.
     """
     registry = ValidatingAdapterRegistry()
     problems = auto_discover_and_register(registry).problems
@@ -86,7 +86,7 @@ def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = Non
 
 
 def _register_named(registry: ValidatingAdapterRegistry, module: str) -> None:
-    """Register what someone asked for by name: here, other than for plug-ins at large, every problem is an error."""
+    """Register adapters that were asked for by name: unlike for other plug-ins, every problem is an error."""
     report = _search(AdapterDiscovery(registry), module)
     if report.problems:
         raise AdapterModuleError(module, "; ".join(f"{problem.source}: {problem.error}" for problem in report.problems))

@@ -1,7 +1,7 @@
-"""Errors that the engine itself raises, by who must act on them.
+"""Errors that the engine itself raises, grouped by who must act.
 
-What adapters and providers raise is in `factflow_protocols.errors`; configuration errors carry findings and live with
-the loader's findings in `config`.
+Errors of adapters and providers are in `factflow_protocols.errors`; configuration errors carry findings and are defined
+with the loader's findings in `config`.
 """
 
 import difflib
@@ -13,20 +13,20 @@ from factflow_protocols import FactflowError
 
 
 class AdapterRegistrationError(FactflowError):
-    """The author of an adapter must act: the class cannot be registered as it is."""
+    """Unusable adapter class: its author must act."""
 
 
 class AdapterNotFoundError(FactflowError, LookupError):
-    """No adapter of this type is registered."""
+    """Adapter type that is not registered."""
 
 
 class ConditionError(FactflowError, ValueError):
-    """The author of a condition must act: it cannot be compiled.
+    """Invalid condition: its author must act.
 
     Attributes:
         code: Stable code of the finding, E4xx.
-        path: Where in the condition, as keys and indices from its root: `("all_of", 1, "value")`.
-        problem: What was expected, and what was given.
+        path: Place in the condition, as keys and indices from its root: `("all_of", 1, "value")`.
+        problem: The expected value, and the one given.
         remedy: What to write instead.
     """
 
@@ -40,10 +40,10 @@ class ConditionError(FactflowError, ValueError):
 
 
 class ConditionErrors(FactflowError, ValueError):  # noqa: N818 - it is a group of errors, and says so
-    """Every problem of one condition, so that its author corrects it once.
+    """All problems of one condition, so that its author corrects it once.
 
     Attributes:
-        findings: Each problem, in the order in which the condition is written; at least one.
+        findings: The problems, in the order in which the condition is written; at least one.
     """
 
     def __init__(self, findings: tuple[ConditionError, ...]) -> None:
@@ -54,13 +54,13 @@ class ConditionErrors(FactflowError, ValueError):  # noqa: N818 - it is a group 
 
 
 class ConditionOperatorError(FactflowError):
-    """The author of a condition operator must act: it raised, or did not answer, on a message.
+    """Failure of a condition operator on a message: its author must act, because it raised or did not answer.
 
-    The message fails at the stage whose condition was asked. The operator's exception is chained.
+    The message fails at the stage that has the condition. The operator's exception is chained.
 
     Attributes:
         operator: Name of the operator.
-        field: The field's path, as the condition has it.
+        field: The field's path, as written in the condition.
     """
 
     def __init__(self, operator: str, field: str, problem: str) -> None:
@@ -70,12 +70,12 @@ class ConditionOperatorError(FactflowError):
 
 
 class NativePanicError(FactflowError, RuntimeError):
-    """The engine's maintainers must act: its Rust half reached a point that should be impossible.
+    """Panic in the engine's Rust half, which should be impossible: the engine's maintainers must act.
 
-    What was asked for has failed, and nothing else; please report it, with the place that was printed to standard error.
+    Only the operation has failed; please report it, with the place that was printed to standard error.
 
     Attributes:
-        said: What the panic said.
+        said: Text of the panic.
     """
 
     def __init__(self, said: str) -> None:
@@ -84,10 +84,10 @@ class NativePanicError(FactflowError, RuntimeError):
 
 
 class CodecError(FactflowError, ValueError):
-    """A value cannot be encoded, or bytes are not a value, or not a frame.
+    """Value that cannot be encoded, or bytes that are not a value or a frame.
 
     Attributes:
-        offset: Byte at which it went wrong; None when encoding.
+        offset: Offset of the faulty byte; None when encoding.
     """
 
     def __init__(self, message: str, offset: int | None = None) -> None:
@@ -96,15 +96,15 @@ class CodecError(FactflowError, ValueError):
 
 
 class TruncatedError(CodecError):
-    """The bytes end too early: more of them could make it valid."""
+    """Bytes that end too early: more of them could make them valid."""
 
 
 class CorruptError(CodecError):
-    """The bytes can never become valid, whatever follows."""
+    """Bytes that can never become valid, whatever follows."""
 
 
 class TooManyConcurrentExecutionsError(FactflowError):
-    """The operator must act: the manager already runs as many executions as it may.
+    """Too many executions: the operator must act, because the manager runs as many as it may.
 
     Attributes:
         limit: The manager's `max_concurrent_executions`.
@@ -119,10 +119,10 @@ class TooManyConcurrentExecutionsError(FactflowError):
 
 
 class UnsupportedFeatureError(FactflowError):
-    """A configuration asks for something that this version of the engine accepts but cannot run.
+    """Configuration that needs something that this version of the engine accepts but cannot run.
 
     Attributes:
-        features: What is asked for, each as `path: what to change`.
+        features: The unsupported settings, each as `path: what to change`.
     """
 
     def __init__(self, features: tuple[str, ...]) -> None:
@@ -132,11 +132,11 @@ class UnsupportedFeatureError(FactflowError):
 
 
 class QueueProviderError(FactflowError):
-    """The operator must act: a queue provider that is installed cannot be used. What went wrong is chained.
+    """Unusable queue provider: the operator must act. The cause is chained.
 
     Attributes:
-        scheme: Scheme of the URLs that it is asked for.
-        distribution: Name of the distribution that it comes with.
+        scheme: Scheme of its URLs.
+        distribution: Name of the distribution that contains it.
     """
 
     def __init__(self, scheme: str, distribution: str, problem: str) -> None:
@@ -146,11 +146,11 @@ class QueueProviderError(FactflowError):
 
 
 class ExecutionStartError(FactflowError):
-    """A route could not start; nothing was processed. The cause is chained.
+    """Failed start of an execution, with nothing processed. The cause is chained.
 
     Attributes:
         route: Id of the route.
-        stage: Name of the stage that could not be opened.
+        stage: Name of the stage that could not open.
     """
 
     def __init__(self, route: str, stage: str, cause: BaseException) -> None:
@@ -160,10 +160,10 @@ class ExecutionStartError(FactflowError):
 
 
 class StateLossError(FactflowError):
-    """Stages of a configuration would lose what they keep, though the queue acknowledges what it was made of.
+    """Configuration with stages that would lose their state, although the queue acknowledges its messages for good.
 
     Attributes:
-        stages: Each as `route/stage: what is wrong`.
+        stages: The stages, each as `route/stage: what is wrong`.
     """
 
     def __init__(self, stages: tuple[str, ...], remedy: str) -> None:
@@ -173,11 +173,11 @@ class StateLossError(FactflowError):
 
 
 class UnknownRouteError(FactflowError, LookupError):
-    """The caller must act: the pipeline has no such route.
+    """Route that the pipeline does not have: the caller must act.
 
     Attributes:
-        route: The id that was given.
-        known: The ids that there are.
+        route: The id given.
+        known: The ids of the pipeline's routes.
     """
 
     def __init__(self, route: str, known: Iterable[str]) -> None:
@@ -189,19 +189,19 @@ class UnknownRouteError(FactflowError, LookupError):
 
 
 class ExecutionIdError(FactflowError, ValueError):
-    """The caller must choose another id: it cannot be one, or an execution of this id is running."""
+    """Unusable execution id: the caller must choose another, because it is malformed or its execution is running."""
 
 
 class ManagerStateError(FactflowError, RuntimeError):
-    """The caller must enter the manager, once, and start executions before it is left."""
+    """Misuse of a manager: enter it, once, and start executions before it is left."""
 
 
 class CallFromInsideError(FactflowError, RuntimeError):
-    """The author of an adapter must act: it would wait for the end of its own execution.
+    """Call from inside an execution that would wait for its own end: the author of the adapter must act.
 
     Attributes:
         execution_id: Id of the execution.
-        call: Name of the method that was called.
+        call: Name of the method.
     """
 
     def __init__(self, execution_id: str, call: str, instead: str) -> None:
@@ -214,10 +214,10 @@ class CallFromInsideError(FactflowError, RuntimeError):
 
 
 class NotInTrioError(FactflowError, RuntimeError):
-    """The caller must act: this thread does not run trio, which the engine needs.
+    """Thread that does not run trio, which the engine needs: the caller must act.
 
     Attributes:
-        call: The call that was made.
+        call: Name of the method.
     """
 
     def __init__(self, call: str) -> None:
@@ -230,16 +230,16 @@ class NotInTrioError(FactflowError, RuntimeError):
 
 
 class ClosedReason(StrEnum):
-    """Why an execution takes no more messages: the first three are requests of its owner, the last one is a fault."""
+    """Reason why an execution takes no more messages: three requests of its owner, and a fault."""
 
     COMPLETED = "completed"
-    """`complete`, or the end of the manager's block, let it end, and nothing was left to do."""
+    """`complete`, or the end of the manager's block, let it end, and no work was left."""
     DRAINING = "draining"
     """`drain` was called."""
     CANCELLED = "cancelled"
     """`cancel` was called, a drain's budget was spent, or the manager was left by an exception or a cancellation."""
     FAILED = "failed"
-    """It broke; nobody has closed it."""
+    """A fault of the execution; nobody closed it."""
 
 
 _CLOSED: Final[Mapping[ClosedReason, str]] = {
@@ -257,13 +257,13 @@ _CLOSED: Final[Mapping[ClosedReason, str]] = {
 
 
 class ExecutionClosedError(FactflowError):
-    """The caller must start another execution: this one takes no more messages.
+    """Closed execution: it takes no more messages, and the caller must start another one.
 
     Attributes:
         execution_id: Id of the execution.
-        status: Its `ExecutionStatus` at that moment; "running" while it drains.
-        reason: Why it is closed; `ClosedReason.FAILED` if it broke, any other if it was closed on request.
-        error: What made it fail; None if it was closed on request.
+        status: Its `ExecutionStatus` at that time; "running" while it drains.
+        reason: Reason of the closure; `ClosedReason.FAILED` if it broke, any other if it was closed on request.
+        error: The failure; None if it was closed on request.
     """
 
     def __init__(self, execution_id: str, status: str, reason: ClosedReason, error: str | None = None) -> None:
@@ -275,12 +275,12 @@ class ExecutionClosedError(FactflowError):
 
 
 class CircuitTransitionError(FactflowError, ValueError):
-    """The operator must act: a circuit breaker was to be moved where it may not go. It is as it was.
+    """Forbidden change of a circuit breaker's state: the operator must act. The breaker is unchanged.
 
     Attributes:
-        name: What the breaker protects.
-        from_state: Its state.
-        to_state: Where it was to go.
+        name: Name of the breaker's dependency.
+        from_state: Its present state.
+        to_state: The state asked for.
     """
 
     def __init__(self, name: str, from_state: str, to_state: str) -> None:
@@ -294,21 +294,21 @@ class CircuitTransitionError(FactflowError, ValueError):
 
 
 DESCRIBED_CHARACTERS: Final = 2000
-"""How much of an error's text is kept."""
+"""Most characters of an error's text that are kept."""
 
 CUT: Final = "…"
-"""Stands at the end of a text of which no more is kept."""
+"""Mark at the end of a text that was cut."""
 
 
 def sole_cause(error: Exception) -> Exception:
-    """Return the one exception that a nursery wrapped; the error itself if it holds several, or none."""
+    """Return the only exception that a nursery wrapped; the error itself if it wraps several, or none."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the exceptions in a group and in the groups within, without recursion: groups may be nested deeply."""
+    """Yield the exceptions in a group and its subgroups, without recursion: groups may be nested deeply."""
     waiting: list[BaseException] = [group]
     while waiting:
         error = waiting.pop()
@@ -319,12 +319,12 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error's text, bounded, whatever its author made of `__str__`; of a group, what it holds too.
+    """Return an error's text, bounded, even if its `__str__` is broken; of a group, its contents, too.
 
-    It can be encoded: a lone surrogate, which the text of a file name may have, is written as its escape.
+    It can be encoded: a lone surrogate, as in the text of a file name, becomes its escape.
     """
     text = _text(error)
-    # Leaf by leaf without recursion, for groups may be nested deeply; and no more of them than can be shown.
+    # Leaf by leaf without recursion, because groups may be nested deeply; and no more leaves than are shown.
     waiting = list(reversed(error.exceptions)) if isinstance(error, BaseExceptionGroup) else []
     between = ": "
     while waiting and len(text) < DESCRIBED_CHARACTERS:
@@ -334,17 +334,17 @@ def error_text(error: BaseException) -> str:
         else:
             text += f"{between}{type(leaf).__name__}: {_text(leaf)}"
             between = "; "
-    # Cut first, for the text may be as large as a message; and again, for escapes are longer than what they stand for.
+    # Cut first, because the text may be as large as a message; and again, because escaping lengthens it.
     return bounded(bounded(text, DESCRIBED_CHARACTERS).encode(errors="backslashreplace").decode(), DESCRIBED_CHARACTERS)
 
 
 def bounded(text: str, most: int) -> str:
-    """Return the text, or its beginning and the mark of a cut; at most so many characters."""
+    """Return the text, cut and marked if it is longer than `most` characters."""
     return text if len(text) <= most else text[: most - len(CUT)] + CUT
 
 
 def describe(error: BaseException) -> str:
-    """Return an error's class and text, for one line of a report; of one that a nursery wrapped alone, its own."""
+    """Return an error's class and text, for one line of a report; unwrap one that a nursery wrapped alone."""
     if isinstance(error, Exception):
         error = sole_cause(error)
     return f"{type(error).__name__}: {error_text(error)}"

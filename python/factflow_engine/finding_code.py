@@ -1,7 +1,7 @@
-"""One kind of problem that a finding can name, whichever package has the catalogue that it stands in.
+"""One kind of problem that a finding can name, in whichever catalogue.
 
-Kept separate from those catalogues because the condition compiler and the loader, of which neither may import the
-other's, both have one.
+Kept separate from the catalogues because both the condition compiler and the loader have one, and neither may import
+the other's.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Severity(StrEnum):
     """Consequence of a finding for the configuration."""
 
     ERROR = "error"
-    """It cannot be run."""
+    """Fault that prevents running the configuration."""
     WARNING = "warning"
-    """It can be run, and probably does not do what was meant."""
+    """Configuration that can be run, and probably does not do what was meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Code:
     Attributes:
         code: `E` or `W`, and three digits; the first is the family.
         title: A few words.
-        explanation: Why it is a problem.
-        remedy: What to write instead, where nothing more exact is known.
+        explanation: Reason why it is a problem.
+        remedy: What to write instead, if nothing more specific is known.
     """
 
     code: str
@@ -35,5 +35,5 @@ class Code:
 
     @property
     def severity(self) -> Severity:
-        """Read off the code's letter."""
+        """Severity, from the code's letter."""
         return Severity.WARNING if self.code.startswith("W") else Severity.ERROR

@@ -1,6 +1,6 @@
 """Messages as bytes: the codec, the immutable frame that queues carry, and the decoder of a stream of frames.
 
-Kept separate from `native` because this is the public name; what is done here is done in Rust.
+Kept separate from `native` because these are public names; the implementation is Rust.
 """
 
 from factflow_engine.native import Frame, FrameDecoder, label_of, pack, unpack, validate

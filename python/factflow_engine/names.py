@@ -1,8 +1,8 @@
-"""Public names of a package that come from modules below it, each module imported when a name of it is first used.
+"""Lazy public names of a package: each module is imported when one of its names is first used.
 
-Kept separate because several packages do it: importing one of them must not cost what a program does not use of it. The
-package's own file has the names twice, under `TYPE_CHECKING` for checkers and in a table for this; a test holds the
-two equal.
+Kept separate because several packages do it: importing a package must not cost what a program does not use. The
+package's own file has the names twice, under `TYPE_CHECKING` for checkers and in a table for this function; a test
+holds the two equal.
 """
 
 import importlib
@@ -11,12 +11,12 @@ from typing import Any
 
 
 def first_use(name: str, *, namespace: dict[str, Any], modules: Mapping[str, str]) -> Any:
-    """Return the value of a name that is not there yet, and keep it in the namespace.
+    """Import the value of a name that the namespace lacks, and store it there.
 
     Args:
-        name: What was asked for.
+        name: The name that was looked up.
         namespace: The package's `globals()`.
-        modules: By name, the module that defines it.
+        modules: Name to the module that defines it.
 
     Raises:
         AttributeError: The package has no such name.

@@ -1,7 +1,7 @@
 """The only importer of the Rust extension, so that a missing build is explained once.
 
-Everything else imports native names from here: all that the extension exports, as its stub has them. So a native name is
-added in Rust and in the stub, and not here.
+All other modules import native names from here: everything that the extension exports, as listed in its stub. So a
+native name is added in Rust and in the stub, and not here.
 """
 
 try:

@@ -1,7 +1,7 @@
-"""The sources of what makes a run differ from the next: time, randomness, ids, threads and worker processes.
+"""Sources of what differs between runs: time, randomness, ids, threads and worker processes.
 
-An execution is given them as one `Seams` object; lint bans every other source. Real ones here, simulated ones in
-`factflow_engine.testing`. Kept separate from the runtime because adapters, queues and resilience need them too.
+An execution is given them as one `Seams` object; lint bans every other source. The real ones are here, simulated ones
+in `factflow_engine.testing`. Kept separate from the runtime because adapters, queues and resilience need them, too.
 """
 
 import os
@@ -26,7 +26,7 @@ class Clock(Protocol):
     """Time as an execution sees it."""
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that never go back; the origin means nothing. Costs tens of nanoseconds."""
+        """Return nanoseconds that never go back, with an arbitrary origin. Costs tens of nanoseconds."""
         ...
 
     def wall_ns(self) -> int:
@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 
 class Randomness(Protocol):
-    """Source of the bits of jitter and ids."""
+    """Source of random bits for jitter and ids."""
 
     def uniform(self, low: float, high: float) -> float:
         """Return a number between the bounds."""
@@ -47,22 +47,22 @@ class Randomness(Protocol):
 
 
 class Ids(Protocol):
-    """Makes identities of root messages and executions."""
+    """Source of ids of root messages and executions."""
 
     def new(self, wall_ns: int) -> bytes:
         """Return 16 bytes that begin with the time in milliseconds (48 bits, big-endian), so that they index well."""
         ...
 
     def reserve(self, wall_ns: int, count: int) -> bytes:
-        """Return the first of so many ids that follow each other, as numbers; like `new` otherwise."""
+        """Return the first of `count` consecutive ids, as numbers; like `new` otherwise."""
         ...
 
 
 class Threads(Protocol):
-    """Runs blocking code."""
+    """Runner of blocking code."""
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call the function where it cannot block the event loop and return what it returns, or raise.
+        """Call the function where it cannot block the event loop, and return its result.
 
         Cancellation waits for the function to end: no thread outlives its message.
         """
@@ -70,18 +70,18 @@ class Threads(Protocol):
 
 
 class Processes(Protocol):
-    """Starts worker processes."""
+    """Starter of worker processes."""
 
     async def start(self, code: str, arguments: Sequence[str], *, fd: int) -> trio.Process:
         """Start a Python interpreter that runs some code.
 
         Args:
-            code: What it runs, with the arguments in `sys.argv[1:]`.
-            arguments: Anything but secrets: other users of the machine can read them.
-            fd: The one file descriptor, beside standard output and error, that it inherits.
+            code: Code to run, with the arguments in `sys.argv[1:]`.
+            arguments: Arguments, without secrets: other users of the machine can read them.
+            fd: The only file descriptor, besides standard output and error, that it inherits.
 
         Raises:
-            OSError: The system starts no more processes.
+            OSError: The system refuses to start a process.
 
         Cancellation: none; starting takes milliseconds.
         """
@@ -100,7 +100,7 @@ _IMPORTED_NS: Final = time.time_ns()
 
 
 def process_started_ns() -> int:
-    """Return the wall time at which this process started, up to 20 ms late, or this module's import where that is not known.
+    """Return the wall time at which this process started, up to 20 ms late; this module's import if that is unknown.
 
     Linux counts it in ticks of its boot clock.
     """
@@ -113,7 +113,7 @@ def process_started_ns() -> int:
 
 
 class SystemRandomness:
-    """The operating system's entropy for tokens, a generator seeded from it for jitter."""
+    """The operating system's entropy for tokens, and a generator seeded from it for jitter."""
 
     __slots__ = ("_generator",)
 
@@ -128,7 +128,7 @@ class SystemRandomness:
 
 
 class TrioThreads:
-    """Worker threads of trio's cache, as many at a time as the execution allows."""
+    """Worker threads of trio's cache, at most as many at a time as the execution allows."""
 
     __slots__ = ("_limiter",)
 
@@ -140,9 +140,10 @@ class TrioThreads:
 
 
 class TrioProcesses:
-    """Processes of the interpreter that this one runs on, each in a session of its own.
+    """Processes of the same interpreter, each in a session of its own.
 
-    So neither Ctrl-C nor another signal of the terminal reaches them, and one signal reaches all that one has started.
+    So signals of the terminal, such as Ctrl-C, do not reach them, and one signal to the session reaches all its
+    processes.
     """
 
     __slots__ = ()
@@ -150,7 +151,7 @@ class TrioProcesses:
     async def start(self, code: str, arguments: Sequence[str], *, fd: int) -> trio.Process:
         flags = ["-P", *(["-" + "O" * sys.flags.optimize] if sys.flags.optimize else [])]
         flags += [f"-W{option}" for option in sys.warnoptions]
-        # Not interrupted half way: trio starts it in a thread, and waits for that.
+        # Not cancellable: trio starts the process in a thread, and waits for that.
         return await trio.lowlevel.open_process(
             [sys.executable, *flags, "-c", code, *arguments],
             stdin=subprocess.DEVNULL,
@@ -164,8 +165,8 @@ class Seams:
     """The sources of time, randomness, ids, threads and processes of one execution.
 
     Attributes:
-        processes: None where there are to be none, as under a virtual clock: what would run in one then runs as `threads`
-            says.
+        processes: Starter of worker processes; None if there is none, as under a virtual clock: their work then runs in
+        `threads`.
     """
 
     clock: Clock
@@ -176,6 +177,6 @@ class Seams:
 
     @staticmethod
     def real() -> "Seams":
-        """Return the machine's own."""
+        """Return the machine's own sources."""
         randomness = SystemRandomness()
         return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness))

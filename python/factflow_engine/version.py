@@ -1,6 +1,6 @@
-"""The version of the installed package.
+"""Version of the installed package.
 
-Kept separate because reading it imports `importlib.metadata`, which a program that does not ask need not pay for.
+Kept separate because reading it imports `importlib.metadata`, which only programs that ask should pay for.
 """
 
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Contracts between the engine and what plugs into it.
+"""Contracts between the engine and its plug-ins.
 
 An adapter or provider package imports this package and nothing else: it is pure Python and has no dependencies.
 `pipeline` is for adapter authors; `queue`, `administration`, `states`, `storage` and `lineage` are for provider authors;

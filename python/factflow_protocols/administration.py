@@ -1,4 +1,4 @@
-"""The contract of a queue provider of which operators can look into what it stores, and repair it.
+"""Contract of a queue provider whose store operators can inspect and repair.
 
 Kept separate from `queue` because no execution calls it: the commands `factflow queue` and `factflow dlq` do, and
 programs of operators.
@@ -15,14 +15,14 @@ from factflow_protocols.states import StageShape
 
 
 class MessageState(StrEnum):
-    """Where a stored message is."""
+    """State of a stored message."""
 
     WAITING = "waiting"
-    """It can be handed out."""
+    """Ready to be handed out."""
     DELAYED = "delayed"
-    """It was given back, and is not due yet."""
+    """Given back, and not due yet."""
     LEASED = "leased"
-    """A consumer has it."""
+    """Handed out to a consumer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,11 @@ class StoredMessage:
     """A message that is stored and not settled.
 
     Attributes:
-        seq: Number of the message at its provider: ascending in the queue's order, and never another message's.
-        message_id: The id that it was accepted under.
-        state: Where it is now.
-        attempts: How many were spent.
-        frame: What `QueueMessage.encode()` gave, as it is stored; may be damaged.
+        seq: Number of the message at its provider: ascending in the queue's order, and unique.
+        message_id: The id under which it was accepted.
+        state: Its present state.
+        attempts: Number of attempts spent.
+        frame: Stored result of `QueueMessage.encode()`; may be damaged.
     """
 
     seq: int
@@ -61,10 +61,10 @@ class LineStatistics:
         waiting: Messages that could be handed out now, those of expired leases included.
         delayed: Messages given back that are not due yet.
         leased: Messages that consumers have.
-        settled: Settled messages that are kept for a while.
-        quarantined: Messages that could not be read and were put aside.
-        capacity: How many it may hold before publishers wait.
-        accepted: Messages ever accepted.
+        settled: Settled messages that are retained for a while.
+        quarantined: Unreadable messages that were put aside.
+        capacity: Number of messages at which publishers wait.
+        accepted: Total number of messages accepted.
     """
 
     queue: str
@@ -80,15 +80,15 @@ class LineStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatistics:
-    """Counts of what one stage of an execution keeps.
+    """Counts of the states of one stage of an execution.
 
     Attributes:
         execution: Prefix of the names of the execution's queues.
         route: Route id.
         stage: Name of the stage.
-        states: One for each process that has left and was not spoken for, or that lives.
-        state_bytes: Bytes of all of them.
-        answers: Results of the stage for messages that are not acknowledged.
+        states: Number of states: one for each running process, and for each that left without `finish`.
+        state_bytes: Bytes of all states.
+        answers: Stored results of the stage for unacknowledged messages.
     """
 
     execution: str
@@ -100,16 +100,16 @@ class StageStatistics:
 
 
 class StoreStatistics(Protocol):
-    """A snapshot of all that a provider stores. A dataclass with these attributes does."""
+    """Statistics of a provider's store. A dataclass with these attributes is enough."""
 
     @property
     def lines(self) -> Sequence[LineStatistics]:
-        """Each queue and each subscription of a topic, ordered by name."""
+        """Statistics of each queue and each subscription of a topic, ordered by name."""
         ...
 
     @property
     def stages(self) -> Sequence[StageStatistics]:
-        """Stages that keep something, ordered by name; empty where states of stages are not stored."""
+        """Statistics of stages with states, ordered by name; empty if the provider stores none."""
         ...
 
     @property
@@ -127,9 +127,9 @@ class Purged(NamedTuple):
     """Counts of deleted messages.
 
     Attributes:
-        messages: Those that waited, due or not.
-        settled: Settled ones that were kept for a while.
-        quarantined: Those that could not be read.
+        messages: Waiting messages, due or not.
+        settled: Settled messages that were retained for a while.
+        quarantined: Unreadable messages.
     """
 
     messages: int
@@ -138,11 +138,11 @@ class Purged(NamedTuple):
 
 
 class Forgotten(NamedTuple):
-    """Counts of what was removed.
+    """Counts of removed items.
 
     Attributes:
         lines: Queues and subscriptions.
-        purged: The messages that they held.
+        purged: Their messages.
         states: States of stages.
     """
 
@@ -153,12 +153,12 @@ class Forgotten(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreProblem:
-    """A fault in what is stored.
+    """A fault in the store.
 
     Attributes:
-        queue: Name of the queue; empty if the fault is the whole store's.
+        queue: Name of the queue; empty if the fault concerns the whole store.
         text: Description of the fault.
-        mendable: True if `repair` does something about it.
+        mendable: True if `repair` fixes it.
     """
 
     queue: str
@@ -168,14 +168,14 @@ class StoreProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeued:
-    """Counts of dead letters by what came of putting them back.
+    """Counts of dead letters by the result of requeueing them.
 
     Attributes:
         requeued: Published again, and settled.
-        duplicates: Settled; their queue had taken them before.
-        gone: Settled by somebody else meanwhile.
+        duplicates: Settled; their queue had accepted them before.
+        gone: Settled by another process meanwhile.
         leased: Left with the consumers that have them.
-        left: Left where they are, since they cannot be put back.
+        left: Left in place, because they cannot be requeued.
     """
 
     requeued: int = 0
@@ -196,14 +196,14 @@ class Requeued:
 
 
 class LetterStaysError(QueueError):
-    """A dead letter cannot be put back; others may be."""
+    """Dead letter that cannot be requeued; others may be."""
 
 
 class RequeueError(QueueError):
-    """Not all dead letters were put back.
+    """Incomplete requeueing of dead letters.
 
     Attributes:
-        counts: Counts of those that were tried.
+        counts: Counts of the letters that were tried.
     """
 
     def __init__(self, queue: str, counts: Requeued, problem: str) -> None:
@@ -212,28 +212,29 @@ class RequeueError(QueueError):
 
 
 class RequeueStoppedError(RequeueError):
-    """The target takes no dead letter now; the one that was tried is where it was, as are those after it."""
+    """Target that accepts no dead letter now; the one that was tried stays in place, as do those after it."""
 
     def __init__(self, queue: str, counts: Requeued, reason: QueueError) -> None:
         super().__init__(queue, counts, f"putting back stopped at a message: {reason}")
 
 
 class LettersLeftError(RequeueError):
-    """Dead letters that cannot be put back are where they were; the others were tried."""
+    """Dead letters that cannot be requeued and stay in place; the others were tried."""
 
     def __init__(self, queue: str, counts: Requeued, first: LetterStaysError) -> None:
         super().__init__(queue, counts, f"{counts.left} could not be put back, the first of them since: {first}")
 
 
 class QueueAdministration(Protocol):
-    """Operations on what a provider stores, beside its use: consumers and publishers, also of other processes, go on.
+    """Administration of a provider's store during its use: consumers and publishers, also of other processes, continue.
 
-    Names are the provider's, those of an execution's own queues with their prefix (`exec:<id>:/queue/...`). The caller
-    chooses messages from what `browse` and `find` return and passes their numbers, so that a choice by what messages
-    say is written once, for every provider.
+    Names are the provider's; those of an execution's own queues have their prefix (`exec:<id>:/queue/...`). The caller
+    selects messages from the results of `browse` and `find` and passes their numbers, so that selection by content is
+    written once, for every provider.
 
-    Every method raises `QueueError` if the store cannot be used, has no such queue, or cannot do what is asked; the text
-    says what to do instead, for it is printed. Cancellation: a method has done all or nothing, unless it says otherwise.
+    Every method raises `QueueError` if the store cannot be used, has no such queue, or refuses the operation; the text
+    contains the remedy, because it is printed. Cancellation: a method has done all or nothing, unless documented
+    otherwise.
     """
 
     async def statistics(self) -> StoreStatistics:
@@ -241,48 +242,48 @@ class QueueAdministration(Protocol):
         ...
 
     def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
-        """Yield every message of a queue that is not settled, in order, without taking it; of a topic, of all subscriptions.
+        """Yield every unsettled message of a queue, in order, without taking it; of a topic, of all subscriptions.
 
-        What changes meanwhile may or may not be seen. Only a bounded part of the queue is in memory at a time.
+        Concurrent changes may or may not be seen. Only a bounded part of the queue is in memory at a time.
         """
         ...
 
     async def find(self, queue: str, beginning: bytes) -> Sequence[StoredName]:
-        """Return the messages of a queue that are not settled and whose ids begin with these bytes, a hundred at most."""
+        """Return the unsettled messages of a queue whose ids begin with these bytes, a hundred at most."""
         ...
 
     async def one(self, queue: str, seq: int) -> StoredMessage | None:
-        """Return one message of a queue; None if it is not there, or settled."""
+        """Return one message of a queue; None if it does not exist, or is settled."""
         ...
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
-        """Delete the messages that no consumer has, settled and quarantined ones included, and forget which ids were seen.
+        """Delete the messages that no consumer has, settled and quarantined ones included, and forget the ids seen.
 
         Args:
             queue: Name of the queue or topic.
-            subscription: One of the topic's; None for all.
+            subscription: A subscription of the topic; None for all.
 
-        Cancellation: nothing is handed out that was to be deleted; space may be freed later.
+        Cancellation: messages to be deleted are not handed out any more; space may be freed later.
         """
         ...
 
     async def purge_quarantine(self, queue: str | None = None, *, subscription: str | None = None) -> int:
-        """Delete the messages that could not be read, and nothing else; return how many.
+        """Delete the unreadable messages, and nothing else; return their number.
 
         Args:
             queue: Name of the queue or topic; None for the whole store.
-            subscription: One of the topic's; None for all.
+            subscription: A subscription of the topic; None for all.
         """
         ...
 
     async def forget(self, queue: str, *, subscription: str | None = None) -> Forgotten:
-        """Remove a queue or a topic's subscriptions, with all they hold. Publishing or subscribing makes it anew.
+        """Remove a queue or a topic's subscriptions, with all messages. Publishing or subscribing makes it anew.
 
-        With the last queue of an execution goes what its stages keep.
+        The last queue of an execution takes with it what the execution's stages keep.
 
         Args:
             queue: Name of the queue or topic.
-            subscription: One of the topic's; None for all.
+            subscription: A subscription of the topic; None for all.
 
         Raises:
             QueueError: A consumer has messages of it, and nothing was removed; or there is none of that name.
@@ -292,24 +293,24 @@ class QueueAdministration(Protocol):
         ...
 
     async def forget_execution(self, execution_id: str) -> Forgotten:
-        """Remove everything of an execution: its queues, its subscriptions to topics, and what its stages keep.
+        """Remove everything of an execution: its queues, its subscriptions to topics, and the states of its stages.
 
         Raises:
-            QueueError: A process runs it, or nothing is stored of it.
+            QueueError: A process runs it, or nothing of it is stored.
 
         Cancellation: part of it may be removed; call it again.
         """
         ...
 
     async def shapes(self, execution_id: str) -> Sequence[tuple[str, str, StageShape]]:
-        """Return what the stages of an execution that keep something are made of, each with its route id and name."""
+        """Return the shapes of an execution's stages with states, each with its route id and name."""
         ...
 
     async def forget_stage(self, execution_id: str, route: str, stage: str) -> int:
-        """Delete what one stage of an execution keeps; return how many states that were, one a process.
+        """Delete the states of one stage of an execution; return their number, one a process.
 
         Raises:
-            QueueError: A process runs it, or nothing is kept of that stage.
+            QueueError: A process runs it, or no state of that stage is stored.
         """
         ...
 
@@ -322,31 +323,31 @@ class QueueAdministration(Protocol):
         create: bool = False,
         progress: Callable[[Requeued], object] | None = None,
     ) -> Requeued:
-        """Put dead letters back where they came from, or elsewhere, and settle them: both or neither, letter by letter.
+        """Requeue dead letters to their original queue, or to another, and settle them: both or neither for each.
 
         `factflow_engine.queues.dead_letters` reads a letter's target and makes the message to publish.
 
         Args:
             queue: The dead-letter queue.
-            seqs: `StoredMessage.seq` of each letter; one that a consumer has is left to it, one that is gone is counted.
+            seqs: `StoredMessage.seq` of each letter; a leased one is left alone, a missing one is counted.
             to: Name of a queue or topic; None for the one that the dead letter names.
-            create: True to make that queue if there is none of that name, rather than refuse it as a mistake.
+            create: True to make that queue if it does not exist; otherwise its absence is an error.
             progress: Called after each letter with the counts so far.
 
         Raises:
-            RequeueStoppedError: The target has no room, or is not there; the error counts what was done before.
-            LettersLeftError: All were tried, and some cannot be put back; the error counts both.
+            RequeueStoppedError: The target is full, or does not exist; the error counts what was done before.
+            LettersLeftError: All were tried, and some cannot be requeued; the error counts both.
 
-        Cancellation: the letters before are put back, as `progress` has counted; the others are where they were.
+        Cancellation: earlier letters are requeued, as counted by `progress`; the others stay in place.
         """
         ...
 
     async def check(self) -> Sequence[StoreProblem]:
-        """Read everything that is stored and return what is wrong with it; changes nothing."""
+        """Read the whole store and return everything that is wrong with it; changes nothing."""
         ...
 
     async def repair(self) -> Sequence[StoreProblem]:
-        """Mend what can be mended and return what it was. What can still be read is not thrown away."""
+        """Repair what can be repaired and return it. No readable message is deleted."""
         ...
 
 
@@ -355,9 +356,9 @@ class AdministeredQueue(Protocol):
     """A provider that offers its administration."""
 
     def open_administration(self) -> AbstractAsyncContextManager[QueueAdministration]:
-        """Open what is stored; on exit it is closed again.
+        """Open the store; close it on exit.
 
-        Called on a provider that was just made of its URL and is used for nothing else, or beside its use. Creates
-        nothing: that there is nothing yet is a `QueueError` of the first call.
+        Called on a provider that was just made from its URL and has no other use, or during its use. Creates nothing: a
+        missing store is a `QueueError` of the first call.
         """
         ...

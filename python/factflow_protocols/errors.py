@@ -1,7 +1,7 @@
 """Exceptions that cross the border between the engine and its plug-ins.
 
-Instructions (`EngineInstruction`) tell the engine what to do with a message and are not failures; everything else
-that an adapter raises is a failure of that message. One base class, then one class for each party that must act.
+Instructions (`EngineInstruction`) tell the engine how to treat a message and are not failures; any other exception of
+an adapter is a failure of that message. One base class, then one class for each party that must act.
 """
 
 import re
@@ -9,42 +9,42 @@ import sys
 from typing import Any, Final
 
 _PASSWORD: Final = re.compile(r"(?<=:)[^/?#:@]*(?=@)")
-"""The password of a URL, as in `scheme://name:password@host`."""
+"""Password in a URL, as in `scheme://name:password@host`."""
 
 
 def _seconds(number: float) -> float:
-    """A float, whatever kind of number it was given as, and however large that is."""
+    """Return the number as a float, whatever its type and size."""
     return float(min(number, sys.float_info.max))
 
 
 def _remade(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
-    """Return an exception like another one without calling its constructor, which may take something else than `args`."""
+    """Return an exception without calling its constructor, whose parameters may differ from `args`."""
     error = cls.__new__(cls, *args)
     vars(error).update(attributes)
     return error
 
 
 class FactflowError(Exception):
-    """Base of every exception that this project defines. It can be copied and pickled, whatever its constructor takes."""
+    """Base of every exception of this project. It can be copied and pickled, whatever its constructor takes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.args, dict(vars(self)))
 
 
 class EngineInstruction(FactflowError):  # noqa: N818 - an instruction is not an error, its name should not say so
-    """Raised by an adapter to tell the engine what to do with the message; it is never counted as a failure."""
+    """Instruction of an adapter to the engine about a message; never counted as a failure."""
 
 
 class RetryLater(EngineInstruction):
-    """Process this message again after a delay, without spending one of its attempts.
+    """Instruction to process this message again after a delay, without spending an attempt.
 
-    Each deferral of a message waits at least 1 ms, and at least twice as long as the one before had to, up to a second:
-    a delay of 0 does not spin. A message that is deferred more often than `error_handling.max_deferrals` says, or for
-    longer than `max_deferral_seconds`, has failed, without another attempt.
+    Each deferral of a message waits at least 1 ms, a minimum that doubles with every further one, up to a second: a
+    delay of 0 does not spin. A message that is deferred more often than `error_handling.max_deferrals`, or for longer
+    than `max_deferral_seconds`, fails, without another attempt.
 
     Attributes:
-        delay_seconds: How long the message waits, outside any permit. Zero or more.
-        reason: Why, for the log and the report.
+        delay_seconds: Delay of the message, during which it holds no permit. Zero or more.
+        reason: Reason, for the log and the report.
     """
 
     def __init__(self, delay_seconds: float, reason: str = "") -> None:
@@ -56,12 +56,12 @@ class RetryLater(EngineInstruction):
 
 
 class Reject(EngineInstruction):
-    """This message can never succeed: do not try it again.
+    """Instruction not to retry this message, which can never succeed.
 
-    It goes to the dead-letter queue if the route has one, else it ends `failed`.
+    The message goes to the dead-letter queue if the route has one, else it ends `failed`.
 
     Attributes:
-        reason: Why, in words for the operator who reads the report.
+        reason: Reason, in words for the operator who reads the report.
     """
 
     def __init__(self, reason: str) -> None:
@@ -70,15 +70,15 @@ class Reject(EngineInstruction):
 
 
 class CircuitOpenError(EngineInstruction):
-    """A circuit breaker refused a call: what it protects is failing, and this message did not reach it.
+    """Call refused by a circuit breaker: its dependency is failing, and the call was not made.
 
-    The message waits and is processed again, without spending one of its attempts. Raised by an adapter for a breaker of
-    its own, it is a deferral, bounded as `RetryLater` is; a stage's `circuit_breaker` is not: its messages wait until it
-    permits calls, or until their deadline.
+    The message waits and is processed again, without spending an attempt. Raised by an adapter for its own breaker, it
+    is a deferral, bounded as `RetryLater` is; for a stage's `circuit_breaker` it is not: the messages wait until the
+    breaker permits calls, or until their deadline.
 
     Attributes:
-        name: What the breaker protects.
-        retry_after_seconds: When to ask again; None if only an operator can change the answer.
+        name: Name of the breaker's dependency.
+        retry_after_seconds: Time until the next possible call; None if only an operator can end the refusal.
     """
 
     def __init__(self, name: str, retry_after_seconds: float | None) -> None:
@@ -89,7 +89,7 @@ class CircuitOpenError(EngineInstruction):
 
 
 class QueueError(FactflowError):
-    """A queue provider could not do what was asked; the message that was being published is not stored.
+    """Failure of a queue provider; a message that was being published is not stored.
 
     Attributes:
         queue: The queue's name as the configuration has it.
@@ -101,18 +101,18 @@ class QueueError(FactflowError):
 
 
 class QueueFullError(QueueError):
-    """A `*_nowait` publish found no room; `await publish(...)` waits for it instead."""
+    """Full queue on a `*_nowait` publish; `await publish(...)` waits for room instead."""
 
 
 class QueueClosedError(QueueError):
-    """You (or your owner) closed this queue or execution before publishing to it."""
+    """Publishing to a queue or execution that its owner has closed."""
 
 
 class QueueUrlError(FactflowError, ValueError):
     """Whoever wrote the URL of a queue provider must change it.
 
     Attributes:
-        url: The URL as it was written; the text shows it without a password.
+        url: The URL as written; the text shows it without its password.
     """
 
     def __init__(self, url: str, problem: str) -> None:
@@ -121,7 +121,7 @@ class QueueUrlError(FactflowError, ValueError):
 
 
 class StorageError(FactflowError):
-    """A storage provider could not do what was asked.
+    """Failure of a storage provider.
 
     Attributes:
         key: The object's key.
@@ -133,7 +133,7 @@ class StorageError(FactflowError):
 
 
 class StorageNotFoundError(StorageError):
-    """No object is stored under this key."""
+    """Missing object."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key, "does not exist")

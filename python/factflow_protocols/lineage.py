@@ -20,7 +20,7 @@ class StageStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineageEntry:
-    """One visit of one message to one stage.
+    """A visit of one message to one stage.
 
     Attributes:
         execution_id: The execution.
@@ -29,10 +29,10 @@ class LineageEntry:
         message_id: 16 bytes.
         parent_id: 16 bytes, or None for a root.
         correlation_id: 16 bytes.
-        status: How the visit ended.
+        status: End of the visit.
         started_ns: Nanoseconds on the execution's clock.
         duration_ns: Nanoseconds in the adapter.
-        error: The error's class and text, for a failure.
+        error: Class and text of the error, for a failure.
     """
 
     execution_id: str
@@ -48,8 +48,8 @@ class LineageEntry:
 
 
 class LineageSink(Protocol):
-    """Takes rows in batches. Called from a task of the engine's own; errors are counted and logged, never raised on."""
+    """Writer of rows in batches. Called from a task of the engine's own; errors are only counted and logged."""
 
     async def write(self, entries: Sequence[LineageEntry]) -> None:
-        """Store the rows. A row that comes again (same execution, message, route, stage) replaces itself."""
+        """Store the rows. A row with the same execution, message, route and stage replaces the former one."""
         ...

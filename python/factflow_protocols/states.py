@@ -1,6 +1,6 @@
-"""Protocol of durable queue providers by which stages keep state across messages.
+"""Protocol of durable queue providers for the states that stages keep across messages.
 
-Kept separate from `queue` because a provider need not: without it stages that keep state by `snapshot` are refused.
+Kept separate from `queue` because it is optional: without it stages that keep state by `snapshot` are refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class StoredState:
     Attributes:
         route: Route id.
         stage: Name of the stage.
-        state: Msgpack bytes; None for a stage that makes its effects durable by itself, or has none yet.
+        state: Msgpack bytes; None for a stage that makes its effects durable itself, or has none yet.
     """
 
     route: str
@@ -28,11 +28,11 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
-    """Answer of a stage to a message whose effect is in its state, kept until the delivery is acknowledged.
+    """Answer of a stage to a message whose effect is in its state, stored until the delivery is acknowledged.
 
     Attributes:
         stage: Name of the stage.
-        message_id: 16 bytes: the message that the stage had.
+        message_id: 16 bytes: the message that the stage processed.
         root: 16 bytes: the message that was delivered, the same one or an ancestor.
         answer: The engine's bytes, opaque to the provider.
     """
@@ -49,8 +49,8 @@ class StageShape:
 
     Attributes:
         adapter: The adapter's type.
-        config: A digest of its configuration.
-        paths: Absolute paths of the files that it names (`StatefulAdapter.path_fields`).
+        config: Digest of its configuration.
+        paths: Absolute paths of its files (`StatefulAdapter.path_fields`).
     """
 
     adapter: str
@@ -60,13 +60,13 @@ class StageShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clash:
-    """A stage whose state a process cannot share, because it is made of something else there.
+    """Stage whose state a process cannot share, because it differs from the stage there.
 
     Attributes:
         route: Route id.
         stage: Name of the stage.
-        adapter: The type of the adapter that keeps the state.
-        is_living: True if its process lives; else only its state is left.
+        adapter: Type of the adapter that keeps the state.
+        is_living: True if its process runs; else only its state is left.
     """
 
     route: str
@@ -83,11 +83,11 @@ class StateChange:
         execution: Prefix of the execution's queues.
         owner: `Joined.owner`.
         route: Route id.
-        states: By stage of the route, the new state, in the place of everything that the owner has for it; None for a
-            stage that makes its effects durable by itself: that it has any is noted.
-        answers: New ones.
-        settled: Deliveries' message ids whose answers are not needed any more.
-        covered: Deliveries that are not acknowledged, whose effects are in the states.
+        states: Stage of the route to its new state, which replaces the owner's former one; None for a stage that makes
+        its effects durable itself: only their existence is noted.
+        answers: New answers.
+        settled: Message ids of deliveries whose answers are not needed any more.
+        covered: Unacknowledged deliveries whose effects are in the states.
     """
 
     execution: str
@@ -101,23 +101,22 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """State that a process finds when it joins an execution.
+    """Result of joining an execution.
 
     Attributes:
-        owner: The process's number in this provider; no other process has or had it.
-        since: Tells this run of the execution from the next one of the same id: the owner that joined first, until
-            everything is forgotten. Grows with time; nanoseconds since 1970 or more.
-        unfinished: How many states of others `finish` has not spoken for: they hold effects, or their stage was begun.
-        others: How many other processes take part and live.
-        states: Those that are this process's now: their owners have left or died.
-        is_opening: True if the process that began the execution lives and has not opened its stages yet. Nothing was
-            joined then: ask again.
-        kept: Route id and name of each stage with effects that `finish` has not spoken for, whether its owner lives or
-            not.
-        idle: Those that were begun and have had no effect, in an execution of which no other process lives: there is
-            nothing of them to go on with, and still they are to finish.
+        owner: Number of the process at this provider; unique for ever.
+        since: Distinguishes this run of the execution from the next one of the same id: the first owner, until
+        everything is forgotten. Grows with time; nanoseconds since 1970 or more.
+        unfinished: Number of others' states that no `finish` has covered: they hold effects, or their stage was begun.
+        others: Number of other running processes of the execution.
+        states: States that are now this process's: their owners have left or died.
+        is_opening: True if the process that began the execution runs and has not opened its stages yet. Nothing was
+        joined then: try again.
+        kept: Route id and name of each stage with effects that no `finish` has covered, whether its owner runs or not.
+        idle: Stages that were begun and have had no effect, in an execution without another running process: they have
+        nothing to resume, but must still finish.
         clashes: Stages that this process cannot share. Nothing was joined then.
-        changed: Those of `kept` whose owner has left or died, and was configured otherwise.
+        changed: Those of `kept` whose owner has left or died, and was configured differently.
     """
 
     owner: int
@@ -134,12 +133,12 @@ class Joined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """True if a process is the one that speaks for an execution at its end.
+    """Result of deciding which process finishes for an execution.
 
     Attributes:
-        handed_over: What it has is another's now, one that lives.
-        others: Those that take part and may live, with the time of their last sign of life; empty if it is the last.
-        states: Those that are this process's now.
+        handed_over: True if a running process has taken over this one's states.
+        others: Processes that may be running, with the time of their last renewal; empty if this is the last one.
+        states: States that are now this process's.
     """
 
     handed_over: bool
@@ -148,30 +147,30 @@ class Conclusion:
 
 
 class StateSubscription(Subscription, Protocol):
-    """A subscription whose acknowledgements may carry states."""
+    """Subscription whose acknowledgements may carry states."""
 
     async def settle(
         self, acks: Sequence[Delivery], nacks: Sequence[Nack] = (), *, change: StateChange | None = None
     ) -> None:
-        """See `Subscription.settle`; with a change, that is stored in the same transaction.
+        """See `Subscription.settle`; a change is stored in the same transaction.
 
         Raises:
-            QueueError: Nothing was stored: a delivery acknowledged or covered is not this consumer's any more, or
-                another process has taken the states over.
+            QueueError: Nothing was stored: an acknowledged or covered delivery is not this consumer's any more, or
+            another process has taken over the states.
         """
         ...
 
 
 @runtime_checkable
 class StateProtocol(Protocol):
-    """Where a provider keeps the states of stages.
+    """Store of the states of stages.
 
-    Owners have leases, as deliveries have: one that gives no sign of life for `lease_seconds` is taken for dead.
+    Owners have leases, as deliveries have: one that does not renew for `lease_seconds` is taken for dead.
     """
 
     @property
     def lease_seconds(self) -> float:
-        """Seconds for which an owner may be silent."""
+        """Seconds after which an owner that does not renew is taken for dead."""
         ...
 
     async def join(
@@ -182,72 +181,72 @@ class StateProtocol(Protocol):
         opens: bool = False,
         shapes: Mapping[tuple[str, str], StageShape] = MappingProxyType({}),
     ) -> Joined:
-        """Take part in an execution, and take over the states of owners that have left or died.
+        """Join an execution, and take over the states of owners that have left or died.
 
-        A stage that an unfinished execution did not have until now is to finish with the others: it is among the states.
+        A stage that an unfinished execution did not have until now must finish with the others: it is among the states.
 
         Args:
             execution: Prefix of the execution's queues.
-            stages: Route id and name of each stage that keeps state.
-            shapes: What they are made of. One that is made of something else in a process that lives, or whose adapter
-                was of another type where effects are left of it, is a clash.
-            opens: The process opens its stages now and says so by `opened`. If it is the first of the execution, others
-                that join are told `Joined.is_opening` until then, or until its lease ends.
+            stages: Route id and name of each stage with state.
+            shapes: Shapes of these stages. One that differs from a running process's, or whose adapter was of another
+            type while its effects are left, is a clash.
+            opens: True if the process opens its stages now and calls `opened` afterwards. If it is the first of the
+            execution, others that join get `Joined.is_opening` until then, or until its lease expires.
         """
         ...
 
     async def opened(self, execution: str, owner: int) -> None:
-        """Let others join, who may find what this process's stages left when they were opened.
+        """Let others join, which may find leftovers of this process's stages once these are open.
 
         Raises:
-            QueueError: Another process has taken the states over.
+            QueueError: Another process has taken over the states.
         """
         ...
 
     async def begin(self, execution: str, owner: int) -> None:
-        """Note that the owner's stages are to finish, whoever is the last of the execution then.
+        """Note that the owner's stages must finish, whichever process is the last of the execution then.
 
         For providers without `ExecutionStarts`, whose `begin` does it in the step that publishes the init messages.
         """
         ...
 
     async def renew(self, execution: str, owner: int) -> None:
-        """Give a sign of life.
+        """Renew the owner's lease.
 
         Raises:
-            QueueError: Another process has taken the states over.
+            QueueError: Another process has taken over the states.
         """
         ...
 
     async def answers(self, execution: str, route: str, roots: Sequence[bytes]) -> Sequence[StoredAnswer]:
-        """The answers that are stored for deliveries of a route, by their message ids, whoever stored them."""
+        """Return the stored answers for deliveries of a route, by their message ids, whichever process stored them."""
         ...
 
     async def conclude(self, execution: str, owner: int, seen: Mapping[int, int]) -> Conclusion:
-        """Take over what others have left; if none lives be the last, else leave it to one that has given a sign of life.
+        """Take over the states of ended processes; be the last if none runs, else hand over to one that renewed.
 
         Args:
             execution: Prefix of the execution's queues.
-            owner: Who asks; it gives a sign of life, too.
-            seen: `Conclusion.others` of the first time that this was asked; empty then. One whose time has changed since
-                lives for certain.
+            owner: Number of the calling process, whose lease is renewed.
+            seen: `Conclusion.others` of the first call; empty for that call. A process whose time has changed since is
+            certainly running.
         """
         ...
 
     async def leave(self, execution: str, owner: int) -> None:
-        """Leave the states to whoever takes part next."""
+        """Leave the states to the next process that joins."""
         ...
 
     async def forget(self, execution: str, owner: int) -> bool:
-        """Forget the owner's states, and all answers if it was the last; nothing, and False, if another one has left some."""
+        """Delete the owner's states, and all answers if it was the last; return False if others have left some."""
         ...
 
 
 @runtime_checkable
 class StateProvider(Protocol):
-    """A queue provider (see `QueueProtocol`) that keeps the states of stages; its subscriptions are `StateSubscription`s."""
+    """Queue provider (see `QueueProtocol`) that stores states of stages; its subscriptions are `StateSubscription`s."""
 
     @property
     def states(self) -> StateProtocol:
-        """The states that it keeps, of all executions."""
+        """Store of the states of all executions."""
         ...

@@ -12,7 +12,7 @@ class ObjectMetadata:
     Attributes:
         content_type: A media type.
         size_bytes: Length of the object.
-        custom: Fields of the pipeline's metadata schema. Fields that a reader does not know are kept.
+        custom: Fields of the pipeline's metadata schema. Unknown fields are kept.
     """
 
     content_type: str
@@ -21,10 +21,10 @@ class ObjectMetadata:
 
 
 class StorageProtocol(Protocol):
-    """Whole objects under slash-separated keys. A key is hostile input: no `..`, no absolute path, no empty part."""
+    """Store of whole objects under slash-separated keys. Keys are untrusted: no `..`, absolute path or empty part."""
 
     async def write(self, key: str, data: bytes, metadata: ObjectMetadata) -> None:
-        """Store the object and its metadata, replacing what was there, so that a reader sees the old or the new.
+        """Store the object and its metadata, replacing an older one, so that a reader sees the old or the new.
 
         Raises:
             StorageError: Nothing was changed.
@@ -34,10 +34,10 @@ class StorageProtocol(Protocol):
         ...
 
     async def read(self, key: str) -> tuple[bytes, ObjectMetadata]:
-        """The object and its metadata.
+        """Return the object and its metadata.
 
         Raises:
-            StorageNotFoundError: There is none.
+            StorageNotFoundError: There is no such object.
         """
         ...
 
@@ -46,9 +46,9 @@ class StorageProtocol(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """Keys that begin with `prefix`, in order, lazily."""
+        """Yield the keys that begin with `prefix`, in order, lazily."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove the object and its metadata; removing what is not there does nothing."""
+        """Remove the object and its metadata; a missing object is ignored."""
         ...

@@ -1,4 +1,4 @@
-"""The two message values that JSON has no word for; kept separate because adapters, frames and conditions all name them.
+"""The two message values that JSON lacks; kept separate because adapters, frames and conditions all use them.
 
 A message is a tree of None, bool, int (64 bits, signed or unsigned), float, str, bytes, list, dict with str keys,
 and these two.
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Timestamp(NamedTuple):
-    """An instant with nanosecond precision, as msgpack's extension -1 carries it.
+    """Time with nanosecond precision, as in msgpack's extension -1.
 
     Attributes:
         seconds: Whole seconds since the Unix epoch; negative before it.
@@ -20,7 +20,7 @@ class Timestamp(NamedTuple):
 
 
 class Ext(NamedTuple):
-    """An application-defined msgpack extension value that the engine carries without looking into it.
+    """Application-defined msgpack extension value that the engine carries unread.
 
     Attributes:
         code: -128 to 127; -1 is taken (`Timestamp`).

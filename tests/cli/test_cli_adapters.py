@@ -114,7 +114,7 @@ def test_the_list_is_a_document_too(factflow: Callable[..., Any]) -> None:
 def test_an_adapter_is_shown_with_fields_and_example(factflow: Callable[..., Any]) -> None:
     said = factflow("adapters", "show", "delay")
     assert said.status == 0
-    assert "How long each message waits" in said.out
+    assert "Delay of each message" in said.out
     assert "required" in said.out
     assert "  - type: delay\n    config:\n      seconds: 1\n" in said.out
     document = factflow("adapters", "show", "delay", "--output", "json").document

@@ -1,7 +1,7 @@
 """Adapters by name: the registry, discovery of plug-ins, and the built-in adapters.
 
 The registry is an object that is passed around, never a global: two engines in one process may know different types.
-Discovery is imported when it is first used: it needs the machinery of installed distributions.
+Discovery is imported on first use, because it needs the metadata of installed distributions.
 """
 
 from typing import TYPE_CHECKING, Any, Final

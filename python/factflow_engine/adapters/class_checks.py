@@ -1,7 +1,8 @@
-"""True if a class can be used the way the engine will use it, decided when it is registered.
+"""Checks that a class can be used the way the engine will use it, made when it is registered.
 
-Kept separate from the registry because each rule here is one mistake that authors make, with the text that ends it. Every
-function raises `AdapterRegistrationError` that names the expected value, the one found, and the line to write instead.
+Kept separate from the registry because each rule here is one mistake that authors make, with the remedy for it. Every
+function raises an `AdapterRegistrationError` that names the expected value, the value found, and the line to write
+instead.
 """
 
 import inspect
@@ -30,7 +31,7 @@ _STATE: Final = {
 
 
 def check_type_name(type_name: object) -> str:
-    """The name, if it is lower snake case, dotted for namespaces, of at most 64 characters."""
+    """Return the name if it is lower snake case, dotted for namespaces, of at most 64 characters."""
     if not isinstance(type_name, str):
         raise AdapterRegistrationError(
             f'an adapter type is a string, got {type_name!r}; write @registry.register("my_adapter")'
@@ -49,7 +50,7 @@ def check_type_name(type_name: object) -> str:
 
 
 def check_class(type_name: str, cls: object) -> type[PipelineAdapter]:
-    """The class, if it is a concrete adapter whose methods have the engine's signatures."""
+    """Return the class if it is a concrete adapter whose methods have the engine's signatures."""
     if not inspect.isclass(cls):
         hint = f"; pass the class itself: {type(cls).__name__}" if isinstance(cls, PipelineAdapter) else ""
         raise AdapterRegistrationError(
@@ -75,7 +76,7 @@ def check_class(type_name: str, cls: object) -> type[PipelineAdapter]:
 
 
 def check_constructor(cls: type[PipelineAdapter], *, takes_config: bool) -> None:
-    """That `cls(config)`, or `cls()` for an adapter without a config model, can be called."""
+    """Check that `cls(config)`, or `cls()` for an adapter without a config model, can be called."""
     if not takes_config and _is_constructed_as_object(cls):
         return
     arguments = (object(),) if takes_config else ()
@@ -83,7 +84,7 @@ def check_constructor(cls: type[PipelineAdapter], *, takes_config: bool) -> None
     try:
         signature = inspect.signature(cls)
     except (TypeError, ValueError):
-        return  # a constructor written in C has no signature to judge; creating the adapter will tell
+        return  # a constructor written in C has no signature to check; creating the adapter will show
     try:
         signature.bind(*arguments)
     except TypeError as error:
@@ -98,7 +99,7 @@ def check_constructor(cls: type[PipelineAdapter], *, takes_config: bool) -> None
 
 
 def _is_constructed_as_object(cls: type[PipelineAdapter]) -> bool:
-    """True if no class of its ancestry says how it is constructed; `inspect` parses Python source to find that out."""
+    """True if no class in the MRO defines a constructor; `inspect` would parse Python source to find that out."""
     return cls.__init__ is object.__init__ and cls.__new__ is object.__new__ and type(cls).__call__ is type.__call__
 
 

@@ -1,6 +1,6 @@
 """Config models: checked when an adapter is registered, applied when a configuration is loaded.
 
-Kept separate from the registry because these rules speak pydantic and JSON Schema, and of nothing else.
+Kept separate from the registry because these rules concern only pydantic and JSON Schema.
 """
 
 import importlib
@@ -16,11 +16,11 @@ from factflow_engine.errors import AdapterRegistrationError, describe
 
 
 def check_config_model(owner: str, model: object) -> type[BaseModel]:
-    """The model, if every configuration it accepts can be described and its own defaults pass it.
+    """Return the model if every configuration that it accepts can be described and its own defaults are valid.
 
     Raises:
         AdapterRegistrationError: Not a pydantic model class, no valid JSON Schema (2020-12), or a default that the
-            model itself refuses.
+        model itself refuses.
     """
     if not (inspect.isclass(model) and issubclass(model, BaseModel)) or model is BaseModel:
         raise AdapterRegistrationError(
@@ -33,7 +33,7 @@ def check_config_model(owner: str, model: object) -> type[BaseModel]:
 
 
 def strict_variant(model: type[BaseModel]) -> type[BaseModel]:
-    """A model that refuses unknown fields, unless the author said what becomes of them (`extra=`).
+    """Return a model that refuses unknown fields, unless the author chose otherwise (`extra=`).
 
     Pydantic ignores unknown fields by default, and a mistyped key in a pipeline would then silently do nothing.
     """
@@ -43,9 +43,9 @@ def strict_variant(model: type[BaseModel]) -> type[BaseModel]:
 
 
 def validate_as_written(model: type[BaseModel], config: Mapping[str, Any]) -> BaseModel:
-    """The model's instance, without conversions that its JSON Schema does not know: the text "1" is no number.
+    """Return the model's instance, without conversions that its JSON Schema does not know: the text "1" is no number.
 
-    What cannot be said in JSON, as a path object given by a program, is taken as pydantic takes Python values.
+    Values that JSON lacks, such as a path object given by a program, are converted as pydantic converts Python values.
 
     Raises:
         ValidationError: The config is wrong.
@@ -58,7 +58,7 @@ def validate_as_written(model: type[BaseModel], config: Mapping[str, Any]) -> Ba
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's JSON Schema, draft 2020-12, of what an author may write."""
+    """Return the JSON Schema, draft 2020-12, of the configs that an author may write."""
     return model.model_json_schema(mode="validation")
 
 
@@ -66,7 +66,7 @@ def refuse_config(type_name: str, config: Mapping[str, Any]) -> None:
     """Refuse every key of a config given to an adapter that takes none.
 
     Raises:
-        ValidationError: One `extra_forbidden` error a key, so that each is found at its place in the file.
+        ValidationError: One `extra_forbidden` error a key, so that each is reported at its place in the file.
     """
     if not config:
         return
@@ -92,12 +92,12 @@ def _derived(model: type[BaseModel], config: ConfigDict) -> type[BaseModel]:
 def _check_schema(owner: str, model: type[BaseModel]) -> None:
     try:
         schema = json_schema(model)
-    except Exception as error:  # pydantic's own, or whatever a json_schema_extra or a hook of the author's leads to
+    except Exception as error:  # pydantic's own, or one raised by the author's json_schema_extra or hook
         raise AdapterRegistrationError(
             f"config model {model.__qualname__} of {owner} has no JSON Schema: {describe(error)}; a configuration "
             "is written in YAML, so use fields that YAML can say (numbers, strings, lists, mappings, models of these)"
         ) from error
-    # jsonschema takes longer to import than the rest of this package, and only whoever registers needs it.
+    # jsonschema takes longer to import than the rest of this package, and is only needed to register adapters.
     jsonschema = importlib.import_module("jsonschema")
     try:
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -1,6 +1,6 @@
-"""Finds adapters that other packages offer, and keeps a broken one from hiding the rest.
+"""Discovery of adapters that other packages offer; a broken one does not hide the rest.
 
-Kept separate from the registry because finding runs foreign code: every failure is caught here, named, and reported.
+Kept separate from the registry because discovery runs foreign code: every failure is caught here, named, and reported.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ MARKER: Final = "adapter_type"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryProblem:
-    """One plug-in that could not be used.
+    """A plug-in that could not be used.
 
     Attributes:
-        source: Where it came from: an entry point with its distribution, a module, or a class in it.
-        error: Class and text of what went wrong.
+        source: Origin: an entry point with its distribution, a module, or a class in it.
+        error: Class and text of the exception.
     """
 
     source: str
@@ -42,8 +42,8 @@ class DiscoveryReport:
     """Result of a search for adapters.
 
     Attributes:
-        registered: Types that were added, sorted.
-        problems: What could not be used, in the order it was met.
+        registered: Names of the types that were added, sorted.
+        problems: The plug-ins that could not be used, in the order of discovery.
     """
 
     registered: tuple[str, ...] = ()
@@ -57,15 +57,14 @@ class DiscoveryReport:
 
 
 class AdapterDiscovery:
-    """Registers adapters found in installed distributions, packages and files.
+    """Finder of adapters in installed distributions, packages and files; it registers what it finds.
 
     A plug-in that fails to import or to register becomes a `DiscoveryProblem`; the others are registered. A class that
-    the registry already has under the same name is passed over, so that searching twice does no harm. Importing runs
-    the plug-in's code: search only what you would import.
+    the registry already has under the same name is skipped, so that a second search does no harm. Importing runs the
+    plug-in's code: search only what you would import.
 
-    A module's classes are found by a marker, `adapter_type: ClassVar[str]`, set on the class itself: what a base class
-    sets is not inherited, and a class without it is left alone. A class counts where it is defined, not where it is
-    imported.
+    A module's classes are found by a marker, `adapter_type: ClassVar[str]`, set on the class itself: the marker is not
+    inherited, and a class without it is ignored. A class counts where it is defined, not where it is imported.
     """
 
     def __init__(self, registry: ValidatingAdapterRegistry, *, group: str = ENTRY_POINT_GROUP) -> None:
@@ -73,10 +72,10 @@ class AdapterDiscovery:
         self._group = group
 
     def from_entry_points(self) -> DiscoveryReport:
-        """Register what installed distributions declare in the entry-point group.
+        """Register the adapters that installed distributions declare in the entry-point group.
 
-        An entry point names an adapter class, and is then the type's name; or a function that takes the registry and
-        registers what it likes.
+        An entry point names an adapter class, whose type is the entry point's name, or a function that takes the
+        registry and registers adapters.
         """
         found = sorted(entry_points(group=self._group), key=lambda point: (point.name, point.value))
         return self._collect((_entry_point_source(point), self._entry_point(point)) for point in found)
@@ -84,7 +83,7 @@ class AdapterDiscovery:
     def scan(self, package: str | ModuleType) -> DiscoveryReport:
         """Register every marked class in a module, and in all modules below it if it is a package.
 
-        Modules named `__main__` are not imported: importing one runs a program.
+        Modules named `__main__` are not imported: importing them runs a program.
 
         Args:
             package: The module, or its dotted name.
@@ -171,12 +170,12 @@ def auto_discover_and_register(
     """Register the adapters of every installed distribution, and of the packages named.
 
     Args:
-        registry: Where they go.
+        registry: The registry to add to.
         packages: Packages to scan for classes marked with `adapter_type`.
         group: The entry-point group.
 
     Returns:
-        What was added and what could not be; nothing is raised for a broken plug-in.
+        The types that were added and the plug-ins that could not be; a broken plug-in raises nothing.
     """
     discovery = AdapterDiscovery(registry, group=group)
     report = discovery.from_entry_points()
@@ -186,14 +185,14 @@ def auto_discover_and_register(
 
 
 def _module_names_below(package: ModuleType) -> Iterator[str]:
-    """Names of all modules below a package, sorted, without importing them (a broken one must be reported, not hidden)."""
+    """Return the names of all modules below a package, sorted; import none, so that a broken one can be reported."""
     for path in getattr(package, "__path__", ()):
         for info in sorted(pkgutil.iter_modules([path]), key=lambda info: info.name):
             if info.name == "__main__":
                 continue
             name = f"{package.__name__}.{info.name}"
             yield name
-            if info.ispkg and name in sys.modules:  # imported by now, unless it is the broken one
+            if info.ispkg and name in sys.modules:  # imported by now, unless it is broken
                 yield from _module_names_below(sys.modules[name])
 
 
@@ -202,7 +201,7 @@ def _load_file(name: str, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise AdapterRegistrationError(f"{path} is not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pydantic look their module up while it is being run
+    sys.modules[name] = module  # dataclasses and pydantic look up their module while it runs
     try:
         spec.loader.exec_module(module)
     except BaseException:

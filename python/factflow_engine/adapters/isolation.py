@@ -1,6 +1,6 @@
-"""Where an adapter's `process` runs, and whether it can run in a worker process.
+"""Isolation of an adapter's `process`: the place where it runs, and whether that can be a worker process.
 
-Kept separate from the registry because the loader and the runtime both ask, and only they know what the stage wants.
+Kept separate from the registry because both the loader and the runtime decide it, from the stage's settings.
 """
 
 import sys
@@ -14,14 +14,14 @@ ANOTHER_PLACE: Final = "or write isolation: thread"
 
 
 def place_of(cls: type[PipelineAdapter], isolation: str | None) -> Literal["loop", "thread", "process"]:
-    """Return where `process` runs: the stage's `isolation` counts more than the adapter's `runs_in`."""
+    """Return where `process` runs: the stage's `isolation` overrides the adapter's `runs_in`."""
     if (isolation or cls.runs_in) == "process":
         return "process"
     return "thread" if is_sync(cls) else "loop"
 
 
 def isolation_fault(spec: AdapterSpec, isolation: str | None) -> tuple[str, str] | None:
-    """Return why the adapter cannot run there, and what to write instead; None if it can.
+    """Return the reason why the adapter cannot run there, and what to write instead; None if it can.
 
     A worker process makes its own instance of the adapter, so it must be able to import the class.
     """

@@ -1,6 +1,6 @@
-"""Treatment of state that must survive the process, read off an adapter class.
+"""Durability of an adapter's state, read from its class.
 
-Kept separate from the registry because the loader, the runtime and the registry's own checks all ask it.
+Kept separate from the registry because the loader, the runtime and the registry's own checks all need it.
 """
 
 import inspect
@@ -9,35 +9,35 @@ from typing import Final
 from factflow_protocols import PipelineAdapter, StatefulAdapter
 
 LOSS_REMEDY: Final = "give the adapter snapshot() and restore(), or durable_batches and flush(); or allow it: --allow-loss, allow_loss=True"
-"""What to do about `loss_text`."""
+"""Remedy for the problem that `loss_text` states."""
 
 
 def overrides(cls: type[PipelineAdapter], method: str) -> bool:
-    """True if the class defines a method of `StatefulAdapter` anew."""
+    """True if the class overrides a method of `StatefulAdapter`."""
     if not issubclass(cls, StatefulAdapter):
         return False
     return inspect.getattr_static(cls, method) is not inspect.getattr_static(StatefulAdapter, method)
 
 
 def snapshots(cls: type[PipelineAdapter]) -> bool:
-    """True if its state is stored with acknowledgements."""
+    """True if the adapter's state is stored with acknowledgements."""
     return overrides(cls, "snapshot")
 
 
 def flushes(cls: type[PipelineAdapter]) -> bool:
-    """True if it makes its effects durable itself, before acknowledgements."""
+    """True if the adapter makes its effects durable itself, before acknowledgements."""
     return issubclass(cls, StatefulAdapter) and cls.durable_batches
 
 
 def loses_state(cls: type[PipelineAdapter]) -> bool:
-    """True if it keeps something across messages that ends with the process, though the messages are acknowledged."""
+    """True if the adapter keeps something across messages that is lost with the process."""
     if not issubclass(cls, StatefulAdapter) or snapshots(cls) or flushes(cls):
         return False
     return overrides(cls, "finish") if cls.keeps_state is None else cls.keeps_state
 
 
 def loss_text(adapter_type: str) -> str:
-    """Return the problem of such an adapter on a queue that outlives the process."""
+    """Return the problem that such an adapter has on a queue that outlives the process."""
     return (
         f"adapter type {adapter_type!r} keeps something across messages that ends with the process, and the queue "
         "acknowledges the messages for good"

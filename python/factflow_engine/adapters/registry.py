@@ -1,7 +1,7 @@
-"""Adapter types by name, each checked when it is registered rather than when its first message comes.
+"""Adapter types by name, each checked when it is registered rather than when its first message arrives.
 
-The one place that knows how the engine constructs adapters; the loader and the runtime ask it. Pydantic is imported with
-the first config model that is met (`config_checks`).
+The only module that knows how the engine constructs adapters; the loader and the runtime call it. Pydantic is imported
+with the first config model (`config_checks`).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class AdapterSpec:
         type: The name that configurations use.
         adapter_class: Constructed once a stage and execution.
         config_model: Model of the stage's `config`; None if the adapter takes none.
-        is_sync: `process` is a plain function: the engine calls it in a worker thread.
-        is_stateful: It is opened, finished and closed with the execution.
-        summary: One line on what it does.
+        is_sync: True if `process` is a plain function, which the engine calls in a worker thread.
+        is_stateful: True if it is opened, finished and closed with the execution.
+        summary: One line that says what it does.
         requires_extra: The installation extra that it needs (`http` for `factflow-engine[http]`), if any.
     """
 
@@ -53,10 +53,10 @@ class AdapterSpec:
 
 
 class ValidatingAdapterRegistry:
-    """The adapter types that one engine knows; a new one knows the built-in types.
+    """The adapter types that one engine knows; a new registry has the built-in types.
 
-    Not a global: make one, register on it, and hand it to the loader and the manager. Register everything before the
-    first configuration is loaded; a type, once registered, cannot be replaced.
+    Not a global: make one, register on it, and give it to the loader and the manager. Register everything before the
+    first configuration is loaded; a registered type cannot be replaced.
 
     Example:
         registry = ValidatingAdapterRegistry()
@@ -68,14 +68,14 @@ class ValidatingAdapterRegistry:
 
     def __init__(self) -> None:
         self._specs: dict[str, AdapterSpec] = {}
-        # Of each type with a config model, the variant that refuses unknown fields.
+        # For each type with a config model: the variant that refuses unknown fields.
         self._strict: dict[str, type[BaseModel]] = {}
-        # Built-in types that nobody has asked for yet: `module:Class`.
+        # Built-in types that were not used yet: `module:Class`.
         self._unloaded: dict[str, str] = dict(BUILTIN_ADAPTERS)
 
     @classmethod
     def empty(cls) -> Self:
-        """A registry without the built-in types."""
+        """Make a registry without the built-in types."""
         registry = cls()
         registry._unloaded.clear()
         return registry
@@ -93,7 +93,7 @@ class ValidatingAdapterRegistry:
     def register(
         self, type_name: str, cls: AdapterClass | None = None, *, config_model: type[BaseModel] | None = None
     ) -> AdapterClass | Callable[[AdapterClass], AdapterClass]:
-        """Make an adapter class known under a name, as a decorator or as a call.
+        """Register an adapter class under a name, as a decorator or as a call.
 
         Args:
             type_name: Lower snake case, dots between namespaces (`acme.html_to_text`), at most 64 characters.
@@ -104,8 +104,8 @@ class ValidatingAdapterRegistry:
             The class, unchanged.
 
         Raises:
-            AdapterRegistrationError: The name is malformed or taken, or the class cannot be used as the engine will
-                use it. The text names the line to write instead. Nothing is registered then.
+            AdapterRegistrationError: The name is malformed or taken, or the engine could not use the class. The text
+            names the line to write instead. Nothing is registered then.
         """
         check_type_name(type_name)
         if cls is None:
@@ -113,14 +113,14 @@ class ValidatingAdapterRegistry:
         return self._add(type_name, cls, config_model)
 
     def types(self) -> tuple[str, ...]:
-        """The names, sorted."""
+        """Return the names of the types, sorted."""
         return tuple(sorted([*self._specs, *self._unloaded]))
 
     def get(self, type_name: str) -> AdapterSpec:
         """Return the description of a type.
 
         Raises:
-            AdapterNotFoundError: It is not registered; the text names the nearest types that are.
+            AdapterNotFoundError: The type is not registered; the text names the most similar types.
         """
         if type_name in self._unloaded:
             self._load(type_name)
@@ -133,7 +133,7 @@ class ValidatingAdapterRegistry:
         return type_name in self._specs or type_name in self._unloaded
 
     def schema(self, type_name: str) -> dict[str, Any]:
-        """JSON Schema (draft 2020-12) of the type's `config`, as `validate_config` applies it.
+        """Return the JSON Schema (draft 2020-12) of the type's `config`, as `validate_config` applies it.
 
         Raises:
             AdapterNotFoundError: The type is not registered.
@@ -146,14 +146,14 @@ class ValidatingAdapterRegistry:
         return schema
 
     def validate_config(self, type_name: str, config: Mapping[str, Any] | None) -> BaseModel | None:
-        """The config as the adapter will be given it; None for an adapter that takes none.
+        """Return the config as the adapter receives it; None for an adapter that takes none.
 
         Unknown fields are refused, unless the model itself says `extra="allow"` or `extra="ignore"`.
 
         Raises:
             AdapterNotFoundError: The type is not registered.
-            pydantic.ValidationError: All that is wrong with the config. An adapter that takes no config refuses every
-                key as `extra_forbidden`.
+            pydantic.ValidationError: Everything that is wrong with the config. An adapter that takes no config refuses
+            every key as `extra_forbidden`.
         """
         spec = self.get(type_name)
         values = {} if config is None else config
@@ -169,7 +169,7 @@ class ValidatingAdapterRegistry:
         return validated
 
     def create(self, type_name: str, config: Mapping[str, Any] | None = None) -> PipelineAdapter:
-        """A new adapter, for one stage of one execution.
+        """Make a new adapter, for one stage of one execution.
 
         Raises:
             AdapterNotFoundError: The type is not registered.
@@ -198,7 +198,7 @@ class ValidatingAdapterRegistry:
     def _load(self, type_name: str) -> None:
         module, name = self._unloaded.pop(type_name).split(":")
         cls: type[PipelineAdapter] = getattr(importlib.import_module(f"{builtin.__name__}.{module}"), name)
-        # Unchecked: checking takes milliseconds a type, and a test registers each as anybody's is.
+        # Not checked here: checking takes milliseconds a type, and a test checks each of them.
         self._store(type_name, cls, cls.config_model)
 
     def _store(self, type_name: str, cls: type[PipelineAdapter], model: type[BaseModel] | None) -> None:

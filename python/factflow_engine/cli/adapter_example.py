@@ -1,7 +1,8 @@
-"""An example of an adapter's config that is known to validate, because it has been validated.
+"""Example of an adapter's config; it is validated before it is shown.
 
-The author's own examples come first. Without them values are made up from the JSON Schema, and where the model refuses
-one, the next candidate of that type is tried: validators can ask for anything, so this may fail, and then says so.
+The author's own examples come first. Without them, values are made up from the JSON Schema; if the model refuses one,
+the next candidate of that type is tried. Validators can ask for anything, so the search may fail; the command then says
+so.
 """
 
 import itertools
@@ -28,7 +29,7 @@ _OBJECTS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def example_config(registry: ValidatingAdapterRegistry, type_name: str) -> dict[str, Any] | None:
-    """A config with the fields that the type requires; None if none could be found.
+    """Return a config with the fields that the type requires; None if none could be found.
 
     Raises:
         AdapterNotFoundError: The type is not registered.
@@ -43,7 +44,7 @@ def example_config(registry: ValidatingAdapterRegistry, type_name: str) -> dict[
 
 
 def example_stanza(registry: ValidatingAdapterRegistry, type_name: str) -> str | None:
-    """The example as an item of a route's `adapters`, in YAML; None if there is no example."""
+    """Return the example as an item of a route's `adapters`, in YAML; None if there is no example."""
     config = example_config(registry, type_name)
     if config is None:
         return None
@@ -56,7 +57,7 @@ def example_stanza(registry: ValidatingAdapterRegistry, type_name: str) -> str |
 
 
 def _candidates(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Configs to try: the author's, then required fields made up, then with more fields."""
+    """Yield configs to try: the author's examples, then the required fields with made-up values, then more fields."""
     for example in schema.get("examples", ()):
         if isinstance(example, dict):
             yield example
@@ -76,7 +77,7 @@ def _combinations(fields: Mapping[str, Any], root: Mapping[str, Any]) -> Iterato
 
 
 def _values(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Iterator[Any]:
-    """Values of a schema, the most telling first."""
+    """Yield values of a schema, the most telling first."""
     schema = resolve(schema, root)
     yield from schema.get("examples", ())
     if depth > _DEEPEST:

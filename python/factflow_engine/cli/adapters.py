@@ -1,4 +1,4 @@
-"""`factflow adapters`: what can stand in a configuration's `adapters`."""
+"""`factflow adapters`: the adapter types that a configuration may use."""
 
 from typing import Final
 

@@ -42,7 +42,7 @@ def needs_text(spec: AdapterSpec) -> str:
 
 
 def spec_document(spec: AdapterSpec) -> dict[str, object]:
-    """An adapter type for programs."""
+    """Return the JSON form of an adapter type."""
     return {
         "type": spec.type,
         "summary": spec.summary,

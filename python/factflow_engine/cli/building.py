@@ -1,6 +1,6 @@
-"""An `App` for a command: its modules of adapters loaded, and its plug-ins' problems told.
+"""Construction of an `App` for a command: loads its adapter modules and reports broken plug-ins.
 
-Kept separate from the composition root because only a process's owner may change where modules are looked for.
+Kept separate from the composition root because only the owner of a process may change the module search path.
 """
 
 import sys
@@ -20,7 +20,7 @@ from factflow_protocols import QueueProtocol, QueueUrlError
 
 
 def app_for(adapter_modules: Iterable[str], *, queue: QueueProtocol | None = None, allow_loss: bool = False) -> App:
-    """Build the engine that a command works with; broken plug-ins that nobody asked for are warned about.
+    """Build the engine that a command works with; warn about broken plug-ins unless they were asked for.
 
     Modules are also looked for in the working directory, after all other places.
 
@@ -49,7 +49,7 @@ def queue_for(url: str | None) -> QueueProtocol | None:
     """Return the provider that `--queue` names, if it was given; nothing is opened.
 
     Raises:
-        InvalidInputError: It names none that can be used.
+        InvalidInputError: The URL names no provider, or one that cannot be used.
     """
     if url is None:
         return None

@@ -1,4 +1,4 @@
-"""`factflow config`: what can be asked of configurations without running them."""
+"""`factflow config`: check and describe configurations without running them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`factflow config schema`: what editors need to complete and check configurations."""
+"""`factflow config schema`: the JSON Schema from which editors complete and check configurations."""
 
 import click
 

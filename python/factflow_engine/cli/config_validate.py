@@ -26,7 +26,7 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """A folder or file that could not be looked into, so that nobody knows whether it is valid."""
+    """A folder or file that could not be read, so that its validity is unknown."""
 
     path: Path
     problem: str
@@ -54,9 +54,9 @@ def validate_command(
 ) -> int:
     """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
 
-    A folder that cannot be listed, and what is no regular file, are named, and count as invalid.
+    A folder that cannot be listed, or a file that is not a regular file, is named and counts as invalid.
 
-    Uses the loader that `run` uses: what is found here is all that `run` would find.
+    Uses the loader that `run` uses: `run` finds nothing more than what is found here.
     """
     files, unread = files_below(path) if path.is_dir() else ([path], [])
     if not files and not unread:
@@ -74,7 +74,7 @@ def validate_command(
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[Unread]]:
-    """Return the YAML files below a folder, sorted by path, and all that could not be looked into."""
+    """Return the YAML files below a folder, sorted by path, and everything that could not be read."""
     found: list[Path] = []
     unread: list[Unread] = []
 

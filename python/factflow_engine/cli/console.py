@@ -1,6 +1,6 @@
-"""Where commands print: rich consoles that take text literally.
+"""Consoles that commands print to; they take text literally.
 
-Made when they are needed, never kept at module level: whoever calls a command may have replaced the streams.
+Created when they are needed, never kept at module level: the caller of a command may have replaced the streams.
 """
 
 import os
@@ -15,7 +15,7 @@ from rich.table import Table
 from factflow_engine.cli.text import OutputClosedError
 
 _UNWRAPPED: Final = 10_000
-"""Width for readers that are not terminals: nothing is wrapped, so `grep` finds whole lines."""
+"""Width for readers that are not terminals: nothing is wrapped, so that `grep` finds whole lines."""
 
 
 class _GuardedConsole(Console):
@@ -24,7 +24,7 @@ class _GuardedConsole(Console):
 
 
 def console_for(stream: TextIO) -> Console:
-    """A console that obeys no markup, and styles text only on a terminal and where NO_COLOR does not ask for none."""
+    """Return a console that ignores markup, and styles text only on a terminal without NO_COLOR."""
     return _GuardedConsole(
         file=stream,
         markup=False,
@@ -47,15 +47,15 @@ def _width(stream: TextIO) -> int | None:
 
 
 def output() -> Console:
-    """Standard output: results."""
+    """Return the console on standard output, for results."""
     return console_for(sys.stdout)
 
 
 def messages() -> Console:
-    """Standard error: progress, warnings, errors."""
+    """Return the console on standard error, for progress, warnings and errors."""
     return console_for(sys.stderr)
 
 
 def table_for(console: Console) -> Table:
-    """An empty table: ruled on a terminal, bare columns elsewhere."""
+    """Return an empty table: ruled on a terminal, bare columns elsewhere."""
     return Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -1,4 +1,4 @@
-"""`factflow dlq`: messages that were given up, and putting them back."""
+"""`factflow dlq`: list, show and requeue dead letters."""
 
 from typing import Final
 

@@ -68,7 +68,7 @@ def _cells(letter: DeadLetter | None) -> tuple[str, ...]:
 
 
 def when(time_ns: int) -> str:
-    """A time for people; empty if it is not known."""
+    """Return a time for people to read; empty if it is unknown."""
     try:
         return f"{dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC):%Y-%m-%d %H:%M:%S}" if time_ns else ""
     except (OverflowError, ValueError, OSError):

@@ -45,10 +45,10 @@ def requeue_command(
 ) -> int:
     """Publish dead letters of QUEUE again, with their original payload and headers, and take them out of QUEUE.
 
-    Both or neither happens, message by message; putting the same one back twice makes one message of it.
-    What goes back to a topic reaches every subscription of it, and stays in QUEUE if there is none.
-    What a consumer has is left to it. What cannot be put back, such as what would go back to QUEUE itself, is left, too,
-    and counted. It ends where there is no room.
+    Each message is published and removed in one transaction; requeueing the same one twice makes one message. A dead
+    letter that goes back to a topic reaches every subscription, and stays in QUEUE if the topic has none. A dead letter
+    that a consumer has is left alone. One that cannot be put back (because it would go back to QUEUE itself, for
+    example) is left, too, and counted. The command stops when a queue is full.
     """
     if everything == bool(message_ids):
         raise InvalidInputError("name the messages to put back, or write --all")

@@ -16,10 +16,10 @@ from factflow_engine.queues.dead_letters import HEADER, DeadLetter
 from factflow_protocols import QueueAdministration, StoredMessage
 
 _SHOWN = 20_000
-"""Characters of a payload printed as text; --output json has all of it."""
+"""Characters of a payload printed as text; `--output json` prints all of it."""
 
 _LABEL = 60
-"""Characters of a name printed."""
+"""Characters of a name printed; longer ones are cut."""
 
 
 @click.command("show", short_help="Show one dead letter in full.")
@@ -56,7 +56,7 @@ def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -
 
 
 def _show(values: Mapping[str, object], before: str = "") -> None:
-    """A line on each; times are for people."""
+    """Print one value a line, with times for people to read."""
     for name, value in values.items():
         label, text = name.replace("_", " "), value if isinstance(value, str) else repr(value)
         if name == "time_ns" and isinstance(value, int):
@@ -65,7 +65,7 @@ def _show(values: Mapping[str, object], before: str = "") -> None:
 
 
 def printable(value: object) -> object:
-    """A message's value as JSON can say it: bytes in hexadecimal, what JSON lacks as text."""
+    """Return a message's value as JSON: bytes in hexadecimal, values that JSON lacks as text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

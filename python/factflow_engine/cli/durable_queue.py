@@ -1,6 +1,6 @@
-"""Access to a durable queue for the commands: the URL, its provider's administration, and async work on that.
+"""Access to a durable queue for the commands: the URL, its provider's administration, and async work on it.
 
-Kept separate from the commands so that all of them take the same URLs and say the same of a wrong one.
+Kept separate from the commands so that all of them accept the same URLs and report the same errors.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,16 +24,16 @@ _SHORTEST_ID = 4
 
 
 def url_argument(command: F) -> F:
-    """`URL`, first of the arguments."""
+    """Add the argument `URL`, first of the arguments."""
     return click.argument("url")(command)
 
 
 def with_queue(url: str, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
-    """Do something with what the provider of a URL stores.
+    """Open the administration of a URL's provider and run `work` with it.
 
     Raises:
-        InvalidInputError: The URL is wrong, the provider has no administration, or what it stores, the queue or a message
-            is not as it must be.
+        InvalidInputError: The URL is wrong, the provider has no administration, or its store, the queue or a message is
+        invalid.
     """
 
     async def run() -> T:
@@ -48,10 +48,10 @@ def with_queue(url: str, work: Callable[[QueueAdministration], Awaitable[T]]) ->
 
 
 async def named(administration: QueueAdministration, queue: str, text: str) -> list[int]:
-    """Return the sequence numbers of the messages whose id begins so: one, or those that have the same id.
+    """Return the sequence numbers of the messages whose id begins with `text`: one, or several that have the same id.
 
     Raises:
-        InvalidInputError: It is no id, or names none or several.
+        InvalidInputError: `text` is no id, or matches no message, or messages with different ids.
     """
     try:
         beginning = bytes.fromhex(text)
@@ -70,17 +70,17 @@ async def named(administration: QueueAdministration, queue: str, text: str) -> l
 
 
 def letter_of(queue: str, stored: StoredMessage) -> DeadLetter:
-    """Return the dead letter that is stored.
+    """Decode a stored message into its dead letter.
 
     Raises:
-        QueueError: It is none.
+        QueueError: The message is not a dead letter.
         CodecError: Its frame is damaged.
     """
     return read_dead_letter(queue, Frame.decode(stored.frame))
 
 
 async def letters_of(queues: QueueAdministration, queue: str) -> AsyncIterator[tuple[StoredMessage, DeadLetter | None]]:
-    """Yield the messages of a queue in order, each with the dead letter that it is; None for one that is none, or damaged.
+    """Yield the messages of a queue in order, each with its dead letter; None if it is not one, or damaged.
 
     The commands on many letters choose from these.
     """
@@ -93,7 +93,7 @@ async def letters_of(queues: QueueAdministration, queue: str) -> AsyncIterator[t
 
 
 def letter_document(letter: DeadLetter, stored: StoredMessage) -> dict[str, object]:
-    """Return a dead letter for programs, payload and headers excepted."""
+    """Return the JSON form of a dead letter, without payload and headers."""
     return {
         "message_id": stored.message_id.hex(),
         "correlation_id": letter.frame.correlation_id.hex(),

@@ -1,6 +1,6 @@
-"""Findings of configurations, for people with the line underlined, and for programs.
+"""Findings of configurations: printed with the line underlined, or as JSON.
 
-One place, because `run`, `graph` and `config validate` must say the same of the same file.
+Kept in one place because `run`, `graph` and `config validate` must say the same of the same file.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
 def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalConfig | None:
-    """Load a configuration to work with; say what is wrong with it, warnings too.
+    """Load a configuration and print its findings, warnings included.
 
     Returns:
-        The configuration; None if it has errors: they are printed then, to standard error, and to standard output as
+        The configuration; None if it has errors. They are then printed to standard error, and to standard output as
         JSON if that was asked for.
 
     Raises:
@@ -57,7 +57,7 @@ def print_findings(result: LoadResult, console: Console) -> None:
             Text.assemble((clean(place), "bold"), (code, _STYLES[finding.severity]), clean(message)), soft_wrap=True
         )
         for line in rest:
-            # Tabs of the source line and of the mark's margin agree, and must reach the terminal as they are.
+            # The tabs of the source line and of the margin under it agree, and must reach the terminal unchanged.
             shown = "\t".join(clean(part) for part in line.split("\t"))
             console.print(Text(shown, style=_STYLES[finding.severity] if _is_mark(line) else ""), soft_wrap=True)
 
@@ -77,7 +77,7 @@ def _is_mark(line: str) -> bool:
 
 
 def summary(findings: Iterable[Finding]) -> str:
-    """`2 errors, 1 warning`."""
+    """Return a count such as `2 errors, 1 warning`."""
     counts = {Severity.ERROR: 0, Severity.WARNING: 0}
     for finding in findings:
         counts[finding.severity] += 1
@@ -85,7 +85,7 @@ def summary(findings: Iterable[Finding]) -> str:
 
 
 def findings_document(findings: Iterable[Finding]) -> list[dict[str, object]]:
-    """Findings for programs."""
+    """Return the JSON form of findings."""
     return [
         {
             "code": finding.code,

@@ -1,10 +1,10 @@
-"""Giving children that are forked during a run the signals of a process of its own.
+"""Signal handlers of child processes that are forked during a run.
 
-Kept separate from `signals` because hooks of a fork cannot be withdrawn: they are registered once a process, and do
-something only while a run has handlers installed.
+Kept separate from `signals` because fork hooks cannot be removed: they are registered once a process, and act only
+while a run has handlers installed.
 
-Without this a child inherits the run's handlers, which hand a signal over to a loop that does not run there: nothing
-but SIGKILL would end it. It would also write to the descriptor by which the parent's loop is woken.
+Without these hooks a child inherits the run's handlers, which hand signals to a loop that does not run in the child:
+only SIGKILL would end it. It would also write to the descriptor that wakes the parent's loop.
 """
 
 import os
@@ -15,13 +15,13 @@ from contextvars import ContextVar
 from functools import cache
 
 _watched: Sequence[signal.Signals] = ()
-"""Signals that a run of this process reads at present."""
+"""Signals for which a run of this process has handlers now."""
 
 _ignored: frozenset[signal.Signals] = frozenset()
-"""Those of them that the process ignored before; a child goes on to ignore them, as nohup wishes."""
+"""Those of them that the process ignored before; a child goes on ignoring them, as nohup requires."""
 
 _unblocked: ContextVar[set[int] | None] = ContextVar("unblocked", default=None)
-"""Signals that the forking thread blocks for as long as it forks; None while it does not fork."""
+"""Signals that were unblocked before the forking thread blocked them; None while it does not fork."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def own_signals_in_children(watched: Sequence[signal.Signals], *, ignored: froze
 
     Args:
         watched: Signals that have a handler here.
-        ignored: Those that had been ignored before.
+        ignored: Those of them that were ignored before.
     """
     global _watched, _ignored
     _register()
@@ -49,7 +49,7 @@ def _register() -> None:
 
 
 def _block() -> None:
-    """Keep a signal to the child until its handlers are its own: one that came before them would be forgotten."""
+    """Block the signals until the child has handlers of its own: a signal delivered earlier would be lost."""
     if _watched:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _watched)
         _unblocked.set({int(number) for number in _watched} - {int(number) for number in before})
@@ -63,7 +63,7 @@ def _unblock() -> None:
 
 
 def _reset() -> None:
-    """Make the child's signals its own; the thread that forked is its main thread."""
+    """Install the child's own handlers; the thread that forked is its main thread."""
     global _watched  # noqa: PLW0603 - signal handlers are the process's too
     if _unblocked.get() is None:
         return
@@ -74,7 +74,7 @@ def _reset() -> None:
     _watched = ()
     _unblock()  # what came meanwhile ends the child here, by the system's default
     if interrupts:
-        # The last call of the hook: whatever is raised in a hook is dropped, and with it the signal.
+        # Must be the hook's last call: an exception raised in a hook is dropped, and the signal with it.
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         except KeyboardInterrupt:

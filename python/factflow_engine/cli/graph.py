@@ -38,7 +38,7 @@ Examples:
 def graph_command(settings: Settings, *, file: Path, language: str, adapter_modules: tuple[str, ...]) -> int:
     """Draw the pipeline of FILE: routes with their stages, queues, topics, the init message.
 
-    Edges bear the conditions of outbounds; dashed ones carry dead letters.
+    Edges show the conditions of outbounds; dashed edges carry dead letters.
     """
     config = load_or_report(app_for(adapter_modules), file, settings)
     if config is None:

@@ -1,4 +1,4 @@
-"""The last net under every command: an error becomes one line and an exit status, never a traceback unasked.
+"""Outermost error handler of every command: an error becomes one line and an exit status, a traceback only on request.
 
 Kept separate from the commands so that each failure is phrased in one place, in text and in JSON.
 """
@@ -23,14 +23,14 @@ from factflow_protocols import FactflowError
 
 
 class InvalidInputError(FactflowError):
-    """Whoever typed the command must act: what it names has to be changed first."""
+    """Invalid input of the command: the user has to change what it names first."""
 
 
 def guarded(call: Callable[[], object], settings: Settings) -> int:
-    """Run a command and give its exit status.
+    """Run a command and return its exit status.
 
     Args:
-        call: Runs the command; what it returns is the exit status if it is a number, else the status is 0.
+        call: Runs the command; a number that it returns is the exit status, anything else means 0.
         settings: What the options asked for.
     """
     if settings.owns_process:
@@ -67,7 +67,7 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
             return _report_interruption()
         return _report_error(sole_cause(error), settings)
     except BaseExceptionGroup as group:
-        # trio raises an interruption in the main task, and nurseries put it into groups.
+        # trio raises KeyboardInterrupt in the main task, and nurseries wrap it in groups.
         if group.split(KeyboardInterrupt)[1] is not None:
             raise
         return _report_interruption()
@@ -75,7 +75,7 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
 
 
 def _report_error(error: Exception, settings: Settings) -> int:
-    """Say one line (the traceback too if asked for) and choose the status."""
+    """Print one line (and the traceback if asked for) and choose the status."""
     if isinstance(error, ExceptionGroup) and error.subgroup(OutputClosedError) is not None:
         raise OutputClosedError from error
     if isinstance(error, OutputClosedError):
@@ -98,21 +98,21 @@ def _report_interruption() -> int:
 
 
 def _show_traceback(error: Exception, settings: Settings) -> None:
-    """If it was asked for."""
+    """Print the traceback if it was asked for."""
     if settings.debug:
         for line in settings.hidden("".join(traceback.format_exception(error))).splitlines():
             click.echo(clean(line), err=True)
 
 
 def _tolerate_any_text() -> None:
-    """Escape what the terminal's encoding lacks instead of failing in the middle of a report."""
+    """Escape characters that the terminal's encoding lacks instead of failing in the middle of a report."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _silence_closed_streams() -> None:
-    """Point streams that nobody reads at nothing, or the interpreter complains about them while it exits."""
+    """Redirect streams that nobody reads to nothing, or the interpreter complains about them while it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

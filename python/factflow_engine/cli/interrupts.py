@@ -1,4 +1,4 @@
-"""Noticing a Ctrl-C outside a run, whatever it becomes on its way up.
+"""Detection of Ctrl-C outside a run, even if foreign code swallows the KeyboardInterrupt.
 
 Kept separate from `signals`, which is for runs, so that commands that run nothing need not import trio.
 """
@@ -10,10 +10,10 @@ from types import FrameType
 
 
 class Interrupts:
-    """A handler of SIGINT that does as Python's own, and remembers it.
+    """Handler of SIGINT that acts as Python's own does, and remembers that it was called.
 
-    Who is interrupted may make another error of a KeyboardInterrupt, or drop it and go on with something half made, as
-    foreign code does: pydantic's, while it builds a validator. What is known to do so is run `held`.
+    Foreign code may turn a KeyboardInterrupt into another error, or drop it and continue with something half made, as
+    pydantic does while it builds a validator. Code that is known to do so runs inside `held`.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interrupts:
         self._waits = False  # one came while it was held
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Do what Python does by itself, now or when it is held no longer; a second one is not held."""
+        """Raise KeyboardInterrupt now, or when the `held` block ends; a second interrupt is not delayed."""
         self.noticed = True
         if self._holds and not self._waits:
             self._waits = True
@@ -31,10 +31,10 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let what is done in this block come to its end before it is interrupted.
+        """Delay an interrupt until the end of this block.
 
         Raises:
-            KeyboardInterrupt: It was to be, meanwhile; instead of what the block raised, if it did.
+            KeyboardInterrupt: An interrupt arrived during the block; it replaces an exception that the block raised.
         """
         self._holds += 1
         try:
@@ -48,7 +48,7 @@ class Interrupts:
 
 @contextmanager
 def noticed_interrupts() -> Iterator[Interrupts]:
-    """Remember interrupts in this block, if Python's own handler is the one in charge: else nothing changes."""
+    """Remember interrupts in this block if Python's own handler is installed; otherwise change nothing."""
     interrupts = Interrupts()
     if not _replaced(signal.default_int_handler, interrupts):
         yield interrupts
@@ -61,7 +61,7 @@ def noticed_interrupts() -> Iterator[Interrupts]:
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """See `Interrupts.held`; nothing is held where another handler is in charge."""
+    """See `Interrupts.held`; does nothing where another handler is installed."""
     current = signal.getsignal(signal.SIGINT)
     with current.held() if isinstance(current, Interrupts) else nullcontext():
         yield
@@ -69,7 +69,7 @@ def held_interrupts() -> Iterator[None]:
 
 @contextmanager
 def python_interrupts() -> Iterator[None]:
-    """Have Python's own handler back for a while, for who looks for it: trio, before it protects its tasks."""
+    """Restore Python's own handler for this block, because trio looks for it before it protects its tasks."""
     current = signal.getsignal(signal.SIGINT)
     if not isinstance(current, Interrupts):
         yield
@@ -82,7 +82,7 @@ def python_interrupts() -> Iterator[None]:
 
 
 def _replaced(before: object, after: Callable[[int, FrameType | None], object]) -> bool:
-    """Put one handler in the place of another; false, and nothing is done, if that is not there."""
+    """Replace one handler by another; return False, changing nothing, if another one is installed."""
     if signal.getsignal(signal.SIGINT) is not before:
         return False
     try:

@@ -1,6 +1,6 @@
 r"""The one JSON document that a command prints with `--output json`.
 
-ASCII only: whatever a message holds, its characters arrive as `\u....` escapes and no terminal acts on them.
+ASCII only: characters of a message are written as `\u....` escapes, so no terminal acts on them.
 """
 
 import json
@@ -13,7 +13,7 @@ from factflow_engine.cli.text import OutputClosedError
 
 
 def print_document(document: object, settings: Settings) -> None:
-    """Write the document to standard output and remember that it is there.
+    """Write the document to standard output and note that it was written.
 
     Raises:
         OutputClosedError: The reader went away.

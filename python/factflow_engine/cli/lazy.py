@@ -1,6 +1,6 @@
-"""A command group that imports a command only when it is called: `factflow --help` must not load the engine.
+"""Command group that imports a command only when it is called: `factflow --help` must not load the engine.
 
-The one-line summaries stand in the group's table because reading them from the commands would import these.
+The one-line summaries are kept in the group's table because reading them from the commands would import the commands.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import click
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LazyCommand:
-    """Where a command is.
+    """Location of a command.
 
     Attributes:
         target: `module:attribute` of the click command.
@@ -40,15 +40,15 @@ class LazyGroup(click.Group):
         self.lazy_commands = commands_by_name
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the table's order."""
+        """Return the names, in the table's order."""
         return list(self.lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command, imported now; None if there is none of that name."""
+        """Return the command, imported now; None if there is none of that name."""
         lazy = self.lazy_commands.get(cmd_name)
         return None if lazy is None else lazy.load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """The table, without importing what it names."""
+        """Write the table, without importing the commands that it names."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.summary) for name, lazy in self.lazy_commands.items()])

@@ -1,7 +1,7 @@
-"""Python's logging on the terminal of a run, above a live view and not through it.
+"""Python's logging on the terminal of a run: printed above a live view, not through it.
 
-Only what the engine and the pipeline's own `log` stages say is shown from `--log-level` on; other libraries are heard
-from warnings on.
+Records of the engine and of the pipeline's own `log` stages are shown from `--log-level` on, those of other libraries
+from WARNING on.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Options that several commands share, so that they are called and explained alike.
+"""Options that several commands share, so that their names and help agree.
 
-Callbacks fill in the invocation's `Settings`; commands get only what is theirs as parameters.
+Callbacks fill in the invocation's `Settings`; commands get only their own options as parameters.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def _set_output(ctx: click.Context, _: click.Parameter, value: str) -> None:
 
 
 def debug_option(command: F) -> F:
-    """`--debug`."""
+    """Add `--debug`."""
     return click.option(
         "--debug",
         is_flag=True,
@@ -36,7 +36,7 @@ def debug_option(command: F) -> F:
 
 
 def output_option(command: F) -> F:
-    """`--output text|json`."""
+    """Add `--output text|json`."""
     return click.option(
         "-o",
         "--output",
@@ -51,7 +51,7 @@ def output_option(command: F) -> F:
 
 
 def allow_loss_option(command: F) -> F:
-    """`--allow-loss`."""
+    """Add `--allow-loss`."""
     return click.option(
         "--allow-loss",
         is_flag=True,
@@ -60,7 +60,7 @@ def allow_loss_option(command: F) -> F:
 
 
 def adapters_option(command: F) -> F:
-    """`--adapters MODULE|FILE.py`, repeatable."""
+    """Add `--adapters MODULE|FILE.py`, repeatable."""
     return click.option(
         "-a",
         "--adapters",

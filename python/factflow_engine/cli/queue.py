@@ -1,4 +1,4 @@
-"""`factflow queue`: what a durable queue's file holds, and its upkeep."""
+"""`factflow queue`: inspect and maintain the file of a durable queue."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`factflow queue forget`: remove a queue, a topic's subscription that nobody needs any more, or all of an execution."""
+"""`factflow queue forget`: remove a queue, a topic's subscription, or everything of an execution."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,11 +47,11 @@ def forget_command(
     stage: str | None,
     yes: bool,
 ) -> int:
-    """Remove QUEUE, or all subscriptions of a topic, with every message that they hold.
+    """Remove QUEUE, or all subscriptions of a topic, with all their messages.
 
-    A topic's subscription stays when its consumers leave, and once it is full, whoever publishes to the topic waits.
-    Nothing is removed while a consumer has messages of it. Whoever consumes it without having any gets an error. With the
-    last queue of an execution goes what its stages keep across messages; with --execution also what write_jsonl has stored
+    A topic's subscription stays when its consumers leave; once it is full, publishers to the topic wait. Nothing is
+    removed while a consumer has messages of it. A consumer without messages gets an error. The last queue of an
+    execution takes with it the states of the execution's stages; --execution also removes what write_jsonl has stored
     beside files that were not completed.
     """
     place = _checked(queue, subscription, execution, stage)
@@ -89,7 +89,7 @@ def forget_command(
 
 
 def _remove_files(execution: str | None, kept: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Delete what stages have stored beside files that were not completed, and return what was deleted."""
+    """Delete what stages have stored beside uncompleted files, and return what was deleted."""
     files = [staging_path(Path(path).resolve(), execution or "", route, stage) for path, route, stage in kept]
     return [str(file) for file in files if remove_staging(file)]
 
@@ -97,7 +97,7 @@ def _remove_files(execution: str | None, kept: Iterable[tuple[str, str, str]]) -
 def _checked(
     queue: str | None, subscription: str | None, execution: str | None, stage: str | None
 ) -> tuple[str, str] | None:
-    """Route and name of the stage that is meant, if one is."""
+    """Return the route and name of the stage, if one is named."""
     if (queue is None) == (execution is None):
         raise InvalidInputError("name what to forget: either QUEUE, or --execution ID")
     if execution is not None and subscription is not None:

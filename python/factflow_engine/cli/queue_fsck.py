@@ -1,4 +1,4 @@
-"""`factflow queue fsck`: is a queue's file what it should be, and make it so."""
+"""`factflow queue fsck`: check a queue's file, and repair it."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`factflow queue purge`: delete what waits in a queue."""
+"""`factflow queue purge`: delete the waiting messages of a queue."""
 
 import click
 
@@ -35,10 +35,10 @@ Examples:
 def purge_command(
     settings: Settings, *, url: str, queue: str | None, subscription: str | None, quarantined: bool, yes: bool
 ) -> int:
-    """Delete the messages that wait in QUEUE, due or not, and forget which ids it has seen.
+    """Delete the waiting messages of QUEUE, due or not, and forget the ids it has seen.
 
-    Settled messages that are kept for a while and messages in quarantine are deleted, too. What consumers have at the
-    moment stays theirs.
+    Settled messages that are retained and messages in quarantine are deleted, too. Messages that consumers have stay
+    theirs.
     """
     if queue is None and (subscription is not None or not quarantined):
         raise InvalidInputError("name the queue to purge; only --quarantined goes without one, for the whole file")

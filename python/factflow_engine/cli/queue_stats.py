@@ -1,4 +1,4 @@
-"""`factflow queue stats`: what each queue of a file holds."""
+"""`factflow queue stats`: count the messages of each queue in a file."""
 
 from dataclasses import asdict
 
@@ -33,9 +33,9 @@ Examples:
 def stats_command(settings: Settings, *, url: str) -> int:
     """Count what is in each queue of the store that URL names.
 
-    waiting can be handed out now; delayed was given back and is not due; leased is with consumers; settled is kept for
-    the retention; quarantined could not be read (`factflow queue fsck` says why). What stages of executions that have not
-    completed keep is listed below: their states, and their answers to messages that are not acknowledged.
+    waiting: ready to be handed out; delayed: given back and not due yet; leased: with a consumer; settled: kept for the
+    retention; quarantined: could not be read (`factflow queue fsck` says why). Below, the stages of executions that
+    have not completed are listed with what they keep: their states, and their answers to unacknowledged messages.
     """
     statistics = with_queue(url, lambda queues: queues.statistics())
     if settings.as_json:

@@ -1,6 +1,6 @@
 """The report of a run, for people and for programs.
 
-Kept separate from the command because both forms are looked at from tests and must say the same.
+Kept separate from the command because tests read both forms and both must say the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed"
 
 
 def print_report(end: SessionEnd, console: Console) -> None:
-    """Write the report for people: status, routes, failures by name, and what was still held."""
+    """Write the report for people: status, routes, failures by name, and the messages still held."""
     report = end.report
     if report is None:
         console.print(Text("cancelled before it had started", style="bold yellow"))
@@ -132,7 +132,7 @@ def _close_lines(report: ExecutionReport) -> Iterator[Text]:
 
 
 def report_document(end: SessionEnd) -> dict[str, object]:
-    """The report for programs. Keys are only ever added."""
+    """Return the JSON form of the report. Keys are only ever added."""
     interrupted_by = end.interrupted_by.name if end.interrupted_by else None
     report = end.report
     if report is None:

@@ -45,7 +45,7 @@ _COMMANDS: Final = {
 
 
 class RootGroup(LazyGroup):
-    """The group that ends the process: every error below it passes through the guard once."""
+    """Command group that ends the process: every error of a command passes through the guard once."""
 
     def main(
         self,
@@ -59,7 +59,7 @@ class RootGroup(LazyGroup):
     ) -> Any:
         """See click; exits with one of `ExitStatus`, or returns it if not in standalone mode.
 
-        `owns_process` is for the `factflow` script: the process is there for nothing else.
+        `owns_process` is for the `factflow` script: the process exists for this command alone.
         """
         settings = Settings(owns_process=owns_process)
         call = partial(
@@ -79,14 +79,14 @@ class RootGroup(LazyGroup):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """As click's, but a closed pipe (help is printed in here) is ours to answer, not an exit status of 1."""
+        """See click; a closed pipe (help is printed in here) is left to the guard instead of exiting with status 1."""
         try:
             return super().make_context(info_name, args, parent, **extra)
         except BrokenPipeError as error:
             raise OutputClosedError from error
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's, but a closed pipe is ours to answer."""
+        """See click; a closed pipe is handled by the guard."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -114,7 +114,7 @@ def root() -> None:
 
 
 def main() -> NoReturn:
-    """Entry point of the `factflow` script.
+    """Run the `factflow` script.
 
     Raises:
         SystemExit: Always, with one of `ExitStatus`.

@@ -1,4 +1,4 @@
-"""`factflow run`: a pipeline, to its end, in this process."""
+"""`factflow run`: run a pipeline to its end in this process."""
 
 import json
 import sys
@@ -36,7 +36,7 @@ from factflow_protocols import Begun
 _DRAIN_SECONDS: Final = 10.0
 
 _NONE_GIVEN: Final = object()
-"""Stands for an option that was left out where null is a value."""
+"""Marker of an omitted option whose value may be null."""
 
 
 @click.command(
@@ -141,7 +141,7 @@ def run_command(
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
         if settings.as_json or lines_on_stdout:
-            # What adapters print may not come between the lines, or into the document.
+            # Output of adapters must not mix with the lines or the document.
             stack.enter_context(redirect_stdout(sys.stderr))
         progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
@@ -177,14 +177,14 @@ def _execution_id(config: PipelineGlobalConfig, asked: str | None, *, outlives: 
     """Return the execution's id if its messages may outlive the process.
 
     Raises:
-        InvalidInputError: It cannot be one, or is of no use.
+        InvalidInputError: The id is invalid, or useless without a queue.
     """
     if not outlives:
         if asked is not None:
             raise InvalidInputError("--id names an execution's messages in a queue: add --queue URL")
         return None
     if asked is None:
-        # It is printed and stored; a literal name is no secret, whatever the environment holds.
+        # The id is printed and stored; a literal name is no secret, even if a variable has the same value.
         literal = config.to_mapping()["name"] == config.name
         asked = config.name if literal else Hiding(config.secrets)(config.name)
     if not is_execution_id(asked):
@@ -200,7 +200,7 @@ async def _interruptible(session: Session) -> SessionEnd:
 
 
 def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:
-    """A stage that standard output belongs to, as `route/stage`."""
+    """Return the stage that writes to standard output, as `route/stage`; None if there is none."""
     for route_id, route in config.routes.items():
         for stage in route.adapters:
             path = stage.config.get("path") if stage.type == "write_jsonl" else None
@@ -219,7 +219,7 @@ def _parse_payload(text: str) -> Any:
 
 
 def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
-    """Return the message for an execution that goes on although another payload was given."""
+    """Return the message for an execution that is resumed although another payload was given."""
     if begun.left:
         why = f"goes on with what it has left, {what_is_left(begun)}"
         fresh = f"drop what is left: `factflow queue forget {queue_url} --execution {execution_id}`"
@@ -233,10 +233,10 @@ def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
 
 
 def _init_message(config: PipelineGlobalConfig, payload: Any) -> InitMessageConfig:
-    """The init message with another payload.
+    """Return the init message with another payload.
 
     Raises:
-        InvalidInputError: There is not exactly one to replace the payload of.
+        InvalidInputError: The configuration does not have exactly one init message.
     """
     if len(config.init_message) != 1:
         remedy = (

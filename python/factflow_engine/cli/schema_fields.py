@@ -1,6 +1,7 @@
-"""The fields of a JSON Schema object, in words for a table.
+"""Fields of a JSON Schema object, in words for a table.
 
-Read from the schema rather than from pydantic's fields: it is what `validate_config` applies, and it is plain data.
+Read from the schema rather than from pydantic's fields: the schema is what `validate_config` applies, and is plain
+data.
 """
 
 import json
@@ -36,7 +37,7 @@ class SchemaField:
 
 
 def fields_of(schema: Mapping[str, Any]) -> tuple[SchemaField, ...]:
-    """The fields of an object's schema, in their order."""
+    """Return the fields of an object's schema, in their order."""
     required = schema.get("required", ())
     return tuple(
         SchemaField(
@@ -51,7 +52,7 @@ def fields_of(schema: Mapping[str, Any]) -> tuple[SchemaField, ...]:
 
 
 def resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a local `$ref`; what stands beside it is kept."""
+    """Follow a local `$ref`; keep the keys beside it."""
     reference = schema.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#/"):
         return schema
@@ -62,7 +63,7 @@ def resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
 
 
 def type_text(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
-    """A field's type in words."""
+    """Return a field's type in words."""
     schema = resolve(schema, root)
     if "const" in schema:
         return json.dumps(schema["const"])

@@ -1,4 +1,4 @@
-"""One run of a pipeline under an operator's eyes: start it, show it, obey Ctrl-C, bring back its report.
+"""One run of a pipeline for an operator: start it, show its progress, obey Ctrl-C, return its report.
 
 Kept separate from the command so that it can be driven in tests without a terminal or a process.
 """
@@ -22,11 +22,11 @@ class RunningExecution(Protocol):
 
     @property
     def begun(self) -> Begun | None:
-        """True if its init messages were published."""
+        """Outcome of publishing the init messages."""
         ...
 
     def statistics(self, *, details: bool = True) -> ExecutionStatistics:
-        """The execution at this instant; without `details`, what costs nothing to say."""
+        """Return the execution's statistics now; without `details`, only the cheap ones."""
         ...
 
     async def complete(self) -> ExecutionReport:
@@ -34,11 +34,11 @@ class RunningExecution(Protocol):
         ...
 
     async def drain(self, seconds: float, /) -> ExecutionReport:
-        """Take nothing new, finish what is there within so many seconds, then cancel."""
+        """Take nothing new, finish in-flight messages within so many seconds, then cancel."""
         ...
 
     async def cancel(self, seconds: float, /) -> ExecutionReport:
-        """End it after so many seconds."""
+        """Cancel; give in-flight messages so many seconds."""
         ...
 
 
@@ -54,9 +54,10 @@ class Starter(Protocol):
         asked_ns: int | None,
         allow_loss: bool,
     ) -> RunningExecution:
-        """Start an execution, with other init messages than the configuration's if given; of this id, or a new one.
+        """Start an execution.
 
-        `allow_loss`: also with stages that may lose what they keep.
+        `init` replaces the configuration's init messages; `execution_id` resumes the execution of that id; `allow_loss`
+        accepts stages that may lose what they keep.
         """
         ...
 
@@ -66,8 +67,8 @@ class SessionEnd:
     """End of a session.
 
     Attributes:
-        report: The execution's; None if it was interrupted before it had started.
-        interrupted_by: The first signal that came, if one came before the execution's own end.
+        report: The execution's report; None if it was interrupted before it had started.
+        interrupted_by: The first signal, if one arrived before the execution's own end.
     """
 
     report: ExecutionReport | None
@@ -75,7 +76,7 @@ class SessionEnd:
 
 
 class Session:
-    """Runs one execution to its end.
+    """Runner of one execution.
 
     The first interruption drains the execution with a budget, or cancels it if it is still starting; the second
     cancels it at once. Cancellation of `run` itself cancels the execution.
@@ -97,15 +98,15 @@ class Session:
         """Prepare.
 
         Args:
-            open_manager: Opens what starts executions.
-            config: What to run.
-            progress: Where it is shown.
-            drain_seconds: What the first interruption gives it to finish; 0 cancels at once.
-            init: Init messages in the place of the configuration's.
-            execution_id: Of the execution, if it may be gone on with.
-            allow_loss: True if stages may run that can lose what they keep.
-            asked_ns: When the operator asked for it, in wall time; None for now.
-            unpublished: What to say if the init messages were not published, because the execution goes on.
+            open_manager: Opens the manager that starts the execution.
+            config: The configuration to run.
+            progress: Display of the execution.
+            drain_seconds: The time that the first interruption gives to in-flight messages; 0 cancels at once.
+            init: Init messages that replace the configuration's.
+            execution_id: Id of the execution, if it may be resumed.
+            allow_loss: True to run stages that can lose what they keep.
+            asked_ns: Wall time at which the operator asked for the run; None for now.
+            unpublished: Builds the notice that the init messages were not published because the execution is resumed.
         """
         self._open_manager = open_manager
         self._config = config
@@ -124,10 +125,10 @@ class Session:
         """Run the execution.
 
         Args:
-            interruptions: Signal numbers, as they come.
+            interruptions: Signal numbers, as they arrive.
 
         Raises:
-            FactflowError: The execution could not start; wrapped in an ExceptionGroup as nurseries do.
+            FactflowError: The execution could not start; wrapped in an ExceptionGroup, as nurseries do.
         """
         report: ExecutionReport | None = None
         interrupted_by: signal.Signals | None = None
@@ -176,7 +177,7 @@ class Session:
                 self._end(self._execution, nursery)
 
     def _end(self, execution: RunningExecution, nursery: trio.Nursery) -> None:
-        """End it as the signals so far ask for."""
+        """End the execution as the signals so far ask for."""
         if len(self._signals) == 1 and self._drain_seconds > 0:
             self._progress.say(
                 f"draining: {_held(execution)} may take {self._drain_seconds:g} s to finish; "

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Settings:
-    """Filled in by options while click parses, read by the commands and by the guard around them.
+    """Settings that options fill in while click parses; commands and the guard around them read them.
 
     Attributes:
         debug: True if an error prints its traceback.
-        as_json: True if standard output is to hold exactly one JSON document, errors included.
-        document_printed: True if that document is out already.
-        owns_process: True if the process is there for this invocation, so that its start is the command's.
-        hidden: Takes out of a text what must not be shown of the configuration that was loaded.
+        as_json: True if standard output must hold exactly one JSON document, errors included.
+        document_printed: True if that document was printed.
+        owns_process: True if the process exists for this invocation, so that its start time is the command's.
+        hidden: Removes the configuration's secrets from a text.
     """
 
     debug: bool = False

@@ -1,8 +1,8 @@
-"""Standard streams of the command's own process that cannot fail a run: closed, full or missing ones are as /dev/null.
+"""Standard streams that cannot fail a run: closed, full or missing ones act as /dev/null.
 
-Kept separate from `guard` because here is the one place that replaces streams. Standard error carries progress, logs and
-errors, which must not decide how a run ends, so no write to it fails. Standard output carries results: a missing one is as
-/dev/null, and a write to one that is full or whose reader has gone still fails.
+Kept separate from `guard` because only this module replaces streams. Standard error carries progress, logs and errors,
+which must not decide how a run ends, so no write to it fails. Standard output carries results: a missing one acts as
+/dev/null, but a write still fails if the device is full or the reader has gone.
 """
 
 import errno
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Forgiving(io.RawIOBase):
-    """A descriptor that drops the bytes that it cannot write."""
+    """A raw stream that drops the bytes that its descriptor cannot take."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -38,9 +38,9 @@ class _Forgiving(io.RawIOBase):
 
 
 def settle_streams() -> None:
-    """Open /dev/null in the place of standard streams that are closed, and let writes to standard error never fail.
+    """Replace closed standard streams by /dev/null, and make writes to standard error never fail.
 
-    A closed descriptor would be given to the next file that is opened, and whatever is printed would be written into it.
+    The next file opened would otherwise get the closed descriptor, and whatever is printed would be written into it.
     `sys.__stdin__` and the like stay None where the stream was closed: `read_stdin` and `write_stdout` refuse to start then.
     """
     for number in range(3):

@@ -1,14 +1,15 @@
-r"""Text that cannot take over a terminal.
+r"""Text that is safe to print on a terminal.
 
-Messages, configurations and error texts come from anywhere. They are printed only through `clean`, so that no escape
-sequence and no right-to-left override in them is obeyed. Kept separate from the consoles because help needs no console.
+Messages, configurations and error texts have any origin. They are printed only through `clean`, so that the terminal
+obeys no escape sequence and no right-to-left override in them. Kept separate from the consoles because help needs no
+console.
 """
 
 from factflow_protocols import FactflowError
 
 
 class OutputClosedError(FactflowError):
-    """Whoever read our output went away; there is nobody to report it to."""
+    """Closed output: its reader went away, so nothing can be reported to it."""
 
 
 def clean(text: str, *, limit: int | None = None) -> str:
@@ -19,7 +20,7 @@ def clean(text: str, *, limit: int | None = None) -> str:
 
     Args:
         text: Anything.
-        limit: Characters to keep before the escapes are made; the rest becomes an ellipsis. None for all.
+        limit: Characters to keep, counted before escaping; an ellipsis replaces the rest. None keeps all.
     """
     if limit is not None and len(text) > limit:
         text = text[:limit] + "..."
@@ -29,5 +30,5 @@ def clean(text: str, *, limit: int | None = None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 message`, `2 messages`."""
+    """Return a count with its noun: `1 message`, `2 messages`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,6 +1,7 @@
-"""Conditions on messages: compiled once to Rust, asked about a message's bytes.
+"""Conditions on messages: compiled once to Rust, evaluated on a message's bytes.
 
-`compilation` is the way in, `operators` is for who adds operators of their own, `codes` explains every load-time error.
+`compilation` is the entry point, `operators` is for authors of custom operators, `codes` explains every load-time
+error.
 """
 
 from factflow_engine.conditions.codes import CODES

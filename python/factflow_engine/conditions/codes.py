@@ -1,4 +1,4 @@
-"""The catalogue of load-time errors of conditions: what each means and what to write instead.
+"""Catalogue of the load-time errors of conditions: the meaning of each, and the remedy.
 
 Kept separate from the compiler because documentation is printed from it, and a test holds that each code has a case.
 """

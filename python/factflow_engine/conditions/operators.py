@@ -1,6 +1,6 @@
-"""Operators that a user adds to the built-in ones.
+"""Custom operators, which a user adds to the built-in ones.
 
-Kept separate from the compiler because this is what an author of operators subclasses; built-in operators are Rust and need
+Kept separate from the compiler because authors of operators subclass this class; built-in operators are Rust and need
 no class.
 """
 
@@ -17,13 +17,13 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 class ConditionOperator(ABC):
-    """A question about one field, in Python.
+    """Predicate on one field, in Python.
 
-    The engine decodes the field (only it, not the message) and calls `matches` for every message that gets as far as
-    this part of the condition: make it quick, it runs on the event loop's thread. The contract:
+    The engine decodes the field (only it, not the message) and calls `matches` for every message that reaches this part
+    of the condition: make it fast, it runs on the event loop's thread. The contract:
 
-    * It is *pure*: the same value gives the same answer. How often it is called for a message is not said.
-    * It is *total*: it answers for a value of any type, False for one that it is not made for. If it raises, the
+    * It is *pure*: the same value gives the same answer. The number of calls for a message is unspecified.
+    * It is *total*: it answers for a value of any type, with False for one that it does not support. If it raises, the
       message fails with a `ConditionOperatorError`, as if its stage had failed.
     * It is never called for a field that is not there: the answer is False without it. For a path with `[*]` it is
       called for one element after the other until it answers True. Under `not` the answer is turned around, so that
@@ -31,21 +31,21 @@ class ConditionOperator(ABC):
     * One instance serves every condition, from any thread, for as long as the registry lives.
 
     Attributes:
-        name: What conditions call it: a lower-case letter, then up to 63 lower-case letters, digits and underscores.
-        needs_value: True if a condition must have a `value`; if not, an absent one is None.
+        name: Its name in conditions: a lower-case letter, then up to 63 lower-case letters, digits and underscores.
+        needs_value: True if a condition must have a `value`; otherwise an absent one is None.
     """
 
     name: ClassVar[str]
     needs_value: ClassVar[bool] = True
 
     def check_literal(self, literal: Any) -> None:  # noqa: B027 - accepting everything is a sound default
-        """Refuse a condition's `value` when it is loaded, so that it need not be checked for every message.
+        """Refuse an invalid `value` of a condition at load, so that it need not be checked for every message.
 
         Args:
-            literal: The value as the configuration has it.
+            literal: The value in the configuration.
 
         Raises:
-            ValueError: The operator cannot work with it; the text is shown to the condition's author (E413).
+            ValueError: The operator cannot use it; the text is shown to the condition's author (E413).
         """
 
     @abstractmethod
@@ -57,12 +57,12 @@ class ConditionOperator(ABC):
             literal: The condition's `value`, which `check_literal` accepted. It is shared: do not change it.
 
         Returns:
-            True or False, and nothing else: what is merely truthy is an error.
+            True or False, and nothing else: any other truthy value is an error.
         """
 
 
 class OperatorRegistry:
-    """The operators that conditions may use. Made and filled by whoever owns the engine; there is no global one."""
+    """The operators that conditions may use. The owner of the engine makes and fills it; there is no global one."""
 
     __slots__ = ("_operators",)
 
@@ -70,7 +70,7 @@ class OperatorRegistry:
         self._operators: dict[str, ConditionOperator] = {}
 
     def register(self, operator: ConditionOperator) -> ConditionOperator:
-        """Add an operator; conditions that are compiled from now on may use it.
+        """Add an operator; conditions compiled from now on may use it.
 
         Returns:
             The operator.
@@ -97,15 +97,15 @@ class OperatorRegistry:
         return operator
 
     def names(self) -> tuple[str, ...]:
-        """Names of all operators that a condition may use, built-in ones included, sorted."""
+        """Return the names of all operators that a condition may use, built-in ones included, sorted."""
         return tuple(sorted((*BUILT_IN_OPERATORS, *self._operators)))
 
     def custom_names(self) -> list[tuple[str, bool]]:
-        """The registered operators, each with whether it needs a value. Called by the compiler."""
+        """Return the registered operators; True beside those that need a value. Called by the compiler."""
         return [(name, operator.needs_value) for name, operator in self._operators.items()]
 
     def bind(self, name: str, condition: Mapping[str, object]) -> Callable[[object], bool] | str:
-        """A function that answers for one condition, or why its value is refused. Called by the compiler."""
+        """Return the predicate of one condition, or the reason why its value is refused. Called by the compiler."""
         operator = self._operators[name]
         literal = copy.deepcopy(condition.get("value"))
         try:
@@ -127,7 +127,7 @@ class OperatorRegistry:
 
 
 def _written(field: object) -> str:
-    """A field's path as one text."""
+    """Return a field's path as text."""
     if isinstance(field, (list, tuple)):
         return "/".join(str(part) for part in field)
     return str(field)

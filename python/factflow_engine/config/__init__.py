@@ -1,9 +1,10 @@
 """Configuration: from text to the frozen snapshot that an execution runs.
 
-`loader` is the way in. It reads (`text`), parses with positions (`yaml`, `nodes`, `scalars`), resolves the environment
-(`interpolation`), completes (`completion`), and then checks by building: `models`, `stages`, `wiring`, `warnings`.
-What is found is a `Finding` with a code of the `catalogue`. `graph` and `schema` are made of the result.
-A name's module is imported when the name is first used: the models and the YAML parser cost more than all the rest.
+`loader` is the entry point. It reads (`text`), parses with positions (`yaml`, `nodes`, `scalars`), resolves the
+environment (`interpolation`), completes (`completion`), and then checks by building: `models`, `stages`, `wiring`,
+`warnings`. Each problem is a `Finding` with a code of the `catalogue`. `graph` and `schema` are derived from the
+result. A module is imported when one of its names is first used: the models and the YAML parser take longer to import
+than everything else.
 """
 
 from typing import TYPE_CHECKING, Any, Final

@@ -1,8 +1,9 @@
-"""A text that was read, step by step to a configuration.
+"""Construction of a configuration from its text, step by step.
 
-Parses, resolves the environment, completes, builds models, and asks the registry, the condition compiler and the queue
-provider's naming rules. Each step reports all it finds; only what cannot be read at all stops the next one. Kept separate from
-the loader because it needs the YAML parser and the models, which take longer to import than the rest of the engine.
+Parses, resolves the environment, completes, builds models, and checks against the registry, the condition compiler and
+the queue provider's naming rules. Each step reports all its findings; only unreadable text stops the next one. Kept
+separate from the loader because it needs the YAML parser and the models, which take longer to import than the rest of
+the engine.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,7 @@ def build(
     environ: Mapping[str, str],
     durable: bool,
 ) -> PipelineGlobalConfig | None:
-    """The configuration that a text is; None if none can be built. What is wrong goes into the report."""
+    """Build the configuration of a text; None if that is impossible. Problems go into the report."""
     tree = parse(source.text, report)
     if tree is None:
         return None
@@ -45,7 +46,7 @@ def build(
     root = complete(tree)
     if not is_bounded(root, len(source.text), report):
         return None
-    # Adapters first: a value's reading that suits its adapter is then what the models get.
+    # Adapters first: the models then get the reading of a value that suits its adapter.
     check_stages(root, registry=registry, operators=operators, report=report, durable=durable)
     config = build_config(root, report)
     check_wiring(root, validate_queue_name=validate_queue_name, report=report)
@@ -57,11 +58,11 @@ def build(
 
 
 def queue_name_findings(config: PipelineGlobalConfig, refused: Iterable[tuple[Path, str, str]]) -> tuple[Finding, ...]:
-    """Return a finding for each queue name that a provider refuses, where it is written.
+    """Return a finding for each queue name that a provider refuses, at the place where it is written.
 
     Args:
         config: A configuration that was built.
-        refused: Path and value of each name, and what is wrong with it.
+        refused: Path and value of each refused name, and the reason.
     """
     report = Report(config.file)
     tree = parse(config.source, Report(config.file)) if config.source else None
@@ -71,6 +72,6 @@ def queue_name_findings(config: PipelineGlobalConfig, refused: Iterable[tuple[Pa
         if not isinstance(node, ScalarNode) or root is node:
             node = literal(name, mark)
         elif node.value != name:
-            node.variables = (node.text,)  # the environment's: the tree has what was written
+            node.variables = (node.text,)  # from the environment: the tree has the written text
         report_queue_name(node, path, problem, report)
     return report.findings()

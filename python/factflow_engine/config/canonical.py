@@ -1,6 +1,6 @@
-"""The text of a configuration in written form, and its hash.
+"""Text of a configuration in written form, and its hash.
 
-Kept separate from `mapping` because it needs no models: a program that starts an execution hashes and imports none.
+Kept separate from `mapping` because it needs no models: a program that starts an execution hashes, and imports none.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ from factflow_engine.config.written import Reference
 _SAFE_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 
 _OTHERS_BOOLEANS: Final = frozenset({"y", "yes", "n", "no", "on", "off"})
-"""Strings to us, but not to every reader of YAML."""
+"""Strings for this loader that other YAML readers take for booleans."""
 
 
 def canonical_hash(written: Mapping[str, Any]) -> str:
-    """Return the SHA-256, in hexadecimal, of data in written form; the order of keys does not count."""
+    """Return the SHA-256, in hexadecimal, of data in written form; the order of keys does not matter."""
     text = json.dumps(_tagged(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _tagged(value: Any) -> Any:
-    # A quoted and an unquoted reference read differently, so they must not hash alike.
+    # A quoted and an unquoted reference are read differently, so their hashes must differ.
     if isinstance(value, Reference):
         return {"$reference": str(value)}
     if isinstance(value, Mapping):
@@ -37,10 +37,10 @@ def _tagged(value: Any) -> Any:
 
 
 def to_yaml(written: Any) -> str:
-    """Plain data in written form as YAML text.
+    """Return plain data in written form as YAML text.
 
     Raises:
-        TypeError: It holds something that YAML has no word for; the text says what and where.
+        TypeError: The data holds a value that YAML cannot express; the text says which and where.
     """
     return "\n".join(_lines(written, "", ())) + "\n"
 
@@ -54,7 +54,7 @@ def _lines(value: Any, indent: str, path: tuple[str | int, ...]) -> Iterator[str
     elif isinstance(value, (list, tuple)) and value:
         for index, item in enumerate(value):
             lines = _lines(item, f"{indent}  ", (*path, index))
-            # The item's first line stands beside its dash.
+            # The item's first line follows its dash.
             yield f"{indent}- {next(lines)[len(indent) + 2 :]}"
             yield from lines
     else:

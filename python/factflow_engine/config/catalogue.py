@@ -1,4 +1,4 @@
-"""All codes in one table: the loader's own and those that the condition compiler keeps.
+"""All finding codes in one table: the loader's own and those of the condition compiler.
 
 Kept separate from both so that neither repeats the other.
 """
@@ -14,5 +14,5 @@ CATALOGUE: Final[dict[str, Code]] = dict(sorted((LOADER_CODES | dict(CONDITION_C
 
 
 def code_of(code: str) -> Code:
-    """Return what is known of a code."""
+    """Return the catalogue entry of a code."""
     return CATALOGUE[code]

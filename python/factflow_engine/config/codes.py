@@ -1,7 +1,8 @@
-"""The catalogue of finding codes: what each means and what to write instead.
+"""Catalogue of finding codes: the meaning of each, and the remedy.
 
-Kept separate from the loader because it is data: the loader takes its severities and remedies from here, the documentation is printed from
-here, and a test proves that each code has its case. Codes are stable; a code is never used again for another meaning.
+Kept separate from the loader because it is data: the loader takes severities and remedies from it, the documentation is
+printed from it, and a test proves that each code has its case. Codes are stable; a code is never reused for another
+meaning.
 """
 
 from typing import Final
@@ -286,4 +287,4 @@ CATALOGUE: Final[dict[str, Code]] = {
     code: Code(code=code, title=title, explanation=explanation, remedy=remedy)
     for code, title, explanation, remedy in _ROWS
 }
-"""Every code by itself, in order. Those of conditions are added from the catalogue that their compiler keeps."""
+"""The loader's codes, in order. Those of conditions are added from the compiler's own catalogue."""

@@ -1,7 +1,7 @@
-"""Fills a document in: what routes inherit, and the names that follow from other names.
+"""Completion of a document: fields that routes inherit, and names that follow from other names.
 
-Kept separate from the models because it works on the tree, before any model sees it: an inherited field keeps the place where
-it is written, and a route that is wrong elsewhere is still completed and checked.
+Kept separate from the models because it works on the tree, before any model sees it: an inherited field keeps the place
+where it is written, and a route that is wrong elsewhere is still completed and checked.
 """
 
 from typing import Final
@@ -15,13 +15,13 @@ INHERITED: Final = {
     "backpressure": frozenset(BackpressureConfig.model_fields),
     "circuit_breaker": frozenset(CircuitBreakerConfig.model_fields),
 }
-"""Sections that the level below takes from the one above, each with its fields."""
+"""Sections that a level inherits from the one above, each with its fields."""
 PREFETCH_FACTOR: Final = 4
-"""Messages fetched ahead for each that may be in flight, unless `inbound.prefetch` says otherwise."""
+"""Messages fetched ahead for each message that may be in flight, unless `inbound.prefetch` is given."""
 
 
 def complete(root: MappingNode) -> MappingNode:
-    """A copy of the document with every default that depends on another value."""
+    """Return a copy of the document with every default that depends on another value."""
     entries = dict(root.entries)
     own = {name: _pop_section(entries, name) for name in INHERITED}
     _put_back(entries, own)
@@ -45,7 +45,7 @@ Section = tuple[Mark, Node] | None
 
 
 def _pop_section(entries: dict[str, tuple[Mark, Node]], name: str) -> Section:
-    """The section of that name, taken out; None if it is absent or null."""
+    """Remove the section of that name and return it; None if it is absent or null."""
     section = entries.pop(name, None)
     if section is None or (isinstance(section[1], ScalarNode) and section[1].value is None):
         return None
@@ -53,7 +53,7 @@ def _pop_section(entries: dict[str, tuple[Mark, Node]], name: str) -> Section:
 
 
 def _known(name: str, section: Section) -> Section:
-    """Return the fields of a section that the level below takes; an unknown field is reported once, where it is written."""
+    """Return the inheritable fields of a section; an unknown field is reported once, where it is written."""
     if section is None or not isinstance(section[1], MappingNode) or section[1].entries.keys() <= INHERITED[name]:
         return section
     known = {field: entry for field, entry in section[1].entries.items() if field in INHERITED[name]}
@@ -65,7 +65,7 @@ def _put_back(entries: dict[str, tuple[Mark, Node]], sections: dict[str, Section
 
 
 def _inherit(entries: dict[str, tuple[Mark, Node]], name: str, above: Section) -> Section:
-    """A section with what it does not say taken from above; an explicit null takes nothing."""
+    """Return a section completed with fields from the level above; an explicit null inherits nothing."""
     was_written = name in entries
     own = _pop_section(entries, name)
     if own is None:
@@ -107,9 +107,9 @@ def _stage(index: int, stage: MappingNode, breaker: Section) -> MappingNode:
     _put_back(entries, {"circuit_breaker": _inherit(entries, "circuit_breaker", breaker)})
     if "name" not in entries:
         if string(stage.get("type")) is not None:
-            # The same node: where the type came from the environment, so did the name.
+            # The same node: a type from the environment makes a name from the environment.
             entries["name"] = stage.entries["type"]
         else:
-            # What is missing is the type; that alone is worth a finding.
+            # The type is missing, which is reported once, as such.
             entries["name"] = stage.mark, literal(f"stage-{index}", stage.mark)
     return MappingNode(stage.mark, entries)

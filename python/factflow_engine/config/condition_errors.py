@@ -1,6 +1,6 @@
-"""A condition's problems as findings, wherever a condition stands: a stage, an outbound, an adapter's configuration.
+"""Findings on conditions, whether of a stage, an outbound or an adapter's configuration.
 
-Kept separate because the stages' checks and pydantic's errors both lead here.
+Kept separate because both the checks of stages and pydantic's errors use it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _UNKNOWN_KEY: Final = "E405"
 
 
 def report_condition(problem: ConditionError, node: Node, path: Path, report: Report) -> None:
-    """Add a finding for one problem of a condition that stands at this node."""
+    """Add a finding for one problem of the condition at this node."""
     mark, found, depth = locate(node, problem.path)
     if problem.code == _UNKNOWN_KEY or not depth or depth < len(problem.path):
         mark = key_mark(node, problem.path[:depth]) if depth else node.mark
@@ -33,12 +33,12 @@ def report_condition(problem: ConditionError, node: Node, path: Path, report: Re
 def check_conditions(
     owners: Sequence[tuple[MappingNode, Path]], operators: OperatorRegistry | None, report: Report
 ) -> None:
-    """Compile conditions as a starting execution does, and add findings on them.
+    """Compile conditions as a starting execution does, and report problems as findings.
 
     Args:
         owners: A stage, or all outbounds of a route, whose conditions are compiled into one table; each with its path.
         operators: Operators besides the built-in ones.
-        report: Gets the findings.
+        report: Report that gets the findings.
     """
     nodes = [owner.get("condition") for owner, _ in owners]
     conditions = [plain_value(node) if isinstance(node, MappingNode) else None for node in nodes]
@@ -51,7 +51,7 @@ def check_conditions(
 def _problems(
     conditions: Sequence[Mapping[str, object] | None], operators: OperatorRegistry | None
 ) -> list[tuple[int, ConditionError]]:
-    """All that is wrong with conditions, each problem with the position of its condition."""
+    """Return all problems of the conditions, each with the position of its condition."""
     try:
         table = outbound_table(list(enumerate(conditions)), operators)
     except ConditionErrors as errors:

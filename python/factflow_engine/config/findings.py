@@ -1,6 +1,6 @@
-"""Problems of a configuration, each with its place and its remedy; and the error that carries all of them.
+"""Findings: problems of a configuration, each with its place and remedy, and the error that carries them.
 
-Kept separate from the loader because whoever shows findings (command line, HTTP, editors) needs these alone.
+Kept separate from the loader because command line, HTTP and editors need only this to show findings.
 """
 
 import re
@@ -21,12 +21,12 @@ class Finding:
 
     Attributes:
         code: Stable code, a key of `factflow_engine.config.codes.CATALOGUE`.
-        severity: True if the configuration can be run in spite of it.
-        file: Path of the file as it was given, or the name that the text was given.
-        line: From 1.
-        column: From 1, in characters.
+        severity: `ERROR` if the configuration cannot be run, `WARNING` if it can.
+        file: Path of the file as given, or the name given to the text.
+        line: Line, from 1.
+        column: Column, from 1, in characters.
         path: Keys and indices from the root, `routes.parse.adapters[0].type`; empty for the document.
-        message: Expected value and the one that was found.
+        message: The expected value, and the one found.
         remedy: What to write instead.
     """
 
@@ -44,10 +44,10 @@ class Finding:
         return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}{where}\n    {self.remedy}"
 
     def render(self, source_line: str | None) -> str:
-        """The finding, the line it is on, and a mark under the place.
+        """Return the finding, its line, and a mark under its place.
 
         Args:
-            source_line: The line as it was written; None if it is not known.
+            source_line: The line as written; None if it is unknown.
         """
         if source_line is None:
             return str(self)
@@ -58,7 +58,7 @@ class Finding:
             first = max(0, start - _LONGEST_LINE // 2)
             source_line = source_line[first : first + _LONGEST_LINE]
             start -= first
-        # Tabs stay tabs, so that the mark stands under the place however wide they are shown.
+        # Tabs stay tabs, so that the mark is under its place however wide they are shown.
         margin = "".join("\t" if char == "\t" else " " for char in source_line[:start])
         shown = "".join(
             char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in source_line
@@ -74,10 +74,10 @@ def _token_length(text: str) -> int:
 
 
 def render_findings(findings: Iterable[Finding], text: str) -> str:
-    """Findings as plain text, each with its line underlined.
+    """Return findings as plain text, each with its line underlined.
 
     Args:
-        findings: All of one text.
+        findings: Findings of one text.
         text: The text that was loaded (`LoadResult.text`).
     """
     lines = split_lines(text)
@@ -87,15 +87,15 @@ def render_findings(findings: Iterable[Finding], text: str) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines that findings count: ended by a line feed, a carriage return, or both."""
+    """Return the lines as findings count them: ended by a line feed, a carriage return, or both."""
     return re.split(r"\r\n|\n|\r", text)
 
 
 class ConfigurationError(FactflowError, ValueError):
-    """The author of a configuration must act: it cannot be run. Its text lists every finding.
+    """Invalid configuration: its author must act. The text lists every finding.
 
     Attributes:
-        findings: All of them, warnings too, in file order.
+        findings: All findings, warnings too, in file order.
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:

@@ -1,7 +1,7 @@
-"""Mappings and lists that cannot be changed, and still are a `dict` and a `list` to everything that reads them.
+"""Immutable mappings and lists that are still a `dict` and a `list` for every reader.
 
-Kept separate because every model uses them: a configuration must not change under a running execution, while pydantic, the
-condition compiler and the codec want the plain types.
+Kept separate because every model uses them: a configuration must not change under a running execution, while pydantic,
+the condition compiler and the codec need the plain types.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 
 
 class FrozenDict(dict[K, V]):
-    """A dict that refuses every change; hashable if its values are. As a model's field it freezes what it is given."""
+    """A dict that refuses every change; hashable if its values are. As a model's field it freezes its input."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ class FrozenList(list[V]):
 
 
 def deep_freeze(value: Any) -> Any:
-    """The value with every mapping and list in it frozen; what is frozen already, or neither, is returned as it is."""
+    """Return the value with every mapping and list in it frozen; an immutable value is returned unchanged."""
     if isinstance(value, (FrozenDict, FrozenList)):
         return value
     if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""Which route feeds which: edges, cycles, and an order in which upstream comes first.
+"""Graph of the routes: edges, cycles, and an order with upstream routes first.
 
-Kept separate from the checks because the runtime (it must know the cycles) and the command line (it draws it) use it too.
-Components are Tarjan's (SIAM J. Comput. 1, 1972), walked without recursion; the order is by file where edges leave a
-choice. Queues are nodes of what is walked: a thousand routes that write to a topic which a thousand others read are two
-thousand steps, and a million edges. So all is linear in the text, except for `edges` itself.
+Kept separate from the checks because the runtime (which needs the cycles) and the command line (which draws it) use it,
+too. Components are Tarjan's (SIAM J. Comput. 1, 1972), found without recursion; where edges leave a choice, the file's
+order decides. Queues are nodes of the graph: a thousand routes that write to a topic which a thousand others read are
+two thousand steps, instead of a million edges. So everything is linear in the text, except `edges` itself.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:  # the runtime needs the graph, and only the loader the models
+if TYPE_CHECKING:  # the runtime needs the graph, and only the loader needs the models
     from factflow_engine.config.models import PipelineGlobalConfig
 
 Vertex = TypeVar("Vertex", bound=Hashable)
 
 
 class EdgeKind(StrEnum):
-    """Why messages go from one route to another."""
+    """Reason why messages go from one route to another."""
 
     OUTBOUND = "outbound"
     DEAD_LETTER = "dead_letter"
@@ -29,13 +29,13 @@ class EdgeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteEdge:
-    """Messages of `source` reach `target`.
+    """Edge by which messages of `source` reach `target`.
 
     Attributes:
-        source: Id of the route that publishes.
-        target: Id of the route that reads.
+        source: Id of the publishing route.
+        target: Id of the reading route.
         queue: The queue between them.
-        kind: Why.
+        kind: Reason of the edge.
         index: Position among the source's outbounds; None for dead letters.
     """
 
@@ -48,12 +48,12 @@ class RouteEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Messages of `source` go to a queue, whoever reads it.
+    """Edge by which messages of `source` reach a queue, whichever route reads it.
 
     Attributes:
-        source: Id of the route that publishes.
-        queue: Where.
-        kind: Why.
+        source: Id of the publishing route.
+        queue: The queue or topic.
+        kind: Reason of the edge.
         index: Position among the source's outbounds; None for dead letters.
     """
 
@@ -65,7 +65,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class QueueVertex:
-    """A queue as a node between routes; a type of its own, because a route may be called as a queue is."""
+    """A queue as a node between routes; a type of its own, because a route may have the same name."""
 
     name: str
 
@@ -75,15 +75,15 @@ Adjacency = dict[str | QueueVertex, list[str | QueueVertex]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteGraph:
-    """The routes of a configuration and how messages move between them.
+    """The routes of a configuration and the ways of messages between them.
 
     Attributes:
         nodes: Ids of the routes, in file order.
-        publications: In the order of their sources' outbounds; dead letters last.
-        readers: By queue, the routes that read it, in file order.
-        components: Strongly connected components, upstream first; a route on no cycle is one by itself.
+        publications: Publications in the order of their sources' outbounds; dead letters last.
+        readers: Queue to the routes that read it, in file order.
+        components: Strongly connected components, upstream first; a route on no cycle is a component by itself.
         order: Ids of the routes, upstream first; on a cycle in file order.
-        cycles: The components in which a message can come back to where it was.
+        cycles: The components in which a message can return to a route it has left.
     """
 
     nodes: tuple[str, ...]
@@ -95,7 +95,7 @@ class RouteGraph:
 
     @property
     def edges(self) -> tuple[RouteEdge, ...]:
-        """Which route feeds which, made anew: as many as each queue's writers times its readers."""
+        """Edges between routes, computed at each access: as many as each queue's writers times its readers."""
         return tuple(self._edges(self.publications))
 
     def _edges(self, publications: Iterable[Publication]) -> Iterator[RouteEdge]:
@@ -104,7 +104,7 @@ class RouteGraph:
                 yield RouteEdge(source=sent.source, target=target, queue=sent.queue, kind=sent.kind, index=sent.index)
 
     def targets(self, route: str) -> tuple[str, ...]:
-        """Routes that this one feeds, each once."""
+        """Return the routes that this one feeds, each once."""
         return tuple(
             dict.fromkeys(
                 edge.target for edge in self._edges(sent for sent in self.publications if sent.source == route)
@@ -112,16 +112,16 @@ class RouteGraph:
         )
 
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
-        """Routes that messages of the given ones can come to, those included."""
+        """Return the routes that messages of the given ones can reach, those included."""
         found = reachable(starts, adjacency(self.nodes, self.publications, self.readers))
         return frozenset(vertex for vertex in found if isinstance(vertex, str))
 
 
 def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
-    """The graph of a loaded configuration.
+    """Build the graph of a loaded configuration.
 
     A route feeds another through an outbound that names it, or through a queue or topic (dead letters too) that the
-    other reads.
+    other one reads.
     """
     nodes = tuple(config.routes)
     readers: dict[str, list[str]] = {}
@@ -130,7 +130,7 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
     publications: list[Publication] = []
     for route_id, route in config.routes.items():
         for index, outbound in enumerate(route.outbound):
-            # An outbound that names a route publishes to the queue which that route reads, and so may others.
+            # An outbound that names a route publishes to the queue of that route, and other outbounds may, too.
             named = config.routes.get(outbound.route) if outbound.route is not None else None
             queue = named.inbound.queue if named is not None else outbound.queue or ""
             publications.append(Publication(source=route_id, queue=queue, kind=EdgeKind.OUTBOUND, index=index))
@@ -140,7 +140,7 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
     vertices = adjacency(nodes, publications, readers)
     parts = strongly_connected(vertices)
     components = _in_order(parts, vertices)
-    # Whoever comes back to where it was came through a queue.
+    # Every cycle passes through a queue.
     with_queues = {
         vertex for part in parts if any(isinstance(vertex, QueueVertex) for vertex in part) for vertex in part
     }
@@ -157,7 +157,7 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
 def adjacency(
     nodes: Iterable[str], publications: Iterable[Publication], readers: Mapping[str, Sequence[str]]
 ) -> Adjacency:
-    """Routes to the queues that they write to, and queues to the routes that read them."""
+    """Return the map of routes to the queues that they write to, and of queues to the routes that read them."""
     targets: dict[str | QueueVertex, dict[str | QueueVertex, None]] = {node: {} for node in nodes}
     for sent in publications:
         targets[sent.source][QueueVertex(sent.queue)] = None
@@ -170,7 +170,7 @@ def adjacency(
 
 
 def reachable(starts: Iterable[Vertex], adjacency: Mapping[Vertex, Sequence[Vertex]]) -> frozenset[Vertex]:
-    """All that can be come to from the given nodes, those included."""
+    """Return all nodes that can be reached from the given ones, those included."""
     found = set(starts)
     waiting = list(found)
     while waiting:
@@ -182,7 +182,7 @@ def reachable(starts: Iterable[Vertex], adjacency: Mapping[Vertex, Sequence[Vert
 
 
 def strongly_connected(adjacency: Mapping[Vertex, Sequence[Vertex]]) -> list[list[Vertex]]:
-    """Strongly connected components, each in the order of the mapping; downstream first."""
+    """Return the strongly connected components, each in the order of the mapping; downstream first."""
     position = {node: index for index, node in enumerate(adjacency)}
     index: dict[Vertex, int] = {}
     low: dict[Vertex, int] = {}
@@ -222,7 +222,7 @@ def strongly_connected(adjacency: Mapping[Vertex, Sequence[Vertex]]) -> list[lis
 
 
 def _in_order(components: list[list[str | QueueVertex]], adjacency: Adjacency) -> tuple[tuple[str, ...], ...]:
-    """The routes of components upstream first, and by file order where that leaves a choice (Kahn's algorithm)."""
+    """Return the routes of components, upstream first; ties are in file order (Kahn's algorithm)."""
     position = {vertex: index for index, vertex in enumerate(adjacency)}
     parts = sorted(components, key=lambda part: position[part[0]])
     home = {vertex: number for number, part in enumerate(parts) for vertex in part}
@@ -245,6 +245,6 @@ def _in_order(components: list[list[str | QueueVertex]], adjacency: Adjacency) -
                     continue
                 if routes[target]:
                     heapq.heappush(ready, target)
-                else:  # a queue by itself takes no place: what it feeds is next
+                else:  # a queue by itself takes no place: the routes it feeds are next
                     passed.append(target)
     return tuple(ordered)

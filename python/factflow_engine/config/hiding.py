@@ -1,6 +1,6 @@
-"""Hides what came from the environment: in a text, values become the references that stand for them.
+"""Hiding of values from the environment: in a text, each value is replaced by its reference.
 
-Kept separate from the loader, whose findings need it first, because everything that a run prints or stores needs it too.
+Kept separate from the loader because everything that a run prints or stores needs it, too, not only findings.
 """
 
 import bisect
@@ -11,32 +11,31 @@ from typing import Final
 from factflow_engine.errors import CUT
 
 SHORTEST: Final = 4
-"""Shorter values are left: replacing every `1` would hide nothing and garble everything."""
+"""Shorter values stay: replacing every `1` would hide nothing and garble everything."""
 
 _MOST_SEARCHES: Final = 16
-"""With more beginnings of values than this a text is looked through once for all, rather than once for each."""
+"""Number of values above which a text is scanned once for all of them, rather than once for each."""
 
 NESTING: Final = 2
-"""How often a value may have been quoted: in an error's text, of which another one shows the `repr`."""
+"""Levels of quoting that are recognised: an error's text may be shown by the `repr` of another one."""
 
 
 class Hiding:
-    """Replaces values by how they were written, `${NAME}`.
+    """Replacement of values by their written form, `${NAME}`.
 
-    A value is found as it is, as `repr` and JSON quote it, line by line if it has several (a traceback indents them),
-    and as far as it goes where a text was cut to a length. What is found is hidden whole, also where values overlap.
-
-    The values are filed under their first characters, so that a text costs what it is long, however many there are.
+    A value is found verbatim, as quoted by `repr` and JSON, line by line if it has several (a traceback indents them),
+    and as a prefix where a text was cut to a length. Matches are hidden completely, also where values overlap. Values
+    are indexed by their first characters, so that the cost is linear in the text, however many there are.
 
     Args:
-        values: By value, what stands for it.
+        values: Value to the text that replaces it.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        # What was added and is not filed yet: filing waits for the first text.
+        # Values that were added and not indexed: indexing waits for the first text.
         self._added = list(values.items())
         self._written: dict[str, str] = {}
-        # By the first characters of spellings: all of them, sorted, and the lengths that they have, longest first.
+        # By the first characters of spellings: all of them, sorted, and their lengths, longest first.
         self._filed: dict[str, tuple[list[str], list[int]]] = {}
 
     def add(self, value: str, written: str) -> None:
@@ -57,11 +56,11 @@ class Hiding:
         self._added.clear()
 
     def __call__(self, text: str) -> str:
-        """The text without the values."""
+        """Return the text without the values."""
         if self._added:
             self._file()
         parts: list[str] = []
-        hidden = 0  # everything before is in the parts, or is not to be seen
+        hidden = 0  # everything before is in the parts, or must not be shown
         for start, end, written in self._found(text):
             if start >= hidden:
                 parts += [text[hidden:start], written]
@@ -69,7 +68,7 @@ class Hiding:
         return "".join([*parts, text[hidden:]])
 
     def _found(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Where values stand, in order; of those that begin at one place, the longest."""
+        """Yield the places of values, in order; of values at one place, the longest."""
         is_cut = CUT in text
         for start in self._starts(text):
             spellings, lengths = self._filed[text[start : start + SHORTEST]]
@@ -85,13 +84,13 @@ class Hiding:
                 continue
             beginning = text[start:end]
             at = bisect.bisect_left(spellings, beginning)
-            # The spelling that is the beginning itself has been looked for already.
+            # The spelling that equals the prefix has been looked for already.
             at += at < len(spellings) and spellings[at] == beginning
             if at < len(spellings) and spellings[at].startswith(beginning):
                 yield start, end, self._written[spellings[at]]
 
     def _starts(self, text: str) -> Iterator[int]:
-        """Where a value may begin, in order."""
+        """Yield the places where a value may begin, in order."""
         if not self._filed:
             return
         if len(self._filed) > _MOST_SEARCHES:
@@ -116,7 +115,7 @@ def _quoted(texts: list[str]) -> list[str]:
 
 def _quotings(text: str) -> Iterator[str]:
     data = text.encode(errors="backslashreplace")
-    yield data.decode()  # what `error_text` makes of bytes that are no text
+    yield data.decode()  # the form that `error_text` gives to undecodable bytes
     # Each `repr` twice: with a quote beside it that makes it escape the other kind.
     yield repr(text)[1:-1]
     yield repr(text + '"')[1:-2]

@@ -1,10 +1,10 @@
-"""`${NAME}` and `${NAME:default}` in values, from the environment.
+"""Interpolation of `${NAME}` and `${NAME:default}` in values, from the environment.
 
-Kept separate from the parser because it runs on the finished tree: what a variable holds is never read as YAML structure, and
-keys are never references. `$${` is a literal `${`.
+Kept separate from the parser because it runs on the finished tree: the content of a variable is never read as YAML
+structure, and keys are never references. `$${` is a literal `${`.
 
 A value that is one reference and nothing else is read as a plain scalar if it is unquoted (`port: ${PORT}` is a
-number), and as text if it is quoted. Where the field it stands in takes only the other reading, it gets that one.
+number), and as text if it is quoted. If its field accepts only the other reading, it gets that one.
 """
 
 import re
@@ -18,24 +18,24 @@ from factflow_engine.config.report import Report
 from factflow_engine.config.scalars import NumberTooLongError, Scalar, resolve_plain
 
 MAX_GROWTH: Final = 8 * 1024 * 1024
-"""Characters that the environment may add to a document: a large variable may stand in thousands of places."""
+"""Most characters that the environment may add to a document: a large variable may be referenced thousands of times."""
 
 _START: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)?")
 _LONGEST_HIDDEN: Final = 200
-"""Characters of a text that is hidden whole for a short value in it."""
+"""Longest text that is hidden completely because it contains a short value."""
 _AROUND: Final = 32
-"""Characters on each side with which a short value is hidden in a longer text."""
+"""Characters on each side that are hidden with a short value in a longer text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reference:
-    """A reference in a text, or what begins like one.
+    """A reference in a text, or an incomplete one.
 
     Attributes:
-        start: Where it begins.
-        end: Where it ends.
-        name: The variable; None for an escaped `${`, and for what is no reference.
-        default: What stands for the variable if there is none.
+        start: Offset of its beginning.
+        end: Offset of its end.
+        name: The variable; None for an escaped `${`, and for malformed references.
+        default: Text to use if the variable is undefined.
     """
 
     start: int
@@ -46,7 +46,7 @@ class _Reference:
 
 @dataclass(frozen=True, slots=True)
 class _Insertion:
-    """A value of the environment in a text: where it stands there, and where its reference was written."""
+    """A value of the environment in a text: its place there, and the place of its reference."""
 
     value: str
     start: int
@@ -54,9 +54,9 @@ class _Insertion:
 
 
 def interpolate(root: Node, environ: Mapping[str, str], report: Report) -> None:
-    """Put the environment's values in place, and their names into the report's secrets.
+    """Replace references by values, and add these to the report's secrets.
 
-    A reference that cannot be resolved is a finding; its value stays the text that was written.
+    A reference that cannot be resolved is a finding; its value stays the written text.
     """
     seen: set[int] = set()
     left = MAX_GROWTH
@@ -86,8 +86,8 @@ def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, ScalarNode]]:
 
 
 def _references(text: str) -> Iterator[_Reference]:
-    """Every reference in a text, and what begins like one; linear in the text."""
-    last_brace = text.rfind("}")  # a reference that begins behind it has no end: it need not be looked for
+    """Yield every reference in a text, and malformed ones; linear in the text."""
+    last_brace = text.rfind("}")  # a reference that begins after it has no end: skip it
     match = _START.search(text)
     while match is not None:
         start, end = match.span()
@@ -159,9 +159,9 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
 
 
 def _hide(node: ScalarNode, text: str, insertions: Sequence[_Insertion], report: Report) -> None:
-    """Keep values of the environment out of findings and of all that a run prints or stores."""
+    """Keep values of the environment out of findings and of everything that a run prints or stores."""
     short = [inserted for inserted in insertions if 0 < len(inserted.value) < SHORTEST] if "\n" not in text else ()
-    # Too short to be told from other text, but not with what is around it.
+    # Too short to be distinguished from other text, but not together with the text around it.
     if short and len(text) <= _LONGEST_HIDDEN:
         report.keep_secret(text, node.text)
     elif short:
@@ -171,7 +171,7 @@ def _hide(node: ScalarNode, text: str, insertions: Sequence[_Insertion], report:
             report.keep_secret(text[max(0, first) : behind], node.text[written])
     for reading in (node.value, *node.alternative):
         if isinstance(reading, (int, float)) and not isinstance(reading, bool) and str(reading) != text:
-            report.keep_secret(str(reading), node.text)  # a number, which is shown otherwise than it was written
+            report.keep_secret(str(reading), node.text)  # a number, which is shown in another form than written
 
 
 def _choose_reading(node: ScalarNode, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Text to configuration: the only way in, for running and for validating alike.
+"""Loader of configurations: the only way from text to configuration, for running and for validating.
 
-What becomes of a text is `building`'s affair, which is imported at the first load: a program that has a loader, and
-loads nothing yet, waits neither for the YAML parser nor for the models.
+Kept separate from `building`, which is imported at the first load, so that a program with an unused loader waits
+neither for the YAML parser nor for the models.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class LoadResult:
     """Result of loading a text.
 
     Attributes:
-        config: The configuration; None if none could be built. With errors among the findings it may be there, and
-            must not be run.
-        findings: All of them, in file order.
-        text: The text, as it was written; empty if it could not be read.
+        config: The configuration; None if none could be built. It may exist although findings have errors, and must not
+        be run then.
+        findings: All findings, in file order.
+        text: The text as written; empty if it could not be read.
     """
 
     config: PipelineGlobalConfig | None
@@ -61,26 +61,26 @@ class LoadResult:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that forbid running it."""
+        """The findings that forbid running the configuration."""
         return tuple(found for found in self.findings if found.severity is Severity.ERROR)
 
     def render(self) -> str:
-        """The findings as plain text, each with its line underlined. Shows no value of the environment."""
+        """Return the findings as plain text, each with its line underlined. Shows no value of the environment."""
         return render_findings(self.findings, self.text)
 
 
 class PipelineConfigLoader:
-    """Loads configurations against one registry. Holds nothing of what it loads; safe to use again and again.
+    """Loader of configurations for one registry. It keeps nothing of a load; use it as often as you like.
 
     Args:
         registry: The adapter types that a configuration may use.
         operators: Operators of conditions besides the built-in ones.
         validate_queue_name: The queue provider's naming rule; by default the memory queue's.
-        environ: Where `${NAME}` is looked up; by default the process's environment, as it is at each load.
+        environ: Variables for `${NAME}`; by default the process's environment at each load.
         strict: Overrides `configure_validation` for this loader.
-        durable: True if the configurations are to run on a queue that outlives the process: stages that would lose what
-            they keep across messages are errors then.
-        max_bytes: Bound of a text, in bytes of UTF-8; checked before all of a file is read.
+        durable: True if the configurations will run on a queue that outlives the process: stages that would lose what
+        they keep across messages are errors then.
+        max_bytes: Bound on a text, in bytes of UTF-8; checked before a whole file is read.
     """
 
     def __init__(
@@ -103,16 +103,16 @@ class PipelineConfigLoader:
         self._max_bytes = max_bytes
 
     def load(self, path: Path | str) -> PipelineGlobalConfig:
-        """Load the configuration of a file.
+        """Load the configuration in a file.
 
         Raises:
-            ConfigurationError: It has errors, or cannot be read, or a text was given for the path; all findings are in
-                it. Not strict: only if nothing could be built.
+            ConfigurationError: It has errors, or cannot be read, or a text was given as the path; the error holds all
+            findings. Not strict: only if nothing could be built.
         """
         return self._accept(self.check(path))
 
     def load_text(self, text: str | bytes, name: str = "<text>") -> PipelineGlobalConfig:
-        """Load the configuration of a text; findings call it by `name`.
+        """Load the configuration in a text; findings use `name` as the file.
 
         Raises:
             ConfigurationError: As for `load`.
@@ -120,7 +120,7 @@ class PipelineConfigLoader:
         return self._accept(self.check_text(text, name))
 
     def load_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> PipelineGlobalConfig:
-        """Load the configuration of plain data in written form (`to_mapping`); findings have the lines of its YAML.
+        """Load a configuration from plain data in written form (`to_mapping`); findings have the lines of its YAML.
 
         Raises:
             ConfigurationError: As for `load`.
@@ -128,9 +128,9 @@ class PipelineConfigLoader:
         return self._accept(self.check_mapping(mapping, name))
 
     def check(self, path: Path | str) -> LoadResult:
-        """Return what `load` finds, as a value: the configuration, if one could be built, and every finding.
+        """Check a file as `load` does, and return the configuration, if one could be built, and every finding.
 
-        Raises nothing: that a file cannot be read is a finding, too.
+        Raises nothing: an unreadable file is a finding, too.
         """
         if _is_no_path(path):
             problem = TextProblem(
@@ -149,7 +149,7 @@ class PipelineConfigLoader:
         return self._check(Source(name=str(path), directory=directory, text=text), report)
 
     def check_text(self, text: str | bytes, name: str = "<text>") -> LoadResult:
-        """Return what `load_text` finds."""
+        """Check a text as `load_text` does."""
         report = Report(name)
         try:
             text = decode(text, self._max_bytes) if isinstance(text, bytes) else check_text(text, self._max_bytes)
@@ -158,7 +158,7 @@ class PipelineConfigLoader:
         return self._check(Source(name=name, directory=Path.cwd(), text=text), report)
 
     def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
-        """Return what `load_mapping` finds."""
+        """Check plain data as `load_mapping` does."""
         try:
             text = importlib.import_module("factflow_engine.config.canonical").to_yaml(mapping)
         except (TypeError, RecursionError) as error:

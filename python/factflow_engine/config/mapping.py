@@ -1,6 +1,6 @@
-"""The written form of a complete configuration: plain data, in which `${` is escaped or a reference.
+"""Written form of a complete configuration: plain data, in which `${` is escaped or begins a reference.
 
-Kept separate from the models because it knows how text is read back.
+Kept separate from the models because it depends on how text is read back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from factflow_engine.config.written import escape
 
 _SECTIONS: Final = frozenset({"error_handling", "backpressure", "circuit_breaker"})
-"""What a level takes from the one above, field by field."""
+"""Sections that a level inherits from the one above, field by field."""
 
 
 def to_mapping(model: BaseModel) -> dict[str, Any]:
@@ -26,12 +26,12 @@ def to_mapping(model: BaseModel) -> dict[str, Any]:
 
 
 def _model(model: BaseModel, above: frozenset[str] = frozenset(), *, complete: bool = False) -> dict[str, Any]:
-    """Return a model's fields; those that are absent only where the level above would fill them in.
+    """Return a model's fields, leaving out absent ones unless the level above would fill them in.
 
     Args:
         model: The model.
         above: Sections that the level above has.
-        complete: The model is such a section: the one above may have any of its fields.
+        complete: True if the model is such a section: the one above may have any of its fields.
     """
     present = frozenset(name for name in _SECTIONS if getattr(model, name, None) is not None)
     result: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""Pydantic's errors as findings: its locations become lines and columns, its types our codes.
+"""Pydantic's errors as findings: locations become lines and columns, error types become finding codes.
 
-Kept separate because both the document's models and the adapters' pass through here.
+Kept separate because both the document's models and the adapters' use it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ _LONGEST_TEXT: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codes:
-    """Which codes a model's errors become."""
+    """Finding codes for a model's errors."""
 
     unknown: str
     missing: str
@@ -61,10 +61,10 @@ _LIMITING: Final = frozenset(
 
 
 def flip_readings(error: ValidationError, root: Node) -> bool:
-    """Give values that are one reference to the environment their other reading, where this one was refused.
+    """Try the other reading of values that are one environment reference, where the model refused the first.
 
     Returns:
-        Whether anything changed, so that it is worth validating again.
+        True if a value changed, so that validating again is worthwhile.
     """
     changed = False
     for details in error.errors(include_url=False, include_input=False, include_context=False):
@@ -84,18 +84,18 @@ def report_model_errors(
     codes: Codes,
     report: Report,
 ) -> None:
-    """Add a finding for every error of a model.
+    """Add a finding for each error of a model.
 
     Args:
-        error: What pydantic raised.
-        root: What was validated.
-        at: Where what is wrong with all of `root` is shown: its key.
+        error: The error that pydantic raised.
+        root: The node that was validated.
+        at: Place of findings about all of `root`: its key.
         prefix: Path of `root` in the document.
         model: The model, for the names of its fields.
-        codes: What the errors become.
-        report: Gets the findings.
+        codes: Finding codes for the errors.
+        report: Report that gets the findings.
     """
-    # The input is left out: an error's own text must not bring values of the environment along.
+    # The input is left out: an error's own text must not contain values of the environment.
     for details in error.errors(include_url=False, include_input=False):
         _report_one(details, root, at, prefix, model, codes, report)
 
@@ -156,7 +156,7 @@ def _report_one(
 
 
 def _special_code(location: Path, kind: str, code: str) -> str:
-    """The code of what has one of its own."""
+    """Return the code of an error that has one of its own."""
     if location == ("version",):
         return "E006"
     if location == ("routes",) and kind == "too_short":
@@ -177,7 +177,7 @@ def _message(details: ErrorDetails, expected: str | None, node: Node) -> str:
         if not node.variables:
             return f"{_lower(text)}; got {got}"
     if has_variables(node):
-        # The author of a model decides what its errors say, so none of it may be shown.
+        # A model's author decides the text of its errors, so none of it may be shown.
         return f"{got} is refused (why is not shown: it holds values of the environment)"
     return _lower(text)
 
@@ -188,7 +188,7 @@ def _lower(text: str) -> str:
 
 
 def describe(node: Node) -> str:
-    """Return a value as a message shows it; a value from the environment is shown as it is written."""
+    """Return a value as messages show it; a value from the environment appears as written."""
     if isinstance(node, ScalarNode):
         if node.variables:
             return f"{node.text[:_LONGEST_TEXT]!r} from the environment"
@@ -235,7 +235,7 @@ def _report_unknown(
 
 
 def fields_at(model: type[BaseModel], location: Path) -> set[str]:
-    """Names of the fields that models take at a place inside a model."""
+    """Return the field names that models accept at a place inside a model."""
     kinds: list[Any] = [model]
     for part in location:
         kinds = [inner for kind in kinds for inner in _below(kind, part)]

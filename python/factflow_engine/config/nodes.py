@@ -1,6 +1,6 @@
-"""A YAML document as a tree in which every key, value and item knows where it stands.
+"""YAML document as a tree in which every key, value and item knows its place.
 
-Kept separate from the parser because everything that checks a configuration walks this tree.
+Kept separate from the parser because every check of a configuration walks this tree.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Mark:
 
 START: Final = Mark(1, 1)
 LONGEST_KEY: Final = 128
-"""Characters of a key that a path shows: thousands of findings may lie below one that is a megabyte long."""
+"""Most characters of a key that a path shows: a key may be a megabyte long, with thousands of findings below it."""
 
 
 class ScalarNode:
@@ -36,17 +36,17 @@ class ScalarNode:
         self.mark = mark
         self.text = text
         self.value = value
-        # Written without quotes and tag.
+        # True if it was written without quotes and tag.
         self.plain = plain
         # Names of the environment's variables in it.
         self.variables: tuple[str, ...] = ()
-        # It is one reference and nothing else.
+        # True if it is one reference and nothing else.
         self.whole = False
         # The other reading of a value that is one reference and nothing else; () if there is none.
         self.alternative: tuple[Scalar] | tuple[()] = ()
 
     def flip(self) -> bool:
-        """Take the other reading, once; whether there was one."""
+        """Switch to the other reading, once; True if there was one."""
         if not self.alternative:
             return False
         (self.value,) = self.alternative
@@ -56,27 +56,27 @@ class ScalarNode:
 
 @dataclass(slots=True)
 class MappingNode:
-    """A mapping: for each key where it stands, and its value."""
+    """A mapping: each key with its place and its value."""
 
     mark: Mark
     entries: "dict[str, tuple[Mark, Node]]"
 
     def get(self, key: str) -> "Node | None":
-        """The value under a key."""
+        """Return the value under a key."""
         entry = self.entries.get(key)
         return None if entry is None else entry[1]
 
     def text(self, key: str) -> str | None:
-        """The value under a key if it is a string."""
+        """Return the value under a key if it is a string."""
         return string(self.get(key))
 
     def mapping(self, key: str) -> "MappingNode | None":
-        """The value under a key if it is a mapping."""
+        """Return the value under a key if it is a mapping."""
         value = self.get(key)
         return value if isinstance(value, MappingNode) else None
 
     def items(self, key: str) -> "list[Node]":
-        """The items under a key if it is a sequence, else none."""
+        """Return the items under a key if it is a sequence, else none."""
         value = self.get(key)
         return value.items if isinstance(value, SequenceNode) else []
 
@@ -93,12 +93,12 @@ Node = ScalarNode | MappingNode | SequenceNode
 
 
 def string(node: Node | None) -> str | None:
-    """The value of a node that is a string."""
+    """Return the value of a node if it is a string; None otherwise."""
     return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
 
 
 def plain_value(node: Node) -> Any:
-    """The data that a node stands for, the environment's values in place."""
+    """Return the data of a node, with the environment's values in place."""
     match node:
         case ScalarNode():
             return node.value
@@ -109,7 +109,7 @@ def plain_value(node: Node) -> Any:
 
 
 def written_references(node: Node, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Where the environment's values stand, and the text that was written there."""
+    """Yield the path of each value from the environment, with the written text."""
     match node:
         case ScalarNode():
             if node.variables:
@@ -123,15 +123,15 @@ def written_references(node: Node, path: Path = ()) -> Iterator[tuple[Path, str]
 
 
 def has_variables(node: Node) -> bool:
-    """True if a value from the environment is in it."""
+    """True if the node contains a value from the environment."""
     return next(written_references(node), None) is not None
 
 
 def locate(root: Node, path: Path) -> tuple[Mark, Node, int]:
-    """The node at a path, or the last one on the way to it.
+    """Return the node at a path, or the last one on the way to it.
 
     Returns:
-        Where it is written (a value's own place), the node, and how many parts of the path were followed.
+        The place where it is written (a value's own place), the node, and the number of path parts followed.
     """
     node: Node = root
     for depth, part in enumerate(path):
@@ -145,7 +145,7 @@ def locate(root: Node, path: Path) -> tuple[Mark, Node, int]:
 
 
 def key_mark(root: Node, path: Path) -> Mark:
-    """Where the key at the end of a path stands; an item's own place; the start for the document."""
+    """Return the place of the key at the end of a path; an item's own place; the start for the document."""
     if not path:
         return root.mark if isinstance(root, ScalarNode) else START
     parent = locate(root, path[:-1])[1]
@@ -155,7 +155,7 @@ def key_mark(root: Node, path: Path) -> Mark:
 
 
 def dotted(path: Path) -> str:
-    """A path as findings show it: `routes.parse.adapters[0].type`. Of a key that is no name the beginning will do."""
+    """Format a path as in findings: `routes.parse.adapters[0].type`. Keys that are not names are cut."""
     parts: list[str] = []
     for part in path:
         if isinstance(part, int):
@@ -167,5 +167,5 @@ def dotted(path: Path) -> str:
 
 
 def literal(value: Scalar, mark: Mark) -> ScalarNode:
-    """A scalar that was not written, standing where the reason for it is."""
+    """Return a scalar that was not written, at the place of the reason for it."""
     return ScalarNode(mark, escape(value) if isinstance(value, str) else "", value)

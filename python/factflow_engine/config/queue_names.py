@@ -1,7 +1,8 @@
-"""Queue names of a configuration that is built, for the provider that an execution will really use.
+"""Check of a built configuration's queue names against the provider that an execution will use.
 
-Kept separate from the wiring, which checks them while the text is read: a manager asks again when it starts an execution,
-for the configuration may have been loaded for another provider, and needs neither the models nor the YAML parser for it.
+Kept separate from the wiring, which checks names while the text is read: a manager checks again when it starts an
+execution, because the configuration may have been loaded for another provider, and this check needs neither the models
+nor the YAML parser.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def check_queue_names(config: PipelineGlobalConfig, validate_name: Callable[[str], str | None]) -> None:
-    """Ask a provider about every queue name.
+    """Check every queue name with a provider.
 
     Raises:
-        ConfigurationError: It refuses some: a finding for each, where the name is written.
+        ConfigurationError: The provider refuses some: one finding for each, where the name is written.
     """
     refused = [(path, name, problem) for path, name in _names(config) if (problem := validate_name(name)) is not None]
     if refused:

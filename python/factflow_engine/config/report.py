@@ -1,6 +1,6 @@
-"""Collects findings while a document is checked: fills in remedies, drops repeats, keeps secrets out, sorts.
+"""Collection of findings while a document is checked: adds remedies, drops repeats, hides secrets, sorts.
 
-Kept separate from the findings because it knows the tree and the catalogue, and findings are plain values.
+Kept separate from the findings because it needs the tree and the catalogue, and findings are plain values.
 """
 
 from typing import Final
@@ -13,24 +13,24 @@ from factflow_engine.config.suggestions import Suggestions
 from factflow_engine.finding_code import Severity
 
 _CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
-"""Findings from which others follow at the same place, most telling first."""
+"""Findings that cause others at the same place, the most telling first."""
 _LAST: Final = 2
 
 
 class Report:
-    """The findings of one document, as they are found."""
+    """The findings of one document, collected during the checks."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._findings: dict[tuple[str, int, int, str], Finding] = {}
         self._hidden = Hiding({})
-        # What may have been meant by names that nothing has.
+        # Suggestions for unknown names.
         self.suggestions = Suggestions()
-        # Values of the environment and how they are written.
+        # Values of the environment and their written form.
         self.secrets: dict[str, str] = {}
 
     def keep_secret(self, value: str, written: str) -> None:
-        """Show, from now on, what was written instead of this value of the environment."""
+        """Replace this value of the environment by its written form in all later findings."""
         if self.secrets.get(value) != written:
             self.secrets[value] = written
             self._hidden.add(value, written)
@@ -59,7 +59,7 @@ class Report:
         return any(finding.severity is Severity.ERROR for finding in self._findings.values())
 
     def findings(self) -> tuple[Finding, ...]:
-        """All of them in file order. What follows from another one at its place is left out."""
+        """Return all findings in file order, without those that another one at their place causes."""
         causes: dict[tuple[int, int], int] = {}
         for found in self._findings.values():
             place = (found.line, found.column)

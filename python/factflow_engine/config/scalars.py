@@ -1,7 +1,7 @@
 """Plain scalars of YAML 1.2's core schema.
 
-Kept separate from the parser because a value from the environment is resolved by the same rules, and because they are ours:
-`no` is a string, `010` is ten, a date is a string.
+Kept separate from the parser because a value from the environment is resolved by the same rules, which are stricter
+than ruamel's: `no` is a string, `010` is ten, a date is a string.
 """
 
 import re
@@ -41,15 +41,15 @@ _WORDS: Final[dict[str, Scalar]] = {
     ".NAN": float("nan"),
 }
 _LONGEST_NUMBER: Final = 400
-"""Characters; longer ones carry no more information than a float has, and take quadratic time to read."""
+"""Longest number, in characters; longer ones have no more precision than a float, and take quadratic time to parse."""
 
 
 class NumberTooLongError(FactflowError, ValueError):
-    """A number has more digits than anybody means."""
+    """Number with an absurd number of digits."""
 
 
 def resolve_plain(text: str) -> Scalar:
-    """The value of an unquoted scalar.
+    """Return the value of an unquoted scalar.
 
     Raises:
         NumberTooLongError: It looks like a number of more than 400 characters.

@@ -1,7 +1,7 @@
-"""The language as a JSON Schema (draft 2020-12), for editors: completion, hover texts, squiggles.
+"""JSON Schema (draft 2020-12) of the language, for editors: completion, hover texts, diagnostics.
 
-Kept separate from the models because it says what may be *written*: names that the loader fills in are optional, a reference
-to the environment may stand for any scalar, and each adapter type brings its own `config`.
+Kept separate from the models because it describes the *written* form: names that the loader fills in are optional, a
+reference to the environment may replace any scalar, and each adapter type has its own `config`.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ _KEYWORDS_OF_SCALARS: Final = frozenset({"integer", "number", "boolean", "null"}
 
 
 def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
-    """The schema of a whole document, with the configuration of every adapter type that is registered.
+    """Return the schema of a whole document, with the configuration of every adapter type that is registered.
 
-    It accepts every document that the loader accepts, provided that the adapters' models convert nothing (a model
-    that takes `"1"` for a number says so to the loader only). The loader finds more: what a schema cannot say.
+    It accepts every document that the loader accepts, provided that the adapters' models convert nothing (a schema
+    cannot see that a model accepts `"1"` as a number). The loader finds more: rules that a schema cannot express.
     """
     schema = PipelineGlobalConfig.model_json_schema(mode="validation")
     definitions: dict[str, Any] = schema["$defs"]
@@ -128,7 +128,7 @@ def _add_adapters(definitions: dict[str, Any], registry: ValidatingAdapterRegist
 
 
 def _renamed(schema: Any, prefix: str) -> Any:
-    """An adapter's schema with its references into its own definitions turned to where those are now."""
+    """Return an adapter's schema with its local references redirected to the new place of its definitions."""
     if isinstance(schema, Mapping):
         return {
             key: value.replace("#/$defs/", f"#/$defs/{prefix}.", 1)
@@ -142,7 +142,7 @@ def _renamed(schema: Any, prefix: str) -> Any:
 
 
 def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with a reference to the environment allowed wherever a scalar is."""
+    """Return the schema with a reference to the environment allowed wherever a scalar is."""
     result = dict(schema)
     for key in ("properties", "$defs", "patternProperties"):
         if isinstance(result.get(key), dict):
@@ -167,7 +167,7 @@ def _value_schema(schema: Any) -> Any:
 
 
 def _takes_scalars(schema: Mapping[str, Any]) -> bool:
-    """True if a scalar may stand here that is not any string at all."""
+    """True if a scalar is allowed here, but not every string."""
     kinds = schema.get("type")
     if kinds == "string":
         return bool({"pattern", "minLength", "maxLength", "format", "enum", "const"} & schema.keys())

@@ -1,6 +1,6 @@
-"""One route checked by itself, before there is a document to put it into.
+"""Check of one route by itself, before there is a document for it.
 
-Kept separate from the loader because it is a use of it.
+Kept separate from the loader because it only uses the loader.
 """
 
 from collections.abc import Mapping
@@ -27,18 +27,18 @@ def validate_route_config(
     validate_queue_name: QueueNameCheck = memory_queue_name_problem,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """Everything that is wrong with a route by itself; empty if nothing is. Never raises.
+    """Return the findings on a route by itself; empty if there are none. Never raises.
 
-    Whether the routes that its outbounds name exist is not asked: that is the document's affair. Lines and columns
-    are those of a document that holds this route alone, as YAML; the path says as much.
+    The targets of its outbounds are not checked: they belong to the document. Lines and columns are those of a YAML
+    document that holds only this route; the path is more useful.
 
     Args:
-        route_id: The id it is to have.
-        route: The route as it would stand in the document (in written form: `${NAME}` is resolved), or its model.
+        route_id: Id for the route.
+        route: The route in written form, where `${NAME}` is resolved, or its model.
         registry: The adapter types that it may use.
         operators: Operators of conditions besides the built-in ones.
         validate_queue_name: The queue provider's naming rule.
-        environ: Where `${NAME}` is looked up; by default the process's environment.
+        environ: Variables for `${NAME}`; by default the process's environment.
     """
     loader = PipelineConfigLoader(
         registry, operators=operators, validate_queue_name=validate_queue_name, environ=environ

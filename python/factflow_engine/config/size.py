@@ -1,8 +1,8 @@
-"""Size of a document with every alias and reference written out.
+"""Size of a document with every alias and reference expanded.
 
-Kept separate from the parser because the environment and inheritance enlarge a document too: a section that thousands
-of routes inherit, a variable that stands in thousands of places, an alias of a long text. All that comes after this
-(models, compiled conditions, the canonical text) is as large as what is measured here.
+Kept separate from the parser because the environment and inheritance enlarge a document, too: a section that thousands
+of routes inherit, a variable that is referenced thousands of times, an alias of a long text. Everything made of it
+(models, compiled conditions, the canonical text) is as large as the size measured here.
 """
 
 from typing import Final
@@ -12,18 +12,18 @@ from factflow_engine.config.report import Report
 
 MAX_VALUES: Final = 1_000_000
 MAX_ADDED_CHARACTERS: Final = 16 * 1024 * 1024
-"""Characters, keys included, beyond those of the text itself."""
+"""Most characters, keys included, beyond those of the text itself."""
 
 _Size = tuple[int, int]
 
 
 def is_bounded(root: Node, written: int, report: Report) -> bool:
-    """True if a completed document is small enough to be built; else a finding says where it becomes too large.
+    """True if a completed document is small enough to be built; otherwise a finding names the place of the excess.
 
     Args:
         root: The document; nodes may be shared. Takes time and memory proportional to the distinct ones.
-        written: Characters of the text.
-        report: Gets the finding.
+        written: Number of characters of the text.
+        report: Report that gets the finding.
     """
     most: _Size = MAX_VALUES, written + MAX_ADDED_CHARACTERS
     sizes: dict[int, _Size] = {}
@@ -41,7 +41,7 @@ def is_bounded(root: Node, written: int, report: Report) -> bool:
 
 
 def _children(node: Node) -> list[tuple[int, Node]]:
-    """Yield the children of a node, each with the number of characters of its key."""
+    """Return the children of a node, each with the number of characters of its key."""
     match node:
         case MappingNode(entries=entries):
             return [(len(key), value) for key, (_, value) in entries.items()]
@@ -67,7 +67,7 @@ def _measure(node: Node, sizes: dict[int, _Size]) -> _Size:
 
 
 def _where(node: Node, most: _Size, sizes: dict[int, _Size]) -> Mark:
-    """The place of the first value, from the front, with which a bound is passed."""
+    """Return the place of the first value that exceeds a bound."""
     values = characters = 0
     while children := _children(node):
         for key, child in children:

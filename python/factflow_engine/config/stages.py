@@ -1,6 +1,6 @@
-"""Adapters and conditions: asked of the registry and the compiler that an execution will use.
+"""Checks of adapters and conditions with the registry and the compiler that an execution will use.
 
-Kept separate because validating by building is the rule that keeps the validator and the engine of one mind.
+Kept separate because these checks validate by building, which keeps the validator and the engine consistent.
 """
 
 from typing import Final
@@ -37,7 +37,7 @@ def check_stages(
 ) -> None:
     """Add findings on adapter types, their configurations, and every condition of a completed document.
 
-    `durable`: whether it is to run on a queue that outlives the process.
+    `durable` is True if the document will run on a queue that outlives the process.
     """
     routes = root.mapping("routes")
     # One budget, in the order of a starting execution.

@@ -1,6 +1,6 @@
-"""True if findings stop a configuration: one switch for the process, which a loader may override.
+"""Process-wide switch that decides if errors stop a configuration; a loader may override it.
 
-Kept separate from the loader because it is the package's only changing state.
+Kept separate from the loader because it is the package's only mutable state.
 """
 
 
@@ -15,12 +15,12 @@ _SWITCH = _Switch()
 
 
 def configure_validation(*, strict: bool) -> None:
-    """Choose, for the whole process, what `PipelineConfigLoader.load` does with errors.
+    """Set, for the whole process, how `PipelineConfigLoader.load` treats errors.
 
     Args:
-        strict: True, as at the start: it raises `ConfigurationError`. False: it logs the findings and returns the
-            configuration if one could be built in spite of them; if none could be, it still raises. The runtime
-            refuses what is really broken when it starts it.
+        strict: True, the default: raise `ConfigurationError`. False: log the findings and return the configuration if
+        one could be built in spite of them; if not, still raise. The runtime refuses a broken configuration when it
+        starts it.
     """
     _SWITCH.strict = strict
 

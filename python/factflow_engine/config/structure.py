@@ -1,6 +1,6 @@
-"""A completed tree as a `PipelineGlobalConfig`, or the findings of the models.
+"""Conversion of a completed tree into a `PipelineGlobalConfig`, or into findings of the models.
 
-Kept separate from the loader because it alone turns nodes into models.
+Kept separate from the loader because only this module turns nodes into models.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ from factflow_engine.config.report import Report
 
 
 def build_config(root: MappingNode, report: Report) -> PipelineGlobalConfig | None:
-    """The models of a completed document; None, and findings, if they refuse it.
+    """Return the models of a completed document; None, and findings, if they refuse it.
 
-    What the models' defaults fill in needs nothing of the tree. Each value that is one reference to the environment
-    may change its reading here.
+    Defaults of the models need nothing of the tree. Each value that is one reference to the environment may change its
+    reading here.
     """
     for attempt in (1, 2):
         data: Any = plain_value(root)

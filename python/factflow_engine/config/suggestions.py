@@ -1,7 +1,7 @@
-"""Suggestions for a name that nothing has.
+"""Suggestions for an unknown name.
 
-Kept separate from the checks because the work must be bounded for a document as a whole: comparing each of thousands of
-wrong names with each of thousands of right ones takes minutes.
+Kept separate from the checks because the work must be bounded for a document as a whole: comparing thousands of wrong
+names with thousands of right ones takes minutes.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ _ALIKE: Final = 0.6
 _LONGEST: Final = 80
 _SHOWN: Final = 20
 _NAME_AT: Final = 128
-"""Characters of both names together in one unit of work, beyond the first."""
+"""Characters of both names in one unit of work, beyond the first."""
 
 
 class Suggestions:
-    """Suggestions for one document; when the work is used up, the names that are known are listed instead.
+    """Suggestions for one document; when the work is used up, the known names are listed instead.
 
     Args:
-        work: Comparisons that may be made.
+        work: Most comparisons.
     """
 
     def __init__(self, work: int = MOST_WORK) -> None:
@@ -37,14 +37,14 @@ class Suggestions:
         return f"remove it, or write one of: {shown}" if known else "remove it"
 
     def _nearest(self, name: str, known: Sequence[str]) -> str | None:
-        """The known name that is most like this one, if one is alike at all and there is work left for all of them."""
+        """Return the known name most similar to this one; None if none is similar or the work is used up."""
         if self.left < len(known):
             return None
         self.left -= len(known)
         matcher = SequenceMatcher(None, "", name)
         best, nearest = _ALIKE, None
         for candidate in known:
-            # No more can be alike than the shorter one has.
+            # The similarity is at most the length of the shorter one.
             if 2 * min(len(candidate), len(name)) < best * (len(candidate) + len(name)):
                 continue
             matcher.set_seq1(candidate)

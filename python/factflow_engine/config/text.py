@@ -1,6 +1,6 @@
-"""Where a configuration's text comes from: a file, a string, bytes; bounded and decoded.
+"""Text of a configuration: read from a file, a string or bytes; bounded and decoded.
 
-Kept separate from the parser because nothing here knows YAML: what is found here is wrong with the bytes.
+Kept separate from the parser because it knows no YAML: its findings are about bytes.
 """
 
 import bisect
@@ -15,14 +15,14 @@ from factflow_protocols import FactflowError
 DEFAULT_MAX_BYTES: Final = 1024 * 1024
 _LONGEST_PATH: Final = 1_024
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
-# What YAML 1.2's production c-printable leaves out, and the byte order mark. Written as what is refused: the same set as
-# the complement of what is allowed takes ten times as long to compile.
+# Characters outside YAML 1.2's production c-printable, and the byte order mark. Written as the refused set: the
+# complement of the allowed set takes ten times as long to compile.
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 class TextProblem(FactflowError):  # noqa: N818 - becomes a finding, never leaves the package
-    """The text cannot be read on; one finding."""
+    """Unreadable text; one finding."""
 
     def __init__(self, code: str, mark: Mark, message: str, remedy: str = "") -> None:
         self.code = code
@@ -34,7 +34,7 @@ class TextProblem(FactflowError):  # noqa: N818 - becomes a finding, never leave
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Text that was read, with what it is called in findings and where its relative paths begin."""
+    """Text that was read, with its name in findings and the folder for its relative paths."""
 
     name: str
     directory: Path
@@ -42,14 +42,14 @@ class Source:
 
 
 class Lines:
-    """Turns offsets into a text into marks."""
+    """Conversion of offsets in a text to marks."""
 
     def __init__(self, text: str) -> None:
         self._length = len(text)
         self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
     def mark(self, offset: int) -> Mark:
-        """Line and column of an offset; the end of the text for one beyond it."""
+        """Return line and column of an offset; the end of the text for one beyond it."""
         offset = max(0, min(offset, self._length))
         line = bisect.bisect_right(self._starts, offset)
         return Mark(line, offset - self._starts[line - 1] + 1)
@@ -58,7 +58,7 @@ class Lines:
 def is_text(given: str) -> bool:
     """True if a string is a configuration rather than the path of one.
 
-    It is if it is empty, holds a line end or `: `, begins (after space) with a bracket, or is too long for a path.
+    That is: empty, contains a line end or `: `, begins (after space) with a bracket, or is too long for a path.
     """
     start = given[:_LONGEST_PATH].lstrip(f"{_BYTE_ORDER_MARK} \t")
     return (
@@ -72,10 +72,10 @@ def is_text(given: str) -> bool:
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """The file's bytes.
+    """Return the file's bytes.
 
     Raises:
-        TextProblem: It cannot be read, or is larger than that; nothing beyond the bound is read.
+        TextProblem: It cannot be read, or exceeds the bound; nothing beyond the bound is read.
     """
     try:
         if path.is_dir():
@@ -91,10 +91,10 @@ def read_file(path: Path, max_bytes: int) -> bytes:
 
 
 def decode(data: bytes, max_bytes: int) -> str:
-    """The text of the bytes.
+    """Return the text of the bytes.
 
     Raises:
-        TextProblem: Larger than that, not UTF-8, or not text that YAML allows.
+        TextProblem: It exceeds the bound, is not UTF-8, or contains characters that YAML forbids.
     """
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
@@ -110,10 +110,10 @@ def decode(data: bytes, max_bytes: int) -> str:
 
 
 def check_text(text: str, max_bytes: int) -> str:
-    """The text, if YAML allows all of it.
+    """Return the text if YAML allows all of it.
 
     Raises:
-        TextProblem: Too large, begins with a byte order mark, or holds a character that YAML does not allow.
+        TextProblem: It is too large, begins with a byte order mark, or contains a character that YAML forbids.
     """
     if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
         raise _too_large(max_bytes)

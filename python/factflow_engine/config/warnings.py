@@ -1,6 +1,6 @@
-"""Warnings of what is allowed and probably not meant: unreachable routes, circles, settings without effect.
+"""Warnings about valid but probably unintended configurations: unreachable routes, cycles, settings without effect.
 
-Kept separate from the wiring because these rules need a configuration that is whole: they run when there are no errors.
+Kept separate from the wiring because these rules need a complete configuration: they run if there are no errors.
 """
 
 from factflow_engine.config.graph import (
@@ -44,7 +44,7 @@ def _check_reachable(config: PipelineGlobalConfig, graph: RouteGraph, root: Mapp
     starts = {message.route for message in config.init_message}
     if not starts:
         starts = {route for route in graph.nodes if route not in fed}
-    # Topics are shared: whoever publishes to one may be anywhere.
+    # Topics are shared: other programs may publish to one.
     starts |= {route_id for route_id, route in config.routes.items() if is_topic(route.inbound.queue)}
     found = graph.reachable(starts)
     for route_id in graph.nodes:
@@ -78,7 +78,7 @@ def _check_cycles(graph: RouteGraph, root: MappingNode, report: Report) -> None:
                 inside = [position[route] for route in readers if home[route] == home[vertex]]
                 if inside:
                     first_reader[vertex.name] = min(inside)
-    # Of each cycle the outbound that goes back, to an earlier route or to the route itself; else the first.
+    # For each cycle, the outbound that goes back, to an earlier route or to the route itself; else the first.
     chosen: dict[int, tuple[bool, str, int]] = {}
     for sent in outbound:
         cycle = home[sent.source]
@@ -154,7 +154,7 @@ def _check_settings(route_id: str, route: RouteConfig, root: MappingNode, report
 
 
 def _check_retries(config: PipelineGlobalConfig, root: MappingNode, report: Report) -> None:
-    """A retry setting is idle if no route that takes it (several may, by inheritance) retries at all."""
+    """Warn of a retry setting if no route that uses it (several may, by inheritance) retries at all."""
     idle: dict[Mark, tuple[Path, str]] = {}
     used: set[Mark] = set()
     for route_id, route in config.routes.items():

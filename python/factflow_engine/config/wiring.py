@@ -1,7 +1,7 @@
-"""Names and where messages go: checked on the tree, so that one mistake does not hide another.
+"""Checks of names and of message targets, made on the tree so that one mistake does not hide another.
 
-Kept separate from the models because these rules look across the document: ids that refer to one another, queue names that a
-provider must take.
+Kept separate from the models because these rules look across the document: ids that refer to one another, and queue
+names that a provider must accept.
 """
 
 import re
@@ -31,20 +31,20 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
-    """Ids of the routes: to look one up in, and sorted to choose one from."""
+    """Ids of the routes: a set for lookup, and a sorted list for suggestions."""
 
     known: Collection[str]
     ordered: Sequence[str]
 
 
 QueueNameCheck = Callable[[str], str | None]
-"""What is wrong with a queue name and what to write instead; None if nothing is."""
+"""Check of a queue name: returns its fault and the remedy; None if it is valid."""
 
 
 def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, report: Report) -> None:
     """Add findings on ids, stage names, targets, queue names and init messages of a completed document."""
     routes = root.mapping("routes")
-    # Without routes nothing can be said of ids that name one.
+    # Without routes nothing can be said about references to them.
     ids = _Ids(routes.entries, sorted(routes.entries)) if routes is not None else None
     for route_id, (mark, route) in routes.entries.items() if routes is not None else ():
         path: Path = ("routes", route_id)
@@ -64,7 +64,7 @@ def _check_route(
     route: MappingNode, path: Path, ids: _Ids | None, validate_queue_name: QueueNameCheck, report: Report
 ) -> None:
     inbound = route.mapping("inbound")
-    # A queue that is called after a route's invalid id has its finding there.
+    # A queue named after a route's invalid id already has its finding there.
     if inbound is not None and (_NAME.match(str(path[-1])) or inbound.text("queue") != f"/queue/{path[-1]}"):
         _check_queue(inbound.get("queue"), (*path, "inbound", "queue"), validate_queue_name, report)
     _check_stage_names(route, path, report)
@@ -94,7 +94,7 @@ def _check_stage_names(route: MappingNode, path: Path, report: Report) -> None:
         if name is None:
             continue
         mark = locate(stage, ("name",))[0]
-        # A name that was filled in stands where the type does.
+        # A name that was filled in has the place of the type.
         implied = "type" in stage.entries and stage.entries["name"][0] == stage.entries["type"][0]
         first = taken.setdefault(name, (index, implied))
         if first[0] == index:
@@ -132,7 +132,7 @@ def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCh
 
 
 def report_queue_name(node: Node, path: Path, problem: str, report: Report) -> None:
-    """Add the finding on a queue name that a provider refuses; the problem is as `QueueProtocol.validate_name` says it."""
+    """Add the finding on a queue name that a provider refuses, with the text of `QueueProtocol.validate_name`."""
     if has_variables(node):
         report.add("E204", node.mark, f"{describe(node)} is not a queue name of this provider", path=path)
         return

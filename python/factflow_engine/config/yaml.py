@@ -1,9 +1,9 @@
-"""Text to tree, from ruamel.yaml's events.
+"""YAML text to tree, from ruamel.yaml's events.
 
-The builder is ours because a configuration is hostile input: composing and constructing recurse with the document,
-expand aliases without bound, ignore duplicate keys and make objects of tags. Events come one by one, so depth and
-size are checked before anything is built, and each node keeps its place. Bounds: 64 levels, 100,000 nodes, written
-out (an alias counts as much as what it stands for).
+A builder of its own because configurations are untrusted input: ruamel's composing and constructing recurse with the
+document, expand aliases without bound, ignore duplicate keys and make objects of tags. Events come one by one, so depth
+and size are checked before anything is built, and each node keeps its place. Bounds: 64 levels, 100,000 nodes, aliases
+expanded.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class _TooDeep(FactflowError):  # noqa: N818 - a signal inside this module
 
 
 class _BoundedScanner(Scanner):
-    """Stops at deep flow collections itself: the scanner's look-ahead is quadratic in their depth."""
+    """Scanner that stops at deep flow collections: ruamel's look-ahead is quadratic in their depth."""
 
     def fetch_flow_collection_start(self, TokenClass: Any, to_push: Any) -> None:  # noqa: N803 - ruamel's name
         if self.flow_level >= MAX_DEPTH:
@@ -58,7 +58,7 @@ class _BoundedScanner(Scanner):
 
 
 def parse(text: str, report: Report) -> Node | None:
-    """The tree of a text; None, and findings in the report, if it is not acceptable."""
+    """Return the tree of a text; None, and findings in the report, if it is invalid."""
     builder = _Builder(text, report)
     try:
         return builder.build()
@@ -76,7 +76,7 @@ class _Open:
     counted_before: int
     height: int = 1
     key: tuple[Mark, str] | None = None
-    # The key was refused: its value is read, checked and left out.
+    # The key was refused: its value is read, checked and dropped.
     skips: bool = False
     repeated: set[str] = field(default_factory=set)
 
@@ -129,7 +129,7 @@ class _Builder:
         return self._root
 
     def _events(self) -> Iterator[Event]:
-        """Ruamel's events, its errors as one problem each."""
+        """Yield ruamel's events; raise its errors as one problem each."""
         yaml = YAML(typ="safe", pure=True)
         yaml.Scanner = _BoundedScanner
         last = 0
@@ -152,7 +152,7 @@ class _Builder:
             TypeError,
             AssertionError,
         ) as error:
-            # The parser trips over a few texts (impossible escapes and directives) with errors of its own.
+            # The parser raises errors of its own on a few texts (impossible escapes and directives).
             raise TextProblem("E001", self._mark(last), f"the text is not YAML: {_one_line(str(error))}") from None
 
     def _syntax(self, error: MarkedYAMLError, last: int) -> TextProblem:
@@ -166,7 +166,7 @@ class _Builder:
         return TextProblem("E001", mark, _one_line(", ".join(parts)) or "the text is not YAML")
 
     def _tab_near(self, line: int) -> Mark | None:
-        """A tab in the indentation of the line that could not be read, or of the one before it."""
+        """Return a tab in the indentation of the line that could not be read, or of the one before it."""
         lines = self._text.splitlines() if "\r" in self._text else self._text.split("\n")
         for number in (line, line - 1):
             if 0 < number <= len(lines):
@@ -183,7 +183,7 @@ class _Builder:
         return TextProblem("E004", self._mark(offset), f"collections are nested more than {MAX_DEPTH} deep")
 
     def _refuse(self, code: str, mark: Mark, message: str, remedy: str = "") -> None:
-        """A problem that the rest of the text can be read in spite of."""
+        """Report a problem after which the rest of the text can still be read."""
         self._failed = True
         self._report.add(code, mark, message, remedy=remedy)
 
@@ -253,7 +253,7 @@ class _Builder:
             self._refuse("E011", mark, f"the tag {_shown(str(event.tag))} is not known")
         node: MappingNode | SequenceNode = MappingNode(mark, {}) if is_mapping else SequenceNode(mark, [])
         if event.anchor is not None:
-            # Until the end nothing may refer to it: it would hold itself.
+            # Until its end nothing may refer to it: it would contain itself.
             self._anchors.pop(event.anchor, None)
         self._open.append(_Open(node, event.anchor, before))
 
@@ -264,7 +264,7 @@ class _Builder:
         self._place(closed.node, closed.height)
 
     def _place(self, node: Node, height: int) -> None:
-        """Put a finished node into the collection that is open."""
+        """Put a finished node into the open collection."""
         if not self._open:
             self._root = node
             return
@@ -285,7 +285,7 @@ class _Builder:
                     entries[key] = (mark, node)
 
     def _key(self, parent: _Open, node: Node) -> tuple[Mark, str] | None:
-        """The key that a node is; None, and a finding, if it cannot be one."""
+        """Return the key of a node; None, and a finding, if it cannot be a key."""
         if not isinstance(node, ScalarNode):
             self._refuse("E015", node.mark, "expected a string as key, got a collection", "write a string as key")
             return None

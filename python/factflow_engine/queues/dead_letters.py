@@ -1,4 +1,4 @@
-"""Dead letters: messages that carry, in a header, what became of them. The header is written and read here alone.
+"""Dead letters: messages with a header that records their failure. Only this module writes and reads the header.
 
 A dead-letter queue is an ordinary queue. Kept separate from the providers because any of them can hold such messages.
 """
@@ -23,16 +23,16 @@ class DeadLetter:
 
     Attributes:
         frame: The dead letter.
-        queue: Where the message came from; None if a stage of the route emitted it.
-        route: Id of the route that gave it up.
-        stage: Name of the stage that failed last; empty if it was none.
+        queue: Queue that the message came from; None if a stage of the route emitted it.
+        route: Id of the route that gave up the message.
+        stage: Name of the stage that failed last; empty if no stage did.
         error_type: Class of the error.
-        error: Its text.
-        attempts: How many were spent.
-        time_ns: When it was given up, in nanoseconds since the Unix epoch.
-        config_hash: Of the configuration that ran.
-        first: The same of the first time, as it was written, if whoever read the letter from a dead-letter queue has
-            given it up again.
+        error: Text of the error.
+        attempts: Number of attempts that were spent.
+        time_ns: Time at which it was given up, in nanoseconds since the Unix epoch.
+        config_hash: Hash of the configuration that ran.
+        first: The header of the first failure, as written, if a consumer of a dead-letter queue gave up the letter
+        again.
     """
 
     frame: Frame
@@ -50,10 +50,10 @@ class DeadLetter:
         """Return the name of the queue to put the message back to.
 
         Args:
-            to: Another queue than the one that it came from.
+            to: Queue to use instead of the original one.
 
         Raises:
-            LookupError: It came from no queue, and none is named.
+            LookupError: The message came from no queue, and none is given.
         """
         target = to or self.queue
         if target is None:
@@ -67,10 +67,10 @@ class DeadLetter:
         """Return the message to process again: original payload and headers, attempt 1, published now.
 
         Args:
-            time_ns: Now, from which on a deadline counts: it was over, often, when the message was given up.
+            time_ns: The present time, at which deadlines start again: the old deadline has often passed.
 
-        Its id derives from the dead letter's, so that putting one back twice makes the same message twice, and a
-        provider that refuses duplicates takes it once.
+        Its id derives from the dead letter's, so that requeueing a letter twice makes the same message twice, and a
+        provider that refuses duplicates accepts it once.
         """
         headers = {key: value for key, value in self.frame.headers.items() if key != HEADER}
         return self.frame.child(_LABEL, 0, headers=headers, time_ns=time_ns)
@@ -88,20 +88,21 @@ def write_dead_letter(
     config_hash: str,
     renames: bool,
 ) -> Frame:
-    """Return a message as the dead letter that `read_dead_letter` reads: published now, its payload untouched.
+    """Return a message as a dead letter for `read_dead_letter`: published now, its payload untouched.
 
     Args:
         frame: The message, with the number of attempts that were spent.
-        route: Id of the route that gives it up.
-        stage: Name of the stage that failed last, if it was one.
-        queue: Where the message came from; None if a stage of the route emitted it.
+        route: Id of the route that gives up the message.
+        stage: Name of the stage that failed last; None if no stage did.
+        queue: Queue that the message came from; None if a stage of the route emitted it.
         error_type: Class of the error.
         error: Its text, without secrets.
-        time_ns: Now, in nanoseconds since the Unix epoch: deadlines of whoever reads the letter begin.
-        config_hash: Of the configuration that runs.
-        renames: True if the queue refuses an id that it has seen: the message's own may have come from another route that
-            reads the same topic, or have been there before. Then the letter is the message's child; repeated, it has the
-            same id.
+        time_ns: The present time, in nanoseconds since the Unix epoch, from which deadlines of the letter's consumers
+        count.
+        config_hash: Hash of the configuration that runs.
+        renames: True if the queue refuses an id that it has seen. Another route that reads the same topic may have sent
+        the same message there, or the letter was there before. The letter then is a child of the message; repeated, it
+        has the same id.
     """
     headers = dict(frame.headers)
     header: dict[str, Any] = {
@@ -115,7 +116,7 @@ def write_dead_letter(
         "config_hash": config_hash,
     }
     if (before := headers.get(HEADER)) is not None:
-        # The reader of a dead-letter queue has given it up as well: the first time is not forgotten.
+        # A consumer of a dead-letter queue has given it up as well: keep the first failure.
         header["first"] = before.get("first", before) if isinstance(before, Mapping) else before
     headers[HEADER] = header
     if renames:
@@ -127,11 +128,11 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
     """Read a dead letter's header.
 
     Args:
-        queue: Where it was found, for the error.
+        queue: Queue that holds the message, for the error.
         frame: The message.
 
     Raises:
-        LetterStaysError: It is no dead letter, or its header is not one that the engine writes.
+        LetterStaysError: It is not a dead letter, or the engine did not write its header.
     """
     header = frame.headers.get(HEADER)
     if not isinstance(header, Mapping):

@@ -1,8 +1,8 @@
-"""The in-process provider, and the only one that the runtime knows by name.
+"""In-process provider, and the only one that the runtime knows by name.
 
 A queue is one `MemoryChannel`; a topic has a channel for each subscription. The runtime's loop takes from and appends
-to channels directly, natively and without an await; everybody else goes through the protocol. Nothing survives the
-process.
+to channels directly, natively and without an await; all other users go through the protocol. Messages do not survive
+the process.
 
 Kept separate from `channel` because a channel is used without a provider, too.
 """
@@ -34,7 +34,7 @@ from factflow_protocols import (
 )
 
 _SCOPED = "exec:"
-"""What names that belong to one execution begin with; up to the next colon, that is their scope."""
+"""Prefix of names that belong to one execution; the part up to the next colon is their scope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class MemorySubscription:
         self._channel = channel
         self._prefetch = prefetch
         self._unsettled: set[MemoryDelivery] = set()
-        self._delayed: list[tuple[float, int, Frame]] = []  # heap by due time; still unsettled for the channel
+        self._delayed: list[tuple[float, int, Frame]] = []  # heap by due time; the channel counts them as unsettled
         self._serial = itertools.count()
         self._arrival = trio.lowlevel.ParkingLot()
 
@@ -146,17 +146,17 @@ class MemoryQueue:
     outlives_process: bool = False
 
     def __init__(self) -> None:
-        # Name to the channels that a message published to it is appended to: one for a queue, one a subscription for a
-        # topic. The lists live as long as the provider, so that whoever publishes often may keep one.
+        # Name to the channels to which a message published to it is appended: one for a queue, one for each
+        # subscription of a topic. A list lives as long as the provider, so that frequent publishers may keep it.
         self._channels: dict[str, list[MemoryChannel]] = {}
-        # Names of the queues that have channels of a scope (`exec:<id>:`), in the order of their making: an execution
-        # that ends looks at its own only, however many there are.
+        # Names of the queues with channels in a scope (`exec:<id>:`), in creation order: the end of an execution visits
+        # only its own queues, however many others exist.
         self._scopes: dict[str, dict[str, None]] = {}
         self._stopped = False
 
     @classmethod
     def from_url(cls, url: str, *, directory: Path | None = None) -> "MemoryQueue":  # noqa: ARG003 - it has no files
-        """Return a new one for `memory://`; see `QueueProviderClass.from_url`."""
+        """Make a provider for `memory://`; see `QueueProviderClass.from_url`."""
         if url != "memory://":
             raise QueueUrlError(url, "queues in memory have no name and no options; write memory://")
         return cls()
@@ -166,7 +166,7 @@ class MemoryQueue:
         return memory_queue_name_problem(queue)
 
     def targets(self, queue: str) -> list[MemoryChannel]:
-        """Return the channels that a message published to this name goes to; a live view, empty for a topic nobody reads."""
+        """Return the channels to which this name publishes: a live view, empty for a topic without subscriptions."""
         if queue not in self._channels:
             self._channels[queue] = [] if is_topic(queue) else [self._channel(queue, queue)]
         return self._channels[queue]
@@ -179,7 +179,7 @@ class MemoryQueue:
         *,
         prefetch: int = 1,  # noqa: ARG002 - of use where messages come from elsewhere
     ) -> MemoryChannel:
-        """Return the channel that a consumer reads, made on first use; the first consumer to name a capacity decides it."""
+        """Return the channel of a consumer, made on first use; the first consumer that names a capacity decides it."""
         channels = self._channels.setdefault(queue, [])
         owner = subscription if is_topic(queue) else queue
         for channel in channels:
@@ -193,9 +193,9 @@ class MemoryQueue:
         return channel
 
     def discard(self, scope: str) -> None:
-        """Forget the queues and topic subscriptions of a scope, whose names begin with it, and what they hold.
+        """Delete the queues and topic subscriptions of a scope, whose names begin with it, and their messages.
 
-        Publishers that wait for one of them go on.
+        Publishers that wait for room in them continue.
         """
         for queue in self._scopes.pop(scope, {}):
             channels = self._channels.get(queue, [])
@@ -223,7 +223,7 @@ class MemoryQueue:
         return MessageStatus.ACCEPTED
 
     def publish_nowait(self, queue: str, message: QueueMessage) -> None:
-        """Store one message, or raise `QueueFullError` if there is no room."""
+        """Store one message."""
         frame = as_frame(message)
         targets = self._targets_for_publish(queue)
         for channel in targets:
@@ -243,7 +243,7 @@ class MemoryQueue:
     ) -> AsyncIterator[MemorySubscription]:
         """See `QueueProtocol.subscribe`.
 
-        The subscription of a topic ends with its last consumer: a topic keeps nothing for absent consumers.
+        The subscription of a topic ends with its last consumer: a topic stores nothing for absent consumers.
         """
         if prefetch < 1:
             raise ValueError(f"subscribe() needs a prefetch of at least 1, got {prefetch}")

@@ -1,4 +1,4 @@
-"""Rules for the names of queues; pure, so that the loader can check names without a provider."""
+"""Naming rules of queues; pure, so that the loader can check names without a provider."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _NAME: Final = re.compile(r"/(queue|topic)/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 _OWN: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:(/.*)")
-"""An execution's own queue, as it is named where queues outlive executions."""
+"""Stored name of a queue that belongs to an execution, at providers whose queues outlive executions."""
 
 _PREFIX: Final = re.compile("exec:[A-Za-z0-9._-]{1,64}:")
 
@@ -21,12 +21,12 @@ def owner_of(queue: str, subscription: str) -> str | None:
 
 
 def prefix_of(execution_id: str) -> str:
-    """Return what the names of an execution's own queues and subscriptions begin with."""
+    """Return the prefix of the names of an execution's own queues and subscriptions."""
     return f"exec:{execution_id}:"
 
 
 def execution_id_of(prefix: str) -> str:
-    """Return the id of the execution whose queues' names begin so; the inverse of `prefix_of`."""
+    """Return the id of the execution whose queues have this prefix; the inverse of `prefix_of`."""
     return prefix.removeprefix("exec:").removesuffix(":")
 
 
@@ -36,7 +36,7 @@ def is_topic(queue: str) -> bool:
 
 
 def memory_queue_name_problem(name: str) -> str | None:
-    """Return what is wrong with a queue name, and what to write instead; None if nothing is.
+    """Return the fault of a queue name, and what to write instead; None if it is valid.
 
     Names are `/queue/...` (each message to one consumer, private to an execution) or `/topic/...` (each message to
     every subscription, shared by executions), then one or more segments of letters, digits, `.`, `_` and `-`.
@@ -57,7 +57,7 @@ def memory_queue_name_problem(name: str) -> str | None:
 
 
 def stored_queue_name_problem(name: str) -> str | None:
-    """Return what is wrong with a queue's name as it is stored, where those of executions have a prefix."""
+    """Return the fault of a queue's stored name, which may have an execution's prefix; None if it is valid."""
     own = _OWN.fullmatch(name)
     bare = own[1] if own else name
     if own and is_topic(bare):

@@ -1,6 +1,6 @@
-"""Queue providers by the scheme of their URLs: the one table, and the entry-point group `factflow.queues`.
+"""Queue providers by the scheme of their URLs: the built-in table, and the entry-point group `factflow.queues`.
 
-Kept separate from the providers because each is imported when a URL first asks for it.
+Kept separate from the providers because each is imported when a URL first needs it.
 """
 
 import difflib
@@ -25,10 +25,11 @@ BUILT_IN_PROVIDERS: Final = {
     "memory": "factflow_engine.queues.memory:MemoryQueue",
     "sqlite": "factflow_engine.queues.sqlite:SqliteQueue",
 }
-"""Scheme to `module:Class`, followed by `[extra]` if the class needs what an extra of this distribution installs."""
+"""Scheme to `module:Class`, followed by `[extra]` if the class needs an extra of this distribution."""
 
 ENTRY_POINT_GROUP: Final = "factflow.queues"
-"""Entry points of other distributions: the name is the scheme, the value as above. The schemes above are not theirs."""
+"""Group of other distributions' entry points: the name is the scheme, the value as above. Built-in schemes are
+reserved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class _Row:
     Attributes:
         scheme: Scheme of its URLs.
         value: `module:Class`, or `module:Class [extra]`.
-        distribution: Name of the distribution that it comes with.
+        distribution: Name of the distribution that contains it.
     """
 
     scheme: str
@@ -49,7 +50,7 @@ class _Row:
         """Import the provider's class.
 
         Raises:
-            QueueProviderError: It cannot be imported, or makes no provider of a URL.
+            QueueProviderError: It cannot be imported, or has no `from_url`.
         """
         target, _, extra = self.value.replace(" ", "").removesuffix("]").partition("[")
         module, _, name = target.partition(":")
@@ -67,7 +68,7 @@ class _Row:
         return cast("QueueProviderClass", loaded)
 
     def error(self, problem: str) -> QueueProviderError:
-        """Return an error that says where the provider comes from."""
+        """Return an error that names the provider's origin."""
         return QueueProviderError(self.scheme, self.distribution, f"{self.value} {problem}")
 
 
@@ -75,12 +76,12 @@ def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
     """Return the queue provider that a URL names, such as `memory://` or `sqlite:///file.db`. Nothing is opened yet.
 
     Args:
-        url: Its scheme decides which provider, which reads the rest.
-        directory: What relative paths are relative to; the working directory by default.
+        url: The URL; its scheme selects the provider, which reads the rest.
+        directory: Folder that relative paths start from; the working directory by default.
 
     Raises:
         QueueUrlError: No provider has this scheme, or the provider cannot read the URL.
-        QueueProviderError: The provider cannot be used, be it for want of something that is not installed.
+        QueueProviderError: The provider cannot be used, for example because a dependency is not installed.
 
     Example:
         queue = open_queue("sqlite:///queue.db")
@@ -101,7 +102,7 @@ def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
 
 
 def open_administration(url: str) -> AbstractAsyncContextManager[QueueAdministration]:
-    """Return the administration of what the provider of a URL stores; nothing is opened before it is entered.
+    """Return the administration of the store that a URL names; entering it opens the store.
 
     Raises:
         QueueUrlError: See `open_queue`; or the provider offers no administration.
@@ -131,7 +132,7 @@ def _row_of(url: str) -> _Row:
 
 
 def _installed() -> Iterable[_Row]:
-    # Imported late: reading what is installed takes longer than all else here, and built-in schemes do without.
+    # Imported late: reading the installed distributions is slow, and built-in schemes do not need it.
     metadata = importlib.import_module("importlib.metadata")
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
         distribution = point.dist.name if point.dist is not None else "an unknown distribution"

@@ -1,8 +1,8 @@
 """Protection of a pipeline from failing or overloaded dependencies: trio around pure decisions.
 
-`circuit_breaker` stops calling what keeps failing, `domain_metrics` keeps one breaker for each host (or other key);
-the decisions themselves are made in Rust. `retry` decides whether and when a failed message is tried again. Kept separate from
-the runtime so that a program can use them by themselves. Each is imported when it is first used.
+`circuit_breaker` stops calling a failing dependency, `domain_metrics` keeps one breaker for each host (or other key);
+the decisions themselves are made in Rust. `retry` decides whether and when a failed message is retried. Kept separate
+from the runtime so that a program can use them by themselves. Each is imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any, Final

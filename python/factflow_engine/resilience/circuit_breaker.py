@@ -1,10 +1,10 @@
-"""A circuit breaker: calls go through it, and it refuses them while what they call keeps failing.
+"""Circuit breaker: calls go through it, and it refuses them while the dependency keeps failing.
 
-The machine is Rust's; here it meets what Rust does not know: trio's tasks and cancellation, exceptions, listeners and
-the seams. The methods that take a time are free of all of it.
+The state machine is in Rust; this module adds trio's tasks and cancellation, exceptions, listeners and the seams. The
+methods that take a time use none of these.
 
-Left out of what such breakers have elsewhere: a predicate on results (`permit.record_failure` says it), tags (the name is
-one), and snapshots, for a breaker that lives as long as its execution.
+Left out of what such breakers have elsewhere: a predicate on results (call `permit.record_failure`), tags (the name
+serves), and snapshots, because a breaker lives no longer than its execution.
 """
 
 import math
@@ -24,11 +24,11 @@ from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomne
 from factflow_protocols import CircuitOpenError
 
 LONGEST_SECONDS: Final = 1e9
-"""For which a breaker may be opened by hand."""
+"""Longest time for which a breaker may be opened by hand."""
 
 
 class CircuitBreaker(Breaker):
-    """Refuses calls while the rate of failed or slow ones is too high, then tries a few, then goes on.
+    """Breaker that refuses calls while the rate of failed or slow ones is too high, then tries a few, then permits all.
 
     Around a call, from any number of tasks::
 
@@ -41,25 +41,25 @@ class CircuitBreaker(Breaker):
         ...
         permit.record(now_ns, duration_ns, error)  # or permit.release()
 
-    Do not mix times of different clocks on one breaker. A call that is cancelled records nothing and gives its permit
-    back, and so does a permit that is dropped. A result counts only in the state that permitted the call.
+    Do not mix times of different clocks on one breaker. A cancelled call records nothing and gives its permit back, and
+    so does a dropped permit. A result counts only in the state that permitted the call.
 
-    Timers are deadlines: each call does first what is due. Where no calls come, call `advance` at `next_deadline_ns`.
+    Timers are deadlines: each call first does what is due. If no calls are made, call `advance` at `next_deadline_ns`.
 
     Args:
-        config: When it opens, and for how long: settings, or a configuration's `circuit_breaker` section.
-        name: What it protects, for errors, events and reports.
-        clock: What `async with` and `acquire_nowait` read; the machine's by default.
-        randomness: What seeds the jitter of its waits; the machine's by default.
-        initial_state: Where it begins: closed, disabled, metrics only or forced open.
-        report_calls: True if each call is an event, too: how it ended, or that it was refused. Not while the breaker is
-            disabled or forced open.
+        config: Thresholds and waits: settings, or a configuration's `circuit_breaker` section.
+        name: Name of the dependency, for errors, events and reports.
+        clock: Clock that `async with` and `acquire_nowait` read; the machine's by default.
+        randomness: Seed of the jitter of its waits; the machine's by default.
+        initial_state: First state: closed, disabled, metrics only or forced open.
+        report_calls: True to report each call as an event, too: its end, or its refusal. Not while the breaker is
+        disabled or forced open.
 
     Attributes:
-        events: Where to subscribe to what happens to it.
+        events: Events of the breaker; subscribe here.
 
     Raises:
-        ValueError: A parameter of the configuration is outside its bounds, or it cannot begin in that state.
+        ValueError: A parameter of the configuration is outside its bounds, or the initial state is not allowed.
     """
 
     __slots__ = ("_clock", "_entered", "_errors", "_name", "_trial_calls", "events")
@@ -69,7 +69,7 @@ class CircuitBreaker(Breaker):
     _clock: Clock
     _errors: ErrorClasses
     _trial_calls: int
-    # Each task's `async with` blocks that it is in, innermost last; no task has an empty list.
+    # For each task, its open `async with` blocks, innermost last; no task has an empty list.
     _entered: dict[trio.lowlevel.Task, list["CircuitCall"]]
 
     def __new__(
@@ -107,28 +107,28 @@ class CircuitBreaker(Breaker):
 
     @property
     def state(self) -> CircuitState:
-        """Its state, by what it was last told: time that passed since has not been looked at."""
+        """State at the latest time that the breaker was told; later deadlines have not been handled."""
         return CircuitState(super().state)
 
     def stats(self, now_ns: int | None = None) -> CircuitStats:
         """Return the breaker's state and counts; reading changes nothing.
 
         Args:
-            now_ns: Now, for what passes with time; by default the latest time that it was told.
+            now_ns: The present time, for counts that change with time; by default the latest time that it was told.
         """
         now, totals = self.stats_at(now_ns)
         state = CircuitState(now.pop("state"))
         return CircuitStats(name=self._name, state=state, totals=CircuitTotals(**totals), **now)
 
     def metrics(self, now_ns: int | None = None) -> AdapterCircuitMetrics:
-        """The same as of a stage that has no other breaker, under the key `""`."""
+        """Return the statistics as of a stage that has no other breaker, under the key `""`."""
         stats = self.stats(now_ns)
         return AdapterCircuitMetrics(
             name=self._name, states={stats.state: 1}, totals=stats.totals, circuits={"": stats}
         )
 
     def acquire_nowait(self) -> BreakerPermit:
-        """A permit, by the breaker's own clock.
+        """Acquire a permit, by the breaker's own clock.
 
         Raises:
             CircuitOpenError: The call is refused.
@@ -141,23 +141,23 @@ class CircuitBreaker(Breaker):
         return permit
 
     def transition_to(self, state: CircuitState, now_ns: int) -> None:
-        """Move it by hand. The state is entered anew even if it is the same, which is not an event.
+        """Change the state by hand. Entering the same state again resets it, and is not an event.
 
-        From closed, anything but half open; from metrics only: closed, forced open, disabled; from others, anything.
-        Permits that are out no longer count, and what was due by then is forgotten.
+        From closed: any state but half open; from metrics only: closed, forced open, disabled; from others: any.
+        Permits that are out no longer count, and pending deadlines are dropped.
 
         Raises:
-            CircuitTransitionError: That move is not allowed; the breaker is as it was.
+            CircuitTransitionError: The change is not allowed; the breaker is unchanged.
         """
         if not self.move_to(state, now_ns):
             raise CircuitTransitionError(self._name, self.state, state)
 
     def transition_to_open_for(self, seconds: float, now_ns: int) -> None:
-        """Open it by hand for a time that is neither capped nor jittered and does not lengthen later ones.
+        """Open the breaker by hand for a time that is neither capped nor jittered and does not lengthen later ones.
 
         Raises:
-            ValueError: The time is negative, no number, or above a billion.
-            CircuitTransitionError: It is metrics only; the breaker is as it was.
+            ValueError: The time is negative, NaN, or above a billion.
+            CircuitTransitionError: It is metrics only; the breaker is unchanged.
         """
         if not 0 <= seconds <= LONGEST_SECONDS:
             raise ValueError(
@@ -169,7 +169,7 @@ class CircuitBreaker(Breaker):
 
     @property
     def is_half_open(self) -> bool:
-        """True if it is trying calls, by what it was last told."""
+        """True if it was trying calls at the latest time that it was told."""
         return super().state == "half_open"
 
     @property
@@ -181,17 +181,17 @@ class CircuitBreaker(Breaker):
         return self._trial_calls - stats.calls if not stats.trial_places else None
 
     def deadline_after(self, now_ns: int) -> int | None:
-        """`next_deadline_ns` if that is to come; None if time alone changes nothing, or what is due waits for a call."""
+        """Return `next_deadline_ns` if it lies ahead; None if time alone changes nothing, or a call must act first."""
         deadline_ns = self.next_deadline_ns
         return deadline_ns if deadline_ns is not None and deadline_ns > now_ns else None
 
     def settle(self, permit: BreakerPermit, error: BaseException | None = None, duration_ns: int | None = None) -> None:
-        """Give back the permit of a call that has ended just now, unless it was given back; by the breaker's own clock.
+        """Give back the permit of a call that has just ended, unless it was given back; by the breaker's own clock.
 
         Args:
-            permit: Of this breaker.
-            error: What the call raised. What a cancelled task raises counts as nothing, whatever it was made into.
-            duration_ns: How long the call took; since it was permitted if None.
+            permit: Permit of this breaker.
+            error: Exception of the call, if any. One raised in a cancelled task counts as nothing, whatever its class.
+            duration_ns: Duration of the call; if None, since its permit.
         """
         if permit.is_settled:
             return
@@ -202,15 +202,15 @@ class CircuitBreaker(Breaker):
         permit.record(now_ns, max(now_ns - permit.acquired_ns, 0) if duration_ns is None else duration_ns, error)
 
     def call(self) -> "CircuitCall":
-        """One call, as a block: `async with breaker.call() as permit:`.
+        """Return a block for one call: `async with breaker.call() as permit:`.
 
-        The same as `async with breaker` where blocks of one task end in the reverse order in which they were entered. In
-        a generator, or where a block is left in another task than it was entered in, only this knows its own permit.
+        Equal to `async with breaker` if the blocks of a task end in the reverse order of entering. In a generator, or
+        if a block is left in another task than it was entered in, only this form finds its own permit.
         """
         return CircuitCall(self)
 
     async def __aenter__(self) -> BreakerPermit:
-        """A checkpoint, then a permit; it may be given back within the block to say what came of the call.
+        """Pass a checkpoint, then acquire a permit; the block may give it back itself, with the result of the call.
 
         Raises:
             CircuitOpenError: The call is refused.
@@ -223,7 +223,7 @@ class CircuitBreaker(Breaker):
     async def __aexit__(
         self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Record how the block ended, unless it was cancelled, or gave its permit back itself. No checkpoint.
+        """Record the end of the block, unless it was cancelled, or gave its permit back itself. No checkpoint.
 
         Raises:
             RuntimeError: This task is in no block of the breaker; the block was entered in another.
@@ -241,11 +241,11 @@ class CircuitBreaker(Breaker):
         await call.__aexit__(error_class, error, traceback)
 
     def _classify(self, error: BaseException) -> tuple[Verdict, int | None]:
-        """Called by the machine for an error that is recorded."""
+        """Classify an error that is recorded; called by the state machine."""
         return self._errors.judge(error)
 
     def _deliver(self, rows: tuple[dict[str, Any], ...]) -> None:
-        """Called by the machine with what happened, in order."""
+        """Publish events in order; called by the state machine."""
         self.events.publish([_event(self._name, row) for row in rows])
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """Events of circuit breakers, and their delivery to listeners.
 
-Kept separate from the breaker because its keyed family tells the same listeners.
+Kept separate from the breaker because the breakers of a keyed family share listeners.
 """
 
 import logging
@@ -16,21 +16,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitEvent:
-    """One thing that happened to a breaker.
+    """An event of a breaker.
 
     Attributes:
-        name: The breaker's.
-        kind: What happened.
-        time_ns: When, by the clock that the breaker is given.
-        generation: Number of the state afterwards; each that is entered, or entered anew, has the next.
-        failure_rate: Per cent, then; of a transition, before it. None below the minimum of calls.
-        slow_call_rate: Per cent, likewise.
-        from_state: Of a transition.
-        to_state: Of a transition.
-        reason: Of a transition.
-        wait_ns: How long it will stay open, of a transition to open.
-        leases_expired: How many trial calls lost their place, if that is what happened.
-        duration_ns: How long a call took, if one has ended.
+        name: Name of the breaker.
+        kind: Kind of the event.
+        time_ns: Time of the event, by the clock that the breaker is given.
+        generation: Number of the state afterwards; each state that is entered, or entered again, has the next number.
+        failure_rate: Failure rate in per cent; of a transition, before it. None below the minimum of calls.
+        slow_call_rate: Slow call rate in per cent, likewise.
+        from_state: Old state of a transition.
+        to_state: New state of a transition.
+        reason: Reason of a transition.
+        wait_ns: Time for which it will stay open, of a transition to open.
+        leases_expired: Number of trial calls that lost their place.
+        duration_ns: Duration of a call that has ended.
     """
 
     name: str
@@ -51,10 +51,11 @@ Listener = Callable[[CircuitEvent], None]
 
 
 class CircuitEvents:
-    """Tells listeners what happened, in order.
+    """Delivery of events to listeners, in order.
 
     A listener is called within the call that caused the event, after the breaker has changed, and may use the breaker;
-    what that causes is told after the event at hand. One that raises is logged, and the others are still told.
+    events that it causes are delivered after the present one. If it raises, the exception is logged, and the other
+    listeners are still called.
     """
 
     __slots__ = ("_listeners", "_pending", "_telling")
@@ -65,7 +66,7 @@ class CircuitEvents:
         self._telling = False
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell this listener of every further event, until the function that is returned is called."""
+        """Call this listener for every later event, until the returned function is called."""
         # Wrapped so that one function subscribed twice is two listeners.
         entry = partial(listener)
         self._listeners = (*self._listeners, entry)
@@ -76,11 +77,11 @@ class CircuitEvents:
         return unsubscribe
 
     def close(self) -> None:
-        """Tell nobody any more, not even of what has happened already."""
+        """Deliver nothing any more, pending events included."""
         self._listeners = ()
 
     def publish(self, events: Iterable[CircuitEvent]) -> None:
-        """Tell every listener."""
+        """Deliver events to every listener."""
         self._pending.extend(events)
         if self._telling:
             return

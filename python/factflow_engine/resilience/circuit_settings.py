@@ -1,7 +1,7 @@
-"""A circuit breaker's parameters in seconds and per cent, checked when they are made.
+"""Parameters of a circuit breaker in seconds and per cent, checked when they are made.
 
-Kept separate from the configuration's section because a breaker is usable without one: the section names the same parameters,
-and `CircuitBreakerSettings.of` takes it.
+Kept separate from the configuration's section because a breaker is usable without one: the section has the same
+parameters, and `CircuitBreakerSettings.of` accepts it.
 """
 
 import math
@@ -14,7 +14,7 @@ from factflow_engine.resilience.error_classes import ErrorClasses, Predicate
 
 
 class CircuitBreakerSection(Protocol):
-    """The parameters that a configuration has; `CircuitBreakerSettings` says what they mean."""
+    """The parameters in a configuration; `CircuitBreakerSettings` documents them."""
 
     @property
     def failure_rate_threshold(self) -> float: ...  # noqa: D102
@@ -58,33 +58,33 @@ class CircuitBreakerSection(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreakerSettings:
-    """When a breaker opens, and for how long. The defaults are for messages.
+    """Thresholds and waits of a breaker. The defaults suit messages.
 
     Attributes:
-        failure_rate_threshold: Per cent of failed calls at which it opens, above 0 and up to 100.
-        slow_call_rate_threshold: Per cent of slow calls at which it opens, likewise.
+        failure_rate_threshold: Failure rate at which it opens, in per cent, above 0 and up to 100.
+        slow_call_rate_threshold: Slow call rate at which it opens, likewise.
         slow_call_duration_seconds: A call that takes longer is slow, failed or not.
-        sliding_window_type: True if the rates are those of the last calls or of the last seconds.
-        sliding_window_size: How many of them, up to a million. Seconds pass in tenths of the window.
-        minimum_calls: Calls before a rate means anything; no more than a window of calls holds.
-        wait_duration_seconds: How long it stays open the first time, 1 ms at least.
-        wait_multiplier: What that is multiplied by each time that it opens again.
-        max_wait_duration_seconds: No wait is longer.
-        wait_jitter: Up to which part (0 to 1) chance shortens a wait, so that breakers that opened together do not
-            try again together.
-        automatic_half_open: True if the end of the wait makes it half open without a call, when `advance` is called.
-        permitted_calls_in_half_open: Trial calls; as many of them as there are, or `minimum_calls`, decide.
-        max_half_open_seconds: How long it may be half open; None: for ever.
-        after_half_open: Where it goes then.
-        half_open_lease_seconds: After how long a trial call that never ended loses its place; None: 30, or twice
-            `slow_call_duration_seconds` if that is more.
-        retry_after: What a failure's `retry_after_seconds` or `retry_after` does. `extend`: when the breaker opens, it stays open that
-            long at least. `open`: it opens at once, for that long. `ignore`: nothing.
-        max_retry_after_seconds: No wait that a failure asks for is longer.
+        sliding_window_type: `count` for rates of the last calls, `time` for rates of the last seconds.
+        sliding_window_size: Number of these calls or seconds, up to a million. A window of seconds moves in tenths.
+        minimum_calls: Calls before a rate is defined; at most the size of a window of calls.
+        wait_duration_seconds: First wait in the open state, at least 1 ms.
+        wait_multiplier: Factor of the wait each time that it opens again.
+        max_wait_duration_seconds: Longest wait.
+        wait_jitter: Largest part (0 to 1) by which a wait is shortened at random, so that breakers that opened together
+        do not retry together.
+        automatic_half_open: True to end the wait without a call, when `advance` is called.
+        permitted_calls_in_half_open: Number of trial calls; all of them, or `minimum_calls`, decide.
+        max_half_open_seconds: Longest half-open state; None: no bound.
+        after_half_open: State after `max_half_open_seconds`.
+        half_open_lease_seconds: Time after which a trial call that has not ended loses its place; None: 30, or twice
+        `slow_call_duration_seconds` if that is more.
+        retry_after: Effect of a failure's `retry_after_seconds` or `retry_after`. `extend`: when the breaker opens, it
+        stays open at least that long. `open`: it opens at once, for that long. `ignore`: none.
+        max_retry_after_seconds: Longest wait that a failure may ask for.
         record_errors: Names of exception classes that count as failures, subclasses too; empty: all.
-        ignore_errors: Names of exception classes that count as nothing; wins.
-        record_if: Says of other exceptions whether they count as failures.
-        ignore_if: Says of other exceptions whether they count as nothing; wins.
+        ignore_errors: Names of exception classes that count as nothing; takes precedence.
+        record_if: Predicate on other exceptions: True if they count as failures.
+        ignore_if: Predicate on other exceptions: True if they count as nothing; takes precedence.
 
     Raises:
         ValueError: A parameter is outside its bounds; the text names it.
@@ -112,9 +112,9 @@ class CircuitBreakerSettings:
     record_if: Predicate | None = None
     ignore_if: Predicate | None = None
     native: BreakerSettings = field(init=False, repr=False, compare=False)
-    """The same for the machine."""
+    """The same settings for the state machine."""
     errors: ErrorClasses = field(init=False, repr=False, compare=False)
-    """The same for classifying exceptions."""
+    """The same settings for classifying exceptions."""
 
     def __post_init__(self) -> None:
         lease_seconds = self.half_open_lease_seconds
@@ -151,7 +151,7 @@ class CircuitBreakerSettings:
 
     @staticmethod
     def of(section: "CircuitBreakerSettings | CircuitBreakerSection") -> "CircuitBreakerSettings":
-        """The settings that a configuration's section means; settings are themselves.
+        """Return the settings of a configuration's section; settings are returned unchanged.
 
         Raises:
             ValueError: A parameter is outside its bounds.

@@ -1,4 +1,4 @@
-"""Statistics of circuit breakers: of one at a moment, of one over its life, and of all of one stage.
+"""Statistics of circuit breakers: of one now, of one over its life, and of all breakers of a stage.
 
 Values only, kept separate from the breakers so that reports can hold them.
 """
@@ -11,7 +11,7 @@ from factflow_engine.resilience.circuit_state import CircuitState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitTotals:
-    """Counts over a breaker's life; no change of state resets them, and none but `in_flight` ever falls.
+    """Counts over a breaker's life; no change of state resets them, and only `in_flight` ever falls.
 
     `permitted` is the sum of `succeeded`, `failed`, `ignored`, `released`, `unrecorded` and `in_flight`.
 
@@ -22,10 +22,10 @@ class CircuitTotals:
         failed: Results that were failures, whether or not they counted in the rates.
         slow: Those of both that were slow.
         ignored: Results that count as nothing.
-        released: Permits given back without a result: cancelled calls, for one.
+        released: Permits given back without a result, such as those of cancelled calls.
         unrecorded: Results of calls that a disabled breaker permitted.
-        stale: Results among `succeeded` and `failed` that came too late to count: the breaker had changed state, or
-            the trial call's lease was over.
+        stale: Results among `succeeded` and `failed` that were too late to count: the breaker had changed state, or the
+        trial call's lease was over.
         leases_expired: Trial calls that did not report in time.
         in_flight: Permits that are out now.
     """
@@ -43,7 +43,7 @@ class CircuitTotals:
     in_flight: int = 0
 
     def __add__(self, other: "CircuitTotals") -> "CircuitTotals":
-        """The counts of both."""
+        """Return the counts of both."""
         return CircuitTotals(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTS})
 
 
@@ -52,23 +52,24 @@ _COUNTS = tuple(field.name for field in fields(CircuitTotals))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitStats:
-    """A breaker at a moment.
+    """A breaker at one time.
 
     Attributes:
-        name: The breaker's.
+        name: Name of the breaker.
         state: Its state.
-        since_ns: When it was entered; 0 for the state that it was made in.
-        generation: Which state of its life this is, from 1.
-        calls: Calls that the rates are about: those of the window or, half open, the trial calls. Open keeps those
-            that opened it.
-        failed: How many of them failed.
-        slow: How many of them were slow.
-        failure_rate: Per cent; None below the minimum of calls.
-        slow_call_rate: Per cent; None below the minimum of calls.
-        rejected: Calls refused since `calls` began to be counted.
-        attempt: How often in a row it opened since it was last closed.
+        since_ns: Time at which the state was entered; 0 for the initial state.
+        generation: Number of the state in the breaker's life, from 1.
+        calls: Calls on which the rates are based: those of the window or, half open, the trial calls. The open state
+        keeps those that opened it.
+        failed: Number of them that failed.
+        slow: Number of them that were slow.
+        failure_rate: Failure rate in per cent; None below the minimum of calls.
+        slow_call_rate: Slow call rate in per cent; None below the minimum of calls.
+        rejected: Calls refused since counting of `calls` began.
+        attempt: Number of times in a row that it opened since it was last closed.
         trial_places: Trial calls that it would permit now; 0 unless half open.
-        retry_after_ns: Until a refused call may be permitted; 0 if one may be now, None if only an operator can say.
+        retry_after_ns: Time until a refused call may be permitted; 0 if one may be now, None if only an operator can
+        end the refusal.
         totals: Counts over its life.
     """
 
@@ -93,11 +94,11 @@ class AdapterCircuitMetrics:
     """The breakers of one adapter's stage, together and by key.
 
     Attributes:
-        name: What they protect.
-        states: How many breakers are in each state; states that none is in are absent.
-        totals: Counts over life of all of them, and of those that were evicted up to their eviction.
-        circuits: Each breaker by its key, least recently used first within its group; without keys, one under `""`.
-        evicted: How many breakers were dropped to make room for other keys.
+        name: Name of the dependency.
+        states: Number of breakers by state; states without a breaker are absent.
+        totals: Counts over the life of all of them, and of evicted ones up to their eviction.
+        circuits: Breakers by key, least recently used first within their group; without keys, one under `""`.
+        evicted: Number of breakers that were dropped to make room for other keys.
     """
 
     name: str
@@ -108,5 +109,5 @@ class AdapterCircuitMetrics:
 
     @property
     def is_open(self) -> bool:
-        """True if every breaker refuses calls, so that nothing of the stage can go on; false where there is none."""
+        """True if every breaker refuses calls, so that no message of the stage can proceed; False if there is none."""
         return bool(self.states) and set(self.states) <= {CircuitState.OPEN, CircuitState.FORCED_OPEN}

@@ -1,6 +1,6 @@
-"""One circuit breaker for each key of a stage: a host, say, so that one that is down does not stop the others.
+"""Circuit breakers by key within a stage: with one for each host, a host that is down does not stop the others.
 
-Keys come from messages, so their number has no bound of its own; here it has one.
+Keys come from messages, so that their number is unbounded by itself; this module bounds it.
 """
 
 from collections import Counter, OrderedDict
@@ -19,22 +19,22 @@ _REFUSING: Final = frozenset({CircuitState.OPEN, CircuitState.HALF_OPEN, Circuit
 
 
 class DomainMetrics:
-    """Breakers by key, made when a key is first asked for, and what they counted.
+    """Breakers by key, made on first use of a key, and their counts.
 
-    When there are too many, the one that was used least recently goes; first among those that permit every call,
-    because forgetting that a host is down means to call it again. Its counts stay in the totals. A permit of a breaker
-    that went is given back to that breaker, where it changes nothing here but those.
+    Beyond `max_keys`, the least recently used one is evicted, first among those that permit every call, because
+    forgetting that a host is down means calling it again. Its counts stay in the totals. A permit of an evicted breaker
+    is given back to that breaker, and changes only these totals.
 
     Args:
         config: Parameters of each breaker.
-        name: What they protect; a breaker's own name is `name[key]`.
-        max_keys: How many breakers there are at most, 1 or more.
+        name: Name of the dependency; a breaker's own name is `name[key]`.
+        max_keys: Most breakers, 1 or more.
         clock: See `CircuitBreaker`.
         randomness: See `CircuitBreaker`.
         report_calls: See `CircuitBreaker`.
 
     Attributes:
-        events: Where to subscribe to what happens to any of them.
+        events: Events of all of them; subscribe here.
 
     Raises:
         ValueError: `max_keys` is below 1, or a parameter is outside its bounds.
@@ -64,17 +64,18 @@ class DomainMetrics:
         self._report_calls = report_calls
         self._clock = SystemClock() if clock is None else clock
         self._randomness = SystemRandomness() if randomness is None else randomness
-        # Every breaker is in one of these, by whether it may refuse calls; each in order of use, the latest last.
+        # Every breaker is in one of these, depending on whether it may refuse calls; each in order of use, the latest
+        # last.
         self._calm: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._troubled: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._evicted = 0
         self._evicted_totals = CircuitTotals()
-        self._leaving: list[CircuitBreaker] = []  # evicted, and not yet counted for the permits that were out
-        self._leaving_most = 1  # how many may be there before those whose permits are back are looked for
+        self._leaving: list[CircuitBreaker] = []  # evicted, with permits still out
+        self._leaving_most = 1  # length at which those whose permits are back are searched for
         self.events = CircuitEvents()
 
     def breaker(self, key: str) -> CircuitBreaker:
-        """The breaker of this key, which is now the one used most recently. Constant time."""
+        """Return the breaker of this key, making it the most recently used one. Constant time."""
         for group in (self._calm, self._troubled):
             found = group.get(key)
             if found is not None:
@@ -94,33 +95,33 @@ class DomainMetrics:
         return made
 
     def known(self, key: str) -> CircuitBreaker | None:
-        """The breaker of this key, if there is one; not a use of it."""
+        """Return the breaker of this key, if there is one; does not count as use."""
         return self._calm.get(key) or self._troubled.get(key)
 
     def advance(self, now_ns: int) -> None:
-        """Do for every breaker what is due without a call; see `CircuitBreaker.advance`."""
-        # Only these have timers. A copy, because what happens moves them.
+        """Do what is due without a call at every breaker; see `CircuitBreaker.advance`."""
+        # Only these have timers. A copy, because events move them.
         for breaker in tuple(self._troubled.values()):
             breaker.advance(now_ns)
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `advance`, or a new call, may next find something to do; None if time alone changes nothing."""
+        """Time at which `advance`, or a new call, may next have something to do; None if time alone changes nothing."""
         deadlines = (breaker.next_deadline_ns for breaker in self._troubled.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def deadline_after(self, now_ns: int) -> int | None:
-        """The first of all deadlines that are to come; see `CircuitBreaker.deadline_after`."""
+        """Return the earliest deadline that lies ahead; see `CircuitBreaker.deadline_after`."""
         deadlines = (breaker.deadline_after(now_ns) for breaker in self._troubled.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def stats(self, now_ns: int | None = None) -> dict[str, CircuitStats]:
-        """Each breaker's statistics by its key; see `CircuitBreaker.stats`."""
+        """Return each breaker's statistics by its key; see `CircuitBreaker.stats`."""
         every = chain(self._calm.items(), self._troubled.items())
         return {key: breaker.stats(now_ns) for key, breaker in every}
 
     def metrics(self, now_ns: int | None = None) -> AdapterCircuitMetrics:
-        """All of them together, and by key."""
+        """Return the statistics of all breakers together, and by key."""
         circuits = self.stats(now_ns)
         self._count_out()
         totals = sum((breaker.stats().totals for breaker in self._leaving), self._evicted_totals)
@@ -140,7 +141,7 @@ class DomainMetrics:
 
     def _evict(self) -> None:
         _, breaker = (self._calm or self._troubled).popitem(last=False)
-        breaker.events.close()  # what calls that it permitted before still do to it is nobody's concern
+        breaker.events.close()  # events of calls that it permitted earlier concern nobody
         self._evicted += 1
         self._leaving.append(breaker)
         if len(self._leaving) > self._leaving_most:
@@ -148,7 +149,7 @@ class DomainMetrics:
             self._leaving_most = 2 * len(self._leaving) + 1  # so that an eviction takes constant time, amortised
 
     def _count_out(self) -> None:
-        """Add to the totals what breakers that were evicted have counted, once all their permits are back."""
+        """Add the counts of evicted breakers to the totals, once all their permits are back."""
         leaving, self._leaving = self._leaving, []
         for breaker in leaving:
             totals = breaker.stats().totals

@@ -1,6 +1,6 @@
-"""Meaning of exceptions to a circuit breaker.
+"""Classification of exceptions for a circuit breaker.
 
-Kept separate because it is the one decision of a breaker that is about Python: class names, groups, cancellation.
+Kept separate because it is the only decision of a breaker about Python: class names, groups, cancellation.
 """
 
 from collections.abc import Callable
@@ -24,26 +24,26 @@ class Verdict(StrEnum):
     FAILURE = "failure"
     SUCCESS = "success"
     IGNORED = "ignored"
-    """It counts as nothing."""
+    """Counts as nothing."""
     RELEASE = "release"
-    """It did not end by itself: it was cancelled or interrupted."""
+    """Did not end by itself: cancelled or interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorClasses:
-    """Which exceptions count, by names of their classes; a name also means the subclasses.
+    """Rules for counting exceptions, by names of their classes; a name includes subclasses.
 
-    In this order: cancellation and interrupts record nothing. What is to be ignored counts as nothing. An instruction
-    to the engine (`RetryLater`, `Reject`, a refusal of another breaker) counts as nothing unless it is named. What is
-    to be recorded, everything by default, is a failure. Anything else is a success: the dependency answered.
+    In this order: cancellation and interrupts record nothing. An ignored class counts as nothing. An instruction to the
+    engine (`RetryLater`, `Reject`, a refusal of another breaker) counts as nothing unless its class is named. A
+    recorded class, by default every one, is a failure. Anything else is a success: the dependency answered.
 
-    A group counts by what it holds: a failure if one of its exceptions is. It is one itself if its class is named.
+    A group counts by its contents: as a failure if one of its exceptions does. It counts itself if its class is named.
 
     Attributes:
         record: Names that count as failures; empty: all.
-        ignore: Names that count as nothing; wins.
-        record_if: Says of an exception that it is a failure, though none of its names is in `record`.
-        ignore_if: Says of an exception that it counts as nothing; wins.
+        ignore: Names that count as nothing; takes precedence.
+        record_if: Predicate: True if an exception is a failure, although none of its names is in `record`.
+        ignore_if: Predicate: True if an exception counts as nothing; takes precedence.
     """
 
     record: frozenset[str] = frozenset()
@@ -52,11 +52,10 @@ class ErrorClasses:
     ignore_if: Predicate | None = None
 
     def judge(self, error: BaseException) -> tuple[Verdict, int | None]:
-        """Return the verdict on a call that ended so, and the nanoseconds for which the dependency asked to be left alone.
+        """Return the verdict on a call that raised, and the pause in nanoseconds that the dependency asked for.
 
-        That is the attribute `retry_after_seconds` of a failure, or its `retry_after` as clients of HTTP services have
-        it, or the delay of a `RetryLater`, if it is a number of seconds, zero or more, or a `timedelta`; of a group,
-        the longest.
+        The pause is the attribute `retry_after_seconds` of a failure, or `retry_after` as in HTTP clients, or the delay
+        of a `RetryLater`, if it is a number of seconds, zero or more, or a `timedelta`; of a group, the longest.
         """
         if not isinstance(error, BaseExceptionGroup):
             verdict = self._verdict(error)
@@ -74,11 +73,11 @@ class ErrorClasses:
             verdicts.add(verdict)
             if asked is not None:
                 asked_ns.append(asked)
-        # In the order of the enumeration: a failure outweighs the rest, a cancellation beside anything says nothing.
+        # In the order of the enumeration: a failure outweighs the rest, a cancellation beside anything records nothing.
         return next(verdict for verdict in Verdict if verdict in verdicts), max(asked_ns, default=None)
 
     def gives_up(self, error: BaseException) -> bool:
-        """True if it, or anything in the group that it is, is to be ignored."""
+        """True if the exception, or one in the group that it is, is ignored."""
         every = (error, *leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
         return any(not self.ignore.isdisjoint(_names(type(one))) for one in every)
 
@@ -104,7 +103,7 @@ def _names(error_class: type) -> tuple[str, ...]:
 
 
 def _group_names(error_class: type) -> tuple[str, ...]:
-    """Not `Exception`, by which somebody means single ones."""
+    """Return the names of a group's class without `Exception`, which is meant for single exceptions."""
     return tuple(cls.__name__ for cls in error_class.__mro__ if issubclass(cls, BaseExceptionGroup))
 
 
@@ -126,6 +125,6 @@ def _delay_ns(delay: object) -> int | None:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    if not seconds >= 0:  # nor is it a NaN
+    if not seconds >= 0:  # NaN is neither
         return None
     return round(min(seconds, _MAX_SECONDS) * 1e9)

@@ -1,6 +1,6 @@
-"""True if and when a failed or deferred message is tried again: pure decisions.
+"""Retry policy: decides whether and when a failed or deferred message is tried again.
 
-Kept separate from the runtime so that it can be read, tested and reused without one.
+Pure, and kept separate from the runtime so that it can be read, tested and reused without it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ from typing import Final, Literal, Protocol
 from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
 
 FIRST_DEFERRAL_SECONDS: Final = 0.001
-"""The least time that the first deferral of a message takes; each one after it takes twice as long at least."""
+"""Least duration of a message's first deferral; it doubles with each later one."""
 
 LONGEST_FLOOR_SECONDS: Final = 1.0
-"""The least time never grows beyond this: a message that asks for no delay is then tried once a second."""
+"""Bound on that least duration: a message that asks for no delay is then tried once a second."""
 
 
 class RetrySection(Protocol):
@@ -37,18 +37,18 @@ class RetrySection(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed attempt is followed by another.
+    """Conditions under which a failed attempt is followed by another.
 
-    Full jitter draws the delay between zero and what it would be: of messages that failed together, each comes back at
-    a time of its own (Brooker, "Exponential Backoff And Jitter", 2015).
+    Full jitter draws the delay between zero and its nominal value, so that messages that failed together are not
+    retried together (Brooker, "Exponential Backoff And Jitter", 2015).
 
     Attributes:
-        max_retries: How many attempts may follow the first.
-        delay_seconds: The wait before the second attempt.
-        backoff: True if each later wait is twice the one before, or the same.
-        max_delay_seconds: No wait is longer.
-        jitter: True if chance shortens the waits.
-        errors: Which exceptions are worth another attempt.
+        max_retries: Most attempts after the first.
+        delay_seconds: Delay before the second attempt.
+        backoff: `exponential` to double each later delay, `fixed` to keep it.
+        max_delay_seconds: Longest delay.
+        jitter: `full` to draw delays at random, `none` for nominal delays.
+        errors: Exceptions that are worth another attempt.
     """
 
     max_retries: int = 0
@@ -60,7 +60,7 @@ class RetryPolicy:
 
     @staticmethod
     def of(section: RetrySection) -> "RetryPolicy":
-        """The policy that a configuration's section means."""
+        """Make the policy of a configuration's section."""
         return RetryPolicy(
             max_retries=section.max_retries,
             delay_seconds=section.retry_delay_seconds,
@@ -71,11 +71,11 @@ class RetryPolicy:
         )
 
     def delay(self, error: Exception, attempt: int, uniform: Callable[[float, float], float]) -> float | None:
-        """Seconds to wait before the next attempt; None if there is none.
+        """Return the seconds to wait before the next attempt; None if there is none.
 
         Args:
-            error: What the attempt raised.
-            attempt: Which it was, from 1.
+            error: Exception of the attempt.
+            attempt: Number of the attempt, from 1.
             uniform: Draws a number between two bounds.
         """
         if attempt > self.max_retries or self.errors.gives_up(error):
@@ -100,16 +100,16 @@ class DeferralSection(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeferralPolicy:
-    """Policy for messages that their adapter defers: the length of each wait, and the number of deferrals.
+    """Policy for messages that their adapter defers: duration and number of the deferrals.
 
-    A deferral (`RetryLater`, or a refusal by a circuit breaker of the adapter's own) spends no attempt, so that
-    `max_retries` does not bound it. Two things do: the wait has a floor, which doubles with each deferral of a message
-    up to `LONGEST_FLOOR_SECONDS`, so that none is tried again and again without a pause; and their number and duration
-    have bounds.
+    A deferral (`RetryLater`, or a refusal by the adapter's own circuit breaker) spends no attempt, so that
+    `max_retries` does not bound it. Instead the wait has a floor, which doubles with each deferral of a message up to
+    `LONGEST_FLOOR_SECONDS`, so that no message is retried without a pause; and the number and total duration of
+    deferrals are bounded.
 
     Attributes:
-        max_deferrals: How many times one message may be deferred; None: no bound.
-        max_seconds: For how long, from its first deferral to the end of the last; None: no bound.
+        max_deferrals: Most deferrals of one message; None: no bound.
+        max_seconds: Longest time from a message's first deferral to the end of the last; None: no bound.
     """
 
     max_deferrals: int | None = None
@@ -117,26 +117,26 @@ class DeferralPolicy:
 
     @staticmethod
     def of(section: DeferralSection) -> "DeferralPolicy":
-        """The policy that a configuration's section means."""
+        """Make the policy of a configuration's section."""
         return DeferralPolicy(max_deferrals=section.max_deferrals, max_seconds=section.max_deferral_seconds)
 
     def seconds(self, asked: float, deferrals: int) -> float:
-        """Seconds that a message waits: what was asked for, or the floor if that is longer.
+        """Return the seconds that a message waits: the time asked for, or the floor if that is longer.
 
         Args:
-            asked: What its adapter asked for, in seconds.
-            deferrals: How many times it was deferred before.
+            asked: Seconds that its adapter asked for.
+            deferrals: Number of deferrals before.
         """
         doublings = min(deferrals, 64)  # 2**64 of the first is more than the longest
         return max(asked, min(FIRST_DEFERRAL_SECONDS * 2.0**doublings, LONGEST_FLOOR_SECONDS))
 
     def problem(self, deferrals: int, deferred_seconds: float, seconds: float) -> str | None:
-        """Say which bound a deferral would exceed; None if none.
+        """Return the bound that a deferral would exceed, in words; None if there is none.
 
         Args:
-            deferrals: How many times the message was deferred before.
-            deferred_seconds: How many seconds ago that was for the first time; 0 if it never was.
-            seconds: How long it would wait now.
+            deferrals: Number of deferrals before.
+            deferred_seconds: Seconds since the first deferral; 0 if there was none.
+            seconds: Wait of the next deferral.
         """
         if self.max_deferrals is not None and deferrals >= self.max_deferrals:
             return f"deferred {deferrals} times; error_handling.max_deferrals is {self.max_deferrals}"

@@ -1,4 +1,4 @@
-"""The kit for tests of pipelines, adapters and queue providers; the engine never imports it.
+"""Kit for tests of pipelines, adapters and queue providers; the engine never imports it.
 
 `simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
 adapter; the `*_CHECKS` are what a queue provider must pass, each a coroutine function without any test framework.

@@ -1,6 +1,6 @@
 """Checks for providers that offer their administration (`AdministeredQueue`).
 
-Used like `durable_conformance`: opening twice gives the same queues. Kept separate because a provider need not offer it.
+Used like `durable_conformance`: opening twice gives the same queues. Kept separate because administration is optional.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -37,7 +37,7 @@ MISSING: Final = "/queue/conformance.missing"
 
 
 async def messages_are_looked_at_and_not_taken(open_queue: OpenQueue) -> None:
-    """`browse` goes through them in order and says where each is; `find` and `one` name the same; all are still there."""
+    """Check that `browse` yields all messages in order with their states, `find` and `one` agree, and none is taken."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(300)])
         async with queue.subscribe(QUEUE, "s", 10, 1000) as subscription:
@@ -60,7 +60,7 @@ async def messages_are_looked_at_and_not_taken(open_queue: OpenQueue) -> None:
 
 
 async def statistics_count_what_there_is(open_queue: OpenQueue) -> None:
-    """By queue: what waits, and what consumers have."""
+    """Check that statistics count waiting and leased messages by queue."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
         async with queue.subscribe(QUEUE, "s", 2, 100) as subscription, _administration(queue) as queues:
@@ -73,7 +73,7 @@ async def statistics_count_what_there_is(open_queue: OpenQueue) -> None:
 
 
 async def a_purge_deletes_what_nobody_has(open_queue: OpenQueue) -> None:
-    """A consumer keeps its deliveries; ids that were deleted are accepted again."""
+    """Check that a consumer keeps its deliveries during a purge, and that deleted ids are accepted again."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
         async with queue.subscribe(QUEUE, "s", 2, 100) as subscription, _administration(queue) as queues:
@@ -86,7 +86,7 @@ async def a_purge_deletes_what_nobody_has(open_queue: OpenQueue) -> None:
 
 
 async def a_queue_that_somebody_uses_is_not_forgotten(open_queue: OpenQueue) -> None:
-    """With a delivery out nothing is removed; without, the queue is gone with all that it held."""
+    """Check that nothing is removed while a delivery is out; without one, the queue and its messages are deleted."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         async with _administration(queue) as queues:
@@ -100,7 +100,7 @@ async def a_queue_that_somebody_uses_is_not_forgotten(open_queue: OpenQueue) -> 
 
 
 async def what_is_not_there_is_an_error(open_queue: OpenQueue) -> None:
-    """Of a name that no queue has, rather than an empty answer: it is mistyped."""
+    """Check that an unknown queue is an error rather than an empty answer, because its name is mistyped."""
     async with open_queue() as queue:
         await queue.publish(QUEUE, message(1))
         async with _administration(queue) as queues:
@@ -112,7 +112,7 @@ async def what_is_not_there_is_an_error(open_queue: OpenQueue) -> None:
 
 
 async def a_dead_letter_goes_back_once(open_queue: OpenQueue) -> None:
-    """A dead letter is published as it was and settled; put back again, it is a duplicate; other messages stay."""
+    """Check that a dead letter is published unchanged and settled, a second time is a duplicate, and others stay."""
     async with open_queue() as queue, _administration(queue) as queues:
         await queue.publish_batch(DEAD, [_letter(1), message(2), _letter(3)])
         numbers = [stored.seq for stored in await _browse(queues, DEAD)]
@@ -135,7 +135,7 @@ async def a_dead_letter_goes_back_once(open_queue: OpenQueue) -> None:
 
 
 async def a_dead_letter_goes_to_no_queue_that_is_not_there(open_queue: OpenQueue) -> None:
-    """Unless it is to be made: a mistyped name must not take letters out of sight."""
+    """Check that a letter goes to a missing queue only if `create` is set: a typing error must not hide letters."""
     async with open_queue() as queue, _administration(queue) as queues:
         await queue.publish(DEAD, _letter(1))
         [stored] = await _browse(queues, DEAD)
@@ -151,7 +151,7 @@ async def a_dead_letter_goes_to_no_queue_that_is_not_there(open_queue: OpenQueue
 
 
 async def a_sound_store_has_no_problems(open_queue: OpenQueue) -> None:
-    """Neither to report nor to mend, and checking changes nothing."""
+    """Check that a sound store has no problems, before and after checking and repairing."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 2, 100) as subscription:
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
         await take(subscription, 2)

@@ -1,7 +1,7 @@
 """Checks for every queue provider, for authors of one.
 
-Each check is an async function that takes a way to open a provider, and raises `ConformanceError` with what was
-expected and what it got. They are free of any test framework:
+Each check is an async function that takes a function to open a provider, and raises `ConformanceError` with the
+expected and the actual value. They are free of any test framework:
 
     from factflow_engine.testing.expectations import check_name
 
@@ -9,8 +9,8 @@ expected and what it got. They are free of any test framework:
     async def test_conformance(check):
         await check(lambda: open_my_provider())
 
-Times are kept by trio's clock and are short; under an autojump clock they take no time at all, if the provider's
-seams are simulated too. Checks for providers that outlive their process are in `durable_conformance`.
+Times are measured by trio's clock and are short; under an autojump clock they take no time at all, if the provider's
+seams are simulated, too. Checks for providers that outlive their process are in `durable_conformance`.
 """
 
 from typing import Any, Final
@@ -36,7 +36,7 @@ from factflow_protocols import MessageStatus, Nack, QueueClosedError
 
 
 async def messages_come_in_order_and_are_gone_when_acked(open_queue: OpenQueue) -> None:
-    """First in, first out; an ack is for good; what was not acked comes back, in order, when its consumer leaves."""
+    """Check that messages come first in, first out, acks are final, and unacknowledged messages return in order."""
     async with open_queue() as queue:
         for number in range(5):
             expect(await queue.publish(QUEUE, message(number)), MessageStatus.ACCEPTED, "status of a new message")
@@ -50,7 +50,7 @@ async def messages_come_in_order_and_are_gone_when_acked(open_queue: OpenQueue) 
 
 
 async def batches_have_a_status_for_each_message(open_queue: OpenQueue) -> None:
-    """`publish_batch` keeps the order and says what became of each message."""
+    """Check that `publish_batch` keeps the order and returns a status for each message."""
     async with open_queue() as queue:
         result = await queue.publish_batch(QUEUE, [message(number) for number in range(50)])
         expect(list(result.statuses), [MessageStatus.ACCEPTED] * 50, "statuses")
@@ -62,7 +62,7 @@ async def batches_have_a_status_for_each_message(open_queue: OpenQueue) -> None:
 
 
 async def frames_arrive_as_they_were(open_queue: OpenQueue) -> None:
-    """Ids, time, key, headers and payload are untouched."""
+    """Check that ids, time, key, headers and payload are unchanged."""
     sent = Frame.create(
         pack({"a": [1, None, "x"]}),
         message_id=bytes(range(16)),
@@ -80,7 +80,7 @@ async def frames_arrive_as_they_were(open_queue: OpenQueue) -> None:
 
 
 async def prefetch_bounds_what_is_unsettled(open_queue: OpenQueue) -> None:
-    """Never more than `prefetch` deliveries are out; settling one makes room for one."""
+    """Check that at most `prefetch` deliveries are out, and settling one makes room for one."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
         async with queue.subscribe(QUEUE, "s", 2, 100) as subscription:
@@ -93,7 +93,7 @@ async def prefetch_bounds_what_is_unsettled(open_queue: OpenQueue) -> None:
 
 
 async def a_saturated_consumer_goes_on_when_others_settle_for_it(open_queue: OpenQueue) -> None:
-    """A `receive` that waits because everything is unsettled wakes when another task settles."""
+    """Check that a `receive` that waits because everything is unsettled wakes when another task settles."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
         async with queue.subscribe(QUEUE, "s", 3, 100) as subscription, trio.open_nursery() as nursery:
@@ -108,7 +108,7 @@ async def a_saturated_consumer_goes_on_when_others_settle_for_it(open_queue: Ope
 
 
 async def a_nack_counts_an_attempt_unless_told_otherwise(open_queue: OpenQueue) -> None:
-    """A failure spends an attempt, an interruption does not; both bring the same id back."""
+    """Check that a failure spends an attempt, an interruption does not, and both bring the same id back."""
     async with open_queue() as queue:
         await queue.publish(QUEUE, message(1))
         async with queue.subscribe(QUEUE, "s", 2, 100) as subscription:
@@ -125,7 +125,7 @@ async def a_nack_counts_an_attempt_unless_told_otherwise(open_queue: OpenQueue) 
 
 
 async def settling_twice_does_nothing(open_queue: OpenQueue) -> None:
-    """Neither an ack twice, nor a nack after an ack, nor one after the subscription closed."""
+    """Check that a second ack, a nack after an ack, and an ack after the subscription closed do nothing."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         async with queue.subscribe(QUEUE, "s", 5, 100) as subscription:
@@ -141,7 +141,7 @@ async def settling_twice_does_nothing(open_queue: OpenQueue) -> None:
 
 
 async def a_delayed_nack_comes_back_when_it_is_due(open_queue: OpenQueue) -> None:
-    """Not before its delay has passed, and holding nobody up meanwhile."""
+    """Check that a message is not handed out before its delay has passed, and blocks no other meanwhile."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         async with queue.subscribe(QUEUE, "s", 5, 100) as subscription:
@@ -156,7 +156,7 @@ async def a_delayed_nack_comes_back_when_it_is_due(open_queue: OpenQueue) -> Non
 
 
 async def out_of_order_settlements_leave_exactly_the_rest(open_queue: OpenQueue) -> None:
-    """Of ten, some acked and some given back, in no order: those not acked come back, once each, in order."""
+    """Check that of ten messages, settled out of order, the unacknowledged ones return once each, in order."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(10)])
         async with queue.subscribe(QUEUE, "s", 20, 100) as subscription:
@@ -170,7 +170,7 @@ async def out_of_order_settlements_leave_exactly_the_rest(open_queue: OpenQueue)
 
 
 async def a_full_queue_holds_up_its_publishers_and_nobody_else(open_queue: OpenQueue) -> None:
-    """Publishers wait while `capacity` messages are there, and go on when there is room; other queues do not notice."""
+    """Check that publishers wait while `capacity` messages are there, and that other queues are unaffected."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 100, 2) as subscription:
         published: list[int] = []
 
@@ -193,7 +193,7 @@ async def a_full_queue_holds_up_its_publishers_and_nobody_else(open_queue: OpenQ
 
 
 async def a_cancelled_publisher_leaves_room_for_the_next(open_queue: OpenQueue) -> None:
-    """A publisher that stops waiting for room takes none."""
+    """Check that a publisher that stops waiting for room takes none."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 100, 1) as subscription:
         await queue.publish(QUEUE, message(0))
         with trio.move_on_after(QUIET_SECONDS) as scope:
@@ -208,7 +208,7 @@ async def a_cancelled_publisher_leaves_room_for_the_next(open_queue: OpenQueue) 
 
 
 async def a_receive_that_is_cancelled_takes_nothing(open_queue: OpenQueue) -> None:
-    """Whatever the moment: what was not returned is handed out next."""
+    """Check that messages not returned by a cancelled `receive` are handed out next, whenever it is cancelled."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 100, 100) as subscription:
         with trio.move_on_after(QUIET_SECONDS) as scope:
             await subscription.receive(1)
@@ -227,7 +227,7 @@ async def a_receive_that_is_cancelled_takes_nothing(open_queue: OpenQueue) -> No
 
 
 async def a_waiting_consumer_hears_of_a_message(open_queue: OpenQueue) -> None:
-    """`receive` that began before the message was published returns it."""
+    """Check that a `receive` that began before a message was published returns it."""
     async with (
         open_queue() as queue,
         queue.subscribe(QUEUE, "s", 1, 100) as subscription,
@@ -243,7 +243,7 @@ async def a_waiting_consumer_hears_of_a_message(open_queue: OpenQueue) -> None:
 
 
 async def consumers_of_a_queue_share_it(open_queue: OpenQueue) -> None:
-    """Each message goes to one of them."""
+    """Check that each message of a queue goes to one of its consumers."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(number) for number in range(10)])
         async with queue.subscribe(QUEUE, "a", 5, 100) as one, queue.subscribe(QUEUE, "b", 5, 100) as two:
@@ -253,7 +253,7 @@ async def consumers_of_a_queue_share_it(open_queue: OpenQueue) -> None:
 
 
 async def each_subscription_of_a_topic_gets_every_message(open_queue: OpenQueue) -> None:
-    """Consumers of one name share, names do not; a topic that nobody subscribed keeps nothing."""
+    """Check that consumers of a subscription share, subscriptions do not, and a topic without any stores nothing."""
     async with open_queue() as queue:
         expect(await queue.publish(TOPIC, message(0)), MessageStatus.ACCEPTED, "status of a message nobody wants")
         async with (
@@ -268,7 +268,7 @@ async def each_subscription_of_a_topic_gets_every_message(open_queue: OpenQueue)
 
 
 async def names_are_judged(open_queue: OpenQueue) -> None:
-    """A good name passes; a bad one is refused with one that would do."""
+    """Check that a good name passes, and that a bad one is refused with a remedy."""
     async with open_queue() as queue:
         for name in ("/queue/a", "/topic/a.b", QUEUE, TOPIC):
             expect(queue.validate_name(name), None, f"verdict on {name!r}")
@@ -277,7 +277,7 @@ async def names_are_judged(open_queue: OpenQueue) -> None:
 
 
 async def it_says_whether_messages_outlive_the_process(open_queue: OpenQueue) -> None:
-    """In one word, the same before and after it was used."""
+    """Check that `outlives_process` is a bool, the same before and after use."""
     async with open_queue() as queue:
         said: object = queue.outlives_process
         if not isinstance(said, bool):
@@ -287,7 +287,7 @@ async def it_says_whether_messages_outlive_the_process(open_queue: OpenQueue) ->
 
 
 async def impossible_sizes_are_refused(open_queue: OpenQueue) -> None:
-    """A prefetch or a batch of less than one message is the caller's mistake."""
+    """Check that a prefetch or a batch of less than one message is refused."""
     async with open_queue() as queue:
         try:
             async with queue.subscribe(QUEUE, "s", 0, 1):
@@ -305,7 +305,7 @@ async def impossible_sizes_are_refused(open_queue: OpenQueue) -> None:
 
 
 async def an_error_in_the_body_of_a_subscription_comes_out_as_it_was(open_queue: OpenQueue) -> None:
-    """No group around it, and nothing in its place."""
+    """Check that an exception in a subscription's body propagates unchanged, in no group."""
     mine = KeyError("mine")
     async with open_queue() as queue:
         try:
@@ -316,7 +316,7 @@ async def an_error_in_the_body_of_a_subscription_comes_out_as_it_was(open_queue:
 
 
 async def a_stopped_provider_takes_nothing_more(open_queue: OpenQueue) -> None:
-    """`stop` may be called again; publishing and subscribing then raise `QueueClosedError`."""
+    """Check that `stop` may be called again, and that publishing and subscribing then raise `QueueClosedError`."""
     async with open_queue() as queue:
         await queue.stop()
         await queue.stop()
@@ -335,7 +335,7 @@ async def a_stopped_provider_takes_nothing_more(open_queue: OpenQueue) -> None:
 
 
 async def the_depth_counts_what_nobody_has_settled(open_queue: OpenQueue) -> None:
-    """Waiting, handed out to whichever consumer, delayed: all of it, and nothing that was acked."""
+    """Check that waiting, unsettled and delayed messages count, and acknowledged ones do not."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
         expect(await subscription.depth(), 0, "depth of an empty queue")
         await queue.publish_batch(QUEUE, [message(number) for number in range(5)])
@@ -349,7 +349,7 @@ async def the_depth_counts_what_nobody_has_settled(open_queue: OpenQueue) -> Non
 
 
 async def forgetting_what_is_empty_keeps_what_is_not(open_queue: OpenQueue) -> None:
-    """`forget_empty` forgets nothing that holds a message or is consumed, and nothing whose name begins otherwise."""
+    """Check that `forget_empty` keeps queues with messages or consumers, and those of other prefixes."""
     async with open_queue() as queue:
         for name in ("exec:a:/queue/empty", "exec:a:/queue/full", "exec:b:/queue/full"):
             await queue.publish(name, message(1))
@@ -357,7 +357,7 @@ async def forgetting_what_is_empty_keeps_what_is_not(open_queue: OpenQueue) -> N
             await subscription.settle(await take(subscription, 1))
         async with queue.subscribe("exec:a:/queue/consumed", "s", 10, 100) as subscription:
             await queue.forget_empty("exec:a:")
-            await queue.publish("exec:b:/queue/new", message(1))  # may take the place of what was forgotten
+            await queue.publish("exec:b:/queue/new", message(1))  # could reuse what was forgotten
             await queue.publish("exec:a:/queue/consumed", message(3))
             expect(values(await take(subscription, 1)), [3], "what was published to a queue that is consumed")
         for name in ("exec:a:/queue/full", "exec:b:/queue/full"):

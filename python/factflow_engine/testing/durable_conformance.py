@@ -23,11 +23,11 @@ from factflow_engine.testing.expectations import (
 from factflow_protocols import MessageStatus, Nack
 
 LONGEST_LEASE_SECONDS: Final = 1.0
-"""What the provider under test may have as its lease."""
+"""Longest lease that the provider under test may have."""
 
 
 async def what_was_accepted_is_there_after_reopening(open_queue: OpenQueue) -> None:
-    """In order, with the settled ones gone and the attempts counted."""
+    """Check that accepted messages are there after reopening, in order, without settled ones, with their attempts."""
     async with open_queue() as queue:
         expect(queue.outlives_process, True, "outlives_process of a provider that keeps messages")
         await queue.publish_batch(QUEUE, [message(number) for number in range(6)])
@@ -44,7 +44,7 @@ async def what_was_accepted_is_there_after_reopening(open_queue: OpenQueue) -> N
 
 
 async def a_delay_survives_reopening(open_queue: OpenQueue) -> None:
-    """A message given back with a delay is not handed out earlier because the provider was reopened."""
+    """Check that reopening the provider does not shorten the delay of a message that was given back."""
     async with open_queue() as queue:
         await queue.publish(QUEUE, message(1))
         async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
@@ -58,7 +58,7 @@ async def a_delay_survives_reopening(open_queue: OpenQueue) -> None:
 
 
 async def duplicates_are_refused_by_id(open_queue: OpenQueue) -> None:
-    """In one batch, in the next, after the first was settled, and after reopening."""
+    """Check that duplicates are refused: in one batch, the next one, after settling, and after reopening."""
     async with open_queue() as queue:
         first = await queue.publish_batch(QUEUE, [message(1), message(2), message(1)])
         expect(
@@ -81,7 +81,7 @@ async def duplicates_are_refused_by_id(open_queue: OpenQueue) -> None:
 
 
 async def a_living_consumer_keeps_what_it_has(open_queue: OpenQueue) -> None:
-    """However long it takes: its lease is renewed. When it leaves, it gives back at once, no attempt spent."""
+    """Check that a slow consumer's lease is renewed, and that leaving gives back at once, without an attempt."""
     async with open_queue() as queue:
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         async with queue.subscribe(QUEUE, "s", 10, 100) as living:
@@ -97,7 +97,7 @@ async def a_living_consumer_keeps_what_it_has(open_queue: OpenQueue) -> None:
 
 
 async def what_one_opening_publishes_another_receives(open_queue: OpenQueue) -> None:
-    """Without being told in this process."""
+    """Check that a consumer of one opening receives messages that another opening publishes."""
     async with open_queue() as one, open_queue() as other:  # noqa: SIM117 - read as two steps
         async with other.subscribe(QUEUE, "s", 100, 100) as subscription, trio.open_nursery() as nursery:
 
@@ -116,7 +116,7 @@ async def what_one_opening_publishes_another_receives(open_queue: OpenQueue) -> 
 
 
 async def room_that_another_opening_makes_is_noticed(open_queue: OpenQueue) -> None:
-    """A publisher that waits for room goes on when a consumer of another opening settles."""
+    """Check that a publisher that waits for room continues when a consumer of another opening settles."""
     async with open_queue() as one, open_queue() as other:  # noqa: SIM117 - read as two steps
         async with other.subscribe(QUEUE, "s", 100, 1) as subscription, trio.open_nursery() as nursery:
             await one.publish(QUEUE, message(0))
@@ -128,7 +128,7 @@ async def room_that_another_opening_makes_is_noticed(open_queue: OpenQueue) -> N
 
 
 async def a_topics_subscription_outlives_its_consumers(open_queue: OpenQueue) -> None:
-    """Messages published while no consumer is there are kept for the subscription."""
+    """Check that a subscription gets messages that were published while it had no consumer."""
     async with open_queue() as queue:
         async with queue.subscribe(TOPIC, "x", 10, 10):
             pass

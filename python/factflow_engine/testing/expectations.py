@@ -13,7 +13,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_protocols import Delivery, FactflowError, QueueProtocol, Subscription
 
 OpenQueue: TypeAlias = Callable[[], AbstractAsyncContextManager[QueueProtocol]]
-"""Opens a provider, and stops it on exit. Where a check opens twice, it must be the same queues if they are durable."""
+"""Opener of a provider, which is stopped on exit. Where a check opens twice, durable queues must be the same ones."""
 
 Check: TypeAlias = Callable[[OpenQueue], Awaitable[None]]
 
@@ -21,33 +21,33 @@ QUEUE: Final = "/queue/conformance"
 TOPIC: Final = "/topic/conformance"
 
 SOON_SECONDS: Final = 20.0
-"""Within this, whatever is expected to happen must have happened."""
+"""Longest time in which expected events must happen."""
 
 QUIET_SECONDS: Final = 0.3
-"""For this long nothing may come where nothing is expected."""
+"""Time in which no unexpected message may arrive."""
 
 
 class ConformanceError(FactflowError, AssertionError):
-    """A provider does not do what the contract says."""
+    """Violation of a provider's contract."""
 
 
 def check_name(check: Check) -> str:
-    """A check's name, for reports."""
+    """Return a check's name, for reports."""
     return getattr(check, "__name__", repr(check))
 
 
 def message(number: int) -> Frame:
-    """A message that says a number; its id is the number too."""
+    """Return a message with a number as its payload and id."""
     return Frame.create(pack(number), message_id=number.to_bytes(16))
 
 
 def values(deliveries: Sequence[Delivery]) -> list[Any]:
-    """The numbers that deliveries say, in order."""
+    """Return the numbers in deliveries, in order."""
     return [Frame.decode(delivery.message.encode()).value() for delivery in deliveries]
 
 
 def expect(came: object, expected: object, what: str) -> None:
-    """Compare.
+    """Compare two values.
 
     Raises:
         ConformanceError: They differ.
@@ -60,7 +60,7 @@ async def take(subscription: Subscription, count: int, *, at_a_time: int = 100) 
     """Receive exactly so many messages.
 
     Raises:
-        ConformanceError: They did not come in time, or too many came.
+        ConformanceError: Some did not arrive in time, or too many arrived.
     """
     deliveries: list[Delivery] = []
     with trio.move_on_after(SOON_SECONDS) as scope:
@@ -75,10 +75,10 @@ async def take(subscription: Subscription, count: int, *, at_a_time: int = 100) 
 
 
 async def expect_quiet(subscription: Subscription) -> None:
-    """See that nothing comes.
+    """Check that no message arrives.
 
     Raises:
-        ConformanceError: Something came.
+        ConformanceError: A message arrived.
     """
     with trio.move_on_after(QUIET_SECONDS):
         came = await subscription.receive(10)

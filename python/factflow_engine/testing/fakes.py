@@ -1,6 +1,6 @@
-"""Stand-ins for what the engine gives an adapter, for authors who test `process` without an engine.
+"""Stand-ins for the engine's objects, for authors who test `process` without an engine.
 
-Free of any test framework. Messages go through the real encoding, so that a test sees what an execution would show.
+Free of any test framework. Messages pass the real encoding, so that a test sees what an execution would show.
 """
 
 import inspect
@@ -16,16 +16,16 @@ _UNDECODED: Any = object()
 
 
 class FakeContext(PipelineContext):
-    """A `PipelineContext` that is made from values.
+    """A `PipelineContext` made from values.
 
     Args:
-        message: The message; encoded at once, so a value that a message cannot carry is refused here.
+        message: The message; encoded at once, so that a value that a message cannot carry is refused here.
         headers: The message's headers.
         key: Its key.
         message_id: 32 hexadecimal digits.
         correlation_id: The message's own id unless given.
         parent_id: None for a root.
-        attempt: 1 for the first try.
+        attempt: Number of the attempt, from 1.
         execution_id: Any text.
         route: Id of the route.
         stage: Name of the stage.
@@ -121,12 +121,12 @@ class FakeContext(PipelineContext):
 
 
 async def outputs(adapter: PipelineAdapter, context: PipelineContext) -> list[Any]:
-    """Call `process` once and list what it made of the message, emitted messages pulled to the end, without what `Emit` adds.
+    """Call `process` once and list its results, with emitted messages pulled to the end, without the extras of `Emit`.
 
     A synchronous `process` is called in this thread. A filtered message gives an empty list, a forwarded one itself.
 
     Raises:
-        Exception: Whatever `process` or the iterator that it emitted raises.
+        Exception: An exception of `process`, or of the iterator that it emitted.
     """
     returned = adapter.process(context)
     result = await returned if inspect.isawaitable(returned) else returned
@@ -150,7 +150,7 @@ async def open_stage(
     durable: bool = False,
     kept: bool = False,
 ) -> None:
-    """Call `open` as the engine would, for a configuration that lies in this folder; see `StageInfo`."""
+    """Call `open` as the engine would, for a configuration in this folder; see `StageInfo`."""
     await adapter.open(
         StageInfo(
             execution_id=execution_id,
@@ -181,5 +181,5 @@ async def _pulled(emitted: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
 
 
 def _carried(value: Any) -> Any:
-    """The value as the next stage would see it."""
+    """Return the value as the next stage would see it."""
     return unpack(pack(value.payload if isinstance(value, Emit) else value))

@@ -1,4 +1,4 @@
-"""A world in which a run is a function of its inputs and a seed: virtual time, seeded randomness, counted ids.
+"""Simulation, in which a run is a function of its inputs and a seed: virtual time, seeded randomness, counted ids.
 
 Kept separate from the seams because nothing here is for production.
 """
@@ -16,11 +16,11 @@ from factflow_engine.seams import Seams
 T = TypeVar("T")
 
 EPOCH_NS: Final = 1_700_000_000_000_000_000
-"""Where simulated wall time begins."""
+"""Beginning of simulated wall time."""
 
 
 class SimulatedClock:
-    """Reads the virtual clock of the trio run that it is used in."""
+    """Clock that reads the virtual clock of its trio run."""
 
     def monotonic_ns(self) -> int:
         """See `seams.Clock`."""
@@ -32,7 +32,7 @@ class SimulatedClock:
 
 
 class SimulatedRandomness:
-    """A generator that a seed decides."""
+    """Random generator with a seed."""
 
     def __init__(self, seed: int) -> None:
         self._generator = random.Random(seed)  # noqa: S311 - simulation
@@ -64,10 +64,10 @@ class CountedIds:
 
 
 class SimulatedThreads:
-    """Completes blocking work inline, after a simulated time that the seed draws.
+    """Threads that complete blocking work inline, after a simulated time drawn from the seed.
 
-    A virtual clock takes a task that waits for a real thread for an idle one and jumps ahead; this has no thread. What a
-    stage does in worker processes is done in the same way.
+    A virtual clock takes a task that waits for a real thread for an idle one and jumps ahead; there is no thread here.
+    Work of a stage's worker processes is done in the same way.
     """
 
     def __init__(self, randomness: SimulatedRandomness, *, longest_seconds: float = 0.01) -> None:
@@ -85,8 +85,8 @@ class Simulation:
     """The seams of one simulated run.
 
     Attributes:
-        seed: What decides the run.
-        seams: Give them to `OrchestratorManager(seams=...)`.
+        seed: The seed of the run.
+        seams: The seams for `OrchestratorManager(seams=...)`.
         randomness: The generator behind them, for the test's own choices.
     """
 
@@ -111,16 +111,16 @@ class Simulation:
 
 
 def simulate(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
-    """Run an async function under a virtual clock, with trio's scheduling order decided by the seed too.
+    """Run an async function under a virtual clock; the seed also decides trio's scheduling order.
 
-    Time passes only while every task waits, and then at once. Real threads and sockets must not be used inside.
+    Time passes only while every task waits, and then at once. Do not use real threads and sockets inside.
 
     Args:
         function: Called with the run's simulation.
         seed: The same seed, function and inputs give the same run.
     """
-    # trio shuffles tasks that are ready together, by a generator of its own. Its hypothesis plug-in decides that
-    # order through the same two names; they are private, and the test of this function shows when they change.
+    # trio shuffles tasks that are ready together, by a generator of its own. Its hypothesis plug-in seeds that
+    # generator through the same two names; they are private, and the test of this function shows when they change.
     core = trio._core._run
     deterministic, state = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r.getstate()
     core._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""Checks for providers by which several processes may start one execution at the same instant (`ExecutionStarts`).
+"""Checks for providers at which several processes may start one execution at the same time (`ExecutionStarts`).
 
-Used like `durable_conformance`. Kept separate because a durable provider need not offer it.
+Used like `durable_conformance`. Kept separate because `ExecutionStarts` is optional.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ READS: Final = ((FIRST, "first"), (SECOND, "second"))
 
 
 async def init_messages_are_published_until_an_end_that_finds_nothing_left(open_queue: OpenQueue) -> None:
-    """In order, once; with something left the execution stays open, and a start goes on with it, after reopening too."""
+    """Check that messages are published once, in order, and that a start resumes an execution with work left."""
     async with open_queue() as queue:
         expect(await _begin(queue), Begun(published=True, left=0, is_first=True), "the first start")
         expect(await _begin(queue), Begun(published=False, left=3), "the second start")
@@ -47,7 +47,7 @@ async def init_messages_are_published_until_an_end_that_finds_nothing_left(open_
 
 
 async def an_end_that_finds_something_left_closes_nothing(open_queue: OpenQueue) -> None:
-    """Messages then handled by a process that dies without an end are not begun anew."""
+    """Check that a process that dies without an `end` leaves the execution open, so that it does not begin anew."""
     async with open_queue() as queue:
         await _begin(queue)
         expect(await _starts(queue).end(EXECUTION, READS), 3, "what an early end finds left")
@@ -59,7 +59,7 @@ async def an_end_that_finds_something_left_closes_nothing(open_queue: OpenQueue)
 
 
 async def a_start_that_was_asked_for_before_the_end_joins(open_queue: OpenQueue) -> None:
-    """However late it comes, so that commands that are given together publish once."""
+    """Check that a start requested before the end joins, however late it arrives, so that it does not publish again."""
     async with open_queue() as queue:
         asked = _starts(queue).instant_ns()
         await trio.sleep(0.01)
@@ -72,7 +72,7 @@ async def a_start_that_was_asked_for_before_the_end_joins(open_queue: OpenQueue)
 
 
 async def of_those_that_start_together_one_publishes(open_queue: OpenQueue) -> None:
-    """From any opening."""
+    """Check that of several starts at one time, from any opening, one publishes."""
     began: list[Begun] = []
 
     async def start(queue: QueueProtocol) -> None:
@@ -87,7 +87,7 @@ async def of_those_that_start_together_one_publishes(open_queue: OpenQueue) -> N
 
 
 async def what_was_read_before_is_left_too(open_queue: OpenQueue) -> None:
-    """A start whose routes are fewer goes on with the messages of those that it has no more."""
+    """Check that a start with fewer routes resumes an execution with messages of its former routes."""
     async with open_queue() as queue:
         await _begin(queue)
         begun = await _starts(queue).begin(EXECUTION, READS[:1], (), asked_ns=_starts(queue).instant_ns())
@@ -96,7 +96,7 @@ async def what_was_read_before_is_left_too(open_queue: OpenQueue) -> None:
 
 
 async def what_holds_messages_is_named(open_queue: OpenQueue) -> None:
-    """Of this execution only, with how many."""
+    """Check that `holdings` lists the queues of this execution only, with their numbers of messages."""
     async with open_queue() as queue:
         await _begin(queue)
         await queue.publish(EXECUTION + "/queue/third", message(9))
@@ -107,7 +107,7 @@ async def what_holds_messages_is_named(open_queue: OpenQueue) -> None:
 
 
 async def of_those_that_start_one_is_the_first(open_queue: OpenQueue) -> None:
-    """Also where messages were there before it, and there are no init messages."""
+    """Check that one start is the first, even if there were messages before it, and without init messages."""
     async with open_queue() as queue:
         await queue.publish(FIRST, message(1))
         expect(await _begin(queue), Begun(published=False, left=1, is_first=True), "the first start")

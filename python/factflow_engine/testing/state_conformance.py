@@ -1,7 +1,7 @@
 """Checks for providers that keep the states of stages (`StateProvider`).
 
-Used like `durable_conformance`: the provider must be opened with a lease of a second or less. Kept separate because a durable
-provider need not keep states.
+Used like `durable_conformance`: the provider must be opened with a lease of a second or less. Kept separate because
+storing states is optional.
 """
 
 from collections.abc import Awaitable
@@ -44,7 +44,7 @@ _NOBODY: Final = Joined(owner=0, since=0, unfinished=0, others=0, states=(), is_
 
 
 async def who_joins_first_finds_nothing_and_others_find_it(open_queue: OpenQueue) -> None:
-    """Numbers differ between processes and are never used again; `since` is the same in all of one run."""
+    """Check that owners are unique for ever, and `since` is the same for all processes of one run."""
     async with open_queue() as queue, open_queue() as other:
         first = await _states(queue).join(EXECUTION, STAGES)
         expect((first.unfinished, first.others, list(first.states)), (0, 0, []), "what the first one finds")
@@ -58,7 +58,7 @@ async def who_joins_first_finds_nothing_and_others_find_it(open_queue: OpenQueue
 
 
 async def a_state_is_stored_with_the_acknowledgement(open_queue: OpenQueue) -> None:
-    """Both are there after reopening, in the place of everything that was stored before."""
+    """Check that both are there after reopening, and that the state replaces all that was stored before."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
         await queue.publish_batch(QUEUE, [message(number) for number in range(3)])
         joined = await _states(queue).join(EXECUTION, STAGES)
@@ -75,7 +75,7 @@ async def a_state_is_stored_with_the_acknowledgement(open_queue: OpenQueue) -> N
 
 
 async def nothing_is_stored_with_what_is_not_the_consumers(open_queue: OpenQueue) -> None:
-    """Neither the state nor the acknowledgement, if something that the state covers is not the consumer's any more."""
+    """Check that neither is stored if a covered message is not the consumer's any more."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         joined = await _states(queue).join(EXECUTION, STAGES)
@@ -91,7 +91,7 @@ async def nothing_is_stored_with_what_is_not_the_consumers(open_queue: OpenQueue
 
 
 async def who_gives_signs_of_life_keeps_its_states(open_queue: OpenQueue) -> None:
-    """However long; when they end, the next one to join has them after the lease, and each once."""
+    """Check that an owner that renews keeps its states, and that after its lease the next one gets each once."""
     async with open_queue() as queue, open_queue() as other:
         joined = await _stored(queue, b"kept")
         for _ in range(10):
@@ -108,7 +108,7 @@ async def who_gives_signs_of_life_keeps_its_states(open_queue: OpenQueue) -> Non
 
 
 async def who_was_taken_for_dead_writes_nothing(open_queue: OpenQueue) -> None:
-    """Its states are another's: it is told so, its acknowledgement is not done, and what the other one has stays."""
+    """Check that an owner taken for dead gets an error, stores nothing, and changes no state of its successor."""
     async with open_queue() as queue, open_queue() as other, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
         dead = await _stored(queue, b"old")
         await queue.publish(QUEUE, message(8))
@@ -116,7 +116,7 @@ async def who_was_taken_for_dead_writes_nothing(open_queue: OpenQueue) -> None:
         await trio.sleep(2 * LONGEST_LEASE_SECONDS)
         heir = await _states(other).join(EXECUTION, STAGES)
         expect(list(heir.states), [_state(b"old")], "the state of a dead process")
-        await _refused(_states(queue).renew(EXECUTION, dead.owner), "a sign of life of one that was taken for dead")
+        await _refused(_states(queue).renew(EXECUTION, dead.owner), "a renewal by one that was taken for dead")
         await _refused(_states(queue).conclude(EXECUTION, dead.owner, {}), "its conclusion")
         await _refused(_states(queue).opened(EXECUTION, dead.owner), "that it has opened its stages")
         answer = StoredAnswer(stage="one", message_id=b"m" * 16, root=b"r" * 16, answer=b"late")
@@ -132,7 +132,7 @@ async def who_was_taken_for_dead_writes_nothing(open_queue: OpenQueue) -> None:
 
 
 async def answers_stay_until_their_delivery_is_acknowledged(open_queue: OpenQueue) -> None:
-    """And are found by the delivery's id, of one route, whoever stored them."""
+    """Check that stored answers are found by the delivery's id, within one route, whichever process stored them."""
     async with open_queue() as queue, queue.subscribe(QUEUE, "s", 10, 100) as subscription:
         await queue.publish_batch(QUEUE, [message(number) for number in range(1, 4)])
         joined = await _states(queue).join(EXECUTION, STAGES)
@@ -154,7 +154,7 @@ async def answers_stay_until_their_delivery_is_acknowledged(open_queue: OpenQueu
 
 
 async def the_last_one_speaks_for_all(open_queue: OpenQueue) -> None:
-    """One that sees another live hands over to it; one that is alone takes over what was left."""
+    """Check that an owner that sees another hands over to it, and that the last one takes over the rest."""
     async with open_queue() as queue, open_queue() as other:
         first = await _stored(queue, b"first")
         second = await _stored(other, b"second")
@@ -163,7 +163,7 @@ async def the_last_one_speaks_for_all(open_queue: OpenQueue) -> None:
         await trio.sleep(LONGEST_LEASE_SECONDS / 10)
         await _states(other).renew(EXECUTION, second.owner)
         seen = await _states(queue).conclude(EXECUTION, first.owner, seen.others)
-        expect(seen.handed_over, True, "whether it was handed over to one that gave a sign of life")
+        expect(seen.handed_over, True, "whether it was handed over to one that renewed")
         last = await _states(other).conclude(EXECUTION, second.owner, {})
         expect(
             (last.handed_over, dict(last.others), list(last.states)), (False, {}, [_state(b"first")]), "the last look"
@@ -171,7 +171,7 @@ async def the_last_one_speaks_for_all(open_queue: OpenQueue) -> None:
 
 
 async def what_is_forgotten_is_gone_unless_another_left_something(open_queue: OpenQueue) -> None:
-    """After it a new run of the execution begins."""
+    """Check that a new run of the execution begins after everything was forgotten."""
     async with open_queue() as queue, open_queue() as other:
         first = await _stored(queue, b"first")
         second = await _stored(other, b"second")
@@ -187,7 +187,7 @@ async def what_is_forgotten_is_gone_unless_another_left_something(open_queue: Op
 
 
 async def others_join_when_the_first_has_opened_its_stages(open_queue: OpenQueue) -> None:
-    """Or has left, or its lease has ended; until then they are told to wait, and leave no trace."""
+    """Check that others wait, without a trace, until the first has opened its stages, left, or lost its lease."""
     async with open_queue() as queue, open_queue() as other:
         first = await _states(queue).join(EXECUTION, STAGES, opens=True)
         expect(first.is_opening, False, "whether the first one is to wait")
@@ -212,7 +212,7 @@ async def others_join_when_the_first_has_opened_its_stages(open_queue: OpenQueue
 
 
 async def stages_that_were_begun_are_to_finish(open_queue: OpenQueue) -> None:
-    """Whatever becomes of the process that began them, and without any effect of theirs; one that is new, too."""
+    """Check that begun stages must finish, whatever happens to their process, without any effect, and new ones, too."""
     idle = frozenset(STAGES)
     async with open_queue() as queue, open_queue() as other:
         first = await _states(queue).join(EXECUTION, STAGES)
@@ -237,7 +237,7 @@ async def stages_that_were_begun_are_to_finish(open_queue: OpenQueue) -> None:
 
 
 async def stages_that_are_made_of_something_else_are_not_shared(open_queue: OpenQueue) -> None:
-    """With a process that lives they must be the same; of one that is gone the adapter's type must be."""
+    """Check that shapes must equal a running process's, and the adapter's type that of a dead one."""
     place = STAGES[0]
 
     def shapes(adapter: str, config: str) -> dict[tuple[str, str], StageShape]:

@@ -9,7 +9,7 @@ from factflow_engine.errors import CodecError, ExecutionClosedError, UnknownRout
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import QueueFullError
-from support.internals import refuse_offers, routes_of
+from support.internals import lifecycle_of, refuse_offers, routes_of
 from support.pipelines import load, registry_of, running
 
 PIPELINE = """

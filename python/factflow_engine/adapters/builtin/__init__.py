@@ -1,7 +1,7 @@
-"""The adapters that come with the engine, one a file, listed here.
+"""Built-in adapters, one a file, listed here.
 
 Importing this package registers nothing and imports none of them: `ValidatingAdapterRegistry` reads the list, and
-imports an adapter's module when the type is first asked for. A program pays for the adapters that it uses.
+imports an adapter's module on first use of the type. A program pays only for the adapters that it uses.
 """
 
 from collections.abc import Mapping
@@ -30,6 +30,6 @@ BUILTIN_ADAPTERS: Final[Mapping[str, str]] = MappingProxyType(
         "write_stdout": "write_stdout:WriteStdout",
     }
 )
-"""Type to `module:Class`, the module being one of this package."""
+"""Adapter type to `module:Class`; the module is one of this package."""
 
 __all__ = ["BUILTIN_ADAPTERS"]

@@ -1,8 +1,8 @@
-"""The text encodings that built-in adapters decode: those whose decoding is linear in the bytes, and incremental.
+"""Text encodings that built-in adapters decode: those with incremental decoding in linear time.
 
-Python's registry of codecs also holds transformations that cost the square of their input (punycode, idna) or hold all
-of it back (utf-7), and asking it for an unknown name imports modules and remembers the name for ever: neither is for a
-name that a server or a stranger's file chooses. Kept separate because files and HTTP bodies need the same list.
+Python's registry of codecs also holds transformations that take quadratic time (punycode, idna) or hold all of their
+input back (utf-7). Looking up an unknown name imports modules and caches the name for ever, which is unsafe for a name
+that a server or an untrusted file chooses. Kept separate because files and HTTP bodies need the same list.
 """
 
 import re
@@ -114,16 +114,16 @@ CHARSETS: Final = frozenset(
         "shift_jisx0213",
     ]
 )
-"""Names of Python's codecs, as its modules are called."""
+"""Names of Python's codecs, spelled as its modules are."""
 
 _LONGEST_NAME: Final = 40
-# A content type's parameters lie well within this; a server may send a hundred kilobytes.
+# Parameters of a content type are well below this length; a server may send a hundred kilobytes.
 _LONGEST_CONTENT_TYPE: Final = 1000
 _CHARSET_PARAMETER: Final = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"',]+)""", re.IGNORECASE)
 
 
 def find_charset(name: str) -> str | None:
-    """Return the codec of a character set, by any of its usual names; None if it is none of `CHARSETS`."""
+    """Return the codec of a character set, by any of its usual names; None unless it is in `CHARSETS`."""
     if len(name) > _LONGEST_NAME or not name.isascii():
         return None
     normal = normalize_encoding(name).lower()
@@ -132,7 +132,7 @@ def find_charset(name: str) -> str | None:
 
 
 def charset_parameter(content_type: str) -> str | None:
-    """Return the charset that a Content-Type header names, as it is written there; None if it names none."""
+    """Return the charset that a Content-Type header names, as written; None if it names none."""
     found = _CHARSET_PARAMETER.search(content_type[:_LONGEST_CONTENT_TYPE])
     return found[1] if found else None
 

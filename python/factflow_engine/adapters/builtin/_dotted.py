@@ -1,7 +1,7 @@
-"""Python functions by dotted name, imported when a configuration is validated so that a mistake is found there.
+"""Python functions by dotted name, imported when a configuration is validated so that mistakes are found then.
 
-A name in a configuration runs code from the import path, with the rights of the process: whoever may write a pipeline
-may call any public function. Nothing is evaluated; private names are refused because they are nobody's promise.
+A name in a configuration runs code from the import path, with the rights of the process: the author of a pipeline may
+call any public function. Nothing is evaluated; private names are refused because their authors do not support them.
 """
 
 import importlib
@@ -12,12 +12,12 @@ from typing import Any
 
 
 def resolve_function(name: str) -> Callable[..., Any]:
-    """The callable that `package.module:function` or `package.module.function` names.
+    """Return the callable that `package.module:function` or `package.module.function` names.
 
     Importing runs the module.
 
     Raises:
-        ValueError: The name is malformed or private, nothing of that name exists, or importing failed.
+        ValueError: The name is malformed or private, does not exist, or its module failed to import.
     """
     module_name, colon, attributes = name.partition(":")
     parts = [*module_name.split("."), *(attributes.split(".") if colon else ())]
@@ -31,7 +31,8 @@ def resolve_function(name: str) -> Callable[..., Any]:
         if module is None:
             raise ValueError(f"there is no module {module_name!r}; {_where_to_look()}")
         return _callable(name, module, attributes.split("."))
-    # From the left, so that a long name imports each of its packages once; the longest module holds the function.
+    # From the left, so that each package of a long name is imported once; the longest importable module holds the
+    # function.
     module = _import(parts[0])
     if module is None:
         raise ValueError(f"there is no module {parts[0]!r}; {_where_to_look()}")
@@ -43,7 +44,7 @@ def resolve_function(name: str) -> Callable[..., Any]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """True if calling it needs the event loop: a coroutine function or an async generator function."""
+    """True if calling the function needs the event loop: a coroutine function or an async generator function."""
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - the method itself is looked into
     return any(
         check(candidate)
@@ -53,15 +54,15 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def check_call(name: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """That the function can be called with one positional argument and these named ones.
+    """Check that the function can be called with one positional argument and these named ones.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: The function cannot be called so.
     """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # written in C, without a signature; the first message will tell
+        return  # written in C, without a signature; the first message will show
     try:
         signature.bind(object(), **arguments)
     except TypeError as error:

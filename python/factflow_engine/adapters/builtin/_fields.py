@@ -1,7 +1,8 @@
-"""Paths to fields inside a message, written as conditions write them, for adapters that read and change fields.
+"""Paths to fields inside a message, written as in conditions, for adapters that read and change fields.
 
-A condition only asks; these also set and remove, which is why they are not the compiled paths of conditions. Written
-forms: `a.b`, `items[0].name`, `items[-1]`, and quotes around a name with a dot or bracket in it: `headers."x.y"`.
+A condition only reads; these paths also set and remove fields, which the compiled paths of conditions cannot do.
+Written forms: `a.b`, `items[0].name`, `items[-1]`, and quotes around a name with a dot or bracket in it:
+`headers."x.y"`.
 """
 
 import re
@@ -19,11 +20,11 @@ _INDEX: Final = re.compile(r"\[(-?\d{1,9})\]")
 
 
 class FieldPath:
-    """Where a field is: map keys (str) and list indices (int), from the root of the message.
+    """Path of a field: map keys (str) and list indices (int), from the root of the message.
 
     Attributes:
         text: The path as it was written.
-        segments: At least one.
+        segments: The keys and indices, at least one.
     """
 
     __slots__ = ("segments", "text")
@@ -33,7 +34,7 @@ class FieldPath:
         self.segments = _parse(text)
 
     def get(self, message: Any) -> Any:
-        """The field's value, or `MISSING`."""
+        """Return the field's value, or `MISSING`."""
         value = message
         for segment in self.segments:
             value = _step(value, segment)
@@ -42,10 +43,10 @@ class FieldPath:
         return value
 
     def require(self, message: Any) -> Any:
-        """The field's value.
+        """Return the field's value.
 
         Raises:
-            Reject: There is no such field; trying again would not bring it.
+            Reject: There is no such field; another attempt would not find it either.
         """
         value = self.get(message)
         if value is MISSING:
@@ -53,10 +54,10 @@ class FieldPath:
         return value
 
     def set(self, message: Any, value: Any) -> None:
-        """Put a value there, making the maps on the way.
+        """Set the field, making missing maps on the way.
 
         Raises:
-            Reject: Something on the way is not a map, or not a list that is long enough.
+            Reject: A value on the path is not a map, or not a list that is long enough.
         """
         holder = message
         for segment, following in zip(self.segments, self.segments[1:], strict=False):
@@ -68,7 +69,7 @@ class FieldPath:
         self._assign(holder, self.segments[-1], value)
 
     def pop(self, message: Any) -> Any:
-        """Take the field out and return its value; `MISSING` if there was none. Emptied maps stay.
+        """Remove the field and return its value; `MISSING` if there was none. Emptied maps stay.
 
         Raises:
             Reject: The path ends in a list index: removing it would move the others.
@@ -97,10 +98,10 @@ class FieldPath:
 
 
 def require_map(message: Any, adapter: str) -> dict[str, Any]:
-    """The message, if it is a map.
+    """Return the message if it is a map.
 
     Raises:
-        Reject: It is something else.
+        Reject: The message is not a map.
     """
     if not isinstance(message, dict):
         raise Reject(f"{adapter} needs a message that is a map, {_described(message)}")
@@ -138,7 +139,7 @@ def _parse(text: str) -> tuple[str | int, ...]:
         if text[position] != ".":
             raise ValueError(
                 f"{text!r} is not a field path: a dot was expected at character {position + 1}, "
-                f'{text[position]!r} came; write it like a.b, items[0].name or headers."x.y"'
+                f'got {text[position]!r}; write it like a.b, items[0].name or headers."x.y"'
             )
         position += 1
 

@@ -1,8 +1,8 @@
-"""Files that adapters read: where a path may lead, and opening it without a surprise.
+"""Files that adapters read: confinement of paths, and safe opening.
 
-A path in a configuration is the operator's and is followed anywhere. A path in a message is hostile: it is resolved,
-links and all, and refused unless it ends inside the configured root. Somebody who can swap links under the root while
-the pipeline runs is not defended against.
+A path in a configuration is the operator's and is followed anywhere. A path in a message is untrusted: it is resolved
+with all links, and refused unless it ends inside the configured root. An attacker who can swap links under the root
+while the pipeline runs is not defended against.
 """
 
 import io
@@ -22,14 +22,14 @@ from factflow_protocols import Reject, StageInfo, StatefulAdapter
 
 LONGEST_PATH: Final = 4096
 
-# A named pipe must not block the open, and the last component was resolved, so it can be no link.
+# A named pipe must not block the open, and the last component was resolved, so it cannot be a link.
 _OPEN_FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 )
 
 
 class FileSource(BuiltinConfig):
-    """Which file a stage reads."""
+    """The file that a stage reads."""
 
     path: str | None = Field(default=None, min_length=1)
     """The file, relative to the pipeline's folder. Without it each message names its own file."""
@@ -50,7 +50,7 @@ class FileSource(BuiltinConfig):
 
 
 class FileReader(StatefulAdapter):
-    """Base of adapters that read the file which their `FileSource` names."""
+    """Base of adapters that read the file named by their `FileSource`."""
 
     keeps_state: ClassVar[bool | None] = False
 
@@ -60,11 +60,11 @@ class FileReader(StatefulAdapter):
         self._directory = Path()
 
     async def open(self, stage: StageInfo) -> None:
-        """Remember what relative paths are relative to."""
+        """Store the folder that relative paths start from."""
         self._directory = stage.directory
 
     def locate(self, message: Any) -> Path:
-        """The file to read for this message.
+        """Return the file to read for this message.
 
         Raises:
             Reject: The message names no file, or one outside the root.
@@ -93,19 +93,19 @@ class FileReader(StatefulAdapter):
 
 
 def confined(root: Path, given: Any, name: str) -> Path:
-    """The resolved path, if it lies in the root.
+    """Return the resolved path if it lies in the root.
 
     Args:
         root: The folder; resolved here.
-        given: What the message says; absolute, or relative to the root.
+        given: The path in the message; absolute, or relative to the root.
         name: The message's field, for the error.
 
     Raises:
-        Reject: It is no path, or it leads out of the root.
+        Reject: It is not a path, or it leads out of the root.
     """
     if not isinstance(given, str) or not given or "\0" in given:
         raise Reject(f"field {name!r} must hold a file path, got {given!r:.200}")
-    if len(given) > LONGEST_PATH:  # following one costs the square of its length
+    if len(given) > LONGEST_PATH:  # resolving it takes quadratic time
         raise Reject(f"field {name!r} must hold a file path of at most {LONGEST_PATH} characters, it has {len(given)}")
     inside = root.resolve()
     try:
@@ -118,7 +118,7 @@ def confined(root: Path, given: Any, name: str) -> Path:
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """A regular file for reading bytes. The path must be resolved.
+    """Open a regular file for reading bytes. The path must be resolved.
 
     Raises:
         OSError: It cannot be opened.

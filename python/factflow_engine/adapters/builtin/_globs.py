@@ -1,9 +1,9 @@
-"""Glob patterns over relative paths, as ignore files write them; the standard library has them from Python 3.13 on.
+"""Glob patterns over relative paths, as in ignore files; the standard library has them from Python 3.13 on.
 
-A pattern becomes a regular expression that backtracks nowhere but in the last star of a run. Of `a*b*c`, the leftmost
-place where `b` fits leaves the most room for what follows, so that place is final: it is found by a lazy star in an
-atomic group, which is how CPython's `fnmatch.translate` does it. The same holds one storey higher, for the runs of
-segments between two `**/`. A match takes at most the product of the lengths of pattern and path.
+A pattern becomes a regular expression that backtracks nowhere but in the last star of a run. In `a*b*c`, the leftmost
+match of `b` leaves the most room for what follows, so that match is final: a lazy star in an atomic group finds it, as
+in CPython's `fnmatch.translate`. The same holds one level higher, for the runs of segments between two `**/`. A match
+takes at most time proportional to the product of the lengths of pattern and path.
 """
 
 import re
@@ -13,16 +13,16 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 _STAR: Final = object()
-"""Stands for `*` among the one-character expressions of a segment."""
+"""Marker of `*` among the one-character expressions of a segment."""
 _FOLDERS: Final = "**"
 
 
 class GlobSet:
-    """Matches a path if one of the patterns does.
+    """Set of patterns that matches a path if one of the patterns does.
 
     A pattern without a slash is matched against the last name, at any depth; one with a slash against the whole
-    relative path. `*` and `?` stop at slashes, `**/` is any number of folders, a final `/**` is all that lies below,
-    `[abc]` and `[!abc]` are sets, of which no member is a slash. Case matters.
+    relative path. `*` and `?` stop at slashes, `**/` is any number of folders, a final `/**` is everything below,
+    `[abc]` and `[!abc]` are sets, which never contain a slash. Case matters.
     """
 
     __slots__ = ("_names", "_paths")
@@ -58,7 +58,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     everything_below = segments[-1] == _FOLDERS
     if everything_below:
         segments.pop()
-    # Runs of segments that stand side by side; between two of them lies a `**/`.
+    # Runs of adjacent segments; `**/` separates two runs.
     runs: list[list[str]] = [[]]
     for segment in segments:
         if segment == _FOLDERS:
@@ -79,8 +79,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _segment(segment: str, pattern: str) -> str:
-    """The expression for what stands between two slashes."""
-    pieces: list[str] = [""]  # what stands between two stars
+    """Return the expression of the text between two slashes."""
+    pieces: list[str] = [""]  # the text between two stars
     for one in _characters(segment, pattern):
         if isinstance(one, str):
             pieces[-1] += one
@@ -89,17 +89,17 @@ def _segment(segment: str, pattern: str) -> str:
     if len(pieces) == 1:
         return pieces[0]
     middle = "".join(_leftmost("[^/]*?", piece) for piece in pieces[1:-1])
-    # The last piece stands where the segment ends, and nowhere else.
+    # The last piece must match at the end of the segment.
     return f"{pieces[0]}{middle}(?>[^/]*{pieces[-1]}(?![^/]))"
 
 
 def _leftmost(gap: str, fixed: str) -> str:
-    """The first place where something fits; never reconsidered."""
+    """Return the expression for the first match of `fixed`; it is never reconsidered."""
     return f"(?>{gap}{fixed})" if fixed else ""
 
 
 def _characters(segment: str, pattern: str) -> Sequence[str | object]:
-    """An expression for each character, `_STAR` for a run of stars."""
+    """Return an expression for each character, `_STAR` for a run of stars."""
     found: list[str | object] = []
     position = 0
     while position < len(segment):
@@ -120,9 +120,9 @@ def _characters(segment: str, pattern: str) -> Sequence[str | object]:
 
 
 def _set(segment: str, position: int, pattern: str) -> tuple[str, int]:
-    """The expression for a set that begins here, and where it ends."""
+    """Return the expression of the set that begins here, and its end."""
     start = position + 2 if segment.startswith("[!", position) else position + 1
-    close = segment.find("]", start + 1)  # a bracket in the first place is a member
+    close = segment.find("]", start + 1)  # a bracket in first place is a member
     if close < 0:
         raise ValueError(
             f"{pattern!r} has a '[' that is never closed before the next slash; write '[[]' for the character itself"
@@ -133,7 +133,7 @@ def _set(segment: str, position: int, pattern: str) -> tuple[str, int]:
 
 
 def _members(text: str, pattern: str) -> str:
-    """The inside of a set with nothing special left in it but the hyphens of ranges."""
+    """Return the inside of a set with nothing special left in it but the hyphens of ranges."""
     out = []
     position = 0
     while position < len(text):

@@ -1,4 +1,4 @@
-"""Decisions of `http_request` that need no network: URLs from messages, what a status means, bounded bodies.
+"""Decisions of `http_request` that need no network: URLs from messages, the meaning of statuses, bounded bodies.
 
 Kept separate from the adapter so that each can be tested by itself.
 """
@@ -19,7 +19,7 @@ ANY_HOST: Final = "*"
 LONGEST_PLACEHOLDER: Final = 65_536
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
-# Statuses of the 4xx family that may pass if the same request is sent again.
+# Statuses of the 4xx family for which a later attempt may succeed.
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _BACK_OFF: Final = frozenset({429, 503})
 SMALLEST_WIRE_BYTES: Final = 65_536
@@ -34,7 +34,7 @@ _LONGEST_RETRY_AFTER: Final = 100
 
 
 class HttpStatusError(FactflowError):
-    """The server answered with a status that another attempt may not meet.
+    """HTTP status for which another attempt may succeed.
 
     Attributes:
         status: The HTTP status.
@@ -51,7 +51,7 @@ class UrlTemplate:
     A template that is nothing but one placeholder takes the field's text as the whole URL.
 
     Attributes:
-        message_decides_host: True if a message has a say in which server is called.
+        message_decides_host: True if a message can influence which server is called.
     """
 
     __slots__ = ("_parts", "_whole", "message_decides_host")
@@ -70,7 +70,7 @@ class UrlTemplate:
             raise ValueError(f"url {template!r} must begin with http:// or https://, or be one placeholder")
 
     def fill(self, message: Any) -> str:
-        """The URL for this message.
+        """Return the URL for this message.
 
         Raises:
             Reject: A field is missing or holds neither text nor number.
@@ -83,15 +83,15 @@ class UrlTemplate:
 
 
 def check_origin(scheme: str, host: str, hosts: tuple[str, ...] | None) -> None:
-    """That a server may be called.
+    """Check that a server may be called.
 
     Args:
-        scheme: Of the URL, as the client parsed it: a second parser could read another host from the same text.
-        host: Of the URL, likewise.
-        hosts: Hosts that may be called, in lower case; None if the configuration alone decided.
+        scheme: Scheme of the URL, as parsed by the client: a second parser could read another host from the same text.
+        host: Host of the URL, likewise.
+        hosts: Hosts that may be called, in lower case; None if the configuration alone decided the host.
 
     Raises:
-        Reject: It is no http or https URL, or its host is not allowed.
+        Reject: It is not an http or https URL, or its host is not allowed.
     """
     if scheme not in SCHEMES or not host:
         raise Reject(f"the URL must be http or https with a host, its scheme is {scheme!r}, its host {host!r}")
@@ -100,12 +100,12 @@ def check_origin(scheme: str, host: str, hosts: tuple[str, ...] | None) -> None:
 
 
 def judge(where: str, status: int, headers: Mapping[str, str], *, max_delay_seconds: float) -> None:
-    """Return if the status is an answer; say otherwise what becomes of the message.
+    """Return if the status is an answer; otherwise raise what the engine should do with the message.
 
     Raises:
         RetryLater: 429 or 503 with Retry-After.
         HttpStatusError: 408, 425, 429 or 5xx: another attempt may succeed.
-        Reject: Any other status but 2xx.
+        Reject: Any other status except 2xx.
     """
     if 200 <= status < 300:
         return
@@ -120,9 +120,9 @@ def judge(where: str, status: int, headers: Mapping[str, str], *, max_delay_seco
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The delay that a response asks for; None if it asks for none that can be read.
+    """Return the delay that a response asks for; None if there is none that can be read.
 
-    A date is taken relative to the response's own Date, so that no clock of ours is in play.
+    A date is taken relative to the response's own Date, so that no local clock is needed.
     """
     value = headers.get("retry-after", "").strip()
     if len(value) > _LONGEST_RETRY_AFTER:
@@ -133,12 +133,12 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(value)
         since = parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, (until - since).total_seconds())
-    except (TypeError, ValueError):  # no date, or one with a time zone and one without
+    except (TypeError, ValueError):  # not a date, or one with a time zone and one without
         return None
 
 
 class BoundedBody:
-    """Collects a response's body, decompressing gzip of any number of members, and never holds more than the bound."""
+    """Buffer of a response's body that decompresses gzip of any number of members and never exceeds its bound."""
 
     __slots__ = ("_body", "_inflate", "_is_gzip", "_limit", "_members", "_received", "_where")
 
@@ -149,28 +149,31 @@ class BoundedBody:
         self._received = 0
         self._is_gzip = encoding == "gzip"
         self._members = 0
-        self._inflate: Any = None  # the member that has begun and not ended
+        self._inflate: Any = None  # the member that is being decompressed
         if not self._is_gzip and encoding not in {"", "identity"}:
             raise Reject(f"{where} answered in content-encoding {encoding!r}, only gzip was asked for")
 
     def feed(self, chunk: bytes) -> None:
-        """Take bytes as they came over the wire.
+        """Take bytes as they arrive from the network.
 
         Raises:
-            Reject: The body is longer than the bound, before decompression or after it, or not what its encoding says.
+            Reject: The body is longer than the bound, before or after decompression, or is not encoded as its header
+            says.
         """
         self._received += len(chunk)
-        # One byte more than there is room for tells an oversized body without inflating all of it.
+        # One byte more than the room left detects an oversized body without inflating all of it.
         before = len(self._body)
         room = self._limit - before + 1
         if self._is_gzip:
-            for start in range(0, len(chunk), _PIECE_BYTES):  # zlib copies what follows a member, for each member
+            for start in range(
+                0, len(chunk), _PIECE_BYTES
+            ):  # zlib copies the input that follows a member, for each member
                 self._decompress(chunk[start : start + _PIECE_BYTES], room - (len(self._body) - before))
         else:
             self._body += chunk[:room]
         if len(self._body) > self._limit:
             raise Reject(f"{self._where} answered with more than max_response_bytes ({self._limit})")
-        # What does not grow when it is decompressed: empty members, or blocks of nothing.
+        # Input that does not grow when it is decompressed: empty members, or empty blocks.
         if self._is_gzip and self._received > 2 * self._limit + SMALLEST_WIRE_BYTES:
             raise Reject(f"{self._where} answered with a gzip body far longer than its content")
 
@@ -213,7 +216,7 @@ class NoCookies(CookieJar):
 
 
 class FewCookies(DefaultCookiePolicy):
-    """A policy by which a jar stays small, whatever servers send: what comes beyond it is ignored."""
+    """A policy that keeps a jar small, whatever servers send: further cookies are ignored."""
 
     def __init__(self) -> None:
         super().__init__()

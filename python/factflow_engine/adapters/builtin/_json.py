@@ -1,4 +1,4 @@
-"""Messages as JSON text: what JSON has no word for is written as conditions write it."""
+"""Messages as JSON text; values that JSON lacks are written as in conditions."""
 
 import base64
 import json
@@ -14,12 +14,12 @@ _INFINITIES: Final = (pack(math.inf), pack(-math.inf))
 
 
 def json_text(message: Any) -> str:
-    """The message on one line.
+    """Return the message as JSON, on one line.
 
     Bytes become `{"$bin": base64}`, timestamps `{"$timestamp": RFC 3339}`, extensions `{"$ext": [code, base64]}`.
 
     Raises:
-        Reject: It holds NaN or an infinity, which JSON cannot say.
+        Reject: The message holds NaN or an infinity, which JSON lacks.
     """
     try:
         return json.dumps(_plain(message), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -28,10 +28,10 @@ def json_text(message: Any) -> str:
 
 
 def json_message(text: str) -> Any:
-    """Return the message that a JSON text holds, more strictly than Python's own reading.
+    """Return the message in a JSON text; stricter than Python's own parser.
 
     Raises:
-        ValueError: It is not JSON, a key comes twice in one map, or a message cannot carry the value.
+        ValueError: It is not JSON, a map has a key twice, or a message cannot carry the value.
         RecursionError: It is nested too deeply.
     """
     value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
@@ -56,7 +56,7 @@ def _plain(value: Any) -> Any:
 
 
 def rfc3339(value: Timestamp) -> str:
-    """Return the time as RFC 3339 writes it, in UTC.
+    """Return the time in UTC, formatted by RFC 3339.
 
     Raises:
         ValueError: It is outside the years 1 to 9999.

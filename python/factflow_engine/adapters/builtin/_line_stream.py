@@ -1,7 +1,7 @@
-"""Lines to a stream: standard output, a device or a pipe, where what was written cannot be taken back.
+"""Lines written to a stream (standard output, a device or a pipe), from which nothing can be taken back.
 
-Lines go to a buffer, which a task of the stage's own writes out as fast as the reader takes them. A reader that has gone
-ends the execution, once, rather than failing each message that follows. Kept separate from the adapters because both
+Lines go to a buffer, which a task of the stage's own writes as fast as the reader takes them. A closed reader ends the
+execution, once, rather than failing each message that follows. Kept separate from the adapters because both
 `write_stdout` and a `write_jsonl` whose path cannot be replaced need it.
 """
 
@@ -22,10 +22,10 @@ class LineStream:
         """Prepare.
 
         Args:
-            output: Where the lines go; closed by `close` if that is the caller's wish, see `Descriptor`.
+            output: Descriptor to write to; `close` closes it if it is owned, see `Descriptor`.
             lock: Held while lines are written, for streams that several stages share.
-            adapter: The type of the stage, for errors.
-            name: Names the stream in errors.
+            adapter: Type of the stage, for errors.
+            name: Name of the stream, for errors.
         """
         self._output = output
         self._lock = lock
@@ -34,9 +34,9 @@ class LineStream:
         self._stack = AsyncExitStack()
         # Not written yet; at most BUFFER_BYTES and one line for each message in flight.
         self._buffer = bytearray()
-        self._broken: OSError | None = None  # why nothing can be written any more
+        self._broken: OSError | None = None  # the reason why nothing more can be written
         self._closed = False
-        self._changed = trio.Event()  # set, and replaced, when the buffer begins, has been written, or cannot be
+        self._changed = trio.Event()  # set and replaced when the buffer gets its first line, is written, or fails
 
     async def start(self) -> None:
         """Start the task that writes."""
@@ -47,7 +47,7 @@ class LineStream:
             self._stack = stack.pop_all()
 
     async def add(self, line: bytes) -> None:
-        """Add a line, and wait first while more than 64 KiB are to be written.
+        """Add a line; wait first while more than 64 KiB are unwritten.
 
         Cancellation: may be raised while waiting for the reader; the line was then not added.
         """
@@ -62,7 +62,7 @@ class LineStream:
         """Wait until every line that was added is written.
 
         Raises:
-            StandardStreamError: Some cannot be written.
+            StandardStreamError: Some lines cannot be written.
         """
         while self._buffer and self._broken is None:
             if self._closed:
@@ -73,13 +73,13 @@ class LineStream:
         await trio.lowlevel.checkpoint()
 
     async def sync(self) -> None:
-        """Bring what was written to the disk, if it goes there."""
+        """Sync written lines to the disk, if the stream is a file."""
         await self._output.sync()
 
     async def close(self) -> None:
-        """Stop writing, after what is left has been written, if the reader takes it in the time that there is.
+        """Stop writing; write what is left first, if the reader takes it within the time limit.
 
-        What it does not take stays in the buffer, so that `written` raises from then on.
+        Lines that it does not take stay in the buffer, so that `written` raises from then on.
         """
         try:
             if self._broken is None:
@@ -89,7 +89,7 @@ class LineStream:
             await self._stack.aclose()
 
     async def _write(self) -> None:
-        """The stage's own task; its error is the execution's."""
+        """Write the buffer until the stage closes; an error ends the execution."""
         output, has_written = self._output, False
         while True:
             while not self._buffer:

@@ -1,6 +1,6 @@
-"""The lines of a text file in constant memory: each is a text, or an error that leaves the lines after it readable.
+"""Lines of a text file in constant memory: each is a text, or an error after which the next lines can still be read.
 
-Kept separate from `_files`, which decides where a path may lead, because this is what a file's content may do.
+Kept separate from `_files`, which confines paths, because this module concerns the content of files.
 """
 
 import codecs
@@ -25,18 +25,18 @@ LONGEST_SHOWN_TEXT: Final = 65_536
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
-# In place of bytes that are not text. No decoder of `_charsets` gives a lone surrogate by itself.
+# Stands for bytes that are not text. No decoder of `_charsets` produces a lone surrogate by itself.
 _NOT_TEXT: Final = "\udfff"
 _MARKING: Final = "factflow.mark"
 
 
 class BadLineError(Reject):
-    """A line that cannot be read, or is not what it should be; the lines after it can be read all the same.
+    """A line that cannot be read or parsed; later lines can still be read.
 
     Attributes:
-        problem: What is wrong with the line, without its place.
-        line: The line as far as it could be read, at most `LONGEST_SHOWN_TEXT` characters; U+FFFD stands for bytes that are
-            not text.
+        problem: The fault of the line, without its place.
+        line: The line as far as it could be read, at most `LONGEST_SHOWN_TEXT` characters; U+FFFD stands for bytes that
+        are not text.
     """
 
     def __init__(self, place: str, problem: str, line: str) -> None:
@@ -59,19 +59,19 @@ def read_lines(
     A line feed, a carriage return or both end a line. A byte order mark at the beginning is left out.
 
     Args:
-        file: Positioned at the beginning.
-        path: Names the file in errors.
+        file: The file, positioned at the beginning.
+        path: Name of the file in errors.
         encoding: One of `_charsets`.
-        errors: `strict` makes a bad line of bytes that are not text, `replace` reads U+FFFD.
-        max_length: Longest line, in characters; a longer one is a bad line, and is passed over in constant memory.
+        errors: `strict` makes a line with undecodable bytes a bad line, `replace` reads U+FFFD.
+        max_length: Longest line, in characters; a longer one is a bad line, and is skipped in constant memory.
         compressed: True if the file is gzip, of any number of members.
 
     Raises:
         Reject: The gzip data is damaged or ends early, or the text does not begin as its encoding must; nothing after
-            that can be read.
+        that can be read.
         OSError: The file cannot be read.
     """
-    codecs.register_error(_MARKING, _mark)  # by name, and the same each time
+    codecs.register_error(_MARKING, _mark)  # registered by name, always the same function
     with ExitStack() as stack:
         raw = stack.enter_context(file)
         content = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")) if compressed else raw
@@ -101,7 +101,7 @@ def parsed_line(line: str, place: str) -> Any:
     """Return the message that a line of JSON holds.
 
     Raises:
-        BadLineError: The line is not JSON, or holds what a message cannot.
+        BadLineError: The line is not JSON, or holds a value that a message cannot.
     """
     try:
         return json_message(line)
@@ -111,10 +111,10 @@ def parsed_line(line: str, place: str) -> Any:
 
 
 def handle_bad_line(error: BadLineError, on_error: Literal["fail", "skip"]) -> None:
-    """Log a warning if bad lines are skipped.
+    """Log a warning if bad lines are skipped, else raise the error.
 
     Raises:
-        BadLineError: They are not.
+        BadLineError: Bad lines are not skipped.
     """
     if on_error == "fail":
         raise error

@@ -1,6 +1,7 @@
-"""A file that takes another one's place, with its owner and mode, durably. Blocking.
+"""Durable replacement of a file by another one with the same owner and mode. Blocking.
 
-Kept separate from `_staging`, which decides what is in the file, because this is about the names and rights of files alone.
+Kept separate from `_staging`, which decides the file's content, because this module concerns only names and
+permissions.
 """
 
 import contextlib
@@ -16,18 +17,18 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
-    """Make a file to be renamed to the target; on the disk, with the target's owner and mode, when the context ends.
+    """Make a file that replaces the target when the context ends: synced, with the target's owner and mode.
 
-    Nobody can read it meanwhile who may not read the target. Other names of the target (hard links) keep the old file.
+    Until then only users who may read the target can read it. Other names of the target (hard links) keep the old file.
 
     Raises:
-        OSError: The file cannot be made or written; it may be there, in part.
+        OSError: The file cannot be made or written; part of it may remain.
     """
     try:
         old = target.stat()
     except FileNotFoundError:
         old = None
-    temporary.unlink(missing_ok=True)  # of a process that died
+    temporary.unlink(missing_ok=True)  # left by a process that died
     mode = 0o666 if old is None else 0o600
     with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode), "wb") as file:
         yield file
@@ -39,7 +40,7 @@ def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a new name in this folder to the disk: it, too, must survive a power cut."""
+    """Sync the folder, so that a new name in it survives a power cut."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -49,7 +50,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _take_owner(number: int, old: os.stat_result, target: Path) -> None:
-    """Give the file the owner and group of the one that it replaces, as far as this process may."""
+    """Give the file the owner and group of the file that it replaces, as far as this process may."""
     new = os.fstat(number)
     if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):
         return

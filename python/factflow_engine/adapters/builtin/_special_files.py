@@ -1,6 +1,6 @@
-"""Paths that name no file to replace: devices, named pipes, and the standard streams by their names in `/dev`.
+"""Paths that cannot be replaced by a file: devices, named pipes, and the standard streams under `/dev`.
 
-Kept separate from `_stdio` because that knows descriptors only, not paths.
+Kept separate from `_stdio` because that module knows only descriptors, not paths.
 """
 
 import errno
@@ -20,10 +20,10 @@ _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NO
 
 
 def is_special(path: Path) -> bool:
-    """True if the path is to be written to as it is; False if a regular file is there, or none.
+    """True if the path is to be written to as it is; False if it is a regular file or does not exist.
 
     Raises:
-        OSError: It is a folder, a disk or a socket, or cannot be looked at.
+        OSError: It is a folder, a disk or a socket, or cannot be examined.
     """
     if _number_of(path) is not None:
         return True
@@ -45,14 +45,14 @@ def names_standard_output(path: str) -> bool:
 
 
 async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, trio.Lock]:
-    """Open such a path for lines; the lock is to be held while they are written.
+    """Open such a path for lines; the lock must be held while they are written.
 
     Args:
-        path: One of which `is_special` is true.
-        most_seconds: How long to wait for a reader of a pipe.
+        path: A path for which `is_special` is true.
+        most_seconds: Longest wait for a reader of a pipe.
 
     Raises:
-        OSError: It cannot be opened for writing, or is a pipe that nobody opens for reading.
+        OSError: It cannot be opened for writing, or is a pipe without a reader.
     """
     number = _number_of(path)
     if number == 1:
@@ -77,7 +77,7 @@ async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, 
 
 
 def _number_of(path: Path) -> int | None:
-    """Return which descriptor of this process the path names, if it names one."""
+    """Return the descriptor of this process that the path names; None if it names none."""
     text = os.path.normpath(path)
     found = _DESCRIPTOR.fullmatch(text)
     return int(found[1]) if found else _NAMES.get(text)

@@ -1,12 +1,12 @@
-"""The lines of a file that is not complete yet, kept in a SQLite file beside it until they take its place.
+"""Lines of an incomplete file, kept in a SQLite file beside it until they replace it.
 
-Blocking, and kept separate from `write_jsonl` because here is what survives a crash and is shared by processes: lines are
+Blocking. Kept separate from `write_jsonl` because this part survives a crash and is shared by processes: lines are
 stored once for each message id, in whole transactions, and the target is replaced in one step that may be repeated.
 
 Lines are stored in blocks, one row for each call of `add`, and ids in an index of their own: few rows are read and
-written, so that a thread which does it hardly ever waits for the interpreter's lock. On a durable queue the file is in
-WAL mode, in which a connection holds a shared lock for as long as it is open: whoever can take the exclusive one is
-alone with the file, and only then is it removed. With queues in memory one process holds it exclusively from the start.
+written, so that the thread rarely waits for the interpreter's lock. On a durable queue the file is in WAL mode, in
+which an open connection holds a shared lock: only a process that is alone with the file gets the exclusive lock, and
+only then removes it. With queues in memory one process holds it exclusively from the start.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ from factflow_engine.adapters.builtin._replacing import create_like, sync_folder
 from factflow_protocols import FactflowError
 
 BUSY_SECONDS: Final = 20.0
-"""How long a transaction waits for another process's: less than a stage's flush() has, so that its error is heard."""
+"""Longest wait for another process's transaction: shorter than the timeout of a stage's flush(), so that its error is
+seen."""
 
 _IDS_AT_A_TIME: Final = 500
 _APPLICATION_ID: Final = 0x46465331  # "FFS1"
@@ -32,7 +33,7 @@ _GONE: Final = (
     "acknowledged: put it back, or the stage's path if that was changed; or start under another id to begin again"
 )
 _TABLES: Final = (
-    # What of the target stands before the lines: so many bytes, and a line end if the last one has none.
+    # Content of the target before the lines: its size, and whether a line end must be added to its last line.
     "CREATE TABLE base(size INTEGER NOT NULL, open_line INTEGER NOT NULL)",
     "CREATE TABLE seen(id BLOB PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE block(number INTEGER PRIMARY KEY, lines BLOB NOT NULL)",
@@ -40,14 +41,14 @@ _TABLES: Final = (
 
 
 def staging_path(target: Path, execution_id: str, route: str, stage: str) -> Path:
-    """Return where the lines of a stage are until they are in its target."""
+    """Return the path that holds the lines of a stage until they are in its target."""
     suffix = hashlib.blake2b(f"{execution_id}/{route}/{stage}".encode(), digest_size=8).hexdigest()
-    # A name has some 255 bytes at most; this one gets another suffix yet.
+    # A name has at most some 255 bytes; SQLite adds another suffix to this one.
     return target.with_name(f".{target.name[:50]}.{suffix}.staging")
 
 
 def remove_staging(path: Path) -> bool:
-    """Delete what an execution has left that nobody goes on with; False if there is nothing.
+    """Delete the leftovers of an execution that nobody resumes; False if there are none.
 
     Raises:
         StagingHeldError: A process has it open.
@@ -59,14 +60,14 @@ def remove_staging(path: Path) -> bool:
 
 
 class StagingError(FactflowError, OSError):
-    """The staging file cannot be used; nothing that was to be stored is."""
+    """The staging file cannot be used; nothing of the call was stored."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"staging file {str(path)!r}: {problem}")
 
 
 class StagingHeldError(StagingError):
-    """Another process holds the file; it may let go of it."""
+    """Another process holds the file; it may release it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -75,7 +76,7 @@ class StagingHeldError(StagingError):
 
 
 class Staging:
-    """The open file. Not safe for use by two threads at a time."""
+    """An open staging file. Not safe for use by two threads at a time."""
 
     def __init__(
         self, path: Path, target: Path, connection: sqlite3.Connection, *, shared: bool, is_sequel: bool
@@ -84,16 +85,16 @@ class Staging:
         self._target = target
         self._connection = connection
         self._shared = shared
-        # The file and its log, which others could delete: what is committed to a deleted one is gone with the process.
+        # The file and its log. Others could delete them: data committed to a deleted file is lost with the process.
         self._files = inodes(path)
-        # It goes on with an execution of which no lines were left: the target may hold them already.
+        # Resumes an execution of which no lines were left: the target may hold them already.
         self._is_sequel = is_sequel
 
     def add(self, lines: Mapping[bytes, bytes]) -> None:
-        """Store lines by message id, all or none; a line of an id that is there already is left out.
+        """Store lines by message id, all or none; skip ids that are stored already.
 
         Raises:
-            StagingError: Nothing was stored, for want of space for one.
+            StagingError: Nothing was stored, because the disk is full, for example.
         """
         self._require_same_files()
         with self._transaction():
@@ -104,16 +105,16 @@ class Staging:
                 self._connection.execute("INSERT INTO block(lines) VALUES (?)", (block,))
 
     def publish(self) -> None:
-        """Put the target in place, durably: what stood there first, if it is appended to, and every line.
+        """Put the target in place, durably: its previous content, if it is appended to, and every line.
 
-        May be repeated, and begun again where it was interrupted.
+        May be repeated, also after an interruption.
 
         Raises:
-            OSError: The target is as it was.
+            OSError: The target is unchanged.
         """
         self._require_same_files()
         temporary = self._path.with_suffix(".tmp")
-        with self._transaction():  # of several processes one at a time
+        with self._transaction():  # one process at a time
             [is_empty] = self._connection.execute("SELECT NOT EXISTS (SELECT 1 FROM block)").fetchone()
             if is_empty and self._is_sequel and self._target.exists():
                 return
@@ -127,11 +128,11 @@ class Staging:
         sync_folder(self._target.parent)
 
     def close(self) -> None:
-        """Let go of the file; it stays for who goes on."""
+        """Close the file; it stays for the process that resumes the execution."""
         self._connection.close()
 
     def remove(self) -> None:
-        """Let go of the file and delete it, unless another process has it open: that one needs it."""
+        """Close the file and delete it, unless another process has it open and needs it."""
         try:
             if not self._shared or _is_alone(self._connection):
                 _delete(self._path)
@@ -147,7 +148,7 @@ class Staging:
             )
 
     def _note(self, identities: tuple[bytes, ...]) -> frozenset[bytes]:
-        """Store the ids, and return those that were there."""
+        """Store the ids, and return those that were stored before."""
         execute = self._connection.execute
         known: set[bytes] = set()
         for start in range(0, len(identities), _IDS_AT_A_TIME):
@@ -174,7 +175,7 @@ class Staging:
                         "now; put it back, or remove the staging file to begin again without the lines in it",
                     )
                 _copy(old, file, size)
-            if open_line:  # the first new line would go on with it
+            if open_line:  # the first new line would continue it
                 file.write(b"\n")
         file.writelines(lines for (lines,) in self._connection.execute("SELECT lines FROM block ORDER BY number"))
 
@@ -210,16 +211,16 @@ def open_staging(
 
     Args:
         path: The file.
-        target: Where the lines will go.
-        append: Lines go after what stands in the target now.
-        resumed: Keep what an earlier or living process of the execution has stored; else that is deleted. If nothing is
-            stored, the execution had completed, and gets more: lines go after its own.
-        durable: What `add` has stored survives a power cut, and other processes may have the file open.
-        kept: Lines of messages that are acknowledged are in there: it may be gone on with, but not begun.
+        target: The file that the lines will go to.
+        append: True to put the lines after the target's present content.
+        resumed: True to keep lines that an earlier or running process of the execution has stored; else they are
+        deleted. If there are none, the execution had completed and gets more messages: lines go after its own.
+        durable: True if `add` must survive a power cut, and other processes may have the file open.
+        kept: True if the file must exist because it holds lines of acknowledged messages.
 
     Raises:
-        StagingHeldError: Another process has it open; ask again.
-        StagingError: It is damaged, or is not there although it must be, or no SQLite file can be made there.
+        StagingHeldError: Another process has it open; try again.
+        StagingError: It is damaged, or missing although it must exist, or no SQLite file can be made there.
     """
     if not resumed:
         _discard_leftover(path)
@@ -237,7 +238,7 @@ def open_staging(
             is_new = _begin(connection, target, append=append or resumed, kept=kept, path=path)
             if opened is not None and opened == inode(path):
                 return Staging(path, target, connection, shared=durable, is_sequel=resumed and is_new)
-            connection.close()  # whoever was alone with the file has just deleted it
+            connection.close()  # a process that was alone with the file has just deleted it
     except BaseException as error:
         if connection is not None:
             connection.close()
@@ -274,7 +275,7 @@ def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
 
 
 def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: bool, path: Path) -> bool:
-    """Make the tables unless they are there; True if they were not. They must be if something is kept in them."""
+    """Make the tables unless they exist; True if they were made. They must exist if `kept`."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         [(marker,)] = connection.execute("PRAGMA application_id").fetchall()
@@ -296,7 +297,7 @@ def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: 
 
 
 def _base(target: Path) -> tuple[int, bool]:
-    """Return the length of the target in bytes, and true if its last line has no end."""
+    """Return the length of the target in bytes, and True if its last line has no end."""
     try:
         with target.open("rb") as old:
             size = old.seek(0, os.SEEK_END)
@@ -309,13 +310,13 @@ def _base(target: Path) -> tuple[int, bool]:
 
 
 def _discard_leftover(path: Path) -> None:
-    """Delete what a dead execution has left.
+    """Delete the leftovers of a dead execution.
 
     Raises:
-        StagingHeldError: One that lives has it open.
+        StagingHeldError: A running one has it open.
     """
     if not path.exists():
-        _delete(path)  # a log without its file would be taken for the new one's
+        _delete(path)  # a log without its file would be taken for the new file's
         return
     connection = _connect(path)
     try:
@@ -328,7 +329,7 @@ def _discard_leftover(path: Path) -> None:
             raise StagingHeldError(path) from error
         # It is damaged, which does not matter any more.
     else:
-        connection.execute("ROLLBACK")  # locked all the same, until it is closed
+        connection.execute("ROLLBACK")  # still locked, until it is closed
     try:
         _delete(path)
     finally:
@@ -336,7 +337,7 @@ def _discard_leftover(path: Path) -> None:
 
 
 def _is_alone(connection: sqlite3.Connection) -> bool:
-    """Take the file exclusively, if no other connection has it open; it is then held until the connection closes."""
+    """Lock the file exclusively if no other connection has it open; the lock lasts until the connection closes."""
     try:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -355,12 +356,12 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def inodes(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Return which files a SQLite database and its write-ahead log are."""
+    """Return the identities of a SQLite database and of its write-ahead log."""
     return inode(path), inode(Path(f"{path}-wal"))
 
 
 def inode(path: Path) -> tuple[int, int] | None:
-    """Return which file this is, whatever its name; None if there is none."""
+    """Return the identity of a file, whatever its name; None if it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Standard input and output as a trio program may use them: what waits can be cancelled, what is a file is left to a thread.
+"""Standard input and output for trio: waits can be cancelled, and files are left to a thread.
 
-The descriptors stay blocking, because a terminal shares that setting with the shell: a pipe, terminal or socket is waited
-for with the event loop's own poll and then read, or given no more than it takes without blocking.
+The descriptors stay blocking, because a terminal shares that setting with the shell. A pipe, terminal or socket is
+polled by the event loop, then read, or written no more than it takes without blocking.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from factflow_protocols import FactflowError
 
 READ_BYTES: Final = 65_536
 WRITE_BYTES: Final = 4096
-"""Room that a pipe has when it is writable at all (POSIX's PIPE_BUF on Linux)."""
+"""Room of a pipe that is writable (POSIX's PIPE_BUF on Linux)."""
 
 _OUTPUT_LOCK: Final = trio.lowlevel.RunVar[trio.Lock]("factflow standard output")
 
@@ -28,7 +28,7 @@ class StandardStreamError(FactflowError, OSError):
 
 
 class Descriptor:
-    """One open stream. `read` and `write` may be cancelled while they wait; they have then done nothing.
+    """An open stream. `read` and `write` may be cancelled while they wait; they have then done nothing.
 
     Attributes:
         number: The file descriptor.
@@ -36,17 +36,17 @@ class Descriptor:
     """
 
     def __init__(self, number: int, *, owned: bool = False) -> None:
-        """Look at the descriptor; `owned` has `close` close it."""
+        """Examine the descriptor; `owned` lets `close` close it."""
         mode = os.fstat(number).st_mode
         self.number = number
         self.is_file = stat.S_ISREG(mode)
-        # Files and some devices, /dev/null for one, cannot be polled, and never keep anybody waiting.
+        # Files and some devices, such as /dev/null, cannot be polled, and never block for long.
         self._can_wait = (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)) and _can_be_polled(number)
         self._threads = TrioThreads(limit=1)
         self._owned = owned
 
     def close(self) -> None:
-        """Close the descriptor if it is this object's own; nothing may be reading or writing."""
+        """Close the descriptor if this object owns it; no read or write may be running."""
         if self._owned:
             self._owned = False
             os.close(self.number)
@@ -59,9 +59,9 @@ class Descriptor:
         return os.read(self.number, READ_BYTES)
 
     async def write(self, data: memoryview) -> int:
-        """Write what can be written now; return how many bytes that was, at least one.
+        """Write as much as possible without blocking; return the number of bytes, at least one.
 
-        A line of up to 4 KiB is written in one piece, so that lines of several processes do not run into each other.
+        A line of up to 4 KiB is written in one piece, so that lines of several processes are not mixed.
         """
         if not self._can_wait:
             return await self._threads.run(lambda: os.write(self.number, data))
@@ -70,17 +70,17 @@ class Descriptor:
         return os.write(self.number, piece[: piece.rfind(b"\n") + 1] or piece)
 
     async def is_within_line(self) -> bool:
-        """True if this is a file and what stands before the place to write has no line end: somebody was cut off there."""
+        """True if this is a file whose last line has no end, because a writer was interrupted there."""
         return self.is_file and await self._threads.run(lambda: _is_within_line(self.number))
 
     async def sync(self) -> None:
-        """Bring what was written to the disk, if it goes there."""
+        """Sync written data to the disk, if this is a file."""
         if self.is_file:
             await self._threads.run(lambda: os.fsync(self.number))
 
 
 def output_lock() -> trio.Lock:
-    """Return the lock that is held while lines are written, by whichever stage of this event loop."""
+    """Return the lock that every stage of this event loop holds while it writes lines."""
     try:
         return _OUTPUT_LOCK.get()
     except LookupError:
@@ -90,7 +90,7 @@ def output_lock() -> trio.Lock:
 
 
 def standard_input() -> Descriptor:
-    """The process's standard input.
+    """Return the process's standard input.
 
     Raises:
         StandardStreamError: It is closed.
@@ -99,7 +99,7 @@ def standard_input() -> Descriptor:
 
 
 def standard_output(adapter: str = "write_stdout") -> Descriptor:
-    """Return the process's standard output, whatever `sys.stdout` is by now; what that still holds goes first.
+    """Return the process's standard output, whatever `sys.stdout` is now; flush `sys.stdout` first.
 
     Raises:
         StandardStreamError: It is closed.
@@ -125,7 +125,7 @@ def _output(stream: IO[Any] | None, name: str, adapter: str, redirection: str) -
 
 def _descriptor(stream: IO[Any] | None, name: str, adapter: str, redirection: str) -> Descriptor:
     try:
-        if stream is None:  # closed when the interpreter started: the number may be another file's now
+        if stream is None:  # closed when the interpreter started: its number may belong to another file now
             raise ValueError("it was closed when the program started")
         return Descriptor(stream.fileno())
     except (OSError, ValueError) as error:
@@ -140,8 +140,8 @@ def _is_within_line(number: int) -> bool:
         place = os.fstat(number).st_size if is_appended else os.lseek(number, 0, os.SEEK_CUR)
         if not place:
             return False
-        again = os.open(f"/dev/fd/{number}", os.O_RDONLY)  # what is written to is seldom opened for reading, too
-    except OSError:  # it may not be read, or has been removed
+        again = os.open(f"/dev/fd/{number}", os.O_RDONLY)  # a file opened for writing is seldom open for reading, too
+    except OSError:  # unreadable, or removed
         return False
     try:
         return os.pread(again, 1, place - 1) not in {b"", b"\n"}

@@ -1,7 +1,7 @@
-"""A table of a SQLite file that rows are added to, one for each message id.
+"""A table of a SQLite file to which rows are added, one for each message id.
 
-Blocking but for `Table.check`, and kept separate from `write_sqlite` because names, shapes and transactions are SQLite's
-matter and messages are not. Names are quoted and values are bound, so neither can be taken for SQL.
+Blocking except `Table.check`. Kept separate from `write_sqlite` because names, shapes and transactions concern SQLite,
+not messages. Names are quoted and values are bound, so neither can be taken for SQL.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from factflow_protocols import FactflowError
 
 ID_COLUMN: Final = "message_id"
 BUSY_SECONDS: Final = 20.0
-"""How long to wait for another program's transaction: less than a stage's flush() has, so that its error is heard."""
+"""Longest wait for another program's transaction: shorter than the timeout of flush(), so that its error is seen."""
 
 _VALUES_AT_A_TIME: Final = 900  # SQLite may be built to take no more than 999
 
 Row = tuple[str | bytes | int | float | None, ...]
-"""The message's id and the columns' values."""
+"""The message's id and the values of the columns."""
 
 
 class TableError(FactflowError, OSError):
@@ -31,7 +31,7 @@ class TableError(FactflowError, OSError):
 
 
 class Table:
-    """An open table. Not safe for use by two threads at a time, `check` excepted."""
+    """An open table. Not safe for use by two threads at a time, except `check`."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, name: str, columns: Sequence[str]) -> None:
         self._path = path
@@ -41,13 +41,13 @@ class Table:
         self._row = f"({','.join('?' * (1 + len(columns)))})"
         self._rows_at_a_time = max(1, _VALUES_AT_A_TIME // (1 + len(columns)))
         self._trial = _trial(connection, name)
-        self._file = inode(path)  # what is committed to a deleted file is gone with the process
+        self._file = inode(path)  # data committed to a deleted file is lost with the process
 
     def check(self, row: Row) -> None:
-        """See whether the table's constraints take the row. Touches no file.
+        """Check the row against the table's constraints. Touches no file.
 
         Raises:
-            sqlite3.Error: They do not.
+            sqlite3.Error: The constraints refuse the row.
         """
         if self._trial is not None:
             self._trial.execute("BEGIN")
@@ -57,10 +57,10 @@ class Table:
                 self._trial.execute("ROLLBACK")
 
     def insert(self, rows: Sequence[Row]) -> None:
-        """Add and commit rows, all or none; one whose id is there already is left out.
+        """Add and commit rows, all or none; skip ids that are stored already.
 
         Raises:
-            TableError: None is stored.
+            TableError: Nothing was stored.
         """
         if inode(self._path) != self._file:
             raise TableError(self._path, "was removed or replaced while it was in use; nothing more is stored in it")
@@ -89,10 +89,10 @@ class Table:
 
 
 def open_table(path: Path, name: str, columns: Sequence[str]) -> Table:
-    """Open the file and make the table, or see that it fits.
+    """Open the file and make the table, or check that it fits.
 
     Raises:
-        OSError: There can be no such file, it is none of SQLite's, or another program holds it for too long.
+        OSError: The file cannot exist there, is not SQLite's, or another program locks it for too long.
         ValueError: The table has another shape.
     """
     if path.is_dir():
@@ -122,7 +122,7 @@ def quoted(name: str) -> str:
 
 
 def _misfit(connection: sqlite3.Connection, name: str, columns: Sequence[str]) -> str | None:
-    """Return the reason why the table cannot hold these columns, or would not tell their rows from each other."""
+    """Return the reason why the table cannot hold these columns or distinguish their rows; None if it can."""
     [kind] = connection.execute("SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE", (name,)).fetchone()
     if kind != "table":
         return f"is a {kind}"
@@ -147,7 +147,7 @@ def _misfit(connection: sqlite3.Connection, name: str, columns: Sequence[str]) -
 
 
 def _uniques(connection: sqlite3.Connection, name: str, there: dict[str, Any]) -> set[tuple[str, ...]]:
-    """The sets of columns that must differ between rows, a key that SQLite numbers by itself excepted."""
+    """Return the sets of columns that must be unique, except a key that SQLite numbers by itself."""
     found = set()
     for _, index, is_unique, _, is_partial in connection.execute(f"PRAGMA index_list({quoted(name)})").fetchall():
         if is_unique:
@@ -162,7 +162,7 @@ def _uniques(connection: sqlite3.Connection, name: str, there: dict[str, Any]) -
 
 
 def _trial(connection: sqlite3.Connection, name: str) -> sqlite3.Connection | None:
-    """An empty copy of the table, if it may refuse a row; None if it takes any."""
+    """Return an empty copy of the table if it may refuse a row; None if it takes any."""
     [sql] = connection.execute("SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE", (name,)).fetchone()
     info = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
     not_null = any(row[3] for row in info if row[1].lower() != ID_COLUMN)

@@ -1,7 +1,7 @@
 """Entries that a sink has accepted and not written to the disk yet, one for each message id.
 
-Kept separate from the sinks because a message has ended by then: whatever interrupts the disk, its entry is either there
-or still in the buffer, and this is where that holds.
+Kept separate from the sinks because the messages have ended by then: whatever interrupts the write, an entry is either
+on the disk or still in the buffer, and this module guarantees that.
 """
 
 import math
@@ -17,10 +17,10 @@ Entry = TypeVar("Entry")
 
 
 class WriteBuffer(Generic[Key, Entry]):
-    """Entries by message id; the first of an id stays.
+    """Entries by message id; the first entry of an id stays.
 
-    It holds no more than its bounds and one entry for each message in flight, if whoever adds waits for `write_out` while
-    `is_full`.
+    The buffer holds no more than its bounds and one entry for each message in flight, provided that callers wait for
+    `write_out` while `is_full`.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class WriteBuffer(Generic[Key, Entry]):
         """Prepare.
 
         Args:
-            write: Brings entries to the disk, all or none; called in a thread.
-            threads: Where.
-            lock: Held meanwhile.
+            write: Writes entries to the disk, all or none; called in a thread.
+            threads: Threads to call `write` in.
+            lock: Lock held during the write.
             size_of: An entry's size in bytes.
             most_bytes: Bytes that make it full.
             most_entries: Entries that make it full.
@@ -58,17 +58,17 @@ class WriteBuffer(Generic[Key, Entry]):
         return self._bytes >= self._most_bytes or len(self._entries) >= self._most_entries
 
     def add(self, key: Key, entry: Entry) -> None:
-        """Add an entry, unless there is one of this id."""
+        """Add an entry, unless this id has one."""
         if key not in self._entries:
             self._entries[key] = entry
             self._bytes += self._size_of(entry)
 
     async def write_out(self) -> None:
-        """Bring what is there to the disk.
+        """Write the entries to the disk.
 
-        Raises what `write` raises; then everything is still in the buffer.
+        Raises what `write` raises; all entries are then still in the buffer.
 
-        Cancellation: while another call writes; a call that writes is shielded.
+        Cancellation: possible while another call writes; a call that writes is shielded.
         """
         async with self._lock:
             batch = self._entries
@@ -78,7 +78,7 @@ class WriteBuffer(Generic[Key, Entry]):
             with trio.CancelScope(shield=True):  # these are entries of messages that have already ended
                 try:
                     await self._threads.run(lambda: self._write(batch))
-                except BaseException:  # raised again: what was not written stays
+                except BaseException:  # raised again: unwritten entries stay
                     self._entries = batch | {key: entry for key, entry in self._entries.items() if key not in batch}
                     self._bytes = sum(map(self._size_of, self._entries.values()))
                     raise

@@ -1,4 +1,4 @@
-"""`call` and `call_async`: a Python function as a stage, for what is too small to be an adapter.
+"""`call` and `call_async`: a Python function as a stage, for steps too small for an adapter.
 
 Two types because the engine decides by the class where `process` runs: a plain function must not block the event loop.
 """
@@ -16,13 +16,13 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
 class CallConfig(BuiltinConfig):
-    """Which function, and what it is given."""
+    """The function to call, and its arguments."""
 
     function: str = Field(min_length=3, max_length=1000)
     """Dotted name: `package.module:function` or `package.module.function`. It is imported when the configuration is
     loaded, and runs with the rights of the process."""
     argument: Literal["message", "context"] = "message"
-    """What the function's one positional argument is: the decoded message, which it may change, or the whole
+    """The function's one positional argument: the decoded message, which it may change, or the whole
     `PipelineContext`."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Named arguments, the same for every call."""
@@ -40,7 +40,7 @@ class CallConfig(BuiltinConfig):
 
 
 class CallAsyncConfig(CallConfig):
-    """Which coroutine function, and what it is given."""
+    """The coroutine function to call, and its arguments."""
 
     def _check_kind(self, function: Callable[..., Any]) -> None:
         if not is_async(function):
@@ -48,11 +48,11 @@ class CallAsyncConfig(CallConfig):
 
 
 class Call(PipelineAdapter):
-    """Calls a Python function with each message, in a worker thread.
+    """Adapter that calls a Python function with each message, in a worker thread.
 
-    What it returns decides: a value is the new message, None ends the message (`filtered`), an iterator (a generator,
-    for one) emits its elements lazily, an `AdapterResult` is taken as it is. A list is a message; write `iter(...)` to
-    emit its elements. What it raises fails the message, as in an adapter.
+    The return value decides: a value is the new message, None ends the message (`filtered`), an iterator (such as a
+    generator) emits its elements lazily, an `AdapterResult` is used as it is. A list is a message; write `iter(...)` to
+    emit its elements. An exception fails the message, as in an adapter.
     """
 
     config_model: ClassVar[type[Any] | None] = CallConfig
@@ -72,7 +72,7 @@ class Call(PipelineAdapter):
 
 
 class CallAsync(PipelineAdapter):
-    """Calls an `async def` function with each message, on trio; what it returns decides as for `call`."""
+    """Adapter that calls an `async def` function with each message, on trio; results are those of `call`."""
 
     config_model: ClassVar[type[Any] | None] = CallAsyncConfig
     summary: ClassVar[str] = "Call an async Python function with each message, on trio."
@@ -87,7 +87,7 @@ class CallAsync(PipelineAdapter):
 
 
 class _Bound:
-    """The function with its fixed arguments."""
+    """A function with its fixed arguments."""
 
     __slots__ = ("_arguments", "_function", "_pass_context", "name")
 

@@ -1,4 +1,4 @@
-"""`count_by_field`: how often each value of a field came, said once at the end."""
+"""`count_by_field`: frequencies of a field's values, emitted once at the end."""
 
 import json
 from collections import Counter
@@ -12,9 +12,9 @@ from factflow_protocols import AdapterResult, PipelineContext, StatefulAdapter
 
 MAX_VALUE_LENGTH: Final = 200
 MAX_VALUES: Final = 400_000
-"""A message, as the summary is one, has a million elements at most; each value counts as two."""
+"""Bound on the number of values: the summary is a message, of at most a million elements, and a value takes two."""
 MAX_LABEL_BYTES: Final = 16_777_216
-"""All values together; the summary stays well below the 62 MiB of a message."""
+"""Bound on all values together, in bytes: the summary stays well below the 62 MiB of a message."""
 
 
 class CountByFieldConfig(BuiltinConfig):
@@ -23,20 +23,20 @@ class CountByFieldConfig(BuiltinConfig):
     field: FieldName
     """The field whose values are counted."""
     messages: Literal["forward", "end"] = "forward"
-    """What becomes of the messages: `forward` passes them on, `end` ends them here (`filtered`), so that only the
-    summary goes on."""
+    """Treatment of the messages: `forward` passes them on, `end` ends them here (`filtered`), so that only the summary
+    goes on."""
     max_values: int = Field(default=10_000, ge=1, le=MAX_VALUES)
-    """How many distinct values are told apart, of 16 MiB together; those that come after count as `other`. On a durable
-    queue they are stored with the acknowledgements each time: the fewer, the cheaper."""
+    """Number of distinct values, 16 MiB together, that are counted separately; later ones count as `other`. On a
+    durable queue they are stored with every acknowledgement: the fewer, the cheaper."""
 
 
 class CountByField(StatefulAdapter):
-    """Counts messages by a field's value and, at the end, emits one summary.
+    """Adapter that counts messages by a field's value and, at the end, emits one summary.
 
     The summary is `{field, counts, missing, other, total}`: `counts` by value, the most frequent first (a value that is
-    no string stands there as JSON: 1, true, null); `missing`, messages without the field; `other`, values beyond
-    `max_values`, lists, maps, bytes, and texts of more than 200 characters. Attempts are counted: a message that a
-    later stage sends round again counts again. On a durable queue the counts are stored together with the
+    no string is written as JSON: 1, true, null); `missing`, messages without the field; `other`, values beyond
+    `max_values`, lists, maps, bytes, and texts of more than 200 characters. Attempts are counted: a message that is
+    retried because a later stage failed counts again. On a durable queue the counts are stored together with the
     acknowledgements, and added up over all processes of the execution.
     """
 
@@ -63,7 +63,7 @@ class CountByField(StatefulAdapter):
         return AdapterResult.forward() if self._forward else None
 
     async def finish(self) -> AdapterResult:
-        """Emit the summary of all that came so far."""
+        """Emit the summary of all messages so far."""
         return AdapterResult(
             message={
                 "field": self._field.text,
@@ -79,7 +79,7 @@ class CountByField(StatefulAdapter):
         return {"counts": dict(self._counts), "missing": self._missing, "other": self._other}
 
     def restore(self, state: Any) -> None:
-        """Add the counts of another process, or of one before."""
+        """Add the counts of another process, or of an earlier one."""
         self._missing += state["missing"]
         self._other += state["other"]
         for label, count in state["counts"].items():

@@ -1,4 +1,4 @@
-"""`delay`: hold each message back for a while."""
+"""`delay`: delay each message."""
 
 from typing import Any, ClassVar
 
@@ -13,11 +13,11 @@ class DelayConfig(BuiltinConfig):
     """The length of the delay."""
 
     seconds: float = Field(ge=0, le=86_400, allow_inf_nan=False)
-    """How long each message waits, in seconds, at most a day. It is in flight meanwhile."""
+    """Delay of each message, in seconds, at most a day. The message is in flight meanwhile."""
 
 
 class Delay(PipelineAdapter):
-    """Passes each message on after a while; as many wait at a time as the route's limit allows."""
+    """Adapter that passes each message on after a delay; as many wait at a time as the route's limit allows."""
 
     config_model: ClassVar[type[Any] | None] = DelayConfig
     summary: ClassVar[str] = "Pass each message on after a number of seconds."

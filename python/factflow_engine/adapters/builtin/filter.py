@@ -1,4 +1,4 @@
-"""`filter`: end the messages that a condition does not hold for."""
+"""`filter`: end the messages for which a condition is false."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -16,16 +16,16 @@ def _compiles(condition: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class FilterConfig(BuiltinConfig):
-    """The condition on messages that pass."""
+    """The condition that messages must meet."""
 
     condition: Annotated[dict[str, JsonValue], AfterValidator(_compiles)]
-    """A condition as stages and outbounds have it: `{field, operator, value}`, `all_of`, `any_of`, `not`."""
+    """A condition, written as for stages and outbounds: `{field, operator, value}`, `all_of`, `any_of`, `not`."""
 
 
 class Filter(PipelineAdapter):
-    """Passes on the messages for which a condition holds; the others end `filtered`.
+    """Adapter that passes on the messages for which a condition holds; the others end `filtered`.
 
-    A stage's own `condition` is something else: where it is false, the stage is skipped and the message goes on.
+    A stage's own `condition` differs: where it is false, the stage is skipped and the message goes on.
     """
 
     config_model: ClassVar[type[Any] | None] = FilterConfig
@@ -36,5 +36,5 @@ class Filter(PipelineAdapter):
         self._condition = compile_condition(condition)
 
     async def process(self, context: PipelineContext) -> AdapterResult | None:
-        """Ask the condition; the message is not decoded."""
+        """Evaluate the condition; the message is not decoded."""
         return AdapterResult.forward() if self._condition.matches(context.payload) else None

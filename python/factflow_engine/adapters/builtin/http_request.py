@@ -1,7 +1,7 @@
-"""`http_request`: one HTTP request for each message, the response into the message.
+"""`http_request`: one HTTP request for each message, with the response added to the message.
 
 The client is httpx, an optional dependency: it is imported when a stage opens, and its absence is a finding of the
-configuration that asks for it.
+configuration that needs it.
 """
 
 import contextlib
@@ -38,8 +38,9 @@ class HttpRequestConfig(BuiltinConfig):
     """The request, and the bounds of its response."""
 
     url: str = Field(min_length=1, max_length=8192)
-    """Where to. `{field}` is replaced by a field of the message, percent-encoded: `https://api.example/items/{id}`.
-    `"{url}"` alone takes the whole URL from the message; `allowed_hosts` must then be given."""
+    """URL to request. `{field}` is replaced by a field of the message, percent-encoded:
+    `https://api.example/items/{id}`. `"{url}"` alone takes the whole URL from the message; `allowed_hosts` must then be
+    given."""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """The request's method."""
     headers: dict[str, SecretStr] = Field(default_factory=dict)
@@ -51,7 +52,8 @@ class HttpRequestConfig(BuiltinConfig):
     response_to: FieldName = "response"
     """Field of the message that receives `{status, url, headers, body}`; header names are in lower case."""
     parse: Literal["text", "json", "bytes"] = "text"
-    """What the response's body is read as. Text is decoded by the charset that the response names, else UTF-8."""
+    """Form of the response's body in the message. Text is decoded by the charset that the response names, else
+    UTF-8."""
     answers: tuple[Annotated[int, Field(ge=300, le=599)], ...] = ()
     """Statuses besides 2xx that are answers to pass on, such as 404, not errors."""
     allowed_hosts: tuple[str, ...] | None = None
@@ -64,11 +66,11 @@ class HttpRequestConfig(BuiltinConfig):
     """Treatment of cookies: `none` sends none that a server has set; `keep` sends them with later requests of the stage,
     whatever message they are of, at most 300 of 4 KiB."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
-    """How long the whole exchange may take, in seconds; then the attempt fails."""
+    """Longest duration of the whole exchange, in seconds; then the attempt fails."""
     max_response_bytes: int = Field(default=10_485_760, ge=1, le=1_073_741_824)
     """Longest body, in bytes after decompression; a longer one rejects the message."""
     max_retry_after_seconds: float = Field(default=3600.0, ge=0, le=86_400)
-    """Longest wait that a server's Retry-After is granted, in seconds."""
+    """Longest wait that a server's Retry-After may ask for, in seconds."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -85,17 +87,18 @@ class HttpRequestConfig(BuiltinConfig):
 
 
 class HttpRequest(StatefulAdapter):
-    """Sends a request for each message and puts the response into it.
+    """Adapter that sends a request for each message and adds the response to it.
 
     2xx is an answer. 429 and 503 with Retry-After wait that long without spending an attempt; other 5xx, 408, 425 and
     429 fail the attempt, as do broken connections and time-outs; every other status rejects the message. Proxies are
-    taken from the environment. A request may be sent more than once: make it idempotent, by the message's id if need be.
+    taken from the environment. A request may be sent more than once: make it idempotent, by the message's id if need
+    be.
     """
 
     config_model: ClassVar[type[Any] | None] = HttpRequestConfig
     summary: ClassVar[str] = "Send an HTTP request for each message and put the response into it."
     requires_extra: ClassVar[str] = EXTRA
-    keeps_state: ClassVar[bool | None] = False  # connections, which another process makes anew
+    keeps_state: ClassVar[bool | None] = False  # connections, which another process opens anew
 
     def __init__(self, config: HttpRequestConfig) -> None:
         self._config = config
@@ -108,7 +111,7 @@ class HttpRequest(StatefulAdapter):
         self._client: Any = None
 
     async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - a client is the same wherever it stands
-        """Make the client; connections are made by the first requests, and reused."""
+        """Make the client; the first requests open connections, later ones reuse them."""
         self._httpx = importlib.import_module("httpx")
         headers = {name: value.get_secret_value() for name, value in self._config.headers.items()}
         names = {name.lower() for name in headers}
@@ -117,7 +120,7 @@ class HttpRequest(StatefulAdapter):
         self._client = self._httpx.AsyncClient(
             headers=headers,
             cookies=FewCookies().jar if self._config.cookies == "keep" else NoCookies(),
-            timeout=None,  # one deadline holds for the whole exchange, see process
+            timeout=None,  # one deadline covers the whole exchange, see process
             follow_redirects=False,  # each hop is checked first, see _next_hop
             limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=100),
         )
@@ -132,14 +135,14 @@ class HttpRequest(StatefulAdapter):
         """Send the request and read the response.
 
         Raises:
-            Reject: The message is no map or lacks what the request needs, the host is not allowed, or the answer can
-                never be used: most 4xx, redirects that are not followed, a body too long or not of its kind.
-            RetryLater: The server asks to come back later.
-            ConnectionError: No answer came.
-            TimeoutError: It did not come in time.
+            Reject: The message is not a map or lacks a field that the request needs, the host is not allowed, or the
+            answer can never be used: most 4xx, redirects that are not followed, a body that is too long or malformed.
+            RetryLater: The server asks for a later attempt.
+            ConnectionError: There was no answer.
+            TimeoutError: The answer was late.
             HttpStatusError: 5xx, 408, 425 or 429.
 
-        Cancellation: closes the request's connection; the server may have acted on it.
+        Cancellation: closes the request's connection; the server may have acted on the request.
         """
         message = require_map(context.message, "http_request")
         request = self._request(message)
@@ -151,7 +154,7 @@ class HttpRequest(StatefulAdapter):
         except trio.TooSlowError:
             raise TimeoutError(f"{where} took longer than timeout_seconds ({self._config.timeout_seconds:g})") from None
         except self._httpx.HTTPError as error:
-            # The client's own text may hold the whole URL, or a header that it could not send.
+            # The client's own text may contain the whole URL, or a header that it could not send.
             raise ConnectionError(f"{where} got no answer: {type(error).__name__}") from None
         self._response_to.set(message, response)
         return AdapterResult(message=message)
@@ -232,7 +235,7 @@ class HttpRequest(StatefulAdapter):
 
 
 def _is_same_server(asked: Any, following: Any) -> bool:
-    """True if headers for the one may be sent to the other: the same origin, or the same host's https after its http."""
+    """True if headers for `asked` may be sent to `following`: the same origin, or https of the host asked by http."""
     if (asked.scheme, asked.host, _port(asked)) == (following.scheme, following.host, _port(following)):
         return True
     is_upgrade = (asked.scheme, _port(asked), following.scheme, _port(following)) == ("http", 80, "https", 443)
@@ -250,8 +253,8 @@ async def _read(response: Any, body: BoundedBody) -> None:
         async for chunk in chunks:
             body.feed(chunk)
     except Reject:
-        # The client's nested generators end only by being pulled to their end: with the connection closed, that is
-        # what was read ahead and then an error.
+        # The client's nested generators only end when they are exhausted: with the connection closed, they yield what
+        # was read ahead and then raise.
         await response.aclose()
         with contextlib.suppress(importlib.import_module("httpx").HTTPError):
             async for _ in chunks:

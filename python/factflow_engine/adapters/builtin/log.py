@@ -16,7 +16,7 @@ class LogConfig(BuiltinConfig):
     """The text of the log record, and its level."""
 
     text: str = Field(default="message", min_length=1, max_length=1000)
-    """What the line begins with. Taken as it is: nothing in it is replaced."""
+    """Beginning of the line, written literally: nothing in it is replaced."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Level of the line."""
     fields: Annotated[tuple[FieldName, ...], Field()] = ()
@@ -26,7 +26,7 @@ class LogConfig(BuiltinConfig):
 
 
 class Log(PipelineAdapter):
-    """Writes a line to the logger `factflow.pipeline` and passes the message on."""
+    """Adapter that writes a line to the logger `factflow.pipeline` and passes the message on."""
 
     config_model: ClassVar[type[Any] | None] = LogConfig
     summary: ClassVar[str] = "Write a line about each message to Python's logging and pass it on."
@@ -38,7 +38,7 @@ class Log(PipelineAdapter):
         self._max_value_length = config.max_value_length
 
     async def process(self, context: PipelineContext) -> AdapterResult:
-        """Log; the message is decoded only if fields are asked for and the level is on."""
+        """Log a line; decode the message only if fields are asked for and the level is enabled."""
         if logger.isEnabledFor(self._level):
             values = self._values(context.message) if self._fields else ""
             logger.log(

@@ -10,7 +10,7 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
 class PickFieldsConfig(BuiltinConfig):
-    """Which fields stay."""
+    """The fields to keep."""
 
     fields: Annotated[tuple[FieldName, ...], Field(min_length=1)]
     """Paths of the fields to keep; nested ones keep their place."""
@@ -19,7 +19,7 @@ class PickFieldsConfig(BuiltinConfig):
 
 
 class PickFields(PipelineAdapter):
-    """Keeps the named fields of a message."""
+    """Adapter that keeps the named fields of a message."""
 
     config_model: ClassVar[type[Any] | None] = PickFieldsConfig
     summary: ClassVar[str] = "Keep the named fields of a message, drop the rest."

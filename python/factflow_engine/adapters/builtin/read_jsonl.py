@@ -15,13 +15,13 @@ class ReadJsonlConfig(FileSource):
 
     on_error: Literal["fail", "skip", "emit"] = "fail"
     """Treatment of a bad line: one that is not JSON, not text, too long, or holds what a message cannot (an integer
-    beyond 64 bits, a lone surrogate, `1e999`, more than 128 levels). `fail` rejects the message there, the lines before it
-    stand; `skip` logs a warning and goes on; `emit` emits `{path, line_number, error, text}` in its place, with at most
-    65,536 characters of the line."""
+    beyond 64 bits, a lone surrogate, `1e999`, more than 128 levels). `fail` rejects the message at that line, after
+    emitting the lines before it; `skip` logs a warning and goes on; `emit` emits `{path, line_number, error, text}` in
+    its place, with at most 65,536 characters of the line."""
 
 
 class ReadJsonl(FileReader):
-    """Emits the value on each line of a JSON Lines file."""
+    """Adapter that emits the value on each line of a JSON Lines file."""
 
     config_model: ClassVar[type[Any] | None] = ReadJsonlConfig
     summary: ClassVar[str] = "Emit the JSON value on each line of a file, lazily."
@@ -31,11 +31,11 @@ class ReadJsonl(FileReader):
         self._on_error: Literal["fail", "skip", "emit"] = config.on_error
 
     def process(self, context: PipelineContext) -> AdapterResult:
-        """Emit the file's values as they are pulled; blank lines are passed over. The file is open meanwhile.
+        """Emit the file's values as they are pulled; skip blank lines. The file is open meanwhile.
 
         Raises:
-            Reject: The message names no file inside the root; while being pulled, a line is bad and `on_error` is
-                `fail`, or the file is damaged.
+            Reject: The message names no file inside the root; while values are pulled, a line is bad and `on_error` is
+            `fail`, or the file is damaged.
             OSError: The file cannot be read.
         """
         return AdapterResult(emitted=self._values(self.locate(context.message)))

@@ -14,7 +14,7 @@ from factflow_protocols import AdapterResult, PipelineContext
 
 
 class ReadLinesConfig(FileSource):
-    """Which file, and what its lines become."""
+    """The file, and the fields of the emitted messages."""
 
     path_to: FieldName | None = "path"
     """Field of the emitted message that holds the file's path; null leaves it out."""
@@ -23,11 +23,11 @@ class ReadLinesConfig(FileSource):
     text_to: FieldName = "text"
     """Field that holds the line, without its end."""
     skip_blank: bool = Field(default=False)
-    """Leave out lines of nothing but white space."""
+    """True to leave out lines of nothing but white space."""
 
 
 class ReadLines(FileReader):
-    """Emits each line of a text file."""
+    """Adapter that emits each line of a text file."""
 
     config_model: ClassVar[type[Any] | None] = ReadLinesConfig
     summary: ClassVar[str] = "Emit each line of a text file, lazily."
@@ -43,7 +43,7 @@ class ReadLines(FileReader):
         """Emit the file's lines as they are pulled; the file is open meanwhile.
 
         Raises:
-            Reject: The message names no file inside the root; while being pulled, a line is too long or is not text.
+            Reject: The message names no file inside the root; while lines are pulled, one is too long or is not text.
             OSError: The file cannot be read.
         """
         return AdapterResult(emitted=self._lines(self.locate(context.message)))

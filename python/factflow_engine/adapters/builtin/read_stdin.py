@@ -1,4 +1,4 @@
-"""`read_stdin`: standard input as one message a line, as the lines come, in constant memory."""
+"""`read_stdin`: standard input as one message a line, as lines arrive, in constant memory."""
 
 import codecs
 from collections.abc import AsyncIterator
@@ -18,31 +18,32 @@ from factflow_engine.adapters.builtin._stdio import Descriptor, standard_input
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 _READERS: Final[list["ReadStdin"]] = []
-"""The stage that reads standard input; the process has but one, so at most one stage is in here."""
+"""The stage that reads standard input; at most one of the process, which has only one."""
 
 
 class ReadStdinConfig(BuiltinConfig):
     """The format of the lines."""
 
     format: Literal["text", "json"] = "text"
-    """`text` emits `{line_number, text}` for each line, `json` the JSON value on it; blank lines are then passed over."""
+    """`text` emits `{line_number, text}` for each line, `json` the JSON value on it, skipping blank lines."""
     line_number_to: FieldName | None = "line_number"
     """With `format: text`: field that holds the line's number, from 1; null leaves it out."""
     text_to: FieldName = "text"
     """With `format: text`: field that holds the line, without its end."""
     on_error: Literal["fail", "skip"] = "fail"
-    """Treatment of a bad line: one that is too long, not UTF-8, or with `format: json` not JSON or nothing that a message
-    can hold. `fail` rejects the message there, the lines before it stand; `skip` logs a warning and goes on."""
+    """Treatment of a bad line: one that is too long, not UTF-8, or with `format: json` not JSON or nothing that a
+    message can hold. `fail` rejects the message at that line, after emitting the lines before it; `skip` logs a warning
+    and goes on."""
     max_line_length: int = Field(default=1_048_576, ge=1, le=1_073_741_824)
     """Longest line, in bytes; a longer one is a bad line, so that memory stays bounded."""
 
 
 class ReadStdin(StatefulAdapter):
-    """Emits each line of standard input.
+    """Adapter that emits each line of standard input.
 
-    One message has it read to its end; others that ask are rejected, and so is a second attempt of that one: what was
-    read cannot be read again. For the same reason a crash loses the lines that were read and not yet published. The
-    message keeps its permit while the next line is waited for.
+    One message reads it to its end; other messages are rejected, and so is a second attempt of that one, because input
+    cannot be read twice. For the same reason a crash loses the lines that were read and not yet published. The message
+    keeps its permit while it waits for the next line.
     """
 
     config_model: ClassVar[type[Any] | None] = ReadStdinConfig
@@ -56,7 +57,7 @@ class ReadStdin(StatefulAdapter):
         self._input: Descriptor | None = None
 
     async def open(self, stage: StageInfo) -> None:  # noqa: ARG002 - standard input is the same wherever it stands
-        """See that there is a standard input.
+        """Check that there is a standard input.
 
         Raises:
             StandardStreamError: It is closed.
@@ -64,12 +65,12 @@ class ReadStdin(StatefulAdapter):
         self._input = standard_input()
 
     async def process(self, context: PipelineContext) -> AdapterResult:  # noqa: ARG002 - the message is only the occasion
-        """Emit the lines as they come.
+        """Emit lines as they arrive.
 
         Raises:
-            Reject: Another message, or an earlier attempt, has standard input; while being pulled, a line is too long,
-                or is not what `format` says.
-            OSError: While being pulled, reading fails.
+            Reject: Another message, or an earlier attempt, has standard input; while lines are pulled, one is too long,
+            or is not in `format`.
+            OSError: Reading fails while lines are pulled.
 
         Cancellation: ends the wait for the next line at once.
         """
@@ -82,7 +83,7 @@ class ReadStdin(StatefulAdapter):
         return AdapterResult(emitted=self._messages(self._input))
 
     async def close(self) -> None:
-        """Let another execution of this process read what is left."""
+        """Let another execution of this process read the rest."""
         if self in _READERS:
             _READERS.remove(self)
         self._input = None
@@ -90,9 +91,7 @@ class ReadStdin(StatefulAdapter):
     async def _messages(self, source: Descriptor) -> AsyncIterator[Any]:
         number = 0
         longest = self._config.max_line_length + 1  # one for a carriage return
-        rest = (
-            bytearray()
-        )  # the beginning of a line whose end has not come; of one that is too long, no more than that shows
+        rest = bytearray()  # the beginning of an incomplete line; of one that is too long, only as much as shows that
         while chunk := await source.read():
             first, *others = chunk.split(b"\n")
             rest += first
@@ -102,7 +101,7 @@ class ReadStdin(StatefulAdapter):
                     yield message
                 rest = bytearray(following)
             if len(rest) > longest:
-                if self._config.on_error == "fail":  # now, not when the line ends, which may be never
+                if self._config.on_error == "fail":  # now, not at the end of the line, which may never come
                     self._message(number + 1, bytes(rest))
                 del rest[longest + 1 :]
         if rest:
@@ -110,7 +109,7 @@ class ReadStdin(StatefulAdapter):
                 yield message
 
     def _message(self, number: int, line: bytes) -> tuple[Any, ...]:
-        """Return the message that a line makes; none for one that is passed over."""
+        """Return the message of a line; an empty tuple for a line that is skipped."""
         try:
             text = self._text(number, line)
             if self._config.format == "json":

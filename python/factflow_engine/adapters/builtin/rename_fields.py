@@ -10,16 +10,16 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
 class RenameFieldsConfig(BuiltinConfig):
-    """Which fields move where."""
+    """The fields to rename."""
 
     fields: Annotated[dict[FieldName, FieldName], Field(min_length=1)]
-    """New path by old path. All are taken out before any is put back, so two fields may swap their names."""
+    """New path by old path. All fields are removed before any is set, so two fields may swap their names."""
     missing: Literal["skip", "reject"] = "skip"
     """A field that the message lacks: `skip` goes on without it, `reject` rejects the message."""
 
 
 class RenameFields(PipelineAdapter):
-    """Moves fields of a message to other names; what stood there is replaced."""
+    """Adapter that moves fields of a message to other names, replacing the values there."""
 
     config_model: ClassVar[type[Any] | None] = RenameFieldsConfig
     summary: ClassVar[str] = "Move fields of a message to other names."
@@ -32,7 +32,7 @@ class RenameFields(PipelineAdapter):
         """Move the fields.
 
         Raises:
-            Reject: The message is not a map, or a field is missing, or cannot be put where it should go.
+            Reject: The message is not a map, or a field is missing, or cannot be set at its new path.
         """
         message = require_map(context.message, "rename_fields")
         if self._reject_missing:

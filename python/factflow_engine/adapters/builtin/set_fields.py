@@ -11,12 +11,12 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
 class SetFieldsConfig(BuiltinConfig):
-    """Which values go where."""
+    """The values to set, by path."""
 
     fields: dict[FieldName, JsonValue] = Field(default_factory=dict)
-    """Value by path; replaces what stands there."""
+    """Value by path; replaces the present value."""
     defaults: dict[FieldName, JsonValue] = Field(default_factory=dict)
-    """Value by path, only where the message has nothing; null counts as something."""
+    """Value by path, set only where the message has none; null counts as a value."""
 
     @model_validator(mode="after")
     def _one_value_a_field(self) -> Self:
@@ -27,7 +27,7 @@ class SetFieldsConfig(BuiltinConfig):
 
 
 class SetFields(PipelineAdapter):
-    """Puts constant values into a message."""
+    """Adapter that puts constant values into a message."""
 
     config_model: ClassVar[type[Any] | None] = SetFieldsConfig
     summary: ClassVar[str] = "Put constant values into a message, always or where they are missing."
@@ -40,7 +40,7 @@ class SetFields(PipelineAdapter):
         """Set the fields, then the defaults.
 
         Raises:
-            Reject: The message is not a map, or something on a path is not.
+            Reject: The message, or a value on a path, is not a map.
         """
         message = require_map(context.message, "set_fields")
         for path, value in self._fields:

@@ -1,4 +1,4 @@
-"""`split`: one message with a list in it becomes one message an element."""
+"""`split`: one message with a list in it becomes one message for each element."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Self
@@ -11,7 +11,7 @@ from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, 
 
 
 class SplitConfig(BuiltinConfig):
-    """Which list, and what its elements become."""
+    """The list to split, and the fields of the children."""
 
     field: FieldName
     """The field that holds the list."""
@@ -34,7 +34,7 @@ class SplitConfig(BuiltinConfig):
 
 
 class Split(PipelineAdapter):
-    """Emits each element of a list in the message."""
+    """Adapter that emits each element of a list in the message."""
 
     config_model: ClassVar[type[Any] | None] = SplitConfig
     summary: ClassVar[str] = "Emit each element of a list in the message."
@@ -49,7 +49,8 @@ class Split(PipelineAdapter):
         """Emit the children. An empty list emits none.
 
         Raises:
-            Reject: The field is missing or no list; while being pulled, an element that should get fields is no map.
+            Reject: The field is missing or not a list; while children are pulled, an element that should get fields is
+            not a map.
         """
         message = context.message
         elements = self._field.require(message)

@@ -1,4 +1,4 @@
-"""`walk_directory`: the files below a folder as one message a file, in a fixed order."""
+"""`walk_directory`: the files below a folder as one message for each file, in a fixed order."""
 
 import errno
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WalkDirectoryConfig(BuiltinConfig):
-    """Which folder, and which files in it."""
+    """The folder, and the files in it to emit."""
 
     root: str = Field(min_length=1)
     """The folder, relative to the pipeline's folder. Nothing outside it is ever emitted."""
@@ -27,14 +27,14 @@ class WalkDirectoryConfig(BuiltinConfig):
     """Files to leave out, and folders not to enter, by the same globs."""
     symlinks: Literal["skip", "follow"] = "skip"
     """Links to files and folders: `skip` passes over them; `follow` follows those that stay within the root, and walks
-    each folder once, under the first name it is met by."""
+    each folder once, under its first name in the walk."""
     on_error: Literal["fail", "skip"] = "fail"
-    """Treatment of a folder that cannot be listed, a file or link that cannot be looked at, and a name that is not text:
+    """Treatment of a folder that cannot be listed, a file or link that cannot be examined, and a name that is not text:
     `fail` fails the message, `skip` logs a warning and goes on."""
 
 
 class WalkDirectory(StatefulAdapter):
-    """Emits `{path, relative_path, name, suffix, size_bytes}` for each file below a folder."""
+    """Adapter that emits `{path, relative_path, name, suffix, size_bytes}` for each file below a folder."""
 
     config_model: ClassVar[type[Any] | None] = WalkDirectoryConfig
     summary: ClassVar[str] = "Emit each file below a folder, lazily, in sorted order."
@@ -47,15 +47,15 @@ class WalkDirectory(StatefulAdapter):
         self._directory = Path()
 
     async def open(self, stage: StageInfo) -> None:
-        """Remember what the root is relative to."""
+        """Store the folder that the root is relative to."""
         self._directory = stage.directory
 
     def process(self, context: PipelineContext) -> AdapterResult:  # noqa: ARG002 - the message is only the occasion
         """Emit the files as they are pulled, one folder's entries in memory for each level of depth.
 
         Raises:
-            NotADirectoryError: The root is no folder.
-            OSError: While being pulled, something cannot be read and `on_error` is `fail`.
+            NotADirectoryError: The root is not a folder.
+            OSError: Something cannot be read while files are pulled, and `on_error` is `fail`.
         """
         root = (self._directory / self._config.root).resolve()
         if not root.is_dir():
@@ -63,7 +63,7 @@ class WalkDirectory(StatefulAdapter):
         return AdapterResult(emitted=self._files(root))
 
     def _files(self, root: Path) -> Iterator[Emit]:
-        # Real folders that were entered; kept only where links could lead to one twice.
+        # Real folders that were entered; only needed where links could lead to one twice.
         entered = {str(root)} if self._config.symlinks == "follow" else None
         pending = [self._entries(root, "")]
         while pending:
@@ -80,16 +80,16 @@ class WalkDirectory(StatefulAdapter):
             if folder is not None:
                 pending.append(folder)
             elif message is not None:
-                # Walked again, after a crash, the folder may have other files: those that were there are the same.
+                # A second walk, after a crash, may find other files: the ordinals of the same files must not change.
                 yield Emit(message, key=relative)
 
     def _look(
         self, root: Path, relative: str, found: os.DirEntry[str], entered: set[str] | None
     ) -> tuple[Iterator[tuple[str, os.DirEntry[str]]] | None, dict[str, Any] | None]:
-        """Return the entries of a folder that is to be entered, or the message of a file, or neither.
+        """Return the entries of a folder to enter, or the message of a file, or neither.
 
         Raises:
-            OSError: The file or link cannot be looked at.
+            OSError: The file or link cannot be examined.
         """
         if self._exclude.matches(relative) or not self._may_enter(root, relative, found):
             return None, None
@@ -130,7 +130,7 @@ class WalkDirectory(StatefulAdapter):
         try:
             target = Path(found.path).resolve(strict=True)
         except (FileNotFoundError, NotADirectoryError, RuntimeError):
-            return False  # it leads nowhere, or in a circle: there is no file behind it
+            return False  # it leads nowhere, or in a circle: no file is behind it
         except OSError as error:
             if error.errno == errno.ELOOP:
                 return False

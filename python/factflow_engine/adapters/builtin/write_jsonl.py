@@ -1,8 +1,8 @@
-"""`write_jsonl`: messages into a file of JSON lines that is either the old one or the whole new one.
+"""`write_jsonl`: messages as lines of a JSON file that is replaced as a whole.
 
-Lines go to a staging file beside the target (see `_staging`), once for each message, and take the target's place when the
+Lines go to a staging file beside the target (see `_staging`), once for each message, and replace the target when the
 execution is about to complete. A line enters the buffer after the last await of `process`, so that a message which is
-cancelled or timed out there has left no line behind. A device or a pipe cannot be replaced: lines are written to it.
+cancelled or timed out there leaves no line behind. A device or a pipe cannot be replaced: lines are written to it.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from factflow_protocols import AdapterResult, PipelineContext, StageInfo, Statef
 
 BUFFER_BYTES: Final = 262_144
 HELD_SECONDS: Final = 5.0
-"""How long to wait for a process that is about to let go of the staging file, or for the reader of a pipe."""
+"""Longest wait for a process that is about to release the staging file, or for the reader of a pipe."""
 
 
 class WriteJsonlConfig(BuiltinConfig):
-    """Where the lines go."""
+    """The file to write."""
 
     path: str = Field(min_length=1)
     """The file, relative to the pipeline's folder. Folders on the way are made."""
@@ -37,7 +37,7 @@ class WriteJsonlConfig(BuiltinConfig):
 
 
 class _Target(Protocol):
-    """The place that lines go to."""
+    """The destination of the lines."""
 
     async def add(self, identity: bytes, line: bytes) -> None:
         """Add the line of a message, by its id."""
@@ -48,31 +48,31 @@ class _Target(Protocol):
         ...
 
     async def finish(self) -> None:
-        """Show what was added."""
+        """Publish the lines that were added."""
         ...
 
     async def discard(self) -> None:
-        """Remove what is left to go on with."""
+        """Remove what would let an execution resume."""
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Release the target."""
         ...
 
 
 class WriteJsonl(StatefulAdapter):
-    """Writes each message as a line of JSON and passes it on.
+    """Adapter that writes each message as a line of JSON and passes it on.
 
-    The file appears, whole, when the execution completes; until then there is what was there before. Each message has
-    one line, however often it is delivered or tried again: its first. Lines are in the order in which messages reach
-    the stage. On a durable queue a message is acknowledged when its line is on disk, in `.<name>.<16 hex
-    digits>.staging` beside the file: processes of one execution id share it, the next one goes on with it, and the one
-    that completes the execution removes it. An execution that goes on after that, with a dead letter that was put back,
-    adds to the file. With queues in memory a cancelled or failed execution leaves nothing, a crashed one that file. Two
-    stages that write one file replace each other's.
+    The file appears, whole, when the execution completes; until then the previous file stays. Each message has one
+    line, however often it is delivered or retried: its first. Lines are in the order in which messages reach the stage.
+    On a durable queue a message is acknowledged when its line is on disk, in `.<name>.<16 hex digits>.staging` beside
+    the file: processes of one execution id share it, the next one resumes with it, and the one that completes the
+    execution removes it. An execution that is resumed after that, with a requeued dead letter, adds to the file. With
+    queues in memory a cancelled or failed execution leaves nothing, a crashed one leaves the staging file. Two stages
+    that write one file overwrite each other's.
 
-    Where the path is a device, a named pipe or `/dev/stdout`, lines are written to it as they come, as `write_stdout` does:
-    a message that is delivered again is written again.
+    If the path is a device, a named pipe or `/dev/stdout`, lines are written to it as messages arrive, as
+    `write_stdout` does: a message that is delivered again is written again.
     """
 
     config_model: ClassVar[type[Any] | None] = WriteJsonlConfig
@@ -86,7 +86,7 @@ class WriteJsonl(StatefulAdapter):
         self._target: _Target | None = None
 
     async def open(self, stage: StageInfo) -> None:
-        """Make the folders and the staging file, or go on with the one that is there; or open the device or pipe.
+        """Make the folders and the staging file, or resume the existing one; or open the device or pipe.
 
         Raises:
             OSError: That is not possible, or the target is a folder, a disk or a socket.
@@ -112,18 +112,18 @@ class WriteJsonl(StatefulAdapter):
         return AdapterResult.forward()
 
     async def flush(self) -> None:
-        """Bring every line that was added to the disk.
+        """Write every line that was added to the disk.
 
         Raises:
-            OSError: They are not there.
+            OSError: The lines are not on the disk.
         """
         await self._opened.flush()
 
     async def finish(self) -> None:
-        """Put the file in place, durably; later messages join it at the next call.
+        """Put the file in place, durably; a later call adds later messages.
 
         Raises:
-            OSError: The target is as it was.
+            OSError: The target is unchanged.
         """
         await self._opened.finish()
 
@@ -137,9 +137,9 @@ class WriteJsonl(StatefulAdapter):
             await self._target.discard()
 
     async def close(self) -> None:
-        """Discard what was not finished; on a durable queue store it, and leave it to who goes on.
+        """Discard unfinished lines; on a durable queue store them for the process that resumes the execution.
 
-        What cannot be stored stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        Lines that cannot be stored stay in the buffer, so that a later `flush` refuses to acknowledge them.
         """
         if self._target is not None:
             await self._target.close()
@@ -152,7 +152,7 @@ class WriteJsonl(StatefulAdapter):
 
 
 class _File:
-    """Lines in a staging file, which takes the target's place."""
+    """Lines in a staging file, which replaces the target."""
 
     def __init__(self, staging: Staging, threads: TrioThreads, *, durable: bool) -> None:
         self._staging: Staging | None = staging
@@ -207,7 +207,7 @@ class _File:
 
 
 class _Stream:
-    """Lines to what cannot be replaced."""
+    """Lines written to a target that cannot be replaced."""
 
     def __init__(self, lines: LineStream, end: Callable[[], None]) -> None:
         self._lines = lines
@@ -224,7 +224,7 @@ class _Stream:
         await self._lines.written()
 
     async def discard(self) -> None:
-        """Do nothing: nothing is left to go on with."""
+        """Do nothing: a stream leaves nothing to resume."""
 
     async def close(self) -> None:
         try:
@@ -234,7 +234,7 @@ class _Stream:
 
 
 async def _open_file(path: Path, stage: StageInfo, threads: TrioThreads, *, append: bool) -> _File:
-    target = await threads.run(path.resolve)  # a link keeps being one
+    target = await threads.run(path.resolve)  # a link stays a link
     staged = staging_path(target, stage.execution_id, stage.route, stage.stage)
 
     def begin() -> Staging:

@@ -1,8 +1,7 @@
 """`write_sqlite`: each message as a row of a SQLite table, once for each message id.
 
-Rows are checked when their message is handled, so that one which the table would refuse rejects its own message and no
-other, and inserted together: before the messages are acknowledged on a durable queue, else when the buffer is full and
-at the end.
+Rows are checked when their message is processed, so that an invalid row rejects only its own message. They are inserted
+together: before the messages are acknowledged on a durable queue, else when the buffer is full and at the end.
 """
 
 import sqlite3
@@ -36,7 +35,7 @@ Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(
 
 
 class WriteSqliteConfig(BuiltinConfig):
-    """Which table, and what its columns hold."""
+    """The table, and the fields in its columns."""
 
     path: str = Field(min_length=1)
     """The database file, relative to the pipeline's folder. It is made if it is not there, with the folders on the way."""
@@ -48,7 +47,7 @@ class WriteSqliteConfig(BuiltinConfig):
 
     @model_validator(mode="after")
     def _distinct_columns(self) -> Self:
-        seen = {ID_COLUMN: ID_COLUMN}  # SQLite knows no case in names
+        seen = {ID_COLUMN: ID_COLUMN}  # column names are case-insensitive in SQLite
         for name in self.columns:
             if name.lower() in seen:
                 other = seen[name.lower()]
@@ -59,12 +58,12 @@ class WriteSqliteConfig(BuiltinConfig):
 
 
 class WriteSqlite(StatefulAdapter):
-    """Writes each message as a row and passes it on.
+    """Adapter that writes each message as a row and passes it on.
 
-    The row's `message_id` is the message's id, 32 hexadecimal digits: a message that is delivered or tried again adds no
+    The row's `message_id` is the message's id, 32 hexadecimal digits: a message that is delivered or retried adds no
     second row. Several processes, and other programs, may use the file meanwhile. On a durable queue a message is
-    acknowledged when its row is committed; with queues in memory rows are committed a few thousand at a time, and at the
-    end, also of a cancelled execution.
+    acknowledged when its row is committed; with queues in memory rows are committed a few thousand at a time, and at
+    the end, also of a cancelled execution.
     """
 
     config_model: ClassVar[type[Any] | None] = WriteSqliteConfig
@@ -91,7 +90,7 @@ class WriteSqlite(StatefulAdapter):
         """Open the file, and make or check the table.
 
         Raises:
-            OSError: There can be no such file, or it cannot be used.
+            OSError: The file cannot exist there, or cannot be used.
             ValueError: The table has another shape.
         """
         path = (stage.directory / self._config.path).resolve()
@@ -121,22 +120,22 @@ class WriteSqlite(StatefulAdapter):
         """Commit every row that was added.
 
         Raises:
-            OSError: They are not committed.
+            OSError: The rows are not committed.
         """
         await self._buffer.write_out()
 
     async def finish(self) -> None:
-        """Commit what is left.
+        """Commit the remaining rows.
 
         Raises:
-            OSError: It is not committed.
+            OSError: The rows are not committed.
         """
         await self._buffer.write_out()
 
     async def close(self) -> None:
-        """Commit what is left and close the file.
+        """Commit the remaining rows and close the file.
 
-        What cannot be committed stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        Rows that cannot be committed stay in the buffer, so that a later `flush` refuses to acknowledge them.
         """
         try:
             await self._buffer.write_out()
@@ -159,10 +158,10 @@ class WriteSqlite(StatefulAdapter):
 
 
 def _value(path: FieldPath, value: Any) -> str | bytes | int | float | None:
-    """The value as SQLite stores it.
+    """Return the value as SQLite stores it.
 
     Raises:
-        Reject: It is an integer beyond 64 bits with a sign, or NaN, which SQLite would store as NULL.
+        Reject: The value is an integer beyond 64 bits with a sign, or NaN, which SQLite would store as NULL.
     """
     if value is MISSING or value is None:
         return None

@@ -1,4 +1,4 @@
-"""`write_stdout`: each message as a line on standard output, soon after it came."""
+"""`write_stdout`: each message as a line on standard output, soon after it arrives."""
 
 from typing import Any, ClassVar, Literal
 
@@ -20,11 +20,11 @@ class WriteStdoutConfig(BuiltinConfig):
 
 
 class WriteStdout(StatefulAdapter):
-    """Writes each message as a line to standard output and passes it on.
+    """Adapter that writes each message as a line to standard output and passes it on.
 
-    Lines are in the order in which messages reach the stage. A message that is delivered or tried again is written again:
-    what was written cannot be taken back. On a durable queue a message is acknowledged when its line has been written.
-    Where it goes to a file, a line that was cut off there, by a kill or a full disk, is ended first.
+    Lines are in the order in which messages reach the stage. A message that is delivered or retried is written again,
+    because output cannot be taken back. On a durable queue a message is acknowledged when its line is written. If
+    standard output is a file whose last line is incomplete, after a kill or a full disk, that line is ended first.
     While `factflow run` runs a pipeline with this stage, its report goes to standard error.
     """
 
@@ -49,7 +49,7 @@ class WriteStdout(StatefulAdapter):
         self._stream, self._durable = stream, stage.durable
 
     async def process(self, context: PipelineContext) -> AdapterResult:
-        """Add the message's line, and wait while more than 64 KiB are to be written.
+        """Add the message's line; wait while more than 64 KiB are unwritten.
 
         Raises:
             Reject: The message cannot be a line.
@@ -60,10 +60,10 @@ class WriteStdout(StatefulAdapter):
         return AdapterResult.forward()
 
     async def flush(self) -> None:
-        """Wait until every line that was added is written, and on the disk if it goes to a file.
+        """Wait until every line that was added is written, and synced if standard output is a file.
 
         Raises:
-            StandardStreamError: Some cannot be written.
+            StandardStreamError: Some lines cannot be written.
         """
         await self._opened.written()
         if self._durable:
@@ -73,14 +73,14 @@ class WriteStdout(StatefulAdapter):
         """Wait until every line is written.
 
         Raises:
-            StandardStreamError: Some cannot be written.
+            StandardStreamError: Some lines cannot be written.
         """
         await self._opened.written()
 
     async def close(self) -> None:
-        """Stop writing, after what is left has been written, if the reader takes it in the time that there is.
+        """Stop writing; write what is left first, if the reader takes it within the time limit.
 
-        What it does not take stays in the buffer, so that a `flush` that comes yet refuses to acknowledge it.
+        Lines that it does not take stay in the buffer, so that a later `flush` refuses to acknowledge them.
         """
         if self._stream is not None:
             await self._stream.close()

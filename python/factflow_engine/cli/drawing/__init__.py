@@ -1,6 +1,6 @@
-"""A pipeline as a graph, and the languages it can be drawn in.
+"""A pipeline as a graph, and the languages that draw it.
 
-Drawn from the configuration's written form, so that a value from the environment appears as `${NAME}`.
+Drawn from the written form of the configuration, so that a value from the environment appears as `${NAME}`.
 """
 
 from factflow_engine.cli.drawing.dot import to_dot

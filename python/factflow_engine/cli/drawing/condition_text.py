@@ -1,6 +1,6 @@
-"""A condition as a short line for people, as an edge's label.
+"""Text of a condition: a short line that labels an edge.
 
-For reading only: what a condition means is defined where it is compiled.
+For reading only: the compiler defines what a condition means.
 """
 
 import json
@@ -12,7 +12,7 @@ _LONGEST_VALUE: Final = 60
 
 
 def condition_text(condition: Mapping[str, Any]) -> str:
-    """`tokens > 0 and not (lang in ["xx"])`."""
+    """Return a condition in words: `tokens > 0 and not (lang in ["xx"])`."""
     return _text(condition, nested=False)
 
 

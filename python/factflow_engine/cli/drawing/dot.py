@@ -1,6 +1,6 @@
-"""A graph in DOT, for Graphviz.
+"""Graphs in DOT, for Graphviz.
 
-Labels are quoted strings, in which only the quotation mark and the backslash mean anything.
+Labels are quoted strings, in which only the quotation mark and the backslash are special.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ _SHAPES: Final = {Kind.ROUTE: "box", Kind.QUEUE: "cylinder", Kind.TOPIC: "hexago
 
 
 def to_dot(graph: Graph) -> str:
-    """The text of a directed graph."""
+    """Return the text of a directed graph."""
     lines = [
         f"digraph {_quoted(graph.title)} {{",
         "  rankdir=LR;",

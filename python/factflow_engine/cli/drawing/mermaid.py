@@ -1,7 +1,7 @@
-"""A graph in Mermaid, as Markdown viewers draw it.
+"""Graphs in Mermaid, which Markdown viewers draw.
 
-Labels are quoted, and in them everything but letters, digits and harmless punctuation is a character code: a queue's
-name or a pattern cannot end the quotation, start HTML, or say anything else to the renderer.
+Labels are quoted, and everything in them but letters, digits and harmless punctuation is a character code, so that a
+queue's name or a pattern cannot end the quotation, start HTML, or address the renderer in any other way.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ _SHAPES: Final = {
 
 
 def to_mermaid(graph: Graph) -> str:
-    """The text of a flowchart, without a fence around it."""
+    """Return the text of a flowchart, without a fence around it."""
     lines = ["flowchart LR"]
     lines += [f"  %% {_text(graph.title)}"]
     for node in graph.nodes:

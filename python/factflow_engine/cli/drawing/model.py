@@ -1,6 +1,7 @@
 """Nodes and edges to draw: routes, queues, topics, init messages, and the writers of each.
 
-Kept separate from the languages so that they only translate; ids here are counted, labels are the user's and may hold anything.
+Kept separate from the languages so that they only translate. Ids are counted; labels are the user's and may hold any
+text.
 """
 
 from collections.abc import Mapping
@@ -22,11 +23,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A box.
+    """A node of the graph.
 
     Attributes:
-        id: Safe in every language: letters and digits.
-        kind: Decides the shape.
+        id: Letters and digits, safe in every language.
+        kind: Kind of the node, which decides its shape.
         lines: The label; any text.
     """
 
@@ -37,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """An arrow.
+    """An edge of the graph.
 
     Attributes:
         source: Id of a node.
@@ -54,7 +55,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """A drawing.
+    """A graph to draw.
 
     Attributes:
         title: Any text.
@@ -68,7 +69,7 @@ class Graph:
 
 
 def graph_of(written: Mapping[str, Any]) -> Graph:
-    """The graph of a complete configuration.
+    """Return the graph of a complete configuration.
 
     Args:
         written: `PipelineGlobalConfig.to_mapping()`.

@@ -1,4 +1,4 @@
-"""Ways to show a running execution: a live table, plain lines, or only what must be said.
+"""Displays of a running execution: a live table, plain lines, or notices only.
 
 All write to standard error; standard output is for results.
 """

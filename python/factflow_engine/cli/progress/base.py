@@ -1,4 +1,4 @@
-"""Interface of every display of an execution; the base class prints lines and shows nothing else."""
+"""Interface of every display; the base class prints notices and shows nothing else."""
 
 from typing import ClassVar
 
@@ -10,10 +10,10 @@ from factflow_engine.runtime.report import ExecutionStatistics
 
 
 class Progress:
-    """Shows only what must be said: `--progress none`, and the base of the others.
+    """Display of notices only: `--progress none`, and the base class of the others.
 
     Attributes:
-        interval_seconds: How long to wait between two calls of `show`.
+        interval_seconds: Time between two calls of `show`.
     """
 
     interval_seconds: ClassVar[float] = 60.0
@@ -22,13 +22,13 @@ class Progress:
         self._console = console
 
     def show(self, statistics: ExecutionStatistics) -> None:
-        """Show the execution at this instant."""
+        """Show the execution's statistics now."""
 
     def end(self, statistics: ExecutionStatistics) -> None:
-        """Show it once more, at its end."""
+        """Show the execution for the last time, at its end."""
 
     def say(self, line: str) -> None:
-        """Print a line of any text.
+        """Print a notice.
 
         Raises:
             OutputClosedError: The reader went away.

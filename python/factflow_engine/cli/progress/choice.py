@@ -1,4 +1,4 @@
-"""Which way of showing an execution fits where standard error goes."""
+"""Choice of the display that suits standard error."""
 
 import sys
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ class ProgressMode(StrEnum):
 
 @contextmanager
 def open_progress(mode: ProgressMode, *, title: str) -> Iterator[Progress]:
-    """Progress for as long as the context lasts.
+    """Open a display for the duration of the context.
 
     Args:
-        mode: As asked for; `auto` is live on a terminal and plain elsewhere.
-        title: What runs, in a few words.
+        mode: The mode asked for; `auto` is live on a terminal and plain elsewhere.
+        title: Short description of what runs.
 
     Raises:
-        InvalidInputError: A live view was asked for where nothing can be redrawn.
+        InvalidInputError: A live view was asked for, but standard error is not a terminal.
     """
     console = messages()
     redrawable = sys.stderr.isatty() and not console.is_dumb_terminal

@@ -19,11 +19,11 @@ from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
 
 _MOST_WAITS: Final = 3
 _WIDE: Final = 72
-"""Columns that the whole table needs, numbers of five digits and all."""
+"""Columns that the full table needs, with numbers of five digits."""
 
 
 class LiveProgress(Progress):
-    """A context manager: the table is there inside, and gone without a trace after it.
+    """Display of a table of routes, as a context manager; the table is erased on exit.
 
     Lines that adapters print meanwhile appear above the table.
     """
@@ -56,7 +56,7 @@ class LiveProgress(Progress):
 
 
 def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Table:
-    """The routes of an execution at one instant; below 72 columns without their limits and states."""
+    """Return the table of an execution's routes; below 72 columns without their limits and states."""
     wide = width >= _WIDE
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),

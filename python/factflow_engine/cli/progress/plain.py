@@ -1,4 +1,4 @@
-"""Progress for logs and pipes: one line now, one every few seconds while something moves, else one a minute, one at the end."""
+"""Progress for logs and pipes: a line at the start, one every few seconds (or minute without movement), one at the end."""
 
 from typing import ClassVar, Final
 
@@ -12,11 +12,11 @@ from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
 _MOST_ROUTES: Final = 4
 _MOST_WAITS: Final = 3
 _STILL_SECONDS: Final = 60.0
-"""How long no line is printed while nothing moves."""
+"""Interval of lines while nothing moves, in seconds."""
 
 
 class PlainProgress(Progress):
-    """A line at each call; routes with nothing to do are left out of it, and of many the busiest are named."""
+    """Display that prints a line at each call; it names only routes that have work, and of many routes the busiest."""
 
     interval_seconds: ClassVar[float] = 3.0
 
@@ -47,7 +47,7 @@ def _state(statistics: ExecutionStatistics) -> object:
 
 
 def progress_line(statistics: ExecutionStatistics) -> str:
-    """One line: time, totals, the routes that have work, and what messages wait for."""
+    """Return one line: time, totals, the routes that have work, and what messages wait for."""
     routes = statistics.routes
     ended = sum(statistics.outcomes.values())
     failed = sum(route.failed for route in routes.values())

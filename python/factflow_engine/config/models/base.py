@@ -1,6 +1,6 @@
 """Base of all configuration models: frozen, strict, without unknown fields, and with a repr that shows no secret.
 
-Apart so that each model's file holds its fields and nothing else.
+Kept separate so that the file of each model holds only its fields.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,15 +19,15 @@ Sequence_ = Annotated[tuple[Item, ...], Field(strict=False)]
 
 
 class ConfigModel(BaseModel):
-    """Base of the models. Two are equal if their fields are; where they were read from does not count.
+    """Base of the models. Two are equal if their fields are, wherever they were read from.
 
-    A field whose value came from the environment is shown by `repr` as it was written, `${NAME}`.
+    `repr` shows a field whose value came from the environment as it was written, `${NAME}`.
     """
 
-    # Built at first use: loading needs the validator of the whole document, which holds those of its parts.
+    # Built at first use: loading needs only the validator of the whole document, which contains those of its parts.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
-    # Path inside this model -> the text that was written there; only what holds a reference to the environment.
+    # Path inside this model to the text written there; only for values with a reference to the environment.
     _references: Mapping[Path, str] = PrivateAttr(default_factory=FrozenDict)
 
     def __eq__(self, other: object) -> bool:
@@ -44,7 +44,7 @@ class ConfigModel(BaseModel):
 
 
 def substitute(value: Any, texts: Mapping[Path, str]) -> Any:
-    """A plain copy of the value with the given texts in place of what stands at their paths; models are left alone."""
+    """Return a plain copy of the value with the given texts at their paths; models are left alone."""
     if () in texts:
         return texts[()]
     if isinstance(value, BaseModel) or not texts:
@@ -60,7 +60,7 @@ def substitute(value: Any, texts: Mapping[Path, str]) -> Any:
 
 
 def _by_first_part(texts: Mapping[Path, str]) -> dict[str | int, dict[Path, str]]:
-    """The texts below each part, in one pass."""
+    """Return the texts below each part, in one pass."""
     below: dict[str | int, dict[Path, str]] = {}
     for path, text in texts.items():
         if path:
@@ -69,7 +69,7 @@ def _by_first_part(texts: Mapping[Path, str]) -> dict[str | int, dict[Path, str]
 
 
 def attach_references(value: Any, texts: Mapping[Path, str]) -> None:
-    """Tell every model in the tree which of its values came from the environment."""
+    """Tell each model in the tree which of its values came from the environment."""
     if not texts:
         return
     if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""The whole document, and the sections that belong to an execution rather than to a route.
+"""Models of the whole document, and of the sections that belong to an execution rather than to a route.
 
 Kept separate from the routes because this is the snapshot that an execution runs: canonical, hashed, never changed.
 """
@@ -33,10 +33,10 @@ class InitMessageConfig(ConfigModel):
 
 
 class OrchestratorConfig(ConfigModel):
-    """When an execution as a whole fails, how much it remembers, and how long its end may take."""
+    """Limits of an execution as a whole: its failures, its memory of them, and the time for its end."""
 
     max_failed_messages: int | None = Field(
-        default=None, ge=0, description="More failed messages than this fail the execution; none: no bound."
+        default=None, ge=0, description="Failed messages above which the execution fails; none: no bound."
     )
     max_recorded_failures: int = Field(
         default=1_000, ge=0, le=1_000_000, description="Failures kept in the report; further ones are counted."
@@ -45,49 +45,49 @@ class OrchestratorConfig(ConfigModel):
         default=None,
         ge=0,
         le=86_400,
-        description="Seconds that a drain lets work go on which has begun or waits, retries included, where whoever asks "
-        "for it does not say; none: until it is done.",
+        description="Seconds that a drain gives to started and waiting messages, retries included, unless the caller "
+        "gives another time; none: until all have ended.",
     )
     finish_seconds: float = Field(
         default=30.0,
         gt=0,
         le=86_400,
-        description="Seconds that a stage's finish() has while the execution drains, besides the drain's own.",
+        description="Seconds for a stage's finish() while the execution drains, besides drain_seconds.",
     )
     close_seconds: float = Field(
-        default=5.0, gt=0, le=86_400, description="Seconds after which a stage's close() is given up."
+        default=5.0, gt=0, le=86_400, description="Seconds for a stage's close(), after which it is cancelled."
     )
 
 
 class ProcessorConfig(ConfigModel):
-    """Time slices of the loop that carries messages."""
+    """Time slices and time limits of the loop that carries messages."""
 
     quantum_microseconds: int = Field(
-        default=150, ge=1, le=1_000_000, description="Microseconds of work after which a worker lets others run."
+        default=150, ge=1, le=1_000_000, description="Microseconds of work after which a worker yields to other tasks."
     )
     stall_seconds: float = Field(
         default=30.0,
         gt=0,
         le=86_400,
-        description="Seconds after which an execution that holds messages and does not move says who waits for whom.",
+        description="Seconds without progress after which an execution with messages reports what each of them waits for.",
     )
     snapshot_seconds: float = Field(
         default=1.0,
         ge=0,
         le=3_600,
-        description="With queues that outlive the process: seconds for which a route's acknowledgements are held together "
-        "where one of its stages keeps a state, to be stored with it.",
+        description="With queues that outlive the process: seconds for which a route's acknowledgements are collected "
+        "if one of its stages keeps a state, which is stored with them.",
     )
     flush_seconds: float = Field(
         default=30.0,
         gt=0,
         le=86_400,
-        description="Seconds that a stage's flush() has; one that takes longer fails the execution.",
+        description="Seconds for a stage's flush(); a longer one fails the execution.",
     )
 
 
 class StorageConfig(ConfigModel):
-    """Where stages store what they make."""
+    """Object store of the stages."""
 
     url: str = Field(min_length=1, description="The object store, as file:///directory or memory://.")
     metadata: FrozenDict[str, Any] = Field(
@@ -96,9 +96,9 @@ class StorageConfig(ConfigModel):
 
 
 class LineageConfig(ConfigModel):
-    """Records of each message's way."""
+    """Records of the way of each message."""
 
-    enabled: bool = Field(default=True, description="Whether anything is recorded.")
+    enabled: bool = Field(default=True, description="True to record lineage.")
     url: str | None = Field(default=None, min_length=1, description="The store, as sqlite:///file; none: the host's.")
     sample_rate: float = Field(default=1.0, ge=0, le=1, description="Share of root messages followed, 0 to 1.")
 
@@ -106,8 +106,8 @@ class LineageConfig(ConfigModel):
 class PipelineGlobalConfig(ConfigModel):
     """A pipeline as an execution runs it: complete, frozen, hashed. Made by `PipelineConfigLoader`.
 
-    Every default is filled in, and each route holds the sections it inherits. Values from the environment are in
-    place, but neither `repr`, `to_mapping`, `to_yaml` nor `hash` show them.
+    Every default is filled in, and each route holds its inherited sections. Values from the environment are in place,
+    but none of `repr`, `to_mapping`, `to_yaml` and `hash` shows them.
     """
 
     version: Literal["1.0"] = Field(description="Version of the configuration language.")
@@ -115,23 +115,21 @@ class PipelineGlobalConfig(ConfigModel):
     description: str = Field(default="", description="For people.")
     routes: FrozenDict[str, RouteConfig] = Field(min_length=1, description="The routes by id.")
     init_message: Sequence_[InitMessageConfig] = Field(
-        default=(), description="What starts the work: one message or a list of them."
+        default=(), description="Messages published at the start: one or a list."
     )
     error_handling: ErrorHandlingConfig = Field(
-        default_factory=ErrorHandlingConfig, description="What routes take where they do not say otherwise."
+        default_factory=ErrorHandlingConfig, description="Defaults of the routes."
     )
-    backpressure: BackpressureConfig | None = Field(
-        default=None, description="What routes take where they do not say otherwise."
-    )
+    backpressure: BackpressureConfig | None = Field(default=None, description="Defaults of the routes.")
     circuit_breaker: CircuitBreakerConfig | None = Field(
-        default=None, description="What routes, and so their stages, take where they do not say otherwise."
+        default=None, description="Defaults of the routes and their stages."
     )
     orchestrator: OrchestratorConfig = Field(
-        default_factory=OrchestratorConfig, description="The execution as a whole."
+        default_factory=OrchestratorConfig, description="Limits of the execution as a whole."
     )
     processor: ProcessorConfig = Field(default_factory=ProcessorConfig, description="The loop that carries messages.")
-    storage: StorageConfig | None = Field(default=None, description="Where stages store what they make.")
-    lineage: LineageConfig | None = Field(default=None, description="What is recorded of each message's way.")
+    storage: StorageConfig | None = Field(default=None, description="Object store of the stages.")
+    lineage: LineageConfig | None = Field(default=None, description="Records of the way of each message.")
 
     _source: str = PrivateAttr(default="")
     _file: str = PrivateAttr(default="")
@@ -140,12 +138,12 @@ class PipelineGlobalConfig(ConfigModel):
 
     @property
     def source(self) -> str:
-        """The text that was loaded, as it was written; empty if there was none."""
+        """The text that was loaded, as written; empty if there was none."""
         return self._source
 
     @property
     def file(self) -> str:
-        """The file that was loaded, as findings name it, or what its text was called; empty if there was none."""
+        """The file that was loaded, as findings name it, or the name of the text; empty if there was none."""
         return self._file
 
     @property
@@ -155,24 +153,24 @@ class PipelineGlobalConfig(ConfigModel):
 
     @property
     def hash(self) -> str:
-        """64 hexadecimal digits: SHA-256 of the canonical form.
+        """Hash of the canonical form: SHA-256, in 64 hexadecimal digits.
 
-        The order of keys does not change it, that of list items does. References to the environment enter it as they
-        are written (`${NAME}`), not with their values: the hash can be shown and stored, and a rotated password does
-        not make another configuration.
+        The order of keys does not change it, that of list items does. References to the environment are hashed as
+        written (`${NAME}`), not with their values: the hash can be shown and stored, and a new password does not make
+        another configuration.
         """
         return canonical_hash(self.to_mapping())
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """Values that came from the environment, and what was written for them, as `${NAME}`; never to be shown.
+        """Values that came from the environment, each with its written form, such as `${NAME}`; never to be shown.
 
-        No part of what the configuration is: two that differ in nothing else are equal.
+        Not part of the configuration: two that differ only here are equal.
         """
         return self._secrets
 
     def located(self, source: Source, secrets: Mapping[str, str]) -> Self:
-        """Return the same configuration, saying where it was read from, and what of it must not be shown."""
+        """Return the same configuration with its source and its secrets."""
         located = self.model_copy()
         located._source = source.text
         located._file = source.name
@@ -181,14 +179,14 @@ class PipelineGlobalConfig(ConfigModel):
         return located
 
     def to_mapping(self) -> dict[str, Any]:
-        """The complete configuration as plain data; loading it again gives an equal configuration.
+        """Return the complete configuration as plain data; loading it again gives an equal configuration.
 
         Strings are in the language's written form: `${NAME}` is a reference, a literal `${` is `$${`.
         """
         return to_mapping(self)
 
     def to_yaml(self) -> str:
-        """The complete configuration as YAML text; loading it again gives an equal configuration."""
+        """Return the complete configuration as YAML text; loading it again gives an equal configuration."""
         return to_yaml(self.to_mapping())
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

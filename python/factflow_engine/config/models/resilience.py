@@ -1,6 +1,6 @@
 """Sections on failure and load: retries, concurrency limits, circuit breakers.
 
-Kept separate because the top of a document, its routes and (the breaker) its stages all take them, field by field.
+Kept separate because the document, its routes and (the breaker) its stages all have them, field by field.
 """
 
 from typing import Literal, Self
@@ -15,27 +15,29 @@ from factflow_engine.native import FieldPath
 class ErrorHandlingConfig(ConfigModel):
     """Treatment of a message whose adapter failed."""
 
-    max_retries: int = Field(
-        default=0, ge=0, le=1_000, description="How many times a failed message is tried again; 0: never."
-    )
+    max_retries: int = Field(default=0, ge=0, le=1_000, description="Most retries of a failed message; 0: none.")
     retry_delay_seconds: float = Field(
-        default=1.0, ge=0, le=86_400, description="Seconds before the first retry, outside the route's limit."
+        default=1.0,
+        ge=0,
+        le=86_400,
+        description="Seconds before the first retry, during which the message holds no permit.",
     )
     backoff: Literal["exponential", "fixed"] = Field(
-        default="exponential", description="Whether the delay doubles with each retry or stays."
+        default="exponential", description="exponential: the delay doubles with each retry; fixed: it stays."
     )
-    max_delay_seconds: float = Field(default=60.0, gt=0, le=86_400, description="Seconds; no delay is longer.")
+    max_delay_seconds: float = Field(default=60.0, gt=0, le=86_400, description="Longest delay, in seconds.")
     jitter: Literal["full", "none"] = Field(
-        default="full", description="full: the delay is drawn between zero and what it would be; none: it is that."
+        default="full",
+        description="full: the delay is drawn between zero and its nominal value; none: the nominal value.",
     )
     retry_on: Sequence_[str] = Field(
-        default=(), description="Names of the exception classes to retry, subclasses too; empty: every one."
+        default=(), description="Names of the exception classes to retry, subclasses included; empty: all."
     )
     give_up_on: Sequence_[str] = Field(
-        default=(), description="Names of exception classes never to retry; wins over retry_on."
+        default=(), description="Names of exception classes never to retry; takes precedence over retry_on."
     )
     dead_letter_queue: str | None = Field(
-        default=None, description="Queue for messages that were given up; without it they end as failed."
+        default=None, description="Queue for messages that failed for good; without it they end as failed."
     )
     timeout_seconds: float | None = Field(
         default=None,
@@ -56,8 +58,8 @@ class ErrorHandlingConfig(ConfigModel):
         default=10_000,
         ge=0,
         le=1_000_000_000,
-        description="How many times adapters may defer a message (RetryLater, or a circuit breaker of their own) while one "
-        "process has it; the next deferral is a failure. Each of them waits longer than the one before at least, up to a "
+        description="Most deferrals of a message by adapters (RetryLater, or a circuit breaker of their own) while one "
+        "process has it; the next deferral is a failure. The least wait doubles with each, up to a "
         "second. None: no bound.",
     )
     max_deferral_seconds: float | None = Field(
@@ -72,10 +74,10 @@ class ErrorHandlingConfig(ConfigModel):
         default=None,
         ge=1,
         le=1_000_000,
-        description="How many times a durable queue may hand a message out without an end of it, because its process died "
-        "or held it beyond its lease; then it is given up untried. A process that dies spends a delivery of everything "
-        "that it held; from then on each of these is handed out by itself until it has ended, so that the next death is "
-        "only its own. With 1 the neighbours of a message that kills are given up, too. None: no bound.",
+        description="Most deliveries of a message by a durable queue without an outcome, because its process died "
+        "or exceeded its lease; then it fails without another attempt. A process that dies spends a delivery of every message "
+        "that it had; from then on each of these is handed out alone until it has ended, so that the next death counts "
+        "against that one only. With 1 the messages beside one that kills the process fail, too. None: no bound.",
     )
 
     @model_validator(mode="after")
@@ -98,10 +100,10 @@ class ErrorHandlingConfig(ConfigModel):
 
 
 class BackpressureConfig(ConfigModel):
-    """Limit of the messages in flight on a route, and the algorithm that sets it."""
+    """Limit on the messages in flight on a route, and the algorithm that adjusts it."""
 
     algorithm: Literal["adaptive", "fixed", "aimd", "vegas", "gradient2", "arc"] = Field(
-        default="adaptive", description="What moves the limit; fixed: nothing does."
+        default="adaptive", description="Algorithm that adjusts the limit; fixed: none."
     )
     target_latency_ms: float | None = Field(
         default=None, gt=0, le=86_400_000, description="Milliseconds that an attempt should not exceed."
@@ -132,19 +134,19 @@ class BackpressureConfig(ConfigModel):
 
 
 class CircuitBreakerConfig(ConfigModel):
-    """When a stage stops calling what keeps failing, and for how long."""
+    """Conditions under which a stage stops calling a failing dependency, and for how long."""
 
     key: str | None = Field(
         default=None,
         min_length=1,
-        description="Path of a message field, as conditions write it; each of its values has a breaker of its own (one "
+        description="Path of a message field, as conditions write it; each of its values has its own breaker (one "
         "a host, say), and messages without it share one.",
     )
     max_keys: int = Field(
         default=1_000,
         ge=1,
         le=1_000_000,
-        description="Breakers of one stage at most; beyond, the one that was not used for longest is forgotten.",
+        description="Most breakers of one stage; beyond that, the least recently used one is evicted.",
     )
     failure_rate_threshold: float = Field(
         default=50.0, ge=0.001, le=100, description="Per cent of failed calls at which the breaker opens."
@@ -156,39 +158,36 @@ class CircuitBreakerConfig(ConfigModel):
         default=60.0, ge=1e-6, le=86_400, description="Seconds; a call that takes longer is slow, failed or not."
     )
     sliding_window_type: Literal["count", "time"] = Field(
-        default="count", description="Whether the rates are those of the last calls or of the last seconds."
+        default="count", description="count: rates of the last calls; time: rates of the last seconds."
     )
     sliding_window_size: int = Field(default=100, ge=1, le=100_000, description="Calls, or seconds, in the window.")
     minimum_calls: int = Field(
-        default=20, ge=1, le=100_000, description="Calls before a rate means anything; no more than a count window."
+        default=20, ge=1, le=100_000, description="Calls before a rate is defined; at most the size of a count window."
     )
     wait_duration_seconds: float = Field(
         default=5.0, ge=0.001, le=86_400, description="Seconds that the breaker stays open the first time."
     )
     wait_multiplier: float = Field(
-        default=2.0, ge=1, le=100, description="By how much the wait grows each time it opens again."
+        default=2.0, ge=1, le=100, description="Factor of the wait each time the breaker opens again."
     )
-    max_wait_duration_seconds: float = Field(
-        default=60.0, ge=0.001, le=86_400, description="Seconds; no wait is longer."
-    )
+    max_wait_duration_seconds: float = Field(default=60.0, ge=0.001, le=86_400, description="Longest wait, in seconds.")
     wait_jitter: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="Up to which part chance shortens a wait, so that breakers that opened together do not try together.",
+        description="Largest part by which a wait is shortened at random, so that breakers do not retry together.",
     )
     retry_after: Literal["extend", "open", "ignore"] = Field(
         default="extend",
-        description="What the retry_after_seconds, or retry_after, of an adapter's error does: a breaker that opens "
-        "stays open so long at least; or it opens at once for so long; or nothing.",
+        description="Effect of the retry_after_seconds, or retry_after, of an adapter's error. extend: a breaker that opens "
+        "stays open at least that long; open: it opens at once for that long; ignore: none.",
     )
     max_retry_after_seconds: float = Field(
-        default=3_600.0, ge=0.001, le=86_400, description="Seconds; no wait that an error asks for is longer."
+        default=3_600.0, ge=0.001, le=86_400, description="Longest wait that an error may ask for, in seconds."
     )
     automatic_half_open: bool = Field(
         default=False,
-        description="Whether the end of the wait alone makes it half open; else the next call does, which may be long "
-        "after.",
+        description="True: the end of the wait makes it half open; false: the next call does, which may be long after.",
     )
     permitted_calls_in_half_open: int = Field(
         default=3, ge=1, le=10_000, description="Trial calls that decide whether the breaker closes."
@@ -196,9 +195,7 @@ class CircuitBreakerConfig(ConfigModel):
     max_half_open_seconds: float | None = Field(
         default=None, ge=1e-6, le=86_400, description="Seconds of half-open after which it opens again; none: no bound."
     )
-    after_half_open: Literal["open", "closed"] = Field(
-        default="open", description="What it becomes after max_half_open_seconds."
-    )
+    after_half_open: Literal["open", "closed"] = Field(default="open", description="State after max_half_open_seconds.")
     half_open_lease_seconds: float | None = Field(
         default=None,
         ge=1e-6,
@@ -207,10 +204,10 @@ class CircuitBreakerConfig(ConfigModel):
         "slow_call_duration_seconds if that is more.",
     )
     record_errors: Sequence_[str] = Field(
-        default=(), description="Names of the exception classes that count as failures; empty: every one."
+        default=(), description="Names of the exception classes that count as failures; empty: all."
     )
     ignore_errors: Sequence_[str] = Field(
-        default=(), description="Names of exception classes that count as nothing; wins over record_errors."
+        default=(), description="Names of exception classes that count as nothing; takes precedence over record_errors."
     )
 
     @field_validator("key")
@@ -238,5 +235,5 @@ class CircuitBreakerConfig(ConfigModel):
 
 
 def contradiction(problem: str, *fields: str) -> PydanticCustomError:
-    """The error of a model whose fields do not go together; the loader points at the first of them that is written."""
+    """Return the error of a model whose fields contradict each other; the loader points at the first written one."""
     return PydanticCustomError("contradiction", "{problem}", {"problem": problem, "fields": fields})

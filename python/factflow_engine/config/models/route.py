@@ -1,4 +1,4 @@
-"""One route: where it reads, its stages, where it writes.
+"""Model of one route: its inbound queue, its stages, its outbounds.
 
 Kept separate from the document because a route can be checked by itself.
 """
@@ -18,13 +18,13 @@ from factflow_engine.config.models.resilience import (
 )
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-"""What a route or stage may be called: it becomes part of queue names, storage keys and metric labels."""
+"""Pattern of names of routes and stages: they become part of queue names, storage keys and metric labels."""
 
 MAX_PREFETCH: Final = 1_000_000
 
 
 class ConditionConfig(RootModel[FrozenDict[str, Any]]):
-    """A condition as it was written; `factflow_engine.conditions` knows what it means and checks it."""
+    """A condition as written; `factflow_engine.conditions` defines and checks it."""
 
     model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
@@ -56,28 +56,28 @@ class AdapterConfig(ConfigModel):
         default_factory=FrozenDict, description="The adapter's own configuration, checked by the adapter's model."
     )
     condition: ConditionConfig | None = Field(
-        default=None, description="The stage is skipped for messages that do not satisfy it."
+        default=None, description="Condition; the stage is skipped for messages that do not satisfy it."
     )
     timeout_seconds: float | None = Field(
-        default=None, gt=0, le=86_400, description="Seconds that one call may take before it counts as failed."
+        default=None, gt=0, le=86_400, description="Longest call, in seconds; a longer one fails."
     )
     isolation: Literal["thread", "process"] | None = Field(
         default=None,
-        description="Where a plain `def process` runs. process: in worker processes, for Python that computes; needs an "
-        "adapter without state of a module that can be imported. By default as the adapter's runs_in says, else a thread.",
+        description="Place where a plain `def process` runs. process: in worker processes, for CPU-bound Python; needs an "
+        "adapter without state in a module that can be imported. By default the adapter's runs_in, else a thread.",
     )
     processes: int | None = Field(
         default=None,
         ge=1,
         le=1_024,
-        description="Worker processes of the stage, at most; started when they are needed, the first with the execution. "
-        "By default as many as there are processors.",
+        description="Most worker processes of the stage; started on demand, the first with the execution. "
+        "By default the number of processors.",
     )
     max_messages_per_process: int | None = Field(
-        default=None, ge=1, description="A worker process is replaced after so many messages; by default never."
+        default=None, ge=1, description="Messages after which a worker process is replaced; by default never."
     )
     circuit_breaker: CircuitBreakerConfig | None = Field(
-        default=None, description="The stage's breaker; takes from the route's what it does not say; null: none."
+        default=None, description="The stage's breaker; omitted fields are inherited from the route; null: none."
     )
 
 
@@ -87,7 +87,7 @@ class InboundConfig(ConfigModel):
     queue: str = Field(description="Queue or topic to read; by default /queue/ and the route's id.")
     subscription: str = Field(
         min_length=1,
-        description="Consumers of one name share the messages; on a topic each name gets all. Default: the route's id.",
+        description="Name of the subscription: its consumers share the messages, and on a topic each subscription gets all. Default: the route's id.",
     )
     concurrency: int = Field(
         default=8, ge=1, le=100_000, description="Messages in flight; with backpressure, the limit's upper bound."
@@ -96,27 +96,27 @@ class InboundConfig(ConfigModel):
         default=32,
         ge=1,
         le=MAX_PREFETCH,
-        description="Messages taken from the queue and not yet settled, at most; by default four times concurrency.",
+        description="Most messages taken from the queue and not yet settled; by default four times concurrency.",
     )
     capacity: int = Field(
         default=1_000, ge=1, le=100_000_000, description="Messages that wait in the queue before publishers wait."
     )
     ordering: Literal["none", "key"] = Field(
         default="none",
-        description="key: of messages with one key the next begins when the one before has ended, retries and what it "
-        "emitted included; other keys, and messages without one, go on meanwhile, as far as capacity (of a durable queue "
-        "prefetch) has room for them beside those that wait. What one message emits goes through this route's later stages in "
-        "parallel; a following route of this ordering keeps the order in which the last stage emitted. none: a key says "
-        "nothing about order.",
+        description="key: of messages with one key the next begins when the one before has ended, with its retries and "
+        "emitted messages; other keys, and messages without one, proceed meanwhile, as far as capacity (of a durable queue "
+        "prefetch) has room for them beside the waiting ones. Messages that one emits go through this route's later stages in "
+        "parallel; a following route of this ordering keeps the order in which the last stage emitted. none: a key has "
+        "no effect on order.",
     )
 
 
 class OutboundConfig(ConfigModel):
-    """Where messages go that came through all stages; exactly one of `route` and `queue`."""
+    """Target of messages that have passed all stages; exactly one of `route` and `queue`."""
 
     route: str | None = Field(default=None, description="Id of the route whose inbound queue gets the message.")
     queue: str | None = Field(default=None, description="Queue or topic that gets the message.")
-    condition: ConditionConfig | None = Field(default=None, description="Only messages that satisfy it; none: all.")
+    condition: ConditionConfig | None = Field(default=None, description="Condition on the messages; none: all.")
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -131,21 +131,24 @@ class RouteConfig(ConfigModel):
 
     name: str = Field(min_length=1, description="For people; by default the route's id.")
     description: str = Field(default="", description="For people.")
-    inbound: InboundConfig = Field(description="What the route reads.")
+    inbound: InboundConfig = Field(description="Queue that the route reads.")
     adapters: Sequence_[AdapterConfig] = Field(default=(), description="The stages, in order.")
-    outbound: Sequence_[OutboundConfig] = Field(default=(), description="Where messages go; none: the route is a sink.")
+    outbound: Sequence_[OutboundConfig] = Field(
+        default=(), description="Targets of messages; none: the route is a sink."
+    )
     outbound_mode: Literal["all", "first"] = Field(
-        default="all", description="Whether every outbound whose condition holds gets the message, or the first."
+        default="all", description="all: every outbound whose condition holds gets the message; first: only the first."
     )
     unrouted: Literal["filter", "dead_letter", "fail"] = Field(
-        default="filter", description="What becomes of a message for which no outbound's condition holds."
+        default="filter", description="Treatment of a message for which no outbound's condition holds."
     )
     error_handling: ErrorHandlingConfig = Field(
-        default_factory=ErrorHandlingConfig, description="Takes from the document's what it does not say."
+        default_factory=ErrorHandlingConfig, description="Omitted fields are inherited from the document."
     )
     backpressure: BackpressureConfig | None = Field(
-        default=None, description="Takes from the document's what it does not say; none: inbound.concurrency, fixed."
+        default=None, description="Omitted fields are inherited from the document; none: inbound.concurrency, fixed."
     )
     circuit_breaker: CircuitBreakerConfig | None = Field(
-        default=None, description="For every stage; takes from the document's what it does not say; none: no breakers."
+        default=None,
+        description="Breaker of every stage; omitted fields are inherited from the document; none: no breakers.",
     )

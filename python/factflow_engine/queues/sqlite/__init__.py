@@ -1,4 +1,4 @@
-"""The durable provider for one machine; `schema` describes the file, `writer` how commits are shared."""
+"""Durable provider for one machine; `schema` describes the file, `writer` the group commit."""
 
 from factflow_engine.queues.sqlite.administration import SqliteAdministration, open_administration
 from factflow_engine.queues.sqlite.durability import Durability

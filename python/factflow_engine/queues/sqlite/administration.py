@@ -1,6 +1,6 @@
-"""Operations of operators on a queue's file: look, purge, forget, check, and put dead letters back.
+"""Operators' work on a queue's file: inspect, purge, forget, check, and requeue dead letters.
 
-Each is a request to the writer like any other, so that it may be done while the file is in use.
+Each operation is a request to the writer like any other, so that it may run while the file is in use.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -45,11 +45,11 @@ from factflow_protocols import (
 )
 
 PAGE: Final = 200
-"""Messages read at a time, at most, while a queue is looked through."""
+"""Most messages read at a time while a queue is browsed."""
 
 
 class SqliteAdministration:
-    """Operations on a file, beside its use; see `factflow_protocols.QueueAdministration` for the contract.
+    """Administration of a file, also while it is in use; see `factflow_protocols.QueueAdministration` for the contract.
 
     Get one from `SqliteQueue.administration` or `open_administration`. All methods raise `QueueFileError` if the file
     cannot be used.
@@ -59,13 +59,13 @@ class SqliteAdministration:
         self._writer = writer
 
     async def statistics(self) -> FileStatistics:
-        """Return what the file holds, by queue."""
+        """Return the contents of the file, by queue."""
         return await self._writer.submit(Survey(statistics))
 
     async def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
-        """Yield every message of a queue that is not settled, in order, without taking it; for a topic, of all subscriptions.
+        """Yield every unsettled message of a queue, in order, without taking it; for a topic, of all subscriptions.
 
-        A snapshot by pages: what changes meanwhile may or may not be seen.
+        A snapshot page by page: concurrent changes may or may not be seen.
         """
         after = 0
         while True:
@@ -81,17 +81,17 @@ class SqliteAdministration:
         return await self._writer.submit(Survey(partial(find, queue=queue, beginning=beginning), queue))
 
     async def one(self, queue: str, seq: int) -> StoredMessage | None:
-        """Return a message of a queue, if it is not settled."""
+        """Return an unsettled message of a queue; None if there is none of that number."""
         return await self._writer.submit(Survey(partial(by_seq, queue=queue, seq=seq), queue))
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
-        """Delete the messages that no consumer has at the moment, and forget which ids were seen.
+        """Delete the messages that no consumer has leased, and forget the ids that were seen.
 
-        Those that are kept for the retention's sake and those in quarantine go, too.
+        Retained messages and those in quarantine are deleted, too.
 
         Args:
             queue: Name of the queue or topic.
-            subscription: One of the topic's; None for all.
+            subscription: A subscription of the topic; None for all.
         """
         purged = await self._writer.submit(Call(lambda store: clear_cursor(store, queue, subscription), queue))
         while await self._writer.submit(Call(delete_purged, queue)):
@@ -99,18 +99,18 @@ class SqliteAdministration:
         return purged
 
     async def forget(self, queue: str, *, subscription: str | None = None) -> Forgotten:
-        """Remove a queue or a topic's subscriptions, with all they hold; publishers wait for them no longer.
+        """Remove a queue or a topic's subscriptions, with all messages; release publishers that wait for room in them.
 
-        The next `receive` of a consumer that has nothing at the moment raises `QueueError`. Who publishes to a queue, or
-        subscribes, makes it anew. With the last queue of an execution goes what its stages keep.
+        The next `receive` of a consumer without messages raises `QueueError`. Publishing to the queue, or subscribing,
+        makes it anew. The last queue of an execution takes with it what the execution's stages keep.
 
         Args:
             queue: Name of the queue or topic.
-            subscription: One of the topic's; None for all.
+            subscription: A subscription of the topic; None for all.
 
         Raises:
-            QueueError: A consumer has messages of it; or there is none of that name; or it is the last one of an execution
-                whose stages keep state in a process that lives.
+            QueueError: A consumer has messages of it; or there is none of that name; or it is the last one of an
+            execution whose stages keep state in a running process.
         """
         purged = await self._writer.submit(Call(lambda store: clear_unleased(store, queue, subscription), queue))
         while await self._writer.submit(Call(delete_purged, queue)):
@@ -122,7 +122,7 @@ class SqliteAdministration:
         """Remove everything of an execution: its queues, its subscriptions to topics, and what its stages keep.
 
         Raises:
-            QueueError: A process runs it, or the file knows nothing of it.
+            QueueError: A process runs it, or the file has nothing of it.
         """
         execution = prefix_of(execution_id)
         names = await self._writer.submit(Call(lambda store: lines_of(store, execution), execution))
@@ -137,18 +137,18 @@ class SqliteAdministration:
         )
 
     async def shapes(self, execution_id: str) -> Sequence[tuple[str, str, StageShape]]:
-        """Return what the stages of an execution that keep something are made of, each with its route id and name."""
+        """Return the shapes of an execution's stages that keep state, each with its route id and name."""
         execution = prefix_of(execution_id)
         return await self._writer.submit(Look(lambda store: shapes_of(store, execution), execution))
 
     async def forget_stage(self, execution_id: str, route: str, stage: str) -> int:
-        """Delete what one stage of an execution keeps, and what it has made of messages that are not acknowledged.
+        """Delete the state of one stage of an execution, and its answers to unacknowledged messages.
 
         Returns:
-            How many states that were: one for each process that kept something.
+            Number of states deleted: one for each process that kept something.
 
         Raises:
-            QueueError: A process runs it, or nothing is kept of that stage.
+            QueueError: A process runs it, or there is no state of that stage.
         """
         execution = prefix_of(execution_id)
         call = Call(lambda store: forget_stage(store, execution, (route, stage)), execution)
@@ -158,8 +158,8 @@ class SqliteAdministration:
         """Delete the messages that could not be read, and nothing else.
 
         Args:
-            queue: Name of the queue or topic; None for all in the file, and for those of no queue.
-            subscription: One of the topic's; None for all.
+            queue: Name of the queue or topic; None for the whole file, messages of no queue included.
+            subscription: A subscription of the topic; None for all.
 
         Returns:
             How many messages were deleted.
@@ -176,22 +176,21 @@ class SqliteAdministration:
         create: bool = False,
         progress: Callable[[Requeued], object] | None = None,
     ) -> Requeued:
-        """Put dead letters back where they came from, or elsewhere, and settle them: in one transaction each.
+        """Requeue dead letters to their original queue, or to another, and settle them: one transaction each.
 
-        One that goes to a topic reaches every subscription of it, also those that had no part in its failure. One that
-        cannot be put back, whatever becomes of others, is left, and the next is tried.
+        One that goes to a topic reaches every subscription of it, also those that had no part in the failure. One that
+        cannot be requeued is left, and the next is tried.
 
         Args:
             queue: The dead-letter queue.
-            seqs: `StoredMessage.seq` of each.
+            seqs: `StoredMessage.seq` of each letter.
             to: Name of a queue or topic; None for the one that the dead letter names.
-            create: True if that queue is made if it is not in the file, rather than taken for a mistake.
-            progress: Called after each with what was done so far.
+            create: True to make the queue `to` if it is not in the file; otherwise its absence is an error.
+            progress: Called after each letter with the counts so far.
 
         Raises:
-            RequeueStoppedError: Where one should go there is no room, or nothing of that name; the error counts what was
-                done before.
-            LettersLeftError: All were tried, and some were left; the error counts them, and those that were not.
+            RequeueStoppedError: The target queue is full or does not exist; the error counts what was done before.
+            LettersLeftError: All were tried, and some were left; the error counts both.
         """
         counts = Requeued()
         first: LetterStaysError | None = None
@@ -210,17 +209,17 @@ class SqliteAdministration:
         return counts
 
     async def check(self) -> Sequence[StoreProblem]:
-        """Read all of the file and return everything that is wrong with it.
+        """Read the whole file and return everything that is wrong with it.
 
-        Other processes go on meanwhile. What this one asks for waits, the renewal of leases too: check a large file from
-        a process of its own.
+        Other processes continue meanwhile. Other requests of this process wait, lease renewals included: check a large
+        file in a process of its own.
         """
         return await self._writer.submit(Survey(check))
 
     async def repair(self) -> Sequence[StoreProblem]:
-        """Mend what can be mended, in one transaction, and say what it was.
+        """Repair what can be repaired, in one transaction, and return it.
 
-        Nothing where pages are damaged, or tables of another shape: what they say is not to be trusted.
+        Does nothing if pages are damaged, or tables have another shape: their contents cannot be trusted.
         """
         if await self._writer.submit(Survey(damage)):
             return []
@@ -231,7 +230,7 @@ class SqliteAdministration:
 async def open_administration(
     settings: SqliteSettings, *, threads: Threads | None = None, clock: Clock | None = None
 ) -> AsyncIterator[SqliteAdministration]:
-    """Work on a file that exists; it is closed on exit."""
+    """Open an existing file for administration; close it on exit."""
     store = Store(settings, clock=clock or SystemClock(), create=False)
     writer = Writer(store, threads=threads or TrioThreads(limit=1))
     try:

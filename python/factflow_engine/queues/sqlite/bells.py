@@ -1,6 +1,6 @@
-"""Waking those who wait for messages or for room in this process; other processes are asked now and then.
+"""Notifications of waiting consumers and publishers in this process; other processes are polled.
 
-A bell counts its rings, so that one that rang between looking and waiting is not missed.
+A bell counts its rings, so that a ring between checking and waiting is not missed.
 """
 
 from typing import TypeVar
@@ -11,10 +11,10 @@ K = TypeVar("K")
 
 
 class Bell:
-    """Something happened; look again.
+    """A counted notification.
 
     Attributes:
-        rings: How often it rang.
+        rings: Number of rings so far.
     """
 
     __slots__ = ("_lot", "rings")
@@ -24,12 +24,12 @@ class Bell:
         self._lot = trio.lowlevel.ParkingLot()
 
     def ring(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting tasks."""
         self.rings += 1
         self._lot.unpark_all()
 
     async def wait(self, since: int, seconds: float) -> bool:
-        """Wait until it has rung more often than `since`, or for so long; whether it rang."""
+        """Wait until it has rung more than `since` times, or for so many seconds; True if it rang."""
         if self.rings == since:
             with trio.move_on_after(seconds):
                 await self._lot.park()
@@ -39,40 +39,40 @@ class Bell:
 
 
 class Bells:
-    """The bells of a provider: of consumers by line, of waiting publishers by queue."""
+    """The bells of a provider: consumers' by line, waiting publishers' by queue."""
 
     def __init__(self) -> None:
         self._arrivals: dict[int, list[Bell]] = {}
         self._room: dict[str, list[Bell]] = {}
 
     def listen(self, line: int, bell: Bell) -> None:
-        """Ring it when a line gets messages."""
+        """Ring the bell whenever the line gets messages."""
         self._arrivals.setdefault(line, []).append(bell)
 
     def unlisten(self, line: int, bell: Bell) -> None:
-        """Withdraw `listen`."""
+        """Undo `listen`."""
         _remove(self._arrivals, line, bell)
 
     def arrived(self, line: int) -> None:
-        """A line got messages, or got some back."""
+        """Ring the bells of consumers: the line got new messages, or messages were given back."""
         for bell in self._arrivals.get(line, ()):
             bell.ring()
 
     def want_room(self, queue: str, bell: Bell) -> None:
-        """Ring it when messages of a queue are gone."""
+        """Ring the bell whenever messages of the queue are removed."""
         self._room.setdefault(queue, []).append(bell)
 
     def unwant_room(self, queue: str, bell: Bell) -> None:
-        """Withdraw `want_room`."""
+        """Undo `want_room`."""
         _remove(self._room, queue, bell)
 
     def left(self, queue: str) -> None:
-        """Messages of a queue are gone."""
+        """Ring the bells of publishers: messages of the queue were removed."""
         for bell in self._room.get(queue, ()):
             bell.ring()
 
     def ring_all(self) -> None:
-        """Wake everybody."""
+        """Ring every bell."""
         for bells in (*self._arrivals.values(), *self._room.values()):
             for bell in bells:
                 bell.ring()

@@ -1,4 +1,4 @@
-"""Looking through a queue without taking anything."""
+"""Reading a queue without taking messages."""
 
 import sqlite3
 from typing import Final
@@ -9,20 +9,20 @@ from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import MessageState, StoredMessage, StoredName
 
 _LAST: Final = (1 << 63) - 1
-"""No sequence number is greater."""
+"""The greatest sequence number."""
 
 _UNSETTLED: Final = """
     FROM line AS l NOT INDEXED
     CROSS JOIN message AS m ON m.seq BETWEEN max(l.id << 44, :first) AND min((l.id << 44) + l.tail, :last)
     LEFT JOIN hold AS h ON h.low = (SELECT max(low) FROM hold WHERE low <= m.seq) AND h.high >= m.seq
     WHERE l.queue = :queue AND (h.low IS NOT NULL OR m.seq > (l.id << 44) + l.cursor)"""
-"""In the order of lines and messages, so that `ORDER BY l.id, m.seq` sorts nothing."""
+"""Ordered as lines and messages are stored, so that `ORDER BY l.id, m.seq` needs no sort."""
 
 _SELECT: Final = f"SELECT m.seq, m.message_id, m.frame, h.due, h.token, h.attempts {_UNSETTLED}"
 
 
 def browse(store: Store, queue: str, after: int, limit: int) -> list[StoredMessage]:
-    """Return the unsettled messages of a queue with higher sequence numbers, in order: as many as `MAX_BYTES` allow, or one.
+    """Return the unsettled messages of a queue after a sequence number, in order: up to `MAX_BYTES`, at least one.
 
     Raises:
         QueueError: There is no such queue.

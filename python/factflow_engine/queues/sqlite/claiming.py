@@ -1,4 +1,4 @@
-"""The request that hands out messages: what is due again first, then what never was handed out, under a new lease."""
+"""Request that leases messages: first those that are due again, then those never handed out."""
 
 import logging
 from bisect import bisect_left, bisect_right
@@ -18,10 +18,10 @@ from factflow_protocols import QueueError
 logger = logging.getLogger("factflow_engine.queues")
 
 MAX_BYTES: Final = 16 << 20
-"""Of the frames handed out at a time; one message may be larger."""
+"""Most bytes of frames handed out at a time; one message may be larger."""
 
 MOST_ATTEMPTS: Final = (1 << 32) - 1
-"""What a frame can say."""
+"""The greatest attempt number that a frame can store."""
 
 _HOLD: Final = ("low", "high", "line", "due", "token", "attempts")
 INSERT_HOLDS: Final = "INSERT OR REPLACE INTO hold(low, high, line, due, token, attempts) VALUES "
@@ -32,9 +32,9 @@ class SqliteDelivery:
     """A frame handed out under a lease.
 
     Attributes:
-        message: Its attempt counts this delivery.
+        message: The frame; its attempt counts this delivery.
         seq: Sequence number of the message in the file.
-        token: Of the lease.
+        token: Token of the lease.
     """
 
     message: Frame
@@ -46,11 +46,11 @@ class Claimed(NamedTuple):
     """Deliveries that a consumer received.
 
     Attributes:
-        deliveries: In the queue's order; may be empty.
-        again: How many of them were handed out before.
-        waiting: How many more could be handed out now.
-        next_due_ns: When something that is held may become due, in wall time; None if nothing is held.
-        alone: True if a suspect was handed out, or is to be once the consumer has settled what it has.
+        deliveries: Deliveries in the queue's order; may be empty.
+        again: Number of them that were handed out before.
+        waiting: Number of messages that could also be handed out now.
+        next_due_ns: Wall time at which a held message may become due; None if none is held.
+        alone: True if a suspect was handed out, or will be once the consumer has settled its messages.
     """
 
     deliveries: list[SqliteDelivery]
@@ -61,11 +61,11 @@ class Claimed(NamedTuple):
 
 
 class Claim(Request[Claimed]):
-    """Lease at most that many messages of a line.
+    """Lease at most so many messages of a line.
 
-    A *suspect* is a message whose lease ended without a settlement: its holder died, of it or of something else. A
-    consumer that isolates suspects gets one by itself, and when it has nothing else, so that the next death counts
-    against that one alone.
+    A *suspect* is a message whose lease expired without a settlement: its consumer died, because of it or for another
+    reason. A consumer that isolates suspects gets a suspect alone, once it has no other message, so that the next death
+    counts against that one only.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Claim(Request[Claimed]):
         """Prepare.
 
         Args:
-            queue: Whose line it was when the consumer subscribed.
-            subscription: The same.
-            line: Its id.
-            limit: How many messages.
-            unsettled: How many messages the consumer has, if it isolates suspects.
-            in_order_beside: Tokens of the consumer's leases, if it wants the queue's order: while others hold some of the
-                line, it gets nothing. None: it wants none.
+            queue: Queue of the line when the consumer subscribed.
+            subscription: Subscription of the line, likewise.
+            line: Id of the line.
+            limit: Most messages to lease.
+            unsettled: Number of unsettled messages of the consumer, if it isolates suspects.
+            in_order_beside: Tokens of the consumer's leases if it needs the queue's order: it gets nothing while
+            another consumer has messages of the line. None if it does not.
         """
         self.queue = queue
         self._subscription = subscription
@@ -105,7 +105,7 @@ class Claim(Request[Claimed]):
         due, waiting_again = self._due(store, line)
         suspect = None if self._unsettled is None else next((hold for hold in due if hold.token > 0), None)
         before = [] if suspect is None or self._in_order_beside is None else due[: due.index(suspect)]
-        if before:  # nobody died of these, and they come first
+        if before:  # no consumer died of these, and they come first
             due, suspect = before, None
         if suspect is not None and self._unsettled:
             return Claimed([], 0, line.tail - line.cursor + waiting_again, _next_due(store, line), alone=True)
@@ -143,7 +143,7 @@ class Claim(Request[Claimed]):
         return Claimed(handed, again, waiting, next_due_ns, alone=suspect is not None)
 
     def _due(self, store: Store, line: Line) -> tuple[list[Hold], int]:
-        """Holds that may be handed out now, enough of them, and how many messages they cover."""
+        """Return holds that may be handed out now, as many as needed, and the number of messages that they cover."""
         rows = numbers(
             store.connection,
             _HOLD,
@@ -162,7 +162,7 @@ class Claim(Request[Claimed]):
         handed: Sequence[SqliteDelivery],
         attempts: dict[int, int],
     ) -> None:
-        """Replace the holds that were taken from by what is left of them and by the lease."""
+        """Replace the holds that were used by their remainders and by the lease."""
         until = store.now_ns + round(store.settings.lease_seconds * 1e9)
         ordered = sorted(taken)
         after = _leases(handed, attempts, line.id, until)
@@ -175,7 +175,7 @@ class Claim(Request[Claimed]):
 
 
 def replace_holds(store: Store, before: Sequence[Hold], after: Sequence[Hold]) -> None:
-    """Write holds in the place of others."""
+    """Replace holds by others."""
     kept = {hold.low for hold in after}
     for condition, values in where_in("low", [hold.low for hold in before if hold.low not in kept]):
         store.connection.execute(f"DELETE FROM hold WHERE {condition}", values)  # noqa: S608 - placeholders
@@ -183,10 +183,10 @@ def replace_holds(store: Store, before: Sequence[Hold], after: Sequence[Hold]) -
 
 
 def existing_line(store: Store, queue: str, subscription: str, line: int) -> Line:
-    """The line of a consumer.
+    """Return the line of a consumer.
 
     Raises:
-        QueueError: It was forgotten under the consumer; its number may be another's by now.
+        QueueError: The line was forgotten during the subscription; its number may be another's now.
     """
     found = line_by_id(store.connection, line, store.settings.capacity)
     if found is None or not is_line_of(store.connection, line, queue, subscription):
@@ -195,7 +195,7 @@ def existing_line(store: Store, queue: str, subscription: str, line: int) -> Lin
 
 
 def _others_hold(store: Store, line: int, tokens: Collection[int]) -> bool:
-    """True if some of the line is under a lease that is none of these and has not ended."""
+    """True if part of the line is under a live lease that is none of these."""
     rows = numbers(
         store.connection, ("token",), "FROM hold WHERE line = ? AND due > ? AND token > 0", (line, store.now_ns)
     )
@@ -208,9 +208,9 @@ def _next_due(store: Store, line: Line) -> int | None:
 
 
 def _within_bytes(store: Store, wanted: Sequence[int]) -> tuple[Sequence[int], dict[int, bytes]]:
-    """As many of the messages, from the first, as the bound on bytes allows, and their frames.
+    """Return the leading messages that fit into the bound on bytes, and their frames.
 
-    Those whose row is missing are among the former and not the latter.
+    Messages whose row is missing have no frame.
     """
     runs = runs_of(sorted(wanted))
     sizes: dict[int, int] = {}
@@ -233,7 +233,7 @@ def _within_bytes(store: Store, wanted: Sequence[int]) -> tuple[Sequence[int], d
 def _decoded(
     store: Store, line: int, token: int, taken: Sequence[int], attempts: dict[int, int], frames: dict[int, bytes]
 ) -> list[SqliteDelivery]:
-    """The messages that can be read; others go to quarantine, so that they hold nobody up."""
+    """Return the readable messages; move the others to quarantine, so that they block no consumer."""
     handed, broken = [], []
     for seq in taken:
         try:
@@ -252,7 +252,7 @@ def _decoded(
 
 
 def _leases(handed: Sequence[SqliteDelivery], attempts: dict[int, int], line: int, until: int) -> list[Hold]:
-    """The holds of deliveries, as few as there can be."""
+    """Return the fewest holds that cover the deliveries."""
     leases: list[Hold] = []
     by_attempts: dict[int, list[int]] = {}
     for delivery in handed:
@@ -263,9 +263,10 @@ def _leases(handed: Sequence[SqliteDelivery], attempts: dict[int, int], line: in
 
 
 def quarantine(store: Store, line: int, seq: int, problem: str) -> None:
-    """Move a message's row out of the way; counts of the line other than of quarantined ones are the caller's.
+    """Move a message's row to quarantine; the caller keeps the line's counts, except that of quarantined messages.
 
-    What is in quarantine under its number stays: the message gets one below 0 then, and nothing that is only missing.
+    A row already in quarantine under its number stays: the new one then gets a negative number; a missing row is not
+    added.
     """
     connection = store.connection
     [taken] = connection.execute("SELECT count(*) FROM quarantine WHERE seq = ?", (seq,)).fetchone()

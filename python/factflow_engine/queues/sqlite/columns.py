@@ -1,6 +1,6 @@
-"""Values that are no numbers, or none that there can be: finding them, and putting others in their place.
+"""Invalid numbers in columns: find and repair them.
 
-Kept separate from `examining` because that reckons with a line's numbers: SQLite stores a text where a number is declared.
+Kept separate from `examining`, which calculates with a line's numbers: SQLite stores texts in columns of numbers.
 """
 
 import sqlite3
@@ -13,10 +13,10 @@ class _Column(NamedTuple):
     """A column of numbers.
 
     Attributes:
-        table: Whose it is.
-        name: Of the column.
-        change: What to do with a row whose value is wrong, so that `examining` finds out the rest.
-        right: Condition for integers that there can be.
+        table: Table of the column.
+        name: Name of the column.
+        change: Repair of a row with an invalid value, after which `examining` finds the rest.
+        right: Condition for valid integers.
     """
 
     table: str
@@ -26,7 +26,7 @@ class _Column(NamedTuple):
 
     @property
     def wrong(self) -> str:
-        """Condition for rows whose value must change; which columns may be null, the tables say."""
+        """Condition for rows with an invalid value; the tables define which columns may be null."""
         return f"WHERE {self.name} NOT NULL AND NOT (typeof({self.name}) = 'integer' AND {self.right})"
 
 
@@ -34,7 +34,7 @@ _NEWEST: Final = "(SELECT coalesce(max(seq) - (id << 44), 0) FROM message WHERE 
 
 _COLUMNS: Final = (
     _Column("line", "tail", f"SET tail = {_NEWEST}"),
-    _Column("line", "cursor", "SET cursor = tail"),  # what is neither held nor settled then is found to wait
+    _Column("line", "cursor", "SET cursor = tail"),  # messages that are neither held nor settled are then found to wait
     _Column("line", "held", "SET held = 0"),
     _Column("line", "token", "SET token = :now_ns"),
     _Column("line", "quarantined", "SET quarantined = 0"),
@@ -66,7 +66,7 @@ def wrong_values(connection: sqlite3.Connection) -> list[str]:
 
 
 def change_wrong_values(connection: sqlite3.Connection, now_ns: int) -> None:
-    """Put values that there can be in the place of others, in the transaction under way."""
+    """Replace invalid values by valid ones, in the current transaction."""
     for column in _COLUMNS:
         statement = f"UPDATE {column.table} {column.change} {column.wrong}"
         connection.execute(statement, {"now_ns": now_ns})

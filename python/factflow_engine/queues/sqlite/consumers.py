@@ -1,6 +1,6 @@
-"""The consumers of one process on one file: opened, closed, told of what arrives, and their lines spared while they are wanted.
+"""Consumers of one process on one file: opening, closing, and notifications; their lines are kept while wanted.
 
-Kept separate from `subscription`, which is one consumer and knows of no other.
+Kept separate from `subscription`, which is one consumer and knows no other.
 """
 
 import logging
@@ -38,11 +38,11 @@ class Consumers:
         """Prepare.
 
         Args:
-            writer: The way to the file.
-            bells: Rung when a line gets messages, and when a queue has room again.
-            clock: Of delays and leases.
-            lease_seconds: Of what is handed out.
-            is_stopped: True if the provider was stopped: then it gives back what they hold.
+            writer: Serial access to the file.
+            bells: Notifications of new messages in a line, and of room in a queue.
+            clock: Clock of delays and leases.
+            lease_seconds: Duration of a lease.
+            is_stopped: Returns True if the provider was stopped: then it gives back unsettled messages.
         """
         self._writer = writer
         self._bells = bells
@@ -50,8 +50,8 @@ class Consumers:
         self._lease_seconds = lease_seconds
         self._is_stopped = is_stopped
         self._subscriptions: dict[int, list[SqliteSubscription]] = {}  # by line
-        self._sized: set[int] = set()  # lines whose capacity a consumer of this process named
-        self._wanted: Counter[Name] = Counter()  # consumers that are here or just coming; none is 0
+        self._sized: set[int] = set()  # lines whose capacity a consumer of this process set
+        self._wanted: Counter[Name] = Counter()  # present and arriving consumers; none is 0
         self._forgettable: set[Name] = set()  # wanted ones to be forgotten, if they are empty, when nobody wants them
 
     @asynccontextmanager
@@ -76,7 +76,7 @@ class Consumers:
                     yield consumer
                 except BaseException as error:  # noqa: BLE001 - raised below: here a group would be made of it
                     raised = error
-                nursery.cancel_scope.shield = True  # else a cancellation may take the place of what was raised
+                nursery.cancel_scope.shield = True  # else a cancellation may replace the exception
                 nursery.cancel_scope.cancel()
             if raised is not None:
                 raise raised
@@ -85,7 +85,7 @@ class Consumers:
             raise
         finally:
             self._wanted[name] -= 1
-            self._wanted += Counter()  # without those at 0
+            self._wanted += Counter()  # drops those at 0
             try:
                 if consumer is not None:
                     await self._close(consumer)
@@ -93,20 +93,20 @@ class Consumers:
             except QueueError as error:
                 if raised is None:
                     raise
-                # Why the consumer left is the better reason; what it held comes back when its lease is over.
+                # The reason why the consumer left matters more; its messages come back when the lease expires.
                 logger.warning("queue %r: a consumer that left could not give back what it held: %s", queue, error)
 
     def refuse_if_stopped(self, queue: str) -> None:
         """Raise if the provider was stopped.
 
         Raises:
-            QueueClosedError: It was.
+            QueueClosedError: The provider was stopped.
         """
         if self._is_stopped():
             raise QueueClosedError(queue, "the SQLite provider was stopped")
 
     def tell_arrived(self, added: Mapping[int, int]) -> None:
-        """Tell the consumers of this process how many messages their lines got, by line."""
+        """Notify the consumers of this process of the numbers of new messages, by line."""
         for line, count in added.items():
             self._bells.arrived(line)
             for consumer in self._subscriptions.get(line, ()):
@@ -123,7 +123,7 @@ class Consumers:
         self._bells.ring_all()
 
     def end(self) -> Callable[[], Awaitable[None]]:
-        """Have nobody receive any more; return what gives back all that they hold, for when no claim is under way."""
+        """End all consumers; return the function that gives back their messages, to be called when no claim runs."""
         ended = [consumer for consumers in self._subscriptions.values() for consumer in consumers]
         for consumer in ended:
             consumer.end("the SQLite provider was stopped")
@@ -136,16 +136,16 @@ class Consumers:
         return release
 
     def _want(self, name: Name) -> None:
-        """Have a line spared, before it is asked for: `forget_empty` may come in between."""
+        """Protect a line before it is requested: `forget_empty` may run in between."""
         if name not in self._wanted:
-            self._forgettable.discard(name)  # that was asked for before, of those who have left
+            self._forgettable.discard(name)  # that was asked for earlier, by consumers that have left
         self._wanted[name] += 1
 
     async def _open(
         self, queue: str, subscription: str, prefetch: int, capacity: int | None, *, in_order: bool
     ) -> SqliteSubscription:
         line = await self._writer.submit(Call(_line_for(queue, subscription, capacity, self._sized), queue))
-        self.refuse_if_stopped(queue)  # it may have been meanwhile, and knows nothing of this consumer
+        self.refuse_if_stopped(queue)  # it may have been stopped meanwhile, without this consumer
         if capacity is not None:
             self._sized.add(line)
             self._bells.left(queue)  # there may be more room now
@@ -171,7 +171,7 @@ class Consumers:
             await consumer.release()
 
     async def _forget_left(self, name: Name) -> None:
-        """Do what `forget_empty` left undone, once nobody here wants the line any more."""
+        """Finish what `forget_empty` postponed, once no consumer here wants the line any more."""
         if name in self._forgettable and name not in self._wanted:
             self._forgettable.discard(name)
             if not self._is_stopped():
@@ -183,7 +183,7 @@ def _line_for(queue: str, subscription: str, capacity: int | None, sized: set[in
     def find(store: Store) -> int:
         line = line_id(store.connection, queue, subscription, store.now_ns)
         if capacity is not None:
-            # A line without one is new, though its number may have been another's.
+            # A line without a name is new, though its number may have been another's.
             store.connection.execute(
                 "UPDATE line SET capacity = ?1 WHERE id = ?2 AND (capacity IS NULL OR ?3)",
                 (capacity, line, line not in sized),

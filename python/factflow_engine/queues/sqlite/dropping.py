@@ -1,6 +1,6 @@
-"""Forgetting lines by what their names begin with: all of them, or those that hold nothing.
+"""Deletion of lines by a prefix of their names: all of them, or only the empty ones.
 
-Kept separate from `purging`, which is an operator's: here it is an execution that leaves nothing behind.
+Kept separate from `purging`, which is for operators: this is for an execution that leaves nothing behind.
 """
 
 from typing import TypeAlias
@@ -10,11 +10,11 @@ from factflow_engine.queues.sqlite.lines import forget_line
 from factflow_engine.queues.sqlite.store import Store
 
 Name: TypeAlias = tuple[str, str]
-"""A queue and the `subscription_key`. Of a line it is the name that stays: numbers are used again."""
+"""A queue and the `subscription_key`: the lasting name of a line, whose number may be reused."""
 
 
 def discard(store: Store, prefix: str) -> None:
-    """Forget the lines whose names begin so, what they hold, and what stages keep."""
+    """Delete the lines with this prefix, their messages, and what stages keep."""
     for line in _lines_named(store, prefix).values():
         forget_line(store.connection, line)
     discard_states(store, prefix)
@@ -22,7 +22,7 @@ def discard(store: Store, prefix: str) -> None:
 
 
 def forget_empty(store: Store, prefix: str, wanted: frozenset[Name]) -> frozenset[Name]:
-    """Forget the lines whose names begin so, that hold nothing and that nobody wants; return the names of the wanted ones."""
+    """Delete empty lines with this prefix that nobody wants; return the names of the wanted ones."""
     lines = _lines_named(store, prefix)
     for name in lines.keys() - wanted:
         _forget_if_empty(store, lines[name])

@@ -1,4 +1,4 @@
-"""The levels of durability by name: what "accepted" promises, and which setting of SQLite keeps the promise."""
+"""Levels of durability by name: the promise of each, and the SQLite setting that keeps it."""
 
 from enum import StrEnum
 from typing import Final
@@ -7,14 +7,14 @@ from typing import Final
 class Durability(StrEnum):
     """Failures that accepted messages and returned settlements survive.
 
-    All levels write ahead (WAL), so the file is never left half-written whatever happens.
+    All levels use write-ahead logging (WAL), so that no failure leaves the file half-written.
     """
 
     POWER = "power"
-    """Also a power cut or a crash of the operating system: every commit waits until the disk has it. The default."""
+    """Power cuts and crashes of the operating system, too: every commit waits for the disk. The default."""
     PROCESS = "process"
-    """The end of the process, `kill -9` included. A power cut may undo the last moments' commits, as if they had not
-    been asked for: what they accepted is lost, what they settled is delivered again."""
+    """The end of the process, `kill -9` included. A power cut may undo the latest commits: messages accepted in them
+    are lost, messages settled in them are delivered again."""
 
 
 SYNCHRONOUS: Final = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL"}

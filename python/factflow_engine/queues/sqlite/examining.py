@@ -1,7 +1,7 @@
-"""One line of a file, looked at row by row: what is wrong with it, what it should be, and making it so.
+"""Examination of one line, row by row: find what is wrong, and repair it.
 
-Kept separate from `fsck` because that is about the whole file. A row that is there is a message that was not settled, unless
-`settled` has it: settling deletes, in the same transaction. So what nothing refers to is handed out again.
+Kept separate from `fsck`, which is about the whole file. A message with a row is unsettled unless `settled` covers it,
+because settling deletes the row in the same transaction. So messages that nothing refers to are handed out again.
 """
 
 from collections.abc import Sequence
@@ -24,25 +24,25 @@ _LAST: Final = (1 << 63) - 1
 """The greatest sequence number of any line."""
 
 _LEASES: Final = 1 << 62
-"""Above all numbers of leases, which are counted up from the time in nanoseconds when the line was made."""
+"""Greater than all lease tokens, which count up from the time in nanoseconds at which the line was made."""
 
 _LONGEST_DELAY_NS: Final = 10 * 365 * 86_400 * 1_000_000_000
-"""Nobody means to wait longer than that."""
+"""The longest plausible delay."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Examined:
-    """A line, looked at.
+    """Result of examining a line.
 
     Attributes:
-        line: Its row, as it should be.
-        name: For people.
-        holds: As they should be: within the log, not overlapping, only messages that can be read.
-        broken: Sequence numbers of messages that are there and cannot be read, with the reason.
-        missing: Ranges of messages that should be there.
-        renamed: Sequence numbers of messages whose row has another id than they, with theirs.
-        kept: The ranges of settled messages, as they should be; None if they are.
-        texts: What is wrong, in words.
+        line: Its row, repaired.
+        name: Name of the line, for people.
+        holds: Its holds, repaired: within the log, without overlaps, covering only readable messages.
+        broken: Sequence numbers of unreadable messages, with the reason.
+        missing: Ranges of messages whose rows are missing.
+        renamed: Sequence numbers of messages whose row has a wrong id, with the right one.
+        kept: Ranges of settled messages, repaired; None if they are right.
+        texts: The problems, in words.
     """
 
     line: Line
@@ -56,7 +56,7 @@ class Examined:
 
 
 def examine(store: Store, line: Line, name: str) -> Examined:
-    """Look at a line and all that is its own; reads every row."""
+    """Examine a line and everything that belongs to it; reads every row."""
     examined = Examined(line=line, name=name)
     tail, cursor = _log(store, examined)
     ranges = _with_fates(store, examined, _within_log(store, examined, line.base + cursor))
@@ -77,7 +77,7 @@ def examine(store: Store, line: Line, name: str) -> Examined:
 
 
 def _log(store: Store, examined: Examined) -> tuple[int, int]:
-    """The right tail and cursor."""
+    """Return the right tail and cursor."""
     line = examined.line
     [newest] = store.connection.execute(
         "SELECT coalesce(max(seq), ?1) - ?1 FROM message WHERE seq BETWEEN ?1 AND ?2", (line.base, line.base + _MOST)
@@ -93,7 +93,7 @@ def _log(store: Store, examined: Examined) -> tuple[int, int]:
 
 
 def _within_log(store: Store, examined: Examined, last: int) -> list[Hold]:
-    """The holds, cut to the log and to each other."""
+    """Return the holds, clipped to the log and to each other."""
     line = examined.line
     rows = store.connection.execute(
         "SELECT low, high, line, due, token, attempts FROM hold WHERE low BETWEEN ? AND ? ORDER BY low",
@@ -107,7 +107,7 @@ def _within_log(store: Store, examined: Examined, last: int) -> list[Hold]:
 
 
 def _with_fates(store: Store, examined: Examined, holds: Sequence[Hold]) -> list[Hold]:
-    """The holds, with leases and times that there can be."""
+    """Return the holds, with valid leases and times."""
     line, free = examined.line, {"due": 0, "token": 0}
     leased = [hold if 0 <= hold.token < _LEASES else hold._replace(**free) for hold in holds]
     if wrong := sum(one.size for one, other in zip(holds, leased, strict=True) if one != other):
@@ -124,7 +124,7 @@ def _with_fates(store: Store, examined: Examined, holds: Sequence[Hold]) -> list
 
 
 def _kept(store: Store, examined: Examined, live: Sequence[tuple[int, int]]) -> Sequence[Kept]:
-    """The settled messages whose rows are kept, without those that are not settled."""
+    """Return the settled messages whose rows are retained, without those that are not settled."""
     line = examined.line
     rows = store.connection.execute(
         "SELECT low, high, until FROM settled WHERE low BETWEEN ? AND ? ORDER BY low", (line.base, line.base + _MOST)
@@ -143,7 +143,7 @@ def _kept(store: Store, examined: Examined, live: Sequence[tuple[int, int]]) -> 
 def _look_at_messages(
     store: Store, examined: Examined, expected: Sequence[Hold], settled: Sequence[Kept]
 ) -> Sequence[tuple[int, int]]:
-    """Read every row of the line, and sort out what is wrong; gives the ranges of those that nothing refers to."""
+    """Read every row of the line and classify the faults; return the ranges of messages that nothing refers to."""
     line = examined.line
     stray: list[tuple[int, int]] = []
     awaited = Cover((hold.low, hold.high) for hold in expected)
@@ -195,7 +195,7 @@ def _counted(ranges: Sequence[tuple[int, int]], line: Line, what: str) -> str:
 
 
 def mend(store: Store, examined: Examined) -> None:
-    """Make a line what it should be, in the transaction under way."""
+    """Repair a line, in the current transaction."""
     connection, line = store.connection, examined.line
     for seq, problem in examined.broken.items():
         quarantine(store, line.id, seq, problem)

@@ -1,7 +1,6 @@
-"""Forgetting what stages of an execution keep, at an operator's word.
+"""Deletion of stages' states, on an operator's command.
 
-Kept separate from `states`, which does what an execution's own processes ask for, and from `purging`, which is about
-messages.
+Kept separate from `states`, which serves an execution's own processes, and from `purging`, which is about messages.
 """
 
 from typing import Final
@@ -21,7 +20,7 @@ def states_of(store: Store, execution: str, place: tuple[str, str] | None = None
 
 
 def shapes_of(store: Store, execution: str) -> list[tuple[str, str, StageShape]]:
-    """Return what the stages of an execution that keep something are made of, each with its route id and name."""
+    """Return the shapes of an execution's stages that keep state, each with its route id and name."""
     rows = store.connection.execute(
         "SELECT DISTINCT route, stage, shape FROM stage_state WHERE execution = ? AND shape NOT NULL ORDER BY 1, 2, 3",
         (execution,),
@@ -30,18 +29,18 @@ def shapes_of(store: Store, execution: str) -> list[tuple[str, str, StageShape]]
 
 
 def forget_states(store: Store, execution: str, place: tuple[str, str] | None = None) -> int:
-    """Delete the states of an execution, and what its stages have made of messages that are not acknowledged.
+    """Delete the states of an execution, and its stages' answers to unacknowledged messages.
 
     Args:
-        store: Any, in a transaction.
-        execution: What the names of its queues begin with.
-        place: Route id and name of the one stage that is meant; None for all.
+        store: The store, in a transaction.
+        execution: Prefix of the names of its queues.
+        place: Route id and name of the only stage to forget; None for all.
 
     Returns:
-        How many states were deleted.
+        Number of states deleted.
 
     Raises:
-        QueueError: A process that lives keeps some of them.
+        QueueError: A running process keeps some of them.
     """
     refuse_if_kept(store, execution, place)
     where, values = _where(execution, place)
@@ -51,10 +50,10 @@ def forget_states(store: Store, execution: str, place: tuple[str, str] | None = 
 
 
 def refuse_if_kept(store: Store, execution: str, place: tuple[str, str] | None = None) -> None:
-    """See that no process lives that keeps states of an execution, or of one stage of it.
+    """Check that no running process keeps states of an execution, or of one stage of it.
 
     Raises:
-        QueueError: One does.
+        QueueError: A running process does.
     """
     where, values = _where(execution, place)
     [living] = store.connection.execute(
@@ -70,7 +69,7 @@ def refuse_if_kept(store: Store, execution: str, place: tuple[str, str] | None =
 
 
 def discard_states(store: Store, prefix: str) -> None:
-    """Delete everything that stages keep of the executions whose names begin so, whoever lives."""
+    """Delete everything that stages keep of the executions with this prefix, even if their processes run."""
     for table in ("stage_state", "stage_answer"):
         store.connection.execute(f"DELETE FROM {table} {_PREFIXED}", (len(prefix), prefix))  # noqa: S608 - constant
 

@@ -1,8 +1,8 @@
-"""Checking a file against what `schema` promises, and mending it.
+"""Check of a file against the invariants of `schema`, and repair.
 
-Nothing that can still be read is thrown away: damaged rows go to quarantine, what nothing refers to is handed out
-again, messages whose queue was lost wait in one of another name, and what the counts got wrong is counted again. A file whose
-pages are damaged is SQLite's to recover, and the report says so.
+No readable message is deleted: damaged rows go to quarantine, messages that nothing refers to are handed out again,
+messages whose queue was lost go to a queue of another name, and wrong counts are recounted. A file with damaged pages
+must be recovered by SQLite, and the report says so.
 """
 
 import sqlite3
@@ -21,11 +21,11 @@ from factflow_protocols import StoreProblem
 _OF_NO_LINE: Final = ">> 44 NOT IN (SELECT id FROM line)"
 
 _REPORTED: Final = 20
-"""Findings of SQLite's own that are passed on."""
+"""Most findings of SQLite's own check that are reported."""
 
 
 def check(store: Store) -> list[StoreProblem]:
-    """All that is wrong; reads every row, unless there is what must be mended before more can be said."""
+    """Return all problems; reads every row, unless a problem must be repaired before more can be found."""
     with store.snapshot():
         return _problems(store)
 
@@ -61,9 +61,9 @@ def _problems(store: Store) -> list[StoreProblem]:
 
 
 def repair(store: Store) -> list[StoreProblem]:
-    """Mend what `check` calls mendable, in the transaction under way, and say what it was.
+    """Repair what `check` calls repairable, in the current transaction, and return it.
 
-    Not to be asked for where there is `damage`.
+    Must not be called if there is `damage`.
     """
     connection = store.connection
     mended = []
@@ -89,10 +89,10 @@ def repair(store: Store) -> list[StoreProblem]:
 
 
 def _recover_lines(store: Store) -> set[int]:
-    """Make a queue for each line that has messages and is not there; gives the numbers.
+    """Make a queue for each missing line that has messages; return the line numbers.
 
-    All its messages count as handed out, so that those whose hold or note is there are what these say, and the others
-    are found to be neither, which makes them wait.
+    All its messages count as handed out, so that existing holds and notes decide about theirs, and the other messages
+    are found to have neither, which makes them wait.
     """
     rows = store.connection.execute(
         f"SELECT seq >> 44 AS l, max(seq) FROM message WHERE seq {_OF_NO_LINE} GROUP BY l HAVING l > 0"  # noqa: S608 - constant
@@ -115,7 +115,7 @@ def _recovered(connection: sqlite3.Connection, line: int) -> str:
 
 
 def damage(store: Store) -> list[StoreProblem]:
-    """Why nothing more can be said of the file: its pages are damaged, or tables are not what they should be."""
+    """Return why the rest of the file cannot be checked: damaged pages, or tables of another shape."""
     try:
         said = [str(text) for (text,) in store.connection.execute(f"PRAGMA integrity_check({_REPORTED})")]
     except sqlite3.DatabaseError as error:
@@ -137,7 +137,7 @@ def _missing(part: Part) -> StoreProblem:
 
 
 def _homeless(connection: sqlite3.Connection) -> list[StoreProblem]:
-    """Return the rows that name a line that is not there."""
+    """Return the rows that refer to a missing line."""
     found = []
     for what, table, low, size in (
         ("messages", "message", "seq", "1"),

@@ -1,6 +1,6 @@
 """Ranges of messages that are neither settled nor still to be handed out for the first time; pure arithmetic.
 
-See `schema` for what a hold means. Kept separate from the statements so that splitting and joining can be tested without a file.
+`schema` defines a hold. Kept separate from the statements so that splitting and joining can be tested without a file.
 """
 
 from bisect import bisect_left, bisect_right
@@ -8,19 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 _NO_RANGE: Final = (1 << 63, 1 << 63)
-"""Beyond all sequence numbers."""
+"""A range beyond all sequence numbers."""
 
 
 class Hold(NamedTuple):
-    """A range of one line's messages that share their fate; a row of the table.
+    """A range of one line's messages with the same lease, time and attempts; a row of the table.
 
     Attributes:
         low: First sequence number.
-        high: Last one.
+        high: Last sequence number.
         line: Id of the line.
-        due: When the lease ends, or when it may be handed out again; nanoseconds of wall time, 0 for at once.
-        token: Of the lease; 0 if nobody has it.
-        attempts: How many were spent before.
+        due: End of the lease, or the time at which the messages may be handed out again, in nanoseconds of wall time; 0
+        for now.
+        token: Token of the lease; 0 if no consumer has the messages.
+        attempts: Number of attempts spent before.
     """
 
     low: int
@@ -37,12 +38,12 @@ class Hold(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A range of settled messages whose rows are kept for a while; a row of the table.
+    """A range of settled messages whose rows are retained for a while; a row of the table.
 
     Attributes:
         low: First sequence number.
-        high: Last one.
-        at: When they were settled, in seconds of wall time.
+        high: Last sequence number.
+        at: Time of settlement, in seconds of wall time.
     """
 
     low: int
@@ -54,14 +55,14 @@ R = TypeVar("R", Hold, Kept)
 
 
 class Return(NamedTuple):
-    """Terms of giving one message back: the time at which it is due, and whether an attempt was spent."""
+    """Terms on which one message is given back: the time at which it is due, and whether an attempt was spent."""
 
     due: int
     counts: bool
 
 
 def join(holds: Iterable[Hold]) -> list[Hold]:
-    """The same holds, ascending, with neighbours that share their fate made one."""
+    """Return the same holds, ascending, with equal neighbours joined."""
     joined: list[Hold] = []
     for hold in sorted(holds):
         last = joined[-1] if joined else None
@@ -73,10 +74,10 @@ def join(holds: Iterable[Hold]) -> list[Hold]:
 
 
 def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
-    """Return the rest of a hold.
+    """Return the rest of a hold without some messages.
 
     Args:
-        hold: Any.
+        hold: The hold.
         taken: Sequence numbers within it, ascending.
     """
     left = []
@@ -94,8 +95,8 @@ def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
     """Return the rest of several ranges, as `without` does for one hold.
 
     Args:
-        ranges: Ascending, none overlapping another.
-        taken: Ranges of sequence numbers, ends included, ascending, none overlapping another.
+        ranges: Ascending ranges that do not overlap.
+        taken: Ascending ranges of sequence numbers, ends included, that do not overlap.
     """
     left: list[R] = []
     place = 0
@@ -107,7 +108,7 @@ def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
                 left.append(each._replace(low=low, high=first - 1))
             low = max(low, last + 1)
             if last > each.high:
-                break  # it may reach into the next one
+                break  # it may extend into the next one
             place += 1
         if low <= each.high:
             left.append(each._replace(low=low))
@@ -115,16 +116,16 @@ def minus(ranges: Iterable[R], taken: Sequence[tuple[int, int]]) -> list[R]:
 
 
 def disjoint(ranges: Iterable[R], first: int, last: int) -> tuple[list[R], list[R]]:
-    """Return ranges that overlap nowhere and stay in bounds, made of ranges that need not.
+    """Return ranges without overlaps and within bounds, made of ranges that may violate both.
 
     Args:
-        ranges: In the order of `low`.
-        first: The least sequence number that there may be.
-        last: The greatest.
+        ranges: Ranges in the order of `low`.
+        first: The least sequence number allowed.
+        last: The greatest sequence number allowed.
 
     Returns:
-        Ranges ascending, none empty, each without what an earlier one has; and those of the given ones that are not among
-        them as they were.
+        Ascending, non-empty ranges, each without what an earlier one has; and the given ranges that were changed or
+        dropped.
     """
     right: list[R] = []
     wrong: list[R] = []
@@ -139,19 +140,19 @@ def disjoint(ranges: Iterable[R], first: int, last: int) -> tuple[list[R], list[
 
 
 class Cover:
-    """Which of ascending numbers are within ascending ranges, and which parts of the ranges none of them was in.
+    """Lookup of ascending numbers in ascending ranges, which also collects the parts of ranges that no number hit.
 
     Attributes:
-        passed: Those parts, as far as the numbers went.
+        passed: Those parts, up to the last number.
     """
 
     def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
         self.passed: list[tuple[int, int]] = []
         self._ranges = iter(ranges)
-        self._low, self._high = next(self._ranges, _NO_RANGE)  # what is left of the range that is next
+        self._low, self._high = next(self._ranges, _NO_RANGE)  # the rest of the next range
 
     def takes(self, number: int) -> bool:
-        """True if a range has this number, which is greater than those asked for before."""
+        """True if a range contains this number, which must be greater than those before."""
         while self._high < number:
             self._pass(self._high)
             self._low, self._high = next(self._ranges, _NO_RANGE)
@@ -162,7 +163,7 @@ class Cover:
         return True
 
     def finish(self) -> list[tuple[int, int]]:
-        """Go on to the end; gives `passed`."""
+        """Go on to the end of the ranges; return `passed`."""
         self.takes(_NO_RANGE[0])
         return self.passed
 
@@ -174,18 +175,17 @@ class Cover:
 def settle(
     holds: Sequence[Hold], acked: Mapping[int, int], returned: Mapping[int, tuple[int, Return]]
 ) -> tuple[list[Hold], list[int], int]:
-    """Take settled messages out of their leases.
+    """Remove settled messages from their leases.
 
-    What is not covered by a hold with the same token was settled before, or given to somebody else since: it is
-    passed over.
+    A message without a hold of the same token was settled before, or leased to another consumer since: it is skipped.
 
     Args:
-        holds: All with the tokens in question.
+        holds: All holds with the tokens in question.
         acked: Sequence number to the token under which it was handed out.
-        returned: The same for those given back, with what becomes of each.
+        returned: The same for messages given back, with the terms of each.
 
     Returns:
-        What the holds become, the sequence numbers settled for good, and how many were given back.
+        The remaining holds, the sequence numbers settled for good, and the number of messages given back.
     """
     after: list[Hold] = []
     gone: list[int] = []

@@ -1,7 +1,7 @@
-"""Housekeeping, a little in every writing transaction: forget old ids, and settled messages after their time.
+"""Housekeeping in small steps in every writing transaction: delete old ids, and settled messages after their retention.
 
-Paid by those who write, in proportion to what they write, so that nothing needs a task of its own, no transaction
-becomes much longer, and what is kept does not grow faster than it is looked through.
+Writers pay for it in proportion to what they write, so that it needs no task of its own, no transaction becomes much
+longer, and old rows do not accumulate.
 """
 
 import sqlite3
@@ -12,22 +12,22 @@ from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.statements import numbers, where_in, where_within
 
 _LEAST: Final = 2_000
-"""Ids looked at, and settled messages deleted, in one step; as many more as the transaction changed rows.
+"""Ids examined, and settled messages deleted, in one step, plus the number of rows that the transaction changed.
 
-A message is two rows when it is published, itself and its id, so that a sweep is faster than ids come.
+Publishing a message adds two rows, itself and its id, so that a sweep is faster than new ids.
 """
 
 _MOST: Final = 100_000
-"""The same at the most: twice what a transaction that only publishes can add. A purge changes as many rows as it likes."""
+"""Bound on a step: twice the rows of a transaction that only publishes. A purge may change any number of rows."""
 
 _START: Final = (-1, b"")
 
 _ROUND_SECONDS: Final = 150
-"""Between the beginnings of sweeps by a process that remembers no ids itself."""
+"""Time between the starts of sweeps by a process that remembers no ids itself."""
 
 
 class Housekeeping:
-    """A sweep that goes round all ids, and the deletion of what was retained long enough."""
+    """A cyclic sweep over all ids, and the deletion of messages after their retention."""
 
     def __init__(self, settings: SqliteSettings) -> None:
         self._round_seconds = max(1, round(settings.dedup_seconds) // 4) if settings.dedup_seconds else _ROUND_SECONDS
@@ -36,12 +36,12 @@ class Housekeeping:
         self._next_settled = 0
 
     def step(self, connection: sqlite3.Connection, now_ns: int, changes: int) -> None:
-        """Do a bounded amount of it, in the transaction under way.
+        """Do a bounded step, in the current transaction.
 
         Args:
-            connection: Of the transaction.
-            now_ns: Its time.
-            changes: How many rows it has changed.
+            connection: Connection of the transaction.
+            now_ns: Time of the transaction.
+            changes: Number of rows that it has changed.
         """
         now = now_ns // 1_000_000_000
         count = min(_LEAST + changes, _MOST)

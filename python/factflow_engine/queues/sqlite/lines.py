@@ -1,4 +1,4 @@
-"""The rows of lines: finding and making them, and the figures that every change of messages must keep right."""
+"""Rows of lines: lookup, creation, and the counts that every change of messages must update."""
 
 import difflib
 import sqlite3
@@ -15,12 +15,12 @@ class Line(NamedTuple):
     """State of a line that a transaction needs.
 
     Attributes:
-        id: Of the row.
-        tail: Number of its newest message; 0 if there never was one.
-        cursor: Number of the newest that was ever handed out.
-        held: How many messages holds cover.
-        capacity: How many it may hold altogether.
-        token: Of its newest lease.
+        id: Id of the row.
+        tail: Number of its newest message; 0 if it never had one.
+        cursor: Number of the newest message that was ever handed out.
+        held: Number of messages that holds cover.
+        capacity: Most messages that it may contain.
+        token: Token of its newest lease.
     """
 
     id: int
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
     @property
     def base(self) -> int:
-        """Add a message's number for its sequence number."""
+        """Offset from a message's number to its sequence number."""
         return self.id << LINE_SHIFT
 
     @property
@@ -47,12 +47,12 @@ class Line(NamedTuple):
 
 
 def line_of(seq: int) -> int:
-    """The id of a message's line."""
+    """Return the id of a message's line."""
     return seq >> LINE_SHIFT
 
 
 def lines_of_queue(connection: sqlite3.Connection, queue: str, default_capacity: int) -> list[Line]:
-    """Return the lines that a message published under this name goes to; make a missing point-to-point queue."""
+    """Return the lines to which this name publishes; make a missing point-to-point queue."""
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM line WHERE queue = ?",  # noqa: S608 - constant
         (default_capacity, queue),
@@ -61,7 +61,7 @@ def lines_of_queue(connection: sqlite3.Connection, queue: str, default_capacity:
 
 
 def line_by_id(connection: sqlite3.Connection, line: int, default_capacity: int) -> Line | None:
-    """One line; None if it was forgotten."""
+    """Return one line; None if it was forgotten."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM line WHERE id = ?",  # noqa: S608 - constant
         (default_capacity, line),
@@ -70,7 +70,7 @@ def line_by_id(connection: sqlite3.Connection, line: int, default_capacity: int)
 
 
 def is_line_of(connection: sqlite3.Connection, line: int, queue: str, subscription: str) -> bool:
-    """True if the line is still that of a queue, or of a topic's subscription: numbers are used again."""
+    """True if the line still belongs to the queue, or the topic's subscription: numbers are reused."""
     key = subscription_key(queue, subscription)
     row = connection.execute(
         "SELECT queue = ? AND subscription = ? FROM line WHERE id = ?", (queue, key, line)
@@ -84,22 +84,22 @@ def subscription_key(queue: str, subscription: str) -> str:
 
 
 def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_ns: int) -> int:
-    """The line of a queue or of a topic's subscription, made if it is not there; in a transaction.
+    """Return the line of a queue or of a topic's subscription, made if missing; must run in a transaction.
 
     Raises:
-        QueueError: The file cannot tell any more lines apart.
+        QueueError: The file has no number left for another line.
     """
     key = subscription_key(queue, subscription)
     row = connection.execute("SELECT id FROM line WHERE queue = ? AND subscription = ?", (queue, key)).fetchone()
     if row is not None:
         return int(row[0])
-    [newest] = connection.execute(  # what is left of a line whose row was lost keeps its number, too
+    [newest] = connection.execute(  # remains of a line whose row was lost keep its number in use, too
         "SELECT max(coalesce((SELECT max(id) FROM line), 0), coalesce((SELECT max(seq) FROM message), 0) >> ?1, "
         "coalesce((SELECT max(seq) FROM quarantine), 0) >> ?1)",
         (LINE_SHIFT,),
     ).fetchone()
     line = newest + 1
-    if line > MAX_LINES:  # numbers of lines that were forgotten are used again, the lowest first
+    if line > MAX_LINES:  # numbers of forgotten lines are reused, the lowest first
         [line] = connection.execute(
             "SELECT id + 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM line) AS l "
             "WHERE NOT EXISTS (SELECT 1 FROM line WHERE line.id = l.id + 1) "
@@ -118,12 +118,12 @@ def line_id(connection: sqlite3.Connection, queue: str, subscription: str, now_n
 
 
 def require_queue(connection: sqlite3.Connection, queue: str, remedy: str = "") -> None:
-    """See that a queue is in the file.
+    """Check that a queue is in the file.
 
     Args:
         connection: Any.
         queue: Name of the queue or topic.
-        remedy: What else can be done than to name another, for the error.
+        remedy: Alternative to naming another queue, for the error.
 
     Raises:
         QueueError: It is not; the text names some that are.
@@ -133,7 +133,7 @@ def require_queue(connection: sqlite3.Connection, queue: str, remedy: str = "") 
 
 
 def names_like(connection: sqlite3.Connection, queue: str) -> str:
-    """Names of queues for whoever mistyped one: those that are near, else some, in words."""
+    """Return names of queues to suggest for a mistyped one: similar names, else some, in words."""
     rows = connection.execute("SELECT DISTINCT queue FROM line WHERE queue <> ? ORDER BY queue LIMIT 10000", (queue,))
     names = [name for (name,) in rows]
     near = difflib.get_close_matches(queue, names, 3, 0.8)
@@ -143,7 +143,7 @@ def names_like(connection: sqlite3.Connection, queue: str) -> str:
 
 
 def forget_line(connection: sqlite3.Connection, line: int) -> None:
-    """Delete a line and all that is its own, in a transaction."""
+    """Delete a line and everything that belongs to it, in a transaction."""
     low, high = line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1
     connection.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (low, high))
     connection.execute("DELETE FROM hold WHERE low BETWEEN ? AND ?", (low, high))

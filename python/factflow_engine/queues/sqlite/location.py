@@ -1,6 +1,7 @@
-"""From `sqlite:///path?option=value` to checked settings. Kept separate from opening so that a URL can be judged without a file.
+"""Parsing of `sqlite:///path?option=value` into checked settings.
 
-URLs come from configurations and command lines, so everything in them is taken for hostile.
+Kept separate from opening so that a URL can be checked without a file. URLs come from configurations and command lines
+and are untrusted.
 """
 
 import difflib
@@ -19,14 +20,14 @@ from factflow_protocols import QueueError, QueueUrlError
 SCHEME: Final = "sqlite://"
 
 _HEADER_BYTES: Final = 100
-"""What every SQLite file begins with that is not empty."""
+"""Length of the header of every SQLite file that is not empty."""
 
 _LONGEST_WAIT_SECONDS: Final = 86_400
-"""For a lock. SQLite does not wait at all if the milliseconds do not fit into 31 bits."""
+"""Longest wait for a lock: SQLite does not wait at all if the milliseconds do not fit into 31 bits."""
 
 
 class QueueFileError(QueueError):
-    """The file of a queue cannot be used as it is; the operator must act.
+    """Unusable file of a queue; the operator must act.
 
     Attributes:
         path: The file.
@@ -39,21 +40,21 @@ class QueueFileError(QueueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqliteSettings:
-    """The place of the file, and what is asked of it.
+    """Path of the file, and how it is used.
 
     Attributes:
         path: The file; `-wal` and `-shm` files lie beside it while it is in use. Local disks only: WAL needs shared
-            memory, which network file systems do not give.
-        durability: What acceptance promises.
-        lease_seconds: How long after the last sign of life of its consumer a delivery is given to another. A living
-            consumer renews three times as often. Consumers that stop in an orderly way give back at once.
-        dedup_seconds: For how long after its acceptance an id is refused as a duplicate; 0 for never. The window is that
-            of the process that accepted it.
-        retention_seconds: How long a settled message is kept before its row is deleted; 0 for not at all. That of the
-            process that settled it counts.
-        capacity: What a queue holds until a consumer has said otherwise.
-        busy_seconds: How long to wait for another process's lock before giving up; a caller that is cancelled meanwhile
-            waits too. At most a day.
+        memory, which network file systems lack.
+        durability: Failures that accepted messages survive.
+        lease_seconds: Time after a consumer's last renewal until its deliveries go to another consumer. A running
+        consumer renews three times as often. An orderly stop gives back its deliveries at once.
+        dedup_seconds: Time for which an accepted id is refused as a duplicate; 0 for never. The accepting process's
+        value counts.
+        retention_seconds: Time for which a settled message is kept before its row is deleted; 0 for not at all. The
+        settling process's value counts.
+        capacity: Capacity of a queue until a consumer sets another.
+        busy_seconds: Longest wait for another process's lock; a caller that is cancelled meanwhile waits, too. At most
+        a day.
     """
 
     path: Path
@@ -71,11 +72,11 @@ class SqliteSettings:
         Options are `durability`, `lease`, `dedup`, `retention`, `busy` (the last four in seconds) and `capacity`.
 
         Args:
-            url: As the configuration or the command line has it. `%xx` stands for any byte, a literal `?` included.
-            directory: What a relative path starts from; the working directory if None.
+            url: The URL as written. `%xx` stands for any byte, a literal `?` included.
+            directory: Folder that a relative path starts from; the working directory if None.
 
         Raises:
-            QueueUrlError: It cannot be read; the text says what to write instead.
+            QueueUrlError: The URL is malformed; the text says what to write instead.
         """
         if not url.startswith(SCHEME + "/"):
             raise QueueUrlError(url, "write sqlite:///relative/file.db, or sqlite:////absolute/file.db")
@@ -87,10 +88,10 @@ class SqliteSettings:
 
 
 def check_path(path: Path) -> None:
-    """Refuse what cannot be a queue's file, before SQLite touches it. Nothing is created.
+    """Refuse a path that cannot be a queue's file, before SQLite opens it. Nothing is created.
 
     Raises:
-        QueueFileError: The folder does not exist, or something is in the way that is not a regular file, or too short.
+        QueueFileError: The folder does not exist, or the path is not a regular file, or is too short.
     """
     try:
         found = path.stat()
@@ -166,7 +167,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
     "busy": ("busy_seconds", _lock_seconds, "seconds, at most a day (86400)"),
     "capacity": ("capacity", _count, "a number of messages, 1 or more"),
 }
-"""Name in the URL to the field, how to read it, and what is expected."""
+"""Name in the URL to the field, its parser, and the expected value."""
 
 
 def _options(url: str, query: str) -> dict[str, Any]:

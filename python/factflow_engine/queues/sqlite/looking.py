@@ -1,4 +1,4 @@
-"""A consumer's look at its line that takes no lock: whether a claim would find something, and when to look again."""
+"""Lock-free check by a consumer of its line: would a claim find something, and when to check again."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ from factflow_engine.queues.sqlite.store import Store
 
 
 class Glance(NamedTuple):
-    """Result of a look: whether something can be handed out, and when something leased may become due (wall time)."""
+    """Result of a check: whether something can be handed out, and the wall time at which a lease may expire."""
 
     ready: bool
     next_due_ns: int | None
 
 
 def glance(store: Store, queue: str, subscription: str, line: int) -> Glance:
-    """Look; a line that was forgotten counts as ready, so that the claim says so. Its number may be another's by now."""
+    """Check the line; a forgotten line counts as ready, so that the claim raises. Its number may be another's now."""
     row = store.connection.execute(
         "SELECT tail > cursor, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line "
         "WHERE id = ? AND queue = ? AND subscription = ?",

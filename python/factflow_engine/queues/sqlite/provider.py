@@ -1,8 +1,8 @@
 """`sqlite:///path`: queues and topics in one file, for the processes of one machine.
 
-What was accepted is in the file and is handed out until it was settled, whichever process dies when; how much a power
-cut may take is the durability's (see `durability`). Messages of one queue are handed out in the order in which they
-were accepted, except for those that are given back.
+An accepted message stays in the file and is handed out until it is settled, whichever process dies when; the durability
+decides how much a power cut may undo (see `durability`). Messages of a queue are handed out in the order of acceptance,
+except those that are given back.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -28,13 +28,14 @@ from factflow_protocols import BatchResult, Begun, Holding, MessageStatus, Queue
 
 
 class SqliteQueue:
-    """A durable provider. See `factflow_protocols.QueueProtocol` for the contract of its methods.
+    """Durable provider. See `factflow_protocols.QueueProtocol` for the contract of its methods.
 
-    Several may be open on one file, in one process or in many. The file is opened at the first call that needs it.
+    Several may be open on one file, in one process or in many. The first call that needs the file opens it.
 
-    Delays, leases and windows are counted in wall time, which is what processes share; keep the clock from stepping. If
-    it is put forward by more than a lease, what living consumers have is handed out to others, too (they are told at
-    their next renewal). If it is put back, what was delayed, or leased by a consumer that died, waits for as much longer.
+    Delays, leases and windows are counted in wall time, which processes share; keep the clock from stepping. If the
+    clock jumps ahead by more than a lease, messages of running consumers are handed out to others, too (they notice at
+    their next renewal). If it jumps back, delayed messages, and those leased by a dead consumer, wait longer by as
+    much.
     """
 
     outlives_process: bool = True
@@ -43,10 +44,9 @@ class SqliteQueue:
         """Prepare; nothing is opened.
 
         Args:
-            settings: Where, and how durable; see `SqliteSettings.from_url`.
-            threads: Where SQLite may block; a thread at a time of its own if None.
-            clock: Its wall time is what delays and leases are counted in; the machine's if None. It is read in the thread,
-                too.
+            settings: Path and durability; see `SqliteSettings.from_url`.
+            threads: Threads for blocking SQLite calls; one thread at a time of its own if None.
+            clock: Its wall time decides delays and leases; the machine's clock if None. It is also read in the thread.
         """
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -76,7 +76,7 @@ class SqliteQueue:
 
     @property
     def settings(self) -> SqliteSettings:
-        """Where the file is, and how durable."""
+        """Path and durability of the file."""
         return self._settings
 
     @property
@@ -85,7 +85,7 @@ class SqliteQueue:
         return SqliteAdministration(self._writer)
 
     def open_administration(self) -> AbstractAsyncContextManager[SqliteAdministration]:
-        """See `factflow_protocols.AdministeredQueue`; opens the file another time, and only if it is there."""
+        """See `factflow_protocols.AdministeredQueue`; opens another connection, and only to an existing file."""
         return open_administration(self._settings, threads=self._threads, clock=self._clock)
 
     @property
@@ -94,7 +94,7 @@ class SqliteQueue:
         return SqliteStates(self._writer, lease_seconds=self._settings.lease_seconds)
 
     def validate_name(self, queue: str) -> str | None:
-        """See `QueueProtocol.validate_name`; names are those of the in-process provider."""
+        """See `QueueProtocol.validate_name`; the rules are those of the in-process provider."""
         return memory_queue_name_problem(queue)
 
     async def publish(self, queue: str, message: QueueMessage) -> MessageStatus:
@@ -111,10 +111,10 @@ class SqliteQueue:
         return result.statuses[0]
 
     async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
-        """See `QueueProtocol.publish_batch`; parts of a thousand messages or 4 MiB are stored one after the other.
+        """See `QueueProtocol.publish_batch`; stores parts of a thousand messages or 4 MiB, one after the other.
 
         Raises:
-            QueueError: Nothing of the batch is stored. If only the rest could not be, the result says so.
+            QueueError: Nothing of the batch is stored. If only the rest failed, the result says so instead.
         """
         return await self._publisher.publish_batch(queue, messages)
 
@@ -124,14 +124,14 @@ class SqliteQueue:
     ) -> AsyncIterator[SqliteSubscription]:
         """See `QueueProtocol.subscribe`.
 
-        A topic's subscription stays when its consumers leave, and gets every message from then on until it is
-        forgotten (`discard`, or `factflow queue forget`). The capacity that the first consumer in a process names stays in
-        the file.
+        A topic's subscription stays when its consumers leave, and gets every message from then on until it is forgotten
+        (`discard`, or `factflow queue forget`). The capacity that the first consumer in a process sets is kept in the
+        file.
 
         Raises:
             QueueClosedError: The provider was stopped.
-            QueueFileError: The file cannot be used. On leaving: what was held could not be given back; only logged if the
-                body raised something itself.
+            QueueFileError: The file cannot be used. On exit: unsettled messages could not be given back; only logged if
+            the body raised an exception itself.
         """
         async with self._consumers.subscribed(queue, subscription, prefetch, capacity, in_order=False) as consumer:
             yield consumer
@@ -142,9 +142,9 @@ class SqliteQueue:
     ) -> AsyncIterator[SqliteSubscription]:
         """See `OrderedQueueProtocol.subscribe_in_order`, and `subscribe`.
 
-        Consumers that subscribe so take turns: one gets messages while no other has any. What a dead one had is handed
-        out again when its lease has ended, and nothing before that. It is for all consumers of the subscription to ask
-        for it.
+        Such consumers take turns: one gets messages while no other has any. Messages of a dead consumer are handed out
+        again when its lease has expired, and no others before. All consumers of the subscription must subscribe this
+        way.
         """
         async with self._consumers.subscribed(queue, subscription, prefetch, capacity, in_order=True) as consumer:
             yield consumer
@@ -180,7 +180,7 @@ class SqliteQueue:
         return await self._writer.submit(Look(lambda store: holdings(store, execution), execution))
 
     async def discard(self, prefix: str) -> None:
-        """Forget the queues and the topics' subscriptions whose names begin so, what they hold, and what stages keep.
+        """Delete the queues and the topics' subscriptions with this prefix, their messages, and what stages keep.
 
         Their consumers' next `receive` raises `QueueError`.
         """
@@ -194,9 +194,9 @@ class SqliteQueue:
         await self._consumers.forget_empty(prefix)
 
     async def stop(self) -> None:
-        """See `QueueProtocol.stop`: gives back what consumers hold, and closes the file.
+        """See `QueueProtocol.stop`: give back consumers' messages, and close the file.
 
-        Those who wait for messages or room get `QueueClosedError`. Cancellation: the file is closed all the same.
+        Tasks that wait for messages or room get `QueueClosedError`. Cancellation: the file is closed all the same.
         """
         if self._stopped:
             await trio.lowlevel.checkpoint()
@@ -205,7 +205,7 @@ class SqliteQueue:
         release = self._consumers.end()
         with trio.CancelScope(shield=True):
             try:
-                await self._writer.submit(Wait())  # those who claimed before know what they got after this
+                await self._writer.submit(Wait())  # earlier claims have returned after this
                 await trio.lowlevel.checkpoint()
                 await release()
             finally:

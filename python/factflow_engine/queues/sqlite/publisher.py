@@ -1,6 +1,6 @@
 """Publishing to the file: batches in parts, each as soon as there is room for some of it.
 
-Kept separate from the request (`publishing`), which stores what there is room for and waits for nothing.
+Kept separate from the request (`publishing`), which stores the messages that fit and never waits.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from factflow_protocols import BatchResult, MessageStatus, QueueError, QueueMess
 
 MOST_MESSAGES: Final = 1_000
 MOST_BYTES: Final = 4 << 20
-"""Of one request to the writer; longer batches are published in parts."""
+"""Most bytes of one request to the writer; longer batches are published in parts."""
 
 _LONGEST_FRAME: Final = 64 << 20
-"""What `Frame.decode` takes."""
+"""Longest frame that `Frame.decode` accepts."""
 
 
 class Publisher:
-    """The publishing half of a provider."""
+    """Publishing half of a provider."""
 
     def __init__(self, writer: Writer, consumers: Consumers, *, bells: Bells) -> None:
         """Prepare.
 
         Args:
-            writer: The way to the file.
-            consumers: Those of this process, which are told of what arrives.
-            bells: Rung when a queue has room again.
+            writer: Serial access to the file.
+            consumers: Consumers of this process, which are notified of new messages.
+            bells: Notifications of room in a queue.
         """
         self._writer = writer
         self._consumers = consumers
@@ -91,10 +91,10 @@ class Publisher:
 
 
 def encoded_message(queue: str, message: QueueMessage) -> Encoded:
-    """The bytes to store; another implementation's message is checked first.
+    """Return the bytes to store; a message of another implementation is checked first.
 
     Raises:
-        QueueError: They are no frame, or longer than a consumer would take.
+        QueueError: The bytes are not a frame, or are longer than a consumer accepts.
     """
     frame = message.encode()
     if len(frame) > _LONGEST_FRAME:

@@ -1,4 +1,4 @@
-"""The request that stores messages: room is counted, duplicates are told apart, the rest is appended."""
+"""Request that stores messages: counts room, skips duplicates, appends the rest."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -24,11 +24,11 @@ class Encoded(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Result of publishing: the messages that there was room for, and duplicates, which need none.
+    """Result of publishing: the stored messages, and duplicates, which need no room.
 
     Attributes:
-        statuses: Of a prefix of the messages; the rest found no room.
-        added: Id of each line to how many messages it got.
+        statuses: Statuses of a prefix of the messages; there was no room for the rest.
+        added: Line id to the number of messages that the line got.
     """
 
     statuses: list[MessageStatus]
@@ -42,10 +42,9 @@ class Publish(Request[Published]):
         """Prepare.
 
         Args:
-            queue: Name.
-            messages: In order.
-            wary: True if duplicates are looked for before anything is stored; needed where the transaction must not
-                begin again.
+            queue: Name of the queue or topic.
+            messages: The messages, in order.
+            wary: True to look for duplicates before anything is stored; needed if the transaction must not start again.
         """
         self.queue = queue
         self.weight = sum(len(message.frame) for message in messages) + 64 * len(messages)
@@ -85,7 +84,7 @@ class Publish(Request[Published]):
         return len(list(takewhile(known.__contains__, ids)))
 
     def _append(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
-        """Store what is new to this line; the positions of those."""
+        """Store the messages that are new to this line; return their positions."""
         new = self._new(store, line, messages) if self._wary else range(len(messages))
         connection, seq = store.connection, line.base + line.tail + 1
         if not new:
@@ -118,14 +117,14 @@ class Publish(Request[Published]):
 
 
 class PublishBeyondCapacity(Publish):
-    """Append all messages, whatever the queue holds: for few, which cannot wait for room in the transaction."""
+    """Append all messages, whatever the capacity: for a few, which cannot wait for room in the transaction."""
 
     def _room(self, lines: Sequence[Line]) -> int:  # noqa: ARG002 - all fit
         return len(self._messages)
 
 
 def _remembered(store: Store, line: int, ids: Sequence[bytes]) -> set[bytes]:
-    """Those of the ids that are refused now; none if this process refuses none."""
+    """Return the ids that are refused now; none if this process refuses none."""
     known: set[bytes] = set()
     if store.settings.dedup_seconds == 0:
         return known

@@ -1,4 +1,4 @@
-"""Deleting what waits in a queue, or the queue: first out of reach, in one step, then row by row, in short ones."""
+"""Deletion of waiting messages, or of a queue: hidden in one step, then deleted row by row in short transactions."""
 
 import difflib
 from collections.abc import Iterator
@@ -14,17 +14,18 @@ from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import Forgotten, Purged, QueueError
 
 _RANGES: Final = 64
-"""Ranges whose messages are deleted in one transaction; housekeeping, which finishes what was left, takes as many."""
+"""Ranges whose messages are deleted in one transaction; housekeeping, which finishes interrupted purges, uses it,
+too."""
 
 _LENGTH: Final = 256
-"""Messages of a range at most."""
+"""Most messages of a range."""
 
 
 def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
-    """Put what no consumer has out of reach, and forget the ids.
+    """Hide the messages that no consumer has, and forget the ids.
 
-    They become settled messages whose retention is over, so that a purge that is killed before it has deleted them leaves
-    nothing that is unaccounted for.
+    They become settled messages whose retention is over, so that a purge that is killed before it has deleted them
+    leaves nothing unaccounted for.
 
     Raises:
         QueueError: There is no such queue or subscription.
@@ -52,11 +53,11 @@ def clear_cursor(store: Store, queue: str, subscription: str | None) -> Purged:
 
 
 def clear_unleased(store: Store, queue: str, subscription: str | None) -> Purged:
-    """The same for who will forget the queue: nothing happens while a consumer has messages.
+    """Hide messages as `clear_cursor` does, for a queue to be forgotten: fails while a consumer has messages.
 
     Raises:
-        QueueError: A consumer has some; or there is no such queue or subscription; or it is the last one of an execution
-            whose stages keep state in a process that lives.
+        QueueError: A consumer has messages; or there is no such queue or subscription; or it is the last one of an
+        execution whose stages keep state in a running process.
     """
     _refuse_if_leased(store, queue, subscription)
     for execution in _left_without(store, queue, subscription):
@@ -65,9 +66,9 @@ def clear_unleased(store: Store, queue: str, subscription: str | None) -> Purged
 
 
 def forget(store: Store, queue: str, subscription: str | None) -> Forgotten:
-    """Delete the queue, or the topic's subscriptions, and what they hold, but count no messages.
+    """Delete the queue, or the topic's subscriptions, with all messages, uncounted.
 
-    With the last one of an execution goes what its stages keep.
+    The last one of an execution takes with it what the execution's stages keep.
 
     Raises:
         QueueError: See `clear_unleased`.
@@ -82,14 +83,14 @@ def forget(store: Store, queue: str, subscription: str | None) -> Forgotten:
 
 
 def lines_of(store: Store, execution: str) -> list[tuple[str, str | None]]:
-    """Return the queues of an execution and its subscriptions to topics, seeing that no process has anything of it.
+    """Return the queues of an execution and its subscriptions to topics; refuse if a process uses any of it.
 
     Args:
         store: Any.
-        execution: What their names begin with.
+        execution: Prefix of the names.
 
     Raises:
-        QueueError: A process has; or the file knows nothing of the execution.
+        QueueError: A process uses it; or the file has nothing of the execution.
     """
     names = [(queue, subscription or None) for queue, subscription in owned_by(store, execution)]
     if not (names or states_of(store, execution) or is_known(store, execution)):
@@ -101,10 +102,10 @@ def lines_of(store: Store, execution: str) -> list[tuple[str, str | None]]:
 
 
 def forget_rest(store: Store, execution: str) -> int:
-    """Delete what stages of an execution keep, and that it was begun; gives how many states that were.
+    """Delete what stages of an execution keep, and its start; return the number of states.
 
     Raises:
-        QueueError: A process that lives keeps some.
+        QueueError: A running process keeps some.
     """
     states = forget_states(store, execution)
     forget_execution(store, execution)
@@ -112,10 +113,10 @@ def forget_rest(store: Store, execution: str) -> int:
 
 
 def forget_stage(store: Store, execution: str, place: tuple[str, str]) -> int:
-    """Delete what one stage of an execution keeps; gives how many states that were.
+    """Delete what one stage of an execution keeps; return the number of states.
 
     Raises:
-        QueueError: A process that lives keeps some; or nothing is kept of that stage.
+        QueueError: A running process keeps some; or there is no state of that stage.
     """
     if not states_of(store, execution, place):
         rows = store.connection.execute(
@@ -131,7 +132,7 @@ def forget_stage(store: Store, execution: str, place: tuple[str, str]) -> int:
 
 
 def _left_without(store: Store, queue: str, subscription: str | None) -> list[str]:
-    """The executions that would have no queue and no subscription without these."""
+    """Return the executions that would have no queue and no subscription without these."""
     removed = {
         row
         for condition, values in where_in("id", [line for line, _, _ in _lines(store, queue, subscription)])
@@ -176,7 +177,7 @@ def _refuse_if_leased(store: Store, queue: str, subscription: str | None) -> Non
 
 
 def purge_quarantine(store: Store, queue: str | None, subscription: str | None) -> int:
-    """Delete what is quarantined of a queue, or in the whole file, also of no queue; gives how many messages.
+    """Delete quarantined messages of a queue, or of the whole file; return their number.
 
     Raises:
         QueueError: There is no such queue or subscription.
@@ -193,7 +194,7 @@ def purge_quarantine(store: Store, queue: str | None, subscription: str | None) 
 
 
 def _lines(store: Store, queue: str, subscription: str | None) -> list[tuple[int, int, int]]:
-    """Id, tail and cursor of each line that is meant, at least one."""
+    """Return id, tail and cursor of each selected line, at least one."""
     require_queue(store.connection, queue)
     lines = store.connection.execute(
         "SELECT id, tail, cursor FROM line WHERE queue = ?1 AND (?2 IS NULL OR subscription = ?2)",
@@ -205,7 +206,7 @@ def _lines(store: Store, queue: str, subscription: str | None) -> list[tuple[int
 
 
 def _let_go(store: Store, line: int, ranges: list[tuple[int, int]]) -> None:
-    """Note messages as settled long ago, as far as there are rows."""
+    """Mark messages as settled long ago, if they have rows."""
     [newest] = store.connection.execute(
         "SELECT coalesce(max(seq), 0) FROM message WHERE seq BETWEEN ? AND ?",
         (line << LINE_SHIFT, (line + 1 << LINE_SHIFT) - 1),
@@ -220,7 +221,7 @@ def _parts(low: int, high: int) -> Iterator[tuple[int, int, int]]:
 
 
 def delete_purged(store: Store) -> bool:
-    """Delete some of the rows that purges have let go; whether there may be others."""
+    """Delete some of the rows that purges have marked; True if there may be more."""
     connection = store.connection
     ranges = connection.execute("SELECT low, high FROM settled WHERE until = 0 LIMIT ?", (_RANGES,)).fetchall()
     for low, high in ranges:

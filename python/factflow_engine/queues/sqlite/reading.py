@@ -1,6 +1,6 @@
-"""A file that cannot be written to: opened to be looked at, and nothing else.
+"""Read-only access to a file that cannot be written to.
 
-Kept separate from `schema` because nothing there holds of it: no tables are made, and the log is read or is not there.
+Kept separate from `schema` because nothing of that applies: no tables are made, and the log is read or does not exist.
 """
 
 import os
@@ -18,7 +18,7 @@ READ_ONLY: Final = (
 
 
 def is_read_only(path: Path) -> bool:
-    """True if the file is there and this process cannot write to it, or not make the log beside it."""
+    """True if the file exists and this process cannot write to it, or cannot make the log beside it."""
     if not path.exists():
         return False
     beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
@@ -27,10 +27,10 @@ def is_read_only(path: Path) -> bool:
 
 
 def open_to_look(settings: SqliteSettings) -> sqlite3.Connection:
-    """Open a file that is read-only, and its log if there is one. Blocks; call it in a thread.
+    """Open a read-only file, and its log if there is one. Blocks; call it in a thread.
 
     Raises:
-        QueueFileError: It cannot be opened, is not a queue's, or of another version.
+        QueueFileError: It cannot be opened, is not a queue's file, or has another version.
         sqlite3.OperationalError: Another process holds it locked for longer than `busy_seconds`.
     """
     path = settings.path
@@ -60,7 +60,7 @@ def open_to_look(settings: SqliteSettings) -> sqlite3.Connection:
 
 
 def _without_log(settings: SqliteSettings) -> tuple[sqlite3.Connection, int]:
-    """Open a file whose log cannot be made: nothing writes to it here, and all there is of it must be in the file itself."""
+    """Open a file whose log cannot be made: nothing writes to it here, and everything must be in the file itself."""
     log = settings.path.with_name(settings.path.name + "-wal")
     if log.exists() and log.stat().st_size:
         raise QueueFileError(
@@ -87,10 +87,10 @@ def _connected(settings: SqliteSettings, options: str) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of a queue's file.
+    """Return the version of a queue's file.
 
     Raises:
-        QueueFileError: It is none.
+        QueueFileError: The file is not a queue's.
     """
     [application] = connection.execute("PRAGMA application_id").fetchone()
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,4 +1,4 @@
-"""Putting a dead letter back: published to its queue and settled, both or neither."""
+"""Requeueing of a dead letter: published to its queue and settled, both or neither."""
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
@@ -15,11 +15,12 @@ from factflow_protocols import LetterStaysError, MessageState, MessageStatus, Qu
 
 
 def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool) -> Requeued:
-    """Do it for one message, in the transaction under way. One that goes to a topic reaches every subscription of it.
+    """Requeue one message, in the current transaction. One that goes to a topic reaches every subscription of it.
 
     Raises:
-        LetterStaysError: It is no dead letter, or where it should go is no queue, where it is, or nobody to take it.
-        QueueError: Where it should go there is no room, or nothing of that name, for others neither.
+        LetterStaysError: It is not a dead letter, or its target is not a queue, is its own queue, or has no
+        subscription.
+        QueueError: The target is full or does not exist, which holds for other letters, too.
     """
     stored = by_seq(store, queue, seq)
     if stored is None:
@@ -43,7 +44,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
 
 
 def _letter(stored: StoredMessage, queue: str, to: str | None) -> tuple[DeadLetter, str]:
-    """The dead letter, and where it should go."""
+    """Return the dead letter, and its target."""
     name = f"message {stored.message_id.hex()}"
     try:
         letter = read_dead_letter(queue, Frame.decode(stored.frame))
@@ -61,7 +62,7 @@ def _letter(stored: StoredMessage, queue: str, to: str | None) -> tuple[DeadLett
 
 
 def _take_out(store: Store, seq: int) -> None:
-    """Settle a message that nobody has, wherever in its line it is."""
+    """Settle a message that no consumer has, wherever it is in its line."""
     line = line_by_id(store.connection, line_of(seq), store.settings.capacity)
     assert line is not None  # it was just read
     number = seq - line.base

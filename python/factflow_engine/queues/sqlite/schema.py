@@ -1,24 +1,25 @@
-"""The tables of a queue's file, and opening it.
+"""Tables of a queue's file, and opening it.
 
 A *line* is a point-to-point queue, or one subscription of a topic. Its messages are a log: each has a sequence number
 `line id << 44 | n` with n counting up from 1 without gaps, so that the rowid alone clusters a line's messages in their
-order and no index is needed. A cursor separates what was handed out from what never was. Everything at or before the
-cursor is settled unless a *hold* covers it: a range of sequence numbers that a consumer has leased (`token` above 0,
-`due` is when the lease ends), or that waits to be handed out again (`token` 0, `due` is when it may be). Handing out
-a batch is one row, and so is settling it: what is paid per message is one insert, one read and one delete.
+order and no index is needed. A cursor separates messages that were handed out from those that never were. Everything up
+to the cursor is settled unless a *hold* covers it: a range of sequence numbers that a consumer has leased (`token`
+above 0, `due` is the end of the lease), or that waits to be handed out again (`token` 0, `due` is the earliest time).
+Handing out a batch writes one row, and so does settling it: each message costs one insert, one read and one delete.
 
-Settling deletes a message's row, or notes it in `settled` if it is kept for a while; so does purging, until time 0, until
-the row is deleted. So a row that neither the cursor, a hold nor `settled` accounts for means that one of them is wrong.
+Settling deletes a message's row, or notes it in `settled` if it is retained; so does purging, with time 0, until the
+row is deleted. So a row that neither the cursor, a hold nor `settled` accounts for means that one of them is wrong.
 
-Ids of accepted messages live in `seen` for as long as duplicates are refused, whatever became of the message. Such an
-id, and a settled message that is kept for a while, says itself until when: processes with different settings share the
-file, and none may cut short what another promised.
+Ids of accepted messages are in `seen` for as long as duplicates are refused, whatever the outcome of the message. Each
+id, and each retained message, stores its own expiry: processes with different settings share the file, and none may
+shorten the promise of another.
 
 A stage that keeps state across messages has a row in `stage_state` for each process that runs its execution, written in
-the transaction that acknowledges the messages it was made of. What is in a state of messages that are not acknowledged yet
-is in `stage_answer`: what the stage has made of each, so that it is not asked again.
+the transaction that acknowledges the messages it was made of. `stage_answer` has the stage's results for messages whose
+effects are in its state and that are not acknowledged yet, so that the stage does not process them again.
 
-`run` says of each execution whose id somebody chose whether it has been begun and not ended; see `starts`.
+`run` has a row for each execution whose id was chosen by a user, and says if it was begun and has not ended; see
+`starts`.
 """
 
 import sqlite3
@@ -31,16 +32,16 @@ from factflow_engine.queues.sqlite.durability import SYNCHRONOUS
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
 
 APPLICATION_ID: Final = 0x46465131
-"""Marks a file as ours ("FFQ1")."""
+"""Application id that marks a file as a queue's ("FFQ1")."""
 
 VERSION: Final = 5
-"""Of the tables below; a file of another version is refused, not guessed at, except for `OLDER`."""
+"""Version of the tables below; a file of another version is refused, except those in `OLDER`."""
 
 OLDER: Final = (2, 3, 4)
-"""Versions that may lack the tables, and the column `shape`, that were added since, and have the others as they are."""
+"""Versions that may lack the later tables and the column `shape`; their other tables are the same."""
 
 _ADDED: Final = frozenset({"stage_state", "stage_state_by_execution", "stage_answer", "run"})
-"""Tables and indexes that a file of an older version may lack; without another one it is damaged."""
+"""Tables and indexes that a file of an older version may lack; without any other one it is damaged."""
 
 LINE_SHIFT: Final = 44
 """Bits of a sequence number that count messages: eleven years of 50,000 a second."""
@@ -51,7 +52,7 @@ RECOVERY: Final = (
     "`factflow queue fsck --repair` on NEW, see that `factflow queue stats` counts its messages, and only then put it in "
     "the place of FILE"
 )
-"""What can be done about damaged pages."""
+"""Remedy for damaged pages."""
 
 _SWITCHES: Final = 100
 """Attempts to switch a new file to write-ahead logging while other processes do the same."""
@@ -110,11 +111,11 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
     """Open the file, making the tables if it is new. Blocks; call it in a thread.
 
     Args:
-        settings: Where, and how durable.
-        create: True if a file that is not there, or empty, is made one.
+        settings: Path and durability.
+        create: True to make the file if it is missing or empty.
 
     Raises:
-        QueueFileError: It cannot be opened, is not a queue's, or of another version.
+        QueueFileError: It cannot be opened, is not a queue's file, or has another version.
         sqlite3.OperationalError: Another process holds it locked for longer than `busy_seconds`.
     """
     path = settings.path
@@ -146,7 +147,7 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create
             fresh = _is_fresh(connection, path)
         if fresh and not create:
             raise QueueFileError(path, "is empty, and no queue's file; name the one that the pipelines use")
-        connection.execute("PRAGMA page_size = 8192")  # of use to a new file only
+        connection.execute("PRAGMA page_size = 8192")  # affects a new file only
         mode = _write_ahead(connection)
     except sqlite3.DatabaseError as error:
         if is_busy(error):
@@ -177,10 +178,10 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create
 
 
 def _write_ahead(connection: sqlite3.Connection) -> str:
-    """Switch to write-ahead logging; returns the journal mode that the file has then.
+    """Switch to write-ahead logging; return the journal mode that the file then has.
 
-    SQLite gives up at once where two processes switch the same new file. A lock that it does wait for tells when the
-    other is through.
+    SQLite fails at once if two processes switch the same new file. A lock that it does wait for shows when the other
+    one has finished.
     """
     for _ in range(_SWITCHES):
         try:
@@ -197,9 +198,9 @@ def _write_ahead(connection: sqlite3.Connection) -> str:
 
 
 def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
-    """True if the file is empty; refuses what somebody else's program made.
+    """True if the file is empty; raise if another program made it.
 
-    To be asked within a transaction: another process may be making the tables between the two reads.
+    Must be called within a transaction: another process may be making the tables between the two reads.
     """
     [application] = connection.execute("PRAGMA application_id").fetchone()
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -221,7 +222,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _complete(connection: sqlite3.Connection) -> int:
-    """Make the tables that an older version does not know, unless another process was faster; the version then."""
+    """Make the tables that an older version lacks, unless another process was faster; return the version."""
     with _transaction(connection, "IMMEDIATE"):
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version in OLDER:
@@ -250,7 +251,7 @@ def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMME
 
 
 def is_busy(error: BaseException) -> bool:
-    """True if SQLite gave up waiting for another process."""
+    """True if SQLite's wait for another process timed out."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 

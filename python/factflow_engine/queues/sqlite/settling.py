@@ -1,4 +1,4 @@
-"""The requests of a consumer that holds leases: settle, renew, give back."""
+"""Requests of a consumer that holds leases: settle, renew, release."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ from factflow_engine.queues.sqlite.states import Change
 from factflow_engine.queues.sqlite.store import Request, Store
 
 _LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
-"""What a longer delay is cut to: a time that the file can say."""
+"""Longest delay that the file can store; longer ones are cut to it."""
 
 
 class Settled(NamedTuple):
@@ -21,7 +21,7 @@ class Settled(NamedTuple):
 
 
 class Settle(Request[Settled]):
-    """Forget messages for good, and give others back."""
+    """Settle messages: acknowledge some, give others back."""
 
     def __init__(
         self,
@@ -31,15 +31,15 @@ class Settle(Request[Settled]):
         returned: Mapping[int, tuple[int, float, bool]],
         change: Change | None = None,
     ) -> None:
-        """Say what became of messages.
+        """Prepare the settlement.
 
         Args:
-            queue: For errors.
+            queue: Name of the queue, for errors.
             line: Id of the line.
             acked: Sequence number to token.
-            returned: Sequence number to token, delay in seconds, and whether an attempt was spent. A delay that is no
-                number, or below 0, counts as none.
-            change: Of the states of stages, stored only if everything is still this consumer's.
+            returned: Sequence number to token, delay in seconds, and whether an attempt was spent. A delay that is NaN
+            or negative counts as none.
+            change: Change of stages' states, stored only if all messages still belong to this consumer.
         """
         self.queue = queue
         self.weight = 32 * (len(acked) + len(returned)) + (0 if change is None else change.weight)
@@ -67,7 +67,7 @@ class Settle(Request[Settled]):
 
 
 class Renew(Request[list[Hold]]):
-    """Put off the end of leases; gives what they still cover: another consumer may have got the rest."""
+    """Extend leases; return what they still cover: another consumer may have got the rest."""
 
     def __init__(self, queue: str, line: int, tokens: Sequence[int]) -> None:
         self.queue = queue
@@ -86,7 +86,7 @@ class Renew(Request[list[Hold]]):
 
 
 class Release(Request[int]):
-    """End leases: what is under them can be handed out at once, no attempt spent. Gives how many messages that are."""
+    """End leases, so that their messages can be handed out at once, with no attempt spent. Return their number."""
 
     def __init__(self, queue: str, line: int, tokens: Sequence[int]) -> None:
         self.queue = queue
@@ -119,7 +119,7 @@ def _holds_of(store: Store, line: int, tokens: Sequence[int] | set[int]) -> list
 
 
 def forget(store: Store, gone: Sequence[int]) -> None:
-    """Delete settled messages, or note until when they are to be kept."""
+    """Delete settled messages, or note the end of their retention."""
     runs = runs_of(gone)
     if store.settings.retention_seconds > 0:
         until = store.now_ns // 1_000_000_000 + round(store.settings.retention_seconds)

@@ -1,6 +1,6 @@
-"""The tables of a file beside those that `schema` makes.
+"""Comparison of a file's tables with those that `schema` makes.
 
-Kept separate from `fsck` because nothing else can be looked at where a table is missing or has other columns.
+Kept separate from `fsck` because nothing else can be checked if a table is missing or has other columns.
 """
 
 import re
@@ -12,7 +12,7 @@ from factflow_engine.queues.sqlite.schema import TABLES
 
 
 class Part(NamedTuple):
-    """A table or an index: which, its name, and the statement that makes it."""
+    """A table or an index: its kind, its name, and the statement that makes it."""
 
     kind: str
     name: str
@@ -20,19 +20,19 @@ class Part(NamedTuple):
 
 
 def missing_parts(connection: sqlite3.Connection) -> list[Part]:
-    """The tables and indexes that are not there, tables first."""
+    """Return the missing tables and indexes, tables first."""
     there = {part.name for part in _parts(connection)}
     return [part for part in _made() if part.name not in there]
 
 
 def misshapen_parts(connection: sqlite3.Connection) -> list[Part]:
-    """The tables and indexes that are there under their names and are not what they should be."""
+    """Return the tables and indexes that exist with another definition."""
     made = {part.name: _plain(part) for part in _made()}
     return [part for part in _parts(connection) if part.name in made and _plain(part) != made[part.name]]
 
 
 def triggers(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Name and table of each trigger on the engine's tables, which has none of its own."""
+    """Return the name and table of each trigger on the engine's tables, which should have none."""
     tables = {part.name for part in _made()}
     rows = connection.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
     return [(name, table) for name, table in rows if table in tables]

@@ -1,8 +1,8 @@
-"""True if an execution begins or goes on: decided, and its init messages published, in one transaction.
+"""Start of an execution: begin or resume is decided, and init messages are published, in one transaction.
 
-Kept separate from the queues because it concerns an execution as a whole. A process that dies before the transaction has
-published nothing, one that dies after it has published all; of several that start one id at the same instant the first
-publishes, and the others find the execution open.
+Kept separate from the queues because it concerns an execution as a whole. A process that dies before the transaction
+has published nothing, one that dies after it has published everything; of several that start one id at the same time
+the first publishes, and the others find the execution open.
 """
 
 import json
@@ -21,14 +21,14 @@ _RECORD: Final = "INSERT OR REPLACE INTO run(execution, ended, reads) VALUES (?,
 
 
 class Beginning(NamedTuple):
-    """Result of a `Begin`: the way the execution was started, and the number of messages for each line."""
+    """Result of a `Begin`: how the execution was started, and the number of new messages of each line."""
 
     begun: Begun
     added: dict[int, int]
 
 
 class Begin(Request[Beginning]):
-    """Publish the init messages of an execution, unless it goes on."""
+    """Publish the init messages of an execution, unless it is resumed."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class Begin(Request[Beginning]):
         """Prepare.
 
         Args:
-            execution: What the names of its queues begin with.
+            execution: Prefix of the names of its queues.
             reads: Queue and subscription of each of its routes.
             messages: Queue and init message, in order.
-            asked_ns: Wall time at which the start was asked for.
+            asked_ns: Wall time at which the start was requested.
             owner: The process's number among those that keep states of stages; 0 for none.
         """
         self.queue = execution
@@ -62,7 +62,7 @@ class Begin(Request[Beginning]):
         unfinished = unfinished_of(store, self._execution)
         left = _depth(store, reads) + unfinished
         if not left and ended is not None and ended > self._asked_ns:
-            return Beginning(Begun(published=False, left=0), {})  # it was open when this start was asked for
+            return Beginning(Begun(published=False, left=0), {})  # it was open when this start was requested
         goes_on = left > 0 or ended is None
         added: dict[int, int] = {}
         for queue, message in () if goes_on else self._messages:
@@ -70,7 +70,7 @@ class Begin(Request[Beginning]):
             for line, count in published.added.items():
                 added[line] = added.get(line, 0) + count
         store.connection.execute(_RECORD, (self._execution, json.dumps(sorted(reads))))
-        # One that was never begun may have messages all the same: they were there before the first process.
+        # An execution that was never begun may have messages: published before the first process started.
         is_first = not goes_on or (ended == 0 and not unfinished)
         if is_first and self._owner:
             begin_stages(store, self._execution, self._owner)
@@ -79,9 +79,9 @@ class Begin(Request[Beginning]):
 
 
 def end(store: Store, execution: str, reads: Sequence[tuple[str, str]], *, failed: bool = False) -> int:
-    """Close an execution if nothing is left of it; gives how much is.
+    """Close an execution if nothing is left of it; return how much is left.
 
-    One that has failed needs not finish stages if there is nothing else to do: they have had no effect.
+    After a failure, stages need not finish if there is nothing else to do: they have had no effect.
     """
     ended, known = _state(store, execution, reads)
     left = left_of(store, execution, known)
@@ -96,7 +96,7 @@ def end(store: Store, execution: str, reads: Sequence[tuple[str, str]], *, faile
 def left_of(store: Store, execution: str, reads: Iterable[tuple[str, str]]) -> int:
     """Return the work left of an execution: messages of its routes, and stages with a state that did not finish.
 
-    The one place that says so: with something left an execution goes on, with nothing left it can be closed.
+    The only definition: an execution with work left is resumed, one without can be closed.
     """
     return _depth(store, reads) + unfinished_of(store, execution)
 
@@ -106,7 +106,7 @@ def _depth(store: Store, reads: Iterable[tuple[str, str]]) -> int:
 
 
 def holdings(store: Store, execution: str) -> list[Holding]:
-    """The queues and subscriptions of an execution that hold messages."""
+    """Return the queues and subscriptions of an execution that hold messages."""
     rows = store.connection.execute(
         "SELECT queue, subscription, tail - cursor + held FROM line WHERE tail - cursor + held > 0 "
         "AND (substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2) ORDER BY queue, subscription",
@@ -116,7 +116,7 @@ def holdings(store: Store, execution: str) -> list[Holding]:
 
 
 def owned_by(store: Store, execution: str) -> list[tuple[str, str]]:
-    """The queues and subscriptions of an execution; a queue's subscription is empty."""
+    """Return the queues and subscriptions of an execution; a queue's subscription is empty."""
     rows = store.connection.execute(
         "SELECT queue, subscription FROM line WHERE substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2 "
         "ORDER BY queue, subscription",
@@ -131,19 +131,19 @@ def is_known(store: Store, execution: str) -> bool:
 
 
 def forget_execution(store: Store, execution: str) -> None:
-    """Have the next start of an execution begin it."""
+    """Make the next start of an execution begin it."""
     store.connection.execute("DELETE FROM run WHERE execution = ?", (execution,))
 
 
 def forget_run(store: Store, queue: str, subscription: str) -> None:
-    """Have the execution whose line an operator emptied or removed begun anew by its next start, if nothing is left."""
+    """Make the next start begin the execution whose line an operator emptied or removed, if nothing is left of it."""
     execution = owner_of(queue, subscription)
     if execution is not None:
         forget_execution(store, execution)
 
 
 def _state(store: Store, execution: str, reads: Sequence[tuple[str, str]]) -> tuple[int | None, set[tuple[str, str]]]:
-    """When the execution was closed (0: it was never begun; None: it is open), and what its routes read and have read."""
+    """Return when the execution was closed (0: never begun; None: open), and what its routes read so far."""
     lines = {(queue, subscription_key(queue, subscription)) for queue, subscription in reads}
     row = store.connection.execute("SELECT ended, reads FROM run WHERE execution = ?", (execution,)).fetchone()
     if row is None:

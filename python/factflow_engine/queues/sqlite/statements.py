@@ -1,8 +1,8 @@
-"""SQL over many rows in one statement.
+"""SQL statements over many rows.
 
-Python's sqlite3 gives up the interpreter's lock around every step of a statement, and must get it back after: beside a
-busy event loop that costs up to 5 ms *each*. So whatever concerns many rows is one statement here, in both directions:
-inserts have a row of placeholders for each row, and reads are concatenated by SQLite into one text.
+Python's sqlite3 releases the interpreter's lock around every step of a statement, and must acquire it again afterwards:
+beside a busy event loop that costs up to 5 ms *each*. So work on many rows is one statement here, in both directions:
+an insert has a row of placeholders for each row, and SQLite concatenates the results of a read into one text.
 """
 
 import sqlite3
@@ -29,13 +29,13 @@ def insert_rows(
     tail: str = "",
     after: Sequence[Any] = (),
 ) -> int:
-    """Insert rows and say how many were inserted or changed.
+    """Insert rows and return the number of rows inserted or changed.
 
     Args:
-        connection: In a transaction.
+        connection: Connection in a transaction.
         head: `INSERT INTO ... VALUES `.
-        rows: Of equal length.
-        tail: What follows the rows.
+        rows: Rows of equal length.
+        tail: SQL after the rows.
         after: Values of placeholders in the tail.
     """
     changed = 0
@@ -48,14 +48,14 @@ def insert_rows(
 
 
 def where_in(column: str, values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Conditions that together select the rows with these values, each with its parameters."""
+    """Yield conditions that together select the rows with these values, each with its parameters."""
     for start in range(0, len(values), ROWS_AT_A_TIME):
         part = values[start : start + ROWS_AT_A_TIME]
         yield _repeated(f"{column} IN (", "?", len(part), ")"), part
 
 
 def where_within(column: str, runs: Sequence[tuple[int, int]]) -> Iterator[tuple[str, Sequence[int]]]:
-    """Conditions that together select the rows within these ranges, ends included."""
+    """Yield conditions that together select the rows within these ranges, ends included."""
     if len(runs) <= _FEW_RUNS:
         for run in runs:
             yield f"{column} BETWEEN ? AND ?", run
@@ -66,13 +66,13 @@ def where_within(column: str, runs: Sequence[tuple[int, int]]) -> Iterator[tuple
 def numbers(
     connection: sqlite3.Connection, columns: Sequence[str], rest: str, parameters: Sequence[Any] = ()
 ) -> list[tuple[int, ...]]:
-    """Rows of integers, none of them null.
+    """Return rows of integers, none of them null.
 
     Args:
-        connection: Any.
-        columns: Expressions.
-        rest: `FROM ...`; an order and a limit are kept.
-        parameters: Of the placeholders in `rest`.
+        connection: Connection to the file.
+        columns: Expressions to select.
+        rest: `FROM ...`; its order and limit apply.
+        parameters: Values of the placeholders in `rest`.
     """
     names = [f"c{position}" for position in range(len(columns))]
     inner = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
@@ -85,7 +85,7 @@ def numbers(
 def blobs(
     connection: sqlite3.Connection, number: str, blob: str, rest: str, parameters: Sequence[Any] = ()
 ) -> dict[int, bytes]:
-    """An integer column to a blob column; the text in between is twice as long, so bound what is asked for."""
+    """Return a map from an integer column to a blob column; the text in between is twice as long: bound the query."""
     text = connection.execute(
         f"SELECT group_concat({number}||':'||hex({blob})) {rest}",
         parameters,
@@ -98,7 +98,7 @@ def blobs(
 
 
 def runs_of(sequence: Iterable[int]) -> list[tuple[int, int]]:
-    """The ranges that ascending numbers form, ends included."""
+    """Return the ranges that ascending numbers form, ends included."""
     runs: list[tuple[int, int]] = []
     low = high = None
     for number in sequence:

@@ -1,8 +1,8 @@
-"""The states of stages: rows that processes of one execution own, hand over and take over.
+"""States of stages: rows that processes of one execution own, hand over and take over.
 
-Kept separate from settling because only `Change` is part of an acknowledgement; the rest is what processes do with their
-rows as they come and go. An owner lives while its rows' time is not over; what it wrote, it wrote in transactions that see
-whether the rows are still its own, so that one that comes back after it was taken for dead writes nothing.
+Kept separate from settling because only `Change` is part of an acknowledgement; the rest happens when processes start
+and stop. An owner is alive until its rows expire. Each of its writes checks in the same transaction that it still owns
+the rows, so that a process that comes back after it was taken for dead writes nothing.
 """
 
 import json
@@ -42,27 +42,27 @@ class Change:
     """A `StateChange`, to be stored with an acknowledgement.
 
     Attributes:
-        weight: Bytes, roughly.
+        weight: Approximate size in bytes.
     """
 
     def __init__(self, change: StateChange, covered: Mapping[int, int]) -> None:
-        """Prepare; `covered` are the sequence numbers of what it covers and does not acknowledge, to their leases."""
+        """Prepare; `covered` maps the sequence numbers of covered, unacknowledged messages to their leases."""
         self._change = change
         self._covered = covered
         self.weight = sum(len(state or b"") for state in change.states.values())
         self.weight += sum(64 + len(answer.answer) for answer in change.answers)
 
     def apply(self, store: Store, queue: str, line: int, *, lost: int) -> None:
-        """Store it, in the transaction under way.
+        """Store the change, in the current transaction.
 
         Args:
             store: Any.
-            queue: For errors.
-            line: Id of the line of what is covered.
-            lost: How many of the acknowledged messages were not the consumer's any more.
+            queue: Name of the queue, for errors.
+            line: Id of the line of the covered messages.
+            lost: Number of acknowledged messages that were not the consumer's any more.
 
         Raises:
-            QueueError: Something is not the consumer's, or the owner's, any more.
+            QueueError: A message is not the consumer's, or the row not the owner's, any more.
         """
         change, connection = self._change, store.connection
         lost += len(self._covered) - _held(store, line, self._covered)
@@ -99,7 +99,7 @@ class Change:
 
 
 def lost_error(queue: str, lost: int) -> QueueError:
-    """Why a state cannot be stored that holds effects of messages which others have by now."""
+    """Return the error for a state with effects of messages that another consumer has by now: it cannot be stored."""
     return QueueError(
         queue,
         f"{lost} messages whose effects a stage keeps are not this process's any more: it was blocked, or the file was "
@@ -170,7 +170,7 @@ def unfinished_of(store: Store, execution: str, *, beside: int = -1) -> int:
 
 
 def begin_stages(store: Store, execution: str, owner: int) -> None:
-    """Note that an owner's stages are to finish, whether they have a message or not."""
+    """Note that an owner's stages must finish, whether they get a message or not."""
     store.connection.execute(
         f"UPDATE stage_state SET touched = 2 {_MINE} AND touched = 0 AND (route, stage) <> (?, ?)",  # noqa: S608 - constant
         (execution, owner, *OPENING),
@@ -178,7 +178,7 @@ def begin_stages(store: Store, execution: str, owner: int) -> None:
 
 
 def forget_idle(store: Store, execution: str) -> None:
-    """Forget that stages are to finish, if none has had an effect and no process lives that could finish them."""
+    """Cancel the obligation of stages to finish, if none has had an effect and no running process could finish them."""
     busy = "SELECT 1 FROM stage_state WHERE execution = ? AND (touched = 1 OR until > ?) LIMIT 1"
     if not store.connection.execute(busy, (execution, store.now_ns)).fetchone():
         store.connection.execute("DELETE FROM stage_state WHERE execution = ?", (execution,))
@@ -223,7 +223,7 @@ def _join(
         f"UPDATE stage_state SET shape = ? {_MINE} AND (route, stage) = (?, ?)",  # noqa: S608 - constant
         [(_text_of(shapes[place]), execution, owner, *place) for place in mine if place in shapes],
     )
-    # What an unfinished execution has not had until now is to finish with the rest.
+    # A stage that had no state in this unfinished execution must finish with the rest.
     added = [place for place in stages if unfinished and place not in known]
     insert_rows(
         connection,
@@ -247,7 +247,7 @@ def _join(
 
 
 def _compared(store: Store, execution: str, shapes: Mapping[Place, StageShape]) -> tuple[list[Clash], frozenset[Place]]:
-    """Return the stages that are another's and cannot be shared, and those that were configured otherwise."""
+    """Return the stages whose state cannot be shared, being of another kind, and those configured differently."""
     clashes: dict[Place, Clash] = {}
     changed: set[Place] = set()
     rows = store.connection.execute(
@@ -273,7 +273,7 @@ def _text_of(shape: StageShape | None) -> str | None:
 
 
 def shape_of(text: str) -> StageShape:
-    """Return the shape that a row says."""
+    """Return the shape stored in a row."""
     adapter, config, paths = text.split("\n")
     return StageShape(adapter=adapter, config=config, paths=tuple(json.loads(paths)))
 
@@ -287,7 +287,7 @@ def _opened(store: Store, execution: str, owner: int) -> None:
 
 
 def _take_over(store: Store, execution: str, owner: int) -> list[StoredState]:
-    """Make the rows of owners that have left or died this one's; those without any effect go."""
+    """Take over the rows of owners that have left or died; delete those without any effect."""
     over = (execution, owner, store.now_ns)
     store.connection.execute(f"DELETE FROM stage_state {_OVER} AND touched = 0", over)  # noqa: S608 - constant
     rows = store.connection.execute(
@@ -323,7 +323,7 @@ def _conclude(store: Store, execution: str, owner: int, seen: Mapping[int, int])
     if handed_over:
         _leave(store, execution, owner)
     elif not others:
-        # What is said from now on is said by this run of the execution, whoever must say it again.
+        # Later effects belong to this run of the execution, whichever process repeats them.
         store.connection.execute(f"UPDATE stage_state SET touched = 1 {_MINE}", (execution, owner))  # noqa: S608 - constant
     return Conclusion(handed_over=handed_over, others=others, states=states)
 
@@ -332,7 +332,7 @@ def _leave(store: Store, execution: str, owner: int) -> None:
     mine = (execution, owner)
     if not store.connection.execute(f"SELECT 1 FROM stage_state {_MINE} AND touched > 0 LIMIT 1", mine).fetchone():  # noqa: S608 - constant
         store.connection.execute(f"DELETE FROM stage_state {_MINE}", mine)  # noqa: S608 - constant
-    # Else they stay, also those without any effect: they tell a stage that was there from one that is new.
+    # Otherwise they stay, also those without effect: they distinguish an existing stage from a new one.
     store.connection.execute(f"UPDATE stage_state SET until = 0 {_MINE}", mine)  # noqa: S608 - constant
 
 
@@ -387,6 +387,6 @@ def _until(store: Store) -> int:
 def _taken_over(execution: str) -> QueueError:
     return QueueError(
         execution,
-        "another process has taken over what stages of this one keep: it gave no sign of life for longer than the lease; "
+        "another process has taken over what stages of this one keep: it did not renew its lease in time; "
         "write a longer one into the queue's URL, as ?lease=120",
     )

@@ -1,4 +1,4 @@
-"""Counts of what a file holds, by queue."""
+"""Counts of a file's contents, by queue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from factflow_protocols import LineStatistics, StageStatistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStatistics:
-    """The whole file.
+    """Statistics of a whole file.
 
     Attributes:
-        path: Where it is.
-        file_bytes: Its size, the write-ahead log excluded.
+        path: Path of the file.
+        file_bytes: Its size, without the write-ahead log.
         log_bytes: Size of the write-ahead log.
-        free_bytes: Of the file's: room of deleted messages, used before the file grows.
-        remembered_ids: By which duplicates are told.
-        durability: Of this process's commits.
-        states: Of stages, one for each process of an execution that has not completed.
-        answers: What such stages have made of messages that are not acknowledged.
-        stages: That keep something, ordered by name.
-        lines: Ordered by name.
+        free_bytes: Part of the file that deleted messages have left; it is used before the file grows.
+        remembered_ids: Number of ids by which duplicates are detected.
+        durability: Durability of this process's commits.
+        states: Number of stages' states, one for each process of an execution that has not completed.
+        answers: Number of such stages' answers to unacknowledged messages.
+        stages: Stages that keep something, ordered by name.
+        lines: Queues and subscriptions, ordered by name.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class FileStatistics:
 
 
 def statistics(store: Store) -> FileStatistics:
-    """Read it; takes no lock."""
+    """Read the statistics; takes no lock."""
     with store.snapshot():
         return _file(store)
 
@@ -92,7 +92,7 @@ def _stages(store: Store) -> list[StageStatistics]:
         "SELECT count(*) FROM sqlite_master WHERE name IN ('stage_state', 'stage_answer')"
     ).fetchone()
     if tables < 2:
-        return []  # a file of an older version that may only be looked at
+        return []  # a file of an older version, opened read-only
     rows = store.connection.execute(
         "SELECT execution, route, stage, sum(states), sum(bytes), sum(answers) FROM ("
         "SELECT execution, route, stage, count(*) AS states, total(length(state)) AS bytes, 0 AS answers "

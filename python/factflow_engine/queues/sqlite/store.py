@@ -1,7 +1,7 @@
-"""One process's connection to the file, and running requests in a transaction.
+"""One process's connection to the file, and the execution of requests in transactions.
 
-Blocking and synchronous: the writer calls it in a thread, one call at a time. A request is one caller's wish; those
-that come together are granted together, in one transaction.
+Blocking and synchronous: the writer calls it in a thread, one call at a time. A request is one caller's operation;
+requests that arrive together run in one transaction.
 """
 
 import os
@@ -23,7 +23,7 @@ from factflow_protocols import FactflowError, QueueClosedError, QueueError
 T = TypeVar("T")
 
 _LOOKS: Final = 10
-"""How often it is seen whether a file is whole that others write to meanwhile."""
+"""Attempts to check that a file is whole while others write to it."""
 
 _SAYINGS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
@@ -36,22 +36,22 @@ _SAYINGS: Final = {
 
 
 class Again(FactflowError):  # noqa: N818 - an instruction
-    """Raised by a request that must take a more careful way: the transaction begins anew."""
+    """Instruction of a request that must take a more careful way: the transaction starts again."""
 
 
 class _Shortened(FactflowError):  # noqa: N818 - an instruction
-    """Raised within a transaction that must not be committed before it is known why a file is shorter than it was."""
+    """Instruction not to commit the transaction before it is known why a file became shorter."""
 
 
 class Request(ABC, Generic[T]):
-    """Request of one caller.
+    """Operation of one caller.
 
     Attributes:
-        queue: For errors.
-        weight: Bytes that it moves, roughly; bounds what one transaction holds.
+        queue: Name of the queue, for errors.
+        weight: Approximate bytes that it moves; bounds the size of a transaction.
         reads_only: True if it needs no transaction.
-        uses_file: True if it looks into the file at all.
-        alone: True if it is granted in a transaction of its own.
+        uses_file: True if it reads the file at all.
+        alone: True if it needs a transaction of its own.
     """
 
     queue: str = ""
@@ -62,7 +62,7 @@ class Request(ABC, Generic[T]):
 
     @abstractmethod
     def apply(self, store: "Store") -> T:
-        """Do it, within a transaction unless it reads only. May be called again after a rollback."""
+        """Run the operation, within a transaction unless it only reads. May be called again after a rollback."""
 
 
 class Outcome:
@@ -79,9 +79,9 @@ class Store:
     """The file, opened at the first request.
 
     Attributes:
-        settings: Where it is and what is asked of it.
-        now_ns: Wall time of the transaction under way: read once it has the lock, for the wait may be as long as a lease.
-        connection: Open while requests are applied.
+        settings: Path and settings of the file.
+        now_ns: Wall time of the current transaction, read after it got the lock: the wait may be as long as a lease.
+        connection: Connection, open while requests are applied.
     """
 
     def __init__(self, settings: SqliteSettings, *, clock: Clock, create: bool = True) -> None:
@@ -93,13 +93,13 @@ class Store:
         self._closed = False
         self._path = settings.path  # absolute once it was opened
         self._watch: Watch | None = None  # its files, while it is open
-        self._saved = False  # what the log had, when that was lost, is in the file
-        self._process = 0  # that opened it; a forked child may not even close it
+        self._saved = False  # the content of a log that was lost is in the file
+        self._process = 0  # the process that opened it; a forked child may not even close it
         self._housekeeping = Housekeeping(settings)
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The open file.
+        """The open connection.
 
         Raises:
             QueueClosedError: It was closed for good.
@@ -129,7 +129,7 @@ class Store:
         return open_to_look(self.settings)
 
     def run(self, requests: Sequence[Request[Any]]) -> list[Outcome]:
-        """Grant requests, all in one transaction; if that fails, each in its own, so that only the guilty one fails."""
+        """Run requests in one transaction; if that fails, each in its own, so that only the faulty one fails."""
         try:
             return [Outcome(result) for result in self._together(requests)]
         except Exception as error:  # noqa: BLE001 - it is handed to the callers
@@ -139,7 +139,7 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """See one state of the file throughout, whatever other processes write meanwhile."""
+        """Read one state of the file throughout, whatever other processes write meanwhile."""
         connection = self.connection
         if connection.in_transaction:
             yield
@@ -156,7 +156,7 @@ class Store:
         self._give_up()
 
     def _give_up(self) -> None:
-        """Close the file; it opens again if it is used again."""
+        """Close the file; the next use opens it again."""
         if self._is_inherited:
             return
         connection, self._connection = self._connection, None
@@ -200,17 +200,17 @@ class Store:
                 raise
             else:
                 if self._watch is not None:
-                    self._watch.look()  # a file may have gone since: what nobody else can read must not count as stored
+                    self._watch.look()  # a file may have gone since: messages that nobody else can read must not count as stored
                 return results
 
     def _require_same_files(self) -> None:
-        """See that the open files are still those of their names: what is written to others would be lost in the end.
+        """Check that the open files are still those of their names: data written to others would be lost.
 
-        To be called outside a transaction.
+        Must be called outside a transaction.
 
         Raises:
-            LostFileError: One was removed or replaced.
-            QueueFileError: One was cut.
+            LostFileError: A file was removed or replaced.
+            QueueFileError: A file was truncated.
         """
         if self._connection is not None and self._watch is not None:
             self._watch.look()
@@ -218,20 +218,20 @@ class Store:
                 self._require_whole_files(self._connection)
 
     def _look_again(self) -> None:
-        """The same before a commit."""
+        """Check the files again, before a commit."""
         if self._watch is not None:
             self._watch.look()
             if self._watch.is_shorter:
                 raise _Shortened
 
     def _require_whole_files(self, connection: sqlite3.Connection) -> None:
-        """See why a file is shorter: SQLite shortens its log when all of it is in the file, and a file that is vacuumed.
+        """Find out why a file is shorter: SQLite truncates a log that is completely in the file, and a vacuumed file.
 
-        A log that somebody else cut cannot be read to its end, and a file that somebody else cut has fewer pages than the
-        log's index says.
+        A log that another program truncated cannot be read to its end, and a file that another program truncated has
+        fewer pages than the log's index says.
 
         Raises:
-            QueueFileError: It was somebody else.
+            QueueFileError: Another program truncated it.
         """
         cause: sqlite3.Error | None = None
         for _ in range(_LOOKS):
@@ -255,18 +255,18 @@ class Store:
         ) from cause
 
     def _save_log(self) -> None:
-        """Bring what a log has that was removed into the file: this process still has it open, and nobody will again."""
+        """Copy a removed log into the file: only this process still has it open."""
         connection = self._connection
         if connection is None or self._saved:
             return
         try:
             _, logged, done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error:
-            return  # the error that is on its way says that it is not
+            return  # the error that is being raised says that it is not
         self._saved = logged == done
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
-        """Undo; a connection that cannot even do that is given up."""
+        """Roll back; drop a connection that cannot even do that."""
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -275,7 +275,7 @@ class Store:
             raise
 
     def _explained(self, error: Exception, request: Request[Any]) -> Exception:
-        """The error that a caller sees; what is not SQLite's passes as it is."""
+        """Return the error for the caller; errors that are not SQLite's pass unchanged."""
         if isinstance(error, LostFileError):
             return self._lost(error)
         if isinstance(error, UnicodeEncodeError):
@@ -306,7 +306,7 @@ class Store:
 
 
 class Call(Request[T]):
-    """A function as a request, granted in a transaction."""
+    """A function as a request, run in a transaction."""
 
     def __init__(self, function: Callable[[Store], T], queue: str = "") -> None:
         self.queue = queue
@@ -324,13 +324,13 @@ class Look(Call[T]):
 
 
 class Survey(Look[T]):
-    """A function that reads much: granted apart, for beside one that writes it would hold the lock all the while."""
+    """A long read, as a request: run separately, because beside a writing request it would extend the lock."""
 
     alone = True
 
 
 class Wait(Request[None]):
-    """Nothing; granted after what was asked for before."""
+    """An empty request, which ends after all requests before it."""
 
     reads_only = True
     uses_file = False
@@ -340,7 +340,7 @@ class Wait(Request[None]):
 
 
 class Close(Request[None]):
-    """Close the file; whoever asks for something afterwards is refused."""
+    """Close the file; later requests are refused."""
 
     reads_only = True
     uses_file = False

@@ -1,6 +1,6 @@
-"""A consumer of one line: claims batches under leases, keeps them alive, settles them.
+"""A consumer of one line: claims batches under leases, renews them, settles them.
 
-Kept separate from the provider because a consumer has a state of its own: what it holds and has not settled.
+Kept separate from the provider because a consumer has a state of its own: its unsettled messages.
 """
 
 import logging
@@ -25,10 +25,10 @@ logger = logging.getLogger("factflow_engine.queues")
 
 FIRST_POLL_SECONDS: Final = 0.01
 LONGEST_POLL_SECONDS: Final = 0.25
-"""How soon, and how seldom at last, an idle consumer looks for what other processes did."""
+"""Longest interval at which an idle consumer polls for changes by other processes."""
 
 _MOST: Final = 1_000
-"""Messages claimed at a time."""
+"""Most messages claimed at a time."""
 
 
 class SqliteSubscription:
@@ -59,24 +59,24 @@ class SqliteSubscription:
         self._bell = Bell()
         self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
         self._settling: list[Collection[int]] = []  # sequence numbers in settlements under way
-        self._over: QueueError | None = None  # why nothing can be received any more
+        self._over: QueueError | None = None  # the reason why nothing can be received any more
         self._isolates = False
-        self._alone = False  # nothing is claimed before what is unsettled is settled
-        self._waiting = 0  # what this process knows of
+        self._alone = False  # True if unsettled messages must be settled before the next claim
+        self._waiting = 0  # the messages that this process knows of
         self._redelivered = 0
         bells.listen(line, self._bell)
 
     @property
     def line(self) -> int:
-        """Id of its line when it was made."""
+        """Id of its line when it subscribed."""
         return self._line
 
     async def receive(self, max_messages: int) -> Sequence[SqliteDelivery]:
-        """See `Subscription.receive`; a batch holds at most 1,000 messages, and at most 16 MiB unless it is one."""
+        """See `Subscription.receive`; a batch has at most 1,000 messages, and at most 16 MiB unless it is one."""
         if max_messages < 1:
             raise ValueError(f"receive() needs room for at least one message, got max_messages={max_messages}")
         poll_seconds = FIRST_POLL_SECONDS
-        found = True  # whether a claim is worth a transaction
+        found = True  # True if a claim is worth a transaction
         next_due_ns: int | None = None
         while True:
             if self._over is not None:
@@ -114,7 +114,7 @@ class SqliteSubscription:
     async def settle(
         self, acks: Sequence[Delivery], nacks: Sequence[Nack] = (), *, change: StateChange | None = None
     ) -> None:
-        """See `StateSubscription.settle`; without a change, what was lost with an expired lease is passed over, and logged."""
+        """See `StateSubscription.settle`; without a change, messages of expired leases are skipped, and logged."""
         if change is not None:
             self._require_mine(acks, change)
         acked = {delivery.seq: delivery.token for delivery in map(self._mine, acks) if delivery is not None}
@@ -149,7 +149,7 @@ class SqliteSubscription:
             self._bells.left(self._queue)
 
     def statistics(self) -> SubscriptionStatistics:
-        """See `Subscription.statistics`; `delays` is as of the last batch, and of what this process did since."""
+        """See `Subscription.statistics`; `delays` is as of the last batch, plus what this process did since."""
         return SubscriptionStatistics(
             waiting=self._waiting, unsettled=len(self._unsettled), redelivered=self._redelivered
         )
@@ -159,26 +159,26 @@ class SqliteSubscription:
         self._isolates = True
 
     async def depth(self) -> int:
-        """See `Subscription.depth`; as of the file, whoever holds what."""
+        """See `Subscription.depth`; counted in the file, whichever consumer has the messages."""
         return await self._writer.submit(
             Look(lambda store: depth_of(store, self._queue, self._subscription), self._queue)
         )
 
     def added(self, count: int) -> None:
-        """This process published so many messages to the line."""
+        """Count messages that this process published to the line."""
         self._waiting += count
 
     def end(self, problem: str) -> None:
-        """Receive nothing any more: it was closed."""
+        """Receive nothing any more, because it was closed."""
         self._end(QueueClosedError(self._queue, problem))
 
     async def renew(self) -> None:
-        """Keep the leases alive until cancelled.
+        """Renew the leases until cancelled.
 
-        A failure is logged, and tried again until the leases are over, unless it is no `QueueError`; the subscription has
-        ended then, loudly, at its next `receive`.
+        A failure is logged, and renewal is retried until the leases expire, unless it is not a `QueueError`; the
+        subscription has then ended, and its next `receive` raises.
         """
-        alive = trio.current_time()  # when it was certain that the leases were
+        alive = trio.current_time()  # the last time at which the leases were known to be valid
         while True:
             await trio.sleep(self._lease_seconds / 3)
             asked, tokens = trio.current_time(), self._tokens()
@@ -203,7 +203,7 @@ class SqliteSubscription:
                 alive = asked
 
     async def release(self) -> None:
-        """Give back what is unsettled, at once and without an attempt spent; nothing can be received or settled then."""
+        """Give back unsettled messages, at once, with no attempt spent; nothing can be received or settled then."""
         self._bells.unlisten(self._line, self._bell)
         self.end("its subscription was closed")
         tokens = self._tokens()
@@ -231,9 +231,10 @@ class SqliteSubscription:
         )
 
     def _pause(self, poll_seconds: float, next_due_ns: int | None, *, claimed: bool) -> float:
-        """Return the seconds to wait before the next look: until the next poll, or until something is due before it.
+        """Return the seconds to wait before the next check: until the next poll, or until something is due before it.
 
-        Not at once after a claim that found nothing: what is due then and not handed out is wrong in the file, and stays.
+        Never zero after a claim that found nothing: a message that is due and not handed out is wrong in the file, and
+        stays.
         """
         if next_due_ns is None:
             return poll_seconds
@@ -241,7 +242,7 @@ class SqliteSubscription:
         return min(poll_seconds, max(least, (next_due_ns - self._clock.wall_ns()) / 1e9))
 
     def _mine(self, delivery: Delivery) -> SqliteDelivery | None:
-        """The delivery if it is not settled yet; None if it is, or is another subscription's."""
+        """Return the delivery if it is unsettled; None if it is settled, or another subscription's."""
         if isinstance(delivery, SqliteDelivery) and self._unsettled.get(delivery.seq) is delivery:
             return delivery
         return None
@@ -253,17 +254,17 @@ class SqliteSubscription:
         return Change(change, covered)
 
     def _require_mine(self, acks: Sequence[Delivery], change: StateChange) -> None:
-        """See that everything that a state covers is this consumer's.
+        """Check that everything that a state covers is this consumer's.
 
         Raises:
-            QueueError: Another one has some of it.
+            QueueError: Another consumer has some of it.
         """
         lost = sum(self._mine(delivery) is None for delivery in (*acks, *change.covered))
         if lost:
             raise lost_error(self._queue, lost)
 
     def _drop_lost(self, tokens: Sequence[int], holds: Sequence[Hold]) -> None:
-        """Forget the deliveries under these leases that are not under them any more."""
+        """Drop the deliveries that have lost these leases."""
         asked, covered = set(tokens), {(seq, hold.token) for hold in holds for seq in range(hold.low, hold.high + 1)}
         lost = [
             seq

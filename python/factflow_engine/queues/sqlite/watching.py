@@ -1,11 +1,11 @@
-"""Seeing that the files of an open connection are still those of their names, and as long as they were.
+"""Check that the files of an open connection still have their names, and did not become shorter.
 
-SQLite goes on with a file that was removed or replaced under it, and what it accepts then is gone with the last process
-that has it open. The log (`-wal`) and its index (`-shm`) come into being when a connection first looks into the file, and
-are removed only by the last one that closes it: while one is open, each of the three names means one file.
+SQLite continues with a file that was removed or replaced, and everything it then accepts is lost with the last process
+that has it open. The log (`-wal`) and its index (`-shm`) are made when a connection first reads the file, and only the
+last connection removes them: while one is open, each of the three names means one file.
 
-Kept separate from the store because it knows no SQL. It looks with `stat` alone: a process that opens one of the files and
-closes it again loses the locks that its connections have on it.
+Kept separate from the store because it knows no SQL. It uses only `stat`: a process that opens and closes one of the
+files loses the locks of its connections on it.
 """
 
 import os
@@ -25,11 +25,11 @@ class _File(NamedTuple):
 
 
 class LostFileError(FactflowError):
-    """A file was removed or replaced under the connection: nothing more may be accepted.
+    """Removal or replacement of a file that is in use: nothing more may be accepted.
 
     Attributes:
-        path: Which of the three.
-        is_log: True if it is the log that has no file of its name any more, and the others are as they were.
+        path: The file, one of the three.
+        is_log: True if only the log has lost its name.
     """
 
     def __init__(self, path: Path, *, is_log: bool) -> None:
@@ -42,25 +42,26 @@ class Watch:
     """The files of one connection.
 
     Attributes:
-        is_shorter: True if the file or its log was shorter at the last look than before: somebody cut it, or SQLite did.
+        is_shorter: True if the file or its log was shorter at the last check than before, through SQLite or another
+        program.
     """
 
     def __init__(self, path: Path) -> None:
-        """Note which files they are, right after the connection has looked into the file.
+        """Note the identities of the files, right after the connection has read the file.
 
         Raises:
-            QueueFileError: The system does not say.
-            LostFileError: One of them is not there.
+            QueueFileError: The system does not tell.
+            LostFileError: One of them does not exist.
         """
         self.is_shorter = False
         self._paths = [str(path) + suffix for suffix in _SUFFIXES]
         self._files = [self._there(name) for name in self._paths]
 
     def look(self) -> None:
-        """See that they are the same files; notes their sizes.
+        """Check that they are the same files; note their sizes.
 
         Raises:
-            QueueFileError: The system does not say.
+            QueueFileError: The system does not tell.
             LostFileError: One was removed or replaced.
         """
         for place, before in enumerate(self._files):
@@ -73,7 +74,7 @@ class Watch:
 
     def _there(self, name: str) -> _File:
         try:
-            found = os.lstat(name)  # several times a transaction, and half of the time of Path.lstat
+            found = os.lstat(name)  # called several times a transaction, and twice as fast as Path.lstat
         except (FileNotFoundError, NotADirectoryError):
             raise LostFileError(Path(name), is_log=name == self._paths[1]) from None
         except OSError as error:

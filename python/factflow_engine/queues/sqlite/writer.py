@@ -1,15 +1,16 @@
-"""Group commit: callers' requests are granted together, in one transaction at a time, without a task of its own.
+"""Group commit: callers' requests run together, in one transaction at a time, without a task of its own.
 
-Whoever comes while nothing is under way leads: its request, and those that came with it, become a transaction in a
-thread. Requests that arrive meanwhile wait in line; when the leader is done, the first of them leads the next one. So
-nothing waits for company that may not come, and under load a commit carries as many requests as arrived during the
-one before. (The scheme is the classic one of write-ahead logs; LevelDB's writers queue is a well-known instance.)
+A caller that arrives while no transaction runs becomes the leader: its request, and those that came with it, become a
+transaction in a thread. Requests that arrive meanwhile queue up; when the leader has finished, the first of them leads
+the next transaction. So no request waits for company that may not come, and under load a commit carries as many
+requests as arrived during the one before. (The scheme is the classic one of write-ahead logs; LevelDB's writers queue
+is a well-known instance.)
 
-A caller that is cancelled while it waits takes its request back. Once its transaction has begun, it waits for the
-end, however short, so that nobody is told "not stored" of what is stored.
+A caller that is cancelled while it waits takes its request back. Once its transaction has begun, it waits for the end,
+however short, so that no caller sees a stored message as not stored.
 
-Invariants: at most one transaction is under way; if requests wait, somebody leads or was told to; each request ends
-with exactly one outcome or was taken back.
+Invariants: at most one transaction runs; if requests wait, there is a leader or one was woken; each request has exactly
+one outcome or was taken back.
 """
 
 from collections import deque
@@ -24,13 +25,13 @@ from factflow_protocols import QueueError
 T = TypeVar("T")
 
 MOST_BYTES: Final = 8 << 20
-"""Weight of a transaction's requests, the first excepted: others wait for its end, and the file is locked meanwhile."""
+"""Weight of a transaction's requests, except the first: others wait for its end, and the file is locked meanwhile."""
 
 MOST_REQUESTS: Final = 256
 
 
 class _Waiting:
-    """A request and who waits for it."""
+    """A request and the task that waits for it."""
 
     __slots__ = ("begun", "outcome", "request", "task")
 
@@ -42,21 +43,21 @@ class _Waiting:
 
 
 class Writer:
-    """The one way to the file."""
+    """Serial access to the file for all callers."""
 
     def __init__(self, store: Store, *, threads: Threads) -> None:
         self._store = store
         self._threads = threads
         self._waiting: deque[_Waiting] = deque()
-        self._led = False  # somebody leads, or was woken to lead
+        self._led = False  # True if there is a leader, or one was woken
 
     async def submit(self, request: Request[T]) -> T:
-        """Have a request granted.
+        """Run a request.
 
         Raises:
-            Exception: What the request raised, or why the transaction could not be.
+            Exception: The error of the request, or of the transaction.
 
-        Cancellation: takes the request back if its transaction has not begun; else the end is waited for.
+        Cancellation: takes the request back if its transaction has not begun; otherwise waits for the end.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         mine = _Waiting(request, trio.lowlevel.current_task())
@@ -73,7 +74,7 @@ class Writer:
         return cast("T", _result(mine))
 
     async def _wait(self, mine: _Waiting) -> None:
-        """Return when there is an outcome, or when it is this caller's turn to lead."""
+        """Wait until there is an outcome, or it is this caller's turn to lead."""
 
         def abort(_: object) -> trio.lowlevel.Abort:
             if mine.begun:
@@ -84,7 +85,7 @@ class Writer:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _commit(self) -> None:
-        """Grant what waits, the leader's own request first, and wake the others."""
+        """Run the waiting requests, the leader's own first, and wake the other callers."""
         batch = self._next_batch()
         outcomes: list[Outcome] = []
         requests = [waiting.request for waiting in batch]
@@ -111,7 +112,7 @@ class Writer:
         return batch
 
     def _hand_over(self) -> None:
-        """Make the first that waits the next leader."""
+        """Make the first waiting caller the next leader."""
         if self._waiting:
             self._waiting[0].begun = True  # a leader is not cancelled before it has led
             trio.lowlevel.reschedule(self._waiting[0].task)
