@@ -61,6 +61,12 @@ class Emit:
 class AdapterResult:
     """Result of a stage for one message. Give exactly one of `message` and `emitted`, or use `forward()`.
 
+    Example:
+        AdapterResult(message={"text": "HELLO"})  # the next stage gets this
+        AdapterResult.forward()  # the next stage gets the message unchanged
+        AdapterResult(emitted=({"number": number} for number in range(3)))  # three children
+        AdapterResult(message=1, headers={"tenant": "a", "draft": None})  # sets one header, removes another
+
     The engine encodes the values as soon as `process` returns, so code that runs later may neither share nor change
     them. A value that a message cannot carry fails the message at this stage.
 
@@ -243,6 +249,14 @@ class StageInfo:
 
 class PipelineAdapter(ABC):
     """Adapter: turns one message into a result. Subclass it and write `process`.
+
+    Example:
+        class Shout(PipelineAdapter):
+            async def process(self, context: PipelineContext) -> AdapterResult | None:
+                text = context.message.get("text")
+                if text is None:
+                    raise Reject("the message has no text")
+                return AdapterResult(message={"text": text.upper()})
 
     The engine makes one instance for each stage and execution: `cls(config)` if `config_model` is set, else `cls()`.
     `process` is called concurrently on that instance, up to the route's limit, so attributes of `self` must tolerate

@@ -19,6 +19,24 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 class ConditionOperator(ABC):
     """Predicate on one field, in Python.
 
+    Example:
+        from factflow_engine.conditions import compile_condition
+
+        class Divides(ConditionOperator):
+            name = "divides"
+
+            def check_literal(self, literal: Any) -> None:
+                if not isinstance(literal, int) or literal == 0:
+                    raise ValueError("write a whole number other than 0")
+
+            def matches(self, field_value: Any, literal: Any) -> bool:
+                return isinstance(field_value, int) and field_value % literal == 0
+
+        operators = OperatorRegistry()
+        operators.register(Divides())
+        condition = compile_condition({"field": "n", "operator": "divides", "value": 3}, operators)
+        assert condition.matches_value({"n": 9})
+
     The engine decodes the field (only it, not the message) and calls `matches` for every message that reaches this part
     of the condition: make it fast, it runs on the event loop's thread. The contract:
 

@@ -81,6 +81,12 @@ class PipelineConfigLoader:
         durable: True if the configurations will run on a queue that outlives the process: stages that would lose what
         they keep across messages are errors then.
         max_bytes: Bound on a text, in bytes of UTF-8; checked before a whole file is read.
+
+    Example:
+        loader = PipelineConfigLoader(registry)
+        config = loader.load_text("{version: '1.0', routes: {copy: {adapters: [{type: shout}]}}}", name="copy.yaml")
+        result = loader.check_text("{version: '1.0', routes: {copy: {adapters: [{type: shuot}]}}}")
+        assert result.findings[0].code == "E103", result.render()
     """
 
     def __init__(

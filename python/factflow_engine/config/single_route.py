@@ -39,6 +39,10 @@ def validate_route_config(
         operators: Operators of conditions besides the built-in ones.
         validate_queue_name: The queue provider's naming rule.
         environ: Variables for `${NAME}`; by default the process's environment.
+
+    Example:
+        findings = validate_route_config("shout", {"adapters": [{"type": "shuot"}]}, registry=registry)
+        assert [finding.code for finding in findings] == ["E103"]
     """
     loader = PipelineConfigLoader(
         registry, operators=operators, validate_queue_name=validate_queue_name, environ=environ

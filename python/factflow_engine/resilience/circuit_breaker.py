@@ -30,18 +30,8 @@ LONGEST_SECONDS: Final = 1e9
 class CircuitBreaker(Breaker):
     """Breaker that refuses calls while the rate of failed or slow ones is too high, then tries a few, then permits all.
 
-    Around a call, from any number of tasks::
-
-        async with breaker:  # CircuitOpenError if it is refused; in a generator write `breaker.call()`
-            await client.get(url)
-
-    or by hand, with a time of the caller's own in nanoseconds that never goes back::
-
-        permit = breaker.try_acquire(now_ns)  # None if it is refused
-        ...
-        permit.record(now_ns, duration_ns, error)  # or permit.release()
-
-    Do not mix times of different clocks on one breaker. A cancelled call records nothing and gives its permit back, and
+    It is used around a call, from any number of tasks, or by hand, with the caller's own time in nanoseconds, which must
+    never go back. Do not mix times of different clocks on one breaker. A cancelled call records nothing and gives its permit back, and
     so does a dropped permit. A result counts only in the state that permitted the call.
 
     Timers are deadlines: each call first does what is due. If no calls are made, call `advance` at `next_deadline_ns`.
@@ -60,6 +50,15 @@ class CircuitBreaker(Breaker):
 
     Raises:
         ValueError: A parameter of the configuration is outside its bounds, or the initial state is not allowed.
+
+    Example:
+        breaker = CircuitBreaker(CircuitBreakerConfig(minimum_calls=5), name="search")
+        async with breaker:  # CircuitOpenError if it is refused; in a generator write `breaker.call()`
+            await trio.sleep(0)
+
+        permit = breaker.try_acquire(now_ns=10**18)
+        if permit is not None:  # None if it is refused
+            permit.record(now_ns=10**18 + 5_000, duration_ns=5_000, error=None)  # or permit.release()
     """
 
     __slots__ = ("_clock", "_entered", "_errors", "_name", "_trial_calls", "events")

@@ -29,6 +29,10 @@ class FakeContext(PipelineContext):
         execution_id: Any text.
         route: Id of the route.
         stage: Name of the stage.
+
+    Example:
+        context = FakeContext({"text": "hello"})
+        assert await outputs(registry.create("shout", {}), context) == [{"text": "HELLO"}]
     """
 
     __slots__ = (
@@ -165,7 +169,16 @@ async def open_stage(
 
 
 async def finished(adapter: StatefulAdapter) -> list[Any]:
-    """Call `finish` and list what it emits."""
+    """Call `finish` and list the messages that it emits.
+
+    Example:
+        adapter = registry.create("count_by_field", {"field": "lang"})
+        await open_stage(adapter, Path())
+        await outputs(adapter, FakeContext({"lang": "en"}))
+        [summary] = await finished(adapter)
+        assert summary["counts"] == {"en": 1}
+        await adapter.close()
+    """
     result = await adapter.finish()
     if result is None:
         return []

@@ -118,6 +118,13 @@ def simulate(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
     Args:
         function: Called with the run's simulation.
         seed: The same seed, function and inputs give the same run.
+
+    Example:
+        async def run(simulation: Simulation) -> ExecutionReport:
+            async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
+                return await (await manager.start(config)).complete()
+
+        report = simulate(run, seed=7)
     """
     # trio shuffles tasks that are ready together, by a generator of its own. Its hypothesis plug-in seeds that
     # generator through the same two names; they are private, and the test of this function shows when they change.

@@ -50,6 +50,13 @@ class OrchestratorManager:
         queue: Provider that executions share; an in-memory one by default. With another, such as
         `open_queue("sqlite:///queue.db")`, messages outlive the process. The caller must stop it.
         seams: Time, randomness, ids and threads; the machine's own by default.
+
+    Example:
+        async with OrchestratorManager(registry=registry) as manager:
+            execution = await manager.start(config)
+            await execution.publish("shout", {"text": "hello"})
+            report = await execution.complete()
+        assert report.outcomes[Outcome.COMPLETED] == 1
     """
 
     def __init__(

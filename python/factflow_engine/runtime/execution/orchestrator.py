@@ -27,10 +27,18 @@ class PipelineOrchestrator:
     """One running execution. Made by `OrchestratorManager.start`.
 
     It runs until its end is requested: `complete` and `drain` let it complete as soon as no work is left, `cancel` does
-    not. Until then messages may be published to its routes at any time. A task that only watches it awaits
-    `wait_ended`.
+    not. Until then messages may be published to its routes at any time. A task that watches it awaits `wait_ended`.
 
     Naming: methods without `async` never block; `*_nowait` raises rather than wait.
+
+    Example:
+        execution = await manager.start(config)
+        async with execution.subscribe("/queue/shouts") as shouts:
+            await execution.publish("shout", {"text": "hello"}, key="account 7")
+            [delivery] = await shouts.receive(1)
+            await shouts.settle(acks=[delivery], nacks=[])
+        report = await execution.drain(budget=5)
+        assert report.status is ExecutionStatus.COMPLETED
 
     Attributes:
         id: Id that names its queues.
@@ -47,8 +55,6 @@ class PipelineOrchestrator:
         self._transport = lifecycle.transport
         self._offer = lifecycle.transport.offer
         self._loop = lifecycle.loop
-
-    # -- publishing ------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
     async def publish(
@@ -154,8 +160,6 @@ class PipelineOrchestrator:
         subscribing = self._transport.subscribe(queue, subscription, prefetch, capacity)
         return unless_ended(subscribing, self._access.refuse_if_ended)
 
-    # -- ending ----------------------------------------------------------------------------------------------------
-
     @trio.lowlevel.enable_ki_protection
     async def complete(self) -> ExecutionReport:
         """Finish what was published, then end the execution and return its report.
@@ -182,8 +186,6 @@ class PipelineOrchestrator:
     async def wait_ended(self) -> ExecutionReport:
         """Wait until the execution has ended, for whatever reason, and return its report; change nothing.
 
-        The end must be caused elsewhere: by `complete`, `drain`, `cancel`, a failure, or by leaving the manager.
-
         Raises:
             CallFromInsideError: A task of the execution calls, such as an adapter: it would wait for itself.
 
@@ -196,19 +198,16 @@ class PipelineOrchestrator:
     async def drain(self, budget: float | None = None) -> ExecutionReport:
         """Take nothing more from outside, complete, and return the report; cancel work after `budget` seconds.
 
-        Each phase has a budget. Nothing is taken from outside from the call on. Started and waiting messages, retries
-        included, have `budget`, or `orchestrator.drain_seconds` if that is None. Then each stateful stage has
-        `orchestrator.finish_seconds` to finish, and `orchestrator.close_seconds` to close. A stage that is finishing at
-        the call has its whole budget from then on.
+        Each phase has a budget. From the call on nothing is taken through `publish`; messages between routes still
+        flow. Started and waiting messages, retries included, have `budget`, or `orchestrator.drain_seconds` if that is
+        None. Then each stateful stage has `orchestrator.finish_seconds` to finish (one that is finishing already has
+        all of it), and `orchestrator.close_seconds` to close.
 
         Messages that have not ended when the budget for work is spent are cancelled, given back to their queue and
         listed in the report's `held`, with what they waited for; the status is `cancelled`. In memory, where nothing
         can be resumed, stages still finish, within `orchestrator.finish_seconds`. With a durable queue, waiting
         messages stay there for the next execution of this id, which also lets stages with a stored state finish. A
-        stage that does not finish in time fails the execution; one that does not close in time is named in
-        `close_errors`.
-
-        From outside means through `publish`, whoever calls it, an adapter included; messages between routes still flow.
+        stage that does not finish in time fails the execution; `close_errors` names one that does not close in time.
 
         Raises:
             ValueError: The budget is negative or not a number.
@@ -229,13 +228,11 @@ class PipelineOrchestrator:
 
         Raises:
             ValueError: The grace is negative or not a number.
-            CallFromInsideError: A task of the execution calls, such as an adapter, with a grace: it would wait for
-            itself for that long. Without one it is cancelled with the rest.
+            CallFromInsideError: A task of the execution calls with a grace, for which it would wait for itself.
 
         Cancellation: the execution ends all the same.
         """
-        # Checked here rather than in the execution's task, where a wrong argument would end everything that its manager
-        # runs.
+        # Checked here: a wrong argument in the execution's task would end everything that its manager runs.
         if not grace >= 0:
             raise ValueError(f"cancel() needs a grace of zero or more seconds, got {grace!r}")
         require_trio("cancel()")
@@ -243,8 +240,6 @@ class PipelineOrchestrator:
             self._access.refuse_from_inside("cancel", "call cancel(0)")
         self._lifecycle.request_stop(grace)
         return await self._lifecycle.wait_ended()
-
-    # -- operating -------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
     def pause(self, route: str | None = None, reason: str = "operator") -> None:
@@ -279,9 +274,7 @@ class PipelineOrchestrator:
         return self._lifecycle.report
 
     def statistics(self, *, details: bool = True) -> ExecutionStatistics:
-        """Return a snapshot of all state: routes, held messages, circuit breakers, lack of progress.
-
-        After the end it has the last counts of routes and breakers.
+        """Return a snapshot of all state, or after the end the last one: routes, messages, circuit breakers.
 
         Args:
             details: False leaves out `held` (at most 1,000 messages; `held()` lists all) and `circuits`, which cost
@@ -296,8 +289,6 @@ class PipelineOrchestrator:
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return `statistics().circuits`, without the cost of the rest."""
         return self._lifecycle.observation.circuits()
-
-    # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _state(self, route: str) -> RouteState:
         try:
