@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 OURS = "ours"
-"""Name of the subject that targets are about; a case without it only describes."""
+"""Name of the subject that targets are about, unless they name another; a case without it only describes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Target:
     """What our figure has to reach; make one with `at_most`, `better_than` or `within`.
 
     Attributes:
+        subject: Whose figure: `OURS`, or a variant of it.
         metric: Which figure.
         limit: Bound of the absolute figure, if nothing is named in `against`; else of the ratio theirs / ours.
         against: Baselines; of several, the best at that metric counts.
@@ -53,11 +54,12 @@ class Target:
     limit: float
     against: tuple[str, ...]
     text: str
+    subject: str = OURS
 
 
-def at_most(metric: str, limit: float, unit: str) -> Target:
+def at_most(metric: str, limit: float, unit: str, *, of: str = OURS) -> Target:
     """Our figure itself is bounded."""
-    return Target(metric=metric, limit=limit, against=(), text=f"<= {limit:,g} {unit}")
+    return Target(metric=metric, limit=limit, against=(), text=f"{_of(of)}<= {limit:,g} {unit}", subject=of)
 
 
 def better_than(metric: str, against: str | Sequence[str], factor: float) -> Target:
@@ -66,10 +68,14 @@ def better_than(metric: str, against: str | Sequence[str], factor: float) -> Tar
     return Target(metric=metric, limit=factor, against=names, text=f">= {factor:,g}x better than {' / '.join(names)}")
 
 
-def within(metric: str, against: Sequence[str], factor: float) -> Target:
+def within(metric: str, against: Sequence[str], factor: float, *, of: str = OURS) -> Target:
     """We cost at most `factor` times what the best of the baselines costs."""
-    names = " / ".join(against)
-    return Target(metric=metric, limit=1 / factor, against=tuple(against), text=f"within {factor:g}x of {names}")
+    text = f"{_of(of)}within {factor:g}x of {' / '.join(against)}"
+    return Target(metric=metric, limit=1 / factor, against=tuple(against), text=text, subject=of)
+
+
+def _of(subject: str) -> str:
+    return "" if subject == OURS else f"of {subject}, "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

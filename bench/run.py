@@ -43,10 +43,10 @@ class CaseResult:
         samples = self.samples[subject].get(metric)
         return None if not samples else summarise(samples)
 
-    def ratio(self, subject: str, metric: str) -> float | None:
-        """How many times what we cost a subject costs; None where one of both has no figure."""
+    def ratio(self, subject: str, metric: str, *, to: str = OURS) -> float | None:
+        """How many times what we (or another subject) cost a subject costs; None where one of both has no figure."""
         theirs = self.samples[subject].get(metric)
-        ours = self.samples.get(OURS, {}).get(metric)
+        ours = self.samples.get(to, {}).get(metric)
         return None if not theirs or not ours or len(theirs) != len(ours) else paired_ratio(theirs, ours)
 
     def verdicts(self) -> list[Verdict]:
@@ -59,11 +59,12 @@ class CaseResult:
 
     def _judge(self, target: Target) -> Verdict:
         if not target.against:
-            ours = self.summary(OURS, target.metric)
+            ours = self.summary(target.subject, target.metric)
             if ours is None:
-                raise LookupError(f"case {self.case.name!r}: {OURS!r} yields no {target.metric!r}")
+                raise LookupError(f"case {self.case.name!r}: {target.subject!r} yields no {target.metric!r}")
             return Verdict(target=target, value=ours.median, against=None, met=ours.median <= target.limit)
-        ratios = {name: ratio for name in target.against if (ratio := self.ratio(name, target.metric)) is not None}
+        found = ((name, self.ratio(name, target.metric, to=target.subject)) for name in target.against)
+        ratios = {name: ratio for name, ratio in found if ratio is not None}
         if not ratios:
             raise LookupError(f"case {self.case.name!r}: none of {target.against} yields {target.metric!r}")
         best = min(ratios, key=ratios.__getitem__)

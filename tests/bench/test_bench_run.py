@@ -52,6 +52,21 @@ def test_a_target_is_judged_by_the_best_of_what_it_names(target: Target, met: bo
     assert verdict.met is met
 
 
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [
+        (at_most("cpu", 3, "us", of="variant"), True),
+        (at_most("cpu", 2.9, "us", of="variant"), False),
+        (within("cpu", ["fast"], 3, of="variant"), True),
+        (within("cpu", ["fast"], 2.9, of="variant"), False),
+    ],
+)
+def test_a_target_may_be_about_a_variant_of_ours(target: Target, met: bool) -> None:
+    (verdict,) = result_of((target,), ours=[1.0], variant=[3.0], fast=[1.0]).verdicts()
+    assert verdict.met is met
+    assert target.text.startswith("of variant, ")
+
+
 def test_a_baseline_that_wins_has_a_ratio_below_one() -> None:
     assert result_of((), ours=[2.0], fast=[1.0]).ratio("fast", "cpu") == 0.5
 
