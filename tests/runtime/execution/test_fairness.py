@@ -5,6 +5,7 @@ import trio
 import trio.testing
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_protocols import AdapterResult
 from support.floods import RealWork, Trace, WorkClock, beat
 from support.pipelines import load, registry_of, running
 
@@ -96,6 +97,40 @@ async def test_heavy_adapters_of_one_route_let_another_route_go_on(clock):
                 await trio.lowlevel.checkpoint()
         await execution.complete()
     assert trace.events.count("light") == BEATS
+    assert trace.longest_run(lambda event: event == "heavy", without="light") <= FEW
+
+
+@pytest.mark.parametrize("adapters", ["[{type: emit}]", "[{type: emit}, {type: heavy}]"], ids=["last", "chain"])
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_long_source_of_one_route_lets_another_route_go_on(clock, adapters, concurrency):
+    trace = Trace()
+    heavy = trace.adapter(lambda: clock.work(HEAVY_US))
+
+    async def emit(context):
+        def children():
+            for number in range(200):
+                trace.events.append("heavy")
+                clock.work(HEAVY_US)
+                yield number
+
+        return AdapterResult(emitted=children())
+
+    async with running(
+        f"""
+routes:
+  long: {{inbound: {{concurrency: {concurrency}}}, adapters: {adapters}}}
+  light: {{adapters: [{{type: light}}]}}
+""",
+        adapters={"emit": emit, "heavy": heavy, "light": trace.adapter()},
+        seams=clock.seams,
+    ) as execution:
+        execution.publish_nowait("long", "all")
+        for number in range(BEATS):
+            execution.publish_nowait("light", number)
+            while trace.events.count("light") <= number:
+                await trio.lowlevel.checkpoint()
+        assert execution.statistics().routes["long"].in_flight > 0, "the source has ended before its time"
+        await execution.complete()
     assert trace.longest_run(lambda event: event == "heavy", without="light") <= FEW
 
 

@@ -62,7 +62,6 @@ class Carrying:
         self.attend: Final[Callable[[RouteState], None]] = workers.attend
         self.enter: Final[Callable[[Worker], None]] = workers.enter
         self.stand_still: Final[Callable[[], None]] = progress.note_stop
-        self.give_way: Final[Callable[[Worker], Coroutine[Any, Any, None]]] = workers.give_way
         self.switch: Final[Callable[[Worker, Context | None], Coroutine[Any, Any, None]]] = workers.switch
 
     def may_exceed(self, route: RouteState) -> bool:

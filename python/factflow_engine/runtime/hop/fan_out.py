@@ -14,6 +14,7 @@ is then a driver. Its rules, each with a test in tests/runtime/hop/test_fan_out.
   proceeds.
 - It carries only children of stages later than its own. A child that emits makes it the driver of that, too: it nests
   no deeper than the route has stages.
+- It yields by time as any worker does, and other workers serve other routes meanwhile, however long its source is.
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
 """
 
@@ -62,10 +63,6 @@ class Hands(Protocol):
 
     def stand_still(self) -> None:
         """Notify tasks that wait for the end that one more message does not move."""
-        ...
-
-    def give_way(self, worker: Worker, /) -> Coroutine[Any, Any, None]:
-        """Yield to trio."""
         ...
 
     def switch(self, worker: Worker, context: Context | None, /) -> Coroutine[Any, Any, None]:
@@ -199,7 +196,13 @@ class FanOut:
                 now_ns = hands.now()
             worker.turns -= 1
             if worker.turns <= 0 or now_ns > worker.until_ns:
-                await hands.give_way(worker)
+                await self._give_way()
+
+    async def _give_way(self) -> None:
+        """Yield to trio, with another worker woken: a driver serves no other route before its source has ended."""
+        self._hands.pool.leave()
+        await trio.lowlevel.checkpoint()
+        self._hands.enter(self._worker)
 
     async def _wait_for_room(self) -> tuple[Child | None, bool]:
         """Wait until a child may be pulled, or until one waits that only a driver can carry.
@@ -223,7 +226,7 @@ class FanOut:
             route.drivers.append(task)
             goes_ahead = hands.may_exceed(route)
             if task not in route.drivers:  # it was removed so as to check again: a letter was published
-                await hands.give_way(self._worker)
+                await self._give_way()
                 continue
             if goes_ahead:
                 route.drivers.remove(task)
