@@ -1,6 +1,6 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import Context
 from types import FrameType, GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final
@@ -10,6 +10,13 @@ from typing_extensions import disjoint_base
 __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
+    "PULL_BLOCKED",
+    "PULL_CARRIED",
+    "PULL_EXHAUSTED",
+    "PULL_MADE",
+    "PULL_PULLING",
+    "PULL_SWITCH",
+    "PULL_TURN_OVER",
     "STEP_AWAITABLE",
     "STEP_ENDED",
     "STEP_LEFT_OPEN",
@@ -22,6 +29,7 @@ __all__ = [
     "BreakerSettings",
     "Carrier",
     "Channel",
+    "Child",
     "Condition",
     "Counters",
     "FieldPath",
@@ -31,6 +39,8 @@ __all__ = [
     "MessageContext",
     "PatternBudget",
     "Publisher",
+    "Pull",
+    "Puller",
     "RouteTable",
     "RouteTableStatistics",
     "Siblings",
@@ -580,6 +590,13 @@ class BreakerPermit:
 
 # The hop: what is done for every message
 
+PULL_EXHAUSTED: Final[int]
+PULL_TURN_OVER: Final[int]
+PULL_BLOCKED: Final[int]
+PULL_MADE: Final[int]
+PULL_CARRIED: Final[int]
+PULL_SWITCH: Final[int]
+PULL_PULLING: Final[int]
 STEP_ENDED: Final[int]
 STEP_SUSPENDED: Final[int]
 STEP_AWAITABLE: Final[int]
@@ -779,6 +796,105 @@ class MessageContext:
 
     def merged(self, changes: Mapping[str, Any], /) -> dict[str, Any]:
         """Return the headers with these merged over them; a value of None removes one."""
+
+@final
+class Child:
+    """A message that is not taken from the inbound queue: a stage emitted it, or it is retried.
+
+    Args:
+        frame: Its frame.
+        index: The stage to begin at, or the stage of `result` if that is given.
+        parent: Its `Parent`; None for a message that originally came from the inbound queue.
+        result: Result that the stage at `index` has returned for it already (from `finish`).
+
+    Attributes:
+        since_ns: Time from which on it may begin, if it waits for a worker.
+        deferrals: Number of times that adapters have deferred it.
+        deferred_ns: Time of the first deferral, by the loop's clock; meaningless before.
+    """
+
+    def __new__(cls, frame: Frame, index: int, parent: Any, result: Any = None, /, *, since_ns: int = 0) -> Self: ...
+    since_ns: int
+    deferrals: int
+    deferred_ns: int
+    @property
+    def frame(self) -> Frame:
+        """Its frame."""
+
+    @property
+    def index(self) -> int:
+        """The stage to begin at."""
+
+    @property
+    def parent(self) -> Any:
+        """The `Parent`, or None."""
+
+    @property
+    def result(self) -> Any:
+        """Result that the stage has returned already, or None."""
+
+    def retried(self, frame: Frame, /) -> Child:
+        """Return the message for another attempt, with that attempt's frame."""
+
+@final
+class Pull:
+    """The rest of a native pull, to be awaited: gives an element or what stands for the end, or raises what the source raised."""
+
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, *error: Any) -> Any: ...
+    def close(self) -> None: ...
+    @property
+    def cr_frame(self) -> Any:
+        """The source's frame, so that a print of where a task waits shows it."""
+
+    @property
+    def cr_await(self) -> Any:
+        """The object that the source awaits."""
+
+@final
+class Puller:
+    """Pulls the children that a stage emitted, as far as nobody has to wait.
+
+    Those past the last stage are published; others are handed to other workers or carried, by the rules of `fan_out`.
+
+    Args:
+        carrier: The route's.
+        worker: The worker that drives the message.
+        parent: The message's `Parent`; children that Python is to end are added to its `open`.
+        siblings: Names its children.
+        driving: Workers that drive messages of the route; a live view.
+        attend: Has a worker look at the route.
+        exhausted: Stands for the end of a source.
+    """
+
+    def __new__(
+        cls,
+        carrier: Carrier,
+        worker: Worker,
+        parent: Any,
+        siblings: Siblings,
+        driving: set[Worker],
+        attend: Callable[[], None],
+        exhausted: object,
+        /,
+    ) -> Self: ...
+    def pull(self, source: Iterator[Any] | AsyncGenerator[Any, Any], /) -> int:
+        """Pull until Python is needed, and return why.
+
+        `PULL_EXHAUSTED` (there is no more), `PULL_TURN_OVER` (the worker's time is up), `PULL_BLOCKED` (before an element:
+        the route is paused or without room, or another child comes first, or another context), `PULL_MADE` (`take()` is a
+        new child, to be handed on or carried), `PULL_CARRIED` (`take()` is a child on its way, at the step `carried()`),
+        `PULL_SWITCH` (a child has ended and has set context variables), `PULL_PULLING` (`take()` is the rest of a pull).
+        Raises what the source raised, and what refuses an element.
+        """
+
+    def take(self) -> Any:
+        """Take what the last stop has left."""
+
+    def carried(self) -> int:
+        """Return the step at which the child that was left is, or raise what its stage has raised."""
 
 @final
 class Siblings:

@@ -3,6 +3,12 @@
 Whoever moves or renames these parts changes this file, and no test.
 """
 
+from contextlib import contextmanager
+
+import pytest
+
+from factflow_engine.runtime.hop import sources
+from factflow_engine.runtime.hop.sources import Source
 from factflow_engine.runtime.hop.workers import Workers
 
 
@@ -96,3 +102,12 @@ def connection_of(execution):
 def consumers_of(queue):
     """Return the consumers of an SQLite provider in this process, by line."""
     return queue._consumers._subscriptions
+
+
+@contextmanager
+def pulled_plainly():
+    """Pull what stages emit by `Source.pull` alone, as where nothing is done natively."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (sources._Listed, sources._Inline, sources._Async):
+            patch.setattr(kind, "begin", Source.begin)
+        yield

@@ -101,6 +101,11 @@ impl Condition {
 }
 
 impl Condition {
+    /// True if it has operators of a user's own.
+    pub fn runs_code(&self) -> bool {
+        !self.callables.is_empty()
+    }
+
     /// True if it holds for a message.
     pub fn matches(&self, payload: &Bound<'_, PyBytes>) -> PyResult<bool> {
         let py = payload.py();

@@ -37,8 +37,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::WorkerPool>()?;
     module.add_class::<hop::Journal>()?;
     module.add_class::<hop::Channel>()?;
+    module.add_class::<hop::Child>()?;
     module.add_class::<hop::MessageContext>()?;
     module.add_class::<hop::Publisher>()?;
+    module.add_class::<hop::Pull>()?;
+    module.add_class::<hop::Puller>()?;
     module.add_class::<hop::Siblings>()?;
     module.add_class::<hop::Suspension>()?;
     module.add_class::<hop::Worker>()?;
@@ -52,5 +55,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(conditions::compile_condition, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
-    hop::add_steps(module)
+    hop::add_steps(module)?;
+    hop::add_stops(module)
 }

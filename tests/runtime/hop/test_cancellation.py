@@ -21,7 +21,7 @@ routes:
     outbound: [{route: b}]
   b:
     inbound: {concurrency: 2, capacity: 2}
-    adapters: [{type: rest}, {type: spread}, {type: rest, name: again}]
+    adapters: [{type: rest}, STAGES]
     outbound: [{route: c}]
   c:
     inbound: {concurrency: 1, capacity: 2}
@@ -55,13 +55,37 @@ async def rest(context):
     return AdapterResult.forward()
 
 
-async def spread(context):
-    async def children():
-        for number in range(CHILDREN):
-            await trio.sleep(0.1)
+async def children_in_time():
+    for number in range(CHILDREN):
+        await trio.sleep(0.1)
+        yield number
+
+
+async def children_at_once():
+    for number in range(CHILDREN):
+        yield number
+
+
+def children_in_scopes():
+    for number in range(CHILDREN):
+        with trio.CancelScope():
             yield number
 
-    return AdapterResult(emitted=children())
+
+SOURCES = {
+    "in_time": children_in_time,
+    "at_once": children_at_once,
+    "in_scopes": children_in_scopes,
+    "lazily": lambda: (number for number in range(CHILDREN)),
+    "listed": lambda: [*range(CHILDREN)],
+}
+
+
+def emitting(source):
+    async def emit(context):
+        return AdapterResult(emitted=source())
+
+    return emit
 
 
 class KeepingQueue(MemoryQueue):
@@ -83,11 +107,14 @@ def blocking(context):
     return AdapterResult.forward()
 
 
-REGISTRY = registry_of(rest=rest, spread=spread, count=Count, blocking=blocking)
-CONFIG = load(REGISTRY, PIPELINE)
+SPREADING = {name: emitting(source) for name, source in SOURCES.items()}
+REGISTRY = registry_of(rest=rest, count=Count, blocking=blocking, **SPREADING)
+LAST = {name: f"{{type: {name}}}" for name in SOURCES}
+IN_CHAIN = {f"{name}, then rest": f"{stage}, {{type: rest, name: again}}" for name, stage in LAST.items()}
+CONFIGS = {name: load(REGISTRY, PIPELINE.replace("STAGES", stages)) for name, stages in (LAST | IN_CHAIN).items()}
 
 
-def run_cancelled_at(step, how):
+def run_cancelled_at(step, how, config):
     """Run the pipeline and cancel it at a step.
 
     Returns:
@@ -109,7 +136,7 @@ def run_cancelled_at(step, how):
         async with trio.open_nursery() as nursery:
             with scope if how == "scope" else nullcontext():
                 async with OrchestratorManager(registry=REGISTRY, seams=simulation.seams, queue=queue) as manager:
-                    execution = await manager.start(CONFIG)
+                    execution = await manager.start(config)
                     roots += [bytes.fromhex(execution.publish_nowait("a", number)) for number in range(INPUTS)]
                     if how == "cancel":
                         nursery.start_soon(cancel_when_told, execution)
@@ -139,11 +166,11 @@ def lost(left, roots):
     return [root for root in roots if root not in waiting and len(arrived[root]) != CHILDREN]
 
 
-@pytest.mark.parametrize("how", ["scope", "cancel"])
-def test_cancelled_at_every_step(how):
+@pytest.mark.parametrize(("how", "name"), [("cancel", "in_time, then rest"), *(("scope", name) for name in CONFIGS)])
+def test_cancelled_at_every_step(how, name):
     statuses = set()
     for step in range(1, 5000):
-        report, left, roots, ended_before = run_cancelled_at(step, how)
+        report, left, roots, ended_before = run_cancelled_at(step, how, CONFIGS[name])
         assert_counters_balance(report)
         assert lost(left, roots) == [], f"step {step}"
         assert [route.in_flight for route in report.routes.values()] == [0, 0, 0]

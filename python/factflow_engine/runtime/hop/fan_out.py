@@ -12,23 +12,42 @@ is then a driver. Its rules, each with a test in tests/runtime/hop/test_fan_out.
 - It pulls nothing while the route is paused or has no room, or while as many messages wait for a retry as the inbound
   queue may hold; unless no route in its cycle of queues can move otherwise (see `deadlock`), and then one child
   proceeds.
+- Children past the last stage it carries itself, in the order in which they were emitted: publishing never waits.
 - It carries only children of stages later than its own. A child that emits makes it the driver of that, too: it nests
   no deeper than the route has stages.
 - It yields by time as any worker does, and other workers serve other routes meanwhile, however long its source is.
 - Whatever ends it, the source is closed, and the parent ends with the last of its children.
+
+As far as nobody has to wait all this is done natively, by the same rules (`Puller`). What stands here is done where that
+stops, and for sources that only `Source.pull` may be asked.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from typing import Any, Protocol
 
 import trio
 
-from factflow_engine.native import MessageContext, Siblings, Worker, WorkerPool
+from factflow_engine.frames import Frame
+from factflow_engine.native import (
+    PULL_BLOCKED,
+    PULL_CARRIED,
+    PULL_EXHAUSTED,
+    PULL_MADE,
+    PULL_PULLING,
+    PULL_TURN_OVER,
+    Child,
+    MessageContext,
+    Puller,
+    Siblings,
+    Worker,
+    WorkerPool,
+)
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 from factflow_engine.runtime.hop.sources import EXHAUSTED, Source, source_of
-from factflow_engine.runtime.hop.work import Child, Parent
+from factflow_engine.runtime.hop.work import Parent
 from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_protocols import AdapterResult
@@ -73,6 +92,10 @@ class Hands(Protocol):
         """Carry a message that begins within the route to its end."""
         ...
 
+    async def carry(self, worker: Worker, route: RouteState, child: Child, begin: Callable[[], int], /) -> None:
+        """Carry it on from the step that `begin` returns, or from what that raises."""
+        ...
+
 
 class FanOut:
     """Drives one message whose stage emitted; made for each, by its worker.
@@ -85,7 +108,7 @@ class FanOut:
         child: The message as a child, if it did not come from the queue.
     """
 
-    __slots__ = ("_context", "_hands", "_parent", "_route", "_worker")
+    __slots__ = ("_context", "_hands", "_parent", "_route", "_since_ns", "_worker")
 
     def __init__(
         self, hands: Hands, worker: Worker, route: RouteState, context: MessageContext, child: Child | None
@@ -94,6 +117,7 @@ class FanOut:
         self._worker = worker
         self._route = route
         self._context = context
+        self._since_ns = worker.since_ns
         self._parent = Parent(context.frame, child)
         if route.roots is not None:
             route.roots.emits(context.frame.message_id, self._parent.root.message_id)
@@ -135,68 +159,121 @@ class FanOut:
             await self._end(source)
 
     async def _pull(self, source: Source) -> None:
-        hands, worker, route, context, parent = self._hands, self._worker, self._route, self._context, self._parent
-        pool, carrier, children, driving, counters = (
-            hands.pool,
-            route.carrier,
-            route.children,
-            route.driving,
-            route.counters,
-        )
-        siblings, index, now_ns = Siblings(context, context.stage_of.label), context.index + 1, worker.since_ns
+        hands, worker, route, context = self._hands, self._worker, self._route, self._context
+        siblings = Siblings(context, context.stage_of.label)
+        attend = partial(hands.attend, route)
+        puller = Puller(route.carrier, worker, self._parent, siblings, route.driving, attend, EXHAUSTED)
         while True:
+            iterator = source.begin()
+            stop = PULL_BLOCKED if iterator is None else puller.pull(iterator)
+            if stop == PULL_EXHAUSTED:
+                return
+            if stop == PULL_TURN_OVER:
+                await self._give_way()
+                continue
             mine: Child | None = None
-            goes_ahead = False
-            if (
-                route.pauses
-                or ((waiting := counters.retrying) and waiting >= route.inbound.capacity)
-                or carrier.room(1) <= 0
-            ):
-                mine, goes_ahead = await self._wait_for_room()
-            elif children and (
-                len(driving) >= carrier.limit or (waiting and carrier.busy + len(children) >= 2 * carrier.limit - 1)
-            ):
-                mine = route.child_for_driver(context.index)
-            if mine is None:
-                pool.leave()
-                carrier.pulling += 1
-                try:
-                    value = await source.pull()
-                finally:
-                    carrier.pulling -= 1
-                    pool.active = worker
+            if stop == PULL_BLOCKED:
+                mine, goes_ahead = await self._may_pull()
+                if mine is None:
+                    value = await self._wait_for(source.pull())
+                    if value is EXHAUSTED:
+                        return
+                    child = self._begin(siblings.next(value))
+                    mine = child if goes_ahead else self._place(child)
+            elif stop == PULL_PULLING:
+                value = await self._wait_for(source.finish(puller.take()))
                 if value is EXHAUSTED:
                     return
-                now_ns = hands.now()
-                child = Child(siblings.next(value), index, parent, since_ns=now_ns)
-                parent.open += 1
-                counters.received += 1
-                others = carrier.limit - len(driving)  # permits of workers that carry children by themselves
-                if goes_ahead:
-                    mine = child
-                elif others > 0 and carrier.busy + len(children) < 2 * carrier.limit - 1 and not route.pauses:
-                    children.append(child)
-                    hands.attend(route)
-                elif not route.pauses and carrier.room(1) <= 0:
-                    children.append(child)  # others have used the room meanwhile
-                else:
-                    mine = child
-                    if children and (first := route.child_for_driver(context.index)) is not None:
-                        children.append(child)
-                        mine = first
+                mine = self._place(self._begin(siblings.next(value)))
+            elif stop == PULL_MADE:
+                mine = self._place(puller.take())
+            elif stop == PULL_CARRIED:
+                await hands.carry(worker, route, puller.take(), puller.carried)
+            else:
+                worker.context = None  # the child has ended, as after any message that has set variables
+                await hands.switch(worker, None)
             if mine is not None:
-                since_ns = worker.since_ns
-                variables = trio.lowlevel.current_task().context if worker.has_set else None
-                if variables is not None:
-                    await hands.switch(worker, None)  # the child's own, and then the parent's again
-                await hands.carry_child(worker, route, mine)
-                worker.context, worker.since_ns = context, since_ns
-                if variables is not None:
-                    await hands.switch(worker, variables)
-                now_ns = hands.now()
+                await self._carry(mine)
+            worker.context, worker.since_ns = context, self._since_ns
             worker.turns -= 1
-            if worker.turns <= 0 or now_ns > worker.until_ns:
+            if worker.turns <= 0 or hands.now() > worker.until_ns:
                 await self._give_way()
+
+    async def _may_pull(self) -> tuple[Child | None, bool]:
+        """Wait until an element may be pulled, or until another child is to be carried before.
+
+        Returns:
+            That child, if there is one; and whether this goes over a capacity.
+        """
+        route = self._route
+        carrier, children, waiting = route.carrier, route.children, route.counters.retrying
+        if route.pauses or (waiting and waiting >= route.inbound.capacity) or carrier.room(1) <= 0:
+            child, goes_ahead = await self._wait_for_room()
+            if child is not None or goes_ahead:
+                return child, goes_ahead
+            is_due = False
+        else:
+            is_due = len(route.driving) >= carrier.limit or (
+                waiting > 0 and carrier.busy + len(children) >= 2 * carrier.limit - 1
+            )
+        if children and (is_due or self._is_last):
+            return route.child_for_driver(self._context.index), False
+        return None, False
+
+    async def _wait_for(self, pulled: Awaitable[Any]) -> Any:
+        """Wait for an element, which reserves no room meanwhile."""
+        hands, carrier = self._hands, self._route.carrier
+        hands.pool.leave()
+        carrier.pulling += 1
+        try:
+            return await pulled
+        finally:
+            carrier.pulling -= 1
+            hands.pool.active = self._worker
+
+    def _begin(self, frame: Frame) -> Child:
+        """Count a child."""
+        self._parent.open += 1
+        self._route.counters.received += 1
+        return Child(frame, self._context.index + 1, self._parent, since_ns=self._hands.now())
+
+    def _place(self, child: Child) -> Child | None:
+        """Hand a child that was just made to other workers; or return the one that this driver is to carry."""
+        route = self._route
+        carrier, children = route.carrier, route.children
+        others = carrier.limit - len(route.driving)  # permits of those who carry children by themselves
+        if (
+            not self._is_last
+            and others > 0
+            and carrier.busy + len(children) < 2 * carrier.limit - 1
+            and not route.pauses
+        ):
+            children.append(child)
+            self._hands.attend(route)
+            return None
+        if not route.pauses and carrier.room(1) <= 0:
+            children.append(child)  # others have used the room meanwhile
+            return None
+        if children and (first := route.child_for_driver(self._context.index)) is not None:
+            children.append(child)
+            return first
+        return child
+
+    @property
+    def _is_last(self) -> bool:
+        """True if no stage comes after the children, which therefore have only to be published, in their order."""
+        return self._context.index + 1 >= len(self._route.stages)
+
+    async def _carry(self, child: Child) -> None:
+        """Carry a child, in context variables of its own."""
+        hands, worker = self._hands, self._worker
+        variables = trio.lowlevel.current_task().context if worker.has_set else None
+        if variables is not None:
+            await hands.switch(worker, None)  # the child's own, and then the parent's again
+        await hands.carry_child(worker, self._route, child)
+        if variables is not None:
+            worker.context, worker.since_ns = self._context, self._since_ns
+            await hands.switch(worker, variables)
 
     async def _give_way(self) -> None:
         """Yield to trio, with another worker woken: a driver serves no other route before its source has ended."""

@@ -4,7 +4,8 @@ Kept separate from the loop because the three kinds of source (iterable, async i
 adapter) differ only here.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
+from types import AsyncGeneratorType
 from typing import Any, Final, Protocol
 
 import trio
@@ -26,16 +27,26 @@ THREAD_BATCH: Final = 64
 class Source(Protocol):
     """A source of children."""
 
+    __slots__ = ()
+
     async def pull(self) -> Any:
         """Return the next element, or `EXHAUSTED`; raises what the source raises."""
         ...
+
+    def begin(self) -> Any:
+        """Return the iterator or async generator that may be pulled natively from here on; None: only `pull` may be called."""
+        return None
+
+    async def finish(self, pulled: Awaitable[Any]) -> Any:
+        """Return what a pull gives that was begun natively since `begin`: an element or `EXHAUSTED`; raises as `pull` does."""
+        return await pulled
 
     async def close(self) -> None:
         """Let the source clean up, also when it was not exhausted."""
         ...
 
 
-class _Listed:
+class _Listed(Source):
     """A list or tuple: pulling it runs no code of its author."""
 
     __slots__ = ("_iterator",)
@@ -46,71 +57,87 @@ class _Listed:
     async def pull(self) -> Any:
         return next(self._iterator, EXHAUSTED)
 
+    def begin(self) -> Any:
+        return self._iterator
+
     async def close(self) -> None:
         pass
 
 
-class _Inline:
+class _Scoped(Source, Protocol):
+    """A source that is pulled in the task of its worker, and may enter scopes there."""
+
+    __slots__ = ()
+
+    _scopes: SourceScopes
+    _status: Any  # where the task was when the last pull began
+
+    async def finish(self, pulled: Awaitable[Any]) -> Any:
+        scopes, status = self._scopes, self._status
+        task = scopes.task
+        try:
+            value = await pulled
+        except BaseException as error:
+            if task._cancel_status is status:
+                raise
+            raise replaced(error, await scopes.undo(status)) from error
+        if task._cancel_status is not status:
+            if value is EXHAUSTED:
+                raise await scopes.undo(status)
+            scopes.step_out(status)
+        return value
+
+    def _is_outside(self) -> bool:
+        """True if nothing of the source is set aside; a pull begins where the task is now."""
+        scopes = self._scopes
+        self._status = scopes.task._cancel_status
+        return scopes.is_empty
+
+
+class _Inline(_Scoped):
     """An iterable of an async adapter: pulled on the event loop, where the adapter runs anyway."""
 
-    __slots__ = ("_iterator", "_scopes")
+    __slots__ = ("_iterator", "_scopes", "_status")
 
     def __init__(self, iterable: Iterable[Any], stage: Stage) -> None:
         self._scopes = SourceScopes(stage.info)
         self._iterator = iter(iterable)
 
     async def pull(self) -> Any:
-        scopes = self._scopes
-        task = scopes.task
-        status = task._cancel_status
-        if not scopes.is_empty:
-            scopes.step_in()
-        try:
-            value = next(self._iterator, EXHAUSTED)
-        except BaseException as error:
-            if task._cancel_status is status:
-                raise
-            raise replaced(error, await scopes.undo(status)) from error
-        if task._cancel_status is not status:
-            if value is EXHAUSTED:
-                raise await scopes.undo(status)
-            scopes.step_out(status)
-        return value
+        if not self._is_outside():
+            self._scopes.step_in()
+        return await self.finish(self._next())
+
+    def begin(self) -> Any:
+        return self._iterator if self._is_outside() else None
 
     async def close(self) -> None:
         await self._scopes.end(self._scopes.task._cancel_status, self._end)
+
+    async def _next(self) -> Any:
+        return next(self._iterator, EXHAUSTED)
 
     async def _end(self) -> None:
         _close(self._iterator)
 
 
-class _Async:
+class _Async(_Scoped):
     """An async iterable: pulled with an await, which may suspend."""
 
-    __slots__ = ("_iterator", "_scopes", "_stage")
+    __slots__ = ("_iterator", "_scopes", "_stage", "_status")
 
     def __init__(self, iterable: AsyncIterable[Any], stage: Stage) -> None:
         self._scopes = SourceScopes(stage.info)
         self._iterator: AsyncIterator[Any] = aiter(iterable)
         self._stage = stage
 
-    async def pull(self) -> Any:  # as that of `_Inline`: a function in between would cost each element as much
-        scopes = self._scopes
-        task = scopes.task
-        status = task._cancel_status
-        if not scopes.is_empty:
-            scopes.step_in()
-        try:
-            value = await anext(self._iterator, EXHAUSTED)
-        except BaseException as error:
-            if task._cancel_status is status:
-                raise
-            raise replaced(error, await scopes.undo(status)) from error
-        if task._cancel_status is not status:
-            if value is EXHAUSTED:
-                raise await scopes.undo(status)
-            scopes.step_out(status)
-        return value
+    async def pull(self) -> Any:
+        if not self._is_outside():
+            self._scopes.step_in()
+        return await self.finish(anext(self._iterator, EXHAUSTED))
+
+    def begin(self) -> Any:
+        return self._iterator if type(self._iterator) is AsyncGeneratorType and self._is_outside() else None
 
     async def close(self) -> None:
         with trio.move_on_after(self._stage.close_seconds) as scope:
@@ -144,8 +171,11 @@ class _Timed(_Async):
             return await super().pull()
         raise SourceTimeoutError(self._stage.info.route, self._stage.info.stage, self._seconds)
 
+    def begin(self) -> Any:
+        return None
 
-class _Threaded:
+
+class _Threaded(Source):
     """An iterable of a synchronous adapter: pulled in a thread, because it may block (files, directories).
 
     Its calls of `trio.from_thread` run in the worker's task, and scopes that it enters there are set aside like others.
@@ -220,7 +250,7 @@ class _Threaded:
         return batch
 
 
-class _Watched:
+class _Watched(Source):
     """A source behind a circuit breaker, whose errors and end are those of the call."""
 
     __slots__ = ("_clock", "_inner", "_watched")
@@ -254,7 +284,7 @@ class _Watched:
         return self._watched.spent_ns
 
 
-class _ByDeadline:
+class _ByDeadline(Source):
     """A source with a deadline, counted since its message was published."""
 
     __slots__ = ("_clock", "_deadline_ns", "_inner", "_seconds")

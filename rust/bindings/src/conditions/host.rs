@@ -39,6 +39,11 @@ impl From<ValueError> for HostFault {
 pub struct Callables(Vec<Py<PyAny>>);
 
 impl Callables {
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Return these callables for one evaluation.
     pub fn host<'a, 'py>(&'a self, py: Python<'py>) -> PythonHost<'a, 'py> {
         PythonHost {

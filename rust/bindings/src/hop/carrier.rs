@@ -178,7 +178,7 @@ impl Carrier {
 
     /// Return how many more messages every outbound that is read can take beside the reserved ones, except `own` of them.
     #[pyo3(signature = (own, /))]
-    fn room(&self, py: Python<'_>, own: isize) -> PyResult<isize> {
+    pub(super) fn room(&self, py: Python<'_>, own: isize) -> PyResult<isize> {
         self.outbounds.room(py, self.on_its_way(py)? - own)
     }
 

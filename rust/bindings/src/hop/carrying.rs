@@ -259,7 +259,7 @@ impl Carrier {
     }
 
     /// Add the message to every outbound that takes it, and count how it ended.
-    fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
+    pub(super) fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
         let counters = self.counters.get();
         match self.outbounds.publish(py, message)? {
             Left::To(outbounds) => {

@@ -67,6 +67,17 @@ impl Outbounds {
         })
     }
 
+    /// True if choosing between them may run a user's code.
+    pub fn run_code(&self) -> bool {
+        let conditions = self
+            .all
+            .iter()
+            .filter_map(|outbound| outbound.condition.as_ref());
+        conditions
+            .into_iter()
+            .any(|condition| condition.get().runs_code())
+    }
+
     /// Add the message to every outbound that takes it: all of them, or none.
     pub fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Left> {
         match &self.all[..] {

@@ -8,16 +8,61 @@ use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyString, PyType};
 
 use super::context::MessageContext;
-use crate::frame::{Frame, Headers};
+use crate::frame::{Fields, Frame, Headers, Id};
+use crate::gil_cell::GilCell;
 use crate::{codec, errors};
 
 /// Makes the children of one message.
-#[pyclass(module = "factflow_engine._native")]
+#[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Siblings {
-    parent: Py<MessageContext>,
-    ids: ids::ChildIds,
+    pub(super) parent: Py<MessageContext>,
+    ids: GilCell<ids::ChildIds>,
     /// The class of what carries more than a payload.
     emit: Py<PyType>,
+}
+
+impl Siblings {
+    /// Return the next one: of a message value, or of an `Emit`.
+    pub(super) fn make(&self, given: &Bound<'_, PyAny>) -> PyResult<Fields> {
+        let py = given.py();
+        let parent = self.parent.get();
+        // What runs the adapter's code comes first: what it refuses has no ordinal.
+        if !given.get_type().is(&self.emit) {
+            let payload = Some(codec::pack(given)?.unbind());
+            let id = self.next_id(py, parent.fields.unlike(py, payload.as_ref()));
+            let headers = parent.changes.headers.as_ref();
+            return Ok(parent.fields.named(py, id, payload.as_ref(), headers));
+        }
+        let payload = codec::pack(&given.getattr(intern!(py, "payload"))?)?.unbind();
+        let key = given.getattr(intern!(py, "key"))?;
+        let headers = given.getattr(intern!(py, "headers"))?;
+        let headers = if headers.is_none() {
+            None
+        } else {
+            let merged = parent.merged(headers.cast::<PyMapping>()?)?;
+            Some(Headers::of(&merged)?)
+        };
+        let id = if key.is_none() {
+            self.next_id(py, parent.fields.unlike(py, Some(&payload)))
+        } else {
+            let Ok(key) = key.cast::<PyString>()?.to_str() else {
+                return Err(errors::refused(
+                    py,
+                    "Emit: expected a key that is text, got one with a lone surrogate".to_owned(),
+                ));
+            };
+            let bytes = payload.as_bytes(py);
+            // SAFETY: bytes and a text are read.
+            unsafe { self.ids.with(py, |ids| ids.next_keyed(bytes, key)) }
+        };
+        let headers = headers.as_ref().or(parent.changes.headers.as_ref());
+        Ok(parent.fields.named(py, id, Some(&payload), headers))
+    }
+
+    fn next_id(&self, py: Python<'_>, said: Option<&[u8]>) -> Id {
+        // SAFETY: bytes are read.
+        unsafe { self.ids.with(py, |ids| ids.next(said)) }
+    }
 }
 
 #[pymethods]
@@ -26,7 +71,7 @@ impl Siblings {
     #[pyo3(signature = (parent, label, /))]
     fn new(py: Python<'_>, parent: Py<MessageContext>, label: u64) -> PyResult<Self> {
         Ok(Self {
-            ids: ids::ChildIds::new(parent.get().fields.message_id, label),
+            ids: GilCell::new(ids::ChildIds::new(parent.get().fields.message_id, label)),
             parent,
             emit: codec::emit(py)?.clone().unbind(),
         })
@@ -34,55 +79,8 @@ impl Siblings {
 
     /// Return the next one: of a message value, or of an `Emit`.
     #[pyo3(signature = (given, /))]
-    fn next(siblings: &Bound<'_, Self>, given: &Bound<'_, PyAny>) -> PyResult<Frame> {
-        errors::guarded(given.py(), || {
-            let py = given.py();
-            let (parent, is_plain) = {
-                let siblings = siblings.try_borrow()?;
-                let is_plain = !given.get_type().is(&siblings.emit);
-                (siblings.parent.clone_ref(py), is_plain)
-            };
-            let parent = parent.get();
-            // What runs the adapter's code comes first: no borrow outlives it, and what it refuses has no ordinal.
-            if is_plain {
-                let payload = Some(codec::pack(given)?.unbind());
-                let said = parent.fields.unlike(py, payload.as_ref());
-                let id = siblings.try_borrow_mut()?.ids.next(said);
-                let headers = parent.changes.headers.as_ref();
-                return Ok(Frame(parent.fields.named(
-                    py,
-                    id,
-                    payload.as_ref(),
-                    headers,
-                )));
-            }
-            let payload = codec::pack(&given.getattr(intern!(py, "payload"))?)?.unbind();
-            let key = given.getattr(intern!(py, "key"))?;
-            let headers = given.getattr(intern!(py, "headers"))?;
-            let headers = if headers.is_none() {
-                None
-            } else {
-                let merged = parent.merged(headers.cast::<PyMapping>()?)?;
-                Some(Headers::of(&merged)?)
-            };
-            let id = if key.is_none() {
-                let payload = Some(&payload);
-                let said = parent.fields.unlike(py, payload);
-                siblings.try_borrow_mut()?.ids.next(said)
-            } else {
-                let Ok(key) = key.cast::<PyString>()?.to_str() else {
-                    return Err(errors::refused(
-                        py,
-                        "Emit: expected a key that is text, got one with a lone surrogate"
-                            .to_owned(),
-                    ));
-                };
-                let bytes = payload.as_bytes(py);
-                siblings.try_borrow_mut()?.ids.next_keyed(bytes, key)
-            };
-            let headers = headers.as_ref().or(parent.changes.headers.as_ref());
-            Ok(Frame(parent.fields.named(py, id, Some(&payload), headers)))
-        })
+    fn next(&self, given: &Bound<'_, PyAny>) -> PyResult<Frame> {
+        errors::guarded(given.py(), || Ok(Frame(self.make(given)?)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -121,6 +121,12 @@ impl Worker {
         !equal.is_ok_and(|equal| equal.is(&*PyBool::new(py, true))) // what cannot be compared is another value
     }
 
+    /// Count a message that it has taken; true if the others of the program are to get their turn.
+    pub fn spend(&self, now_ns: i64) -> bool {
+        self.turns.set(self.turns.get() - 1);
+        self.turns.get() <= 0 || now_ns > self.until_ns.get()
+    }
+
     /// Begin another quantum.
     pub fn renew(&self, now_ns: i64) {
         self.until_ns.set(now_ns.saturating_add(self.quantum_ns));

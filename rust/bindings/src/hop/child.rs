@@ -1,0 +1,137 @@
+//! `Child`: a message that does not begin with its being taken from the inbound queue.
+//!
+//! Kept separate from `puller`, which makes most of them, because the loop makes them too: of what is tried again, and of
+//! what a stage said at its end.
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use super::worker::LoopNumber;
+use crate::frame::{Fields, Frame};
+
+/// A message that a stage emitted, or that is tried again.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Child {
+    pub fields: Fields,
+    /// The stage to begin at.
+    pub index: usize,
+    /// The parent, for Python to tell of its end.
+    pub parent: Option<Py<PyAny>>,
+    /// The result that the stage at `index` has returned already.
+    pub result: Option<Py<PyAny>>,
+    /// Since when it may begin, in the loop's time.
+    since_ns: LoopNumber,
+    /// Number of times that adapters have deferred it, and the time of the first.
+    deferrals: LoopNumber,
+    deferred_ns: LoopNumber,
+}
+
+impl Child {
+    pub fn new(fields: Fields, index: usize, parent: Option<Py<PyAny>>, since_ns: i64) -> Self {
+        let child = Self {
+            fields,
+            index,
+            parent,
+            result: None,
+            since_ns: LoopNumber::default(),
+            deferrals: LoopNumber::default(),
+            deferred_ns: LoopNumber::default(),
+        };
+        child.since_ns.set(since_ns);
+        child
+    }
+}
+
+#[pymethods]
+impl Child {
+    #[new]
+    #[pyo3(signature = (frame, index, parent, result=None, /, *, since_ns=0))]
+    fn create(
+        frame: &Bound<'_, Frame>,
+        index: usize,
+        parent: Option<Py<PyAny>>,
+        result: Option<Py<PyAny>>,
+        since_ns: i64,
+    ) -> Self {
+        let fields = frame.get().0.clone_ref(frame.py());
+        Self {
+            result,
+            ..Self::new(fields, index, parent, since_ns)
+        }
+    }
+
+    /// Return the same message for another attempt, with that attempt's frame.
+    #[pyo3(signature = (frame, /))]
+    fn retried(&self, frame: &Bound<'_, Frame>) -> Self {
+        let py = frame.py();
+        let again = Self {
+            result: self.result.as_ref().map(|result| result.clone_ref(py)),
+            ..Self::new(
+                frame.get().0.clone_ref(py),
+                self.index,
+                self.parent.as_ref().map(|parent| parent.clone_ref(py)),
+                0,
+            )
+        };
+        again.deferrals.set(self.deferrals.get());
+        again.deferred_ns.set(self.deferred_ns.get());
+        again
+    }
+
+    #[getter]
+    fn frame(&self, py: Python<'_>) -> Frame {
+        Frame(self.fields.clone_ref(py))
+    }
+
+    #[getter]
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    #[getter]
+    fn parent<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.parent.as_ref().map(|parent| parent.bind(py))
+    }
+
+    #[getter]
+    fn result<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.result.as_ref().map(|result| result.bind(py))
+    }
+
+    #[getter]
+    fn get_since_ns(&self) -> i64 {
+        self.since_ns.get()
+    }
+
+    #[setter]
+    fn set_since_ns(&self, since_ns: i64) {
+        self.since_ns.set(since_ns);
+    }
+
+    #[getter]
+    fn get_deferrals(&self) -> i64 {
+        self.deferrals.get()
+    }
+
+    #[setter]
+    fn set_deferrals(&self, deferrals: i64) {
+        self.deferrals.set(deferrals);
+    }
+
+    #[getter]
+    fn get_deferred_ns(&self) -> i64 {
+        self.deferred_ns.get()
+    }
+
+    #[setter]
+    fn set_deferred_ns(&self, deferred_ns: i64) {
+        self.deferred_ns.set(deferred_ns);
+    }
+
+    /// Show the collector what it holds; the parent, an object of Python's, is where a cycle is broken.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.parent)?;
+        visit.call(&self.result)
+    }
+}

@@ -1,0 +1,359 @@
+//! `Puller`: pulling the children of one message, as far as nobody has to wait.
+//!
+//! The rules are those of `factflow_engine.runtime.hop.fan_out`, which goes on wherever this stops, and where each of them
+//! stands again in its plain form. A child past the last stage is published here and now, without an object of Python's; one
+//! that stages come after is handed to other workers or carried, as far as its adapters do not wait.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PySet;
+
+use super::carrying::Moving;
+use super::child::Child;
+use super::context::{Changes, MessageContext};
+use super::outbounds::Leaving;
+use super::pull::{Pull, Pulled, pull};
+use super::siblings::Siblings;
+use super::state::Carrier;
+use super::step::Step;
+use super::worker::Worker;
+use crate::errors;
+use crate::frame::Fields;
+use crate::gil_cell::GilCell;
+
+/// Where a puller stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The source has no more.
+    Exhausted = 0,
+    /// The worker's time is up.
+    TurnOver = 1,
+    /// Before an element: the route is paused or has no room, or another child is to be carried first, or in another context.
+    Blocked = 2,
+    /// After an element, whose child `left` is to be handed on or carried.
+    Made = 3,
+    /// Within `left`, a child, which is to be carried on from the step that `carried` returns.
+    Carried = 4,
+    /// After a child that has set context variables.
+    Switch = 5,
+    /// Within an element: `left` is the rest of its pull, to be awaited.
+    Pulling = 6,
+}
+
+/// Pulls the children of one message, for the worker that drives it.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Puller {
+    carrier: Py<Carrier>,
+    worker: Py<Worker>,
+    context: Py<MessageContext>,
+    /// The message's place in Python, which counts the children that have not ended.
+    parent: Py<PyAny>,
+    siblings: Py<Siblings>,
+    /// The workers that drive messages of this route; the owner of the set may change it.
+    driving: Py<PySet>,
+    /// Has a worker look at the route.
+    attend: Py<PyAny>,
+    /// The value that stands for the end of a source.
+    exhausted: Py<PyAny>,
+    /// The stage that children begin at.
+    index: usize,
+    /// See `Stop`.
+    left: GilCell<Option<Py<PyAny>>>,
+    step: GilCell<Option<PyResult<Step>>>,
+}
+
+impl Puller {
+    /// Pull until something stops that. `open`: children that were made and have not ended here.
+    fn go(&self, py: Python<'_>, source: &Bound<'_, PyAny>, open: &mut i64) -> PyResult<Stop> {
+        let carrier = self.carrier.get();
+        let counters = carrier.counters.get();
+        let worker = self.worker.get();
+        let since_ns = worker.since_ns.get();
+        let is_last = self.index >= carrier.stages.len();
+        let needs_own_variables = !is_last || carrier.outbounds.run_code();
+        loop {
+            if self.must_wait(py)? || (needs_own_variables && worker.has_set(py)) {
+                return Ok(Stop::Blocked);
+            }
+            carrier
+                .pulling
+                .store(carrier.pulling.load(Relaxed) + 1, Relaxed);
+            let pulled = pull(source);
+            carrier
+                .pulling
+                .store(carrier.pulling.load(Relaxed) - 1, Relaxed);
+            let element = match pulled {
+                Ok(Pulled::Element(element)) if !worker.strayed(py) => element,
+                Ok(Pulled::Exhausted) if !worker.strayed(py) => return Ok(Stop::Exhausted),
+                Err(error) if !worker.strayed(py) => return Err(error),
+                pulled => {
+                    self.leave(
+                        Bound::new(py, Pull::rest(source, pulled, &self.exhausted))?.into_any(),
+                    );
+                    return Ok(Stop::Pulling);
+                }
+            };
+            let fields = self.siblings.get().make(&element)?;
+            drop(element); // before anything is looked at: what goes may run code
+            let mut now = carrier.now.now_ns(py)?;
+            counters.received.add(1);
+            let is_free = !needs_own_variables || !worker.has_set(py);
+            if is_last && is_free && carrier.pauses.bind(py).is_empty() && carrier.room(py, 1)? > 0
+            {
+                let step = self.publish(py, &fields);
+                if !matches!(step, Ok(Step::Ended)) {
+                    *open += 1;
+                    let child = self.child(py, fields, now)?;
+                    self.hold(&child, now)?;
+                    return Ok(self.stop_within(child, step));
+                }
+            } else {
+                *open += 1;
+                let child = self.child(py, fields, now)?;
+                if !is_free || is_last {
+                    self.leave(child.into_any());
+                    return Ok(Stop::Made);
+                }
+                match self.place(child)? {
+                    Placed::Here(child) => {
+                        let step = self.carry(&child, now);
+                        if !matches!(step, Ok(Step::Ended)) {
+                            return Ok(self.stop_within(child, step));
+                        }
+                        *open -= 1;
+                        worker.hold(py, Some(self.context.clone_ref(py)));
+                        worker.since_ns.set(since_ns);
+                        if worker.has_set(py) {
+                            return Ok(Stop::Switch);
+                        }
+                        now = carrier.now.now_ns(py)?;
+                    }
+                    Placed::Elsewhere => {}
+                    Placed::ForPython(child) => {
+                        self.leave(child.into_any());
+                        return Ok(Stop::Made);
+                    }
+                }
+            }
+            if worker.spend(now) {
+                return Ok(Stop::TurnOver);
+            }
+        }
+    }
+
+    /// True if no element may be pulled now, or another child has to be carried before.
+    fn must_wait(&self, py: Python<'_>) -> PyResult<bool> {
+        let carrier = self.carrier.get();
+        let retrying = carrier.counters.get().retrying.get();
+        if !carrier.pauses.bind(py).is_empty()
+            || (retrying > 0 && retrying >= carrier.inbound.get().capacity() as u64)
+            || carrier.room(py, 1)? <= 0
+        {
+            return Ok(true);
+        }
+        let children = carrier.children.bind(py).len()?.cast_signed();
+        if children == 0 {
+            return Ok(false);
+        }
+        let (busy, limit) = (carrier.busy.load(Relaxed), carrier.limit.load(Relaxed));
+        let driving = self.driving.bind(py).len().cast_signed();
+        let is_last = self.index >= carrier.stages.len(); // then they come first, for the order in which they were emitted
+        Ok(is_last || driving >= limit || (retrying > 0 && busy + children >= 2 * limit - 1))
+    }
+
+    /// Return the child of these fields.
+    fn child<'py>(&self, py: Python<'py>, fields: Fields, now: i64) -> PyResult<Bound<'py, Child>> {
+        let parent = Some(self.parent.clone_ref(py));
+        Bound::new(py, Child::new(fields, self.index, parent, now))
+    }
+
+    /// Hand a child that was just made to other workers, or return the one that this driver carries.
+    fn place<'py>(&self, child: Bound<'py, Child>) -> PyResult<Placed<'py>> {
+        let py = child.py();
+        let carrier = self.carrier.get();
+        if !carrier.pauses.bind(py).is_empty() {
+            return Ok(Placed::ForPython(child));
+        }
+        let children = carrier.children.bind(py);
+        let waiting = children.len()?;
+        let (busy, limit) = (carrier.busy.load(Relaxed), carrier.limit.load(Relaxed));
+        // Permits of those that carry children by themselves.
+        let others = limit - self.driving.bind(py).len().cast_signed();
+        let is_handed_over = others > 0 && busy + waiting.cast_signed() < 2 * limit - 1;
+        if is_handed_over || carrier.room(py, 1)? <= 0 {
+            children.call_method1(intern!(py, "append"), (child,))?;
+            if is_handed_over {
+                self.attend.bind(py).call0()?;
+            }
+            return Ok(Placed::Elsewhere);
+        }
+        if waiting == 0 {
+            return Ok(Placed::Here(child));
+        }
+        let first = children.get_item(0)?.cast_into::<Child>()?;
+        let state = first.get();
+        let is_sibling = state
+            .parent
+            .as_ref()
+            .is_some_and(|parent| parent.is(&self.parent));
+        if !is_sibling || state.index != self.index || state.result.is_some() {
+            return Ok(Placed::ForPython(child));
+        }
+        children.call_method0(intern!(py, "popleft"))?;
+        children.call_method1(intern!(py, "append"), (child,))?;
+        Ok(Placed::Here(first))
+    }
+
+    /// Publish a child past the last stage. What panics is its error, as the errors of its stages are.
+    fn publish(&self, py: Python<'_>, fields: &Fields) -> PyResult<Step> {
+        let leaving = Leaving {
+            fields,
+            payload: None,
+            headers: None,
+        };
+        errors::guarded(py, || self.carrier.get().publish(py, &leaving))
+    }
+
+    /// Carry a child as far as nobody has to wait. What panics is its error.
+    fn carry(&self, child: &Bound<'_, Child>, now: i64) -> PyResult<Step> {
+        let worker = self.worker.bind(child.py());
+        worker.get().since_ns.set(now);
+        errors::guarded(child.py(), || {
+            self.carrier.get().run(worker, moving(child, now))
+        })
+    }
+
+    /// Make a child's state the worker's.
+    fn hold(&self, child: &Bound<'_, Child>, now: i64) -> PyResult<()> {
+        let worker = self.worker.bind(child.py());
+        worker.get().since_ns.set(now);
+        self.carrier.get().hold(worker, moving(child, now))?;
+        Ok(())
+    }
+
+    /// Note what this stops at.
+    fn leave(&self, left: Bound<'_, PyAny>) {
+        drop(self.left.replace(left.py(), Some(left.unbind())));
+    }
+
+    /// Note a child that Python carries on, from this step.
+    fn stop_within(&self, child: Bound<'_, Child>, step: PyResult<Step>) -> Stop {
+        drop(self.step.replace(child.py(), Some(step)));
+        self.leave(child.into_any());
+        Stop::Carried
+    }
+}
+
+/// Where a child goes that was just made.
+enum Placed<'py> {
+    /// To other workers.
+    Elsewhere,
+    /// This one is to be carried by the driver.
+    Here(Bound<'py, Child>),
+    /// To Python, which decides.
+    ForPython(Bound<'py, Child>),
+}
+
+/// Return a child before its first stage.
+fn moving(child: &Bound<'_, Child>, now: i64) -> Moving {
+    let state = child.get();
+    Moving {
+        fields: state.fields.clone_ref(child.py()),
+        changes: Changes::since(now),
+        index: state.index,
+    }
+}
+
+#[pymethods]
+impl Puller {
+    #[new]
+    #[pyo3(signature = (carrier, worker, parent, siblings, driving, attend, exhausted, /))]
+    fn new(
+        carrier: Py<Carrier>,
+        worker: Py<Worker>,
+        parent: Py<PyAny>,
+        siblings: &Bound<'_, Siblings>,
+        driving: Py<PySet>,
+        attend: Py<PyAny>,
+        exhausted: Py<PyAny>,
+    ) -> Self {
+        let context = siblings.get().parent.clone_ref(siblings.py());
+        let index = context.get().index + 1;
+        Self {
+            carrier,
+            worker,
+            context,
+            parent,
+            siblings: siblings.clone().unbind(),
+            driving,
+            attend,
+            exhausted,
+            index,
+            left: GilCell::default(),
+            step: GilCell::default(),
+        }
+    }
+
+    /// Pull until Python is needed; return why.
+    #[pyo3(signature = (source, /))]
+    fn pull(&self, source: &Bound<'_, PyAny>) -> PyResult<u8> {
+        let py = source.py();
+        errors::guarded(py, || {
+            let mut open = 0;
+            let stop = self.go(py, source, &mut open);
+            if open != 0 {
+                let name = intern!(py, "open");
+                let parent = self.parent.bind(py);
+                let others: i64 = parent.getattr(name)?.extract()?;
+                parent.setattr(name, others + open)?;
+            }
+            stop.map(|stop| stop as u8)
+        })
+    }
+
+    /// Take what the last stop has left.
+    fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let left = self.left.take(py);
+        left.ok_or_else(|| PyRuntimeError::new_err("nothing was left"))
+    }
+
+    /// Return the step at which the child that was left is, or raise what its stage has raised.
+    fn carried(&self, py: Python<'_>) -> PyResult<u8> {
+        let step = self.step.replace(py, None);
+        let step = step.ok_or_else(|| PyRuntimeError::new_err("no child was left"))?;
+        step.map(|step| step as u8)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.carrier)?;
+        visit.call(&self.worker)?;
+        visit.call(&self.context)?;
+        visit.call(&self.parent)?;
+        visit.call(&self.siblings)?;
+        visit.call(&self.driving)?;
+        visit.call(&self.attend)?;
+        visit.call(&self.exhausted)?;
+        self.left.traverse(&visit)
+    }
+}
+
+/// Add the stops' numbers to the module.
+pub fn add_stops(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    for (name, stop) in [
+        ("PULL_EXHAUSTED", Stop::Exhausted),
+        ("PULL_TURN_OVER", Stop::TurnOver),
+        ("PULL_BLOCKED", Stop::Blocked),
+        ("PULL_MADE", Stop::Made),
+        ("PULL_CARRIED", Stop::Carried),
+        ("PULL_SWITCH", Stop::Switch),
+        ("PULL_PULLING", Stop::Pulling),
+    ] {
+        module.add(name, stop as u8)?;
+    }
+    Ok(())
+}
