@@ -137,7 +137,7 @@ async def test_the_first_interruption_drains_and_says_so(samples: Any, autojump_
     assert stage.execution.asked == [("drain", 10.0)]
     assert end.interrupted_by is signal.SIGINT
     (said,) = stage.progress.said
-    assert "3 in flight and 1,200 waiting may take 10 s" in said
+    assert "3 in flight, 0 to be tried again and 1,200 waiting may take 10 s" in said
 
 
 async def test_the_second_interruption_cancels_at_once(samples: Any, autojump_clock: Any) -> None:
