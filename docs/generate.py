@@ -80,7 +80,10 @@ def _configuration(registry: ValidatingAdapterRegistry) -> Iterator[str]:
     yield from _heading("Configuration", "the models of the loader")
     yield ""
     yield "Every section and field of a pipeline. `factflow config schema` prints the same for editors, as a JSON Schema. A"
-    yield "value may come from the environment: `${NAME}` or `${NAME:default}`. Conditions are described in"
+    yield "value may come from the environment: `${NAME}` or `${NAME:default}`. What a run prints or stores shows the"
+    yield "reference instead of the value where that is a secret: if the name has a word such as `KEY`, `PW` or `AUTH` between"
+    yield "underscores, or `PASSWORD`, `SECRET` or `TOKEN` anywhere; if the value is a URL with a password; and wherever it is"
+    yield "written `${secret:NAME}` or `${secret:NAME:default}`. Conditions are described in"
     yield "[Conditions](../conditions.md), what stands in a stage's `config` in [Adapters](adapters.md)."
     for name, title in _SECTIONS.items():
         section = schema["$defs"][name] if name else schema

@@ -95,7 +95,8 @@ ENVIRONMENT = {
     "HOST": "example.org",
     "TOKEN": "t0p-s3cret-t0ken",
     "EMPTY": "",
-    "SHORT": "short",
+    "SHORT_KEY": "short",
+    "TOKEN_PORT": "8080",
     "LARGE": "large " * 20_000,
 }
 

@@ -81,8 +81,8 @@ def test_an_undefined_variable_hides_what_follows_from_it(loader: PipelineConfig
     [
         with_probe("{url: x, port: '${TOKEN}'}"),
         with_probe("{url: x, mode: '${TOKEN}'}"),
-        with_probe("{url: x, secret: '${SHORT}'}"),
-        with_probe("{url: x, limits: {low: '${PORT}', high: 1}}"),
+        with_probe("{url: x, secret: '${SHORT_KEY}'}"),
+        with_probe("{url: x, limits: {low: '${TOKEN_PORT}', high: 1}}"),
         with_probe("{url: '${TOKEN}', secret: explode}"),
         with_probe("{url: x}").replace("type: probe", "type: ${TOKEN}"),
         with_probe("{url: x}").replace("type: probe", "type: probe\n        name: a/${TOKEN}"),
@@ -156,3 +156,16 @@ def test_the_hash_tells_a_quoted_reference_from_an_unquoted_one(loader: Pipeline
 def test_escaped_text_is_itself(loader: PipelineConfigLoader, text: str) -> None:
     config = loader.load_text(with_payload(to_yaml(escape(text)).strip()))
     assert payload(config) == text
+
+
+def test_a_default_in_the_shells_form_is_warned_of(loader: PipelineConfigLoader) -> None:
+    result = loader.check_text(with_payload("${NOT_THERE:-x}"))
+    [finding] = [finding for finding in result.findings if finding.code == "W002"]
+    assert finding.message == "the default of NOT_THERE is '-x', with its hyphen"
+    assert finding.remedy.startswith("write ${NOT_THERE:x}, unless ")
+    assert not [found for found in loader.check_text(with_payload("${NOT_THERE:x-}")).findings if found.code == "W002"]
+
+
+def test_a_finding_about_an_empty_variable_says_that_it_was_empty(loader: PipelineConfigLoader) -> None:
+    [finding] = loader.check_text(with_probe("{url: x, port: '${EMPTY}'}")).findings
+    assert finding.message.endswith("; the environment's variable EMPTY is empty")

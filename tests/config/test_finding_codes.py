@@ -137,6 +137,7 @@ CASES = [
     Case("E502", document("backpressure: {min_concurrency: >>>5, max_concurrency: 4}")),
     Case("E502", document("error_handling: {max_retries: 1, retry_on: [A], give_up_on: >>>[A]}")),
     Case("W001", document(top="name: >>>&x name")),
+    Case("W002", document(top='name: >>>"${NOT_DEFINED:-x}"')),
     Case("W101", 'version: "1.0"\nroutes: {>>>parse: {}}\n'),
     Case("W201", document(other=">>>" + SINK, top="init_message: {route: parse, payload: 1}")),
     Case("W202", document("outbound: [{queue: >>>/queue/nobody}]")),

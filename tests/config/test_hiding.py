@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.config.hiding import SHORTEST, Hiding
+from factflow_engine.config.secret_variables import is_secret
 from factflow_engine.errors import CUT, error_text
 
 PEM = "-----BEGIN KEY-----\nMIIE'quoted\"\\x\nAb+/\n-----END KEY-----\n"
@@ -115,12 +116,46 @@ def test_what_a_configuration_hides(loader_with: Callable[[Mapping[str, str]], P
     assert hidden("'postgres://u:${PW}@db'", PW="abc")["postgres://u:abc@db"] == "postgres://u:${PW}@db"
     assert hidden("${PIN}", PIN="00123456")["123456"] == "${PIN}"
     assert hidden("nothing", PW="hunter2") == {}
+    assert hidden("${HOST}", HOST="example.org") == {}
+    assert hidden("${secret:HOST}", HOST="example.org") == {"example.org": "${secret:HOST}"}
+    assert hidden("${secret:HOST:x}", HOST="example.org") == {"example.org": "${secret:HOST}"}
+    assert hidden("${secret:HOST:x}") == {}
+    assert hidden("${secret:a b}", secret="hunter2") == {"hunter2": "${secret}"}, "a variable of this name, as before"
+    url = "postgres://u:hunter2@db/x"
+    assert hidden("${DATABASE_URL}", DATABASE_URL=url) == {url: "${DATABASE_URL}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("PASSWORD", True), ("db_password", True), ("PGPASSWORD", True), ("API_KEY", True), ("GITHUBTOKEN", True),
+        ("AWS_SECRET_ACCESS_KEY", True), ("DB_PW", True), ("DB_PWD", True), ("SENTRY_DSN", True), ("AUTH_COOKIE", True),
+        ("PWD", False), ("PORT", False), ("REGION", False), ("MONKEY", False), ("KEYBOARD", False), ("COMPASS", False),
+        ("AUTHOR", False), ("SPIN", False), ("HOME", False),
+    ],
+)  # fmt: skip
+def test_names_say_what_is_a_secret(name: str, secret: bool) -> None:
+    assert is_secret(name, "value") == secret
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ("redis://:pw@host", True),
+        ("see amqp://u:p@h/v", True),
+        ("http://host:80/a@b", False),
+        ("http://u@host", False),
+        ("u:p@host", False),
+    ],
+)
+def test_a_url_with_a_password_is_a_secret(value: str, secret: bool) -> None:
+    assert is_secret("URL", value) == secret
 
 
 def test_what_is_hidden_is_no_part_of_a_configuration(
     loader_with: Callable[[Mapping[str, str]], PipelineConfigLoader],
 ) -> None:
-    text = 'version: "1.0"\nroutes: {a: {adapters: [{type: plain}]}}\ndescription: "x ${A:x}"'
+    text = 'version: "1.0"\nroutes: {a: {adapters: [{type: plain}]}}\ndescription: "x ${secret:A:x}"'
     given, defaulted = (
         loader_with({"A": "xxxx"}).load_text(text),
         loader_with({}).load_text(text.replace(":x}", ":xxxx}")),

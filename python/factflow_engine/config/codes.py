@@ -227,6 +227,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
     ("W001", "unused anchor", "Nothing refers to this anchor.", "remove it, or refer to it"),
     (
+        "W002",
+        "default with a hyphen",
+        "A default is what follows the colon. The shell writes ${NAME:-default}; here that hyphen is part of the default.",
+        "write ${NAME:default}",
+    ),
+    (
         "W101",
         "route does nothing",
         "A route without adapters and outbounds takes messages and drops them.",

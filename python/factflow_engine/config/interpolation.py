@@ -1,10 +1,12 @@
-"""Interpolation of `${NAME}` and `${NAME:default}` in values, from the environment.
+"""Interpolation of `${NAME}`, `${NAME:default}` and `${secret:NAME}` in values, from the environment.
 
 Kept separate from the parser because it runs on the finished tree: the content of a variable is never read as YAML
 structure, and keys are never references. `$${` is a literal `${`.
 
 A value that is one reference and nothing else is read as a plain scalar if it is unquoted (`port: ${PORT}` is a
 number), and as text if it is quoted. If its field accepts only the other reading, it gets that one.
+
+Values of secrets (see `secret_variables`; also those of references marked `secret:`) are shown as the references.
 """
 
 import re
@@ -16,11 +18,14 @@ from factflow_engine.config.hiding import SHORTEST
 from factflow_engine.config.nodes import MappingNode, Node, Path, ScalarNode, SequenceNode
 from factflow_engine.config.report import Report
 from factflow_engine.config.scalars import NumberTooLongError, Scalar, resolve_plain
+from factflow_engine.config.secret_variables import is_secret
 
 MAX_GROWTH: Final = 8 * 1024 * 1024
 """Most characters that the environment may add to a document: a large variable may be referenced thousands of times."""
 
-_START: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)?")
+_START: Final = re.compile(
+    r"\$\$\{|\$\{(?P<marked>secret:(?=[A-Za-z_][A-Za-z0-9_]*[:}]))?(?P<name>[A-Za-z_][A-Za-z0-9_]*)?"
+)
 _LONGEST_HIDDEN: Final = 200
 """Longest text that is hidden completely because it contains a short value."""
 _AROUND: Final = 32
@@ -36,12 +41,14 @@ class _Reference:
         end: Offset of its end.
         name: The variable; None for an escaped `${`, and for malformed references.
         default: Text to use if the variable is undefined.
+        is_marked: True if the reference marks the value as a secret.
     """
 
     start: int
     end: int
     name: str | None = None
     default: str | None = None
+    is_marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ def _references(text: str) -> Iterator[_Reference]:
     match = _START.search(text)
     while match is not None:
         start, end = match.span()
-        name, default = match.group(1), None
+        name, default = match["name"], None
         if name is not None:
             if end <= last_brace and text[end] == "}":
                 end += 1
@@ -101,7 +108,7 @@ def _references(text: str) -> Iterator[_Reference]:
                 end = close + 1
             else:
                 name, end = None, start + len("${")
-        yield _Reference(start=start, end=end, name=name, default=default)
+        yield _Reference(start=start, end=end, name=name, default=default, is_marked=match["marked"] is not None)
         match = _START.search(text, end)
 
 
@@ -130,8 +137,11 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
         elif name in environ:
             names.append(name)
             parts.append(environ[name])
-            insertions.append(_Insertion(environ[name], length, found))
-            report.keep_secret(environ[name], f"${{{name}}}")
+            if not environ[name]:
+                report.note_empty(path, name)
+            if found.is_marked or is_secret(name, environ[name]):
+                insertions.append(_Insertion(environ[name], length, found))
+                report.keep_secret(environ[name], f"${{{'secret:' * found.is_marked}{name}}}")
         elif default is not None:
             names.append(name)
             parts.append(default)
@@ -145,6 +155,15 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
                 remedy=f"define {name}, or write ${{{name}:default}}",
             )
         length += len(parts[-1]) if not failed else 0
+        if default is not None and default.startswith("-"):
+            shown = node.text[found.start : found.end]
+            report.add(
+                "W002",
+                node.mark,
+                f"the default of {name} is {default!r}, with its hyphen",
+                path=path,
+                remedy=f"write ${{{name}:{default[1:]}}}, unless the hyphen is meant ({shown} is the shell's way)",
+            )
     if failed:
         return
     node.whole = len(names) == 1 and len(parts) == 2 and not parts[0] and end == len(node.text)
@@ -159,7 +178,7 @@ def _resolve(node: ScalarNode, path: Path, environ: Mapping[str, str], report: R
 
 
 def _hide(node: ScalarNode, text: str, insertions: Sequence[_Insertion], report: Report) -> None:
-    """Keep values of the environment out of findings and of everything that a run prints or stores."""
+    """Keep the secrets of a text out of findings and of everything that a run prints or stores."""
     short = [inserted for inserted in insertions if 0 < len(inserted.value) < SHORTEST] if "\n" not in text else ()
     # Too short to be distinguished from other text, but not together with the text around it.
     if short and len(text) <= _LONGEST_HIDDEN:

@@ -28,6 +28,7 @@ class Report:
         self.suggestions = Suggestions()
         # Values of the environment and their written form.
         self.secrets: dict[str, str] = {}
+        self._empty: dict[Path, str] = {}  # variables that were empty, by what they were written for
 
     def keep_secret(self, value: str, written: str) -> None:
         """Replace this value of the environment by its written form in all later findings."""
@@ -35,9 +36,15 @@ class Report:
             self.secrets[value] = written
             self._hidden.add(value, written)
 
+    def note_empty(self, path: Path, name: str) -> None:
+        """Say in findings about this value that a variable in it was empty."""
+        self._empty[path] = name
+
     def add(self, code: str, mark: Mark, message: str, *, path: Path = (), remedy: str = "") -> None:
         """Add a finding; the same one at the same place is kept once, under its shortest path."""
         entry = code_of(code)
+        if path in self._empty:
+            message = f"{message or entry.title}; the environment's variable {self._empty[path]} is empty"
         finding = Finding(
             code=code,
             severity=entry.severity,

@@ -20,7 +20,7 @@ LONG = "s3cret-of-some-length-" * 40
 def environment(monkeypatch):
     monkeypatch.setenv("PW", PASSWORD)
     monkeypatch.setenv("KEY", KEY)
-    monkeypatch.setenv("LONG", LONG)
+    monkeypatch.setenv("L_PW", LONG)
 
 
 def failing(error):
@@ -71,11 +71,18 @@ async def test_a_value_is_hidden_though_it_is_quoted():
 
 @pytest.mark.parametrize("before", [1000, 1500, 1990, 1999, 2000, 3000])
 async def test_no_part_of_a_value_is_shown_where_an_error_is_cut(before):
-    failure = await failure_of("${LONG}", OSError("." * before + LONG))
+    failure = await failure_of("${L_PW}", OSError("." * before + LONG))
     assert "s3cr" not in failure.error
     assert len(failure.error) <= 2000
     group = ExceptionGroup("two", [OSError("." * before), OSError(LONG), ValueError("third")])
-    assert "s3cr" not in (await failure_of("${LONG}", group)).error
+    assert "s3cr" not in (await failure_of("${L_PW}", group)).error
+
+
+async def test_only_secrets_are_hidden(monkeypatch):
+    """Hiding each variable's value turned every `8080` and every region of a report into a reference."""
+    monkeypatch.setenv("REGION", "europe")
+    assert (await failure_of("${REGION}", OSError("no europe"))).error == "no europe"
+    assert (await failure_of("${secret:REGION}", OSError("no europe"))).error == "no ${secret:REGION}"
 
 
 async def test_a_default_is_no_secret():
