@@ -8,6 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
+from factflow_engine.config import (
+    BackpressureConfig,
+    ErrorHandlingConfig,
+    InboundConfig,
+    OrchestratorConfig,
+    ProcessorConfig,
+)
+from factflow_engine.config.models.resilience import CircuitBreakerConfig
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -48,6 +58,46 @@ def test_a_recipe_names_every_file_that_names_its_example(title: str) -> None:
     found = {next((folder for folder in folders if path.startswith(folder)), path) for path in naming}
     assert sorted(places) == sorted(found)
     assert len(places) <= 6
+
+
+SETTINGS = {
+    model: [
+        name
+        for name in model.model_fields
+        if name not in {"dead_letter_queue", "queue", "subscription", "capacity", "key"}
+    ]
+    for model in (
+        OrchestratorConfig,
+        ProcessorConfig,
+        ErrorHandlingConfig,
+        BackpressureConfig,
+        CircuitBreakerConfig,
+        InboundConfig,
+    )
+}
+"""The settings of each section. Left out are names of queues and of keys, which are wired, drawn and stored everywhere."""
+
+
+def naming(field: str) -> list[str]:
+    """Return the files that read a field off a section, name it as text beside the models, or define it."""
+    section = r"(?:section|settings|_?source|inbound|error_handling|errors|orchestrator|processor|backpressure|circuit_breaker)"
+    read = re.compile(rf"(?<!`)\b{section}\.{field}\b|^    {field}: .*Field\(", flags=re.MULTILINE)
+    text = re.compile(rf"[\"']{field}[\"']")
+    return [
+        path for path, found in SOURCES.items() if read.search(found) or ("/config/" in path and text.search(found))
+    ]
+
+
+@pytest.mark.parametrize("model", SETTINGS, ids=lambda model: model.__name__)
+def test_each_setting_that_there_is_stands_in_few_files(model: type[BaseModel]) -> None:
+    counts = {field: naming(field) for field in SETTINGS[model]}
+    assert all(counts.values()), "each is at least defined"
+    assert {field: paths for field, paths in counts.items() if len(paths) > 6} == {}
+
+
+def test_the_count_of_settings_sees_what_reads_them() -> None:
+    assert len(naming("max_retries")) == 3
+    assert len(naming("prefetch")) == 5
 
 
 def test_every_target_that_is_named_exists() -> None:
