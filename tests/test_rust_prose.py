@@ -7,7 +7,7 @@ import pytest
 
 SOURCES = sorted((Path(__file__).parent.parent / "rust").rglob("*.rs"))
 DOCUMENTATION = re.compile(r"\s*//[/!]")
-OPENING = re.compile(r"\s*//[/!] (What|Who|Whether|How|It)\b")
+OPENING = re.compile(r"\s*//[/!] (What|Who|Whose|Whether|How|It|Where|When|Which|Why)\b")
 APART = re.compile(r"//.*\bapart (?:from|because)\b", re.IGNORECASE)
 CAME = re.compile(r'"[^"]*\bexpected\b[^"]*, came\b')
 
@@ -35,6 +35,7 @@ def test_rust_documentation_opens_with_imperatives_and_nouns_and_messages_say_wh
     [
         ("/// Whether it holds.\nfn holds()", 1),
         ("//! What a table is.", 1),
+        ("/// Where a field is.\nstruct Field", 1),
         ("/// True if it holds.\n/// What else is said does not count.\nfn holds()", 0),
         ("//! Kept apart. Apart from the loop.", 1),
         ('format!("expected {one}, came {two}")', 1),

@@ -128,7 +128,7 @@ impl Breaker {
     fn try_acquire(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<Option<BreakerPermit>> {
         errors::guarded(slf.py(), || {
             let (answer, events) = slf.get().machine().try_acquire(now_ns);
-            // Made before events are delivered: whatever happens to it then gives the place back.
+            // Made before events are delivered, so that dropping it gives the place back.
             let permit = answer.ok().map(|permit| BreakerPermit {
                 breaker: slf.clone().unbind(),
                 permit: Mutex::new(Some(permit)),
@@ -314,7 +314,7 @@ fn given_back() -> PyErr {
 }
 
 impl Drop for BreakerPermit {
-    /// A permit that nobody holds any more can never report.
+    /// A dropped permit can never report.
     fn drop(&mut self) {
         self.release();
     }

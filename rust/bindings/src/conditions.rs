@@ -48,7 +48,7 @@ impl PatternBudget {
         budget.map_or(MAX_PATTERNS_BYTES, |budget| budget.get().left())
     }
 
-    /// Leave so much in a budget. It belongs to one load: nobody else has taken from it meanwhile.
+    /// Set what is left of a budget. It belongs to one load, so that nothing else has used it meanwhile.
     pub fn leave(budget: Option<&Bound<'_, Self>>, left: usize) {
         if let Some(budget) = budget {
             budget.get().left.store(left, Ordering::Relaxed);

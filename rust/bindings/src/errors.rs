@@ -60,7 +60,7 @@ pub fn invalid_path(error: &PathError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Call what must not panic, and raise an exception if it does: a panic that Python sees is none, and ends programs.
+/// Call a function that must not panic; raise an exception if it does, because a panic in Python ends programs.
 pub fn guarded<R>(py: Python<'_>, call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     // Whatever the call was changing is used again: each structure here is good after any step, or its lock's poison is
     // looked at.

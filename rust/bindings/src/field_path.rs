@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::{codec, errors};
 
-/// Where one field of a message is.
+/// Path of one field of a message.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct FieldPath {
     path: conditions::FieldLocator,

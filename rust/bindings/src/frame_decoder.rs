@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 use crate::frame::Frame;
 use crate::{codec, errors};
 
-/// Takes bytes as they come and gives frames as they are complete.
+/// Decoder that takes bytes as they arrive and returns frames as they are complete.
 #[pyclass(module = "factflow_engine._native")]
 pub struct FrameDecoder {
     decoder: Decoder,

@@ -10,7 +10,7 @@
 //!           payload     value   any msgpack value; opaque here
 //! ```
 //!
-//! Why a length and a checksum before a format that delimits itself: the end of a frame is known without parsing it,
+//! A length and a checksum precede a format that delimits itself: the end of a frame is known without parsing it,
 //! the size limit holds before anything is read, a torn file tail ("truncated") differs from a flipped bit
 //! ("corrupt"), and corruption is found before a parser sees it. The checksum guards against accidents, not against
 //! people: behind it everything is still validated.

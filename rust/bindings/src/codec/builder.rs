@@ -14,11 +14,11 @@ use super::keys::Keys;
 use super::limits::LIMITS;
 use crate::errors;
 
-/// Why nothing was built.
+/// Reason why nothing was built.
 enum Stopped {
     /// The bytes are wrong.
     Bytes,
-    /// Python raised, for want of memory say.
+    /// Python raised, for example for lack of memory.
     Raised(PyErr),
 }
 

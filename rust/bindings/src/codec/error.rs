@@ -18,7 +18,7 @@ enum PackFault {
         problem: String,
         steps: Vec<PathStep>,
     },
-    /// Python code that the packer called raised this.
+    /// Exception raised by Python code that the packer called.
     Raised(PyErr),
 }
 

@@ -143,7 +143,7 @@ impl Packer<'_> {
         }
     }
 
-    /// Refuse so many bytes more before they are copied: a small object can stand for terabytes.
+    /// Refuse too many bytes before they are copied: a small object can represent terabytes.
     #[inline]
     fn fits(&self, length: usize) -> Result<(), PackError> {
         let length = self.out.len() + length;
@@ -197,7 +197,7 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// Count a container in; return its length if it is within the limits.
+    /// Count a container; return its length if it is within the limits.
     #[inline]
     fn enter(&mut self, length: usize, values_each: u64, depth: u32) -> Result<u32, PackError> {
         if depth >= LIMITS.max_depth {

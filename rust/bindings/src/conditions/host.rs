@@ -1,4 +1,4 @@
-//! Operators that Python brings along: bound when a condition is compiled, called with a decoded value.
+//! Custom operators in Python: bound when a condition is compiled, called with a decoded value.
 
 use factflow_core::conditions::{Host, Operators, PathStep};
 use factflow_core::value::ValueError;
@@ -9,7 +9,7 @@ use pyo3::types::PyString;
 
 use crate::{codec, errors};
 
-/// Why a condition has no answer for these bytes.
+/// Reason why a condition has no answer for these bytes.
 pub enum HostFault {
     /// They are not a value.
     Bytes(ValueError),
@@ -52,13 +52,13 @@ impl Callables {
         }
     }
 
-    /// Show the garbage collector what is held.
+    /// Visit the callables for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.iter().try_for_each(|callable| visit.call(callable))
     }
 }
 
-/// Calls what was bound.
+/// Caller of bound operators.
 pub struct PythonHost<'a, 'py> {
     py: Python<'py>,
     callables: &'a [Py<PyAny>],

@@ -21,7 +21,7 @@ pub struct Changes {
     pub payload: Option<Py<PyBytes>>,
     /// None: as they came.
     pub headers: Option<Headers>,
-    /// When the attempt began, in the loop's time.
+    /// Time at which the attempt began, by the loop's clock.
     pub begun_ns: i64,
 }
 

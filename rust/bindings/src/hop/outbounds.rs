@@ -33,7 +33,7 @@ pub struct Leaving<'a> {
     pub headers: Option<&'a Headers>,
 }
 
-/// Where a message went.
+/// Result of publishing a message.
 pub enum Left {
     /// To so many outbounds; none, if there are none.
     To(u64),

@@ -26,7 +26,7 @@ use crate::errors;
 use crate::frame::Fields;
 use crate::gil_cell::GilCell;
 
-/// Where a puller stops.
+/// Reason why a puller stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// The source has no more.
@@ -249,7 +249,7 @@ impl Puller {
     }
 }
 
-/// Where a child goes that was just made.
+/// Destination of a new child.
 enum Placed<'py> {
     /// To other workers.
     Elsewhere,

@@ -53,6 +53,6 @@ pub struct Carrier {
     pub(super) result: Py<PyType>,
     pub(super) forward: Py<PyAny>,
     pub(super) counters: Py<Counters>,
-    /// Where the ends of messages are noted, if they have to be acknowledged elsewhere.
+    /// Journal of the ends of messages, if they must be acknowledged elsewhere.
     pub(super) journal: Option<Py<Journal>>,
 }

@@ -3,7 +3,7 @@
 
 use pyo3::prelude::*;
 
-/// Where a message is when a function of the carrier returns.
+/// State of a message when a function of the carrier returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The message has ended and was counted; or the turn is over.

@@ -37,9 +37,9 @@ pub struct Worker {
     pending: GilCell<Option<Py<PyAny>>>,
     /// The value that the coroutine gave to be waited for, or that the adapter returned.
     value: GilCell<Option<Py<PyAny>>>,
-    /// When its message began, in the loop's time.
+    /// Time at which its message began, by the loop's clock.
     pub since_ns: LoopNumber,
-    /// When the others of the program get their turn.
+    /// Time at which it yields to the program's other tasks.
     pub until_ns: LoopNumber,
     /// Messages that the route may still give it in this turn.
     pub left: LoopNumber,

@@ -8,7 +8,7 @@ use super::state::State;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     pub(super) generation: u64,
-    /// Of a trial call.
+    /// Lease of a trial call.
     pub(super) lease: Option<LeaseId>,
 }
 
@@ -17,7 +17,7 @@ pub struct Permit {
 pub struct Refusal {
     /// The state that refused it.
     pub state: State,
-    /// When to ask again; None if only an operator can change the answer.
+    /// Time until the next possible call; None if only an operator can end the refusal.
     pub retry_after_ns: Option<u64>,
 }
 
@@ -37,14 +37,14 @@ pub enum Outcome {
     Success,
     /// A failure.
     Failure {
-        /// For how long the failure asked to stay away.
+        /// Pause that the failure asked for.
         retry_after_ns: Option<u64>,
     },
     /// Neither: the call counts as nothing.
     Ignored,
 }
 
-/// The fate of a result.
+/// Effect of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// Counted in the rates.

@@ -2,12 +2,12 @@
 
 use super::state::State;
 
-/// One thing that happened to a breaker.
+/// An event of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// When, by the time that the breaker was given.
+    /// Time of the event, by the caller's clock.
     pub time_ns: u64,
-    /// The kind of thing.
+    /// The kind of the event.
     pub kind: EventKind,
     /// The failure rate then; of a transition, before it. None below the minimum of calls.
     pub failure_rate: Option<f32>,
@@ -67,24 +67,24 @@ impl EventKind {
     }
 }
 
-/// Why a state changed.
+/// Reason of a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The failure rate reached its threshold, of calls or of trial calls. Where both rates did, this is named.
     FailureRate,
     /// The slow call rate reached its threshold.
     SlowCallRate,
-    /// A failure said for how long to stay away.
+    /// A failure asked for a pause.
     RetryAfter,
     /// The wait in open was over.
     WaitElapsed,
     /// The trial calls stayed below both thresholds.
     TrialsPassed,
-    /// Half open had lasted as long as it may.
+    /// The half-open state reached its longest duration.
     HalfOpenTimeout,
-    /// Somebody moved it.
+    /// The state was changed by hand.
     Manual,
-    /// Somebody reset it.
+    /// The breaker was reset by hand.
     Reset,
 }
 

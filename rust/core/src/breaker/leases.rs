@@ -5,7 +5,7 @@
 
 const NOWHERE: u32 = u32::MAX;
 
-/// Names one lease for ever: a slot is used again, a serial is not.
+/// Id of one lease, unique for ever: slots are reused, serials are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseId {
     slot: u32,
@@ -14,7 +14,7 @@ pub(super) struct LeaseId {
 
 #[derive(Clone, Debug)]
 struct LeaseSlot {
-    /// Of the lease inside; 0 if the slot is free.
+    /// Serial of the lease inside; 0 if the slot is free.
     serial: u64,
     deadline_ns: u64,
     /// Neighbours by age; in a free slot, `newer` is the next free one.
@@ -114,14 +114,14 @@ impl Leases {
         true
     }
 
-    /// When the first of them ends.
+    /// Return the time at which the first of them ends.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.slots
             .get(self.oldest as usize)
             .map(|place| place.deadline_ns)
     }
 
-    /// End those whose time has come; return how many.
+    /// End leases that have expired; return their number.
     pub(super) fn expire(&mut self, now_ns: u64) -> u32 {
         let mut expired = 0;
         while let Some(place) = self.slots.get(self.oldest as usize) {

@@ -12,7 +12,7 @@ use super::tally::Tally;
 use super::wait::{Backoff, draw};
 use super::window::Window;
 
-/// Which calls the rates are about.
+/// Calls on which the rates are based.
 #[derive(Clone, Copy, Debug)]
 enum Rated {
     Window,
@@ -57,11 +57,11 @@ pub struct Machine {
     backoff: Backoff,
     /// Number of waits that were drawn.
     draws: u64,
-    /// When the wait in open is over; meaningless elsewhere.
+    /// End of the wait in the open state; meaningless elsewhere.
     open_until_ns: u64,
-    /// Until when failures counted in this state asked to stay away.
+    /// End of the pause that failures counted in this state asked for.
     asked_until_ns: u64,
-    /// When half open has lasted too long; None elsewhere.
+    /// Latest end of the half-open state; None elsewhere.
     half_open_until_ns: Option<u64>,
     /// Trial calls that are out. Together with `trials.calls` never more than the settings permit. Empty elsewhere.
     leases: Leases,
@@ -98,12 +98,12 @@ impl Machine {
         })
     }
 
-    /// Have each call reported from now on: how it ended, or that it was refused. Disabled and forced open report none.
+    /// Report each call from now on: its end, or its refusal. Disabled and forced open report none.
     pub fn report_calls(&mut self) {
         self.reports_calls = true;
     }
 
-    /// Ask for a call. Open becomes half open here once its wait is over, and this call is the first trial.
+    /// Acquire a permit. Open becomes half open here once its wait is over, and this call is the first trial.
     pub fn try_acquire(&mut self, now_ns: u64) -> (Result<Permit, Refusal>, Vec<Event>) {
         let mut events = self.advance(now_ns);
         if self.state == State::Open && self.now_ns > self.open_until_ns {
@@ -235,7 +235,7 @@ impl Machine {
 
     /// Move the breaker by hand. The state is entered anew even if it is the same; that reports no event.
     ///
-    /// What is due by that time is not done first: the move decides, and forgets it.
+    /// Pending deadlines are not handled first: the move drops them.
     pub fn transition_to(
         &mut self,
         to: State,

@@ -5,7 +5,7 @@ use core::fmt;
 const SECOND_NS: u64 = 1_000_000_000;
 const MAX_CALLS: u32 = 1_000_000;
 
-/// Which calls the rates are about.
+/// Calls on which the rates are based.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sliding {
     /// The last so many calls.
@@ -14,7 +14,7 @@ pub enum Sliding {
     Seconds(u32),
 }
 
-/// Where a breaker goes that was half open for too long.
+/// State of a breaker that was half open for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterHalfOpen {
     /// Back to open.
@@ -26,9 +26,9 @@ pub enum AfterHalfOpen {
 /// The use that is made of a failure's own wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// When the breaker opens, it stays open that long at least.
+    /// Keep the breaker open at least that long when it opens.
     Extend,
-    /// The breaker opens at once, for that long.
+    /// Open the breaker at once, for that long.
     Open,
     /// Nothing.
     Ignore,
@@ -43,7 +43,7 @@ pub struct Settings {
     pub slow_call_rate_threshold: f64,
     /// A call that takes longer is slow: 1 at least.
     pub slow_call_duration_ns: u64,
-    /// Which calls the rates are about: 1 to a million calls or seconds.
+    /// Calls on which the rates are based: 1 to a million calls or seconds.
     pub window: Sliding,
     /// Calls before a rate means anything: 1 at least. No more than a window of calls or of trial calls holds.
     pub minimum_calls: u32,
@@ -61,7 +61,7 @@ pub struct Settings {
     pub trial_calls: u32,
     /// Longest time in half open; None is for ever.
     pub max_half_open_ns: Option<u64>,
-    /// Where it goes then.
+    /// State after that time.
     pub after_half_open: AfterHalfOpen,
     /// Time for which a trial call holds its place: 1 at least.
     pub lease_ns: u64,
@@ -128,7 +128,7 @@ impl core::error::Error for SettingsError {}
 impl Settings {
     /// Check every bound.
     pub fn check(&self) -> Result<(), SettingsError> {
-        // What rounds to zero in the rates' precision would be reached by a breaker without failures.
+        // A threshold that rounds to zero in the rates' precision would be reached without failures.
         let rate = |rate: f64| rate <= 100.0 && single(rate) > 0.0;
         let size = match self.window {
             Sliding::Calls(size) | Sliding::Seconds(size) => size,

@@ -18,7 +18,7 @@ pub enum State {
     Open,
     /// Permits a few trial calls, whose results decide.
     HalfOpen,
-    /// Permits none until somebody moves it.
+    /// Permits none until it is moved by hand.
     ForcedOpen,
     /// Permits every call and records nothing.
     Disabled,
@@ -69,7 +69,7 @@ impl State {
     }
 }
 
-/// A breaker was to be moved where it may not go; it is as it was.
+/// Forbidden change of a breaker's state; the breaker is unchanged.
 ///
 /// ```
 /// use factflow_core::breaker::{Machine, Settings, State};

@@ -33,14 +33,14 @@ pub struct Totals {
     pub in_flight: u64,
 }
 
-/// A breaker at a moment.
+/// A breaker at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stats {
     /// Its state.
     pub state: State,
-    /// When it was entered.
+    /// Time at which the state was entered.
     pub since_ns: u64,
-    /// Which state of its life this is: each that is entered, or entered anew, has the next number.
+    /// Number of the state: each state that is entered, or entered again, has the next one.
     pub generation: u64,
     /// The calls that its rates are about.
     pub window: Tally,

@@ -1,4 +1,4 @@
-//! The calls that the rates are about: the last so many, or those of the last so many seconds.
+//! The calls on which the rates are based: the last calls, or those of the last seconds.
 
 use super::settings::Sliding;
 use super::tally::Tally;
@@ -54,7 +54,7 @@ pub(super) struct Ring {
     /// written since the ring was cleared; what lies behind them is old and never read.
     pairs: Box<[u8]>,
     size: usize,
-    /// Where the next call goes: below `size`.
+    /// Index of the next call: below `size`.
     next: usize,
     total: Tally,
 }

@@ -1,4 +1,4 @@
-//! From what an author wrote to what is evaluated: shape, names, values, and bounds on all of them.
+//! Compilation of a condition as its author wrote it: shape, names, values, and bounds on all of them.
 //!
 //! Everything that is wrong is reported together, so that an author corrects a file once. A part that cannot be read
 //! does not stop its neighbours from being read.
@@ -25,7 +25,7 @@ pub const MAX_NODES: usize = 10_000;
 /// condition that is compiled by itself.
 pub const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
-/// Binds operators that the embedding program brings along.
+/// Binds operators of the embedding program.
 pub trait Operators {
     /// Return their names.
     fn names(&self) -> Vec<String>;

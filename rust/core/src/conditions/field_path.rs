@@ -7,7 +7,7 @@ use super::source::{Source, quote};
 use super::stride::past;
 use crate::value::ValueError;
 
-/// Where one field of a message is.
+/// Path of one field of a message.
 ///
 /// ```
 /// use factflow_core::conditions::FieldLocator;

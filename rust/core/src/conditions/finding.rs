@@ -83,7 +83,7 @@ impl Code {
 pub struct Finding {
     /// Kind of problem.
     pub code: Code,
-    /// Where, from the condition's root.
+    /// Place, from the condition's root.
     pub path: Vec<PathStep>,
     /// The problem: what was expected, and what stands there.
     pub problem: String,
@@ -91,7 +91,7 @@ pub struct Finding {
     pub remedy: String,
 }
 
-/// Where the compiler stands while it reads, and what it found so far.
+/// Position of the compiler while it reads, and its problems so far.
 #[derive(Debug)]
 pub struct Findings {
     path: Vec<PathStep>,
@@ -135,7 +135,7 @@ impl Findings {
         result
     }
 
-    /// Where the compiler stands.
+    /// Return the position of the compiler.
     #[must_use]
     pub fn path(&self) -> &[PathStep] {
         &self.path

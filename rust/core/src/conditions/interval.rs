@@ -12,9 +12,9 @@ use crate::value::{Token, ValueError, read};
 /// One end of an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound<T> {
-    /// Where it is.
+    /// Position of the end.
     pub at: T,
-    /// True if the place itself is inside.
+    /// True if the position itself is inside.
     pub inclusive: bool,
 }
 
@@ -30,17 +30,17 @@ pub struct Bounds<T> {
 /// An interval of one kind of value; a value of any other kind is outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interval {
-    /// Of numbers, exactly.
+    /// Interval of numbers, exactly.
     Number(Bounds<NumberLiteral>),
-    /// Of texts by their bytes, which is the order of code points.
+    /// Interval of texts by their bytes, which is the order of code points.
     Str(Bounds<Box<str>>),
-    /// Of bytes.
+    /// Interval of bytes.
     Bin(Bounds<Box<[u8]>>),
-    /// Of instants.
+    /// Interval of instants.
     Timestamp(Bounds<(i64, u32)>),
 }
 
-/// Which side of a literal an ordering admits.
+/// Side of a literal that an ordering admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Above it.

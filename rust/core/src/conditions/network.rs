@@ -13,14 +13,14 @@ const LONGEST: usize = 45;
 /// The addresses that begin with the same bits; those beyond the mask are zero in the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
-    /// Of version 4.
+    /// Network of version 4.
     V4 {
         /// The bits that its addresses begin with.
         prefix: u32,
         /// Ones where the prefix counts.
         mask: u32,
     },
-    /// Of version 6.
+    /// Network of version 6.
     V6 {
         /// The bits that its addresses begin with.
         prefix: u128,

@@ -30,7 +30,7 @@ pub enum Node {
 /// One question about one place.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// Where.
+    /// Place of the value.
     pub place: Place,
     /// The question.
     pub predicate: Predicate,
@@ -41,7 +41,7 @@ pub struct Leaf {
 /// `any_element`
 #[derive(Clone, Debug)]
 pub struct AnyElement {
-    /// Where the array is.
+    /// Place of the array.
     pub place: Place,
     /// The condition that is asked of its elements.
     pub body: Body,

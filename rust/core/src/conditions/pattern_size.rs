@@ -33,7 +33,7 @@ pub fn translated_size(ast: &Ast) -> usize {
 struct Size {
     nodes: usize,
     ranges: usize,
-    /// Of the widest characters' ranges that were written as such: what folding them may add.
+    /// Growth by case folding of the widest characters' ranges that were written as such.
     folded: usize,
     /// Number of open brackets: each works through all that is within it.
     brackets: usize,

@@ -8,7 +8,7 @@ use crate::value::{Token, ValueError, read};
 /// A place in a message: a slot of the walk, and what remains of the path from there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Where the part before the first wildcard is found.
+    /// Slot of the part before the first wildcard.
     pub slot: usize,
     /// From the first wildcard on; empty for most paths.
     pub rest: Box<[Segment]>,

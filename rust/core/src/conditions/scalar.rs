@@ -29,7 +29,7 @@ pub enum Scalar {
     Timestamp(i64, u32),
 }
 
-/// Why a literal is not a scalar.
+/// Reason why a literal is not a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoScalar {
     /// A literal that has parts, or is an extension.

@@ -1,9 +1,9 @@
-//! Where a walk writes the offsets that it finds: kept separate because the walk and the places read it both.
+//! Slots for the offsets that a walk finds: kept separate because both the walk and the places read them.
 
 /// A slot whose value is not in the message.
 pub const MISSING: usize = usize::MAX;
 
-/// Where a walk writes what it finds.
+/// Destination of the offsets that a walk finds.
 pub trait Slots {
     /// Return what is in a slot; [`MISSING`] before anything was written.
     fn get(&self, slot: usize) -> usize;

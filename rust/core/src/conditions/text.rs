@@ -55,7 +55,7 @@ impl Contains {
     }
 }
 
-/// Which end of a text.
+/// End of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// `starts_with`
@@ -67,7 +67,7 @@ pub enum End {
 /// `starts_with`, `ends_with`: one of these texts stands at that end.
 #[derive(Clone, Debug)]
 pub struct Affixes {
-    /// Which end.
+    /// End at which the affix is.
     pub end: End,
     /// The texts.
     pub texts: Vec<Box<str>>,

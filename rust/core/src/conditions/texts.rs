@@ -175,7 +175,7 @@ impl<T: Copy + Default> Texts<T> {
 /// Longer texts than this lie in a list of their own.
 const SHORT: usize = 16;
 
-/// Where a lookup begins.
+/// Start of a lookup.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,

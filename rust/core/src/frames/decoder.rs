@@ -32,9 +32,9 @@ use crate::value::Limits;
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
-    /// Where the next frame begins in the buffer.
+    /// Offset of the next frame in the buffer.
     start: usize,
-    /// Where the buffer begins in the stream.
+    /// Offset of the buffer in the stream.
     base: u64,
     max_frame_bytes: u64,
     limits: Limits,

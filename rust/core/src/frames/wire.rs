@@ -17,7 +17,7 @@ pub const MAX_HEADERS_BYTES: usize = 512 << 10;
 pub const MAX_KEY_BYTES: usize = 64 << 10;
 
 const FORMAT: u8 = 0xc1;
-/// Where the checksum stands, and where the part of the prefix that it covers ends.
+/// Offset of the checksum, and end of the part of the prefix that it covers.
 const CHECKSUM_AT: usize = 6;
 
 /// A frame that was read: borrowed from the bytes.

@@ -160,7 +160,7 @@ impl Files {
         });
     }
 
-    /// Where a part is kept: with the same part of another rule, if there is one and it can be told to be the same.
+    /// Return the index of a part, shared with an equal part of another rule if there is one that is known to be equal.
     fn place(&mut self, part: Part) -> u32 {
         let next = numbered(self.parts.len());
         if let [Filing { tickets, exact }] = &part.options[..] {

@@ -1,4 +1,4 @@
-//! Where to look among sorted numbers: equal steps from the least to the greatest, and for each how many lie before it.
+//! Index over sorted numbers: equal steps from the least to the greatest, and for each the count of numbers before it.
 //!
 //! Numbers that are spread at all evenly have one or two of a step, so that two looks find what a binary search finds
 //! in a dozen. Where all crowd into one step the search is as long as without a grid.

@@ -13,7 +13,7 @@ const MOST_NUMBERS: u64 = 16;
 pub enum Ranges {
     /// By number: the names of the ranges that hold it.
     Lists {
-        /// Where each number's list begins in `names`, and one end more.
+        /// Start of each number's list in `names`, and one end more.
         begins: Vec<u32>,
         /// All lists.
         names: Vec<u32>,

@@ -19,7 +19,7 @@ pub struct Stab<T> {
     gaps: Vec<u32>,
     /// Of ends that are numbers.
     places: Vec<EndPlace>,
-    /// Where to look among these.
+    /// Index over these.
     grid: Grid,
 }
 
@@ -100,7 +100,7 @@ fn rank_of(index: usize) -> u32 {
 
 /// Return for each of so many gaps the one range that holds it, [`NONE`] or [`MORE`].
 ///
-/// Where ranges begin their names are added to a sum, and taken off where they end: where one is open, its name is what
+/// At the start of a range its name is added to a sum, and subtracted at its end: if one is open, its name is what
 /// is left of all of them. So this is linear however much they overlap.
 fn gaps(ranges: &[(u32, u32, u32)], count: usize) -> Vec<u32> {
     let mut changes = vec![(0_i64, 0_i64); count + 1];

@@ -73,7 +73,7 @@ pub struct Table {
     pub(super) level_of_slot: Vec<u32>,
     /// The index of a slot's field, if it has one.
     pub(super) field_of_slot: Vec<Option<FieldIndex>>,
-    /// Where each list begins in `members`, and one end more.
+    /// Start of each list in `members`, and one end more.
     pub(super) lists: Vec<u32>,
     pub(super) members: Vec<u32>,
     pub(super) conjunctions: Vec<Conjunction>,

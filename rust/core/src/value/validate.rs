@@ -54,7 +54,7 @@ impl Default for Limits {
 struct OpenContainer {
     /// Values still to come; for a map, pairs.
     remaining: u32,
-    /// Where the map's keys begin in the arena.
+    /// Index of the map's first key in the arena.
     keys_from: usize,
     /// The bits of the map's keys.
     seen: u64,
@@ -66,7 +66,7 @@ struct OpenContainer {
 #[derive(Clone, Copy)]
 struct SeenKey {
     digest: u64,
-    /// Where its marker is: the text is read again if another key has the same digest.
+    /// Offset of its marker: the text is read again if another key has the same digest.
     offset: usize,
 }
 

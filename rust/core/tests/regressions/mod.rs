@@ -1,4 +1,4 @@
-//! Where properties of the tests beside this folder keep the seeds of their failures.
+//! Seeds of failures of the property tests beside this folder.
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 

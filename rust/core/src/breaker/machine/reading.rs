@@ -7,7 +7,7 @@ use super::super::tally::Tally;
 use super::{Machine, Rated};
 
 impl Machine {
-    /// Return its state, by what it was last told.
+    /// Return its state at the latest time that it was given.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
@@ -33,7 +33,7 @@ impl Machine {
         }
     }
 
-    /// When `advance` or a new call may next find something to do; None if time alone changes nothing.
+    /// Return the time at which `advance` or a new call may next act; None if time alone changes nothing.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         match self.state {

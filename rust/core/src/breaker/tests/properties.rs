@@ -8,7 +8,7 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Act {
     Acquire,
-    /// Which permit, how it ends, how long it took.
+    /// The permit, its outcome, and its duration.
     Record(prop::sample::Index, Outcome, u64),
     Release(prop::sample::Index),
     Advance,
