@@ -350,8 +350,15 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error_text(error)}"
 
 
+_OTHER_LOOPS: Final = {
+    "no running event loop": "; this is trio, not asyncio: write trio.sleep, trio.open_tcp_stream, ... instead of asyncio's",
+}
+"""Hints after texts of errors that code for another event loop raises."""
+
+
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
+        return text + _OTHER_LOOPS.get(text, "") if isinstance(error, RuntimeError) else text
     except Exception as failure:  # noqa: BLE001 - an error that cannot be printed must not take its message along
         return f"<its text cannot be had: {type(failure).__name__}>"

@@ -223,3 +223,13 @@ def test_a_graph_shows_no_value_of_the_environment(factflow: Callable[..., Any],
     assert said.status == 0
     assert "hunter2" not in said.out
     assert "TOKEN" in said.out
+
+
+def test_a_run_to_which_no_message_came_says_why(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    """It said `completed`, and who had forgotten the init message had to find that out."""
+    file = pipeline('version: "1.0"\nroutes: {r: {adapters: [{type: log}]}}\n')
+    run = factflow("run", file, "--progress", "none")
+    assert run.status == 0
+    assert "no message came: the pipeline has no init_message" in run.err
+    run = factflow("run", pipeline(SPLIT), "--progress", "none")
+    assert run.err == ""

@@ -162,6 +162,7 @@ def test_subclasses_buffers_and_instants_are_carried_by_value(value: object, car
     ("value", "text"),
     [
         ({1, 2}, "message: cannot carry a set; use sorted(value)"),
+        ((n for n in [1]), "message: cannot carry a generator; use AdapterResult(emitted=value)"),
         (decimal.Decimal(1), "message: cannot carry a Decimal; use str(value)"),
         (dt.datetime(2024, 1, 1), "message: cannot carry a datetime; use an aware one"),  # noqa: DTZ001 - on purpose
         (dt.date(2024, 1, 1), "message: cannot carry a date; use value.isoformat()"),

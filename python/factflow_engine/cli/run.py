@@ -29,7 +29,7 @@ from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.runtime.execution.init_messages import what_is_left
 from factflow_engine.runtime.execution.manager import is_execution_id
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.seams import process_started_ns
 from factflow_protocols import Begun
 
@@ -158,11 +158,22 @@ def run_command(
         )
         with python_interrupts():
             end = trio.run(_interruptible, session)
+        if not config.init_message and not init and end.report is not None and _is_empty(end.report):
+            progress.say(
+                "no message came: the pipeline has no init_message, and nothing waits in its queues; add an init_message, "
+                "or publish to its routes from a program"
+            )
     if settings.as_json:
         print_document(report_document(end), settings)
     else:
         print_report(end, messages() if lines_on_stdout else output())
     return _status_of(end)
+
+
+def _is_empty(report: ExecutionReport) -> bool:
+    """Return whether a completed execution had nothing to do."""
+    done = report.status is ExecutionStatus.COMPLETED
+    return done and not any(route.received or route.waiting for route in report.routes.values())
 
 
 def _drain_seconds(config: PipelineGlobalConfig, asked: float | None) -> float:

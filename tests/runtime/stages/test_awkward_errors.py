@@ -1,5 +1,7 @@
 """Errors that are awkward to look at: in groups, with text that cannot be encoded, with properties that raise."""
 
+import asyncio
+import gc
 from decimal import Decimal
 
 import pytest
@@ -222,3 +224,22 @@ async def test_no_wait_that_an_adapter_asks_for_harms_its_route(autojump_clock, 
         assert (route.completed, route.retrying, route.failed) == (1, waits, not waits)
         report = await execution.cancel()
     assert report.routes["r"].waiting == waits
+
+
+async def test_code_for_asyncio_is_told_where_it_runs():
+    async def asks(context):
+        await asyncio.sleep(0.1)
+
+    async def forgets(context):
+        return AdapterResult(message={"n": asks(context)})
+
+    with pytest.warns(RuntimeWarning, match="never awaited"):  # noqa: PT031 - the warning comes when it is collected
+        report = await run(
+            "routes: {r: {adapters: [{type: asks}]}, s: {adapters: [{type: forgets}]}}\n"
+            "init_message: [{route: r, payload: 1}, {route: s, payload: 1}]",
+            adapters={"asks": asks, "forgets": forgets},
+        )
+        gc.collect()
+    said = sorted(failure.error for failure in report.failures)
+    assert said[0] == "message.n: cannot carry a coroutine; use await value, which nobody has awaited"
+    assert said[1].startswith("no running event loop; this is trio, not asyncio: write trio.sleep")

@@ -128,6 +128,10 @@ fn instead_of(value: &Bound<'_, PyAny>, name: &str) -> &'static str {
         "sorted(value), which is a list"
     } else if name == "Emit" {
         "AdapterResult(emitted=[Emit(...)]), for it is no value but what to emit"
+    } else if name == "coroutine" {
+        "await value, which nobody has awaited"
+    } else if name == "generator" || name == "async_generator" {
+        "AdapterResult(emitted=value) to emit its elements, or a list of them"
     } else if name == "timedelta" {
         "value.total_seconds()"
     } else if matches!(
