@@ -5,7 +5,7 @@ import trio
 
 from factflow_engine.errors import ExecutionStartError, StateLossError
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.keepers import World
+from support.stored_states import World, messages, said_by, slowly
 
 ONE = """
 routes:
@@ -14,19 +14,6 @@ routes:
     adapters: [{type: ledger}, {type: work}]
     outbound: [{queue: /queue/out}]
 """
-
-
-def messages(count, first=0):
-    return [{"n": number} for number in range(first, first + count)]
-
-
-async def slowly(context):
-    await trio.sleep(0.05)
-    return AdapterResult.forward()
-
-
-def said_by(world, stage="ledger"):
-    return [what for who, what in world.said if who == stage]
 
 
 async def test_a_drained_execution_keeps_its_state_for_the_next_one(autojump_clock, tmp_path):

@@ -4,10 +4,10 @@ import pytest
 import trio
 
 from factflow_engine.errors import ExecutionStartError
-from factflow_protocols import AdapterResult, QueueError
-from support.keepers import World
+from factflow_protocols import QueueError
 from support.pipelines import load
 from support.sqlite_queues import message, simulated
+from support.stored_states import World, slowly
 
 ONE = """
 routes:
@@ -19,11 +19,6 @@ init_message: {route: r, payload: {n: 1000}}
 processor: {snapshot_seconds: 0.1}
 """
 WITHOUT = ONE.replace("{type: ledger}, ", "")
-
-
-async def slowly(context):
-    await trio.sleep(0.05)
-    return AdapterResult.forward()
 
 
 async def left(path, text=ONE):

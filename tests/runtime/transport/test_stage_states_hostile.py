@@ -5,7 +5,7 @@ import trio
 
 from factflow_engine.errors import ExecutionStartError
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.keepers import World
+from support.stored_states import World
 
 TEXT = """
 processor: {snapshot_seconds: 0.05, flush_seconds: 3}

@@ -6,7 +6,7 @@ import trio
 from factflow_engine.errors import ExecutionStartError
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.internals import transport_of
-from support.keepers import World
+from support.stored_states import World, slowly
 
 INIT = "init_message: {route: r, payload: {n: 1}}"
 
@@ -18,11 +18,6 @@ def pipeline(*stages, route="r"):
 
 async def never_ended(*, failed):
     await trio.lowlevel.checkpoint()
-
-
-async def slowly(context):
-    await trio.sleep(0.05)
-    return AdapterResult.forward()
 
 
 @pytest.mark.parametrize("kept", ["ledger", "flushing"])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.keepers import World, in_order
 from support.sqlite_queues import simulated
+from support.stored_states import World, in_order, messages, said_by, slowly
 
 ONE = """
 routes:
@@ -18,19 +18,6 @@ routes:
     adapters: [{type: ledger}, {type: flushing}, {type: work}]
     outbound: [{queue: /queue/out}]
 """
-
-
-def messages(count, first=0):
-    return [{"n": number} for number in range(first, first + count)]
-
-
-async def slowly(context):
-    await trio.sleep(0.05)
-    return AdapterResult.forward()
-
-
-def said_by(world, stage="ledger"):
-    return [what for who, what in world.said if who == stage]
 
 
 async def test_two_processes_that_end_together_say_one_summary_of_all(autojump_clock, tmp_path):

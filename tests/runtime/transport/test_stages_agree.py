@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from factflow_engine.config.text import Source
 from factflow_engine.errors import ExecutionStartError
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.keepers import World
+from support.stored_states import World
 
 
 class SinkConfig(BaseModel):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from factflow_engine.config import InitMessageConfig
 from factflow_protocols import AdapterResult, StatefulAdapter
-from support.keepers import World
 from support.sqlite_queues import message, simulated
+from support.stored_states import World
 
 INIT = "init_message: {route: r, payload: {n: 1}}\n"
 SINKS = "routes:\n  r: {adapters: [{type: work}, {type: ledger}, {type: flushing}]}\n"

@@ -13,6 +13,19 @@ from support.pipelines import load, registry_of
 from support.sqlite_queues import simulated
 
 
+def messages(count, first=0):
+    return [{"n": number} for number in range(first, first + count)]
+
+
+async def slowly(context):
+    await trio.sleep(0.05)
+    return AdapterResult.forward()
+
+
+def said_by(world, stage="ledger"):
+    return [what for who, what in world.said if who == stage]
+
+
 class World:
     """One queue's file, and what the lives of an execution on it have said and done for good.
 
