@@ -36,6 +36,7 @@ __all__ = [
     "Frame",
     "FrameDecoder",
     "Journal",
+    "LeasedFrame",
     "MessageContext",
     "PatternBudget",
     "Publisher",
@@ -49,7 +50,9 @@ __all__ = [
     "Worker",
     "WorkerPool",
     "compile_condition",
+    "encoded_frames",
     "label_of",
+    "leased_frames",
     "pack",
     "panic_on_purpose",
     "unpack",
@@ -233,6 +236,39 @@ class Frame:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class LeasedFrame:
+    """A frame that a store has handed out under a lease.
+
+    Attributes:
+        message: Its attempt counts this delivery.
+        seq: Its number in the store.
+        token: Of the lease.
+    """
+
+    def __new__(cls, message: Frame, seq: int, token: int, /) -> Self: ...
+    @property
+    def message(self) -> Frame: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def token(self) -> int: ...
+
+def leased_frames(data: bytes, first: int, token: int, /) -> list[LeasedFrame]:
+    """Read frames that stand one behind the other, all under one lease.
+
+    Args:
+        data: Frames and nothing else.
+        first: Number of the first; the others count up from it.
+        token: Of the lease.
+
+    Raises:
+        CodecError: The bytes are no sequence of frames.
+    """
+
+def encoded_frames(frames: list[Frame], /) -> tuple[list[bytes], list[bytes]]:
+    """Return the ids of frames, and the bytes of each."""
 
 @final
 class FrameDecoder:
@@ -656,11 +692,17 @@ class Channel:
     def append(self, frame: Frame, /) -> None:
         """Add a frame, whatever the capacity, and notify the consumers if it can be taken."""
 
+    def append_all(self, frames: Sequence[Frame], /) -> None:
+        """Add frames in their order, as `append` does, and tell the consumers once."""
+
     def put_first(self, frame: Frame, /) -> None:
         """Put a taken frame back as the next to be taken, without a notification."""
 
     def take(self) -> Frame | None:
         """Take the oldest frame that can be taken; None if there is none."""
+
+    def take_some(self, most: int, /) -> list[Frame]:
+        """Hand out the oldest frames that can be taken, one after the other, at most so many."""
 
     def frames(self) -> list[Frame]:
         """Return all frames, oldest first; they stay."""

@@ -165,7 +165,7 @@ impl Frame {
         })
     }
 
-    fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    pub fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         errors::guarded(py, || {
             let header = Header {
                 message_id: self.0.message_id,

@@ -14,6 +14,7 @@ mod hop;
 mod ids;
 mod interpreter;
 mod routing;
+mod stored;
 
 use pyo3::prelude::*;
 
@@ -46,6 +47,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Suspension>()?;
     module.add_class::<hop::Worker>()?;
     module.add_class::<ids::TimeOrderedIds>()?;
+    module.add_class::<stored::LeasedFrame>()?;
     module.add_class::<routing::RouteTable>()?;
     module.add_class::<routing::RouteTableStatistics>()?;
     module.add_function(wrap_pyfunction!(codec::label_of, module)?)?;
@@ -53,6 +55,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codec::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(codec::validate, module)?)?;
     module.add_function(wrap_pyfunction!(conditions::compile_condition, module)?)?;
+    module.add_function(wrap_pyfunction!(stored::encoded_frames, module)?)?;
+    module.add_function(wrap_pyfunction!(stored::leased_frames, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
     hop::add_steps(module)?;

@@ -5,7 +5,7 @@ import trio
 
 from factflow_engine.queues.sqlite import QueueFileError
 from factflow_protocols import MessageStatus, QueueError
-from support.sqlite_queues import message, simulated
+from support.sqlite_queues import message, simulated, values
 
 QUEUE = "/queue/q"
 
@@ -80,4 +80,20 @@ async def test_a_folder_that_cannot_be_looked_into_any_more_is_said_of_the_file(
             with pytest.raises(QueueFileError, match=r"was removed or replaced|cannot be looked at"):
                 await queue.publish(QUEUE, message(3))
             await trio.sleep(10)  # the leases cannot be renewed either
+    await queue.stop()
+
+
+async def test_a_batch_that_is_whole_is_read_at_once_and_one_with_a_gap_one_by_one(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch("/queue/q", [message(number) for number in range(40)])
+    statements = []
+    connection = queue._writer._store.connection
+    connection.set_trace_callback(statements.append)
+    async with queue.subscribe("/queue/q", "s", 100) as subscription:
+        received = await subscription.receive(20)
+        assert not any("hex(frame)" in statement for statement in statements)
+        connection.execute("DELETE FROM message WHERE seq = ?", (received[-1].seq + 5,))
+        received = [*received, *await subscription.receive(20)]
+        assert any("hex(frame)" in statement for statement in statements)
+    assert values(received) == [number for number in range(40) if number != 24]
     await queue.stop()

@@ -3,12 +3,12 @@
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
+from factflow_engine.native import LeasedFrame, leased_frames
 from factflow_engine.queues.sqlite.holds import Hold, join, without
 from factflow_engine.queues.sqlite.lines import Line, is_line_of, line_by_id
 from factflow_engine.queues.sqlite.statements import blobs, insert_rows, numbers, runs_of, where_in, where_within
@@ -24,22 +24,18 @@ MOST_ATTEMPTS: Final = (1 << 32) - 1
 """The greatest attempt number that a frame can store."""
 
 _HOLD: Final = ("low", "high", "line", "due", "token", "attempts")
+_LEASE_FRESH: Final = "UPDATE line SET cursor = cursor + ?1, held = held + ?1, token = ?2 WHERE id = ?3"
+_READ_RUN: Final = (
+    "SELECT CASE WHEN count(*) = ?3 AND sum(length(frame)) <= ?4 THEN (SELECT CAST(group_concat(frame, '') AS BLOB) "
+    "FROM (SELECT frame FROM message WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq)) END FROM message WHERE seq BETWEEN ?1 AND ?2"
+)
+"""All frames of a run without gaps, one behind the other: each says how long it is. Null if there is a gap, or too much."""
 INSERT_HOLDS: Final = "INSERT OR REPLACE INTO hold(low, high, line, due, token, attempts) VALUES "
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SqliteDelivery:
-    """A frame handed out under a lease.
-
-    Attributes:
-        message: The frame; its attempt counts this delivery.
-        seq: Sequence number of the message in the file.
-        token: Token of the lease.
-    """
-
-    message: Frame
-    seq: int
-    token: int
+SqliteDelivery: TypeAlias = LeasedFrame
+"""A frame handed out under a lease: `message`, whose attempt counts this delivery, its sequence number `seq` in the file,
+and the `token` of the lease."""
 
 
 class Claimed(NamedTuple):
@@ -103,6 +99,8 @@ class Claim(Request[Claimed]):
         if self._in_order_beside is not None and _others_hold(store, line.id, self._in_order_beside):
             return Claimed([], 0, line.tail - line.cursor, _next_due(store, line))
         due, waiting_again = self._due(store, line)
+        if not due and (handed := self._fresh(store, line)):
+            return Claimed(handed, 0, line.tail - line.cursor - len(handed), None)
         suspect = None if self._unsettled is None else next((hold for hold in due if hold.token > 0), None)
         before = [] if suspect is None or self._in_order_beside is None else due[: due.index(suspect)]
         if before:  # no consumer died of these, and they come first
@@ -153,6 +151,27 @@ class Claim(Request[Claimed]):
         holds = [Hold(*row) for row in rows]
         return holds, sum(hold.size for hold in holds)
 
+    def _fresh(self, store: Store, line: Line) -> list[SqliteDelivery]:
+        """Lease what was never handed out, if all of it can be read as it is; nothing if it has to be looked at one by one."""
+        count = min(self._limit, line.tail - line.cursor)
+        if not count:
+            return []
+        low, token = line.base + line.cursor + 1, line.token + 1
+        high = low + count - 1
+        [data] = store.connection.execute(_READ_RUN, (low, high, count, MAX_BYTES)).fetchone()
+        try:
+            handed = leased_frames(data, low, token) if isinstance(data, bytes) else []
+        except CodecError:
+            return []
+        if len(handed) != count:
+            return []
+        replace_holds(store, (), [Hold(low, high, line.id, self._until(store), token, 0)])
+        store.connection.execute(_LEASE_FRESH, (count, token, line.id))
+        return handed
+
+    def _until(self, store: Store) -> int:
+        return store.now_ns + round(store.settings.lease_seconds * 1e9)
+
     def _lease(
         self,
         store: Store,
@@ -163,7 +182,7 @@ class Claim(Request[Claimed]):
         attempts: dict[int, int],
     ) -> None:
         """Replace the holds that were used by their remainders and by the lease."""
-        until = store.now_ns + round(store.settings.lease_seconds * 1e9)
+        until = self._until(store)
         ordered = sorted(taken)
         after = _leases(handed, attempts, line.id, until)
         touched = []

@@ -80,6 +80,8 @@ def without(hold: Hold, taken: Sequence[int]) -> list[Hold]:
         hold: The hold.
         taken: Sequence numbers within it, ascending.
     """
+    if len(taken) == hold.size:
+        return []
     left = []
     low = hold.low
     for number in taken:
@@ -192,8 +194,13 @@ def settle(
     back = 0
     numbers = sorted({*acked, *returned})
     for hold in holds:
+        inside = numbers[bisect_left(numbers, hold.low) : bisect_right(numbers, hold.high)]
+        if not returned and {acked[number] for number in inside} <= {hold.token}:
+            gone += inside
+            after += without(hold, inside)
+            continue
         taken = []
-        for number in numbers[bisect_left(numbers, hold.low) : bisect_right(numbers, hold.high)]:
+        for number in inside:
             if acked.get(number) == hold.token:
                 gone.append(number)
             elif number in returned and returned[number][0] == hold.token:

@@ -4,12 +4,14 @@ Kept separate from the request (`publishing`), which stores the messages that fi
 """
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import accumulate, takewhile
+from typing import Final, cast
 
 import trio
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
+from factflow_engine.native import encoded_frames
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.consumers import Consumers
 from factflow_engine.queues.sqlite.looking import room_of
@@ -45,31 +47,24 @@ class Publisher:
     async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
         """See `SqliteQueue.publish_batch`."""
         self._consumers.refuse_if_stopped(queue)
-        statuses = [MessageStatus.REFUSED] * len(messages)
-        errors: dict[int, Exception] = {}
-        places, encoded = [], []
-        for place, message in enumerate(messages):
-            try:
-                encoded.append(encoded_message(queue, message))
-                places.append(place)
-            except QueueError as error:
-                errors[place] = error
-        done = 0
+        encoded, errors = _encoded(queue, messages)
+        places = range(len(messages)) if not errors else [n for n in range(len(messages)) if n not in errors]
+        statuses: list[MessageStatus] = []
         try:
-            if not encoded:
+            if not places:
                 await trio.lowlevel.checkpoint()
-            while done < len(encoded):
-                published = await self._publish_part(queue, encoded[done : done + _part(encoded, done)])
-                for place, status in zip(places[done:], published, strict=False):
-                    statuses[place] = status
-                done += len(published)
+            while len(statuses) < len(places):
+                statuses += await self._publish_part(queue, encoded.part(_part(encoded, len(statuses))))
         except QueueError as error:
-            if done == 0:
+            if not statuses:
                 raise
-            errors.update(dict.fromkeys(places[done:], error))
+            errors.update(dict.fromkeys(places[len(statuses) :], error))
+        if errors:
+            fates = dict(zip(places, statuses, strict=False))
+            statuses = [fates.get(place, MessageStatus.REFUSED) for place in range(len(messages))]
         return BatchResult(statuses=statuses, errors=errors)
 
-    async def _publish_part(self, queue: str, messages: Sequence[Encoded]) -> Sequence[MessageStatus]:
+    async def _publish_part(self, queue: str, messages: Encoded) -> Sequence[MessageStatus]:
         """Store at least the first of the messages, waiting for room."""
         poll_seconds = FIRST_POLL_SECONDS
         bell = Bell()
@@ -90,8 +85,25 @@ class Publisher:
             self._bells.unwant_room(queue, bell)
 
 
+def _encoded(queue: str, messages: Sequence[QueueMessage]) -> tuple[Encoded, dict[int, Exception]]:
+    """Return the messages to store, and why the others, by their places, cannot be."""
+    frames = list(messages)
+    if set(map(type, frames)) == {Frame}:
+        encoded = Encoded(*encoded_frames(cast("list[Frame]", frames)))
+        if max(map(len, encoded.frames)) <= _LONGEST_FRAME:
+            return encoded, {}
+    errors: dict[int, Exception] = {}
+    found: list[Encoded] = []
+    for place, message in enumerate(frames):
+        try:
+            found.append(encoded_message(queue, message))
+        except QueueError as error:
+            errors[place] = error
+    return Encoded([each.ids[0] for each in found], [each.frames[0] for each in found]), errors
+
+
 def encoded_message(queue: str, message: QueueMessage) -> Encoded:
-    """Return the bytes to store; a message of another implementation is checked first.
+    """Return one message as it is stored; a message of another implementation is checked first.
 
     Raises:
         QueueError: The bytes are not a frame, or are longer than a consumer accepts.
@@ -100,18 +112,17 @@ def encoded_message(queue: str, message: QueueMessage) -> Encoded:
     if len(frame) > _LONGEST_FRAME:
         raise QueueError(queue, f"a message of {len(frame):,} bytes is longer than the {_LONGEST_FRAME:,} that fit")
     if isinstance(message, Frame):
-        return Encoded(message.message_id, frame)
+        return Encoded([message.message_id], [frame])
     try:
-        return Encoded(Frame.decode(frame).message_id, frame)
+        return Encoded([Frame.decode(frame).message_id], [frame])
     except CodecError as error:
         raise QueueError(queue, f"a message does not encode to a frame: {error}") from error
 
 
-def _part(messages: Sequence[Encoded], start: int) -> int:
-    """Return the number of messages that go into one request."""
-    size = 0
-    for count, message in enumerate(messages[start : start + MOST_MESSAGES]):
-        size += len(message.frame)
-        if size > MOST_BYTES and count:
-            return count
-    return min(MOST_MESSAGES, len(messages) - start)
+def _part(messages: Encoded, start: int) -> slice:
+    """Return which messages go into one request, from the first that is not stored."""
+    most = messages.frames[start : start + MOST_MESSAGES]
+    if sum(map(len, most)) > MOST_BYTES:
+        sizes = accumulate(map(len, most))
+        most = most[: max(1, sum(1 for _ in takewhile(MOST_BYTES.__ge__, sizes)))]
+    return slice(start, start + len(most))

@@ -1,26 +1,50 @@
 """Request that stores messages: counts room, skips duplicates, appends the rest."""
 
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import chain, takewhile
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.naming import is_topic
 from factflow_engine.queues.sqlite.lines import Line, line_id, lines_of_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
-from factflow_engine.queues.sqlite.statements import insert_rows, where_in
+from factflow_engine.queues.sqlite.statements import parts_of, rows_beside, where_in
 from factflow_engine.queues.sqlite.store import Again, Request, Store
 from factflow_protocols import MessageStatus, QueueError
 
 _REMEMBER: Final = "INSERT INTO seen(line, message_id, until) VALUES "
-_UNLESS_REMEMBERED: Final = " ON CONFLICT(line, message_id) DO UPDATE SET until = excluded.until WHERE until < ?"  # its window is over: as if new
+_REMEMBERED: Final = "(?1,{},?2)"
+_UNLESS_REMEMBERED: Final = " ON CONFLICT(line, message_id) DO UPDATE SET until = excluded.until WHERE until < ?3"  # its window is over: as if new
 _STORE: Final = "INSERT INTO message(seq, message_id, frame) VALUES "
+_STORED: Final = "(?1+{row},{},{})"
 
 
-class Encoded(NamedTuple):
-    """A message as it is stored."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Messages as they are stored, in order.
 
-    message_id: bytes
-    frame: bytes
+    Attributes:
+        ids: Of each.
+        frames: The bytes of each.
+    """
+
+    ids: Sequence[bytes]
+    frames: Sequence[bytes]
+
+    def part(self, places: slice) -> "Encoded":
+        """Return some of them."""
+        return Encoded(self.ids[places], self.frames[places])
+
+    def at(self, places: Sequence[int]) -> "Encoded":
+        """Return those at some places, in that order; all, in their own, if there are as many."""
+        if len(places) == len(self.ids):
+            return self
+        return Encoded([self.ids[place] for place in places], [self.frames[place] for place in places])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all frames."""
+        return sum(map(len, self.frames))
 
 
 class Published(NamedTuple):
@@ -38,7 +62,7 @@ class Published(NamedTuple):
 class Publish(Request[Published]):
     """Append messages to a queue, or to every subscription of a topic."""
 
-    def __init__(self, queue: str, messages: Sequence[Encoded], *, wary: bool = False) -> None:
+    def __init__(self, queue: str, messages: Encoded, *, wary: bool = False) -> None:
         """Prepare.
 
         Args:
@@ -47,7 +71,7 @@ class Publish(Request[Published]):
             wary: True to look for duplicates before anything is stored; needed if the transaction must not start again.
         """
         self.queue = queue
-        self.weight = sum(len(message.frame) for message in messages) + 64 * len(messages)
+        self.weight = messages.size + 64 * len(messages.ids)
         self._messages = messages
         self._wary = wary  # set when duplicates were found, too
 
@@ -57,61 +81,63 @@ class Publish(Request[Published]):
         lines = lines_of_queue(connection, self.queue, store.settings.capacity)
         if not lines:
             if is_topic(self.queue):
-                return Published([MessageStatus.ACCEPTED] * len(self._messages), {})
+                return Published([MessageStatus.ACCEPTED] * len(self._messages.ids), {})
             line_id(connection, self.queue, "", store.now_ns)
             lines = lines_of_queue(connection, self.queue, store.settings.capacity)
-        fitting = self._messages[: self._room(lines)]
-        if not fitting:
+        fitting = self._messages
+        count = min(len(fitting.ids), self._room(lines))
+        if count < len(fitting.ids):
+            fitting = fitting.part(slice(count))
+        if not count:
             return Published([MessageStatus.DUPLICATE] * self._leading_duplicates(store, lines), {})
-        if any(line.tail + len(fitting) >= 1 << LINE_SHIFT for line in lines):
+        if any(line.tail + count >= 1 << LINE_SHIFT for line in lines):
             raise QueueError(
                 self.queue, "has numbered as many messages as it can; drain it and `factflow queue forget` it"
             )
         fresh = {line.id: self._append(store, line, fitting) for line in lines}
-        stored = set().union(*fresh.values())
-        return Published(
-            [MessageStatus.ACCEPTED if number in stored else MessageStatus.DUPLICATE for number in range(len(fitting))],
-            {line: len(numbers) for line, numbers in fresh.items()},
-        )
+        return Published(_statuses(count, fresh.values()), {line: len(numbers) for line, numbers in fresh.items()})
 
     def _room(self, lines: Sequence[Line]) -> int:
         return min(line.room for line in lines)
 
     def _leading_duplicates(self, store: Store, lines: Sequence[Line]) -> int:
         """Return the number of leading messages that every line has had: they need no room."""
-        ids = [message.message_id for message in self._messages]
+        ids = self._messages.ids
         known = set(ids).intersection(*(_remembered(store, line.id, ids) for line in lines))
         return len(list(takewhile(known.__contains__, ids)))
 
-    def _append(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
+    def _append(self, store: Store, line: Line, messages: Encoded) -> Sequence[int]:
         """Store the messages that are new to this line; return their positions."""
-        new = self._new(store, line, messages) if self._wary else range(len(messages))
+        new = self._new(store, line, messages.ids) if self._wary else range(len(messages.ids))
         connection, seq = store.connection, line.base + line.tail + 1
         if not new:
             return new
+        messages = messages.at(new)
         if store.settings.dedup_seconds > 0:
             now = store.now_ns // 1_000_000_000
             until = now + round(store.settings.dedup_seconds)
-            remembered = insert_rows(
-                connection,
-                _REMEMBER,
-                [(line.id, messages[number].message_id, until) for number in new],
-                tail=_UNLESS_REMEMBERED,
-                after=(now,),
-            )
+            remembered = 0
+            for part in parts_of(len(new)):
+                ids = messages.ids[part]
+                statement = rows_beside(_REMEMBER, _REMEMBERED, 3, len(ids), _UNLESS_REMEMBERED)
+                remembered += connection.execute(statement, [line.id, until, now, *ids]).rowcount
             if remembered < len(new):
                 self._wary = True
                 raise Again
-        insert_rows(connection, _STORE, [(seq + place, *messages[number]) for place, number in enumerate(new)])
+        for part in parts_of(len(new)):
+            stored = messages.part(part)
+            statement = rows_beside(_STORE, _STORED, 1, len(stored.ids))
+            rows = chain.from_iterable(zip(stored.ids, stored.frames, strict=True))
+            connection.execute(statement, [seq + part.start, *rows])
         connection.execute("UPDATE line SET tail = tail + ? WHERE id = ?", (len(new), line.id))
         return new
 
-    def _new(self, store: Store, line: Line, messages: Sequence[Encoded]) -> Sequence[int]:
-        known = _remembered(store, line.id, [message.message_id for message in messages])
+    def _new(self, store: Store, line: Line, ids: Sequence[bytes]) -> Sequence[int]:
+        known = _remembered(store, line.id, ids)
         new = []
-        for number, message in enumerate(messages):
-            if message.message_id not in known:
-                known.add(message.message_id)
+        for number, message_id in enumerate(ids):
+            if message_id not in known:
+                known.add(message_id)
                 new.append(number)
         return new
 
@@ -120,7 +146,15 @@ class PublishBeyondCapacity(Publish):
     """Append all messages, whatever the capacity: for a few, which cannot wait for room in the transaction."""
 
     def _room(self, lines: Sequence[Line]) -> int:  # noqa: ARG002 - all fit
-        return len(self._messages)
+        return len(self._messages.ids)
+
+
+def _statuses(count: int, fresh: Collection[Sequence[int]]) -> list[MessageStatus]:
+    """Return the fates of so many messages, given the places of those that each line has stored."""
+    if any(len(numbers) == count for numbers in fresh):
+        return [MessageStatus.ACCEPTED] * count
+    stored = set().union(*fresh)
+    return [MessageStatus.ACCEPTED if number in stored else MessageStatus.DUPLICATE for number in range(count)]
 
 
 def _remembered(store: Store, line: int, ids: Sequence[bytes]) -> set[bytes]:

@@ -31,7 +31,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
     if target == to and not create and not is_topic(target):
         require_queue(store.connection, target, "; --create makes a new one")
     frame = letter.restored(store.now_ns)
-    published = Publish(target, [Encoded(frame.message_id, frame.encode())], wary=True).apply(store)
+    published = Publish(target, Encoded([frame.message_id], [frame.encode()]), wary=True).apply(store)
     if not published.statuses:
         raise QueueFullError(target, "is full; drain it, or name another queue")
     if published.statuses[0] is MessageStatus.ACCEPTED and not published.added:

@@ -44,12 +44,12 @@ class Begin(Request[Beginning]):
         Args:
             execution: Prefix of the names of its queues.
             reads: Queue and subscription of each of its routes.
-            messages: Queue and init message, in order.
+            messages: Queue and init messages, in order.
             asked_ns: Wall time at which the start was requested.
             owner: The process's number among those that keep states of stages; 0 for none.
         """
         self.queue = execution
-        self.weight = sum(len(message.frame) for _, message in messages)
+        self.weight = sum(message.size for _, message in messages)
         self._execution = execution
         self._reads = reads
         self._messages = messages
@@ -66,7 +66,7 @@ class Begin(Request[Beginning]):
         goes_on = left > 0 or ended is None
         added: dict[int, int] = {}
         for queue, message in () if goes_on else self._messages:
-            published = PublishBeyondCapacity(queue, (message,), wary=True).apply(store)
+            published = PublishBeyondCapacity(queue, message, wary=True).apply(store)
             for line, count in published.added.items():
                 added[line] = added.get(line, 0) + count
         store.connection.execute(_RECORD, (self._execution, json.dumps(sorted(reads))))

@@ -15,6 +15,8 @@ ROWS_AT_A_TIME: Final = 500
 
 _FEW_RUNS: Final = 4
 
+_STEPS: Final = (64, 8, 1)
+
 
 @lru_cache(maxsize=2048)
 def _repeated(head: str, row: str, count: int, tail: str) -> str:
@@ -45,6 +47,34 @@ def insert_rows(
         values = [value for values in part for value in values]
         changed += connection.execute(_repeated(head, row, len(part), tail), [*values, *after]).rowcount
     return changed
+
+
+def parts_of(count: int) -> Iterator[slice]:
+    """Parts of that many rows, of few different lengths: to compile a statement of a new length takes longer than to run it."""
+    start = 0
+    for step in _STEPS:
+        while count - start >= step:
+            length = min(ROWS_AT_A_TIME, (count - start) // step * step)
+            yield slice(start, start + length)
+            start += length
+
+
+@lru_cache(maxsize=512)
+def rows_beside(head: str, row: str, shared: int, count: int, tail: str = "") -> str:
+    """Return a statement of many rows that share some parameters, each of which is bound once, before those of the rows.
+
+    Args:
+        head: `INSERT INTO ... VALUES `.
+        row: Of one row: `?1`, `?2`, ... for what is shared, `{row}` for its place, and `{}` for each parameter of its own.
+        shared: How many parameters are.
+        count: Of rows.
+        tail: What follows the rows.
+    """
+    # A parameter without a number gets the next one. To have them all numbered would have SQLite search a list for each.
+    width = row.count("{}")
+    first = row.format(*(f"?{shared + 1 + place}" for place in range(width)), row=0)
+    rest = row.format(*"?" * width, row="{row}")
+    return head + ",".join([first, *(rest.replace("{row}", str(place)) for place in range(1, count))]) + tail
 
 
 def where_in(column: str, values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -99,6 +129,9 @@ def blobs(
 
 def runs_of(sequence: Iterable[int]) -> list[tuple[int, int]]:
     """Return the ranges that ascending numbers form, ends included."""
+    sequence = list(sequence)
+    if sequence and sequence == list(range(sequence[0], sequence[0] + len(sequence))):
+        return [(sequence[0], sequence[-1])]
     runs: list[tuple[int, int]] = []
     low = high = None
     for number in sequence:

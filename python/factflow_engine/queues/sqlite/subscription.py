@@ -5,7 +5,8 @@ Kept separate from the provider because a consumer has a state of its own: its u
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter, is_
 from typing import Final
 
 import trio
@@ -29,6 +30,9 @@ LONGEST_POLL_SECONDS: Final = 0.25
 
 _MOST: Final = 1_000
 """Most messages claimed at a time."""
+
+_SEQ: Final = attrgetter("seq")
+_TOKEN: Final = attrgetter("token")
 
 
 class SqliteSubscription:
@@ -117,7 +121,7 @@ class SqliteSubscription:
         """See `StateSubscription.settle`; without a change, messages of expired leases are skipped, and logged."""
         if change is not None:
             self._require_mine(acks, change)
-        acked = {delivery.seq: delivery.token for delivery in map(self._mine, acks) if delivery is not None}
+        acked = self._tokens_of(acks)
         returned: dict[int, tuple[int, float, bool]] = {}
         for nack in nacks:
             delivery = self._mine(nack.delivery)
@@ -136,9 +140,7 @@ class SqliteSubscription:
             self._settling.remove(tokens)
         saturated = len(self._unsettled) >= self._prefetch
         before = len(self._unsettled)
-        for seq, token in tokens.items():
-            if seq in self._unsettled and self._unsettled[seq].token == token:
-                del self._unsettled[seq]
+        self._drop(tokens)
         self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
         self._waiting += sum(not delay > 0 for _, delay, _ in returned.values())
         if saturated or self._alone:
@@ -220,7 +222,7 @@ class SqliteSubscription:
 
     def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
         expected = len(self._unsettled) + len(claimed.deliveries)
-        self._unsettled.update((delivery.seq, delivery) for delivery in claimed.deliveries)
+        self._unsettled.update(zip(map(_SEQ, claimed.deliveries), claimed.deliveries, strict=True))
         self._report_lost(expected - len(self._unsettled))
         self._redelivered += claimed.again
         return claimed.deliveries
@@ -240,6 +242,26 @@ class SqliteSubscription:
             return poll_seconds
         least = FIRST_POLL_SECONDS if claimed else 0.0
         return min(poll_seconds, max(least, (next_due_ns - self._clock.wall_ns()) / 1e9))
+
+    def _drop(self, tokens: Mapping[int, int]) -> None:
+        """Forget what was settled, unless it was handed out again meanwhile, under another lease."""
+        unsettled = self._unsettled
+        held = list(map(unsettled.get, tokens))
+        if None not in held and list(map(_TOKEN, held)) == list(tokens.values()):  # as a rule
+            for seq in tokens:
+                del unsettled[seq]
+            return
+        for (seq, token), delivery in zip(tokens.items(), held, strict=True):
+            if delivery is not None and delivery.token == token:
+                del unsettled[seq]
+
+    def _tokens_of(self, deliveries: Sequence[Delivery]) -> dict[int, int]:
+        """Return the lease of each delivery that is not settled yet, by sequence number; others are passed over."""
+        if set(map(type, deliveries)) == {SqliteDelivery}:  # all are this provider's, as a rule
+            numbers = list(map(_SEQ, deliveries))
+            if all(map(is_, map(self._unsettled.get, numbers), deliveries)):
+                return dict(zip(numbers, map(_TOKEN, deliveries), strict=True))
+        return {delivery.seq: delivery.token for delivery in map(self._mine, deliveries) if delivery is not None}
 
     def _mine(self, delivery: Delivery) -> SqliteDelivery | None:
         """Return the delivery if it is unsettled; None if it is settled, or another subscription's."""

@@ -155,14 +155,17 @@ class Loop:
         route.children.append(child)
         route.notify()
 
-    def take_in(self, route: RouteState, frame: Frame) -> None:
-        """Add a message that an external provider delivered; fail one that was delivered too often."""
+    def take_in(self, route: RouteState, frames: Sequence[Frame]) -> None:
+        """Add messages that an external provider delivered; fail those that were delivered too often."""
         most = route.settings.error_handling.max_deliveries
-        if most is None or frame.attempt <= most or self.workers.is_stopped:
-            route.inbound.append(frame)
-        else:
-            self.settlement.refuse(route, frame, DeliveriesExhaustedError(frame.attempt, most))
-            self.progress.note_end()
+        if most is None or self.workers.is_stopped:
+            route.inbound.append_all(frames)
+            return
+        route.inbound.append_all([frame for frame in frames if frame.attempt <= most])
+        for frame in frames:
+            if frame.attempt > most:
+                self.settlement.refuse(route, frame, DeliveriesExhaustedError(frame.attempt, most))
+                self.progress.note_end()
 
     def held(self, most: int | None = None) -> tuple[HeldMessage, ...]:
         """Return the messages that have begun and not ended, what they wait for, and how long (see `held_by`)."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.native import Batch, Publisher
+from factflow_engine.native import Batch, Channel, Publisher
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.seams import Seams
 
@@ -59,8 +59,7 @@ class FrameFactory:
         """
         if headers is not None or keys is not None:
             return FrameBatch(self.frames(payloads, headers, keys))
-        wall_ns = self._seams.clock.wall_ns()
-        return Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
+        return self._batch(payloads)
 
     def publisher(self, channels: Mapping[str, list[MemoryChannel]]) -> Publisher:
         """Return what makes such frames natively and appends them, given by route the channels that its messages go to."""
@@ -73,9 +72,17 @@ class FrameFactory:
         if isinstance(keys, str) or (keys is not None and len(keys) != len(payloads)):
             got = "a string" if isinstance(keys, str) else f"{len(keys)} keys for {len(payloads)} payloads"
             raise ValueError(f"keys= needs a sequence with one key or None for each payload, got {got}")
+        if keys is None and headers is None:
+            made = Channel("", len(payloads))
+            self._batch(payloads).pour([made], len(payloads))
+            return made.take_some(len(payloads))
         if keys is None:
             return [self.frame(payload, headers) for payload in payloads]
         return [self.frame(payload, headers, key) for payload, key in zip(payloads, keys, strict=True)]
+
+    def _batch(self, payloads: Sequence[Any]) -> Batch:
+        wall_ns = self._seams.clock.wall_ns()
+        return Batch(payloads, first_id=self._seams.ids.reserve(wall_ns, len(payloads)), time_ns=wall_ns)
 
 
 class FrameBatch:

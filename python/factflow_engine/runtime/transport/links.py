@@ -36,7 +36,7 @@ class Links:
         outbound: Mapping[str, MemoryChannel],
         routes: Sequence[RouteState],
         *,
-        take_in: Callable[[RouteState, Frame], None],
+        take_in: Callable[[RouteState, Sequence[Frame]], None],
         states: StageStates,
     ) -> None:
         """Prepare; nothing is subscribed yet.
@@ -45,7 +45,7 @@ class Links:
             sources: Route to its source, in the configuration's order.
             outbound: The provider's name of a queue to the channel that is emptied into it.
             routes: The routes, upstream first.
-            take_in: Called with each received message.
+            take_in: Called with each batch of received messages.
             states: States of the stages.
         """
         self.changes: Final = trio.lowlevel.ParkingLot()

@@ -8,9 +8,10 @@ themselves while the provider is busy.
 Kept separate from `durable`, which has all routes of an execution: a receiver serves one.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from itertools import repeat
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
 
 import trio
 
@@ -20,6 +21,9 @@ from factflow_engine.queues.channel import MemoryChannel, as_frame
 from factflow_engine.runtime.transport.route_states import KeptStates
 from factflow_engine.runtime.transport.sender import Sender
 from factflow_protocols import Delivery, IsolatingSubscription, OrderedQueueProtocol, QueueProtocol, Subscription
+
+_MESSAGE: Final = attrgetter("message")
+_ID: Final = attrgetter("message_id")
 
 HELD: Final = 1_000
 """Most ended messages whose acknowledgements are collected, beside those of the prefetch."""
@@ -63,7 +67,7 @@ class Receiver:
         *,
         senders: Sequence[Sender],
         states: KeptStates,
-        take_in: Callable[[Frame], None],
+        take_in: Callable[[Sequence[Frame]], None],
         counts_deliveries: bool,
         changed: Callable[[], None],
     ) -> None:
@@ -73,7 +77,7 @@ class Receiver:
             source: The queue to receive from.
             senders: Senders of the queues that the route publishes to.
             states: States of the route's stages.
-            take_in: Called with each message.
+            take_in: Called with each batch of messages.
             counts_deliveries: True if a message that was handed out too often fails.
             changed: Called when deliveries were settled.
         """
@@ -92,12 +96,11 @@ class Receiver:
         self._changed = changed
         self._left: int | None = None  # the provider's last depth, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
-        self._held: dict[bytes, list[Delivery]] = {}  # by message; a copy of a message is settled with it
-        self._done: dict[bytes, list[Delivery]] = {}  # has ended, and its acknowledgement is delayed
-        self._returned: dict[
-            bytes, list[Delivery]
-        ] = {}  # dropped here, and the provider's again when the subscription ends
-        self._unsettled: Final = ChainMap(self._returned, self._held)
+        self._held: dict[bytes, Delivery] = {}  # by message
+        self._done: dict[bytes, Delivery] = {}  # has ended, and its acknowledgement is delayed
+        self._returned: dict[bytes, Delivery] = {}  # dropped here, and the provider's when the subscription ends
+        self._copies: dict[bytes, list[Delivery]] = {}  # further deliveries of messages held or returned
+        self._done_copies: list[Delivery] = []  # further deliveries of messages that have ended
         self._is_urgent = False  # acknowledgements are not delayed any more
         self._room = trio.lowlevel.ParkingLot()
         self._settling = 0
@@ -141,10 +144,10 @@ class Receiver:
         """Receive nothing more, and drop received messages that have not begun; they are given back at the end."""
         self._receiving.cancel()
         for frame in self._channel.frames():
-            copies = self._held.pop(frame.message_id, [])
-            self._let_go += len(copies)
-            if copies:
-                self._returned[frame.message_id] = copies
+            delivery = self._held.pop(frame.message_id, None)
+            if delivery is not None:
+                self._let_go += 1 + len(self._copies.get(frame.message_id, ()))
+                self._returned[frame.message_id] = delivery
         self._channel.clear()
 
     def hurry(self) -> None:
@@ -192,13 +195,25 @@ class Receiver:
                 deliveries = await subscription.receive(room)
                 if states.holds:
                     await states.load([as_frame(delivery.message).message_id for delivery in deliveries])
-                for delivery in deliveries:
-                    frame = as_frame(delivery.message)
-                    copies = self._held.setdefault(frame.message_id, [])
-                    copies.append(delivery)
-                    if len(copies) == 1:
-                        self.received += 1
-                        self._take_in(frame)
+                self._take_in_all(deliveries)
+
+    def _take_in_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Have what was received carried; a copy of a message that is here is settled with it, and no more."""
+        messages = list(map(_MESSAGE, deliveries))
+        frames = messages if set(map(type, messages)) == {Frame} else list(map(as_frame, messages))
+        received = dict(zip(map(_ID, frames), deliveries, strict=True))
+        if len(received) == len(frames) and self._held.keys().isdisjoint(received):
+            self._held.update(received)
+        else:
+            fresh = []
+            for frame, delivery in zip(frames, deliveries, strict=True):
+                if self._held.setdefault(frame.message_id, delivery) is delivery:
+                    fresh.append(frame)
+                else:
+                    self._copies.setdefault(frame.message_id, []).append(delivery)
+            frames = fresh
+        self.received += len(frames)
+        self._take_in(frames)
 
     async def _acknowledge(self, subscription: Subscription) -> None:
         while True:
@@ -208,21 +223,34 @@ class Receiver:
             if self._states.holds:
                 await self._hold(self._states.seconds)
             done, self._done = self._done, {}
-            self._settling = sum(map(len, done.values()))
+            copies, self._done_copies = self._done_copies, []
+            self._settling = len(done) + len(copies)
             for sender in self._senders:
                 await sender.flush()
             if done:
-                await self._states.settle(subscription, done, self._unsettled)
+                await self._states.settle(subscription, done, copies, self._unsettled)
             self.settled += self._settling
             self._settling = 0
             self._changed()
 
     def _take_ended(self) -> None:
-        for identity in self._journal.take():
-            copies = self._held.pop(identity, None)
-            if copies is not None:
-                self._done.setdefault(identity, []).extend(copies)
+        ids = self._journal.take()
+        before = len(self._held)
+        ended = list(map(self._held.pop, ids, repeat(None)))
+        if before - len(self._held) == len(ids) and not self._copies and self._done.keys().isdisjoint(ids):
+            self._done.update(zip(ids, cast("list[Delivery]", ended), strict=True))
+        else:
+            for identity, delivery in zip(ids, ended, strict=True):
+                if delivery is not None:
+                    if self._done.setdefault(identity, delivery) is not delivery:
+                        self._done_copies.append(delivery)
+                    self._done_copies += self._copies.pop(identity, ())
         self._room.unpark_all()
+
+    def _unsettled(self, message_id: bytes) -> Sequence[Delivery]:
+        """Return the deliveries of a message that are neither acknowledged nor about to be."""
+        delivery = self._held.get(message_id, self._returned.get(message_id))
+        return () if delivery is None else (delivery, *self._copies.get(message_id, ()))
 
     async def _hold(self, seconds: float) -> None:
         """Collect more ended messages for a time, until there are enough, or until it is urgent."""

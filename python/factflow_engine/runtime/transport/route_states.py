@@ -5,7 +5,7 @@ Kept separate from `states`, which has all stages of an execution, and the other
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
 
 import trio
@@ -83,15 +83,17 @@ class KeptStates(Protocol):
     async def settle(
         self,
         subscription: Subscription,
-        done: Mapping[bytes, Sequence[Delivery]],
-        held: Mapping[bytes, Sequence[Delivery]],
+        done: Mapping[bytes, Delivery],
+        copies: Sequence[Delivery],
+        held: Callable[[bytes], Sequence[Delivery]],
     ) -> None:
         """Acknowledge deliveries, once the stages' states with their effects are durable.
 
         Args:
             subscription: Subscription of the deliveries.
             done: Deliveries to acknowledge, by message id.
-            held: The other unacknowledged deliveries.
+            copies: Further deliveries of these messages, to acknowledge as well.
+            held: Returns the other unacknowledged deliveries of a message.
 
         Raises:
             KeepingError: A stage could not make its state durable.
@@ -115,11 +117,12 @@ class NothingKept:
     async def settle(
         self,
         subscription: Subscription,
-        done: Mapping[bytes, Sequence[Delivery]],
-        held: Mapping[bytes, Sequence[Delivery]],  # noqa: ARG002 - the protocol's signature
+        done: Mapping[bytes, Delivery],
+        copies: Sequence[Delivery],
+        held: Callable[[bytes], Sequence[Delivery]],  # noqa: ARG002 - the protocol's signature
     ) -> None:
         """See `KeptStates.settle`."""
-        await subscription.settle([delivery for copies in done.values() for delivery in copies])
+        await subscription.settle([*done.values(), *copies])
 
 
 class RouteStates:
@@ -160,15 +163,16 @@ class RouteStates:
     async def settle(
         self,
         subscription: Subscription,
-        done: Mapping[bytes, Sequence[Delivery]],
-        held: Mapping[bytes, Sequence[Delivery]],
+        done: Mapping[bytes, Delivery],
+        copies: Sequence[Delivery],
+        held: Callable[[bytes], Sequence[Delivery]],
     ) -> None:
         """See `KeptStates.settle`."""
         if self._whole.is_handed_over:
             return  # they are given back, and processed by another process
         for stage in self._flushed:
             await self._flush(stage)
-        deliveries = [delivery for copies in done.values() for delivery in copies]
+        deliveries = [*done.values(), *copies]
         whole = self._whole
         if whole.store is None:
             await subscription.settle(deliveries)
@@ -202,9 +206,7 @@ class RouteStates:
             error = TimeoutError(f"it did not return within processor.flush_seconds: {self._flush_seconds:g}")
             raise KeepingError(what, error)
 
-    async def _change(
-        self, done: Mapping[bytes, Sequence[Delivery]], held: Mapping[bytes, Sequence[Delivery]]
-    ) -> StateChange:
+    async def _change(self, done: Mapping[bytes, Delivery], held: Callable[[bytes], Sequence[Delivery]]) -> StateChange:
         try:
             for _, answers in self._snapshots:
                 await answers.hold_up()
@@ -223,7 +225,7 @@ class RouteStates:
             states={stage.info.stage: None for stage in self._flushed} | states,
             answers=fresh,
             settled=[root for root in done if root in self._stored],
-            covered=[delivery for root in covered for delivery in held.get(root, ())],
+            covered=[delivery for root in covered for delivery in held(root)],
         )
 
     def _snapshot(self, stage: Stage) -> bytes:

@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 
-from factflow_engine.frames import Frame
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_protocols import QueueProtocol
 
@@ -59,9 +58,7 @@ class Sender:
                 self.channel.armed = True
                 await self._arrived.park()
             self.channel.armed = False  # the channel is checked again anyway
-            frames: list[Frame] = []
-            while len(frames) < BATCH and (frame := self.channel.take()) is not None:
-                frames.append(frame)
+            frames = self.channel.take_some(BATCH)
             self._taken += len(frames)
             result = await provider.publish_batch(self.queue, frames)
             for error in result.errors.values():

@@ -239,6 +239,19 @@ impl Channel {
         Self::push(channel, frame.get().0.clone_ref(channel.py()))
     }
 
+    #[pyo3(signature = (frames, /))]
+    fn append_all(channel: &Bound<'_, Self>, frames: Vec<Bound<'_, Frame>>) -> PyResult<()> {
+        let (py, state) = (channel.py(), channel.get());
+        let mut can_be_taken = false;
+        for frame in frames {
+            can_be_taken |= state.with(py, |store| store.push(py, frame.get().0.clone_ref(py)));
+        }
+        if can_be_taken && state.is_armed() {
+            Self::tell_consumers(channel)?;
+        }
+        Ok(())
+    }
+
     #[pyo3(signature = (frame, /))]
     fn put_first(channel: &Bound<'_, Self>, frame: &Bound<'_, Frame>) {
         Self::give_back(channel, frame.get().0.clone_ref(channel.py()));
@@ -246,6 +259,28 @@ impl Channel {
 
     fn take(channel: &Bound<'_, Self>) -> PyResult<Option<Frame>> {
         Ok(Self::pop(channel)?.map(Frame))
+    }
+
+    #[pyo3(signature = (most, /))]
+    fn take_some<'py>(channel: &Bound<'py, Self>, most: usize) -> PyResult<Bound<'py, PyList>> {
+        let py = channel.py();
+        let mut taken: Vec<Fields> = Vec::new();
+        while taken.len() < most {
+            match Self::pop(channel) {
+                Ok(Some(fields)) => taken.push(fields),
+                Ok(None) => break,
+                Err(error) => {
+                    for fields in taken.into_iter().rev() {
+                        Self::give_back(channel, fields);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let frames = taken
+            .into_iter()
+            .map(|fields| Bound::new(py, Frame(fields)));
+        PyList::new(py, frames.collect::<PyResult<Vec<_>>>()?)
     }
 
     fn frames<'py>(channel: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
