@@ -10,7 +10,7 @@ import trio.testing
 from factflow_engine.seams import Seams
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
-from support.clocks import seams_on_trio_time
+from support.clocks import CallClock, seams_on_trio_time
 from support.pipelines import assert_counters_balance, running
 
 
@@ -278,13 +278,6 @@ routes:
 async def test_a_driver_that_carries_what_waits_gives_way_to_the_program(autojump_clock):
     now_ns, seen, at = 0, set(), []
 
-    class Clock:
-        def monotonic_ns(self):
-            return now_ns
-
-        def wall_ns(self):
-            return 0
-
     class Steps(trio.abc.Instrument):
         count = 0
 
@@ -313,7 +306,7 @@ async def test_a_driver_that_carries_what_waits_gives_way_to_the_program(autojum
     async with running(
         "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: emit}, {type: later}]}}",
         adapters={"emit": emit, "later": later},
-        seams=replace(Seams.real(), clock=Clock()),
+        seams=replace(Seams.real(), clock=CallClock(lambda: now_ns)),
         seconds=1e6,
     ) as execution:
         await execution.publish("r", 0)

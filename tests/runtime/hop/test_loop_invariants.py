@@ -10,6 +10,7 @@ import trio.testing
 from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
+from support.clocks import CallClock
 from support.internals import is_worker, queues_of, route_of
 from support.pipelines import Recorder, assert_counters_balance, run, running
 
@@ -174,13 +175,6 @@ async def test_4_a_worker_yields_after_its_quantum_although_messages_remain():
     done = 0
     now = 0
 
-    class Clock:
-        def monotonic_ns(self):
-            return now
-
-        def wall_ns(self):
-            return 0
-
     async def cost(context):
         nonlocal now, done
         now += 25_000
@@ -193,7 +187,7 @@ async def test_4_a_worker_yields_after_its_quantum_although_messages_remain():
     async with running(
         "processor: {quantum_microseconds: 100}\nroutes: {r: {inbound: {concurrency: 1}, adapters: [{type: cost}]}}",
         adapters={"cost": cost},
-        seams=replace(Seams.real(), clock=Clock()),
+        seams=replace(Seams.real(), clock=CallClock(lambda: now)),
     ) as execution:
         for number in range(100):
             execution.publish_nowait("r", number)

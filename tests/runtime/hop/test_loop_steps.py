@@ -13,6 +13,7 @@ import trio.testing
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult, PipelineAdapter
+from support.clocks import CallClock
 from support.internals import is_worker, parked_workers_of, workers_of
 from support.pipelines import adapter, running
 
@@ -164,13 +165,6 @@ async def test_a_worker_that_has_waited_begins_a_new_quantum(autojump_clock):
 async def test_arrivals_wake_nobody_while_the_running_worker_only_yields():
     now = 0
 
-    class Clock:
-        def monotonic_ns(self):
-            return now
-
-        def wall_ns(self):
-            return 0
-
     async def cost(context):
         nonlocal now
         now += 1_000_000
@@ -178,7 +172,7 @@ async def test_arrivals_wake_nobody_while_the_running_worker_only_yields():
     async with running(
         "routes: {a: {inbound: {concurrency: 1}, adapters: [{type: cost}]}, b: {adapters: [{type: cost}]}}",
         adapters={"cost": cost},
-        seams=replace(Seams.real(), clock=Clock()),
+        seams=replace(Seams.real(), clock=CallClock(lambda: now)),
     ) as execution:
         for _ in range(20):
             execution.publish_nowait("a", 0)

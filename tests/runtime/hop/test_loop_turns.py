@@ -12,6 +12,7 @@ from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
+from support.clocks import CallClock
 from support.pipelines import Recorder, running
 
 ONE_AT_A_TIME = "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: stage}]}}"
@@ -169,13 +170,6 @@ async def test_a_child_is_held_since_its_worker_began_it(autojump_clock):
     """The driver runs the first child itself; the other worker then takes the others in a row."""
     now = 0
 
-    class Clock:
-        def monotonic_ns(self):
-            return now
-
-        def wall_ns(self):
-            return 0
-
     async def emit(context):
         return AdapterResult(emitted=["driven", "spends", "waits"])
 
@@ -189,7 +183,7 @@ async def test_a_child_is_held_since_its_worker_began_it(autojump_clock):
     async with running(
         "routes: {r: {inbound: {concurrency: 2}, adapters: [{type: emit}, {type: stage}]}}",
         adapters={"emit": emit, "stage": stage},
-        seams=replace(Seams.real(), clock=Clock()),
+        seams=replace(Seams.real(), clock=CallClock(lambda: now)),
     ) as execution:
         await execution.publish("r", 0)
         await trio.testing.wait_all_tasks_blocked()
