@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::{codec, errors};
 
 pub use host::{Binder, Callables};
-pub use source::read;
+pub use source::SourceReader;
 
 /// Memory that patterns may still take, of conditions that are compiled one after another.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -128,7 +128,7 @@ pub fn compile_condition(
     budget: Option<&Bound<'_, PatternBudget>>,
 ) -> PyResult<Condition> {
     errors::guarded(source.py(), || {
-        let tree = read(source)?;
+        let tree = SourceReader::default().read(source)?;
         let mut left = PatternBudget::left_of(budget);
         let mut binder = operators
             .map(|operators| Binder::new(operators, source))

@@ -109,7 +109,7 @@ pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
         let class = CONDITION.import(py, MODULE, "ConditionError")?;
         let errors = findings.iter().map(|finding| {
             let path = finding.path.iter().map(|step| match step {
-                PathStep::Key(key) => key.into_bound_py_any(py),
+                PathStep::Key(key) => (&**key).into_bound_py_any(py),
                 PathStep::Index(index) => index.into_bound_py_any(py),
             });
             let path = PyTuple::new(py, path.collect::<PyResult<Vec<_>>>()?)?;

@@ -10,7 +10,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use crate::conditions::{Binder, Callables, PatternBudget, read};
+use crate::conditions::{Binder, Callables, PatternBudget, SourceReader};
 use crate::errors;
 
 /// Many compiled conditions, each under an id.
@@ -214,8 +214,9 @@ fn compile(
     let mut compiler = Compiler::new(operators, PatternBudget::left_of(budget));
     let mut rules = Vec::with_capacity(conditions.len());
     let mut findings = Vec::new();
+    let mut reader = SourceReader::default();
     for (index, condition) in conditions.iter().enumerate() {
-        match compiler.compile_at(index, &read(&condition)?) {
+        match compiler.compile_at(index, &reader.read(&condition)?) {
             Ok(rule) => rules.push(rule),
             Err(found) => findings.extend(found),
         }

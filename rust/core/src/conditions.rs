@@ -41,6 +41,7 @@ mod source;
 pub(crate) mod stride;
 mod suggest;
 pub(crate) mod text;
+mod text_cache;
 pub(crate) mod texts;
 
 pub use compile::{
@@ -58,6 +59,7 @@ pub use scope::Scope;
 pub use slots::{MISSING, Slots};
 pub use source::{Integer, PathStep, Source};
 pub(crate) use stride::past;
+pub use text_cache::TextCache;
 
 #[cfg(test)]
 mod tests;

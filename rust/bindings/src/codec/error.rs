@@ -65,7 +65,7 @@ impl PackError {
     #[must_use]
     pub fn under_key(mut self, key: &Bound<'_, PyString>) -> Self {
         if let PackFault::Value { steps, .. } = &mut *self.0 {
-            steps.push(PathStep::Key(key.to_string_lossy().into_owned()));
+            steps.push(PathStep::Key(key.to_string_lossy().into_owned().into()));
         }
         self
     }

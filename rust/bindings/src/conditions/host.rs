@@ -121,7 +121,7 @@ impl<'py> Binder<'py> {
         // The path's last step is the value itself.
         for step in &path[..path.len() - 1] {
             condition = match step {
-                PathStep::Key(key) => condition.get_item(key)?,
+                PathStep::Key(key) => condition.get_item(&**key)?,
                 PathStep::Index(index) => condition.get_item(index)?,
             };
         }

@@ -1,11 +1,14 @@
 //! Python objects to the compiler's tree. Never fails on what an author may have written: what no message can carry is
 //! named in the tree, so that it is reported with its place like every other mistake.
 
-use factflow_core::conditions::{Integer, Source};
+use std::borrow::Borrow;
+
+use factflow_core::conditions::{Integer, Source, TextCache};
 use factflow_core::value::{self, Token};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use smallvec::SmallVec;
 
 use crate::codec;
 
@@ -13,83 +16,134 @@ use crate::codec;
 const MAX_DEPTH: usize = 256;
 /// More than any condition needs; what comes after is not followed.
 const MAX_VALUES: usize = 2_000_000;
+/// Room that is made before the values are read: what is not followed takes none.
+const MOST_RESERVED: usize = 1024;
 
-/// Return the tree of an object.
-pub fn read(object: &Bound<'_, PyAny>) -> PyResult<Source> {
-    let mut left = MAX_VALUES;
-    follow(object, 0, &mut left)
+/// Reads objects one after another.
+#[derive(Default)]
+pub struct SourceReader {
+    texts: TextCache,
+    /// Values that the object at hand may still have.
+    left: usize,
 }
 
-fn follow(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Source> {
-    if depth > MAX_DEPTH || *left == 0 {
-        return Ok(Source::Excess);
+impl SourceReader {
+    /// Return the tree of an object.
+    pub fn read(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Source> {
+        self.left = MAX_VALUES;
+        self.follow(object, 0)
     }
-    *left -= 1;
-    if object.is_none() {
-        return Ok(Source::Nil);
-    }
-    if let Ok(value) = object.cast::<PyBool>() {
-        return Ok(Source::Bool(value.is_true()));
-    }
-    if let Ok(text) = object.cast::<PyString>() {
-        // A lone surrogate is not text that a message can carry.
-        return Ok(text.to_str().map_or_else(
-            |_| Source::Foreign("string with a lone surrogate".to_owned()),
-            |text| Source::Str(text.to_owned()),
-        ));
-    }
-    if let Ok(number) = object.cast::<PyInt>() {
-        return integer(number).map(Source::Int);
-    }
-    if let Ok(number) = object.cast::<PyFloat>() {
-        return Ok(Source::Float(number.value()));
-    }
-    if let Ok(data) = object.cast::<PyBytes>() {
-        return Ok(Source::Bin(data.as_bytes().to_vec()));
-    }
-    if let Ok(list) = object.cast::<PyList>() {
-        return list
-            .iter()
-            .map(|item| follow(&item, depth + 1, left))
-            .collect::<PyResult<_>>()
-            .map(Source::List);
-    }
-    if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        return tuple
-            .iter()
-            .map(|item| follow(&item, depth + 1, left))
-            .collect::<PyResult<_>>()
-            .map(Source::List);
-    }
-    // A list of its own: what is followed may run code that changes the mapping, which no iterator of it survives.
-    if let Ok(mapping) = object.cast_exact::<PyDict>() {
-        // No tuple an item: a table of many rules would have the garbage collector look at all that lives, again and again.
-        let items: Vec<_> = mapping.iter().collect();
-        let pairs = items
-            .iter()
-            .map(|(key, value)| pair(key, value, depth, left));
-        return pairs.collect::<PyResult<_>>().map(Source::Map);
-    }
-    if let Ok(mapping) = object.cast::<PyMapping>() {
-        let pairs = mapping.items()?.iter().map(|item| {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            pair(&key, &value, depth, left)
-        });
-        return pairs.collect::<PyResult<_>>().map(Source::Map);
-    }
-    other(object, depth, left)
-}
 
-fn pair(
-    key: &Bound<'_, PyAny>,
-    value: &Bound<'_, PyAny>,
-    depth: usize,
-    left: &mut usize,
-) -> PyResult<(Source, Source)> {
-    Ok((
-        follow(key, depth + 1, left)?,
-        follow(value, depth + 1, left)?,
-    ))
+    fn follow(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Source> {
+        if depth > MAX_DEPTH || self.left == 0 {
+            return Ok(Source::Excess);
+        }
+        self.left -= 1;
+        if object.is_none() {
+            return Ok(Source::Nil);
+        }
+        if let Ok(value) = object.cast::<PyBool>() {
+            return Ok(Source::Bool(value.is_true()));
+        }
+        if let Ok(text) = object.cast::<PyString>() {
+            // A lone surrogate is not text that a message can carry.
+            return Ok(text.to_str().map_or_else(
+                |_| Source::Foreign("string with a lone surrogate".to_owned()),
+                |text| Source::Str(self.texts.get(text)),
+            ));
+        }
+        if let Ok(number) = object.cast::<PyInt>() {
+            return integer(number).map(Source::Int);
+        }
+        if let Ok(number) = object.cast::<PyFloat>() {
+            return Ok(Source::Float(number.value()));
+        }
+        if let Ok(data) = object.cast::<PyBytes>() {
+            return Ok(Source::Bin(data.as_bytes().to_vec()));
+        }
+        if let Ok(list) = object.cast::<PyList>() {
+            return self.list(list.iter(), depth);
+        }
+        if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+            return self.list(tuple.iter(), depth);
+        }
+        // A list of its own: what is followed may run code that changes the mapping, which no iterator of it survives.
+        if let Ok(mapping) = object.cast_exact::<PyDict>() {
+            // No tuple an item: a table of many rules would have the garbage collector look at all that lives, again
+            // and again.
+            let items: SmallVec<[_; 4]> = mapping.iter().collect();
+            return self.map(
+                items.len(),
+                items.iter().map(|(key, value)| Ok((key, value))),
+                depth,
+            );
+        }
+        if let Ok(mapping) = object.cast::<PyMapping>() {
+            let items = mapping.items()?;
+            let pairs = items
+                .iter()
+                .map(|item| item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>());
+            return self.map(items.len(), pairs, depth);
+        }
+        self.other(object, depth)
+    }
+
+    fn list<'py>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+        depth: usize,
+    ) -> PyResult<Source> {
+        let mut read = Vec::with_capacity(items.len().min(MOST_RESERVED));
+        for item in items {
+            read.push(self.follow(&item, depth + 1)?);
+        }
+        Ok(Source::List(read))
+    }
+
+    fn map<'py, T: Borrow<Bound<'py, PyAny>>>(
+        &mut self,
+        count: usize,
+        pairs: impl Iterator<Item = PyResult<(T, T)>>,
+        depth: usize,
+    ) -> PyResult<Source> {
+        let mut read = Vec::with_capacity(count.min(MOST_RESERVED));
+        for pair in pairs {
+            let (key, value) = pair?;
+            let key = self.follow(key.borrow(), depth + 1)?;
+            read.push((key, self.follow(value.borrow(), depth + 1)?));
+        }
+        Ok(Source::Map(read))
+    }
+
+    /// Read timestamps, extensions and what else the codec knows as one of those or as bytes; anything else is foreign.
+    fn other(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Source> {
+        if let Ok(packed) = codec::pack(object) {
+            match value::read(packed.as_bytes(), 0) {
+                Ok((
+                    Token::Timestamp {
+                        seconds,
+                        nanoseconds,
+                    },
+                    _,
+                )) => {
+                    return Ok(Source::Timestamp(seconds, nanoseconds));
+                }
+                Ok((Token::Ext(code, data), _)) => return Ok(Source::Ext(code, data.to_vec())),
+                Ok((Token::Bin(data), _)) => return Ok(Source::Bin(data.to_vec())),
+                Ok((Token::Array(_), _)) => {
+                    // A named tuple.
+                    let items = object
+                        .try_iter()?
+                        .map(|item| self.follow(&item?, depth + 1));
+                    return items.collect::<PyResult<_>>().map(Source::List);
+                }
+                _ => {}
+            }
+        }
+        let name = object.get_type().name()?;
+        // Not by `Display`, which asks a name of a class of its own for its text.
+        Ok(Source::Foreign(name.to_string_lossy().into_owned()))
+    }
 }
 
 /// Return the number that an int is, whatever a subclass says of it: none of its methods is called.
@@ -110,34 +164,4 @@ fn integer(number: &Bound<'_, PyInt>) -> PyResult<Integer> {
         overflow < 0,
         magnitude.cast::<PyBytes>()?.as_bytes(),
     ))
-}
-
-/// Read timestamps, extensions and what else the codec knows as one of those or as bytes; anything else is foreign.
-fn other(object: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Source> {
-    if let Ok(packed) = codec::pack(object) {
-        match value::read(packed.as_bytes(), 0) {
-            Ok((
-                Token::Timestamp {
-                    seconds,
-                    nanoseconds,
-                },
-                _,
-            )) => {
-                return Ok(Source::Timestamp(seconds, nanoseconds));
-            }
-            Ok((Token::Ext(code, data), _)) => return Ok(Source::Ext(code, data.to_vec())),
-            Ok((Token::Bin(data), _)) => return Ok(Source::Bin(data.to_vec())),
-            Ok((Token::Array(_), _)) => {
-                // A named tuple.
-                let items = object
-                    .try_iter()?
-                    .map(|item| follow(&item?, depth + 1, left));
-                return items.collect::<PyResult<_>>().map(Source::List);
-            }
-            _ => {}
-        }
-    }
-    let name = object.get_type().name()?;
-    // Not by `Display`, which asks a name of a class of its own for its text.
-    Ok(Source::Foreign(name.to_string_lossy().into_owned()))
 }

@@ -3,7 +3,8 @@
 //! Everything that is wrong is reported together, so that an author corrects a file once. A part that cannot be read
 //! does not stop its neighbours from being read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
@@ -61,7 +62,7 @@ impl Operators for NoOperators {
 /// ```
 /// use factflow_core::conditions::{Code, Compiler, MAX_PATTERNS_BYTES, NoOperators, PathStep, Source};
 ///
-/// let text = |text: &str| Source::Str(text.to_owned());
+/// let text = |text: &str| Source::Str(text.into());
 /// let source = Source::Map(vec![
 ///     (text("field"), text("lang")),
 ///     (text("operator"), text("equals")),
@@ -84,6 +85,8 @@ pub struct Compiler<'a> {
     /// Paths from the messages' root, in the order in which they were met.
     fields: Vec<Box<str>>,
     known_fields: HashSet<Box<str>, FxBuildHasher>,
+    /// Paths from the messages' root that were read, as their author wrote them: many conditions ask about few fields.
+    known_paths: HashMap<Arc<str>, Place, FxBuildHasher>,
 }
 
 /// Compile one condition by itself; its patterns take their memory from `pattern_bytes`.
@@ -92,7 +95,7 @@ pub struct Compiler<'a> {
 /// use factflow_core::conditions::{BuiltInOnly, Integer, MAX_PATTERNS_BYTES, NoOperators, Source, compile};
 /// use factflow_core::value::{write_int, write_map_len, write_str};
 ///
-/// let text = |text: &str| Source::Str(text.to_owned());
+/// let text = |text: &str| Source::Str(text.into());
 /// let source = Source::Map(vec![
 ///     (text("field"), text("tokens")),
 ///     (text("operator"), text("gt")),
@@ -131,6 +134,7 @@ impl<'a> Compiler<'a> {
             scope: Scope::new(),
             fields: Vec::new(),
             known_fields: HashSet::default(),
+            known_paths: HashMap::default(),
         }
     }
 
@@ -356,12 +360,21 @@ impl<'a> Compiler<'a> {
         at_root: bool,
         findings: &mut Findings,
     ) -> Option<Place> {
+        if let (true, Source::Str(text)) = (at_root, field) {
+            if let Some(place) = self.known_paths.get(text) {
+                return Some(place.clone());
+            }
+        }
         match path::parse(field) {
             Ok(path) => {
+                let place = scope.add(&path);
                 if at_root {
                     self.remember_field(path.first());
+                    if let Source::Str(text) = field {
+                        self.known_paths.insert(Arc::clone(text), place.clone());
+                    }
                 }
-                Some(scope.add(&path))
+                Some(place)
             }
             Err(error) => {
                 let report = |findings: &mut Findings| {

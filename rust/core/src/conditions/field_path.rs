@@ -31,7 +31,7 @@ impl FieldLocator {
     ///
     /// The text is no path, or one of several fields.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let segments = parse(&Source::Str(text.to_owned()))?;
+        let segments = parse(&Source::Str(text.into()))?;
         if segments.contains(&Segment::Each) {
             return Err(PathError::new(
                 format!("{} names several fields", quote(text)),

@@ -1,5 +1,7 @@
 //! Problems of a condition, as data: each has a stable code and a place.
 
+use std::borrow::Cow;
+
 use super::source::PathStep;
 
 /// Stable codes of load-time problems. Their titles and explanations are the embedding language's to print.
@@ -119,8 +121,12 @@ impl Findings {
     }
 
     /// Read the part under a key.
-    pub fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.within(PathStep::Key(key.to_owned()), read)
+    pub fn under<T>(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.within(PathStep::Key(key.into()), read)
     }
 
     /// Read the part at an index.

@@ -1,6 +1,7 @@
 //! Orderings: `gt`, `gte`, `lt`, `lte` and `between` are all one interval, so that pairs of them can become one too.
 
 use core::cmp::Ordering;
+use std::sync::Arc;
 
 use super::equality::number;
 use super::finding::{Code, Findings};
@@ -33,9 +34,9 @@ pub enum Interval {
     /// Interval of numbers, exactly.
     Number(Bounds<NumberLiteral>),
     /// Interval of texts by their bytes, which is the order of code points.
-    Str(Bounds<Box<str>>),
+    Str(Bounds<Arc<str>>),
     /// Interval of bytes.
-    Bin(Bounds<Box<[u8]>>),
+    Bin(Bounds<Arc<[u8]>>),
     /// Interval of instants.
     Timestamp(Bounds<(i64, u32)>),
 }

@@ -88,7 +88,7 @@ fn one(source: &Source, findings: &mut Findings) -> Option<u16> {
         );
         return None;
     };
-    match NAMES.iter().position(|known| known == name) {
+    match NAMES.iter().position(|known| *known == &**name) {
         Some(NUMBER) => Some(INT | FLOAT),
         Some(bit) => Some(1 << bit),
         None => {

@@ -35,15 +35,15 @@ impl Length {
         });
         for (key, bound) in entries {
             let bound = match key {
-                Source::Str(key) if KEYS.contains(&key.as_str()) => findings
-                    .under(key, |findings| size(bound, findings))
+                Source::Str(key) if KEYS.contains(&&**key) => findings
+                    .under(key.to_string(), |findings| size(bound, findings))
                     .map(|size| one_side(key, size)),
                 Source::Str(key) => {
                     let remedy = nearest(key, KEYS).map_or_else(
                         || EXAMPLE.to_owned(),
                         |known| format!("did you mean {known}?"),
                     );
-                    findings.under(key, |findings| {
+                    findings.under(key.to_string(), |findings| {
                         findings.report(
                             Code::UnknownKey,
                             format!("length has no bound {}", quote(key)),

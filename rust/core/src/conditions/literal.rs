@@ -4,6 +4,7 @@
 //! `{"$timestamp": RFC 3339}`. NaN is refused everywhere: it would equal nothing, which nobody writes on purpose.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::finding::{Code, Findings};
 use super::number::NumberLiteral;
@@ -26,9 +27,9 @@ pub enum Literal {
     /// A number of any type.
     Number(NumberLiteral),
     /// Text, compared byte by byte: no normalisation.
-    Str(Box<str>),
+    Str(Arc<str>),
     /// Bytes.
-    Bin(Box<[u8]>),
+    Bin(Arc<[u8]>),
     /// Equal elements in the same order.
     Array(Vec<Literal>),
     /// The same keys with equal values, in whatever order.
@@ -69,7 +70,7 @@ fn compile(source: &Source, depth: usize, findings: &mut Findings) -> Option<Lit
             return None;
         }
         Source::Float(number) => Literal::Number(NumberLiteral::Float(*number)),
-        Source::Str(text) => Literal::Str(text.as_str().into()),
+        Source::Str(text) => Literal::Str(Arc::clone(text)),
         Source::Bin(data) => Literal::Bin(data.as_slice().into()),
         Source::Timestamp(seconds, nanoseconds) => Literal::Timestamp(*seconds, *nanoseconds),
         Source::Ext(code, data) => Literal::Ext(*code, data.as_slice().into()),
@@ -119,9 +120,11 @@ fn map(entries: &[(Source, Source)], depth: usize, findings: &mut Findings) -> O
             complete = false;
             continue;
         };
-        match findings.under(key, |findings| compile(value, depth + 1, findings)) {
+        match findings.under(key.to_string(), |findings| {
+            compile(value, depth + 1, findings)
+        }) {
             Some(value) => {
-                read.insert(key.as_str().into(), value);
+                read.insert((&**key).into(), value);
             }
             None => complete = false,
         }
@@ -148,7 +151,7 @@ fn tagged(tag: &str, entries: &[(Source, Source)], findings: &mut Findings) -> O
             "a tagged literal is a mapping of that one key",
         );
     };
-    findings.under(tag, |findings| {
+    findings.under(tag.to_owned(), |findings| {
         let Source::Str(text) = value else {
             return refuse(
                 findings,

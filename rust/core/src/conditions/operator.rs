@@ -1,5 +1,7 @@
 //! The built-in operators: one list of names, and how each reads the value that it is given.
 
+use std::sync::Arc;
+
 use super::choices::Choices;
 use super::finding::{Code, Findings};
 use super::interval::{Interval, Side};
@@ -76,7 +78,7 @@ pub const BUILT_IN: [Operator; 18] = [
     }),
     operator("between", |value, _, findings| {
         Some((
-            Predicate::Within(Interval::compile_between(value, findings)?),
+            Predicate::Within(Arc::new(Interval::compile_between(value, findings)?)),
             false,
         ))
     }),
@@ -187,7 +189,7 @@ fn side(
     findings: &mut Findings,
 ) -> Option<Question> {
     let interval = Interval::compile_side(value, side, inclusive, name, findings)?;
-    Some((Predicate::Within(interval), false))
+    Some((Predicate::Within(Arc::new(interval)), false))
 }
 
 fn one_of(value: &Source, negated: bool, name: &str, findings: &mut Findings) -> Option<Question> {
@@ -230,9 +232,9 @@ fn affixes(value: &Source, end: End, name: &str, findings: &mut Findings) -> Opt
     Some((Predicate::Affixes(Affixes { end, texts }), false))
 }
 
-fn affix(value: &Source, name: &str, findings: &mut Findings) -> Option<Box<str>> {
+fn affix(value: &Source, name: &str, findings: &mut Findings) -> Option<Arc<str>> {
     if let Source::Str(text) = value {
-        return Some(text.as_str().into());
+        return Some(Arc::clone(text));
     }
     let problem = format!(
         "{name} takes a string or a list of strings, not {}",

@@ -1,5 +1,7 @@
 //! Questions that a condition asks of one value: one variant an operator family, each total.
 
+use std::sync::Arc;
+
 use super::choices::Choices;
 use super::equality::equals;
 use super::interval::Interval;
@@ -41,7 +43,7 @@ use crate::value::{Token, ValueError, read, skip};
 ///     }
 /// }
 ///
-/// let text = |text: &str| Source::Str(text.to_owned());
+/// let text = |text: &str| Source::Str(text.into());
 /// let source = Source::Map(vec![(text("field"), text("@")), (text("operator"), text("even"))]);
 /// let (condition, _) = compile(&source, &mut Even, &mut { MAX_PATTERNS_BYTES }).unwrap();
 /// assert_eq!(condition.holds(&[4], 0, &Even), Ok(true));
@@ -79,7 +81,7 @@ pub enum Predicate {
     /// Equality with one of some literals.
     OneOf(Box<Choices>),
     /// A place in an interval.
-    Within(Interval),
+    Within(Arc<Interval>),
     /// A literal within it.
     Contains(Box<Contains>),
     /// One of some texts at its start or end.

@@ -1,6 +1,7 @@
 //! Scalars as keys of a map: what an `in` and an index of many `eq` look values up in, at the price of one comparison.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
@@ -22,9 +23,9 @@ pub enum Scalar {
     /// A number that a message can carry.
     Number(NumberKey),
     /// Text.
-    Str(Box<[u8]>),
+    Str(Arc<[u8]>),
     /// Bytes.
-    Bin(Box<[u8]>),
+    Bin(Arc<[u8]>),
     /// An instant.
     Timestamp(i64, u32),
 }
@@ -45,8 +46,8 @@ impl Scalar {
             Literal::Nil => Self::Nil,
             Literal::Bool(value) => Self::Bool(*value),
             Literal::Number(number) => Self::Number(number.key().ok_or(NoScalar::Unreachable)?),
-            Literal::Str(text) => Self::Str(text.as_bytes().into()),
-            Literal::Bin(data) => Self::Bin(data.clone()),
+            Literal::Str(text) => Self::Str(Arc::clone(text).into()),
+            Literal::Bin(data) => Self::Bin(Arc::clone(data)),
             Literal::Timestamp(seconds, nanoseconds) => Self::Timestamp(*seconds, *nanoseconds),
             Literal::Array(_) | Literal::Map(_) | Literal::Ext(..) => {
                 return Err(NoScalar::Composite);

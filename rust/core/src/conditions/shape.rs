@@ -21,21 +21,19 @@ pub enum Shape<'s> {
 
 /// Return which of the forms of a condition this is.
 pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Option<Shape<'s>> {
-    let keys = keys(entries);
     let mut combinators = entries.iter().filter_map(|(key, value)| match key {
         Source::Str(key) => COMBINATORS
             .iter()
-            .find(|name| **name == key.as_str())
+            .find(|name| **name == &**key)
             .map(|name| (*name, value)),
         _ => None,
     });
     if let Some((name, value)) = combinators.next() {
-        let others: Vec<&str> = keys.iter().copied().filter(|key| *key != name).collect();
         let mut sound = true;
-        for other in others {
+        for other in keys(entries).filter(|key| *key != name) {
             sound = false;
             if COMBINATORS.contains(&other) || LEAF_KEYS.contains(&other) {
-                findings.under(other, |findings| {
+                findings.under(other.to_owned(), |findings| {
                     findings.report(
                         Code::NotACondition,
                         format!("{name} and {other} stand in one mapping: it is one condition or the other"),
@@ -48,10 +46,10 @@ pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Op
         }
         return sound.then_some(Shape::Combinator(name, value));
     }
-    if keys.iter().any(|key| LEAF_KEYS.contains(key)) {
+    if keys(entries).any(|key| LEAF_KEYS.contains(&key)) {
         return Some(Shape::Leaf);
     }
-    if keys.is_empty() && entries.is_empty() {
+    if entries.is_empty() {
         findings.report(
             Code::NotACondition,
             "the condition is empty",
@@ -59,7 +57,7 @@ pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Op
         );
     }
     let known: Vec<&str> = COMBINATORS.iter().chain(&LEAF_KEYS).copied().collect();
-    for key in keys {
+    for key in keys(entries) {
         unknown_key(key, &known, findings);
     }
     None
@@ -73,14 +71,13 @@ pub fn check_keys(
     what: &str,
     findings: &mut Findings,
 ) -> bool {
-    let present = keys(entries);
     let mut missing: Vec<&str> = required
         .iter()
         .copied()
-        .filter(|key| !present.contains(key))
+        .filter(|name| get(entries, name).is_none())
         .collect();
-    let mut sound = present.len() == entries.len();
-    for key in present.iter().copied().filter(|key| !known.contains(key)) {
+    let mut sound = keys(entries).count() == entries.len();
+    for key in keys(entries).filter(|key| !known.contains(key)) {
         sound = false;
         // One slip is one finding: the key that was meant is not reported as missing too.
         let meant = nearest(key, missing.iter().copied());
@@ -113,19 +110,16 @@ pub fn check_keys(
 pub fn get<'s>(entries: &'s [(Source, Source)], name: &str) -> Option<&'s Source> {
     entries
         .iter()
-        .find(|(key, _)| matches!(key, Source::Str(key) if key == name))
+        .find(|(key, _)| matches!(key, Source::Str(key) if **key == *name))
         .map(|(_, value)| value)
 }
 
 /// Return the keys that are strings.
-fn keys(entries: &[(Source, Source)]) -> Vec<&str> {
-    entries
-        .iter()
-        .filter_map(|(key, _)| match key {
-            Source::Str(key) => Some(key.as_str()),
-            _ => None,
-        })
-        .collect()
+fn keys(entries: &[(Source, Source)]) -> impl Iterator<Item = &str> {
+    entries.iter().filter_map(|(key, _)| match key {
+        Source::Str(key) => Some(&**key),
+        _ => None,
+    })
 }
 
 /// Report the keys that are not strings.
@@ -147,7 +141,7 @@ fn unknown_key(key: &str, candidates: &[&str], findings: &mut Findings) {
         None if candidates.is_empty() => "remove it".to_owned(),
         None => format!("the keys here are {}", candidates.join(", ")),
     };
-    findings.under(key, |findings| {
+    findings.under(key.to_owned(), |findings| {
         findings.report(
             Code::UnknownKey,
             format!("{} is not a key of a condition", quote(key)),

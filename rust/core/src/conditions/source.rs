@@ -4,6 +4,8 @@
 //! tree.
 
 use core::cmp::Ordering;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// An integer of any size: an author may write one that no message can carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub enum Source {
     /// Any other number, NaN and the infinities included.
     Float(f64),
     /// Text.
-    Str(String),
+    Str(Arc<str>),
     /// Bytes.
     Bin(Vec<u8>),
     /// Values in order.
@@ -148,7 +150,7 @@ pub fn quote(text: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathStep {
     /// Into a mapping.
-    Key(String),
+    Key(Cow<'static, str>),
     /// Into a list.
     Index(usize),
 }

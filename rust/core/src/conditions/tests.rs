@@ -350,7 +350,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_readers_panic(text in "\\PC{0,20}|[a-z.@/~\\[\\]\"\\\\*0-9-]{0,12}") {
-        let source = Source::Str(text);
+        let source = Source::Str(text.into());
         for operator in BUILT_IN {
             let condition = Source::Map(vec![
                 (Source::Str("field".into()), source.clone()),

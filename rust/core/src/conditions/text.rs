@@ -1,5 +1,7 @@
 //! `contains`, `starts_with` and `ends_with`.
 
+use std::sync::Arc;
+
 use memchr::memmem::Finder;
 
 use super::equality::equals;
@@ -70,7 +72,7 @@ pub struct Affixes {
     /// End at which the affix is.
     pub end: End,
     /// The texts.
-    pub texts: Vec<Box<str>>,
+    pub texts: Vec<Arc<str>>,
 }
 
 impl Affixes {

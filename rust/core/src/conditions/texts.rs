@@ -46,6 +46,15 @@ impl<T> Default for Texts<T> {
 }
 
 impl<T: Copy + Default> Texts<T> {
+    /// Return none yet, with room for so many.
+    pub fn with_room(count: usize) -> Self {
+        let mut texts = Self::default();
+        if count > 0 {
+            texts.reserve(count);
+        }
+        texts
+    }
+
     /// Return the number of texts.
     #[inline]
     pub const fn len(&self) -> usize {
@@ -117,7 +126,7 @@ impl<T: Copy + Default> Texts<T> {
 
     /// The same under a hash of the caller's own.
     pub fn insert_hashed(&mut self, hash: u64, text: &[u8], value: T) {
-        self.reserve();
+        self.reserve(1);
         let Some(at) = self.find(hash, text) else {
             return; // not so: there is always a vacant place
         };
@@ -143,9 +152,9 @@ impl<T: Copy + Default> Texts<T> {
         }
     }
 
-    /// Make room for one more: a few texts have four places each at least, many have two.
-    fn reserve(&mut self) {
-        let count = self.count + 1;
+    /// Make room for so many more: a few texts have four places each at least, many have two.
+    fn reserve(&mut self, more: usize) {
+        let count = self.count + more;
         let least = if count <= 64 { 4 * count } else { 2 * count };
         if self.places.len() >= least {
             return;

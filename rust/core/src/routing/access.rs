@@ -1,5 +1,9 @@
 //! The index entries of a conjunction: questions that its part answers with yes whenever the part holds.
 
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
 use crate::conditions::Segment;
 use crate::conditions::interval::Interval;
 use crate::conditions::literal::Literal;
@@ -22,11 +26,11 @@ pub enum Key {
     /// An array with an element that equals a scalar.
     Element(Scalar),
     /// A text with this at its start.
-    Prefix(Box<[u8]>),
+    Prefix(Arc<[u8]>),
     /// A text with this at its end.
-    Suffix(Box<[u8]>),
+    Suffix(Arc<[u8]>),
     /// A text that holds this; never empty.
-    Search(Box<[u8]>),
+    Search(Arc<[u8]>),
     /// A text that is an address in this network.
     Network(Network),
     /// Presence.
@@ -46,27 +50,30 @@ pub enum Entry {
     /// Under a question.
     Key(usize, Key),
     /// Under an interval.
-    Within(usize, Interval),
+    Within(usize, Arc<Interval>),
 }
 
 /// Entries, at least one of which is found in every message for which a part holds.
 #[derive(Clone, Debug)]
 pub struct Cover {
     /// They; none if the part holds for no message at all.
-    pub entries: Vec<Entry>,
+    pub entries: SmallVec<[Entry; 1]>,
     /// True if the part holds in every message in which an entry is found.
     pub exact: bool,
 }
+
+/// Most parts have one, of one entry.
+pub type Covers = SmallVec<[Cover; 1]>;
 
 /// More entries than this are not filed; the part's neighbours are, or the conjunction is always asked.
 const MOST_ENTRIES: usize = 100_000;
 
 /// Return all that a part can be filed under, each of it alone; nothing for all that is negative.
-pub fn covers(node: &Node, levels: &mut Levels) -> Vec<Cover> {
+pub fn covers(node: &Node, levels: &mut Levels) -> Covers {
     covers_in(node, Origin::Message, levels)
 }
 
-fn covers_in(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Vec<Cover> {
+fn covers_in(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Covers {
     match node {
         Node::Leaf(leaf) if !leaf.negated => {
             if let Predicate::Matches(pattern) = &leaf.predicate {
@@ -120,7 +127,7 @@ fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
         }
         Node::Any(parts) => {
             let mut all = Cover {
-                entries: Vec::new(),
+                entries: SmallVec::new(),
                 exact: true,
             };
             for part in parts {
@@ -159,7 +166,7 @@ fn rank(cover: &Cover) -> (u8, usize) {
 
 fn present(slot: usize, exact: bool) -> Cover {
     Cover {
-        entries: vec![Entry::Key(slot, Key::Present)],
+        entries: smallvec![Entry::Key(slot, Key::Present)],
         exact,
     }
 }
@@ -194,13 +201,13 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
             None => present(slot, false),
         },
         Predicate::Within(interval) => Cover {
-            entries: vec![Entry::Within(slot, interval.clone())],
+            entries: smallvec![Entry::Within(slot, Arc::clone(interval))],
             exact: true,
         },
         Predicate::Contains(contains) => match contains.literal() {
             Literal::Str(text) if text.is_empty() => present(slot, false),
             Literal::Str(text) => {
-                let bytes: Box<[u8]> = text.as_bytes().into();
+                let bytes: Arc<[u8]> = Arc::clone(text).into();
                 keys(
                     slot,
                     [Key::Search(bytes.clone()), Key::Element(Scalar::Str(bytes))],
@@ -221,7 +228,10 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
             };
             keys(
                 slot,
-                affixes.texts.iter().map(|text| key(text.as_bytes().into())),
+                affixes
+                    .texts
+                    .iter()
+                    .map(|text| key(Arc::clone(text).into())),
                 true,
             )
         }
@@ -239,7 +249,7 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
 }
 
 /// Return one for each set of texts that a pattern requires.
-fn of_pattern(slot: usize, pattern: &Pattern) -> Vec<Cover> {
+fn of_pattern(slot: usize, pattern: &Pattern) -> Covers {
     let exact = matches!(pattern.hir().kind(), HirKind::Literal(_));
     required(pattern.hir())
         .into_iter()

@@ -1,5 +1,7 @@
 //! All of many texts that stand at the start, or the end, of a text: one hash taken along it, one probe a length.
 
+use std::sync::Arc;
+
 use super::hit::Hit;
 use crate::conditions::text::End;
 use crate::conditions::texts::{Texts, finished, hash, mixed, word};
@@ -15,14 +17,14 @@ pub struct AffixIndex {
 
 impl AffixIndex {
     /// Return an index of distinct texts that stand at this end.
-    pub fn new(end: End, texts: Vec<(Box<[u8]>, Hit)>) -> Self {
+    pub fn new(end: End, texts: Vec<(Arc<[u8]>, Hit)>) -> Self {
         let mut lengths: Vec<usize> = texts.iter().map(|(text, _)| text.len()).collect();
         lengths.sort_unstable();
         lengths.dedup();
         let mut index = Self {
             end,
             lengths,
-            texts: Texts::default(),
+            texts: Texts::with_room(texts.len()),
         };
         for (text, hit) in texts {
             let hash = Hashes::new(end, &text).next(text.len());

@@ -17,21 +17,40 @@ use super::levels::Levels;
 use super::normal::normalise;
 use super::table::{Conjunction, Statistics, Table};
 
-/// A conjunction before it is filed.
-struct Draft {
-    rule: u32,
+/// All rules before they are filed, their parts one after another: one list for all costs less than lists in lists.
+struct Drafts {
+    /// By conjunction: its rule, and how many parts it has.
+    conjunctions: Vec<(u32, u32)>,
     parts: Vec<Part>,
+    filings: Vec<Filing>,
+    tickets: Vec<Ticket>,
+    /// By question: the part that asks exactly that.
+    exact: Vec<Option<Node>>,
+    levels: Levels,
+    census: Census,
 }
 
 /// A part of a conjunction, and what it can be filed under.
 struct Part {
-    node: Node,
-    options: Vec<Filing>,
+    asked: Asked,
+    /// As [`effort`].
+    effort: u32,
+    /// Its filings: a stretch of the drafts'.
+    filings: (u32, u32),
+}
+
+/// The node that asks a part.
+enum Asked {
+    /// A node of its own.
+    Node(Node),
+    /// The node that all parts share which ask exactly a question.
+    Question(u32),
 }
 
 /// Entries under which a part can be filed.
 struct Filing {
-    tickets: Vec<Ticket>,
+    /// A stretch of the drafts' tickets.
+    tickets: (u32, u32),
     /// As [`Cover::exact`].
     exact: bool,
 }
@@ -40,47 +59,55 @@ struct Filing {
 struct Files {
     conjunctions: Vec<Conjunction>,
     /// Lists of parts that were met, each with its number.
-    tests: HashMap<Vec<u32>, u32, FxBuildHasher>,
+    tests: HashMap<Box<[u32]>, u32, FxBuildHasher>,
     parts: Vec<Node>,
     /// By question: the part that asks exactly that.
     shared: Vec<Option<u32>>,
-    /// By question: the conjunctions that are filed under it.
-    keys: Vec<Vec<u32>>,
+    /// A question, and the conjunction that is filed under it.
+    keys: Vec<(u32, u32)>,
     /// An interval, and the conjunction that is filed under it.
     intervals: Vec<(u32, u32)>,
     /// Conjunctions that are filed under nothing.
     always: Vec<u32>,
     /// By rule: whether a conjunction of it is kept.
     is_kept: Vec<bool>,
+    /// Room for the parts of the conjunction at hand, and for their places.
+    room: Vec<Part>,
+    asked: Vec<u32>,
 }
 
 /// Build the table of these conditions, which were compiled in this scope. Fails if there is more text in them than
 /// an automaton can count.
 pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
     let count = rules.len();
-    let mut census = Census::new(scope.slots());
-    let mut levels = Levels::new(scope.slots());
-    let mut drafts = Vec::with_capacity(count);
+    let mut drafts = Drafts::new(scope.slots());
     for (rule, node) in rules.into_iter().enumerate() {
-        for branch in branches(normalise(node)) {
-            drafts.push(draft(numbered(rule), branch, &mut levels, &mut census));
+        match normalise(node) {
+            // Each branch suffices for the rule.
+            Node::Any(branches) => {
+                for branch in branches {
+                    drafts.add(numbered(rule), branch);
+                }
+            }
+            other => drafts.add(numbered(rule), other),
         }
     }
-    census.close();
+    drafts.census.close();
 
+    let questions = drafts.census.keys();
     let mut files = Files {
-        conjunctions: Vec::with_capacity(drafts.len()),
+        conjunctions: Vec::with_capacity(drafts.conjunctions.len()),
         tests: HashMap::default(),
         parts: Vec::new(),
-        shared: vec![None; census.keys()],
-        keys: vec![Vec::new(); census.keys()],
+        shared: vec![None; questions],
+        keys: Vec::with_capacity(drafts.conjunctions.len()),
         intervals: Vec::new(),
         always: Vec::new(),
         is_kept: vec![false; count],
+        room: Vec::new(),
+        asked: Vec::new(),
     };
-    for draft in drafts {
-        files.add(draft, &census);
-    }
+    let (census, levels) = files.add_all(drafts);
     let statistics = files.statistics();
     let (levels, level_of_slot) = levels.into_parts();
     let mut table = Table {
@@ -103,76 +130,180 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
     };
     let mut tests: Vec<_> = files.tests.into_iter().collect();
     tests.sort_unstable_by_key(|&(_, number)| number);
-    for (mut parts, _) in tests {
+    for (parts, _) in tests {
         let begin = numbered(table.remaining.len());
-        table.remaining.append(&mut parts);
+        table.remaining.extend_from_slice(&parts);
         table.tests.push((begin, numbered(table.remaining.len())));
     }
-    index(&mut table, census, &files.keys, &files.intervals)?;
+    let keys = Lists::new(&files.keys, questions);
+    index(&mut table, census, &keys, &files.intervals)?;
     Ok(table)
 }
 
+impl Drafts {
+    fn new(message_slots: usize) -> Self {
+        Self {
+            conjunctions: Vec::new(),
+            parts: Vec::new(),
+            filings: Vec::new(),
+            tickets: Vec::new(),
+            exact: Vec::new(),
+            levels: Levels::new(message_slots),
+            census: Census::new(message_slots),
+        }
+    }
+
+    /// Add a conjunction of a rule.
+    fn add(&mut self, rule: u32, branch: Node) {
+        let before = self.parts.len();
+        match branch {
+            Node::All(parts) => {
+                for part in parts {
+                    self.add_part(part);
+                }
+            }
+            other => self.add_part(other),
+        }
+        let count = numbered(self.parts.len() - before);
+        self.conjunctions.push((rule, count));
+    }
+
+    fn add_part(&mut self, node: Node) {
+        let begin = self.filings.len();
+        for Cover { entries, exact } in covers(&node, &mut self.levels) {
+            let first = numbered(self.tickets.len());
+            let tickets = entries.into_iter().map(|entry| self.census.file(entry));
+            self.tickets.extend(tickets);
+            self.filings.push(Filing {
+                tickets: (first, numbered(self.tickets.len())),
+                exact,
+            });
+        }
+        let effort = effort(&node);
+        let asked = self.asked(node, begin);
+        self.parts.push(Part {
+            asked,
+            effort,
+            filings: (numbered(begin), numbered(self.filings.len())),
+        });
+    }
+
+    /// Keep a node with the same one of another part, if it can be told to be the same.
+    fn asked(&mut self, node: Node, filings: usize) -> Asked {
+        let [
+            Filing {
+                tickets: (begin, end),
+                exact: true,
+            },
+        ] = self.filings[filings..]
+        else {
+            return Asked::Node(node);
+        };
+        let [Ticket::Key(question)] = self.tickets[begin as usize..end as usize] else {
+            return Asked::Node(node);
+        };
+        let at = question as usize;
+        if self.exact.len() <= at {
+            self.exact.resize_with(at + 1, || None);
+        }
+        self.exact[at].get_or_insert(node);
+        Asked::Question(question)
+    }
+}
+
 impl Files {
-    /// File a conjunction under its cheapest part; drop it if it can hold for no message.
-    fn add(&mut self, Draft { rule, mut parts }: Draft, census: &Census) {
+    /// File all conjunctions.
+    fn add_all(&mut self, drafts: Drafts) -> (Census, Levels) {
+        let Drafts {
+            conjunctions,
+            parts,
+            filings,
+            tickets,
+            mut exact,
+            levels,
+            census,
+        } = drafts;
+        let mut parts = parts.into_iter();
+        for (rule, count) in conjunctions {
+            self.room.clear();
+            self.room.extend(parts.by_ref().take(count as usize));
+            self.add(rule, &filings, &tickets, &mut exact, &census);
+        }
+        (census, levels)
+    }
+
+    /// File the conjunction at hand under its cheapest part; drop it if it can hold for no message.
+    fn add(
+        &mut self,
+        rule: u32,
+        filings: &[Filing],
+        tickets: &[Ticket],
+        exact: &mut [Option<Node>],
+        census: &Census,
+    ) {
         let number = numbered(self.conjunctions.len());
+        let tickets_of =
+            |filing: &Filing| &tickets[filing.tickets.0 as usize..filing.tickets.1 as usize];
         let cost = |filing: &Filing| {
-            let costs = filing.tickets.iter().map(|&ticket| census.cost(ticket));
+            let costs = tickets_of(filing).iter().map(|&ticket| census.cost(ticket));
             (costs.sum::<u64>(), !filing.exact)
         };
         let mut best = None;
-        for (at, part) in parts.iter().enumerate() {
-            for (option, filing) in part.options.iter().enumerate() {
-                let this = (cost(filing), at, option);
+        for (at, part) in self.room.iter().enumerate() {
+            for option in part.filings.0..part.filings.1 {
+                let this = (cost(&filings[option as usize]), at, option);
                 if best.is_none_or(|best| this < best) {
                     best = Some(this);
                 }
             }
         }
         let mut is_repeated = false;
-        let filed = best.map(|(_, at, option)| (at, parts[at].options.swap_remove(option)));
-        match filed {
+        match best {
             None => self.always.push(number),
-            // A part that holds for no message: nor does the conjunction.
-            Some((_, Filing { tickets, .. })) if tickets.is_empty() => return,
-            Some((at, Filing { tickets, exact })) => {
+            Some((_, at, option)) => {
+                let filing = &filings[option as usize];
+                let tickets = tickets_of(filing);
+                if tickets.is_empty() {
+                    return; // a part that holds for no message: nor does the conjunction
+                }
                 is_repeated = tickets.len() > 1;
-                for ticket in tickets {
+                for &ticket in tickets {
                     is_repeated |= census.is_repeated(ticket);
                     match ticket {
-                        Ticket::Key(key) => self.keys[key as usize].push(number),
+                        Ticket::Key(key) => self.keys.push((key, number)),
                         Ticket::Interval(interval) => self.intervals.push((interval, number)),
                     }
                 }
-                if exact {
-                    parts.swap_remove(at);
+                if filing.exact {
+                    self.room.swap_remove(at);
                 }
             }
         }
         self.is_kept[rule as usize] = true;
-        parts.sort_by_key(|part| effort(&part.node));
-        let asked: Vec<u32> = parts.into_iter().map(|part| self.place(part)).collect();
+        self.room.sort_by_key(|part| part.effort);
+        self.asked.clear();
+        for part in self.room.drain(..) {
+            let next = numbered(self.parts.len());
+            let (node, place) = match part.asked {
+                Asked::Node(node) => (Some(node), next),
+                Asked::Question(question) => {
+                    let question = question as usize;
+                    let place = *self.shared[question].get_or_insert(next);
+                    (exact[question].take(), place)
+                }
+            };
+            self.parts.extend(node);
+            self.asked.push(place);
+        }
         let next = numbered(self.tests.len());
-        let test = *self.tests.entry(asked).or_insert(next);
+        let test = self.tests.get(&self.asked[..]).copied().unwrap_or(next);
+        if test == next {
+            self.tests.insert(self.asked[..].into(), test);
+        }
         self.conjunctions.push(Conjunction {
             candidate: Candidate { rule, test },
             is_repeated,
         });
-    }
-
-    /// Return the index of a part, shared with an equal part of another rule if there is one that is known to be equal.
-    fn place(&mut self, part: Part) -> u32 {
-        let next = numbered(self.parts.len());
-        if let [Filing { tickets, exact }] = &part.options[..] {
-            if let ([Ticket::Key(key)], true) = (&tickets[..], *exact) {
-                if let Some(known) = self.shared[*key as usize] {
-                    return known;
-                }
-                self.shared[*key as usize] = Some(next);
-            }
-        }
-        self.parts.push(part.node);
-        next
     }
 
     /// Return all but what is said of the fields.
@@ -195,18 +326,50 @@ impl Files {
     }
 }
 
+/// Lists of numbers, one after another.
+struct Lists {
+    /// Beginning of each list in `members`, and one end more.
+    begins: Vec<u32>,
+    members: Vec<u32>,
+}
+
+impl Lists {
+    /// Return so many lists of pairs of a list's number and a member, each in the order of the pairs.
+    fn new(pairs: &[(u32, u32)], count: usize) -> Self {
+        let mut begins = vec![0; count + 1];
+        for &(list, _) in pairs {
+            begins[list as usize + 1] += 1;
+        }
+        for list in 0..count {
+            begins[list + 1] += begins[list];
+        }
+        let mut next = begins.clone();
+        let mut members = vec![0; pairs.len()];
+        for &(list, member) in pairs {
+            members[next[list as usize] as usize] = member;
+            next[list as usize] += 1;
+        }
+        Self { begins, members }
+    }
+
+    fn get(&self, list: u32) -> &[u32] {
+        let list = list as usize;
+        &self.members[self.begins[list] as usize..self.begins[list + 1] as usize]
+    }
+}
+
 /// Make the indices of the table's fields.
 fn index(
     table: &mut Table,
     census: Census,
-    filed_keys: &[Vec<u32>],
+    filed_keys: &Lists,
     filed_intervals: &[(u32, u32)],
 ) -> Result<(), BuildError> {
     let slots = table.level_of_slot.len();
     let (keys, repeated, intervals) = census.into_parts();
     let mut keys_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
     for ((slot, key), number) in keys {
-        let filed = &filed_keys[number as usize];
+        let filed = filed_keys.get(number);
         if filed.is_empty() {
             continue;
         }
@@ -236,7 +399,7 @@ fn index(
     let mut intervals_of_slot: Vec<Vec<_>> = vec![Vec::new(); slots];
     for &(interval, number) in filed_intervals {
         let (slot, interval) = &intervals[interval as usize];
-        intervals_of_slot[*slot].push((interval, number));
+        intervals_of_slot[*slot].push((&**interval, number));
     }
     for (keys, intervals) in keys_of_slot.into_iter().zip(intervals_of_slot) {
         table
@@ -251,36 +414,6 @@ fn index(
             });
     }
     Ok(())
-}
-
-/// Return the branches of a rule, each of which suffices for it.
-fn branches(node: Node) -> Vec<Node> {
-    match node {
-        Node::Any(branches) => branches.into_vec(),
-        other => vec![other],
-    }
-}
-
-fn draft(rule: u32, branch: Node, levels: &mut Levels, census: &mut Census) -> Draft {
-    let nodes = match branch {
-        Node::All(parts) => parts.into_vec(),
-        other => vec![other],
-    };
-    let parts = nodes
-        .into_iter()
-        .map(|node| {
-            let file = |Cover { entries, exact }: Cover| Filing {
-                tickets: entries
-                    .into_iter()
-                    .map(|entry| census.file(entry))
-                    .collect(),
-                exact,
-            };
-            let options = covers(&node, levels).into_iter().map(file).collect();
-            Part { node, options }
-        })
-        .collect();
-    Draft { rule, parts }
 }
 
 /// Estimate how long it takes to ask a part.
@@ -311,7 +444,7 @@ mod tests {
     use crate::conditions::{Compiler, NoOperators, Source};
 
     fn matches(pattern: &str) -> Source {
-        let text = |text: &str| Source::Str(text.to_owned());
+        let text = |text: &str| Source::Str(text.into());
         Source::Map(vec![
             (text("field"), text("line")),
             (text("operator"), text("matches")),

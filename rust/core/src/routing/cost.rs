@@ -2,6 +2,7 @@
 //! vain.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
@@ -20,6 +21,9 @@ pub enum Ticket {
     Interval(u32),
 }
 
+/// Intervals of slots, each at its number.
+pub type Intervals = Vec<(usize, Arc<Interval>)>;
+
 /// Questions about slots, each with its number.
 pub type Numbers = HashMap<(usize, Key), u32, FxBuildHasher>;
 
@@ -34,7 +38,7 @@ pub struct Census {
     weights: Vec<u64>,
     /// By question: whether a message may answer it with yes more than once.
     repeated: Vec<bool>,
-    intervals: Vec<(usize, Interval)>,
+    intervals: Intervals,
     /// Of each interval, how many of its slot it overlaps; filled by [`Census::close`].
     overlaps: Vec<u32>,
 }
@@ -82,7 +86,7 @@ impl Census {
             let intervals = || {
                 members
                     .iter()
-                    .map(|&at| (&self.intervals[at].1, numbered(at)))
+                    .map(|&at| (&*self.intervals[at].1, numbered(at)))
             };
             let sorted = ByKind::new(intervals());
             overlaps(&sorted.numbers, compare_literals, &mut self.overlaps);
@@ -117,7 +121,7 @@ impl Census {
 
     /// Return every question with its number, whether a message may answer each of them more than once, and every
     /// interval in the order of their numbers.
-    pub fn into_parts(self) -> (Numbers, Vec<bool>, Vec<(usize, Interval)>) {
+    pub fn into_parts(self) -> (Numbers, Vec<bool>, Intervals) {
         (self.numbers, self.repeated, self.intervals)
     }
 }
@@ -143,8 +147,8 @@ type Sorted<'a, T> = Vec<(&'a Bounds<T>, u32)>;
 #[derive(Debug, Default)]
 pub struct ByKind<'a> {
     pub numbers: Sorted<'a, NumberLiteral>,
-    pub texts: Sorted<'a, Box<str>>,
-    pub data: Sorted<'a, Box<[u8]>>,
+    pub texts: Sorted<'a, Arc<str>>,
+    pub data: Sorted<'a, Arc<[u8]>>,
     pub instants: Sorted<'a, (i64, u32)>,
 }
 

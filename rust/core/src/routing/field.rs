@@ -1,5 +1,7 @@
 //! The indices of one field: from what its value is to the conjunctions that are filed under that.
 
+use std::sync::Arc;
+
 use crate::conditions::equality::number;
 use crate::conditions::interval::Interval;
 use crate::conditions::number::{NumberLiteral, compare, compare_literals};
@@ -36,7 +38,7 @@ struct TextIndex {
     prefixes: Option<AffixIndex>,
     suffixes: Option<AffixIndex>,
     search: Option<SearchIndex>,
-    within: Option<Stab<Box<str>>>,
+    within: Option<Stab<Arc<str>>>,
     networks: Option<Box<NetworkIndex>>,
 }
 
@@ -44,7 +46,7 @@ struct TextIndex {
 #[derive(Clone, Debug, Default)]
 struct OtherIndex {
     elements: Option<ScalarMap<Hit>>,
-    data: Option<Stab<Box<[u8]>>>,
+    data: Option<Stab<Arc<[u8]>>>,
     instants: Option<Stab<(i64, u32)>>,
 }
 
@@ -60,6 +62,8 @@ impl FieldIndex {
         let mut suffixes = Vec::new();
         let mut searched = Vec::new();
         let mut texts = TextIndex::default();
+        let is_text = |key: &&(Key, Hit)| matches!(key.0, Key::Equal(Scalar::Str(_)));
+        texts.equal = Texts::with_room(keys.iter().filter(is_text).count());
         let mut others = OtherIndex::default();
         for (key, hit) in keys {
             match key {

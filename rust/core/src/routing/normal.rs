@@ -1,6 +1,7 @@
 //! Negation normal form: `not` only before what cannot be taken apart, `all_of` never directly within `all_of`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
@@ -36,6 +37,9 @@ fn under(node: Node, negated: bool) -> Node {
 }
 
 fn all(parts: Box<[Node]>, negated: bool) -> Node {
+    if !negated && is_normal(&parts) {
+        return Node::All(parts);
+    }
     let mut flat = Vec::with_capacity(parts.len());
     for part in parts {
         match under(part, negated) {
@@ -45,6 +49,16 @@ fn all(parts: Box<[Node]>, negated: bool) -> Node {
     }
     fuse(&mut flat);
     single(flat, Node::All)
+}
+
+/// True if the parts of an `all_of` are in normal form already, as those of most rules are.
+fn is_normal(parts: &[Node]) -> bool {
+    let mut bounds = 0;
+    parts.len() > 1
+        && parts.iter().all(|part| {
+            bounds += usize::from(bounded(part).is_some());
+            matches!(part, Node::Leaf(_)) && bounds < 2
+        })
 }
 
 fn any(parts: Box<[Node]>, negated: bool) -> Node {
@@ -71,7 +85,7 @@ fn fuse(parts: &mut Vec<Node>) {
     let mut single: HashMap<Place, Vec<usize>, FxBuildHasher> = HashMap::default();
     let mut kept: Vec<Node> = Vec::with_capacity(parts.len());
     for part in parts.drain(..) {
-        let Some(place) = bounded(&part) else {
+        let Some(place) = bounded(&part).cloned() else {
             kept.push(part);
             continue;
         };
@@ -96,14 +110,14 @@ fn fuse(parts: &mut Vec<Node>) {
 
 /// Return the place of a part that is an interval; none under a wildcard, where each bound may hold for another
 /// element.
-fn bounded(part: &Node) -> Option<Place> {
+fn bounded(part: &Node) -> Option<&Place> {
     let Node::Leaf(leaf) = part else {
         return None;
     };
     let is_bound = matches!(leaf.predicate, Predicate::Within(_))
         && leaf.place.rest.is_empty()
         && !leaf.negated;
-    is_bound.then(|| leaf.place.clone())
+    is_bound.then_some(&leaf.place)
 }
 
 /// Both at once, if they are a lower and an upper bound; they are of one place.
@@ -117,7 +131,7 @@ fn fused(one: &Node, two: &Node) -> Option<Leaf> {
     };
     Some(Leaf {
         place: one.place.clone(),
-        predicate: Predicate::Within(first.fused(second)?),
+        predicate: Predicate::Within(Arc::new(first.fused(second)?)),
         negated: false,
     })
 }

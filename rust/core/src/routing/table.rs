@@ -40,7 +40,7 @@ pub struct Statistics {
 /// use factflow_core::routing::{Scratch, build};
 /// use factflow_core::value::{write_map_len, write_str};
 ///
-/// let text = |text: &str| Source::Str(text.to_owned());
+/// let text = |text: &str| Source::Str(text.into());
 /// let speaks = |lang: &str| {
 ///     Source::Map(vec![
 ///         (text("field"), text("lang")),
