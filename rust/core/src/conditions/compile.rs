@@ -12,6 +12,7 @@ use super::finding::{Code, Finding, Findings};
 use super::node::{AnyElement, Body, Leaf, Node};
 use super::operator::{BUILT_IN, Question, built_in, meant};
 use super::path::{self, Segment};
+use super::pattern::PatternMemory;
 use super::place::Place;
 use super::predicate::Predicate;
 use super::scope::Scope;
@@ -77,8 +78,8 @@ impl Operators for NoOperators {
 /// ```
 pub struct Compiler<'a> {
     operators: &'a mut dyn Operators,
-    /// Return the memory that further patterns may take.
-    pattern_bytes: usize,
+    /// Memory that further patterns may take.
+    patterns: PatternMemory,
     /// Parts that the condition at hand may still have.
     nodes: usize,
     scope: Scope,
@@ -117,7 +118,7 @@ pub fn compile(
 ) -> Result<(Body, Vec<Box<str>>), Vec<Finding>> {
     let mut compiler = Compiler::new(operators, *pattern_bytes);
     let node = compiler.compile(source);
-    *pattern_bytes = compiler.pattern_bytes;
+    *pattern_bytes = compiler.pattern_bytes();
     let node = node?;
     let (scope, fields) = compiler.finish();
     Ok((Body { scope, node }, fields))
@@ -129,7 +130,7 @@ impl<'a> Compiler<'a> {
     pub fn new(operators: &'a mut dyn Operators, pattern_bytes: usize) -> Self {
         Self {
             operators,
-            pattern_bytes,
+            patterns: PatternMemory::new(pattern_bytes),
             nodes: 0,
             scope: Scope::new(),
             fields: Vec::new(),
@@ -138,7 +139,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compile one more condition, or say all that is wrong with it.
+    /// Compile one more condition, or say all that is wrong with it: nothing, where the memory of patterns is used up,
+    /// once an earlier condition said so.
     pub fn compile(&mut self, source: &Source) -> Result<Node, Vec<Finding>> {
         self.compile_under(source, Vec::new())
     }
@@ -167,7 +169,7 @@ impl<'a> Compiler<'a> {
     /// Return the memory that further patterns may take.
     #[must_use]
     pub const fn pattern_bytes(&self) -> usize {
-        self.pattern_bytes
+        self.patterns.left
     }
 
     /// Return the scope of all conditions, and the top-level fields that they read.
@@ -422,7 +424,7 @@ impl<'a> Compiler<'a> {
             let absent = Source::Bool(true);
             let value = value.or(operator.is_flag.then_some(&absent))?;
             return findings.under("value", |findings| {
-                operator.build(value, &mut self.pattern_bytes, findings)
+                operator.build(value, &mut self.patterns, findings)
             });
         }
         if self.operators.needs_value(name).is_some() {

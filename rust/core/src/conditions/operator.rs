@@ -9,7 +9,7 @@ use super::kind::Kinds;
 use super::length::Length;
 use super::literal::Literal;
 use super::network::Networks;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, PatternMemory};
 use super::predicate::Predicate;
 use super::source::Source;
 use super::suggest::nearest;
@@ -19,7 +19,7 @@ use super::text::{Affixes, Contains, End};
 pub type Question = (Predicate, bool);
 
 /// Reads an operator's value. `None`, and at least one finding, if it cannot be read.
-type Build = fn(&Source, &mut usize, &mut Findings) -> Option<Question>;
+type Build = fn(&Source, &mut PatternMemory, &mut Findings) -> Option<Question>;
 
 /// An operator.
 #[derive(Clone, Copy, Debug)]
@@ -32,15 +32,15 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Read the operator's value. Patterns take their memory from `pattern_bytes`.
+    /// Read the operator's value. A pattern takes its memory from `patterns`.
     #[must_use]
     pub fn build(
         &self,
         value: &Source,
-        pattern_bytes: &mut usize,
+        patterns: &mut PatternMemory,
         findings: &mut Findings,
     ) -> Option<Question> {
-        (self.build)(value, pattern_bytes, findings)
+        (self.build)(value, patterns, findings)
     }
 }
 
@@ -98,9 +98,9 @@ pub const BUILT_IN: [Operator; 18] = [
     operator("ends_with", |value, _, findings| {
         affixes(value, End::End, "ends_with", findings)
     }),
-    operator("matches", |value, pattern_bytes, findings| match value {
+    operator("matches", |value, patterns, findings| match value {
         Source::Str(text) => {
-            let pattern = Pattern::compile(text, pattern_bytes, findings)?;
+            let pattern = Pattern::compile(text, patterns, findings)?;
             Some((Predicate::Matches(Box::new(pattern)), false))
         }
         other => {

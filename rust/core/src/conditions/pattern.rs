@@ -24,6 +24,26 @@ const MAX_NESTING: u32 = 200;
 
 const SMALLER: &str = r"repeat less, write [a-z] or (?-u:\w) for classes of all of Unicode as \w and \pL, or ask with starts_with, contains or in";
 
+/// Memory that patterns may still take together.
+#[derive(Clone, Copy, Debug)]
+pub struct PatternMemory {
+    /// In bytes.
+    pub left: usize,
+    /// True once a finding says that it is used up.
+    is_reported: bool,
+}
+
+impl PatternMemory {
+    /// Return so many bytes.
+    #[must_use]
+    pub const fn new(left: usize) -> Self {
+        Self {
+            left,
+            is_reported: false,
+        }
+    }
+}
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -32,15 +52,23 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compile a pattern, taking its memory from `budget`; what is wrong with it goes to the findings.
+    /// Compile a pattern, taking its memory from `budget`; what is wrong with it goes to the findings. That the budget
+    /// is used up goes there once, from the first pattern that finds it so: there is one remedy for all.
     ///
-    /// What a pattern would take is bounded before it is taken: its length, then its syntax, then its automaton while
+    /// The memory of a pattern is bounded before it is taken: its length, then its syntax, then its automaton while
     /// that is built. A pattern that is refused for its size counts as well, because building it took time.
     #[must_use]
-    pub fn compile(text: &str, budget: &mut usize, findings: &mut Findings) -> Option<Self> {
-        match Self::build(text, budget) {
+    pub fn compile(
+        text: &str,
+        budget: &mut PatternMemory,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        match Self::build(text, &mut budget.left) {
             Ok(pattern) => Some(pattern),
-            Err((problem, remedy)) => {
+            Err(PatternFault::UsedUp) if budget.is_reported => None,
+            Err(fault) => {
+                budget.is_reported |= matches!(fault, PatternFault::UsedUp);
+                let (problem, remedy) = fault.explain();
                 findings.report(
                     Code::InvalidPattern,
                     format!("the pattern {} {problem}", quote(text)),
@@ -51,13 +79,13 @@ impl Pattern {
         }
     }
 
-    fn build(text: &str, budget: &mut usize) -> Result<Self, (String, &'static str)> {
+    fn build(text: &str, budget: &mut usize) -> Result<Self, PatternFault> {
         if text.len() > MAX_PATTERN_LENGTH {
             let problem = format!(
                 "has {} bytes; the longest allowed has {MAX_PATTERN_LENGTH}",
                 text.len()
             );
-            return Err((
+            return Err(PatternFault::Pattern(
                 problem,
                 "write in, contains or starts_with for lists of texts, or split it under any_of",
             ));
@@ -91,7 +119,10 @@ impl Pattern {
             }
             Ok(regex) => Err(refused(regex.memory_usage(), budget)),
             Err(error) if error.size_limit().is_some() => Err(refused(MAX_PATTERN_BYTES, budget)),
-            Err(error) => Err((format!("cannot be compiled: {error}"), SMALLER)),
+            Err(error) => Err(PatternFault::Pattern(
+                format!("cannot be compiled: {error}"),
+                SMALLER,
+            )),
         }
     }
 
@@ -118,23 +149,43 @@ impl Pattern {
     }
 }
 
-/// Return problem and remedy of a pattern that takes `bytes` or more; take them from the budget.
-fn refused(bytes: usize, budget: &mut usize) -> (String, &'static str) {
-    let problem = if bytes > *budget {
+/// Reason why a pattern is not compiled.
+enum PatternFault {
+    /// Its own problem, and the remedy.
+    Pattern(String, &'static str),
+    /// No room for it in what the patterns before it left.
+    UsedUp,
+}
+
+impl PatternFault {
+    /// Return problem and remedy.
+    fn explain(self) -> (String, &'static str) {
+        match self {
+            Self::Pattern(problem, remedy) => (problem, remedy),
+            Self::UsedUp => (
+                "and those before it take too much memory together".to_owned(),
+                SMALLER,
+            ),
+        }
+    }
+}
+
+/// Refuse a pattern that takes `bytes` or more; take them from the budget.
+fn refused(bytes: usize, budget: &mut usize) -> PatternFault {
+    if bytes > *budget {
         *budget = 0;
-        "and those before it take too much memory together".to_owned()
-    } else {
-        *budget -= bytes;
-        format!("takes more than {} MiB", MAX_PATTERN_BYTES >> 20)
-    };
-    (problem, SMALLER)
+        return PatternFault::UsedUp;
+    }
+    *budget -= bytes;
+    let problem = format!("takes more than {} MiB", MAX_PATTERN_BYTES >> 20);
+    PatternFault::Pattern(problem, SMALLER)
 }
 
 /// Return problem and remedy of a pattern that cannot be parsed.
-fn explain(error: &regex_syntax::Error) -> (String, &'static str) {
+fn explain(error: &regex_syntax::Error) -> PatternFault {
     const DIALECT: &str =
         "write Rust's regex syntax, which is linear-time: no look-around, no backreferences";
-    match error {
+    let (problem, remedy) = match error {
         regex_syntax::Error::Parse(error) => {
             let remedy = match error.kind() {
                 ErrorKind::UnsupportedLookAround => {
@@ -164,5 +215,6 @@ fn explain(error: &regex_syntax::Error) -> (String, &'static str) {
             )
         }
         other => (format!("is not valid: {other}"), DIALECT),
-    }
+    };
+    PatternFault::Pattern(problem, remedy)
 }

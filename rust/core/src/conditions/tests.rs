@@ -194,6 +194,25 @@ fn patterns_of_many_conditions_take_from_one_budget() {
 }
 
 #[test]
+fn that_patterns_take_too_much_is_said_once_of_conditions_that_are_compiled_together() {
+    let mut operators = NoOperators;
+    let mut compiler = Compiler::new(&mut operators, 1 << 20);
+    let wide = |number: usize| leaf("a", "matches", text(&format!(r"\w{{1,60}}x{number}")));
+    let mut compile = |condition: &Source| compiler.compile(condition).unwrap_err();
+    let of_all = Source::Map(vec![(
+        text("any_of"),
+        Source::List((0..20).map(wide).collect()),
+    )]);
+    let findings = compile(&of_all);
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].problem.ends_with("memory together"));
+    assert_eq!(compile(&wide(20)), []);
+    // What is wrong with a pattern by itself is said of each.
+    assert_eq!(compile(&leaf("a", "matches", text("("))).len(), 1);
+    assert_eq!(compile(&leaf("a", "matches", text(")"))).len(), 1);
+}
+
+#[test]
 fn ordinary_patterns_fit_in_their_thousands() {
     let mut budget = MAX_PATTERNS_BYTES;
     for number in 0..1_000 {
