@@ -409,7 +409,9 @@ class RouteTable(Generic[_Id]):
     ten rules as for ten thousand, as long as few of them hold. Rules that cannot be filed, because all their parts are
     negative, are evaluated for every message: `statistics()` counts them.
 
-    It is immutable and may be used from any thread. To change the rules, build another table.
+    It is immutable and may be used from any thread. To change the rules, build another table. Building is one call that
+    takes about half a second and 60 MB for 100,000 rules: nothing else runs meanwhile, in other threads either, and
+    cancellation waits. So build large tables before messages flow.
 
     Args:
         rules: Pairs of an id, which may be anything, and a condition as `compile_condition` takes it.
@@ -418,7 +420,8 @@ class RouteTable(Generic[_Id]):
 
     Raises:
         ConditionErrors: Some rules are invalid; the error holds every problem of all of them. A finding's path begins
-        with the index of its rule.
+        with the index of its rule. That patterns take too much memory together is reported once, at the first one that
+        does not fit.
         TypeError: A rule is not a pair.
     """
 
