@@ -246,6 +246,42 @@ routes:
         await execution.cancel()
 
 
+async def test_room_that_a_waiting_source_stops_reserving_is_found_by_the_route(autojump_clock):
+    """A worker looked at the route between two pulls, found all room reserved, and nobody looked again after that.
+
+    Which worker is first is trio's and the clock's choice: one in six times it was the wrong one.
+    """
+
+    async def tail(context):
+        async def lines():
+            yield context.message
+            await trio.sleep_forever()
+
+        return AdapterResult(emitted=lines())
+
+    for quantum in [1, 5, 10, 20] * 15:
+        seen = []
+
+        async def sink(context, seen=seen):
+            seen.append(context.message)
+
+        async with running(
+            f"""
+processor: {{quantum_microseconds: {quantum}}}
+routes:
+  r: {{inbound: {{concurrency: 4}}, adapters: [{{type: tail}}], outbound: [{{route: s}}]}}
+  s: {{inbound: {{capacity: 2}}, adapters: [{{type: sink}}]}}
+""",
+            adapters={"tail": tail, "sink": sink},
+            seconds=1e6,
+        ) as execution:
+            await execution.publish("r", 0)
+            await execution.publish("r", 1)
+            await trio.sleep(10)
+            assert sorted(seen) == [0, 1]
+            await execution.cancel()
+
+
 async def test_a_source_that_says_nothing_does_not_stop_a_cycle(autojump_clock):
     async def multiply(context):
         if context.message == "tail":

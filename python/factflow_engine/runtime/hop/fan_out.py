@@ -222,9 +222,12 @@ class FanOut:
 
     async def _wait_for(self, pulled: Awaitable[Any]) -> Any:
         """Wait for an element, which reserves no room meanwhile."""
-        hands, carrier = self._hands, self._route.carrier
-        hands.pool.leave()
+        hands, route = self._hands, self._route
+        carrier = route.carrier
         carrier.pulling += 1
+        if not route.listed and route.has_work and carrier.takable(1) > 0:
+            hands.attend(route)  # the room that this message reserved until now may be what the route was left without
+        hands.pool.leave()
         try:
             return await pulled
         finally:
