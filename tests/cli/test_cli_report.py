@@ -38,6 +38,18 @@ def test_failures_are_named_with_place_error_and_message(samples: Any) -> None:
     assert "  parse  Unrouted: boom" in text
 
 
+def test_failures_of_one_place_are_one_entry_with_a_sample(samples: Any) -> None:
+    failures = (
+        *(samples.failure(error=f"no. {number}", place="parse_line.py:4") for number in range(1200)),
+        samples.failure(error="no. 1200", place="parse_line.py:9"),
+    )
+    text = _printed(_end(samples.report(failures=failures, failures_omitted=3)))
+    assert "parse/markdown  1,200 x ValueError: no. 0 (parse_line.py:4)" in text
+    assert "first message" in text
+    assert "parse/markdown  ValueError: no. 1200 (parse_line.py:9)" in text
+    assert "... and 3 more" in text
+
+
 def test_of_many_failures_the_first_are_shown_and_the_rest_counted(samples: Any) -> None:
     failures = tuple(samples.failure(error=f"no. {number}") for number in range(25))
     text = _printed(_end(samples.report(failures=failures, failures_omitted=10)))

@@ -79,18 +79,29 @@ def _failure_lines(report: ExecutionReport) -> Iterator[Text]:
     if not total:
         return
     yield Text(f"{plural(total, 'message')} failed", style="bold red")
-    for failure in report.failures[:_MOST_SHOWN]:
+    groups: dict[tuple[str | None, ...], list[FailureRecord]] = {}
+    for failure in report.failures:
+        key = (failure.route, failure.stage, failure.error_type, failure.place or failure.error)
+        groups.setdefault(key, []).append(failure)
+    shown = list(groups.values())[:_MOST_SHOWN]
+    for failures in shown:
+        failure = failures[0]
+        count = f"{len(failures):,} x " if len(failures) > 1 else ""
+        place = f" ({clean(failure.place)})" if failure.place else ""
         yield Text.assemble(
-            f"  {clean(_place(failure))}  ",
+            f"  {clean(_place(failure))}  {count}",
             (clean(f"{failure.error_type}: {failure.error}", limit=_ERROR_LIMIT), "red"),
+            place,
         )
         attempts = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
         yield Text(
-            f"    message {clean(failure.message_id)}{attempts}: {clean(failure.payload_preview, limit=_PREVIEW_LIMIT)}",
+            f"    {'first ' * (len(failures) > 1)}message {clean(failure.message_id)}{attempts}: "
+            f"{clean(failure.payload_preview, limit=_PREVIEW_LIMIT)}",
             style="dim",
         )
-    if total > _MOST_SHOWN:
-        yield Text(f"  ... and {total - _MOST_SHOWN:,} more (--output json has {_recorded(report)})")
+    more = total - sum(map(len, shown))
+    if more:
+        yield Text(f"  ... and {more:,} more (--output json has {_recorded(report)})")
 
 
 def _recorded(report: ExecutionReport) -> str:
@@ -184,6 +195,7 @@ def _failure_document(failure: FailureRecord) -> dict[str, object]:
         "message_id": failure.message_id,
         "correlation_id": failure.correlation_id,
         "attempts": failure.attempts,
+        "place": failure.place,
         "payload_preview": failure.payload_preview,
     }
 

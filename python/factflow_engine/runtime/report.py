@@ -54,6 +54,7 @@ class FailureRecord:
         message_id: 32 hexadecimal digits.
         correlation_id: Id of its root message.
         attempts: Number of attempts.
+        place: File and line of the innermost frame that is the user's, as in `parse_line.py:4`; empty if there is none.
         payload_preview: Beginning of the payload, for the reader; never used by the engine.
     """
 
@@ -65,6 +66,7 @@ class FailureRecord:
     correlation_id: str
     attempts: int
     payload_preview: str
+    place: str = ""
 
 
 class Holder(StrEnum):

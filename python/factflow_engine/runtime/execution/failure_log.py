@@ -8,6 +8,7 @@ from typing import Final
 
 from factflow_engine.errors import bounded, error_text
 from factflow_engine.frames import Frame, unpack
+from factflow_engine.runtime.execution.failure_place import place_of
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import FailureRecord
@@ -51,6 +52,7 @@ class FailureLog:
                     message_id=frame.message_id.hex(),
                     correlation_id=frame.correlation_id.hex(),
                     attempts=frame.attempt,
+                    place=place_of(error),
                     payload_preview=self._preview(frame.payload if payload is None else payload),
                 )
             )
