@@ -7,7 +7,7 @@ something else.
 import argparse
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from factflow_engine.cli.schema_fields import SchemaField, fields_of
 from factflow_engine.config.catalogue import CATALOGUE
 from factflow_engine.config.codes import FAMILIES
 from factflow_engine.config.schema import config_schema
+from factflow_engine.config.secret_variables import PLAIN_ENDS, PLAIN_WORDS, WORDS
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -81,9 +82,19 @@ def _configuration(registry: ValidatingAdapterRegistry) -> Iterator[str]:
     yield ""
     yield "Every section and field of a pipeline. `factflow config schema` prints the same for editors, as a JSON Schema. A"
     yield "value may come from the environment: `${NAME}` or `${NAME:default}`. What a run prints or stores shows the"
-    yield "reference instead of the value where that is a secret: if the name has a word such as `KEY`, `PW` or `AUTH` between"
-    yield "underscores, or `PASSWORD`, `SECRET` or `TOKEN` anywhere; if the value is a URL with a password; and wherever it is"
-    yield "written `${secret:NAME}` or `${secret:NAME:default}`. Conditions are described in"
+    yield "reference instead of the value where that is a secret:"
+    yield ""
+    yield f"- if the name has one of these words between underscores: {_listed(WORDS)};"
+    yield "- if the name has `PASSWORD`, `SECRET`, `TOKEN`, `CREDENTIAL`, `APIKEY`, `CONNECTION_STRING`, `WEBHOOK` or the like"
+    yield "  anywhere, or a word that ends in `PASS`, `PW` or `PWD`;"
+    yield "- if the value has a password or a key in it that can be told from other text: in a URL, in a connection string, in"
+    yield "  a query, or as a block of PEM;"
+    yield "- wherever it is written `${secret:NAME}` or `${secret:NAME:default}`."
+    yield ""
+    yield f"A name that has one of the words {_listed(PLAIN_WORDS)}, or ends in one of"
+    yield f"{_listed(PLAIN_ENDS)}, is none of a secret: `MAX_TOKENS`, `PASSWORD_FILE`."
+    yield ""
+    yield "Conditions are described in"
     yield "[Conditions](../conditions.md), what stands in a stage's `config` in [Adapters](adapters.md)."
     for name, title in _SECTIONS.items():
         section = schema["$defs"][name] if name else schema
@@ -93,6 +104,10 @@ def _configuration(registry: ValidatingAdapterRegistry) -> Iterator[str]:
         yield " ".join(str(section.get("description", "")).split("\n\n")[0].split())
         yield ""
         yield from _table(fields_of(_linked({**section, "$defs": {}})))
+
+
+def _listed(words: Collection[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))
 
 
 def _linked(schema: Any) -> Any:

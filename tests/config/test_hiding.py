@@ -1,6 +1,7 @@
 """Values of the environment are found in texts however they are quoted, and nothing else is touched."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -132,6 +133,15 @@ def test_what_a_configuration_hides(loader_with: Callable[[Mapping[str, str]], P
         ("AWS_SECRET_ACCESS_KEY", True), ("DB_PW", True), ("DB_PWD", True), ("SENTRY_DSN", True), ("AUTH_COOKIE", True),
         ("PWD", False), ("PORT", False), ("REGION", False), ("MONKEY", False), ("KEYBOARD", False), ("COMPASS", False),
         ("AUTHOR", False), ("SPIN", False), ("HOME", False),
+        ("MYSQL_PWD", True), ("AWS_ACCESS_KEY_ID", True), ("AWS_ACCESSKEY", True), ("SLACK_WEBHOOK_URL", True),
+        ("STRIPE_SK", True), ("ENCRYPTION_IV", True), ("BASIC_AUTH", True), ("CONNECTION_STRING", True),
+        ("AZURE_STORAGE_CONNECTION_STRING", True), ("ConnectionStrings__Default", True), ("SERVICEBUS_CONN_STR", True),
+        ("GITHUB_PAT", True), ("DBPASS", True), ("DBPASS2", True), ("LDAP_BINDPW", True), ("DBPWD_RO", True),
+        ("STORAGE_ACCOUNTKEY", True), ("clientSecret", True), ("apiKey", True), ("DB_CREDS", True), ("TLS_CERT_PEM", True),
+        ("TOKEN_PORT", True), ("OLDPWD", False), ("BYPASS", False), ("SURPASS_X", False), ("PASSENGERS", False),
+        ("PATH", False), ("PATCH", False), ("MAX_TOKENS", False), ("TOKENS_PER_MINUTE", False), ("TOKENIZER", False),
+        ("SECRETARY", False), ("SSH_PUBLIC_KEY", False), ("POSTGRES_PASSWORD_FILE", False), ("SECRET_NAME", False),
+        ("AUTH_TYPE", False), ("COOKIE_DOMAIN", False), ("KEY_FIELD", False), ("PASSWORD_MIN_LENGTH", False),
     ],
 )  # fmt: skip
 def test_names_say_what_is_a_secret(name: str, secret: bool) -> None:
@@ -146,9 +156,22 @@ def test_names_say_what_is_a_secret(name: str, secret: bool) -> None:
         ("http://host:80/a@b", False),
         ("http://u@host", False),
         ("u:p@host", False),
+        ("Server=db;User Id=sa;Password = hunter2;", True),
+        ("host=db user=u password=hunter2", True),
+        ("DefaultEndpointsProtocol=https;AccountName=x;AccountKey=abc==;EndpointSuffix=x", True),
+        ("Endpoint=sb://x/;SharedAccessKeyName=Root;SharedAccessKey=abc=", True),
+        ("https://x.blob.core.windows.net/c?sv=1&sig=abc%3D", True),
+        ("https://api.x/v1?api_key=abc", True),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE", True),
+        ("-----BEGIN CERTIFICATE-----\nMIIE", False),
+        ("https://x/?sig=&token=", False),
+        ("password", False),
+        ("no password == no entry", False),
+        ("design=flat", False),
+        ("is-valid-token=1", False),
     ],
 )
-def test_a_url_with_a_password_is_a_secret(value: str, secret: bool) -> None:
+def test_a_value_with_a_password_or_a_key_in_it_is_a_secret(value: str, secret: bool) -> None:
     assert is_secret("URL", value) == secret
 
 
@@ -166,3 +189,14 @@ def test_what_is_hidden_is_no_part_of_a_configuration(
     assert hash(given) == hash(defaulted)
     for shown in (repr(given), given.to_yaml(), repr(given.to_mapping()), repr(given.model_dump())):
         assert "secrets" not in shown
+
+
+@pytest.mark.parametrize("text", ["PASSWORD", "://a:", "password  ", ";pwd=", "-----BEGIN PRIVATE ", "PW1", "CONN_STR"])
+def test_whether_a_value_is_a_secret_takes_linear_time(text: str) -> None:
+    def seconds(times: int) -> float:
+        begun = time.perf_counter()
+        is_secret("A" + text * times, "A" + text * times)
+        return time.perf_counter() - begun
+
+    fewer, more = min(seconds(5_000) for _ in range(3)), min(seconds(20_000) for _ in range(3))
+    assert more < 10 * fewer + 0.01
