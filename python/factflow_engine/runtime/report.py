@@ -215,7 +215,8 @@ class ExecutionStatistics:
         routes: By route id, in the configuration's order.
         stalled: Texts on what has not moved for `processor.stall_seconds`, and what it waits for.
         held: Messages that have begun and not ended: their place, what they wait for, and how long; at most 1,000.
-        waits: What messages wait for, by route, stage and reason; times are those of the first 1,000 of a route.
+        waits: What messages wait for, by route, stage and reason: at most 1,000 waits of a route. Times are those of
+        the first 1,000 messages of a route; outside of trio, nobody knows when the next of them proceeds.
         circuits: States and counts of the circuit breakers, by `route/stage`, for stages that have any.
     """
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine import Wait
+from factflow_engine.runtime.hop.held import MOST_LOOKED_AT
 from factflow_engine.runtime.report import Holder
 from factflow_engine.testing import Simulation
-from factflow_protocols import AdapterResult, CircuitOpenError, RetryLater
+from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater
 from support.pipelines import running
 
 
@@ -132,3 +133,60 @@ def test_the_numbers_of_waits_add_up_to_what_is_to_be_tried_again(messages):
             await execution.cancel(0)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_statistics_can_be_read_where_trio_does_not_run():
+    """A service reads them in a thread, and a script after the end; `trio.current_time` raises in both."""
+
+    async def fail(context):
+        raise ValueError("no")
+
+    async def main():
+        errors = "error_handling: {max_retries: 1, retry_delay_seconds: 60}"
+        async with running(
+            f"routes: {{r: {{adapters: [{{type: fail}}], {errors}}}}}", adapters={"fail": fail}
+        ) as execution:
+            await execution.publish("r", 1)
+            await trio.testing.wait_all_tasks_blocked()
+            [wait] = (await trio.to_thread.run_sync(execution.statistics)).waits
+            assert (wait.reason, wait.messages, wait.next_seconds) == ("ValueError: no", 1, None)
+            assert wait.seconds is not None
+            await execution.cancel(0)
+        return execution
+
+    assert trio.run(main).statistics().waits == ()
+
+
+async def test_a_wait_none_of_whose_messages_was_examined_has_its_reason_all_the_same(autojump_clock, monkeypatch):
+    """Breakers' names and the dead-letter queue's were those of messages among the first 1,000, and others unredacted."""
+    monkeypatch.setenv("FACTFLOW_TEST_TOKEN", "hunter2-hunter2")
+
+    async def adapter(context):
+        if context.message == "reject":
+            raise Reject("no")
+        if context.message == "again":
+            raise ValueError("again")
+        raise CircuitOpenError(f"hunter2-hunter2 {context.message}", 50)
+
+    text = """
+routes:
+  r:
+    name: "${FACTFLOW_TEST_TOKEN}"
+    inbound: {concurrency: 1, capacity: 2000}
+    adapters: [{type: adapter}]
+    error_handling: {max_retries: 1, retry_delay_seconds: 10, jitter: none, dead_letter_queue: /queue/dead}
+  dead: {inbound: {queue: /queue/dead, capacity: 1}}
+"""
+    async with running(text, adapters={"adapter": adapter}) as execution:
+        execution.pause("dead", reason="x")
+        await execution.publish_batch("r", ["again"] * MOST_LOOKED_AT)
+        await trio.testing.wait_all_tasks_blocked()
+        await execution.publish_batch("r", ["a", "b", "reject", "reject"])
+        await trio.testing.wait_all_tasks_blocked()
+        waits = {wait.reason: wait for wait in execution.statistics().waits if wait.route == "r"}
+        assert set(waits) == {
+            "ValueError: again", "${FACTFLOW_TEST_TOKEN} a", "${FACTFLOW_TEST_TOKEN} b", "/queue/dead"
+        }  # fmt: skip
+        assert waits["${FACTFLOW_TEST_TOKEN} b"].next_seconds == pytest.approx(50)
+        assert waits["/queue/dead"].by is Holder.DEAD_LETTER_QUEUE
+        await execution.cancel(0)

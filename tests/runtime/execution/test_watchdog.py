@@ -174,6 +174,20 @@ async def test_a_consumer_from_outside_that_settles_nothing_of_a_routes_queue_is
             await reader.settle([second])
 
 
+async def test_the_waits_of_a_route_with_many_breakers_fit_a_line(autojump_clock):
+    async def refuse(context):
+        raise CircuitOpenError(f"host {context.message}", retry_after_seconds=1000)
+
+    async with started("r: {inbound: {capacity: 500}, adapters: [{type: refuse}]}", refuse=refuse) as execution:
+        await execution.publish_batch("r", list(range(500)))
+        await trio.sleep(30)
+        [waits] = execution.statistics().stalled
+        assert waits.startswith("no message has ended for ")
+        assert waits.endswith("; and 497 more waits")
+        assert len(waits) < 500
+        await execution.cancel(0)
+
+
 async def test_a_breaker_that_nothing_but_an_operator_can_close_is_named(autojump_clock):
     async def refuse(context):
         raise CircuitOpenError("mains", retry_after_seconds=context.message or None)

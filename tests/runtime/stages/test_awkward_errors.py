@@ -243,3 +243,50 @@ async def test_code_for_asyncio_is_told_where_it_runs():
     said = sorted(failure.error for failure in report.failures)
     assert said[0] == "message.n: cannot carry a coroutine; use await value, which nobody has awaited"
     assert said[1].startswith("no running event loop; this is trio, not asyncio: write trio.sleep")
+
+
+class Text(str):
+    """A text that cannot be measured."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        raise ArithmeticError
+
+
+class Opaque(Exception):
+    """An error whose text cannot be had, or not be examined."""
+
+    text = None
+
+    def __str__(self):
+        if isinstance(self.text, BaseException):
+            raise self.text
+        return self.text
+
+
+class OpaqueLater(Opaque, RetryLater):
+    """The same of an instruction."""
+
+
+@pytest.mark.parametrize("make_text", [SystemExit, Text])
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_message_is_tried_again_though_its_error_cannot_be_examined(autojump_clock, make_text, is_told):
+    """That a wait has a reason for people must not kill the route of an error without one."""
+    attempts = []
+
+    async def fail(context):
+        attempts.append(context.attempt)
+        if len(attempts) < 3:
+            error = OpaqueLater(1) if is_told else Opaque()
+            error.text = make_text("text")
+            raise error
+        return AdapterResult.forward()
+
+    errors = "error_handling: {max_retries: 2, retry_delay_seconds: 1}"
+    report = await run(
+        f"routes: {{r: {{adapters: [{{type: a}}], {errors}}}}}", adapters={"a": fail}, publish=[("r", 1)]
+    )
+    assert report.status is ExecutionStatus.COMPLETED
+    assert report.outcomes[Outcome.COMPLETED] == 1
+    assert len(attempts) == 3

@@ -36,6 +36,9 @@ SETTLING: Final = 1 / 16
 LONGEST: Final = 2**10
 """Number of periods without movement after which it no longer checks by time."""
 
+MOST_WAITS: Final = 3
+"""Most waits of a route that one report lists: there may be one for each key of a circuit breaker."""
+
 
 class Stalled(NamedTuple):
     """A stage or queue that does not move.
@@ -251,9 +254,11 @@ class Watchdog:
 
     def _retrying(self, where: Ends, seconds: float) -> Iterator[Stalled]:
         """Yield what the messages of a route wait for, if none of them has ended for so long."""
-        waits = [wait for wait in self._loop.waits() if wait.route == where.route.id and wait.next_seconds is not None]
+        waits = [wait for wait in self._loop.waits(where.route) if wait.next_seconds is not None]
         if waits:
-            text = "; ".join(map(str, waits))
+            text = "; ".join(map(str, waits[:MOST_WAITS]))
+            if len(waits) > MOST_WAITS:
+                text += f"; and {len(waits) - MOST_WAITS:,} more waits"
             yield Stalled(where, "ends", f"no message has ended for {seconds:.0f} s at {text}", is_waiting=True)
 
     def _paused(self, outbound: Outbound) -> str:

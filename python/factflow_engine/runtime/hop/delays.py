@@ -136,6 +136,11 @@ class Delays:
         """True if messages wait for this breaker."""
         return name in self._circuits
 
+    def first_at(self, name: str) -> Waiting | None:
+        """Return the message that has waited longest for this breaker; None if there is none."""
+        queue = self._circuits.get(name)
+        return None if queue is None else next(iter(queue.values()))
+
     def is_stopped_by(self, name: str) -> bool:
         """True if messages wait for this breaker, and it refuses every message of the route."""
         queue = self._circuits.get(name)

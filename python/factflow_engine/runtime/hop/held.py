@@ -67,7 +67,7 @@ def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iter
         )
 
 
-def waits_of(route: RouteState, now_ns: int, now: float) -> Iterator[Wait]:
+def waits_of(route: RouteState, now_ns: int, now: float | None) -> Iterator[Wait]:
     """Yield what messages of the route wait for: a pause, room, then what `waiting_of` names, by stage and reason.
 
     Those that are to be tried again at one stage are one wait, whatever their errors; the reason is the newest one's.
@@ -75,7 +75,7 @@ def waits_of(route: RouteState, now_ns: int, now: float) -> Iterator[Wait]:
     Args:
         route: Route of the messages.
         now_ns: The present time, by the loop's clock.
-        now: The present time, by trio's clock.
+        now: The present time, by trio's clock; None outside of trio, where nobody knows it.
     """
     inbound = route.inbound.waiting
     if route.pauses:
@@ -90,15 +90,24 @@ def waits_of(route: RouteState, now_ns: int, now: float) -> Iterator[Wait]:
         samples.setdefault(one.group, []).append(one)
     for group, messages in islice(route.waiting.groups.items(), MOST_LOOKED_AT):
         stage, by, circuit = group
-        sample = samples.get(group, ())
+        sample = samples.get(group, [])
+        first = None if circuit is None else route.waiting.first_at(circuit)
+        if first is not None and first.group == group:
+            sample.append(first)
         due = min((one.due for one in sample), default=math.inf)
-        newest = max(sample, key=lambda one: one.serial, default=None)
         yield Wait(
             route=route.id,
             stage=stage,
             by=by,
-            reason=(circuit or "") if newest is None else newest.reason,
+            reason=_reason_of(route, by, max(sample, key=lambda one: one.serial, default=first)),
             messages=messages,
             seconds=(now_ns - min(one.since_ns for one in sample)) / 1e9 if sample else None,
-            next_seconds=None if due == math.inf else max(due - now, 0.0),
+            next_seconds=None if due == math.inf or now is None else max(due - now, 0.0),
         )
+
+
+def _reason_of(route: RouteState, by: Holder, newest: Waiting | None) -> str:
+    """Return the reason of a wait, by the newest of its messages that were examined, if any was."""
+    if newest is not None:
+        return newest.reason
+    return route.dead_letters.queue if by is Holder.DEAD_LETTER_QUEUE and route.dead_letters is not None else ""

@@ -171,10 +171,11 @@ class Loop:
         """Return the messages that have begun and not ended, what they wait for, and how long (see `held_by`)."""
         return held_by(self.workers.all, self._routes, self._now(), most)
 
-    def waits(self) -> tuple[Wait, ...]:
-        """Return what messages wait for, by route, stage and reason; called in trio (see `waits_of`)."""
-        now_ns, now = self._now(), trio.current_time()
-        return tuple(wait for route in self._routes for wait in waits_of(route, now_ns, now))
+    def waits(self, route: RouteState | None = None) -> tuple[Wait, ...]:
+        """Return what messages wait for, by route, stage and reason; outside of trio without times (see `waits_of`)."""
+        now_ns, now = self._now(), trio.current_time() if trio.lowlevel.in_trio_run() else None
+        routes = self._routes if route is None else (route,)
+        return tuple(wait for route in routes for wait in waits_of(route, now_ns, now))
 
     # -- a worker --------------------------------------------------------------------------------------------------
 

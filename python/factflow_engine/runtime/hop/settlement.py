@@ -4,6 +4,7 @@ Kept separate from the loop because nothing here awaits: an attempt ends in one 
 """
 
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -136,7 +137,7 @@ class Settlement:
             delay = route.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
         if delay is not None and self._fits(route, frame, delay):
             frame = frame.restamp(attempt=frame.attempt + 1)
-            self._wait(route, again.retried(frame), stage, delay, reason=describe(error))
+            self._wait(route, again.retried(frame), stage, delay, reason=_text_of(error))
             return
         give_up = partial(self._give_up, route, stage, frame, payload, again.parent, error)
         if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
@@ -157,7 +158,7 @@ class Settlement:
                 return error
             exhausted = self._count_deferral(route, child, seconds, error)
             if exhausted is None:
-                self._wait(route, child, stage, seconds, reason=describe(error))
+                self._wait(route, child, stage, seconds, reason=_text_of(error))
             return exhausted
         seconds = ASK_AGAIN_SECONDS if asked is None else asked
         if not _is_own_breaker(stage, error):
@@ -271,7 +272,8 @@ class Settlement:
                 since_ns=self._now(),
                 give_up=give_up,
                 by=by,
-                reason=bounded(self._redacted(reason), MOST_REASON),
+                # Interned: of many messages that wait, most wait for the same reason.
+                reason=sys.intern(bounded(self._redacted(reason), MOST_REASON)),
                 circuit=circuit,
                 stops=stops,
                 asks=asks,
@@ -373,6 +375,14 @@ class Settlement:
             route.counters.retrying -= 1
             self.give_back(route, waiting.child.frame, waiting.child.parent)
         route.carrier.circuit_open = False
+
+
+def _text_of(error: Exception) -> str:
+    """Return the description of an error whose message waits, even of one that cannot be examined."""
+    try:
+        return describe(error)
+    except BaseException as failure:  # noqa: BLE001 - as without a description, the message is tried again
+        return f"an error that cannot be examined: {type(failure).__name__}"
 
 
 def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Ring = Callable[[float], None]
     """Callback of a timer; gets the time, and may set timers."""
+
+FEW_REPLACED: Final = 64
+"""Most replaced timers that are kept, however few are set."""
 
 
 class Timers:
@@ -33,7 +36,7 @@ class Timers:
         self._nursery: trio.Nursery | None = None
         self._runs = False
         self._due = math.inf  # end of the task's sleep, by trio's clock
-        self._dues: dict[tuple[RouteState, str], float] = {}  # the timers that are set
+        self._set: dict[tuple[RouteState, str], tuple[float, int]] = {}  # due times and serial numbers of set timers
         # A heap of the timers that are set, and of some that were replaced by earlier ones.
         self._heap: list[tuple[float, int, RouteState, str, Ring]] = []
         self._soon: list[Callable[[], None]] = []
@@ -57,10 +60,14 @@ class Timers:
             due: Time at which it is due.
             ring: Callback, called with the time.
         """
-        if due >= self._dues.get((route, name), math.inf):
+        if due >= self._set.get((route, name), (math.inf, 0))[0]:
             return
-        self._dues[route, name] = due
-        heappush(self._heap, (due, next(self._serial), route, name, ring))
+        serial = next(self._serial)
+        self._set[route, name] = due, serial
+        heappush(self._heap, (due, serial, route, name, ring))
+        if len(self._heap) > 2 * len(self._set) + FEW_REPLACED:
+            self._heap = [one for one in self._heap if self._set.get(one[2:4]) == one[:2]]
+            heapify(self._heap)
         self._sleep_until(due)
 
     def soon(self, call: Callable[[], None]) -> None:
@@ -93,9 +100,9 @@ class Timers:
             call()
         due_now = []  # collected first: timers set meanwhile are for another time
         while self._heap and self._heap[0][0] <= now:
-            due, _, route, name, ring = heappop(self._heap)
-            if self._dues.get((route, name)) == due:  # else it was set for an earlier time
-                del self._dues[route, name]
+            due, serial, route, name, ring = heappop(self._heap)
+            if self._set.get((route, name)) == (due, serial):  # else it was replaced by an earlier one
+                del self._set[route, name]
                 due_now.append((route, ring))
         for route, ring in due_now:
             try:
