@@ -1,5 +1,7 @@
 """Nobody starves: other tasks of the program, other routes and other executions get their turns, by count."""
 
+import contextvars
+
 import pytest
 import trio
 import trio.testing
@@ -8,6 +10,8 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult
 from support.floods import RealWork, Trace, WorkClock, beat
 from support.pipelines import load, registry_of, running
+
+NUMBER = contextvars.ContextVar("NUMBER", default=0)
 
 HEAVY_US = 300  # longer than any quantum that the engine gives itself by default
 BEATS = 40
@@ -102,13 +106,22 @@ async def test_heavy_adapters_of_one_route_let_another_route_go_on(clock):
 
 @pytest.mark.parametrize("adapters", ["[{type: emit}]", "[{type: emit}, {type: heavy}]"], ids=["last", "chain"])
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_long_source_of_one_route_lets_another_route_go_on(clock, adapters, concurrency):
+@pytest.mark.parametrize("sets", ["nothing", "source", "stage"])
+async def test_a_long_source_of_one_route_lets_another_route_go_on(clock, adapters, concurrency, sets):
     trace = Trace()
-    heavy = trace.adapter(lambda: clock.work(HEAVY_US))
+
+    def work():
+        clock.work(HEAVY_US)
+        if sets == "stage":
+            NUMBER.set(len(trace.events))  # a worker yields whenever the next message begins with other variables
+
+    heavy = trace.adapter(work)
 
     async def emit(context):
         def children():
             for number in range(200):
+                if sets == "source":
+                    NUMBER.set(number)
                 trace.events.append("heavy")
                 clock.work(HEAVY_US)
                 yield number

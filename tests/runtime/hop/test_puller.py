@@ -353,3 +353,40 @@ routes:
     assert [number for number in seen if number > 0] == [*range(1, 60)]
     assert report.routes["r"].completed == 61
     assert_counters_balance(report)
+
+
+@pytest.mark.parametrize(
+    "outbound",
+    [
+        "unrouted: fail, outbound: [{route: o, condition: {field: n, operator: gt, value: 2}}]",
+        "outbound: [{queue: /queue/unread}]",
+    ],
+    ids=["unrouted", "full"],
+)
+async def test_a_source_keeps_the_context_variables_that_it_sets_when_a_child_cannot_be_published(outbound):
+    seen = []
+
+    async def emit(context):
+        def rows():
+            token = OWNER.set("source")
+            for number in range(6):
+                yield {"n": number}
+                seen.append(OWNER.get())
+            OWNER.reset(token)  # raises in another context
+
+        return AdapterResult(emitted=rows())
+
+    text = f"""
+routes:
+  r: {{adapters: [{{type: emit}}], {outbound}}}
+  o: {{adapters: [{{type: forward}}]}}
+"""
+    async with running(text, adapters={"emit": emit}) as execution:
+        if "unread" in outbound:
+            (channel,) = routes_of(execution)[0].outbounds[0].channels
+            channel.capacity = 3
+        await execution.publish("r", 0)
+        report = await execution.complete()
+    assert seen == ["source"] * 6
+    assert report.routes["r"].failed == 3
+    assert report.routes["r"].completed == 4

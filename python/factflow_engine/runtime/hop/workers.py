@@ -174,17 +174,23 @@ class Workers:
         """Switch context variables: to those of this context, or to those that a message begins with.
 
         trio runs a task in its context for as long as the task does not wait, so this yields to all other tasks. It is
-        not cancelled: the worker's next step reaches a checkpoint of its own.
+        not cancelled: the worker's next step reaches a checkpoint of its own. A driver serves no other route before its
+        source has ended, so another worker is woken for those.
         """
         task = trio.lowlevel.current_task()
         task.context = self.first.copy() if context is None else context
         worker.begin_in(task.context, self.first)
-        self.pool.active = None
-        self.yielding += 1
-        try:
+        route: RouteState = worker.route
+        if worker in route.driving:
+            self.pool.leave()
             await trio.lowlevel.cancel_shielded_checkpoint()
-        finally:
-            self.yielding -= 1
+        else:
+            self.pool.active = None
+            self.yielding += 1
+            try:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            finally:
+                self.yielding -= 1
         self.enter(worker)
 
     def footing_of(self, worker: Worker) -> Footing:

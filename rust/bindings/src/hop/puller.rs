@@ -109,6 +109,15 @@ impl Puller {
                 if !matches!(step, Ok(Step::Ended)) {
                     *open += 1;
                     let child = self.child(py, fields, now)?;
+                    if !needs_own_variables
+                        && matches!(step, Ok(Step::Stranded))
+                        && worker.has_set(py)
+                    {
+                        // Nothing was published, and the variables are the source's: Python tries again in others and
+                        // restores them, while ending the child here would lose them.
+                        self.leave(child.into_any());
+                        return Ok(Stop::Made);
+                    }
                     self.hold(&child, now)?;
                     return Ok(self.stop_within(child, step));
                 }
