@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from factflow_engine.errors import CodecError, ExecutionClosedError, UnknownRouteError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
-from factflow_protocols import QueueFullError
+from factflow_protocols import AdapterResult, QueueFullError
 from support.internals import lifecycle_of, refuse_offers, routes_of
 from support.pipelines import load, registry_of, running
 
@@ -185,3 +185,24 @@ async def test_refusals_name_what_is_wrong(autojump_clock):
         await execution.cancel()
         with pytest.raises(ExecutionClosedError):
             execution.publish_nowait("a", 1)
+
+
+@pytest.mark.parametrize("slowly", [False, True], ids=["at once", "slowly"])
+async def test_routes_of_one_topic_are_served_in_their_order_whichever_way_a_message_goes(slowly, autojump_clock):
+    seen = []
+
+    async def note(context):
+        seen.append(context.route)
+        return AdapterResult.forward()
+
+    routes = ", ".join(
+        f"{name}: {{inbound: {{queue: /topic/t, subscription: {name}}}, adapters: [{{type: note}}]}}" for name in "abc"
+    )
+    async with running(f"routes: {{{routes}}}", adapters={"note": note}) as execution:
+        if slowly:
+            refuse_offers(execution)
+        for number in range(3):
+            await trio.sleep(1)
+            execution.publish_nowait("a", number)
+        await execution.complete()
+    assert seen == [*"abc"] * 3

@@ -135,10 +135,12 @@ impl Publisher {
                 headers,
                 payload,
             };
-            for channel in channels.iter().skip(1) {
-                Channel::push(channel.cast::<Channel>()?, fields.clone_ref(py))?;
-            }
-            if let Ok(channel) = channels.get_item(0) {
+            if let Ok(mut channel) = channels.get_item(0) {
+                // In their order, in which their routes are then served.
+                for place in 1..channels.len() {
+                    Channel::push(channel.cast::<Channel>()?, fields.clone_ref(py))?;
+                    channel = channels.get_item(place)?;
+                }
                 Channel::push(channel.cast::<Channel>()?, fields)?;
             }
             Ok(Some(PyString::new(py, &frame::hex(&message_id))))
