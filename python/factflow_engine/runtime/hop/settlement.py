@@ -4,9 +4,8 @@ Kept separate from the loop because nothing here awaits: an attempt ends in one 
 """
 
 import math
-import sys
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import Final
 
@@ -37,6 +36,9 @@ ASK_AGAIN_SECONDS: Final = 1.0
 MOST_REASON: Final = 200
 """Most characters of an error that are kept while its message waits."""
 
+MOST_REASONS: Final = 1_000
+"""Most reasons of waits that are kept to compare others with."""
+
 TRIAL_SECONDS: Final = 0.05
 """Least wait for a breaker: while its trial calls are out, their duration is unknown."""
 
@@ -65,6 +67,8 @@ class Settlement:
         self._timers = timers
         self._dead_letters = dead_letters
         self._redacted = redacted
+        # Cached: of many messages that wait, most wait for the same reason, which is then examined and stored once.
+        self._shown = lru_cache(MOST_REASONS)(lambda reason: bounded(redacted(reason), MOST_REASON))
         self._config_hash = config_hash
         self._serial = count()
 
@@ -272,8 +276,7 @@ class Settlement:
                 since_ns=self._now(),
                 give_up=give_up,
                 by=by,
-                # Interned: of many messages that wait, most wait for the same reason.
-                reason=sys.intern(bounded(self._redacted(reason), MOST_REASON)),
+                reason=self._shown(reason),
                 circuit=circuit,
                 stops=stops,
                 asks=asks,
