@@ -126,3 +126,22 @@ async def test_nothing_is_woken_while_there_is_nothing_to_do(autojump_clock):
             await trio.sleep(3600)
             assert engine.scheduled == 0
         await execution.complete()
+
+
+async def test_a_publish_in_a_thread_without_trio_raises_and_stops_nothing():
+    """The worker that it took for woken was never woken, and no later message was carried."""
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        await execution.publish("r", 0)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="async context"):
+            await trio.to_thread.run_sync(execution.publish_nowait, "r", 1)
+        await execution.publish("r", 2)
+        assert (await execution.complete()).routes["r"].completed == 3, "what was accepted before it raised, too"
+
+
+async def test_a_first_publish_in_a_thread_without_trio_stops_nothing():
+    async with running("routes: {r: {adapters: [{type: forward}]}}") as execution:
+        with pytest.raises(RuntimeError, match="async context"):
+            await trio.to_thread.run_sync(execution.publish_nowait, "r", 1)
+        await execution.publish("r", 2)
+        assert (await execution.complete()).routes["r"].completed == 2

@@ -91,11 +91,12 @@ class Workers:
         """Return the function to call when this route may have become runnable."""
 
         def notify() -> None:
+            # First, because it raises in a thread without trio; a route that is listed is not attended to again.
+            if self.pool.active is None:
+                self._wake()
             self.attend(route)
             if route.drivers:
                 route.wake_drivers()
-            if self.pool.active is None:
-                self._wake()
 
         return notify
 
@@ -115,16 +116,18 @@ class Workers:
         """Wake or start a worker, unless one will check the ready list anyway."""
         if self._waking or self.yielding or self._stopped or self._nursery is None:
             return
+        # What raises in a thread without trio comes before what is noted.
         if self._parked:
+            trio.lowlevel.reschedule(self._parked[-1])
+            self._parked.pop()
             self._waking = True
-            trio.lowlevel.reschedule(self._parked.pop())
         elif len(self.all) < self._most:
             assert self._serve is not None
-            self._waking = True
             worker = Worker(quantum_ns=self._quantum_ns, quantum_turns=MAX_TURNS)
-            self.all.append(worker)
             # Not in the context of the waking task, which may be processing a message.
             self.first.copy().run(self._nursery.start_soon, self._serve, worker)
+            self.all.append(worker)
+            self._waking = True
 
     # -- a worker, from its first step to its last -----------------------------------------------------------------
 
