@@ -91,7 +91,7 @@ class Workers:
         """Return the function to call when this route may have become runnable."""
 
         def notify() -> None:
-            # First, because it raises in a thread without trio; a route that is listed is not attended to again.
+            # First, because it raises in a thread without trio, and a listed route is not attended to again.
             if self.pool.active is None:
                 self._wake()
             self.attend(route)
@@ -116,7 +116,7 @@ class Workers:
         """Wake or start a worker, unless one will check the ready list anyway."""
         if self._waking or self.yielding or self._stopped or self._nursery is None:
             return
-        # What raises in a thread without trio comes before what is noted.
+        # Calls that raise in a thread without trio come first, before anything is noted.
         if self._parked:
             trio.lowlevel.reschedule(self._parked[-1])
             self._parked.pop()
