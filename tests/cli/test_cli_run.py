@@ -68,7 +68,7 @@ def test_failed_messages_are_named_and_do_not_fail_the_run(
     said = factflow("run", pipeline(FAILING))
     assert said.status == 0
     assert "2 messages failed" in said.out
-    assert said.out.count("  b/pick_fields  Reject: ") == 2
+    assert "  b/pick_fields  2 x Reject: " in said.out
 
 
 def test_more_failures_than_allowed_fail_the_run(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:

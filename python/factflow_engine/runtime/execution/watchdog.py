@@ -162,7 +162,9 @@ class Watchdog:
                 inbound.settled,
                 inbound.redelivered,
             )
-            if route.waiting and not route.pauses:
+            # Those that waited at the last look may be in their adapters just now.
+            waits = route.waiting or (counters.in_flight and Ends(route) in self._seen)
+            if waits and not route.pauses:
                 counts[Ends(route)] = ended
         if self._shutdown.speaker is not None:
             counts[self._shutdown.speaker] = True
@@ -171,9 +173,9 @@ class Watchdog:
 
     def _count(self) -> bool:
         """Store counters and times, and forget reports on what has moved; return True if anything has moved."""
-        now, before = trio.current_time(), self._seen
+        now, before, counts = trio.current_time(), self._seen, self._counts()
         self._seen = {}
-        for where, count in self._counts().items():
+        for where, count in counts.items():
             known = before.get(where)
             self._seen[where] = known if known is not None and known[0] == count else (count, now)
         self._stalled = tuple(one for one in self._stalled if self._seen.get(one.where) is before.get(one.where))
@@ -260,6 +262,8 @@ class Watchdog:
             if len(waits) > MOST_WAITS:
                 text += f"; and {len(waits) - MOST_WAITS:,} more waits"
             yield Stalled(where, "ends", f"no message has ended for {seconds:.0f} s at {text}", is_waiting=True)
+        else:  # they are tried just now
+            yield from (one for one in self._stalled if one.where == where)
 
     def _paused(self, outbound: Outbound) -> str:
         """Return the reason why nobody reads a queue, if its route is paused by hand; otherwise empty."""
