@@ -6,15 +6,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import outcome
 import trio
 
 import factflow_protocols
 
+_TRIO: Final = Path(str(trio.__file__)).parent
 _NOBODYS: Final = (
-    *(f"{folder}{os.sep}" for folder in (Path(__file__).parents[2], *(Path(str(module.__file__)).parent for module in (factflow_protocols, trio, outcome)))),
+    *(
+        f"{folder}{os.sep}"
+        for folder in (
+            Path(__file__).parents[2],
+            Path(str(factflow_protocols.__file__)).parent,
+            _TRIO,
+            _TRIO.parent / "outcome",  # trio's own dependency, installed beside it: it raises what a task waited for
+        )
+    ),
     "<",
-)  # fmt: skip
+)
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY: Final = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
 

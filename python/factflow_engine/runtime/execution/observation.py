@@ -70,7 +70,7 @@ class Observation:
         return (self._clock.monotonic_ns() - self._started_ns) / 1e9
 
     def statistics(self, status: ExecutionStatus, *, details: bool) -> ExecutionStatistics:
-        """Return a snapshot of all state; without `details`, only of counters."""
+        """Return a snapshot of all state; without `details`, only of counters and waits."""
         return ExecutionStatistics(
             execution_id=self._id,
             status=status,
