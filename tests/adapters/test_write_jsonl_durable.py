@@ -198,6 +198,56 @@ async def test_whoever_leaves_after_the_end_takes_no_lines_from_one_that_still_w
     assert names(tmp_path) == ["out.jsonl"]
 
 
+async def test_the_last_of_several_removes_what_those_before_it_are_about_to_close(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_jsonl, "RELEASE_SECONDS", 60)
+    first = await opened(tmp_path)
+    second = await opened(tmp_path, resumed=True)
+    await handle(first, 1)
+    await handle(second, 2)
+    await second.flush()
+    await first.finish()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.discard)
+        await trio.sleep(0.1)
+        assert len(names(tmp_path)) > 1
+        await second.close()
+    await first.close()
+    assert sorted(numbers_in(tmp_path)) == [1, 2]
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+async def test_lines_of_one_that_came_and_died_after_the_end_are_not_removed(tmp_path):
+    first = await opened(tmp_path)
+    await handle(first, 1)
+    await first.finish()
+    second = await opened(tmp_path, resumed=True)
+    await handle(second, 2)
+    await second.flush()
+    die(second)
+    await first.discard()
+    await first.close()
+    third = await opened(tmp_path, resumed=True, kept=True)
+    await third.finish()
+    await third.discard()
+    await third.close()
+    assert numbers_in(tmp_path) == [1, 2]
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+async def test_removing_leaves_half_of_its_time_to_the_close(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_jsonl, "RELEASE_SECONDS", 60)
+    first = await opened(tmp_path)
+    second = await opened(tmp_path, resumed=True)
+    with trio.fail_after(2):
+        await first.discard()
+        await first.close()
+    await handle(second, 1)
+    await second.finish()
+    await second.discard()
+    await second.close()
+    assert numbers_in(tmp_path) == [1]
+
+
 async def test_one_that_comes_when_all_is_done_leaves_the_file_as_it_is(tmp_path):
     first = await opened(tmp_path)
     await handle(first, 1)

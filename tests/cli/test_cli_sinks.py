@@ -40,6 +40,7 @@ init_message: {route: source, payload: {n: MESSAGES}}
 PARTS = """\
 import os, signal
 import trio
+from gathering import all_here
 from factflow_protocols import AdapterResult, PipelineAdapter
 
 HOW, AT = os.environ.get("DIE", "never 0").split()
@@ -53,6 +54,7 @@ class Work(PipelineAdapter):
     adapter_type = "work"
     handled = 0
     async def process(self, context):
+        await all_here()
         await trio.sleep(0.002)
         Work.handled += 1
         if HOW != "never" and Work.handled == int(AT):
@@ -123,8 +125,7 @@ def test_a_cancelled_process_stores_what_it_acknowledges(tmp_path):
 @pytest.mark.parametrize("how", ["kill", "cancel"])
 def test_two_processes_share_the_output_of_one_execution(tmp_path, how):
     executions = Executions(tmp_path, "append")
-    for process in [executions.start(how, 30), executions.start("never")]:
-        process.wait(120)
+    executions.run_together((how, 30), ("never", 0))
     executions.complete()
     executions.check()
 

@@ -37,6 +37,7 @@ init_message: {route: source, payload: {n: MESSAGES}}
 PARTS = """\
 import os, signal
 import trio
+from gathering import all_here
 from factflow_protocols import AdapterResult, PipelineAdapter, StatefulAdapter
 
 HOW, AT = os.environ.get("DIE", "never 0").split()
@@ -76,6 +77,7 @@ class Flaky(PipelineAdapter):
     adapter_type = "flaky"
     handled = 0
     async def process(self, context):
+        await all_here()
         await trio.sleep(0.002)
         Flaky.handled += 1
         if HOW != "never" and Flaky.handled == int(AT):
@@ -130,8 +132,7 @@ def test_states_are_those_of_an_undisturbed_run_whatever_ends_the_processes(tmp_
 @pytest.mark.parametrize("how", ["kill", "drain"])
 def test_two_processes_share_the_states_of_one_execution(tmp_path, how):
     executions = Executions(tmp_path)
-    for process in [executions.start(how, 30), executions.start("never")]:
-        process.wait(120)
+    executions.run_together((how, 30), ("never", 0))
     executions.complete()
     executions.check()
 

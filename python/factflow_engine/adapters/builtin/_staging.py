@@ -89,6 +89,7 @@ class Staging:
         self._files = inodes(path)
         # Resumes an execution of which no lines were left: the target may hold them already.
         self._is_sequel = is_sequel
+        self._published: int | None = None  # number of the last block in the target; None before `publish`
 
     def add(self, lines: Mapping[bytes, bytes]) -> None:
         """Store lines by message id, all or none; skip ids that are stored already.
@@ -125,19 +126,29 @@ class Staging:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
+            self._published = self._last_block()
         sync_folder(self._target.parent)
 
     def close(self) -> None:
         """Close the file; it stays for the process that resumes the execution."""
         self._connection.close()
 
-    def remove(self) -> None:
-        """Close the file and delete it, unless another process has it open and needs it."""
-        try:
-            if not self._shared or _is_alone(self._connection):
-                _delete(self._path)
-        finally:
-            self._connection.close()
+    def remove(self) -> bool:
+        """Delete the file unless others have it open, or have stored lines since `publish`.
+
+        False if others have it open: try again, or leave the file to them. It is to be closed in any case.
+        """
+        if not self._shared:
+            _delete(self._path)
+        elif not _is_alone(self._connection):
+            return False
+        elif self._published in (None, self._last_block()):
+            _delete(self._path)
+        return True
+
+    def _last_block(self) -> int:
+        [number] = self._connection.execute("SELECT coalesce(max(number), 0) FROM block").fetchone()
+        return int(number)
 
     def _require_same_files(self) -> None:
         if self._shared and inodes(self._path) != self._files:
@@ -337,18 +348,23 @@ def _discard_leftover(path: Path) -> None:
 
 
 def _is_alone(connection: sqlite3.Connection) -> bool:
-    """Lock the file exclusively if no other connection has it open; the lock lasts until the connection closes."""
+    """Lock the file exclusively if no other connection has it open; the lock lasts until the connection closes.
+
+    Otherwise the file is in use as before.
+    """
     try:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         [mode] = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
-        if mode != "delete":
-            return False
-        connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return False
-    return True
+        if mode == "delete":
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("ROLLBACK")
+            return True
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+    connection.execute("PRAGMA locking_mode = NORMAL")
+    return False
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -24,6 +24,9 @@ from factflow_protocols import AdapterResult, PipelineContext, StageInfo, Statef
 BUFFER_BYTES: Final = 262_144
 HELD_SECONDS: Final = 5.0
 """Longest wait for a process that is about to release the staging file, or for the reader of a pipe."""
+RELEASE_SECONDS: Final = 2.0
+"""Longest wait at the end for processes that have handed over and are about to close the staging file."""
+_POLL_SECONDS: Final = 0.05
 
 
 class WriteJsonlConfig(BuiltinConfig):
@@ -182,10 +185,14 @@ class _File:
                 await self._threads.run(self._opened.publish)
 
     async def discard(self) -> None:
+        """Remove the staging file; processes that have handed over to this one are about to close it."""
+        now = trio.current_time()
+        deadline = now + min(RELEASE_SECONDS, (trio.current_effective_deadline() - now) / 2)  # the rest is for `close`
         async with self._lock:
-            staging, self._staging = self._staging, None
-            if staging is not None:
-                await self._threads.run(staging.remove)
+            while not await self._threads.run(self._opened.remove):
+                if trio.current_time() >= deadline:
+                    return  # another process works on with it
+                await trio.sleep(_POLL_SECONDS)
 
     async def close(self) -> None:
         try:
@@ -194,7 +201,7 @@ class _File:
         finally:
             staging, self._staging = self._staging, None
             if staging is not None:
-                await self._threads.run(staging.close if self._durable else staging.remove)
+                await self._threads.run(lambda: _end(staging, removes=not self._durable))
 
     def _stage(self, lines: dict[bytes, bytes]) -> None:
         self._opened.add(lines)
@@ -204,6 +211,14 @@ class _File:
         if self._staging is None:
             raise RuntimeError("write_jsonl is used after close()")
         return self._staging
+
+
+def _end(staging: Staging, *, removes: bool) -> None:
+    try:
+        if removes:
+            staging.remove()
+    finally:
+        staging.close()
 
 
 class _Stream:
