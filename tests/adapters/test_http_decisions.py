@@ -1,4 +1,7 @@
+import errno
 import gzip
+import socket
+import ssl
 import time
 from urllib.parse import urlsplit
 
@@ -11,6 +14,7 @@ from factflow_engine.adapters.builtin._http import (
     HttpStatusError,
     UrlTemplate,
     check_origin,
+    connection_problem,
     judge,
     retry_after_seconds,
 )
@@ -202,3 +206,46 @@ def test_a_number_of_seconds_is_read_whole():
 def test_a_field_too_long_for_a_url_is_rejected():
     with pytest.raises(Reject, match="too long for a url"):
         UrlTemplate("https://a.example/{id}").fill({"id": "x" * 65_537})
+
+
+def chained(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+def verification(text):
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = text
+    return error
+
+
+def itself():
+    error = RuntimeError()
+    error.__context__ = error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("https://u:secret@x/"), "RuntimeError"),
+        (chained(RuntimeError(), OSError(errno.ECONNRESET, "/secret")), "connection reset by peer"),
+        (
+            chained(RuntimeError(), socket.gaierror(-2, "Name or service not known")),
+            "host not found: Name or service not known",
+        ),
+        (
+            chained(
+                RuntimeError(), chained(OSError("all failed"), ExceptionGroup("", [OSError(errno.ECONNREFUSED, "")]))
+            ),
+            "connection refused",
+        ),
+        (
+            chained(RuntimeError(), verification("self-signed certificate")),
+            "certificate not accepted: self-signed certificate",
+        ),
+        (itself(), "RuntimeError"),
+    ],
+)
+def test_a_broken_exchange_is_named_by_the_systems_reason(error, expected):
+    assert connection_problem(error) == expected

@@ -2,6 +2,7 @@ import gzip
 import importlib.util
 import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -297,6 +298,14 @@ async def test_a_connection_that_breaks_fails_the_attempt(server, tmp_path):
     server.answer = lambda _: (0, {}, b"")
     with pytest.raises(ConnectionError, match="got no answer: RemoteProtocolError"):
         await send(tmp_path, url=server.url())
+
+
+async def test_a_server_that_is_not_there_is_named_with_the_systems_reason(tmp_path):
+    with socket.socket() as taken:  # bound, but not listening
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ConnectionError, match=rf"GET http://127.0.0.1:{port}/ got no answer: connection refused$"):
+            await send(tmp_path, url=f"http://127.0.0.1:{port}/?token=secret")
 
 
 async def test_an_answer_that_does_not_come_in_time_fails_the_attempt(server, tmp_path, autojump_clock):

@@ -3,7 +3,10 @@
 Kept separate from the adapter so that each can be tested by itself.
 """
 
+import os
 import re
+import socket
+import ssl
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -28,6 +31,7 @@ MOST_MEMBERS: Final = 100_000
 _PIECE_BYTES: Final = 4096
 MOST_COOKIES: Final = 300
 LONGEST_COOKIE: Final = 4096
+_MOST_CAUSES: Final = 100
 
 # No date and no sensible number is longer.
 _LONGEST_RETRY_AFTER: Final = 100
@@ -247,3 +251,27 @@ def _segment(text: str, field: str) -> str:
     if text in {".", ".."}:  # a client would resolve these away, and the path with them
         raise Reject(f"field {field!r} holds {text!r}, which would change the url's path")
     return quote(text, safe="")
+
+
+def connection_problem(error: BaseException) -> str:
+    """Return the system's reason for a broken exchange, such as `connection refused`, or else the error's type.
+
+    The texts of the client's errors are not used: they may contain the whole URL or a header.
+    """
+    pending: list[BaseException | None] = [error]
+    for _ in range(_MOST_CAUSES):
+        one = pending.pop() if pending else None
+        if one is None:
+            continue
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"certificate not accepted: {one.verify_message}"
+        if isinstance(one, ssl.SSLError) and one.reason:
+            return f"TLS failed: {one.reason}"
+        if isinstance(one, socket.gaierror):
+            return f"host not found: {one.strerror}"
+        if isinstance(one, OSError) and one.errno is not None:
+            return os.strerror(one.errno).lower()
+        pending += [one.__context__, one.__cause__]
+        if isinstance(one, BaseExceptionGroup):
+            pending += reversed(one.exceptions)
+    return type(error).__name__

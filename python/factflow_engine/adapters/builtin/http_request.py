@@ -22,6 +22,7 @@ from factflow_engine.adapters.builtin._http import (
     NoCookies,
     UrlTemplate,
     check_origin,
+    connection_problem,
     judge,
 )
 from factflow_engine.adapters.builtin._json import json_text
@@ -155,7 +156,7 @@ class HttpRequest(StatefulAdapter):
             raise TimeoutError(f"{where} took longer than timeout_seconds ({self._config.timeout_seconds:g})") from None
         except self._httpx.HTTPError as error:
             # The client's own text may contain the whole URL, or a header that it could not send.
-            raise ConnectionError(f"{where} got no answer: {type(error).__name__}") from None
+            raise ConnectionError(f"{where} got no answer: {connection_problem(error)}") from None
         self._response_to.set(message, response)
         return AdapterResult(message=message)
 
