@@ -290,6 +290,35 @@ async def test_a_named_pipe_is_written_to_once_it_has_a_reader(tmp_path, nursery
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
+async def test_lines_of_two_stages_that_write_to_one_pipe_are_whole(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "again").symlink_to("pipe")
+    received = bytearray()
+    with os.fdopen(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        adapters = [await opened(tmp_path, name) for name in ("pipe", "again")]
+        async with trio.open_nursery() as nursery:
+            for letter, adapter in zip("ab", adapters, strict=True):
+                nursery.start_soon(write, adapter, *[letter * 30_000] * 20)
+            while received.count(b"\n") < 40:
+                await trio.lowlevel.wait_readable(pipe)
+                received += os.read(pipe.fileno(), 4096)
+        for adapter in reversed(adapters):
+            await adapter.close()
+    assert {json.loads(line) for line in received.splitlines()} == {"a" * 30_000, "b" * 30_000}
+
+
+async def test_other_names_of_the_file_are_said_to_keep_the_old_one(tmp_path, caplog):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    (tmp_path / "other.jsonl").hardlink_to(tmp_path / "out.jsonl")
+    adapter = await opened(tmp_path)
+    await write(adapter, 1)
+    await finished(adapter)
+    await adapter.close()
+    assert lines(tmp_path / "out.jsonl") == [1]
+    assert (tmp_path / "other.jsonl").read_text() == "old\n"
+    assert "has 1 other name (hard link), which keeps the old file" in caplog.text
+
+
 async def test_a_pipe_without_a_reader_fails_the_start_after_a_while(tmp_path, monkeypatch, autojump_clock):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match=r"nobody reads the pipe; start its reader first"):

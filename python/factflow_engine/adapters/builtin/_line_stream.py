@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.adapters.builtin._stdio import Descriptor, StandardStreamError
+from factflow_engine.adapters.builtin._stdio import Descriptor, StandardStreamError, line_lock
 
 BUFFER_BYTES: Final = 65_536
 
@@ -18,17 +18,16 @@ BUFFER_BYTES: Final = 65_536
 class LineStream:
     """Buffered lines of one stage, written by a task of its own. Made by `open_line_stream`, ended by `close`."""
 
-    def __init__(self, output: Descriptor, *, lock: trio.Lock, adapter: str, name: str) -> None:
+    def __init__(self, output: Descriptor, *, adapter: str, name: str) -> None:
         """Prepare.
 
         Args:
             output: Descriptor to write to; `close` closes it if it is owned, see `Descriptor`.
-            lock: Held while lines are written, for streams that several stages share.
             adapter: Type of the stage, for errors.
             name: Name of the stream, for errors.
         """
         self._output = output
-        self._lock = lock
+        self._lock = line_lock(output)  # held while lines are written: several stages may share the stream
         self._adapter = adapter
         self._name = name
         self._stack = AsyncExitStack()

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
     """Make a file that replaces the target when the context ends: synced, with the target's owner and mode.
 
-    Until then only users who may read the target can read it. Other names of the target (hard links) keep the old file.
+    Until then only users who may read the target can read it. Other names of the target (hard links) keep the old file,
+    which is logged.
 
     Raises:
         OSError: The file cannot be made or written; part of it may remain.
@@ -37,6 +38,15 @@ def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
             _take_owner(file.fileno(), old, target)
             os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
         os.fsync(file.fileno())
+    if old is not None and old.st_nlink > 1:
+        others = old.st_nlink - 1
+        logger.warning(
+            "%s has %d other %s, which %s the old file; use a symbolic link where both names must lead to the new one",
+            target,
+            others,
+            "name (hard link)" if others == 1 else "names (hard links)",
+            "keeps" if others == 1 else "keep",
+        )
 
 
 def sync_folder(folder: Path) -> None:

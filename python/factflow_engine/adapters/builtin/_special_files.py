@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.adapters.builtin._stdio import Descriptor, output_lock, standard_error, standard_output
+from factflow_engine.adapters.builtin._stdio import Descriptor, standard_error, standard_output
 
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
 _NAMES: Final = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -44,8 +44,8 @@ def names_standard_output(path: str) -> bool:
     return _number_of(Path(path)) == 1
 
 
-async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, trio.Lock]:
-    """Open such a path for lines; the lock must be held while they are written.
+async def open_special(path: Path, *, most_seconds: float) -> Descriptor:
+    """Open such a path for lines.
 
     Args:
         path: A path for which `is_special` is true.
@@ -56,11 +56,11 @@ async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, 
     """
     number = _number_of(path)
     if number == 1:
-        return standard_output("write_jsonl"), output_lock()
+        return standard_output("write_jsonl")
     if number == 2:
-        return standard_error("write_jsonl"), trio.Lock()
+        return standard_error("write_jsonl")
     if number is not None:
-        return Descriptor(os.dup(number), owned=True), trio.Lock()
+        return Descriptor(os.dup(number), owned=True)
     deadline = trio.current_time() + most_seconds
     while True:
         try:
@@ -73,7 +73,7 @@ async def open_special(path: Path, *, most_seconds: float) -> tuple[Descriptor, 
             await trio.sleep(0.1)
         else:
             os.set_blocking(opened, True)
-            return Descriptor(opened, owned=True), trio.Lock()
+            return Descriptor(opened, owned=True)
 
 
 def _number_of(path: Path) -> int | None:

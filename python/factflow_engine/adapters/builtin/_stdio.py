@@ -10,6 +10,7 @@ import select
 import stat
 import sys
 from typing import IO, Any, Final
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -20,7 +21,7 @@ READ_BYTES: Final = 65_536
 WRITE_BYTES: Final = 4096
 """Room of a pipe that is writable (POSIX's PIPE_BUF on Linux)."""
 
-_OUTPUT_LOCK: Final = trio.lowlevel.RunVar[trio.Lock]("factflow standard output")
+_LOCKS: Final = trio.lowlevel.RunVar["WeakValueDictionary[tuple[int, ...], trio.Lock]"]("factflow output locks")
 
 
 class StandardStreamError(FactflowError, OSError):
@@ -32,13 +33,16 @@ class Descriptor:
 
     Attributes:
         number: The file descriptor.
+        identity: Identity of what it leads to, the same for every descriptor of it.
         is_file: True if it is a regular file.
     """
 
     def __init__(self, number: int, *, owned: bool = False) -> None:
         """Examine the descriptor; `owned` lets `close` close it."""
-        mode = os.fstat(number).st_mode
+        found = os.fstat(number)
+        mode = found.st_mode
         self.number = number
+        self.identity = (found.st_dev, found.st_ino, found.st_rdev)
         self.is_file = stat.S_ISREG(mode)
         # Files and some devices, such as /dev/null, cannot be polled, and never block for long.
         self._can_wait = (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)) and _can_be_polled(number)
@@ -79,14 +83,17 @@ class Descriptor:
             await self._threads.run(lambda: os.fsync(self.number))
 
 
-def output_lock() -> trio.Lock:
-    """Return the lock that every stage of this event loop holds while it writes lines."""
+def line_lock(output: Descriptor) -> trio.Lock:
+    """Return the lock that every stage of this event loop holds while it writes lines to this file, pipe or terminal.
+
+    Whatever name each has it by: standard output and standard error are often the same.
+    """
     try:
-        return _OUTPUT_LOCK.get()
+        locks = _LOCKS.get()
     except LookupError:
-        lock = trio.Lock()
-        _OUTPUT_LOCK.set(lock)
-        return lock
+        locks = WeakValueDictionary()
+        _LOCKS.set(locks)
+    return locks.setdefault(output.identity, trio.Lock())
 
 
 def standard_input() -> Descriptor:

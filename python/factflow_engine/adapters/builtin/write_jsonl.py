@@ -269,7 +269,7 @@ async def _open_file(path: Path, stage: StageInfo, threads: TrioThreads, *, appe
 
 
 async def _open_stream(path: Path) -> _Stream:
-    output, lock = await open_special(path, most_seconds=HELD_SECONDS)
-    lines = LineStream(output, lock=lock, adapter="write_jsonl", name=str(path))
+    output = await open_special(path, most_seconds=HELD_SECONDS)
+    lines = LineStream(output, adapter="write_jsonl", name=str(path))
     await lines.start()
     return _Stream(lines, output.close)

@@ -6,7 +6,7 @@ from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
 from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.adapters.builtin._line_stream import LineStream
-from factflow_engine.adapters.builtin._stdio import output_lock, standard_output
+from factflow_engine.adapters.builtin._stdio import standard_output
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 
@@ -44,7 +44,7 @@ class WriteStdout(StatefulAdapter):
         Raises:
             StandardStreamError: Standard output is closed.
         """
-        stream = LineStream(standard_output(), lock=output_lock(), adapter="write_stdout", name="standard output")
+        stream = LineStream(standard_output(), adapter="write_stdout", name="standard output")
         await stream.start()
         self._stream, self._durable = stream, stage.durable
 
