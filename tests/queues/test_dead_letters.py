@@ -15,6 +15,7 @@ FIELDS = st.fixed_dictionaries(
         "queue": st.none() | st.text(min_size=1),
         "error_type": st.text(),
         "error": st.text(),
+        "place": st.text(),
         "time_ns": st.integers(min_value=0, max_value=2**62),
         "config_hash": st.text(),
         "renames": st.booleans(),
@@ -34,8 +35,8 @@ def test_what_is_written_is_read(fields, attempts):
     letter = Frame.decode(write_dead_letter(frame, **fields).encode())
     read = read_dead_letter("/queue/dlq", letter)
     assert (read.route, read.stage, read.queue) == (fields["route"], fields["stage"] or "", fields["queue"])
-    assert (read.error_type, read.error, read.config_hash) == tuple(
-        fields[k] for k in ("error_type", "error", "config_hash")
+    assert (read.error_type, read.error, read.place, read.config_hash) == tuple(
+        fields[k] for k in ("error_type", "error", "place", "config_hash")
     )
     assert (read.attempts, read.time_ns, read.first) == (attempts, fields["time_ns"], None)
     assert (letter.attempt, letter.time_ns, letter.payload) == (1, fields["time_ns"], frame.payload)
@@ -67,7 +68,8 @@ def test_the_first_time_is_not_forgotten(times):
 def test_a_header_of_somebody_elses_is_kept_as_the_first_time():
     letter = write_dead_letter(
         message(**{HEADER: "mine"}),
-        route="r", stage=None, queue=None, error_type="E", error="", time_ns=0, config_hash="", renames=False,
+        route="r", stage=None, queue=None, error_type="E", error="", place="", time_ns=0, config_hash="",
+        renames=False,
     )  # fmt: skip
     assert letter.headers[HEADER]["first"] == "mine"
     with pytest.raises(LetterStaysError, match="expected its 'first' to be Mapping, got str"):

@@ -64,6 +64,8 @@ def _cells(letter: DeadLetter | None) -> tuple[str, ...]:
     if letter is None:
         return ("", "", "", "", "not a dead letter")
     error = clean(f"{letter.error_type}: {letter.error}", limit=120)
+    if letter.place:
+        error += f" ({clean(letter.place)})"
     return when(letter.time_ns), clean(letter.route), clean(letter.stage), str(letter.attempts), error
 
 

@@ -103,6 +103,7 @@ def letter_document(letter: DeadLetter, stored: StoredMessage) -> dict[str, obje
         "stage": letter.stage,
         "error_type": letter.error_type,
         "error": letter.error,
+        "place": letter.place,
         "attempts": letter.attempts,
         "time_ns": letter.time_ns,
         "config_hash": letter.config_hash,

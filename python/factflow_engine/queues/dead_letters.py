@@ -28,6 +28,8 @@ class DeadLetter:
         stage: Name of the stage that failed last; empty if no stage did.
         error_type: Class of the error.
         error: Text of the error.
+        place: File and line of the innermost frame that is the user's, as in `parse_line.py:4`; empty if there is none, or
+        if a version of the engine wrote it that did not know.
         attempts: Number of attempts that were spent.
         time_ns: Time at which it was given up, in nanoseconds since the Unix epoch.
         config_hash: Hash of the configuration that ran.
@@ -41,6 +43,7 @@ class DeadLetter:
     stage: str
     error_type: str
     error: str
+    place: str
     attempts: int
     time_ns: int
     config_hash: str
@@ -84,6 +87,7 @@ def write_dead_letter(
     queue: str | None,
     error_type: str,
     error: str,
+    place: str,
     time_ns: int,
     config_hash: str,
     renames: bool,
@@ -97,6 +101,7 @@ def write_dead_letter(
         queue: Queue that the message came from; None if a stage of the route emitted it.
         error_type: Class of the error.
         error: Its text, without secrets.
+        place: Place in the user's code at which it was raised; empty if there is none.
         time_ns: The present time, in nanoseconds since the Unix epoch, from which deadlines of the letter's consumers
         count.
         config_hash: Hash of the configuration that runs.
@@ -111,6 +116,7 @@ def write_dead_letter(
         "queue": queue,
         "error_type": error_type,
         "error": error,
+        "place": place,
         "attempts": frame.attempt,
         "time_ns": time_ns,
         "config_hash": config_hash,
@@ -146,6 +152,7 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
         stage=_field(queue, frame, header, "stage", str, default=""),
         error_type=_field(queue, frame, header, "error_type", str, default=""),
         error=_field(queue, frame, header, "error", str, default=""),
+        place=_field(queue, frame, header, "place", str, default=""),
         attempts=_field(queue, frame, header, "attempts", int, default=0),
         time_ns=_field(queue, frame, header, "time_ns", int, default=0),
         config_hash=_field(queue, frame, header, "config_hash", str, default=""),

@@ -194,8 +194,8 @@ def _line(lines: Sequence[LineStatistics], queue: str) -> LineStatistics:
 def _letter(number: int) -> Frame:
     frame = Frame.create(pack(number), message_id=number.to_bytes(16), headers={"mine": 1})
     return write_dead_letter(
-        frame, route="r", stage="s", queue=QUEUE, error_type="ValueError", error="boom", time_ns=1, config_hash="0" * 64,
-        renames=False,
+        frame, route="r", stage="s", queue=QUEUE, error_type="ValueError", error="boom", place="s.py:1", time_ns=1,
+        config_hash="0" * 64, renames=False,
     )  # fmt: skip
 
 

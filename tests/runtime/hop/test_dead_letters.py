@@ -45,6 +45,7 @@ async def test_a_dead_letter_is_the_original_message_and_says_why(autojump_clock
         "queue": "/queue/in",
         "error_type": "ValueError",
         "error": "no good",
+        "place": f"test_dead_letters.py:{change_and_fail.__code__.co_firstlineno + 2}",
         "attempts": 3,
         "config_hash": report.config_hash,
     }

@@ -123,7 +123,7 @@ async def test_a_process_and_a_thread_make_the_same_of_a_message(do):
                 assert ids[0] == ids[1]
                 assert ids[2] is None
                 assert place.pop(0) == execution.id
-        failed = [(failure.error_type, failure.error) for failure in report.failures]
+        failed = [(failure.error_type, failure.error, failure.place) for failure in report.failures]
         outcomes.append((recorded.messages, recorded.contexts if do != "see" else (), report.outcomes, failed))
     assert outcomes[0] == outcomes[1]
 
@@ -132,6 +132,14 @@ async def test_an_error_comes_back_as_it_was():
     assert OddError(3, hint="see").args == ("odd 3, see",)  # so that its constructor cannot be called with them
     assert await error_of("fail_oddly") == ("OddError", "odd 3, see")
     assert (await error_of("fail_in_a_group"))[0] == "ExceptionGroup"
+
+
+@pytest.mark.parametrize("do", ["fail", "fail_oddly", "fail_unpicklably", "fail_in_a_group", "reject"])
+async def test_an_error_names_the_line_that_raised_it_in_the_process(do):
+    report, _ = await run_all([{"do": do}])
+    [failure] = report.failures
+    code = getattr(Work, do).__code__
+    assert failure.place == f"process_adapters.py:{code.co_firstlineno + 1}"
 
 
 async def test_an_error_that_cannot_be_pickled_is_named():

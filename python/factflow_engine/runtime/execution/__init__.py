@@ -18,8 +18,7 @@ While it runs:
 At the end:
 
 - `completion`: detects that no work is left, and lets stages finish. `shutdown`: budgets of the phases.
-- `faults`: what failed messages and dead tasks mean; `cause` decides what the report says, `failure_log` keeps failures,
-  `failure_place` finds the line of the user that raised.
+- `faults`: what failed messages and dead tasks mean; `cause` decides what the report says, `failure_log` keeps failures.
 - `redaction`: removes secrets from all texts.
 
 Kept above `transport` and `hop`, which know frames and routes, and no execution.

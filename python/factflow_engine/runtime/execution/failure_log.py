@@ -8,10 +8,10 @@ from typing import Final
 
 from factflow_engine.errors import bounded, error_text
 from factflow_engine.frames import Frame, unpack
-from factflow_engine.runtime.execution.failure_place import place_of
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import FailureRecord
+from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
 
 logger = logging.getLogger("factflow_engine.runtime")

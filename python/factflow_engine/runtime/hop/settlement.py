@@ -24,6 +24,7 @@ from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
+from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Seams
 from factflow_protocols import CircuitOpenError, RetryLater
@@ -240,6 +241,7 @@ class Settlement:
             queue=route.queue if parent is None else None,
             error_type=type(error).__name__,
             error=self._redacted(error_text(error)),
+            place=place_of(error),
             time_ns=self._seams.clock.wall_ns(),
             config_hash=self._config_hash,
             renames=letters.deduplicates,

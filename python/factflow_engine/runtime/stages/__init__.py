@@ -5,6 +5,7 @@
 - `lifecycle`: `open` and `close` in a task of their own; `isolation` keeps their faults from other executions.
 - `open_scopes`: scopes that `process` leaves open; `forgotten`: generators that it drops with an open nursery.
 - `answers`: stored answers of a stage to unacknowledged messages; `results` encodes results.
+- `failure_place`: the line of the user that raised an error.
 - `process_pool`: a stage's worker processes; `worker` is the engine's end of one, `worker_main` the program in it, and
   `crossing` encodes what is sent between them.
 

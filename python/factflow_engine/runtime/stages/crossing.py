@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from factflow_engine.errors import error_text
 from factflow_engine.frames import pack, unpack
+from factflow_engine.runtime.stages.failure_place import WorkerTraceback, place_of
 from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result
 from factflow_protocols import AdapterResult, FactflowError, PipelineAdapter, PipelineContext, Reject, StageInfo
 
@@ -34,13 +35,6 @@ class UnpicklableError(FactflowError):
     def __init__(self, class_name: str, text: str, reason: str) -> None:
         self.class_name = class_name
         super().__init__(f"{class_name}: {text} (raised in a worker process; the error cannot be pickled: {reason})")
-
-
-class WorkerTraceback(FactflowError):  # noqa: N818 - stands where the traceback of an error's cause does
-    """Traceback of an error in the worker process; it becomes the cause of the error that is raised here."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
 
 
 def pack_request(context: PipelineContext) -> bytes:
@@ -141,7 +135,8 @@ def pack_error(error: BaseException) -> bytes:
     pickled, reason = _pickled(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     trace = "".join(traceback.format_exception(error))
-    return _ERROR + pack([pickled, name, _sayable(error_text(error)), _sayable(reason), _sayable(trace)])
+    texts = (error_text(error), reason, trace, place_of(error))
+    return _ERROR + pack([pickled, name, *map(_sayable, texts)])
 
 
 def result_of(packed: bytes) -> AdapterResult | None:
@@ -149,15 +144,15 @@ def result_of(packed: bytes) -> AdapterResult | None:
     if packed[:1] == _RESULT:
         return unpack_result(packed[1:])
     values: Any = unpack(packed[1:])
-    pickled, name, text, reason, trace = values
+    pickled, name, text, reason, trace, place = values
     if pickled is not None:
         try:
             error: Any = pickle.loads(pickled)  # noqa: S301 - an error that the adapter's own code raised
         except Exception as failure:  # noqa: BLE001 - what its class does to be made anew is anybody's
             reason = f"{type(failure).__name__}: {failure}"
         else:
-            raise error from WorkerTraceback(trace)
-    raise UnpicklableError(name, text, reason) from WorkerTraceback(trace)
+            raise error from WorkerTraceback(trace, place)
+    raise UnpicklableError(name, text, reason) from WorkerTraceback(trace, place)
 
 
 def _pickled(error: BaseException) -> tuple[bytes | None, str]:

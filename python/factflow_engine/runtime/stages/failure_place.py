@@ -1,0 +1,124 @@
+"""Place in the user's code at which an error was raised, for reports and dead letters: `parse_line.py:4`.
+
+Kept separate from `crossing` because errors of every stage have one. It runs in worker processes, too, and so finds trio
+without importing it.
+"""
+
+import importlib.util
+import os
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import factflow_protocols
+from factflow_protocols import FactflowError
+
+
+def _folder_of(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, f"the engine depends on {package}"
+    return Path(str(spec.origin)).parent
+
+
+_TRIO: Final = _folder_of("trio")
+_NOBODYS: Final = (
+    *(
+        f"{folder}{os.sep}"
+        for folder in (
+            Path(__file__).parents[2],
+            Path(str(factflow_protocols.__file__)).parent,
+            _TRIO,
+            _TRIO.parent / "outcome",  # trio's own dependency, installed beside it: it raises what a task waited for
+        )
+    ),
+    "<",
+)
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_STANDARD_LIBRARY: Final = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
+
+MOST_FRAMES: Final = 10_000
+"""Number of frames that are looked at; endless recursion raises after about a thousand."""
+
+MOST_ERRORS: Final = 20
+"""Number of errors that are looked at: the error, those in a group, and the causes."""
+
+MOST_CHARACTERS: Final = 200
+"""Most characters of a place; the rest of the name of its file is cut at the beginning."""
+
+_SLOTS: Final = vars(BaseException)
+"""Attributes of errors; read from here, because a class may override them with anything."""
+
+
+class WorkerTraceback(FactflowError):  # noqa: N818 - stands where the traceback of an error's cause does
+    """Traceback of an error in the worker process; it becomes the cause of the error that is raised here.
+
+    Attributes:
+        place: Place of that error; empty if it has none.
+    """
+
+    def __init__(self, trace: str, place: str) -> None:
+        self.place = place
+        super().__init__(trace)
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def place_of(error: BaseException) -> str:
+    """Return file and line of the innermost frame that is the user's; empty if there is none.
+
+    Frames of the engine, trio and the standard library do not count, and those of installed packages only if the user has
+    none. An error without a frame of the user's, such as one that the engine raises for a condition operator's, has the
+    place of its cause; a group has the place of its first error.
+    """
+    installed = ""
+    for each in _related(error):
+        own, other = (each.place, "") if type(each) is WorkerTraceback else _places(each)
+        if own:
+            return _sayable(own)
+        installed = installed or other
+    return _sayable(installed)
+
+
+def _related(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that may have the place, the best first: those in a group, the error itself, its causes."""
+    nested = [error]
+    while isinstance(nested[-1], BaseExceptionGroup) and len(nested) < MOST_ERRORS:
+        nested.append(nested[-1].exceptions[0])
+    yield from reversed(nested)
+    cause: BaseException | None = error
+    for _ in range(MOST_ERRORS):
+        is_hidden = _slot(cause, "__suppress_context__")
+        cause = _slot(cause, "__cause__") or (None if is_hidden else _slot(cause, "__context__"))
+        if cause is None:
+            return
+        yield cause
+
+
+def _places(error: BaseException) -> tuple[str, str]:
+    """Return the places of the innermost frames in the user's own code and in installed packages."""
+    own = installed = ""
+    traceback: TracebackType | None = _slot(error, "__traceback__")
+    for _ in range(MOST_FRAMES):
+        if traceback is None:
+            break
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith(_NOBODYS):
+            place = f"{Path(file).name}:{traceback.tb_lineno}"
+            if any(part in file for part in _INSTALLED):
+                installed = place
+            elif not file.startswith(_STANDARD_LIBRARY):
+                own = place
+        traceback = traceback.tb_next
+    return own, installed
+
+
+def _sayable(place: str) -> str:
+    """Return the place so that a message can carry it: the name of a file may be long, or no text."""
+    return place[-MOST_CHARACTERS:].encode(errors="backslashreplace").decode()
+
+
+def _slot(error: BaseException | None, name: str) -> Any:
+    return _SLOTS[name].__get__(error)
