@@ -43,7 +43,7 @@ ENGINE = {
 
 PROTOCOLS = {
     "AdapterResult", "AdministeredQueue", "BatchResult", "Begun", "CircuitOpenError", "Clash", "Conclusion",
-    "Delivery", "Emit", "EngineInstruction", "ExecutionStarts", "Ext", "FactflowError", "Forgotten", "Holding",
+    "Deleted", "Delivery", "Emit", "EngineInstruction", "ExecutionStarts", "Ext", "FactflowError", "Forgotten", "Holding",
     "IsolatingSubscription", "Joined", "LetterStaysError", "LettersLeftError", "LineStatistics", "LineageEntry",
     "LineageSink", "MessageState", "MessageStatus", "Nack", "ObjectMetadata", "OrderedQueueProtocol",
     "PipelineAdapter", "PipelineContext", "Purged", "QueueAdministration", "QueueClosedError", "QueueError",

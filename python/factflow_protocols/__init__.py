@@ -7,6 +7,7 @@ An adapter or provider package imports this package and nothing else: it is pure
 
 from factflow_protocols.administration import (
     AdministeredQueue,
+    Deleted,
     Forgotten,
     LettersLeftError,
     LetterStaysError,
@@ -84,6 +85,7 @@ __all__ = [
     "CircuitOpenError",
     "Clash",
     "Conclusion",
+    "Deleted",
     "Delivery",
     "Emit",
     "EngineInstruction",

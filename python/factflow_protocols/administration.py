@@ -34,7 +34,7 @@ class StoredMessage:
         message_id: The id under which it was accepted.
         state: Its present state.
         attempts: Number of attempts spent.
-        frame: Stored result of `QueueMessage.encode()`; may be damaged.
+        frame: Stored result of `QueueMessage.encode()`, or its beginning if only that was asked for; may be damaged.
     """
 
     seq: int
@@ -167,6 +167,27 @@ class StoreProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """Counts of messages by the result of deleting them.
+
+    Attributes:
+        deleted: Deleted.
+        gone: Settled or deleted by another process meanwhile.
+        leased: Left with the consumers that have them.
+    """
+
+    deleted: int = 0
+    gone: int = 0
+    leased: int = 0
+
+    def plus(self, other: "Deleted") -> "Deleted":
+        """Return the sums of both."""
+        return Deleted(
+            deleted=self.deleted + other.deleted, gone=self.gone + other.gone, leased=self.leased + other.leased
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requeued:
     """Counts of dead letters by the result of requeueing them.
 
@@ -241,10 +262,18 @@ class QueueAdministration(Protocol):
         """Return counts of each queue and of the store; changes nothing."""
         ...
 
-    def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
+    def browse(
+        self, queue: str, *, newest_first: bool = False, most_bytes: int | None = None
+    ) -> AsyncIterator[StoredMessage]:
         """Yield every unsettled message of a queue, in order, without taking it; of a topic, of all subscriptions.
 
         Concurrent changes may or may not be seen. Only a bounded part of the queue is in memory at a time.
+
+        Args:
+            queue: Name of the queue or topic.
+            newest_first: True for the reverse order.
+            most_bytes: Bytes to read of each frame, from its beginning; None for all. A store that can read the whole
+            frame only gives the whole.
         """
         ...
 
@@ -252,8 +281,14 @@ class QueueAdministration(Protocol):
         """Return the unsettled messages of a queue whose ids begin with these bytes, a hundred at most."""
         ...
 
-    async def one(self, queue: str, seq: int) -> StoredMessage | None:
-        """Return one message of a queue; None if it does not exist, or is settled."""
+    async def one(self, queue: str, seq: int, *, most_bytes: int | None = None) -> StoredMessage | None:
+        """Return one message of a queue; None if it does not exist, or is settled.
+
+        Args:
+            queue: Name of the queue or topic.
+            seq: `StoredMessage.seq` of the message.
+            most_bytes: As of `browse`.
+        """
         ...
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
@@ -264,6 +299,21 @@ class QueueAdministration(Protocol):
             subscription: A subscription of the topic; None for all.
 
         Cancellation: messages to be deleted are not handed out any more; space may be freed later.
+        """
+        ...
+
+    async def delete(
+        self, queue: str, messages: Sequence[StoredName], *, progress: Callable[[Deleted], object] | None = None
+    ) -> Deleted:
+        """Delete these unsettled messages, and nothing else, and forget their ids: in batches, each whole or not at all.
+
+        Args:
+            queue: Name of the queue or topic.
+            messages: Number and id of each. A leased one is left alone. One that does not exist is counted, also if
+            another message has its number now.
+            progress: Called after each batch with the counts so far.
+
+        Cancellation: earlier batches are deleted, as counted by `progress`; call it again with the same messages.
         """
         ...
 
@@ -325,6 +375,8 @@ class QueueAdministration(Protocol):
     ) -> Requeued:
         """Requeue dead letters to their original queue, or to another, and settle them: both or neither for each.
 
+        They are published in the order given, in batches, each whole or not at all.
+
         `factflow_engine.queues.dead_letters` reads a letter's target and makes the message to publish.
 
         Args:
@@ -332,13 +384,13 @@ class QueueAdministration(Protocol):
             seqs: `StoredMessage.seq` of each letter; a leased one is left alone, a missing one is counted.
             to: Name of a queue or topic; None for the one that the dead letter names.
             create: True to make that queue if it does not exist; otherwise its absence is an error.
-            progress: Called after each letter with the counts so far.
+            progress: Called after each batch with the counts so far.
 
         Raises:
             RequeueStoppedError: The target is full, or does not exist; the error counts what was done before.
             LettersLeftError: All were tried, and some cannot be requeued; the error counts both.
 
-        Cancellation: earlier letters are requeued, as counted by `progress`; the others stay in place.
+        Cancellation: earlier batches are requeued, as counted by `progress`; the others stay in place.
         """
         ...
 

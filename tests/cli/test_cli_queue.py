@@ -446,7 +446,7 @@ def test_an_interrupted_requeue_says_what_it_did(
     factflow: Callable[..., Any], file: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, url = file
-    fill(path, *map(dead, range(3)), queue="/queue/dlq")
+    fill(path, *map(dead, range(2 * administration.LETTERS + 5)), queue="/queue/dlq")
     calls = []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
@@ -458,8 +458,10 @@ def test_an_interrupted_requeue_says_what_it_did(
     monkeypatch.setattr(administration, "requeue", interrupted)
     said = factflow("dlq", "requeue", url, "/queue/dlq", "--all")
     assert said.status == 130
-    assert "factflow: 2 messages put back\n" in said.err
-    assert len(drain(path, "/queue/parse")) == 2
+    assert f"factflow: {2 * administration.LETTERS} messages put back\n" in said.err
+    assert len(drain(path, "/queue/parse")) == 2 * administration.LETTERS
+    monkeypatch.undo()
+    assert factflow("dlq", "requeue", url, "/queue/dlq", "--all").out == "5 messages put back\n"
 
 
 @pytest.mark.parametrize(

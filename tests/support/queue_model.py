@@ -61,6 +61,21 @@ class ModelQueue:
             entry.holder, entry.attempts = None, entry.attempts + counts
             entry.due = now + delay if delay else 0
 
+    def delete(self, numbers, now):
+        gone = [
+            entry
+            for entry in self.entries
+            if entry.number in numbers and (entry.holder is None or entry.due is None or entry.due <= now)
+        ]
+        passed = max((entry.serial for entry in gone if entry.due is None), default=0)
+        for entry in gone:
+            self.entries.remove(entry)
+            self.seen.pop(entry.number, None)
+        for entry in self.entries:
+            if entry.due is None and entry.serial < passed:
+                entry.due = 0
+        return len(gone)
+
     def release(self, holder):
         for entry in self.entries:
             if entry.holder is holder:

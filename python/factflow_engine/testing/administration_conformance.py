@@ -21,6 +21,7 @@ from factflow_engine.testing.expectations import (
 )
 from factflow_protocols import (
     AdministeredQueue,
+    Deleted,
     LettersLeftError,
     LineStatistics,
     MessageState,
@@ -30,6 +31,7 @@ from factflow_protocols import (
     Requeued,
     RequeueStoppedError,
     StoredMessage,
+    StoredName,
 )
 
 DEAD: Final = "/queue/conformance.dead"
@@ -59,6 +61,20 @@ async def messages_are_looked_at_and_not_taken(open_queue: OpenQueue) -> None:
             expect(values(await take(subscription, 299)), list(range(1, 300)), "what is handed out afterwards")
 
 
+async def messages_are_looked_at_from_the_newest_on(open_queue: OpenQueue) -> None:
+    """Check that `newest_first` reverses the order, and that the beginning of a frame is read where that is enough."""
+    async with open_queue() as queue, _administration(queue) as queues:
+        await queue.publish_batch(QUEUE, [message(number) for number in range(300)])
+        stored = await _browse(queues, QUEUE)
+        newest = [each async for each in queues.browse(QUEUE, newest_first=True, most_bytes=4)]
+        expect([each.seq for each in newest], [each.seq for each in reversed(stored)], "their numbers, newest first")
+        one = await queues.one(QUEUE, stored[7].seq, most_bytes=4)
+        parts = [part.frame for part in (*reversed(newest), one) if part is not None]
+        wholes = [whole.frame for whole in (*stored, stored[7])]
+        expect([whole.startswith(part) for whole, part in zip(wholes, parts, strict=True)], [True] * 301, "beginnings")
+        expect(min(map(len, parts)) >= 4, True, "at least as many bytes as were asked for")
+
+
 async def statistics_count_what_there_is(open_queue: OpenQueue) -> None:
     """Check that statistics count waiting and leased messages by queue."""
     async with open_queue() as queue:
@@ -85,6 +101,28 @@ async def a_purge_deletes_what_nobody_has(open_queue: OpenQueue) -> None:
             expect(values(await take(subscription, 1)), [4], "a message of an id that was deleted")
 
 
+async def the_messages_named_are_deleted_and_no_others(open_queue: OpenQueue) -> None:
+    """Check that `delete` takes only waiting messages of this number and id, tells each batch, and may be repeated."""
+    async with open_queue() as queue:
+        await queue.publish_batch(QUEUE, [message(number) for number in range(9)])
+        async with queue.subscribe(QUEUE, "s", 2, 100) as subscription, _administration(queue) as queues:
+            held = await take(subscription, 2)
+            names = [StoredName(each.seq, each.message_id) for each in await _browse(queues, QUEUE)]
+            chosen = [names[1], names[7], names[3], names[4]._replace(message_id=bytes(15) + b"x")]
+            await queue.publish(QUEUE, message(9))
+            told: list[Deleted] = []
+            deleted = await queues.delete(QUEUE, chosen, progress=told.append)
+            expect(deleted, Deleted(deleted=2, leased=1, gone=1), "counts of what was to be deleted")
+            expect(told[-1:], [deleted], "what was told last")
+            left = [Frame.decode(each.frame).value() for each in await _browse(queues, QUEUE)]
+            expect(left, [0, 1, 2, 4, 5, 6, 8, 9], "what is left")
+            expect(await queues.delete(QUEUE, chosen[1:3]), Deleted(gone=2), "counts of a repetition")
+            await subscription.settle(held)
+            await queue.publish(QUEUE, message(7))
+        async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+            expect(sorted(values(await take(subscription, 7))), [2, 4, 5, 6, 7, 8, 9], "what is handed out afterwards")
+
+
 async def a_queue_that_somebody_uses_is_not_forgotten(open_queue: OpenQueue) -> None:
     """Check that nothing is removed while a delivery is out; without one, the queue and its messages are deleted."""
     async with open_queue() as queue:
@@ -106,6 +144,7 @@ async def what_is_not_there_is_an_error(open_queue: OpenQueue) -> None:
         async with _administration(queue) as queues:
             await _refused(_browse(queues, MISSING), "browsing a queue that is not there")
             await _refused(queues.purge(MISSING), "purging a queue that is not there")
+            await _refused(queues.delete(MISSING, [StoredName(1, bytes(16))]), "deleting of a queue that is not there")
             await _refused(queues.forget(MISSING), "forgetting a queue that is not there")
             await _refused(queues.forget_execution("missing"), "forgetting an execution that is not there")
             await _refused(queues.forget_stage("missing", "r", "s"), "forgetting a stage that is not there")
@@ -123,7 +162,7 @@ async def a_dead_letter_goes_back_once(open_queue: OpenQueue) -> None:
             expect(error.counts, Requeued(requeued=2, left=1), "counts of letters and of a message that is none")
         else:
             raise ConformanceError("a message that is no dead letter was put back")
-        expect([counts.requeued for counts in told], [1, 1, 2], "what was told meanwhile")
+        expect(told[-1:], [Requeued(requeued=2, left=1)], "what was told last")
         expect([each.seq for each in await _browse(queues, DEAD)], numbers[1:2], "what is left")
         expect(await queues.requeue(DEAD, numbers[:1]), Requeued(gone=1), "counts of a letter that is gone")
         async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
@@ -164,8 +203,10 @@ async def a_sound_store_has_no_problems(open_queue: OpenQueue) -> None:
 
 ADMINISTRATION_CHECKS: Final[tuple[Check, ...]] = (
     messages_are_looked_at_and_not_taken,
+    messages_are_looked_at_from_the_newest_on,
     statistics_count_what_there_is,
     a_purge_deletes_what_nobody_has,
+    the_messages_named_are_deleted_and_no_others,
     a_queue_that_somebody_uses_is_not_forgotten,
     what_is_not_there_is_an_error,
     a_dead_letter_goes_back_once,

@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from factflow_protocols import QueueError
+from factflow_engine.queues.sqlite.statements import ROWS_AT_A_TIME
+from factflow_protocols import Deleted, QueueError, StoredName
 from support.sqlite_queues import message, simulated
 
 
@@ -45,6 +46,47 @@ async def test_forgetting_a_full_subscription_lets_the_publishers_of_its_topic_g
             await subscription.settle(await subscription.receive(5))
     await queue.stop()
     await other.stop()
+
+
+async def test_a_deletion_that_is_cancelled_has_deleted_whole_batches_and_may_be_repeated(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch("/queue/q", [message(number) for number in range(2 * ROWS_AT_A_TIME + 1)])
+    names = [StoredName(each.seq, each.message_id) async for each in queue.administration.browse("/queue/q")]
+    told = []
+    with trio.CancelScope() as scope:
+
+        def progress(counts):
+            told.append(counts.deleted)
+            scope.cancel()
+
+        await queue.administration.delete("/queue/q", list(reversed(names)), progress=progress)
+    assert scope.cancelled_caught
+    assert told == [ROWS_AT_A_TIME]
+    left = [each.seq async for each in queue.administration.browse("/queue/q")]
+    assert left == [name.seq for name in names[ROWS_AT_A_TIME:]]
+    deleted = await queue.administration.delete("/queue/q", names)
+    assert deleted == Deleted(deleted=ROWS_AT_A_TIME + 1, gone=ROWS_AT_A_TIME)
+    assert await queue.administration.check() == []
+    await queue.stop()
+
+
+async def test_only_messages_of_the_queue_are_deleted(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    async with queue.subscribe("/topic/t", "a", 1), queue.subscribe("/topic/t", "b", 1):
+        pass
+    for name in ("/queue/q", "/queue/other", "/topic/t"):
+        await queue.publish_batch(name, [message(1), message(2)])
+    queues = queue.administration
+    names = [
+        StoredName(each.seq, each.message_id)
+        for name in ("/queue/q", "/queue/other", "/topic/t")
+        async for each in queues.browse(name)
+    ]
+    assert await queues.delete("/queue/q", names) == Deleted(deleted=2, gone=6)
+    assert await queues.delete("/topic/t", names[::2]) == Deleted(deleted=2, gone=2)
+    assert [line.waiting for line in (await queues.statistics()).lines] == [2, 0, 1, 1]
+    assert await queues.check() == []
+    await queue.stop()
 
 
 async def test_nothing_is_forgotten_while_a_consumer_has_messages(autojump_clock, tmp_path):

@@ -3,6 +3,7 @@
 import tracemalloc
 
 from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.sqlite import browsing
 from factflow_engine.queues.sqlite.administration import PAGE
 from support.sqlite_queues import message, simulated
 
@@ -36,6 +37,39 @@ async def test_large_messages_are_read_a_few_at_a_time(autojump_clock, tmp_path)
     finally:
         tracemalloc.stop()
     assert seen == 14
+    await queue.stop()
+
+
+async def test_the_beginnings_of_large_messages_are_read_without_the_rest(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    size = 5 << 20
+    for number in range(8):
+        large = Frame.create(b"\xc6" + size.to_bytes(4) + bytes(size), message_id=number.to_bytes(16))
+        await queue.publish_batch(QUEUE, [large, message(100 + number)])
+    tracemalloc.start()
+    try:
+        browsed = queue.administration.browse(QUEUE, newest_first=True, most_bytes=1000)
+        newest = [stored async for stored in browsed]
+        one = await queue.administration.one(QUEUE, newest[1].seq, most_bytes=10)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert [stored.message_id[-1] for stored in newest[:4]] == [107, 7, 106, 6]
+    assert {len(stored.frame) for stored in newest[1::2]} == {1000}
+    assert Frame.decode(newest[0].frame).value() == 107
+    assert one is not None
+    assert newest[1].frame.startswith(one.frame)
+    await queue.stop()
+
+
+async def test_no_order_of_browsing_sorts(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish(QUEUE, message(1))
+    connection = queue._writer._store.connection
+    asked = {"queue": QUEUE, "first": 0, "last": 1 << 60, "most": 10}
+    for order in browsing._ORDER.values():
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {browsing._SELECT} {order}", asked).fetchall()
+        assert not [row for row in plan if "TEMP B-TREE" in row[-1]], plan
     await queue.stop()
 
 

@@ -13,7 +13,7 @@ from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.queues.sqlite.claiming import Claim
 from factflow_engine.testing import simulate
 from factflow_engine.testing.simulation import EPOCH_NS, SimulatedClock
-from factflow_protocols import Nack
+from factflow_protocols import Deleted, Nack, StoredName
 from support.internals import consumers_of
 from support.queue_model import ModelQueue
 from support.sqlite_queues import message, settings, values
@@ -32,8 +32,9 @@ RARELY = st.one_of(
     st.tuples(st.just("leave"), st.integers(0, 1)),
     st.tuples(st.just("reopen")),
 )
+DELETE = st.tuples(st.just("delete"), st.sets(NUMBERS, min_size=1, max_size=12))
 SLEEP = st.tuples(st.just("sleep"), st.sampled_from([0.25, 1, 2, 5, 30]))
-ROUND = st.tuples(PUBLISH, RECEIVE, SETTLE, st.one_of(RARELY, SLEEP, RECEIVE), SETTLE)
+ROUND = st.tuples(PUBLISH, RECEIVE, SETTLE, st.one_of(RARELY, SLEEP, RECEIVE, DELETE), SETTLE)
 """A handful of steps that do something, so that a short history already has a past."""
 
 
@@ -122,6 +123,18 @@ class World:
                 self.model.nack(entry, consumer, delay, fate != "interrupted", self.now())
         await consumer.settle(acks, nacks)
         self.pairs[which] = [pair for place, pair in enumerate(pairs) if place not in touched]
+
+    async def do_delete(self, numbers):
+        browsed = [stored async for stored in self.queue.administration.browse(QUEUE)]
+        chosen = [stored for stored in browsed if int.from_bytes(stored.message_id) in numbers]
+        deleted = await self.queue.administration.delete(
+            QUEUE, [StoredName(stored.seq, stored.message_id) for stored in chosen]
+        )
+        gone = self.model.delete(numbers, self.now())
+        assert deleted == Deleted(deleted=gone, leased=len(chosen) - gone)
+        left = [stored.seq async for stored in self.queue.administration.browse(QUEUE, newest_first=True)]
+        assert len(left) == len(browsed) - gone
+        assert left == sorted(left, reverse=True)
 
     async def do_die(self, limit):
         """Another consumer takes some and is never heard of again."""

@@ -9,6 +9,7 @@ import pytest
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue, open_administration
 from factflow_engine.queues.sqlite.reading import _without_log, open_to_look
 from factflow_engine.queues.sqlite.schema import VERSION
+from factflow_protocols import StoredName
 from support.sqlite_queues import message, settings
 
 QUEUE = "/queue/q"
@@ -43,12 +44,15 @@ async def test_it_can_be_looked_at(path):
         assert [(line.queue, line.waiting) for line in statistics.lines] == [(QUEUE, 3)]
         assert await queues.check() == []
         assert [stored.message_id[-1] async for stored in queues.browse(QUEUE)] == [0, 1, 2]
+        assert [stored.frame[:1] async for stored in queues.browse(QUEUE, most_bytes=1)] == [b"\xc1"] * 3
 
 
 async def test_whoever_would_write_is_told_that_it_is_read_only(path):
     async with open_administration(settings(path)) as queues:
         with pytest.raises(QueueFileError, match="is read-only here"):
             await queues.purge(QUEUE)
+        with pytest.raises(QueueFileError, match="is read-only here"):
+            await queues.delete(QUEUE, [StoredName(1, bytes(16))])
         with pytest.raises(QueueFileError, match="is read-only here"):
             await queues.repair()
         assert (await queues.statistics()).lines[0].waiting == 3

@@ -6,6 +6,8 @@ from contextlib import closing
 import pytest
 
 from factflow_engine.frames import Frame, pack
+from factflow_engine.queues.sqlite import requeueing
+from factflow_engine.queues.sqlite.administration import LETTERS
 from factflow_protocols import QueueError, Requeued, RequeueStoppedError
 from support.sqlite_queues import simulated, values
 
@@ -49,6 +51,42 @@ async def test_a_letter_that_goes_back_to_a_topic_reaches_every_subscription_onc
         await queue.publish("/queue/dead2", letter(1, "/topic/news"))
         [again] = [stored.seq async for stored in queue.administration.browse("/queue/dead2")]
         assert (await queue.administration.requeue("/queue/dead2", [again])).duplicates == 1
+    await queue.stop()
+
+
+async def test_many_letters_go_back_in_order_and_in_batches(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch(DEAD, [letter(number, "/queue/in") for number in range(2 * LETTERS + 50)])
+    told = []
+    seqs = await dead_letters(queue)
+    await queue.administration.requeue(DEAD, seqs, progress=lambda counts: told.append(counts.requeued))
+    assert told == [LETTERS, 2 * LETTERS, 2 * LETTERS + 50]
+    async with queue.subscribe("/queue/in", "s", 1000) as subscription:
+        deliveries = await subscription.receive(1000)
+        assert values(deliveries) == list(range(2 * LETTERS + 50))
+        await subscription.settle(deliveries)
+    await queue.stop()
+
+
+async def test_a_batch_is_put_back_whole_or_not_at_all(autojump_clock, tmp_path, monkeypatch):
+    queue = simulated(tmp_path / "q.db")
+    await queue.publish_batch(DEAD, [letter(number, "/queue/in") for number in range(LETTERS + 5)])
+    seqs, told = await dead_letters(queue), []
+    take_out = requeueing._take_out
+
+    def interrupted(store, seq):
+        take_out(store, seq)
+        if seq == seqs[LETTERS + 2]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(requeueing, "_take_out", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        await queue.administration.requeue(DEAD, seqs, progress=told.append)
+    assert told == [Requeued(requeued=LETTERS)]
+    assert await dead_letters(queue) == seqs[LETTERS:]
+    monkeypatch.undo()
+    assert await queue.administration.requeue(DEAD, seqs) == Requeued(requeued=5, gone=LETTERS)
+    assert await queue.administration.check() == []
     await queue.stop()
 
 

@@ -5,13 +5,15 @@ Each operation is a request to the writer like any other, so that it may run whi
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import trio
 
 from factflow_engine.queues.naming import prefix_of
-from factflow_engine.queues.sqlite.browsing import browse, by_seq, find
+from factflow_engine.queues.sqlite.browsing import Page, browse, by_seq, find
+from factflow_engine.queues.sqlite.deleting import delete
 from factflow_engine.queues.sqlite.forgetting import shapes_of
 from factflow_engine.queues.sqlite.fsck import check, damage, repair
 from factflow_engine.queues.sqlite.location import SqliteSettings
@@ -26,11 +28,13 @@ from factflow_engine.queues.sqlite.purging import (
     purge_quarantine,
 )
 from factflow_engine.queues.sqlite.requeueing import requeue
+from factflow_engine.queues.sqlite.statements import ROWS_AT_A_TIME
 from factflow_engine.queues.sqlite.stats import FileStatistics, statistics
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Survey
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
 from factflow_protocols import (
+    Deleted,
     Forgotten,
     LettersLeftError,
     LetterStaysError,
@@ -47,6 +51,9 @@ from factflow_protocols import (
 PAGE: Final = 200
 """Most messages read at a time while a queue is browsed."""
 
+LETTERS: Final = 100
+"""Most dead letters requeued in one transaction."""
+
 
 class SqliteAdministration:
     """Administration of a file, also while it is in use; see `factflow_protocols.QueueAdministration` for the contract.
@@ -62,27 +69,32 @@ class SqliteAdministration:
         """Return the contents of the file, by queue."""
         return await self._writer.submit(Survey(statistics))
 
-    async def browse(self, queue: str) -> AsyncIterator[StoredMessage]:
+    async def browse(
+        self, queue: str, *, newest_first: bool = False, most_bytes: int | None = None
+    ) -> AsyncIterator[StoredMessage]:
         """Yield every unsettled message of a queue, in order, without taking it; for a topic, of all subscriptions.
 
         A snapshot page by page: concurrent changes may or may not be seen.
+
+        Args:
+            queue: Name of the queue or topic.
+            newest_first: True for the reverse order.
+            most_bytes: Bytes to read of each frame, from its beginning; None for all.
         """
-        after = 0
-        while True:
-            page = await self._writer.submit(Survey(partial(browse, queue=queue, after=after, limit=PAGE), queue))
-            if not page:
-                return
-            for stored in page:
+        page = Page(queue=queue, limit=PAGE, newest_first=newest_first, most_bytes=most_bytes)
+        while messages := await self._writer.submit(Survey(partial(browse, page=page), queue)):
+            for stored in messages:
                 yield stored
-            after = page[-1].seq
+            page = replace(page, passed=messages[-1].seq)
 
     async def find(self, queue: str, beginning: bytes) -> Sequence[StoredName]:
         """Return the unsettled messages of a queue whose ids begin with these bytes, a hundred at most."""
         return await self._writer.submit(Survey(partial(find, queue=queue, beginning=beginning), queue))
 
-    async def one(self, queue: str, seq: int) -> StoredMessage | None:
-        """Return an unsettled message of a queue; None if there is none of that number."""
-        return await self._writer.submit(Survey(partial(by_seq, queue=queue, seq=seq), queue))
+    async def one(self, queue: str, seq: int, *, most_bytes: int | None = None) -> StoredMessage | None:
+        """Return an unsettled message of a queue, or the beginning of its frame; None if there is none of that number."""
+        look = partial(by_seq, queue=queue, seq=seq, most_bytes=most_bytes)
+        return await self._writer.submit(Survey(look, queue))
 
     async def purge(self, queue: str, *, subscription: str | None = None) -> Purged:
         """Delete the messages that no consumer has leased, and forget the ids that were seen.
@@ -97,6 +109,31 @@ class SqliteAdministration:
         while await self._writer.submit(Call(delete_purged, queue)):
             pass
         return purged
+
+    async def delete(
+        self, queue: str, messages: Sequence[StoredName], *, progress: Callable[[Deleted], object] | None = None
+    ) -> Deleted:
+        """Delete these unsettled messages, and nothing else, and forget their ids; retention does not apply.
+
+        Args:
+            queue: Name of the queue or topic.
+            messages: Number and id of each; a leased one is left alone.
+            progress: Called after each batch, which is one transaction, with the counts so far.
+
+        Raises:
+            QueueError: There is no such queue.
+
+        Cancellation: earlier batches are deleted; call it again with the same messages.
+        """
+        counts = Deleted()
+        ascending = sorted(set(messages))
+        for start in range(0, len(ascending), ROWS_AT_A_TIME):
+            batch = ascending[start : start + ROWS_AT_A_TIME]
+            call = Call(partial(delete, queue=queue, messages=batch), queue)
+            counts = counts.plus(await self._writer.submit(call))
+            if progress is not None:
+                progress(counts)
+        return counts
 
     async def forget(self, queue: str, *, subscription: str | None = None) -> Forgotten:
         """Remove a queue or a topic's subscriptions, with all messages; release publishers that wait for room in them.
@@ -176,9 +213,9 @@ class SqliteAdministration:
         create: bool = False,
         progress: Callable[[Requeued], object] | None = None,
     ) -> Requeued:
-        """Requeue dead letters to their original queue, or to another, and settle them: one transaction each.
+        """Requeue dead letters to their original queue, or to another, and settle them.
 
-        One that goes to a topic reaches every subscription of it, also those that had no part in the failure. One that
+        A batch of them is one transaction. One that goes to a topic reaches every subscription of it, also those that had no part in the failure. One that
         cannot be requeued is left, and the next is tried.
 
         Args:
@@ -186,24 +223,29 @@ class SqliteAdministration:
             seqs: `StoredMessage.seq` of each letter.
             to: Name of a queue or topic; None for the one that the dead letter names.
             create: True to make the queue `to` if it is not in the file; otherwise its absence is an error.
-            progress: Called after each letter with the counts so far.
+            progress: Called after each batch with the counts so far.
 
         Raises:
             RequeueStoppedError: The target queue is full or does not exist; the error counts what was done before.
             LettersLeftError: All were tried, and some were left; the error counts both.
+
+        Cancellation: earlier batches are requeued; call it again with the others.
         """
         counts = Requeued()
         first: LetterStaysError | None = None
-        for seq in seqs:
-            call = Call(partial(requeue, queue=queue, seq=seq, to=to, create=create), queue)
+        tried = 0
+        while tried < len(seqs):
+            batch = seqs[tried : tried + LETTERS]
+            call = Call(partial(requeue, queue=queue, seqs=batch, to=to, create=create), queue)
             try:
-                counts = counts.plus(await self._writer.submit(call))
-            except LetterStaysError as error:
-                counts, first = counts.plus(Requeued(left=1)), first or error
+                done = await self._writer.submit(call)
             except QueueError as error:
                 raise RequeueStoppedError(queue, counts, error) from error
+            counts, first, tried = counts.plus(done.counts), first or done.left, tried + done.tried
             if progress is not None:
                 progress(counts)
+            if done.stopped is not None:
+                raise RequeueStoppedError(queue, counts, done.stopped) from done.stopped
         if first is not None:
             raise LettersLeftError(queue, counts, first) from first
         return counts

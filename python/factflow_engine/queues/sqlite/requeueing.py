@@ -1,30 +1,77 @@
-"""Requeueing of a dead letter: published to its queue and settled, both or neither."""
+"""Requeueing of dead letters: each is published to its queue and settled, both or neither."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
 from factflow_engine.queues.naming import is_topic, stored_queue_name_problem
 from factflow_engine.queues.sqlite.browsing import by_seq
-from factflow_engine.queues.sqlite.claiming import replace_holds
+from factflow_engine.queues.sqlite.claiming import MAX_BYTES, replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, without
 from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of, names_like, require_queue
 from factflow_engine.queues.sqlite.publishing import Encoded, Publish
 from factflow_engine.queues.sqlite.settling import forget
 from factflow_engine.queues.sqlite.store import Store
-from factflow_protocols import LetterStaysError, MessageState, MessageStatus, QueueFullError, Requeued, StoredMessage
+from factflow_protocols import (
+    LetterStaysError,
+    MessageState,
+    MessageStatus,
+    QueueError,
+    QueueFullError,
+    Requeued,
+    StoredMessage,
+)
 
 
-def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool) -> Requeued:
-    """Requeue one message, in the current transaction. One that goes to a topic reaches every subscription of it.
+class Batch(NamedTuple):
+    """Result of requeueing some messages.
+
+    Attributes:
+        tried: Number of messages that were tried; the others are for another transaction.
+        counts: Counts of these.
+        left: Reason why the first of those that cannot be requeued stays; None if there is none.
+        stopped: Reason why no further message can be requeued now; None if there is none.
+    """
+
+    tried: int
+    counts: Requeued
+    left: LetterStaysError | None = None
+    stopped: QueueError | None = None
+
+
+def requeue(store: Store, queue: str, seqs: Sequence[int], to: str | None, *, create: bool) -> Batch:
+    """Requeue messages, up to `MAX_BYTES`, in the current transaction; one that cannot be requeued changes nothing."""
+    done = Batch(0, Requeued())
+    size = 0
+    for seq in seqs:
+        stored = by_seq(store, queue, seq)
+        size += 0 if stored is None else len(stored.frame)
+        if done.tried and size > MAX_BYTES:
+            break
+        store.connection.execute("SAVEPOINT letter")
+        try:
+            counts = Requeued(gone=1) if stored is None else _requeue(store, queue, stored, to, create=create)
+        except QueueError as error:
+            store.connection.execute("ROLLBACK TO letter")
+            if not isinstance(error, LetterStaysError):
+                store.connection.execute("RELEASE letter")
+                return done._replace(stopped=error)
+            counts, done = Requeued(left=1), done._replace(left=done.left or error)
+        store.connection.execute("RELEASE letter")
+        done = done._replace(tried=done.tried + 1, counts=done.counts.plus(counts))
+    return done
+
+
+def _requeue(store: Store, queue: str, stored: StoredMessage, to: str | None, *, create: bool) -> Requeued:
+    """Requeue one message. One that goes to a topic reaches every subscription of it.
 
     Raises:
         LetterStaysError: It is not a dead letter, or its target is not a queue, is its own queue, or has no
         subscription.
         QueueError: The target is full or does not exist, which holds for other letters, too.
     """
-    stored = by_seq(store, queue, seq)
-    if stored is None:
-        return Requeued(gone=1)
     if stored.state is MessageState.LEASED:
         return Requeued(leased=1)
     letter, target = _letter(stored, queue, to)
@@ -38,7 +85,7 @@ def requeue(store: Store, queue: str, seq: int, to: str | None, *, create: bool)
         raise LetterStaysError(
             target, f"nobody subscribes to it; start what does, or name another; {names_like(store.connection, target)}"
         )
-    _take_out(store, seq)
+    _take_out(store, stored.seq)
     duplicate = published.statuses[0] is MessageStatus.DUPLICATE
     return Requeued(duplicates=1) if duplicate else Requeued(requeued=1)
 
