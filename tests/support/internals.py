@@ -104,6 +104,21 @@ def consumers_of(queue):
     return queue._consumers._subscriptions
 
 
+def writer_of(queue):
+    """Return the thread-bound writer of an SQLite provider: everything that is asked of the file goes through it."""
+    return queue._writer
+
+
+def threads_of(queue):
+    """Return the threads in which an SQLite provider does its work."""
+    return queue._writer._threads
+
+
+def store_of(queue):
+    """Return the open file of an SQLite provider."""
+    return queue._writer._store
+
+
 @contextmanager
 def pulled_plainly():
     """Pull what stages emit by `Source.pull` alone, as where nothing is done natively."""

@@ -8,7 +8,7 @@ import trio
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
 from support.clocks import seams_on_trio_time
-from support.internals import consumers_of
+from support.internals import consumers_of, writer_of
 from support.pipelines import load, registry_of
 from support.sqlite_queues import simulated
 
@@ -94,11 +94,11 @@ class Life:
             await trio.lowlevel.checkpoint()
             raise QueueError("/queue/dead", "the process is dead")
 
-        submit, self.queue._writer.submit = self.queue._writer.submit, refuse
+        submit, writer_of(self.queue).submit = writer_of(self.queue).submit, refuse
         try:
             await self.execution.cancel()
         finally:
-            self.queue._writer.submit = submit
+            writer_of(self.queue).submit = submit
             consumers_of(self.queue).clear()
 
 

@@ -5,6 +5,7 @@ import trio
 
 from factflow_engine.queues.sqlite.statements import ROWS_AT_A_TIME
 from factflow_protocols import Deleted, QueueError, StoredName
+from support.internals import store_of
 from support.sqlite_queues import message, simulated
 
 
@@ -13,7 +14,7 @@ async def test_looking_through_the_file_holds_no_lock_whoever_writes_meanwhile(n
     queue = simulated(tmp_path / "q.db")
     await queue.publish("/queue/q", message(0))
     statements = []
-    queue._writer._store.connection.set_trace_callback(statements.append)
+    store_of(queue).connection.set_trace_callback(statements.append)
     async with trio.open_nursery() as nursery:
         for number in range(1, 10):
             nursery.start_soon(queue.publish, "/queue/q", message(number))

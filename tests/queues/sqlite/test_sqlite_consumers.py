@@ -9,6 +9,7 @@ import trio
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
 from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import QueueClosedError, QueueError
+from support.internals import store_of
 from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"
@@ -137,7 +138,7 @@ async def test_an_idle_consumer_does_not_turn_in_circles_over_a_range_without_me
         with closing(sqlite3.connect(tmp_path / "q.db")) as connection, connection:
             connection.execute("INSERT INTO hold SELECT (id << 44) + 1, (id << 44) - 5, id, 0, 0, 0 FROM line")
         statements = []
-        queue._writer._store.connection.set_trace_callback(statements.append)
+        store_of(queue).connection.set_trace_callback(statements.append)
         with trio.move_on_after(1):
             await subscription.receive(1)
         assert statements.count("BEGIN IMMEDIATE") <= 101

@@ -16,6 +16,7 @@ from factflow_engine.queues.sqlite.purging import clear_cursor
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_engine.queues.sqlite.store import Call
 from factflow_protocols import Nack
+from support.internals import writer_of
 from support.sqlite_queues import message, simulated, values
 
 QUEUE = "/queue/q"
@@ -255,7 +256,7 @@ async def test_what_a_purge_left_undone_when_it_was_killed_is_no_damage(autojump
     queue = simulated(path)
     with monkeypatch.context() as patch:  # else the step itself goes on with it
         patch.setattr(Housekeeping, "step", lambda *_: None)
-        await queue._writer.submit(Call(lambda store: clear_cursor(store, QUEUE, None)))
+        await writer_of(queue).submit(Call(lambda store: clear_cursor(store, QUEUE, None)))
     await queue.stop()
     assert len(ask(path, "SELECT seq FROM message")) > 0
     assert await texts(path) == []

@@ -10,6 +10,7 @@ import trio
 
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
 from factflow_protocols import Nack
+from support.internals import store_of
 from support.sqlite_queues import message, settings, simulated, values
 
 QUEUE = "/queue/q"
@@ -57,9 +58,9 @@ async def test_a_lease_counts_from_when_the_file_was_free(tmp_path):
             watch.forward(40)  # as if another process had it for so long
 
     async with first.subscribe(QUEUE, "s", 10) as one, second.subscribe(QUEUE, "s", 10) as two:
-        first._writer._store.connection.set_trace_callback(wait_for_the_lock)
+        store_of(first).connection.set_trace_callback(wait_for_the_lock)
         assert values(await one.receive(1)) == [1]
-        first._writer._store.connection.set_trace_callback(None)
+        store_of(first).connection.set_trace_callback(None)
         assert values(await two.receive(10)) == [2]
     await first.stop()
     await second.stop()

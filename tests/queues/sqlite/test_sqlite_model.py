@@ -14,7 +14,7 @@ from factflow_engine.queues.sqlite.claiming import Claim
 from factflow_engine.testing import simulate
 from factflow_engine.testing.simulation import EPOCH_NS, SimulatedClock
 from factflow_protocols import Deleted, Nack, StoredName
-from support.internals import consumers_of
+from support.internals import consumers_of, writer_of
 from support.queue_model import ModelQueue
 from support.sqlite_queues import message, settings, values
 
@@ -140,7 +140,7 @@ class World:
         """Another consumer takes some and is never heard of again."""
         [line] = consumers_of(self.queue)
         expected, _ = self.model.receive(object(), limit, self.now())
-        claimed = await self.queue._writer.submit(Claim(QUEUE, "s", line, limit))
+        claimed = await writer_of(self.queue).submit(Claim(QUEUE, "s", line, limit))
         assert [(handed.message.value(), handed.message.attempt) for handed in claimed.deliveries] == expected
 
     async def do_leave(self, which):

@@ -5,6 +5,7 @@ import trio
 
 from factflow_engine.queues.sqlite import QueueFileError
 from factflow_protocols import MessageStatus, QueueError
+from support.internals import store_of
 from support.sqlite_queues import message, simulated, values
 
 QUEUE = "/queue/q"
@@ -87,7 +88,7 @@ async def test_a_batch_that_is_whole_is_read_at_once_and_one_with_a_gap_one_by_o
     queue = simulated(tmp_path / "q.db")
     await queue.publish_batch("/queue/q", [message(number) for number in range(40)])
     statements = []
-    connection = queue._writer._store.connection
+    connection = store_of(queue).connection
     connection.set_trace_callback(statements.append)
     async with queue.subscribe("/queue/q", "s", 100) as subscription:
         received = await subscription.receive(20)

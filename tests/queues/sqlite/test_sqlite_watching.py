@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
 from factflow_engine.testing.simulation import simulate
+from support.internals import store_of
 from support.sqlite_queues import message, simulated, values
 from support.sqlite_queues import settings as sqlite_settings
 
@@ -107,7 +108,7 @@ async def test_a_log_that_was_removed_while_a_transaction_was_under_way_has_acce
     path = tmp_path / "q.db"
     queue = SqliteQueue(sqlite_settings(path))
     await queue.publish(QUEUE, message(1))
-    store = queue._writer._store
+    store = store_of(queue)
     connection = store.connection
 
     class Racing:  # the log goes with the commit, when nothing can be looked at any more before it

@@ -14,6 +14,7 @@ from factflow_engine.testing.simulation import simulate
 from factflow_protocols import AdapterResult
 from support.clocks import seams_on_trio_time
 from support.deaths import mortal
+from support.internals import writer_of
 from support.pipelines import Recorder, load, registry_of
 
 ROUTES = """
@@ -204,7 +205,7 @@ async def test_a_damaged_record_of_a_start_is_named(autojump_clock, tmp_path):
         def apply(self, store):
             store.connection.execute("UPDATE run SET reads = 'nonsense'")
 
-    await queue._writer.submit(Spoil("", (), (), asked_ns=0))
+    await writer_of(queue).submit(Spoil("", (), (), asked_ns=0))
     await queue.stop()
     report, _ = await starts.start()
     assert report.status == "failed"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_protocols import AdapterResult, StatefulAdapter
+from support.internals import writer_of
 from support.sqlite_queues import simulated
 from support.stored_states import World, in_order, messages, said_by, slowly
 
@@ -187,15 +188,15 @@ async def test_what_a_blocked_process_has_lost_it_does_not_store(autojump_clock,
         async with world.life() as blocked:
             await blocked.execution.publish_batch("r", messages(20))
             await trio.sleep(2)
-            submit = blocked.queue._writer.submit
+            submit = writer_of(blocked.queue).submit
 
             async def wait(request):
                 await trio.sleep(4)
                 return await submit(request)
 
-            blocked.queue._writer.submit = wait
+            writer_of(blocked.queue).submit = wait
             report = await world.complete()
-            blocked.queue._writer.submit = submit
+            writer_of(blocked.queue).submit = submit
             failed = await blocked.execution.complete()
     assert report.status == "completed"
     assert failed.status == "failed"

@@ -7,6 +7,7 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, Nack
 from support.clocks import seams_on_trio_time
 from support.deaths import mortal
+from support.internals import store_of, threads_of
 from support.pipelines import load, registry_of
 from support.sqlite_queues import message, simulated, values
 
@@ -45,14 +46,14 @@ async def test_only_what_kills_its_process_is_given_up(autojump_clock, tmp_path,
     deaths = 0
     for life in range(40):
         queue = mortal(tmp_path / "q.db", seed=life)
-        threads.append(queue._writer._threads)
+        threads.append(threads_of(queue))
         async with OrchestratorManager(registry=registry, queue=queue, seams=seams_on_trio_time()) as manager:
             execution = await manager.start(config, execution_id="x")
             if not life:
                 await execution.publish_batch("a", list(range(poisons)))
                 await execution.publish_batch(neighbours, list(range(100, 150)))
             report = await execution.complete()
-        queue._writer._store.close()
+        store_of(queue).close()
         if report.status == "completed":
             break
         deaths += 1
@@ -72,7 +73,7 @@ async def test_a_suspect_comes_by_itself_and_nothing_beside_it(autojump_clock, t
     async with first.subscribe(QUEUE, "s", 10) as lost:
         await first.publish_batch(QUEUE, [message(number) for number in range(3)])
         await lost.receive(10)
-        first._writer._store.close()  # its process dies
+        store_of(first).close()  # its process dies
         await trio.sleep(2)
         await queue.publish_batch(QUEUE, [message(number) for number in range(3, 6)])
         async with queue.subscribe(QUEUE, "s", 10) as subscription:
@@ -103,7 +104,7 @@ async def test_a_suspect_waits_until_what_the_consumer_has_is_settled(autojump_c
             await lost.receive(1)
             held = await subscription.receive(10)
             assert values(held) == [1]
-            other._writer._store.close()
+            store_of(other).close()
             other._stopped = True
             await trio.sleep(2)
             with trio.move_on_after(5):
@@ -126,7 +127,7 @@ async def test_without_isolation_what_a_dead_consumer_had_comes_in_one_batch(aut
     async with other.subscribe(QUEUE, "s", 10) as lost:
         await other.publish_batch(QUEUE, [message(number) for number in range(5)])
         await lost.receive(10)
-        other._writer._store.close()
+        store_of(other).close()
         other._stopped = True
     await trio.sleep(2)
     async with queue.subscribe(QUEUE, "s", 10) as subscription:
