@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from factflow_engine.config.models import PipelineGlobalConfig
     from factflow_engine.config.wiring import QueueNameCheck
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger("factflow_engine.config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from functools import partial
 
 from factflow_engine.resilience.circuit_state import CircuitEventKind, CircuitReason, CircuitState
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("factflow_engine.resilience")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

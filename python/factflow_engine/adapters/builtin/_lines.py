@@ -17,7 +17,7 @@ from factflow_engine.adapters.builtin._json import json_message
 from factflow_engine.errors import CodecError
 from factflow_protocols import Reject
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("factflow_engine.adapters")
 
 LONGEST_SHOWN_TEXT: Final = 65_536
 """Characters of a bad line that its error keeps."""

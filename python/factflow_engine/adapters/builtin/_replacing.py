@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("factflow_engine.adapters")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from factflow_engine.adapters.builtin._config import BuiltinConfig
 from factflow_engine.adapters.builtin._globs import Glob, GlobSet
 from factflow_protocols import AdapterResult, Emit, PipelineContext, Reject, StageInfo, StatefulAdapter
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("factflow_engine.adapters")
 
 
 class WalkDirectoryConfig(BuiltinConfig):
