@@ -54,7 +54,7 @@ charts: setup ## draw the benchmark records again, into out/bench
 docs: setup ## write the reference pages from what the engine reads
 	$(BIN)/python docs/generate.py
 
-figures: setup ## write the README's figures from the newest records
+figures: setup ## write the figures of pages from the newest records
 	$(BIN)/python -m bench.readme
 
 lint: setup ## linters, type checkers, layers, stubs, spelling, Rust

@@ -1,7 +1,7 @@
-"""The figures that the README shows, written from the newest records: `python -m bench.readme [--check]`.
+"""The figures that pages show, written from the newest records: `python -m bench.readme [--check]`.
 
 What stands between `<!-- figures: NAME -->` and `<!-- end of figures -->` is replaced. Figures are never written by
-hand, because nobody notices when those are old; a test fails where the README shows others than the newest records.
+hand, because nobody notices when those are old; a test fails where a page shows others than the newest records.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from bench.model import OURS
 from bench.record import RECORDS, ROOT, newest
 from bench.table import number
 
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "cost.md")
 
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", flags=re.DOTALL)
 
@@ -35,25 +35,24 @@ _HOPS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the figures, or with `--check` only look; 1 if they were others than the records'."""
-    parser = argparse.ArgumentParser(prog="python -m bench.readme", description="The README's figures, from records.")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if the README is not up to date"
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.readme", description="The figures of pages, from records.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is not up to date")
     options = parser.parse_args(arguments)
-    text = README.read_text(encoding="utf-8")
-    current = with_figures(text)
-    if options.check:
-        if text != current:
+    current = {page: with_figures(page.read_text(encoding="utf-8")) for page in PAGES}
+    stale = [page for page, text in current.items() if page.read_text(encoding="utf-8") != text]
+    for page in stale:
+        if options.check:
             print(
-                "README.md shows other figures than the newest records; write them with: make figures", file=sys.stderr
+                f"{page.name} shows other figures than the newest records; write them with: make figures",
+                file=sys.stderr,
             )
-        return int(text != current)
-    README.write_text(current, encoding="utf-8")
-    return 0
+        else:
+            page.write_text(current[page], encoding="utf-8")
+    return int(options.check and bool(stale))
 
 
 def with_figures(text: str, records: Path = RECORDS) -> str:
-    """Return a README with the figures of the newest records.
+    """Return a page with the figures of the newest records.
 
     Raises:
         LookupError: A record, a case or a figure is missing, or the text names figures that there are none of.
@@ -107,7 +106,46 @@ def _durable(records: Path) -> str:
     )
 
 
-_BLOCKS: Mapping[str, Callable[[Path], str]] = {"hop": _hop, "durable": _durable}
+_WAYS = {
+    OURS: ("`async def process`", "work that waits on trio, or takes microseconds"),
+    "call_async": ("`call_async`", "the same, as a function"),
+    "def": ("`def process`", "libraries that block"),
+    "call": ("`call`", "the same, as a function"),
+    "def, in a worker process": ("`def process`, in a worker process", "Python that computes"),
+}
+
+
+def _stages(records: Path) -> str:
+    record, case = newest("stages", records), "ways to write a stage"
+    least = figure(record, case, OURS, "wall")
+    lines = [
+        f"From `python -m bench stages{' --quick' if record['quick'] else ''}` on {_taken(record)};",
+        "microseconds from one message to the next, with eight in flight, each row measured in turns with the others.",
+        "",
+        "| a stage that does nothing | a message | beside `async def` | for |",
+        "|---|---|---|---|",
+    ]
+    for subject, (label, use) in _WAYS.items():
+        cost = figure(record, case, subject, "wall")
+        lines.append(f"| {label} | {number(cost)} | {number(cost / least)}x | {use} |")
+    return "\n".join(lines) + "\n"
+
+
+def _parts(records: Path) -> str:
+    record = newest("hop", records)
+    lines = [
+        f"From `python -m bench hop` on {_taken(record)}; microseconds of CPU.",
+        "",
+        "| what a message does | costs |",
+        "|---|---|",
+        f"| goes from one route to the next, undecoded | {number(figure(record, 'linear', OURS))} |",
+        f"| the same, decoded, changed and encoded | {number(figure(record, 'rewriting', OURS))} |",
+        f"| the same, and the adapter waits once | {number(figure(record, 'suspending', OURS))} |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_BLOCKS: Mapping[str, Callable[[Path], str]] = {"hop": _hop, "durable": _durable, "stages": _stages, "parts": _parts}
 
 
 def figure(record: Mapping[str, Any], case: str, subject: str, metric: str = "cpu") -> float:
@@ -122,7 +160,7 @@ def figure(record: Mapping[str, Any], case: str, subject: str, metric: str = "cp
             if value is not None:
                 return value
     raise LookupError(
-        f"the README shows {metric!r} of {subject!r} in case {case!r}, which the record of the suite "
+        f"a page shows {metric!r} of {subject!r} in case {case!r}, which the record of the suite "
         f"{record['suite']!r} of {record['taken'][:10]} does not have"
     )
 

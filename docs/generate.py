@@ -1,7 +1,7 @@
 """Write the reference pages from what the engine itself reads: `python docs/generate.py [--check]`.
 
-The models, the catalogue of codes, the adapters' models and the commands are the sources; a test fails where a page says
-something else.
+The models, the catalogue of codes, the adapters' models, the commands and the operators are the sources; a test fails
+where a page says something else.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import operators
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.cli.root import root
@@ -66,6 +67,7 @@ def pages() -> Mapping[Path, str]:
             ("adapters", _adapters(registry)),
             ("codes", _codes()),
             ("commands", _commands()),
+            ("operators", _operators()),
         )
     }
 
@@ -163,6 +165,11 @@ def _codes() -> Iterator[str]:
         for code in CATALOGUE.values():
             if code.code[1] == digit:
                 yield f"| {code.code} | **{_cell(code.title)}**: {_cell(code.explanation)} | {_cell(code.remedy)} |"
+
+
+def _operators() -> Iterator[str]:
+    yield from _heading("Operators", "the engine's answers, and docs/operators.yaml")
+    yield from operators.lines()
 
 
 def _commands() -> Iterator[str]:

@@ -1,44 +1,37 @@
-"""The pages under docs/: their examples run, their links lead somewhere, the reference says what the sources say."""
+"""The pages under docs/: their examples run, their links lead somewhere, the reference says what the sources say.
+
+What a page says about the engine beyond that is tested in `tests/docs/`, a module for each page.
+"""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from factflow_engine import OperatorRegistry, PipelineConfigLoader, ValidatingAdapterRegistry
+from factflow_engine import AdapterDiscovery, OperatorRegistry, PipelineConfigLoader, ValidatingAdapterRegistry
+from factflow_engine.cli.root import root
+from support.doc_pages import DOCS, PAGES, ROOT, WRITTEN, blocks, files, languages, name, tables, text, without_blocks
 
-ROOT = Path(__file__).parent.parent
-PAGES = sorted(
-    [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/reference/*.md"), ROOT / "README.md", ROOT / "bench" / "README.md"]
-)
-WRITTEN = [page for page in PAGES if page.parent == ROOT / "docs"]
+GENERATED = [page for page in PAGES if page.parent == DOCS / "reference"]
+SHOWN = [page for page in PAGES if page not in GENERATED]
 
-
-def name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-def text(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), flags=re.MULTILINE | re.DOTALL)
+EVERYWHERE = {"python", "yaml", "sh"}
+"""Languages of blocks that are tested here; blocks of another one need a test of their page."""
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as its readers' programs make them."""
-    headings = re.findall(
-        r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL), flags=re.MULTILINE
-    )
+    headings = re.findall(r"^#+ (.*)$", without_blocks(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_link_leads_to_a_page_and_to_a_heading_of_it(page: Path) -> None:
-    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"`[^`\n]*`", "", without_blocks(page))
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if re.match(r"https?://", target):
             continue
@@ -48,9 +41,18 @@ def test_every_link_leads_to_a_page_and_to_a_heading_of_it(page: Path) -> None:
         assert not anchor or anchor in anchors(found), f"{name(page)} links to {target}"
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_every_block_is_read_by_a_test(page: Path) -> None:
+    own_test = ROOT / "tests" / "docs" / f"test_docs_{page.stem.replace('-', '_')}.py"
+    assert languages(page) <= EVERYWHERE or own_test.exists()
+    for file in files(page):
+        assert own_test.exists(), f"{name(page)} has a file {file}, and no {own_test.name} that uses it"
+
+
 @pytest.mark.parametrize("page", [page for page in WRITTEN if blocks(page, "python")], ids=name)
 def test_the_programs_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text("\n".join(blocks(page, "python")), encoding="utf-8")
+    programs = [block for block in blocks(page, "python") if block not in files(page).values()]
+    (tmp_path / "program.py").write_text("\n".join(programs), encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -58,18 +60,45 @@ def test_the_programs_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("page", [page for page in WRITTEN if blocks(page, "yaml")], ids=name)
-def test_the_pipelines_of_a_page_load(page: Path) -> None:
+def test_the_pipelines_of_a_page_load(page: Path, tmp_path: Path) -> None:
+    registry = ValidatingAdapterRegistry()
+    for file, block in files(page).items():
+        if file.endswith(".py"):
+            (tmp_path / file).write_text(block, encoding="utf-8")
+            AdapterDiscovery(registry).from_file(tmp_path / file)
     for pipeline in blocks(page, "yaml"):
-        PipelineConfigLoader(ValidatingAdapterRegistry()).load_text(pipeline)
+        PipelineConfigLoader(registry).load_text(pipeline)
 
 
-def test_every_operator_has_a_row() -> None:
-    rows = "\n".join(re.findall(r"^\| (`[^|]+) \|", text(ROOT / "docs" / "conditions.md"), flags=re.MULTILINE))
-    assert {operator for operator in OperatorRegistry().names() if f"`{operator}`" not in rows} == set()
+def commands(page: Path) -> list[str]:
+    """Return the commands of `factflow` that a page shows: in its blocks, and in its sentences."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    shown = [line.partition(" # ")[0].partition(" | ")[0].strip() for line in lines]
+    shown += re.findall(r"`(factflow [a-z]+ [^`]*)`", without_blocks(page))
+    return [command for command in shown if command.startswith("factflow ")]
+
+
+@pytest.mark.parametrize("page", [page for page in SHOWN if commands(page)], ids=name)
+def test_the_command_line_takes_every_command_that_a_page_shows(page: Path) -> None:
+    for shown in commands(page):
+        command, words = root, shlex.split(shown)[1:]
+        context = click.Context(root, info_name="factflow")
+        while isinstance(command, click.Group) and words:
+            child = command.get_command(context, words[0])
+            assert child is not None, f"{name(page)}: {shown}"
+            context, command, words = click.Context(child, info_name=words[0], parent=context), child, words[1:]
+        if words:  # not only the name of a command
+            command.make_context(context.info_name, words)  # raises what the user would be told
+
+
+def test_every_operator_is_on_the_page_of_conditions() -> None:
+    [rows] = tables(DOCS / "conditions.md")
+    listed = {operator for _, cell in rows for operator in re.findall(r"`(\w+)`", cell)}
+    assert listed == {*OperatorRegistry().names(), "all_of", "any_of", "not", "any_element"}
 
 
 def test_every_page_is_in_the_index() -> None:
-    index = ROOT / "docs" / "README.md"
+    index = DOCS / "README.md"
     linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", text(index))}
     assert {name(page) for page in PAGES if page not in linked} == {"docs/README.md"}
 
