@@ -5,6 +5,7 @@ import tracemalloc
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import browsing
 from factflow_engine.queues.sqlite.administration import PAGE
+from support.internals import store_of
 from support.sqlite_queues import message, simulated
 
 QUEUE = "/queue/q"
@@ -65,7 +66,7 @@ async def test_the_beginnings_of_large_messages_are_read_without_the_rest(autoju
 async def test_no_order_of_browsing_sorts(autojump_clock, tmp_path):
     queue = simulated(tmp_path / "q.db")
     await queue.publish(QUEUE, message(1))
-    connection = queue._writer._store.connection
+    connection = store_of(queue).connection
     asked = {"queue": QUEUE, "first": 0, "last": 1 << 60, "most": 10}
     for order in browsing._ORDER.values():
         plan = connection.execute(f"EXPLAIN QUERY PLAN {browsing._SELECT} {order}", asked).fetchall()
