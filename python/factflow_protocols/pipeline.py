@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar, Final, Literal, final
 
 _UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _: "<unset>", "__slots__": ()})()
@@ -58,17 +59,40 @@ class Emit:
         return f"Emit({self.payload!r}{more})"
 
 
+_AMBIGUOUS: Final = frozenset(
+    {list, tuple, set, frozenset, range, map, filter, zip, GeneratorType, AsyncGeneratorType},
+)
+"""Types of values that may be one message, or several."""
+
+
+def _unclear_result(value: object) -> TypeError:
+    if value is _UNSET:
+        return TypeError(
+            "AdapterResult needs exactly one of message= and emitted=; "
+            "use AdapterResult.forward() to pass the message on unchanged, or return None to end it here"
+        )
+    kind = type(value).__name__
+    return TypeError(
+        f"AdapterResult({kind}) may mean one message or several: write AdapterResult(emitted=...) to emit each element "
+        f"as a message, or AdapterResult(message=...) for one message that is a list"
+    )
+
+
 class AdapterResult:
     """Result of a stage for one message. Give exactly one of `message` and `emitted`, or use `forward()`.
 
     Example:
-        AdapterResult(message={"text": "HELLO"})  # the next stage gets this
+        AdapterResult(message={"text": "HELLO"})  # the next stage gets this; message= may be left out
         AdapterResult.forward()  # the next stage gets the message unchanged
         AdapterResult(emitted=({"number": number} for number in range(3)))  # three children
         AdapterResult(message=1, headers={"tenant": "a", "draft": None})  # sets one header, removes another
 
     The engine encodes the values as soon as `process` returns, so code that runs later may neither share nor change
     them. A value that a message cannot carry fails the message at this stage.
+
+    Raises:
+        TypeError: Both or neither are given; or a list or iterator stands without a name, which may be one message or
+        several.
 
     Attributes:
         message: Message for the next stage, or the outbounds. Any message value, None included.
@@ -90,17 +114,24 @@ class AdapterResult:
 
     def __init__(
         self,
-        message: Any = _UNSET,
+        value: Any = _UNSET,
+        /,
         *,
+        message: Any = _UNSET,
         emitted: Iterable[Any] | AsyncIterable[Any] | None = None,
         headers: Mapping[str, Any] | None = None,
     ) -> None:
-        if (message is _UNSET) is (emitted is None):
-            raise TypeError(
-                "AdapterResult needs exactly one of message= and emitted=; "
-                "use AdapterResult.forward() to pass the message on unchanged, or return None to end it here"
-            )
-        if emitted is not None and isinstance(emitted, (str, bytes, Mapping, Emit)):
+        # Tests are in the order in which the most frequent calls need the fewest.
+        if emitted is None:
+            if message is _UNSET:
+                if value is _UNSET or type(value) in _AMBIGUOUS:
+                    raise _unclear_result(value)
+                message = value
+            elif value is not _UNSET:
+                raise _unclear_result(_UNSET)
+        elif message is not _UNSET or value is not _UNSET:
+            raise _unclear_result(_UNSET)
+        elif isinstance(emitted, (str, bytes, Mapping, Emit)):
             raise TypeError(
                 f"AdapterResult(emitted=...) needs a list or iterator of messages, got {type(emitted).__name__}; "
                 "write emitted=[value] to emit one message"
