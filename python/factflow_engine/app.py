@@ -3,19 +3,18 @@
 The only module that chooses implementations; everything below is given its dependencies.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
 
 from factflow_engine.adapters import (
-    AdapterDiscovery,
     DiscoveryProblem,
-    DiscoveryReport,
     ValidatingAdapterRegistry,
     auto_discover_and_register,
 )
-from factflow_engine.config import PipelineConfigLoader
+from factflow_engine.adapters.named_modules import search_named
+from factflow_engine.config import Finding, PipelineConfigLoader, Severity
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import FactflowError, QueueProtocol
@@ -26,11 +25,13 @@ class AdapterModuleError(FactflowError):
 
     Attributes:
         module: Name of the module or file, as given.
+        findings: What is wrong with it, with the place in the user's code where there is one.
     """
 
-    def __init__(self, module: str, problem: str) -> None:
+    def __init__(self, module: str, problems: Sequence[DiscoveryProblem]) -> None:
         self.module = module
-        super().__init__(f"adapters of {module!r}: {problem}")
+        self.findings: Final = tuple(_finding(module, problem) for problem in problems)
+        super().__init__(f"adapters of {module!r}: " + "; ".join(map(str, problems)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,13 @@ class App:
                 await self.queue.stop()
 
 
-def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = None, allow_loss: bool = False) -> App:
+def build_app(
+    *,
+    adapters: Iterable[str] = (),
+    queue: QueueProtocol | None = None,
+    allow_loss: bool = False,
+    plug_ins: bool = True,
+) -> App:
     """Build an engine: built-in adapters, installed plug-ins, the named modules, and a queue provider.
 
     Args:
@@ -69,12 +76,13 @@ def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = Non
         queue: Provider that configurations are checked for and run on, such as `open_queue` returns; by default one in
         memory.
         allow_loss: True to accept, on a provider that outlives the process, stages whose state does not.
+        plug_ins: False to leave installed plug-ins out: none is imported.
 
     Raises:
         AdapterModuleError: A named module cannot be imported, or has no adapter that can be registered.
     """
     registry = ValidatingAdapterRegistry()
-    problems = auto_discover_and_register(registry).problems
+    problems = auto_discover_and_register(registry).problems if plug_ins else ()
     for module in dict.fromkeys(adapters):
         _register_named(registry, module)
     loader = PipelineConfigLoader(
@@ -87,21 +95,19 @@ def build_app(*, adapters: Iterable[str] = (), queue: QueueProtocol | None = Non
 
 def _register_named(registry: ValidatingAdapterRegistry, module: str) -> None:
     """Register adapters that were asked for by name: unlike for other plug-ins, every problem is an error."""
-    report = _search(AdapterDiscovery(registry), module)
+    report = search_named(registry, module)
     if report.problems:
-        raise AdapterModuleError(module, "; ".join(f"{problem.source}: {problem.error}" for problem in report.problems))
-    if not report.registered:
-        raise AdapterModuleError(
-            module,
-            "no adapter found; mark each adapter class of the module with "
-            '`adapter_type: ClassVar[str] = "its_name"` in the class body',
-        )
+        raise AdapterModuleError(module, report.problems)
 
 
-def _search(discovery: AdapterDiscovery, module: str) -> DiscoveryReport:
-    path = Path(module)
-    if path.suffix != ".py" and not path.is_file():
-        return discovery.scan(module)
-    if not path.is_file():
-        raise AdapterModuleError(module, "there is no such file; give the path of a Python file, or a module's name")
-    return discovery.from_file(path)
+def _finding(module: str, problem: DiscoveryProblem) -> Finding:
+    return Finding(
+        code=problem.code,
+        severity=Severity.ERROR,
+        file=problem.file or module,
+        line=problem.line or 1,
+        column=problem.column or 1,
+        path="",
+        message=problem.error,
+        remedy=problem.remedy,
+    )

@@ -13,7 +13,17 @@ from factflow_protocols import FactflowError
 
 
 class AdapterRegistrationError(FactflowError):
-    """Unusable adapter class: its author must act."""
+    """Unusable adapter class: its author must act.
+
+    Attributes:
+        problem: The expected value, and the one found.
+        remedy: The line to write instead.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}; {remedy}")
 
 
 class AdapterNotFoundError(FactflowError, LookupError):

@@ -357,7 +357,7 @@ def test_a_wrong_configuration_is_refused(config, problem):
 def test_a_missing_httpx_is_a_finding_that_says_what_to_install(monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "httpx" else real(name, *rest))
-    with pytest.raises(ValidationError, match=r"pip install factflow-engine\[http\]"):
+    with pytest.raises(ValidationError, match=r"pip install 'factflow-engine\[http\]'"):
         REGISTRY.validate_config("http_request", {"url": "https://x/"})
 
 

@@ -190,3 +190,114 @@ def test_json_output_is_ascii(factflow: Callable[..., Any], pipeline: Callable[.
     out = factflow("config", "validate", pipeline(GOOD.replace("version", "vérsion")), "-o", "json").out
     assert out.isascii()
     assert "vérsion" in json.dumps(json.loads(out), ensure_ascii=False)
+
+
+OWN = """\
+version: "1.0"
+routes:
+  a:
+    adapters:
+      - {type: mine_alone, config: {x: 1}}
+      - {type: call, config: {function: "a_module_never_imported:f"}}
+      - {type: delay, config: {seconds: 0}}
+init_message: {route: a, payload: {n: 1}}
+"""
+
+
+def _raising(tmp_path: Path) -> Path:
+    module = tmp_path / "raising.py"
+    module.write_text("\n\nraise RuntimeError('it was imported')\n")
+    return module
+
+
+def test_nothing_is_imported_if_that_is_asked_for_and_what_is_not_checked_is_said(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    file, module = pipeline(OWN), _raising(tmp_path)
+    said = factflow("config", "validate", file, "--no-imports", "-a", module)
+    assert said.status == 0, said.err
+    unchecked = f"adapter type 'mine_alone', function 'a_module_never_imported:f', module {module}"
+    assert said.out.splitlines() == [
+        f"ok  {file}: no problems",
+        f"nothing was imported; not checked: {unchecked}",
+    ]
+    document = factflow("config", "validate", file, "--no-imports", "-a", module, "-o", "json").document
+    assert document["imports"] is False
+    assert document["files"][0]["unchecked"] == [
+        {"line": 5, "column": 16, "path": "routes.a.adapters[0].type", "what": "adapter type 'mine_alone'"},
+        {
+            "line": 6,
+            "column": 22,
+            "path": "routes.a.adapters[1].config",
+            "what": "function 'a_module_never_imported:f'",
+        },
+    ]
+    with_imports = factflow("config", "validate", file, "-o", "json").document
+    assert with_imports["imports"] is True
+    assert [found["code"] for found in with_imports["files"][0]["findings"]] == ["E103", "E309"]
+    assert with_imports["files"][0]["unchecked"] == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        ("{type: delay, config: {seconds_: 0}}", "E301"),
+        ("{type: call, config: {function: no_function}}", "E303"),
+        ("{type: call, config: {function: 'a:_b'}}", "E303"),
+        ("{type: call, config: {function: 'a:b', argument_: context}}", "E301"),
+    ],
+)
+def test_the_rest_is_checked_without_imports(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], stage: str, code: str
+) -> None:
+    file = pipeline(GOOD.replace("{type: delay, config: {seconds: 0}}", stage))
+    said = factflow("config", "validate", file, "--no-imports", "-o", "json")
+    assert said.status == 2
+    assert code in [found["code"] for found in said.document["files"][0]["findings"]]
+
+
+def test_a_queue_of_a_plug_in_cannot_be_asked_without_imports(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path]
+) -> None:
+    file = pipeline(GOOD)
+    said = factflow("config", "validate", file, "--no-imports", "--queue", "acme://x")
+    assert said.status == 2
+    assert "leave out --queue" in said.err
+    assert factflow("config", "validate", file, "--no-imports", "--queue", "sqlite:///q.db").status == 0
+
+
+def test_a_graph_is_drawn_without_imports(factflow: Callable[..., Any], pipeline: Callable[..., Path]) -> None:
+    said = factflow("graph", pipeline(OWN), "--no-imports")
+    assert said.status == 0
+    assert "mine_alone" in said.out
+    assert said.err.startswith("nothing was imported; not checked: adapter type 'mine_alone'")
+
+
+def test_a_module_that_raises_is_a_finding_with_its_line(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    file, module = pipeline(GOOD), _raising(tmp_path)
+    said = factflow("config", "validate", file, "-a", module)
+    assert said.status == 2
+    assert said.err.splitlines()[:4] == [
+        f"factflow: --adapters {module} cannot be used",
+        f"{module}:3:1: E308 RuntimeError: it was imported",
+        "    3 | raise RuntimeError('it was imported')",
+        "      | ^^^^^",
+    ]
+    said = factflow("config", "validate", file, "-a", module, "-o", "json")
+    assert (said.document["valid"], said.document["files"]) == (False, [])
+    (found,) = said.document["findings"]
+    assert (found["code"], found["file"], found["line"]) == ("E308", str(module), 3)
+    assert found["remedy"]
+
+
+def test_a_keyboard_interrupt_of_the_module_itself_is_its_fault(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = tmp_path / "interrupts.py"
+    module.write_text("raise KeyboardInterrupt\n")
+    said = factflow("config", "validate", pipeline(GOOD), "-a", module)
+    assert said.status == 2
+    assert f"({module}:1)" in said.err
+    assert "if __name__ ==" in said.err

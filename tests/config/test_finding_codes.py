@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.app import AdapterModuleError, build_app
 from factflow_engine.conditions import CODES as CONDITION_CODES
 from factflow_engine.config import CATALOGUE, PipelineConfigLoader, Severity
 from factflow_engine.config.codes import FAMILIES
+from support.distributions import open_site
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +170,42 @@ def test_a_text_gives_its_code_at_its_place(
     assert result.is_valid is (finding.severity is Severity.WARNING)
 
 
+OF_MODULES = {
+    "E308": "1/0\n",
+    "E309": "import no_such_package_anywhere\n",
+    "E310": "import trio\ntrio.run(print)\n",
+    "E311": "nothing = 0\n",
+}
+"""Codes that findings on modules have, and what such a module holds."""
+
+
+@pytest.mark.parametrize("code", OF_MODULES)
+def test_a_module_gives_its_code(code: str, tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(OF_MODULES[code])
+    with pytest.raises(AdapterModuleError) as caught:
+        build_app(adapters=[str(module)])
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.file, finding.severity) == (code, str(module), Severity.ERROR)
+    assert finding.message
+    assert finding.remedy
+
+
+def test_a_function_of_such_a_module_gives_the_code_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = PipelineConfigLoader(ValidatingAdapterRegistry())
+    with open_site(tmp_path, monkeypatch) as site:
+        for code in ("E308", "E309", "E310"):
+            site.module(f"module_{code.lower()}.py", OF_MODULES[code])
+            stage = f"{{type: call, config: {{function: 'module_{code.lower()}:f'}}}}"
+            (finding,) = loader.check_text(document(f"adapters: [{stage}]")).findings
+            assert (finding.code, finding.path) == (code, "routes.parse.adapters[0].config.function")
+            assert f"module_{code.lower()}.py:" in finding.message
+
+
 def test_every_code_has_a_case() -> None:
-    assert {case.code for case in CASES} == set(CATALOGUE)
+    assert {case.code for case in CASES} | set(OF_MODULES) == set(CATALOGUE)
 
 
 def test_every_code_is_explained_and_belongs_to_a_family() -> None:

@@ -5,6 +5,7 @@ function raises an `AdapterRegistrationError` that names the expected value, the
 instead.
 """
 
+import difflib
 import inspect
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from factflow_protocols import PipelineAdapter, StatefulAdapter
 MAX_TYPE_NAME_LENGTH: Final = 64
 PROCESS_LINE: Final = "async def process(self, context: PipelineContext) -> AdapterResult | None:"
 
+_IN_CONTEXT: Final = "the message is context.message, its headers are context.headers"
 _TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _LIFECYCLE: Final = {
     "open": ("self, stage", "async def open(self, stage: StageInfo) -> None:"),
@@ -34,39 +36,42 @@ def check_type_name(type_name: object) -> str:
     """Return the name if it is lower snake case, dotted for namespaces, of at most 64 characters."""
     if not isinstance(type_name, str):
         raise AdapterRegistrationError(
-            f'an adapter type is a string, got {type_name!r}; write @registry.register("my_adapter")'
+            f"an adapter type is a string, got {type_name!r}", 'write @registry.register("my_adapter")'
         )
     if len(type_name) <= MAX_TYPE_NAME_LENGTH and _TYPE_NAME.fullmatch(type_name):
         return type_name
     if len(type_name) > MAX_TYPE_NAME_LENGTH:
         raise AdapterRegistrationError(
-            f"adapter type {type_name[:MAX_TYPE_NAME_LENGTH]!r}... has {len(type_name)} characters, "
-            f"at most {MAX_TYPE_NAME_LENGTH} are allowed"
+            f"adapter type {type_name[:MAX_TYPE_NAME_LENGTH]!r}... has {len(type_name)} characters",
+            f"write at most {MAX_TYPE_NAME_LENGTH}",
         )
     raise AdapterRegistrationError(
-        f"adapter type {type_name!r} is not lower snake case (letters, digits, underscores; dots between namespaces); "
-        f"write {_suggested_name(type_name)!r}"
+        f"adapter type {type_name!r} is not lower snake case (letters, digits, underscores; dots between namespaces)",
+        f"write {_suggested_name(type_name)!r}",
     )
 
 
 def check_class(type_name: str, cls: object) -> type[PipelineAdapter]:
     """Return the class if it is a concrete adapter whose methods have the engine's signatures."""
     if not inspect.isclass(cls):
-        hint = f"; pass the class itself: {type(cls).__name__}" if isinstance(cls, PipelineAdapter) else ""
+        name = type(cls).__name__ if isinstance(cls, PipelineAdapter) else "class MyAdapter(PipelineAdapter)"
         raise AdapterRegistrationError(
-            f"adapter type {type_name!r} needs a class that subclasses PipelineAdapter, got {cls!r}{hint}"
+            f"adapter type {type_name!r} needs a class that subclasses PipelineAdapter, got {cls!r}",
+            f"pass the class itself: {name}",
         )
     if not issubclass(cls, PipelineAdapter):
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} cannot be adapter type {type_name!r}: it is not a PipelineAdapter; "
-            f"write class {cls.__name__}(PipelineAdapter):"
+            f"{cls.__qualname__} cannot be adapter type {type_name!r}: it is not a PipelineAdapter",
+            f"write class {cls.__name__}(PipelineAdapter):",
         )
     abstract = sorted(getattr(cls, "__abstractmethods__", ()))
     if abstract:
         fix = PROCESS_LINE if abstract == ["process"] else f"define {', '.join(abstract)}"
+        near = difflib.get_close_matches("process", vars(cls), 1) if abstract == ["process"] else []
+        renamed = f"rename {near[0]}() to process(): " if near else ""
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} cannot be adapter type {type_name!r}: {', '.join(abstract)} is still abstract; "
-            f"write in it: {fix}"
+            f"{cls.__qualname__} cannot be adapter type {type_name!r}: {', '.join(abstract)} is still abstract",
+            f"{renamed}write in it: {fix}",
         )
     _check_process(cls)
     _check_place(cls)
@@ -94,7 +99,8 @@ def check_constructor(cls: type[PipelineAdapter], *, takes_config: bool) -> None
             remedy += ", or give the class a config_model and take its instance as the one argument"
         raise AdapterRegistrationError(
             f"{cls.__qualname__} cannot be constructed as {call}: {error}; its signature is "
-            f"__init__{_with_self(signature)}; {remedy}"
+            f"__init__{_with_self(signature)}",
+            remedy,
         ) from error
 
 
@@ -114,13 +120,13 @@ def _check_process(cls: type[PipelineAdapter]) -> None:
     innermost = inspect.unwrap(function)
     if inspect.isasyncgenfunction(innermost) or inspect.isgeneratorfunction(innermost):
         raise AdapterRegistrationError(
-            f"{where} is a generator function (it contains `yield`), and process returns one result; move the "
-            "generator into a method of its own and write: return AdapterResult(emitted=self.lines(context))"
+            f"{where} is a generator function (it contains `yield`), and process returns one result",
+            "move the generator into a method of its own and write: return AdapterResult(emitted=self.lines(context))",
         )
     if inspect.iscoroutinefunction(innermost) and not inspect.iscoroutinefunction(function):
         raise AdapterRegistrationError(
-            f"{where} is an async function behind a synchronous decorator, which the engine would call in a thread; "
-            "make the decorator's wrapper `async def` and await the function in it"
+            f"{where} is an async function behind a synchronous decorator, which the engine would call in a thread",
+            "make the decorator's wrapper `async def` and await the function in it",
         )
     _check_arguments(where, function, "self, context", PROCESS_LINE)
 
@@ -129,17 +135,17 @@ def _check_place(cls: type[PipelineAdapter]) -> None:
     runs_in: object = cls.runs_in
     if runs_in not in {None, "thread", "process"}:
         raise AdapterRegistrationError(
-            f'{cls.__qualname__}.runs_in is "thread", "process" or None, got {runs_in!r}; write runs_in = "process"'
+            f'{cls.__qualname__}.runs_in is "thread", "process" or None, got {runs_in!r}', 'write runs_in = "process"'
         )
     if runs_in is not None and not is_sync(cls):
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} sets runs_in and its process is async, which runs on trio; remove runs_in, or write "
-            "def process(self, context: PipelineContext) -> AdapterResult | None:"
+            f"{cls.__qualname__} sets runs_in and its process is async, which runs on trio",
+            "remove runs_in, or write def process(self, context: PipelineContext) -> AdapterResult | None:",
         )
     if runs_in == "process" and issubclass(cls, StatefulAdapter):
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} is a StatefulAdapter, and each worker process would have a state of its own; subclass "
-            "PipelineAdapter, or remove runs_in"
+            f"{cls.__qualname__} is a StatefulAdapter, and each worker process would have a state of its own",
+            "subclass PipelineAdapter, or remove runs_in",
         )
 
 
@@ -149,12 +155,13 @@ def _check_lifecycle(cls: type[PipelineAdapter]) -> None:
             if inspect.iscoroutinefunction(getattr(cls, name, None)):
                 raise AdapterRegistrationError(
                     f"{cls.__qualname__} defines async {name}() but is not a StatefulAdapter, so the engine would "
-                    f"never call it; write class {cls.__name__}(StatefulAdapter):"
+                    "never call it",
+                    f"write class {cls.__name__}(StatefulAdapter):",
                 )
             continue
         function = _method(cls, name, line)
         if not inspect.iscoroutinefunction(function):
-            raise AdapterRegistrationError(f"{cls.__qualname__}.{name} must be `async def`; write: {line}")
+            raise AdapterRegistrationError(f"{cls.__qualname__}.{name} must be `async def`", f"write: {line}")
         _check_arguments(f"{cls.__qualname__}.{name}", function, arguments, line)
 
 
@@ -165,24 +172,25 @@ def _check_state(cls: type[PipelineAdapter]) -> None:
         function = _method(cls, name, line)
         if inspect.iscoroutinefunction(function):
             raise AdapterRegistrationError(
-                f"{cls.__qualname__}.{name} must be a plain function, called between two messages; write: {line}"
+                f"{cls.__qualname__}.{name} must be a plain function, called between two messages", f"write: {line}"
             )
         _check_arguments(f"{cls.__qualname__}.{name}", function, arguments, line)
     for name, other in (("snapshot", "restore"), ("restore", "snapshot")):
         if overrides(cls, name) and not overrides(cls, other):
             raise AdapterRegistrationError(
                 f"{cls.__qualname__} defines {name}() without {other}(), so that what it keeps could not be stored and "
-                f"taken up again; write in it: {_STATE[other][1]}"
+                "taken up again",
+                f"write in it: {_STATE[other][1]}",
             )
     if issubclass(cls, StatefulAdapter) and cls.durable_batches and not overrides(cls, "flush"):
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} sets durable_batches and has no flush() that would make anything durable; write in it: "
-            f"{_LIFECYCLE['flush'][1]}"
+            f"{cls.__qualname__} sets durable_batches and has no flush() that would make anything durable",
+            f"write in it: {_LIFECYCLE['flush'][1]}",
         )
     if overrides(cls, "flush") and not cls.durable_batches:  # type: ignore[attr-defined]  # it is a StatefulAdapter
         raise AdapterRegistrationError(
-            f"{cls.__qualname__} defines flush(), which is not called without durable_batches; write in its body: "
-            "durable_batches = True"
+            f"{cls.__qualname__} defines flush(), which is not called without durable_batches",
+            "write in its body: durable_batches = True",
         )
 
 
@@ -191,7 +199,7 @@ def _method(cls: type[PipelineAdapter], name: str, line: str) -> Callable[..., A
     if inspect.isfunction(found):
         return found
     kind = type(found).__name__
-    raise AdapterRegistrationError(f"{cls.__qualname__}.{name} must be a method, it is a {kind}; write: {line}")
+    raise AdapterRegistrationError(f"{cls.__qualname__}.{name} must be a method, it is a {kind}", f"write: {line}")
 
 
 def _check_arguments(where: str, function: Callable[..., Any], arguments: str, line: str) -> None:
@@ -204,7 +212,8 @@ def _check_arguments(where: str, function: Callable[..., Any], arguments: str, l
     if (len(positional) == wanted or (takes_any and len(positional) < wanted)) and not demanded:
         return
     raise AdapterRegistrationError(
-        f"{where} is called with ({arguments}) and nothing else, its signature is {signature}; write: {line}"
+        f"{where} is called with ({arguments}) and nothing else, its signature is {signature}",
+        f"write: {line}" + (f" ({_IN_CONTEXT})" if line == PROCESS_LINE else ""),
     )
 
 

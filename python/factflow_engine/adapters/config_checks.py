@@ -24,8 +24,8 @@ def check_config_model(owner: str, model: object) -> type[BaseModel]:
     """
     if not (inspect.isclass(model) and issubclass(model, BaseModel)) or model is BaseModel:
         raise AdapterRegistrationError(
-            f"config_model of {owner} must be a subclass of pydantic.BaseModel, got {model!r}; "
-            "write class MyConfig(BaseModel): ... and config_model = MyConfig"
+            f"config_model of {owner} must be a subclass of pydantic.BaseModel, got {model!r}",
+            "write class MyConfig(BaseModel): ... and config_model = MyConfig",
         )
     _check_schema(owner, model)
     _check_defaults(owner, model)
@@ -42,10 +42,11 @@ def strict_variant(model: type[BaseModel]) -> type[BaseModel]:
     return _derived(model, ConfigDict(extra="forbid"))
 
 
-def validate_as_written(model: type[BaseModel], config: Mapping[str, Any]) -> BaseModel:
+def validate_as_written(model: type[BaseModel], config: Mapping[str, Any], skipped: list[str] | None) -> BaseModel:
     """Return the model's instance, without conversions that its JSON Schema does not know: the text "1" is no number.
 
     Values that JSON lacks, such as a path object given by a program, are converted as pydantic converts Python values.
+    With a list, `skipped`, validators of built-in models import nothing, and add there what they could not check.
 
     Raises:
         ValidationError: The config is wrong.
@@ -53,8 +54,8 @@ def validate_as_written(model: type[BaseModel], config: Mapping[str, Any]) -> Ba
     try:
         text = json.dumps(config)
     except (TypeError, ValueError):
-        return model.model_validate(config)
-    return model.model_validate_json(text, strict=True)
+        return model.model_validate(config, context=skipped)
+    return model.model_validate_json(text, strict=True, context=skipped)
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -94,8 +95,9 @@ def _check_schema(owner: str, model: type[BaseModel]) -> None:
         schema = json_schema(model)
     except Exception as error:  # pydantic's own, or one raised by the author's json_schema_extra or hook
         raise AdapterRegistrationError(
-            f"config model {model.__qualname__} of {owner} has no JSON Schema: {describe(error)}; a configuration "
-            "is written in YAML, so use fields that YAML can say (numbers, strings, lists, mappings, models of these)"
+            f"config model {model.__qualname__} of {owner} has no JSON Schema: {describe(error)}",
+            "a configuration is written in YAML, so use fields that YAML can say (numbers, strings, lists, mappings, "
+            "models of these)",
         ) from error
     # jsonschema takes longer to import than the rest of this package, and is only needed to register adapters.
     jsonschema = importlib.import_module("jsonschema")
@@ -105,7 +107,8 @@ def _check_schema(owner: str, model: type[BaseModel]) -> None:
         where = "/".join(str(part) for part in error.absolute_path) or "its root"
         raise AdapterRegistrationError(
             f"config model {model.__qualname__} of {owner} gives a JSON Schema that is not valid (draft 2020-12) at "
-            f"{where}: {_first_line(error.message)}; correct json_schema_extra or the field's schema there"
+            f"{where}: {_first_line(error.message)}",
+            "correct json_schema_extra or the field's schema there",
         ) from error
 
 
@@ -127,16 +130,19 @@ def _check_defaults(owner: str, model: type[BaseModel]) -> None:
         if field:
             raise AdapterRegistrationError(
                 f"config model {model.__qualname__} of {owner} refuses its own default: field {field!r} = "
-                f"{problem['input']!r}: {problem['msg']}; correct the default, or make the field required"
+                f"{problem['input']!r}: {problem['msg']}",
+                "correct the default, or make the field required",
             ) from error
         raise AdapterRegistrationError(
             f"config model {model.__qualname__} of {owner} gives every field a default, yet refuses an empty config: "
-            f"{problem['msg']}; make the field that must be given required"
+            f"{problem['msg']}",
+            "make the field that must be given required",
         ) from error
     except Exception as error:
         raise AdapterRegistrationError(
             f"a validator of config model {model.__qualname__} of {owner} raised {describe(error)} for the model's own "
-            "defaults; raise ValueError for a value that is wrong, and accept the defaults"
+            "defaults",
+            "raise ValueError for a value that is wrong, and accept the defaults",
         ) from error
 
 

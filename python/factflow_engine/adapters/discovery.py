@@ -3,38 +3,46 @@
 Kept separate from the registry because discovery runs foreign code: every failure is caught here, named, and reported.
 """
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from factflow_engine.adapters.absence import ENTRY_POINT_GROUP
+from factflow_engine.adapters.class_places import at_class, classes_of, unmarked_problem
+from factflow_engine.adapters.importing import (
+    MISSING,
+    ImportProblem,
+    ModuleImportError,
+    guarded,
+    import_file,
+    import_named,
+)
 from factflow_engine.adapters.registry import ValidatingAdapterRegistry
 from factflow_engine.errors import AdapterRegistrationError
 from factflow_protocols import PipelineAdapter
 
-ENTRY_POINT_GROUP: Final = "factflow.adapters"
 MARKER: Final = "adapter_type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoveryProblem:
+class DiscoveryProblem(ImportProblem):
     """A plug-in that could not be used.
 
     Attributes:
         source: Origin: an entry point with its distribution, a module, or a class in it.
-        error: Class and text of the exception.
     """
 
     source: str
-    error: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {ImportProblem.__str__(self)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +52,21 @@ class DiscoveryReport:
     Attributes:
         registered: Names of the types that were added, sorted.
         problems: The plug-ins that could not be used, in the order of discovery.
+        unmarked: Adapter classes of modules that name no type, and so were left out.
+        known: Names of the types that were found, and that the registry had already.
     """
 
     registered: tuple[str, ...] = ()
     problems: tuple[DiscoveryProblem, ...] = ()
+    unmarked: tuple[DiscoveryProblem, ...] = ()
+    known: tuple[str, ...] = ()
 
     def __add__(self, other: "DiscoveryReport") -> "DiscoveryReport":
         return DiscoveryReport(
             registered=tuple(sorted({*self.registered, *other.registered})),
             problems=self.problems + other.problems,
+            unmarked=self.unmarked + other.unmarked,
+            known=self.known + other.known,
         )
 
 
@@ -77,22 +91,27 @@ class AdapterDiscovery:
         An entry point names an adapter class, whose type is the entry point's name, or a function that takes the
         registry and registers adapters.
         """
-        found = sorted(entry_points(group=self._group), key=lambda point: (point.name, point.value))
-        return self._collect((_entry_point_source(point), self._entry_point(point)) for point in found)
+        report = DiscoveryReport()
+        for point in sorted(entry_points(group=self._group), key=lambda point: (point.name, point.value)):
+            found = self._collect(_entry_point_source(point), partial(self._entry_point, point))
+            for problem in found.problems:
+                self._registry.note_unusable(point.name, _without_remedy(problem), problem.remedy)
+            report += found
+        return report
 
     def scan(self, package: str | ModuleType) -> DiscoveryReport:
         """Register every marked class in a module, and in all modules below it if it is a package.
 
-        Modules named `__main__` are not imported: importing them runs a program.
+        Modules named `__main__` are not imported, nor is one that would run a program: see `DiscoveryProblem`.
 
         Args:
             package: The module, or its dotted name.
         """
         name = package if isinstance(package, str) else package.__name__
         try:
-            root = importlib.import_module(package) if isinstance(package, str) else package
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; a plug-in may fail in any way
-            return DiscoveryReport(problems=(_problem(f"module {name}", error),))
+            root = import_named(package) if isinstance(package, str) else package
+        except ModuleImportError as error:
+            return DiscoveryReport(problems=(_problem(f"module {name}", error.problem),))
         report = self._module(root)
         for child in _module_names_below(root):
             report += self._import_and_scan(child)
@@ -103,65 +122,72 @@ class AdapterDiscovery:
 
         The file's folder is not put on the import path.
         """
-        resolved = path.resolve()
-        digest = hashlib.blake2b(str(resolved).encode(), digest_size=6).hexdigest()
-        name = f"factflow_adapters_{digest}_{resolved.stem}"
         try:
-            module = sys.modules.get(name) or _load_file(name, resolved)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; a plug-in may fail in any way
-            return DiscoveryReport(problems=(_problem(f"file {path}", error),))
+            module = import_file(path)
+        except ModuleImportError as error:
+            return DiscoveryReport(problems=(_problem(f"file {path}", error.problem),))
         return self._module(module)
 
     def _import_and_scan(self, name: str) -> DiscoveryReport:
         try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; the other modules are still scanned
-            return DiscoveryReport(problems=(_problem(f"module {name}", error),))
+            module = import_named(name)
+        except ModuleImportError as error:
+            return DiscoveryReport(problems=(_problem(f"module {name}", error.problem),))
         return self._module(module)
 
     def _module(self, module: ModuleType) -> DiscoveryReport:
-        marked = [
-            cls
-            for cls in vars(module).values()
-            if inspect.isclass(cls) and cls.__module__ == module.__name__ and MARKER in vars(cls)
-        ]
-        return self._collect(
-            (f"class {cls.__qualname__} in module {module.__name__}", self._registration(vars(cls)[MARKER], cls))
-            for cls in dict.fromkeys(marked)  # a class bound to two names is one class
-        )
+        report = DiscoveryReport()
+        for cls in classes_of(module):
+            source = f"class {cls.__qualname__} in module {module.__name__}"
+            if MARKER in vars(cls):
+                report += self._marked(cls, source)
+            elif (problem := unmarked_problem(cls, module)) is not None:
+                report += DiscoveryReport(unmarked=(_problem(source, problem),))
+        return report
 
-    def _collect(self, attempts: Iterable[tuple[str, Callable[[], None]]]) -> DiscoveryReport:
+    def _marked(self, cls: type[Any], source: str) -> DiscoveryReport:
+        type_name = vars(cls)[MARKER]
+        if self._has(type_name, cls):
+            return DiscoveryReport(known=(type_name,))
+        return self._collect(source, partial(self._register, type_name, cls), cls)
+
+    def _collect(self, source: str, register: Callable[[], None], cls: type[Any] | None = None) -> DiscoveryReport:
         before = set(self._registry.types())
-        problems = []
-        for source, attempt in attempts:
-            try:
-                attempt()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; one broken plug-in stops no other
-                problems.append(_problem(source, error))
-        return DiscoveryReport(registered=tuple(sorted(set(self._registry.types()) - before)), problems=tuple(problems))
+        problems: tuple[DiscoveryProblem, ...] = ()
+        try:
+            guarded(register)
+        except ModuleImportError as error:
+            problems = (_problem(source, error.problem if cls is None else at_class(error.problem, cls)),)
+        return DiscoveryReport(registered=tuple(sorted(set(self._registry.types()) - before)), problems=problems)
 
-    def _registration(self, type_name: Any, cls: type[Any]) -> Callable[[], None]:
-        def register() -> None:
-            if type_name in self._registry and self._registry.get(type_name).adapter_class is cls:
-                return
+    def _register(self, type_name: Any, cls: type[Any]) -> None:
+        if not self._has(type_name, cls):
             self._registry.register(type_name, cls)
 
-        return register
+    def _has(self, type_name: Any, cls: type[Any]) -> bool:
+        return (
+            isinstance(type_name, str)
+            and type_name in self._registry
+            and self._registry.get(type_name).adapter_class is cls
+        )
 
-    def _entry_point(self, point: EntryPoint) -> Callable[[], None]:
-        def register() -> None:
-            loaded = point.load()
-            if inspect.isclass(loaded) and issubclass(loaded, PipelineAdapter):
-                self._registration(point.name, loaded)()
-            elif callable(loaded) and not inspect.isclass(loaded):
-                loaded(self._registry)
-            else:
-                raise AdapterRegistrationError(
-                    f"entry point {point.name!r} must name a PipelineAdapter subclass or a function "
-                    f"register(registry), {point.value} is {loaded!r}"
-                )
-
-        return register
+    def _entry_point(self, point: EntryPoint) -> None:
+        try:
+            loaded: Any = import_named(point.module)
+        except ModuleImportError as error:
+            raise _with_extras(error, point) from error
+        for part in filter(None, point.attr.split(".")):
+            loaded = getattr(loaded, part)
+        if inspect.isclass(loaded) and issubclass(loaded, PipelineAdapter):
+            self._register(point.name, loaded)
+        elif callable(loaded) and not inspect.isclass(loaded):
+            loaded(self._registry)
+        else:
+            raise AdapterRegistrationError(
+                f"entry point {point.name!r} must name a PipelineAdapter subclass or a function register(registry), "
+                f"{point.value} is {loaded!r}",
+                f"correct the entry point in the package's metadata, group {self._group!r}",
+            )
 
 
 def auto_discover_and_register(
@@ -196,24 +222,30 @@ def _module_names_below(package: ModuleType) -> Iterator[str]:
                 yield from _module_names_below(sys.modules[name])
 
 
-def _load_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise AdapterRegistrationError(f"{path} is not a Python file; name one that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pydantic look up their module while it runs
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
 def _entry_point_source(point: EntryPoint) -> str:
     distribution = f" of {point.dist.name}" if point.dist is not None else ""
     return f"entry point {point.name} = {point.value}{distribution}"
 
 
-def _problem(source: str, error: BaseException) -> DiscoveryProblem:
-    return DiscoveryProblem(source=source, error=f"{type(error).__name__}: {error}")
+def _with_extras(error: ModuleImportError, point: EntryPoint) -> ModuleImportError:
+    """Return the error with the plug-in's extras as its remedy, if the plug-in names any and a module is missing."""
+    if not point.extras or point.dist is None or error.problem.code != MISSING:
+        return error
+    wanted = f"{point.dist.name}[{','.join(point.extras)}]"
+    return ModuleImportError(replace(error.problem, remedy=f"install it with what it needs: pip install '{wanted}'"))
+
+
+def _without_remedy(problem: DiscoveryProblem) -> str:
+    return f"{problem.source}: {problem.error}" + (f" ({problem.place})" if problem.file else "")
+
+
+def _problem(source: str, problem: ImportProblem) -> DiscoveryProblem:
+    return DiscoveryProblem(
+        source=source,
+        code=problem.code,
+        error=problem.error,
+        file=problem.file,
+        line=problem.line,
+        column=problem.column,
+        remedy=problem.remedy,
+    )

@@ -72,6 +72,10 @@ class ValidatingAdapterRegistry:
         self._strict: dict[str, type[BaseModel]] = {}
         # Built-in types that were not used yet: `module:Class`.
         self._unloaded: dict[str, str] = dict(BUILTIN_ADAPTERS)
+        # Plug-ins that could not be used, by the type that they name: the problem and its remedy.
+        self._unusable: dict[str, tuple[str, str]] = {}
+        # Installed plug-ins, once a type was missed: see `absence`.
+        self._offers: dict[str, str] | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -129,6 +133,27 @@ class ValidatingAdapterRegistry:
         except KeyError:
             raise AdapterNotFoundError(self._not_found(type_name)) from None
 
+    def types_of(self, cls: type[PipelineAdapter]) -> tuple[str, ...]:
+        """Return the names under which a class is registered, sorted."""
+        return tuple(sorted(name for name, spec in self._specs.items() if spec.adapter_class is cls))
+
+    def note_unusable(self, type_name: str, problem: str, remedy: str) -> None:
+        """Remember that the plug-in of this type could not be used, for errors about the type."""
+        self._unusable.setdefault(type_name, (problem, remedy))
+
+    def why_absent(self, type_name: str) -> tuple[str, str] | None:
+        """Return why a plug-in's type is not registered, and the remedy; None if no plug-in names it."""
+        if type_name in self._unusable:
+            problem, remedy = self._unusable[type_name]
+            return f"its plug-in could not be used: {problem}", remedy
+        offers: dict[str, str] = _module("absence").offers() if self._offers is None else self._offers
+        self._offers = offers
+        offer = offers.get(type_name)
+        if offer is None:
+            return None
+        absence: tuple[str, str] = _module("absence").not_searched(offer)
+        return absence
+
     def __contains__(self, type_name: object) -> bool:
         return type_name in self._specs or type_name in self._unloaded
 
@@ -145,10 +170,18 @@ class ValidatingAdapterRegistry:
         schema: dict[str, Any] = _config_checks().json_schema(strict)
         return schema
 
-    def validate_config(self, type_name: str, config: Mapping[str, Any] | None) -> BaseModel | None:
+    def validate_config(
+        self, type_name: str, config: Mapping[str, Any] | None, *, skipped: list[str] | None = None
+    ) -> BaseModel | None:
         """Return the config as the adapter receives it; None for an adapter that takes none.
 
         Unknown fields are refused, unless the model itself says `extra="allow"` or `extra="ignore"`.
+
+        Args:
+            type_name: The adapter's type.
+            config: The config as written.
+            skipped: A list to have nothing imported that the config names, such as the function of `call`; names of
+            what could therefore not be checked are added.
 
         Raises:
             AdapterNotFoundError: The type is not registered.
@@ -164,8 +197,8 @@ class ValidatingAdapterRegistry:
         checks = _config_checks()
         strict = self._strict[type_name]
         if strict is not spec.config_model:
-            checks.validate_as_written(strict, values)
-        validated: BaseModel = checks.validate_as_written(spec.config_model, values)
+            checks.validate_as_written(strict, values, skipped)
+        validated: BaseModel = checks.validate_as_written(spec.config_model, values, skipped)
         return validated
 
     def create(self, type_name: str, config: Mapping[str, Any] | None = None) -> PipelineAdapter:
@@ -183,8 +216,8 @@ class ValidatingAdapterRegistry:
         if type_name in self:
             holder = self.get(type_name).adapter_class
             raise AdapterRegistrationError(
-                f"adapter type {type_name!r} is already {holder.__module__}.{holder.__qualname__}; "
-                f"choose another name, such as 'my.{type_name}'"
+                f"adapter type {type_name!r} is already {holder.__module__}.{holder.__qualname__}",
+                f"choose another name, such as 'my.{type_name}'",
             )
         checked = check_class(type_name, cls)
         owner = f"adapter type {type_name!r} ({checked.__qualname__})"
@@ -215,6 +248,9 @@ class ValidatingAdapterRegistry:
             self._strict[type_name] = _config_checks().strict_variant(model)
 
     def _not_found(self, type_name: str) -> str:
+        absence = self.why_absent(str(type_name))
+        if absence is not None:
+            return f"no adapter type {type_name!r} is registered: {'; '.join(absence)}"
         near = difflib.get_close_matches(str(type_name), self.types(), n=3)
         if near:
             return f"no adapter type {type_name!r} is registered; did you mean {' or '.join(map(repr, near))}?"
@@ -223,7 +259,12 @@ class ValidatingAdapterRegistry:
 
 
 def _config_checks() -> ModuleType:
-    return importlib.import_module("factflow_engine.adapters.config_checks")
+    return _module("config_checks")
+
+
+def _module(name: str) -> ModuleType:
+    """Return a module of this package that is imported when it is first needed."""
+    return importlib.import_module(f"factflow_engine.adapters.{name}")
 
 
 def _summary(cls: type[PipelineAdapter]) -> str:

@@ -2,24 +2,32 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.text import Text
 
-from factflow_engine.cli.building import app_for, checked, queue_for
+from factflow_engine.app import App
+from factflow_engine.cli.building import UnusableModuleError, app_for, queue_for
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
-from factflow_engine.cli.findings import findings_document, print_findings, summary
+from factflow_engine.cli.findings import checked, findings_document, print_findings, summary, unchecked_line
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
+from factflow_engine.cli.options import (
+    adapters_option,
+    allow_loss_option,
+    debug_option,
+    no_imports_option,
+    output_option,
+)
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import LoadResult
 from factflow_engine.config.hiding import Hiding
+from factflow_engine.queues.providers import is_built_in
 
 _SUFFIXES: Final = (".yaml", ".yml")
 
@@ -39,6 +47,7 @@ class Unread:
 Examples:
   factflow config validate pipeline.yaml
   factflow config validate pipelines/ --adapters my_adapters.py --output json
+  factflow config validate pipelines/ --no-imports
 
 Exit status: 0 all can be run (warnings do not count), 2 some cannot, or could not be read.""",
 )
@@ -46,31 +55,56 @@ Exit status: 0 all can be run (warnings do not count), 2 some cannot, or could n
 @adapters_option
 @click.option("--queue", "queue_url", metavar="URL", help="Check for running with this queue, as `run --queue` does.")
 @allow_loss_option
+@no_imports_option
 @output_option
 @debug_option
 @click.pass_obj
 def validate_command(
-    settings: Settings, *, path: Path, adapter_modules: tuple[str, ...], queue_url: str | None, allow_loss: bool
+    settings: Settings,
+    *,
+    path: Path,
+    adapter_modules: tuple[str, ...],
+    queue_url: str | None,
+    allow_loss: bool,
+    no_imports: bool,
 ) -> int:
     """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
 
     A folder that cannot be listed, or a file that is not a regular file, is named and counts as invalid.
 
-    Uses the loader that `run` uses: `run` finds nothing more than what is found here.
+    Uses the loader that `run` uses: `run` finds nothing more than what is found here. So it imports what `run` imports,
+    which runs its code: installed plug-ins, the modules of --adapters, and the functions of call and call_async.
+    With --no-imports it imports nothing of these, and says what it could not check.
     """
     files, unread = files_below(path) if path.is_dir() else ([path], [])
     if not files and not unread:
         raise InvalidInputError(
             f"there is no .yaml or .yml file below {path}; name the folder that has them, or a file"
         )
-    app = app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss)
-    results = [(file, checked(app, file)) for file in files]
+    app = _app(adapter_modules, queue_url, allow_loss=allow_loss, imports=not no_imports)
+    results = [(file, checked(app, file, imports=not no_imports)) for file in files]
     valid = sum(result.is_valid for _, result in results)
     if settings.as_json:
-        print_document(_document(results, unread), settings)
+        print_document({**_document(results, unread), "imports": not no_imports}, settings)
     else:
         _print(results, unread, valid)
+        if no_imports:
+            line = unchecked_line([result for _, result in results], adapter_modules)
+            output().print(Text(line), soft_wrap=True)
     return ExitStatus.OK if valid == len(results) and not unread else ExitStatus.INVALID
+
+
+def _app(adapter_modules: tuple[str, ...], queue_url: str | None, *, allow_loss: bool, imports: bool) -> App:
+    if not imports and queue_url is not None and not is_built_in(queue_url):
+        raise InvalidInputError(
+            f"--no-imports: {queue_url.partition(':')[0]}:// has no built-in provider, and a plug-in would be imported; "
+            "leave out --queue, or --no-imports"
+        )
+    try:
+        return app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss, imports=imports)
+    except UnusableModuleError as error:
+        error.document.update(valid=False, files=[], unread=[], imports=imports)
+        raise
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[Unread]]:
@@ -104,6 +138,7 @@ def _document(results: Sequence[tuple[Path, LoadResult]], unread: Sequence[Unrea
                 "name": Hiding(result.config.secrets)(result.config.name) if result.config is not None else None,
                 "config_hash": result.config.hash if result.is_valid and result.config is not None else None,
                 "findings": findings_document(result.findings),
+                "unchecked": [asdict(one) for one in result.unchecked],
             }
             for file, result in results
         ],

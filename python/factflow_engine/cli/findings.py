@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from factflow_engine.app import App
-from factflow_engine.cli.building import checked
 from factflow_engine.cli.console import messages
+from factflow_engine.cli.interrupts import held_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
@@ -23,8 +23,14 @@ from factflow_engine.config.hiding import Hiding
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
-def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalConfig | None:
-    """Load a configuration and print its findings, warnings included.
+def checked(app: App, file: Path, *, imports: bool = True) -> LoadResult:
+    """Return the loader's findings on a configuration."""
+    with held_interrupts():
+        return app.loader.check(file, imports=imports)
+
+
+def load_or_report(app: App, file: Path, settings: Settings, *, imports: bool = True) -> PipelineGlobalConfig | None:
+    """Load a configuration and print its findings, warnings included, and what was not checked without imports.
 
     Returns:
         The configuration; None if it has errors. They are then printed to standard error, and to standard output as
@@ -33,11 +39,13 @@ def load_or_report(app: App, file: Path, settings: Settings) -> PipelineGlobalCo
     Raises:
         OutputClosedError: The reader went away.
     """
-    result = checked(app, file)
+    result = checked(app, file, imports=imports)
     if result.config is not None:
         settings.hidden = Hiding(result.config.secrets)
     console = messages()
     print_findings(result, console)
+    if result.unchecked:
+        console.print(Text(unchecked_line([result])), soft_wrap=True)
     if result.is_valid:
         return result.config
     console.print(Text(f"factflow: {clean(str(file))} cannot be run: {summary(result.findings)}"), soft_wrap=True)
@@ -74,6 +82,13 @@ def _cleaned(finding: Finding) -> Finding:
 
 def _is_mark(line: str) -> bool:
     return line.lstrip().startswith("|") and line.endswith("^")
+
+
+def unchecked_line(results: Iterable[LoadResult], modules: Iterable[str] = ()) -> str:
+    """Return the line that says what was not checked, because nothing was imported."""
+    named = dict.fromkeys(clean(one.what) for result in results for one in result.unchecked)
+    parts = [*named, *(f"module {clean(module)}" for module in modules)]
+    return f"nothing was imported; not checked: {', '.join(parts) or 'nothing'}"
 
 
 def summary(findings: Iterable[Finding]) -> str:

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import click
@@ -23,7 +23,15 @@ from factflow_protocols import FactflowError
 
 
 class InvalidInputError(FactflowError):
-    """Invalid input of the command: the user has to change what it names first."""
+    """Invalid input of the command: the user has to change what it names first.
+
+    Attributes:
+        document: Further entries of the JSON document.
+    """
+
+    def __init__(self, text: str, document: Mapping[str, object] | None = None) -> None:
+        self.document = dict(document or {})
+        super().__init__(text)
 
 
 def guarded(call: Callable[[], object], settings: Settings) -> int:
@@ -88,7 +96,8 @@ def _report_error(error: Exception, settings: Settings) -> int:
     lines = (said if expected else f"{type(error).__name__}: {said}").splitlines()
     click.echo("\n".join([f"factflow: {clean(lines[0])}{hint}", *map(clean, lines[1:])]), err=True)
     if settings.as_json and not settings.document_printed:
-        print_document({"status": "error", "error": said, "error_type": type(error).__name__}, settings)
+        more = error.document if isinstance(error, InvalidInputError) else {}
+        print_document({"status": "error", "error": said, "error_type": type(error).__name__, **more}, settings)
     return ExitStatus.INVALID if invalid else ExitStatus.FAILED
 
 

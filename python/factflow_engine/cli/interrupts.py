@@ -67,6 +67,12 @@ def held_interrupts() -> Iterator[None]:
         yield
 
 
+def interrupt_noticed() -> bool:
+    """True if Ctrl-C was pressed, or if that cannot be told, because another handler is installed."""
+    current = signal.getsignal(signal.SIGINT)
+    return not isinstance(current, Interrupts) or current.noticed
+
+
 @contextmanager
 def python_interrupts() -> Iterator[None]:
     """Restore Python's own handler for this block, because trio looks for it before it protects its tasks."""

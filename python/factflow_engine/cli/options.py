@@ -59,6 +59,16 @@ def allow_loss_option(command: F) -> F:
     )(command)
 
 
+def no_imports_option(command: F) -> F:
+    """Add `--no-imports`."""
+    return click.option(
+        "--no-imports",
+        "no_imports",
+        is_flag=True,
+        help="Import nothing: no plug-in, no module of --adapters, no function of call. Says what is then not checked.",
+    )(command)
+
+
 def adapters_option(command: F) -> F:
     """Add `--adapters MODULE|FILE.py`, repeatable."""
     return click.option(

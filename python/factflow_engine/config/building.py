@@ -34,6 +34,7 @@ def build(
     validate_queue_name: QueueNameCheck,
     environ: Mapping[str, str],
     durable: bool,
+    imports: bool,
 ) -> PipelineGlobalConfig | None:
     """Build the configuration of a text; None if that is impossible. Problems go into the report."""
     tree = parse(source.text, report)
@@ -47,7 +48,7 @@ def build(
     if not is_bounded(root, len(source.text), report):
         return None
     # Adapters first: the models then get the reading of a value that suits its adapter.
-    check_stages(root, registry=registry, operators=operators, report=report, durable=durable)
+    check_stages(root, registry=registry, operators=operators, report=report, durable=durable, imports=imports)
     config = build_config(root, report)
     check_wiring(root, validate_queue_name=validate_queue_name, report=report)
     if config is None:

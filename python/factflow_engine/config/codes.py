@@ -128,7 +128,7 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "E103",
         "unknown adapter type",
         "No adapter of this type is registered.",
-        "correct its spelling, or install and register the adapter",
+        "correct its spelling; or install the adapter, name its module with --adapters, or register it in the program",
     ),
     (
         "E104",
@@ -199,7 +199,7 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "E303",
         "wrong value for an adapter",
         "The adapter does not take this value.",
-        "write a value that the adapter takes",
+        "write a value that the adapter takes; `factflow adapters show TYPE` describes them",
     ),
     (
         "E306",
@@ -212,6 +212,30 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "stage cannot be isolated",
         "The adapter cannot run where the stage's isolation, or the adapter's runs_in, says.",
         "write isolation: thread, or for an async process() remove isolation",
+    ),
+    (
+        "E308",
+        "module does not import",
+        "A module that is named raised an error while it was imported.",
+        "correct the line that is named",
+    ),
+    (
+        "E309",
+        "module not installed",
+        "A module that is named, or one that it imports, cannot be found where factflow runs.",
+        "install its package, or put its folder on PYTHONPATH",
+    ),
+    (
+        "E310",
+        "module is a program",
+        "Importing the module would run a program, perhaps without end; it was not imported.",
+        'put the call under if __name__ == "__main__":, or move the adapters to a module of their own',
+    ),
+    (
+        "E311",
+        "no usable adapter",
+        "A module named by --adapters has no adapter class, or one that the engine could not use.",
+        "mark each adapter class of the module with adapter_type in its body",
     ),
     (
         "E501",

@@ -68,6 +68,23 @@ class Finding:
         return f"{head}\n{number}{shown}\n{' ' * (len(number) - 2)}| {margin}{mark}\n{remedy}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchecked:
+    """Part of a configuration that was not checked, because nothing was to be imported.
+
+    Attributes:
+        line: Line, from 1.
+        column: Column, from 1, in characters.
+        path: Keys and indices from the root, `routes.parse.adapters[0].type`.
+        what: A few words, such as `adapter type 'mine'`.
+    """
+
+    line: int
+    column: int
+    path: str
+    what: str
+
+
 def _token_length(text: str) -> int:
     token = _TOKEN.match(text)
     return len(token.group()) if token else 1

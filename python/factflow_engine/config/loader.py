@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config.findings import ConfigurationError, Finding, render_findings
+from factflow_engine.config.findings import ConfigurationError, Finding, Unchecked, render_findings
 from factflow_engine.config.nodes import START
 from factflow_engine.config.report import Report
 from factflow_engine.config.strictness import validation_is_strict
@@ -48,15 +48,17 @@ class LoadResult:
         be run then.
         findings: All findings, in file order.
         text: The text as written; empty if it could not be read.
+        unchecked: What was not checked because nothing was to be imported, in file order.
     """
 
     config: PipelineGlobalConfig | None
     findings: tuple[Finding, ...]
     text: str
+    unchecked: tuple[Unchecked, ...] = ()
 
     @property
     def is_valid(self) -> bool:
-        """True if the configuration can be run."""
+        """True if the configuration can be run, as far as it was checked (`unchecked`)."""
         return self.config is not None and not any(found.severity is Severity.ERROR for found in self.findings)
 
     @property
@@ -133,10 +135,15 @@ class PipelineConfigLoader:
         """
         return self._accept(self.check_mapping(mapping, name))
 
-    def check(self, path: Path | str) -> LoadResult:
+    def check(self, path: Path | str, *, imports: bool = True) -> LoadResult:
         """Check a file as `load` does, and return the configuration, if one could be built, and every finding.
 
         Raises nothing: an unreadable file is a finding, too.
+
+        Args:
+            path: Path of the file.
+            imports: False to import no module that the configuration names, such as that of a function for `call`.
+            What cannot be checked so, unknown adapter types included, is in `LoadResult.unchecked`.
         """
         if _is_no_path(path):
             problem = TextProblem(
@@ -152,7 +159,7 @@ class PipelineConfigLoader:
             directory = Path(path).resolve().parent
         except TextProblem as problem:
             return _unreadable(problem, report)
-        return self._check(Source(name=str(path), directory=directory, text=text), report)
+        return self._check(Source(name=str(path), directory=directory, text=text), report, imports=imports)
 
     def check_text(self, text: str | bytes, name: str = "<text>") -> LoadResult:
         """Check a text as `load_text` does."""
@@ -173,7 +180,7 @@ class PipelineConfigLoader:
             return LoadResult(config=None, findings=report.findings(), text="")
         return self.check_text(text, name)
 
-    def _check(self, source: Source, report: Report) -> LoadResult:
+    def _check(self, source: Source, report: Report, *, imports: bool = True) -> LoadResult:
         building = importlib.import_module("factflow_engine.config.building")
         config = building.build(
             source,
@@ -183,8 +190,9 @@ class PipelineConfigLoader:
             validate_queue_name=self._validate_queue_name,
             environ=os.environ if self._environ is None else self._environ,
             durable=self._durable,
+            imports=imports,
         )
-        return LoadResult(config=config, findings=report.findings(), text=source.text)
+        return LoadResult(config=config, findings=report.findings(), text=source.text, unchecked=report.unchecked)
 
     def _accept(self, result: LoadResult) -> PipelineGlobalConfig:
         strict = validation_is_strict() if self._strict is None else self._strict

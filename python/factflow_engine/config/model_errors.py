@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from factflow_engine.config.condition_errors import report_condition
 from factflow_engine.config.nodes import MappingNode, Mark, Node, Path, ScalarNode, has_variables, key_mark, locate
 from factflow_engine.config.report import Report
+from factflow_engine.config.value_remedies import value_remedy
 from factflow_engine.errors import ConditionErrors
 
 _EXPECTED: Final[Mapping[str, str]] = {
@@ -43,21 +44,35 @@ _LONGEST_TEXT: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codes:
-    """Finding codes for a model's errors."""
+    """Finding codes for a model's errors.
+
+    Attributes:
+        unknown: Code of an unknown field.
+        missing: Code of a missing field.
+        kind: Code of a value of the wrong kind.
+        value: Code of a value that is refused.
+        remedy: Remedy for a refused value, if nothing more specific is known; empty for the code's own.
+    """
 
     unknown: str
     missing: str
     kind: str
     value: str
+    remedy: str = ""
 
 
 STRUCTURE: Final = Codes(unknown="E101", missing="E102", kind="E104", value="E105")
-ADAPTER: Final = Codes(unknown="E301", missing="E302", kind="E303", value="E303")
 _RANGES: Final = Codes(unknown="E101", missing="E102", kind="E104", value="E501")
 _LIMITING: Final = frozenset(
     {"error_handling", "backpressure", "circuit_breaker", "inbound", "orchestrator", "processor", "timeout_seconds",
      "lineage"}
 )  # fmt: skip
+
+
+def codes_of_adapter(type_name: str) -> Codes:
+    """Return the codes for errors of an adapter's config model."""
+    remedy = f"`factflow adapters show {type_name}` describes the fields and their values"
+    return Codes(unknown="E301", missing="E302", kind="E303", value="E303", remedy=remedy)
 
 
 def flip_readings(error: ValidationError, root: Node) -> bool:
@@ -149,10 +164,19 @@ def _report_one(
     code = codes.kind if expected is not None else codes.value
     if codes is STRUCTURE:
         code = _special_code(location, kind, code)
-    remedy = ""  # the code's own
     if kind == "field_path":
         code, remedy = "E404", "" if has_variables(node) else context["remedy"]
-    report.add(code, mark, _message(details, expected, node), path=(*prefix, *location[:depth]), remedy=remedy)
+    elif kind == "explained":
+        code, remedy = context["code"], "" if has_variables(node) else context["remedy"]
+    else:
+        remedy = value_remedy(kind, node)
+    report.add(
+        code,
+        mark,
+        _message(details, expected, node, context.get("problem")),
+        path=(*prefix, *location[:depth]),
+        remedy=remedy or codes.remedy,
+    )
 
 
 def _special_code(location: Path, kind: str, code: str) -> str:
@@ -166,10 +190,12 @@ def _special_code(location: Path, kind: str, code: str) -> str:
     return code
 
 
-def _message(details: ErrorDetails, expected: str | None, node: Node) -> str:
+def _message(details: ErrorDetails, expected: str | None, node: Node, problem: str | None) -> str:
     got = describe(node)
     if expected is not None:
         return f"expected {expected}, got {got}"
+    if problem is not None and not has_variables(node):
+        return problem
     text = details["msg"]
     if isinstance(node, ScalarNode):
         if text.startswith("Input should be "):
@@ -216,7 +242,7 @@ def _report_unknown(
     name = str(location[-1])
     known = sorted(fields_at(model, location[:-1])) if model is not None else []
     if not known:
-        takes_none = codes is ADAPTER and model is None
+        takes_none = codes.unknown == "E301" and model is None
         report.add(
             codes.unknown,
             key_mark(root, location),

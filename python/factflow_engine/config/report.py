@@ -6,7 +6,7 @@ Kept separate from the findings because it needs the tree and the catalogue, and
 from typing import Final
 
 from factflow_engine.config.catalogue import code_of
-from factflow_engine.config.findings import Finding
+from factflow_engine.config.findings import Finding, Unchecked
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.nodes import Mark, Path, dotted
 from factflow_engine.config.suggestions import Suggestions
@@ -28,6 +28,8 @@ class Report:
         self.suggestions = Suggestions()
         # Values of the environment and their written form.
         self.secrets: dict[str, str] = {}
+        # Parts that could not be checked without an import, in order.
+        self._unchecked: list[Unchecked] = []
         self._empty: dict[Path, str] = {}  # variables that were empty, by what they were written for
 
     def keep_secret(self, value: str, written: str) -> None:
@@ -59,6 +61,16 @@ class Report:
         known = self._findings.get(key)
         if known is None or len(finding.path) < len(known.path):
             self._findings[key] = finding
+
+    def leave_out(self, mark: Mark, what: str, *, path: Path) -> None:
+        """Note that something was not checked, because an import would have been needed."""
+        place = Unchecked(line=mark.line, column=mark.column, path=dotted(path), what=self._hidden(what))
+        self._unchecked.append(place)
+
+    @property
+    def unchecked(self) -> tuple[Unchecked, ...]:
+        """Parts that were not checked, in file order."""
+        return tuple(sorted(self._unchecked, key=lambda one: (one.line, one.column)))
 
     @property
     def has_errors(self) -> bool:

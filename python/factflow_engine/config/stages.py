@@ -12,10 +12,11 @@ from factflow_engine.adapters.isolation import isolation_fault, place_of
 from factflow_engine.adapters.keeping import loses_state, loss_text
 from factflow_engine.conditions import OperatorRegistry, shared_patterns
 from factflow_engine.config.condition_errors import check_conditions
-from factflow_engine.config.model_errors import ADAPTER, flip_readings, report_model_errors
+from factflow_engine.config.model_errors import codes_of_adapter, flip_readings, report_model_errors
 from factflow_engine.config.nodes import (
     MappingNode,
     Mark,
+    Node,
     Path,
     has_variables,
     key_mark,
@@ -25,6 +26,9 @@ from factflow_engine.config.nodes import (
 from factflow_engine.config.report import Report
 
 _LONGEST_TYPE: Final = 80
+_OWN_ADAPTER: Final = (
+    "name the module of an adapter of your own, `factflow ... --adapters FILE.py`, or register it in the program"
+)
 
 
 def check_stages(
@@ -34,10 +38,12 @@ def check_stages(
     operators: OperatorRegistry | None,
     report: Report,
     durable: bool,
+    imports: bool,
 ) -> None:
     """Add findings on adapter types, their configurations, and every condition of a completed document.
 
-    `durable` is True if the document will run on a queue that outlives the process.
+    `durable` is True if the document will run on a queue that outlives the process; with `imports` False, nothing is
+    imported that the document names.
     """
     routes = root.mapping("routes")
     # One budget, in the order of a starting execution.
@@ -48,7 +54,7 @@ def check_stages(
             for index, stage in enumerate(route.items("adapters")):
                 if isinstance(stage, MappingNode):
                     path: Path = ("routes", route_id, "adapters", index)
-                    _check_adapter(stage, path, registry, report)
+                    _check_adapter(stage, path, registry, report, imports=imports)
                     _check_isolation(stage, path, registry, report)
                     if durable:
                         _check_state(stage, path, registry, report)
@@ -61,23 +67,25 @@ def check_stages(
             check_conditions(outbounds, operators, report)
 
 
-def _check_adapter(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
+def _check_adapter(
+    stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report, *, imports: bool
+) -> None:
     kind = stage.text("type")
     if kind is None:
         return
     node = locate(stage, ("type",))[1]
+    if kind not in registry and not imports:
+        report.leave_out(node.mark, f"adapter type {repr(kind)[:_LONGEST_TYPE]}", path=(*path, "type"))
+        return
     if kind not in registry:
-        known = list(registry.types())
-        what = "of that name" if has_variables(node) else repr(kind[:_LONGEST_TYPE])
-        remedy = report.suggestions.remedy(kind, known) if not has_variables(node) else ""
-        report.add("E103", node.mark, f"no adapter type {what} is registered", path=(*path, "type"), remedy=remedy)
+        _report_unknown_type(kind, node, (*path, "type"), registry, report)
         return
     config = stage.get("config")
     at = stage.mark if config is None else key_mark(stage, ("config",))
     if config is None:
         config = MappingNode(stage.mark, {})
     if isinstance(config, MappingNode):
-        _check_adapter_config(kind, config, at, (*path, "config"), registry, report)
+        _check_adapter_config(kind, config, at, (*path, "config"), registry, report, imports=imports)
 
 
 def _check_state(stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report) -> None:
@@ -103,19 +111,48 @@ def _check_isolation(stage: MappingNode, path: Path, registry: ValidatingAdapter
                 report.add("W501", key_mark(stage, (name,)), text, path=(*path, name))
 
 
+def _report_unknown_type(
+    kind: str, node: Node, path: Path, registry: ValidatingAdapterRegistry, report: Report
+) -> None:
+    if has_variables(node):
+        report.add("E103", node.mark, "no adapter type of that name is registered", path=path)
+        return
+    text = f"no adapter type {kind[:_LONGEST_TYPE]!r} is registered"
+    absence = registry.why_absent(kind)
+    if absence is not None:
+        problem, remedy = absence
+        report.add("E103", node.mark, f"{text}: {problem}", path=path, remedy=remedy)
+        return
+    remedy = report.suggestions.remedy(kind, registry.types())
+    if not remedy.startswith("write "):
+        remedy += f"; {_OWN_ADAPTER}"
+    report.add("E103", node.mark, text, path=path, remedy=remedy)
+
+
 def _check_adapter_config(
-    kind: str, config: MappingNode, at: Mark, path: Path, registry: ValidatingAdapterRegistry, report: Report
+    kind: str,
+    config: MappingNode,
+    at: Mark,
+    path: Path,
+    registry: ValidatingAdapterRegistry,
+    report: Report,
+    *,
+    imports: bool,
 ) -> None:
     model: type[BaseModel] | None = registry.get(kind).config_model
+    codes = codes_of_adapter(kind)
     for attempt in (1, 2):
+        skipped: list[str] | None = None if imports else []
         try:
-            registry.validate_config(kind, plain_value(config))
+            registry.validate_config(kind, plain_value(config), skipped=skipped)
         except ValidationError as error:
             if attempt == 1 and flip_readings(error, config):
                 continue
-            report_model_errors(error, root=config, at=at, prefix=path, model=model, codes=ADAPTER, report=report)
+            report_model_errors(error, root=config, at=at, prefix=path, model=model, codes=codes, report=report)
         except Exception as error:  # noqa: BLE001 - a validator of the adapter's author may raise anything
             shown = "" if has_variables(config) else f": {error}"
             text = f"adapter type {kind!r} failed on this configuration with {type(error).__name__}{shown}"
-            report.add("E303", at, text[:300], path=path)
+            report.add("E303", at, text[:300], path=path, remedy=codes.remedy)
+        for name in skipped or ():
+            report.leave_out(at, "a function" if has_variables(config) else f"function {name!r}", path=path)
         return

@@ -72,6 +72,11 @@ class _Row:
         return QueueProviderError(self.scheme, self.distribution, f"{self.value} {problem}")
 
 
+def is_built_in(url: str) -> bool:
+    """True if the URL's provider is part of this distribution: opening it imports nobody else's code."""
+    return url.partition(":")[0] in BUILT_IN_PROVIDERS
+
+
 def open_queue(url: str, *, directory: Path | None = None) -> QueueProtocol:
     """Return the queue provider that a URL names, such as `memory://` or `sqlite:///file.db`. Nothing is opened yet.
 

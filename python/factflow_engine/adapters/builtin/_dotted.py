@@ -4,11 +4,32 @@ A name in a configuration runs code from the import path, with the rights of the
 call any public function. Nothing is evaluated; private names are refused because their authors do not support them.
 """
 
-import importlib
+import difflib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from factflow_engine.adapters.builtin._config import explained
+from factflow_engine.adapters.importing import MISSING, ModuleImportError, import_named
+
+
+def check_name(name: str) -> list[str]:
+    """Return the parts of a function's name; nothing is imported.
+
+    Raises:
+        ValueError: The name is malformed or private.
+    """
+    module_name, colon, attributes = name.partition(":")
+    parts = [*module_name.split("."), *(attributes.split(".") if colon else ())]
+    if not all(part.isidentifier() for part in parts) or len(parts) < 2:
+        raise explained(f"{name!r} does not name a function", "write package.module:function")
+    private = [part for part in parts if part.startswith("_")]
+    if private:
+        raise explained(f"{name!r} leads through the private name {private[0]!r}", "name a public function")
+    return parts
 
 
 def resolve_function(name: str) -> Callable[..., Any]:
@@ -19,25 +40,15 @@ def resolve_function(name: str) -> Callable[..., Any]:
     Raises:
         ValueError: The name is malformed or private, does not exist, or its module failed to import.
     """
+    parts = check_name(name)
     module_name, colon, attributes = name.partition(":")
-    parts = [*module_name.split("."), *(attributes.split(".") if colon else ())]
-    if not all(part.isidentifier() for part in parts) or len(parts) < 2:
-        raise ValueError(f"{name!r} does not name a function; write package.module:function")
-    private = [part for part in parts if part.startswith("_")]
-    if private:
-        raise ValueError(f"{name!r} leads through the private name {private[0]!r}; name a public function")
     if colon:
-        module = _import(module_name)
-        if module is None:
-            raise ValueError(f"there is no module {module_name!r}; {_where_to_look()}")
-        return _callable(name, module, attributes.split("."))
+        return _callable(name, _import(module_name), attributes.split("."))
     # From the left, so that each package of a long name is imported once; the longest importable module holds the
     # function.
     module = _import(parts[0])
-    if module is None:
-        raise ValueError(f"there is no module {parts[0]!r}; {_where_to_look()}")
     length = 1
-    while length < len(parts) - 1 and (inner := _import(".".join(parts[: length + 1]))) is not None:
+    while length < len(parts) - 1 and (inner := _import_if_there(".".join(parts[: length + 1]))) is not None:
         module = inner
         length += 1
     return _callable(name, module, parts[length:])
@@ -67,18 +78,32 @@ def check_call(name: str, function: Callable[..., Any], arguments: dict[str, Any
         signature.bind(object(), **arguments)
     except TypeError as error:
         given = "".join(f", {key}=..." for key in arguments)
-        raise ValueError(f"{name}{signature} cannot be called as f(message{given}): {error}") from error
+        raise explained(
+            f"{name}{signature} cannot be called as f(message{given}): {error}",
+            "write a function of one message, and its other parameters under arguments:",
+        ) from error
 
 
-def _import(name: str) -> ModuleType | None:
+def _import_if_there(name: str) -> ModuleType | None:
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+        return import_named(name)
+    except ModuleImportError as error:
+        if error.problem.code == MISSING and not error.problem.file:
             return None
-        raise ValueError(f"importing {name!r} failed: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"importing {name!r} failed: {type(error).__name__}: {error}") from error
+        raise _failed(name, error) from error
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_named(name)
+    except ModuleImportError as error:
+        raise _failed(name, error) from error
+
+
+def _failed(name: str, error: ModuleImportError) -> PydanticCustomError:
+    problem = error.problem
+    text = f"importing {name!r} failed: {problem.error} ({problem.place})" if problem.file else problem.error
+    return explained(text, problem.remedy, problem.code)
 
 
 def _callable(name: str, module: ModuleType, attributes: list[str]) -> Callable[..., Any]:
@@ -87,12 +112,11 @@ def _callable(name: str, module: ModuleType, attributes: list[str]) -> Callable[
         try:
             value = getattr(value, attribute)
         except AttributeError:
-            raise ValueError(f"{name!r}: {module.__name__!r} has no {'.'.join(attributes)!r}") from None
+            public = [each for each in dir(value) if not each.startswith("_")]
+            near = difflib.get_close_matches(attribute, public, 2, cutoff=0.7)
+            remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else "name one of its functions"
+            raise explained(f"{name!r}: {module.__name__!r} has no {'.'.join(attributes)!r}", remedy) from None
     if callable(value):
         function: Callable[..., Any] = value
         return function
-    raise ValueError(f"{name!r} is a {type(value).__name__} and cannot be called; name a function")
-
-
-def _where_to_look() -> str:
-    return "install its package, or put its folder on PYTHONPATH"
+    raise explained(f"{name!r} is a {type(value).__name__} and cannot be called", "name a function")

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._dotted import check_call, is_async, resolve_function
+from factflow_engine.adapters.builtin._config import BuiltinConfig, explained, is_import_allowed
+from factflow_engine.adapters.builtin._dotted import check_call, check_name, is_async, resolve_function
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 
@@ -27,8 +27,19 @@ class CallConfig(BuiltinConfig):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Named arguments, the same for every call."""
 
+    @field_validator("function")
+    @classmethod
+    def _is_there(cls, name: str, info: ValidationInfo) -> str:
+        if is_import_allowed(info):
+            resolve_function(name)
+        else:
+            check_name(name)
+        return name
+
     @model_validator(mode="after")
-    def _can_be_called(self) -> Self:
+    def _can_be_called(self, info: ValidationInfo) -> Self:
+        if not is_import_allowed(info, self.function):
+            return self
         function = resolve_function(self.function)
         self._check_kind(function)
         check_call(self.function, function, self.arguments)
@@ -36,7 +47,7 @@ class CallConfig(BuiltinConfig):
 
     def _check_kind(self, function: Callable[..., Any]) -> None:
         if is_async(function):
-            raise ValueError(f"{self.function} is asynchronous; write type: call_async")
+            raise explained(f"{self.function} is asynchronous", "write type: call_async")
 
 
 class CallAsyncConfig(CallConfig):
@@ -44,7 +55,7 @@ class CallAsyncConfig(CallConfig):
 
     def _check_kind(self, function: Callable[..., Any]) -> None:
         if not is_async(function):
-            raise ValueError(f"{self.function} is not `async def`; write type: call, which calls it in a thread")
+            raise explained(f"{self.function} is not `async def`", "write type: call, which calls it in a thread")
 
 
 class Call(PipelineAdapter):

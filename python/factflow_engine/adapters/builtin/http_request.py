@@ -14,7 +14,7 @@ import trio
 from pydantic import Field, SecretStr, model_validator
 
 from factflow_engine.adapters.builtin._charsets import charset_parameter, find_charset
-from factflow_engine.adapters.builtin._config import BuiltinConfig
+from factflow_engine.adapters.builtin._config import BuiltinConfig, explained
 from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
 from factflow_engine.adapters.builtin._http import (
     BoundedBody,
@@ -32,7 +32,7 @@ from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo
 EXTRA: Final = "http"
 MAX_REDIRECTS: Final = 10
 DECODED_ON_THE_LOOP_BYTES: Final = 65_536
-INSTALL: Final = f"pip install factflow-engine[{EXTRA}]"
+INSTALL: Final = f"python -m pip install 'factflow-engine[{EXTRA}]'"
 
 
 class HttpRequestConfig(BuiltinConfig):
@@ -76,7 +76,7 @@ class HttpRequestConfig(BuiltinConfig):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if importlib.util.find_spec("httpx") is None:
-            raise ValueError(f"http_request needs httpx, which is not installed: {INSTALL}")
+            raise explained(f"http_request needs the extra {EXTRA!r}: httpx is not installed", INSTALL, "E309")
         if UrlTemplate(self.url).message_decides_host and self.allowed_hosts is None:
             raise ValueError(
                 "messages decide which host this url leads to; name the hosts that may be called in allowed_hosts, "

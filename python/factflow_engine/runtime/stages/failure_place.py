@@ -1,45 +1,14 @@
 """Place in the user's code at which an error was raised, for reports and dead letters: `parse_line.py:4`.
 
-Kept separate from `crossing` because errors of every stage have one. It runs in worker processes, too, and so finds trio
-without importing it.
+Kept separate from `crossing` because errors of every stage have one.
 """
 
-import importlib.util
-import os
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-import factflow_protocols
+from factflow_engine.user_frames import user_frames
 from factflow_protocols import FactflowError
-
-
-def _folder_of(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None, f"the engine depends on {package}"
-    return Path(str(spec.origin)).parent
-
-
-_TRIO: Final = _folder_of("trio")
-_NOBODYS: Final = (
-    *(
-        f"{folder}{os.sep}"
-        for folder in (
-            Path(__file__).parents[2],
-            Path(str(factflow_protocols.__file__)).parent,
-            _TRIO,
-            _TRIO.parent / "outcome",  # trio's own dependency, installed beside it: it raises what a task waited for
-        )
-    ),
-    "<",
-)
-_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_STANDARD_LIBRARY: Final = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
-
-MOST_FRAMES: Final = 10_000
-"""Number of frames that are looked at; endless recursion raises after about a thousand."""
 
 MOST_ERRORS: Final = 20
 """Number of errors that are looked at: the error, those in a group, and the causes."""
@@ -100,18 +69,12 @@ def _related(error: BaseException) -> Iterator[BaseException]:
 def _places(error: BaseException) -> tuple[str, str]:
     """Return the places of the innermost frames in the user's own code and in installed packages."""
     own = installed = ""
-    traceback: TracebackType | None = _slot(error, "__traceback__")
-    for _ in range(MOST_FRAMES):
-        if traceback is None:
-            break
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_NOBODYS):
-            place = f"{Path(file).name}:{traceback.tb_lineno}"
-            if any(part in file for part in _INSTALLED):
-                installed = place
-            elif not file.startswith(_STANDARD_LIBRARY):
-                own = place
-        traceback = traceback.tb_next
+    for frame in user_frames(error):
+        place = f"{Path(frame.file).name}:{frame.line}"
+        if frame.is_installed:
+            installed = place
+        else:
+            own = place
     return own, installed
 
 

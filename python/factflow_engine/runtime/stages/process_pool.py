@@ -40,7 +40,7 @@ def make_adapter(
     spec = registry.get(section.type)
     fault = isolation_fault(spec, section.isolation)
     if fault is not None:
-        raise AdapterRegistrationError("; ".join(fault))
+        raise AdapterRegistrationError(*fault)
     if place_of(spec.adapter_class, section.isolation) != "process":
         return registry.create(section.type, section.config)
     if seams.processes is None:
