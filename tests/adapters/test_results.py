@@ -14,10 +14,13 @@ def test_a_value_without_a_name_is_the_message(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[{"n": 1}], (), {1, 2}, frozenset(), range(3), map(str, [1]), zip([1], [2]), (n for n in [1])]
+    "value",
+    [[{"n": 1}], (), {1, 2}, frozenset(), range(3), map(str, [1]), zip([1], [2], strict=True), (n for n in [1])],
 )
 def test_a_list_or_iterator_without_a_name_is_refused_with_both_ways_to_write_it(value: object) -> None:
-    with pytest.raises(TypeError, match=re.escape(f"AdapterResult({type(value).__name__}) may mean one message")) as caught:
+    with pytest.raises(
+        TypeError, match=re.escape(f"AdapterResult({type(value).__name__}) may mean one message")
+    ) as caught:
         AdapterResult(value)
     assert "AdapterResult(emitted=...)" in str(caught.value)
     assert "AdapterResult(message=...)" in str(caught.value)
