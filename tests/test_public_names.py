@@ -21,7 +21,7 @@ from factflow_protocols import FactflowError
 ENGINE = {
     "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterModuleError", "AdapterNotFoundError",
     "AdapterRegistrationError", "AdapterResult", "AdapterSpec", "BackpressureConfig", "BatchResult", "Begun",
-    "BreakerPermit", "CallFromInsideError", "CircuitBreaker", "CircuitBreakerConfig", "CircuitCall",
+    "Blocker", "BreakerPermit", "CallFromInsideError", "CircuitBreaker", "CircuitBreakerConfig", "CircuitCall",
     "CircuitOpenError", "CircuitState", "CircuitStats", "CircuitTransitionError", "ClosedReason", "CodecError",
     "ConditionConfig", "ConditionError", "ConditionErrors", "ConditionOperator", "ConditionOperatorError",
     "ConfigurationError", "CorruptError", "Delivery", "DiscoveryReport", "DomainMetrics", "Emit",

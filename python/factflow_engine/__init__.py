@@ -81,6 +81,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
     from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
     from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
     from factflow_engine.runtime.report import (
+        Blocker,
         ExecutionReport,
         ExecutionStatistics,
         ExecutionStatus,
@@ -140,6 +141,7 @@ _MODULES: Final = {
     "BackpressureConfig": "factflow_engine.config",
     "BatchResult": "factflow_protocols",
     "Begun": "factflow_protocols",
+    "Blocker": "factflow_engine.runtime.report",
     "BreakerPermit": "factflow_engine.native",
     "CallFromInsideError": "factflow_engine.errors",
     "CircuitBreaker": "factflow_engine.resilience",
@@ -247,6 +249,7 @@ __all__ = [
     "BackpressureConfig",
     "BatchResult",
     "Begun",
+    "Blocker",
     "BreakerPermit",
     "CallFromInsideError",
     "CircuitBreaker",

@@ -1,6 +1,6 @@
 """Rust half of factflow-engine. Import it through `factflow_engine.native`."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import Context
 from types import FrameType, GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final
@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
+    "EMITTED",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -37,6 +38,7 @@ __all__ = [
     "FrameDecoder",
     "Journal",
     "LeasedFrame",
+    "LoopWatch",
     "MessageContext",
     "PatternBudget",
     "Publisher",
@@ -47,6 +49,7 @@ __all__ = [
     "Siblings",
     "Suspension",
     "TimeOrderedIds",
+    "WatchedCall",
     "Worker",
     "WorkerPool",
     "compile_condition",
@@ -629,6 +632,7 @@ class BreakerPermit:
 
 # The hop: what is done for every message
 
+EMITTED: Final[str]
 PULL_EXHAUSTED: Final[int]
 PULL_TURN_OVER: Final[int]
 PULL_BLOCKED: Final[int]
@@ -1068,6 +1072,41 @@ class WorkerPool:
         """Note that the running worker may have to wait; wake another one if there is work."""
 
 @final
+class LoopWatch:
+    """Notices code of stages that holds the event loop: steps of coroutines and iterators that take too long.
+
+    Args:
+        now: Clock, in nanoseconds; of the machine's own the time of the last tick is read, some milliseconds late.
+        limit_ns: Shortest time that is noted.
+        note: Called with the stage, the name of the call (`process`, `EMITTED`, or that of a `WatchedCall`) and the time
+        in nanoseconds, after the step. Exceptions are reported as unraisable.
+    """
+
+    def __new__(cls, *, now: Callable[[], int], limit_ns: int, note: Callable[[Any, str, int], object]) -> Self: ...
+
+@final
+class WatchedCall:
+    """Awaitable that awaits another one of a stage, and has each of its steps looked at.
+
+    Args:
+        awaitable: Awaited once.
+        watch: Notices long steps.
+        stage: Stage that the call belongs to.
+        call: Name of the call.
+    """
+
+    def __new__(cls, awaitable: Awaitable[Any], watch: LoopWatch, stage: Any, call: str, /) -> Self: ...
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, *error: Any) -> Any: ...
+    def close(self) -> None: ...
+    @property
+    def cr_frame(self) -> FrameType | None: ...
+    @property
+    def cr_await(self) -> Any: ...
+
+@final
 class Suspension:
     """Awaitable that waits for an adapter's coroutine; awaited once for a whole turn.
 
@@ -1111,6 +1150,7 @@ class Carrier:
         children: Sized,
         limit: int,
         now: Callable[[], int],
+        watch: LoopWatch,
         forward: Any,
         journal: Journal | None = None,
     ) -> Self: ...

@@ -143,6 +143,35 @@ class Wait:
         return f"{text} ({self.reason})" if self.by is Holder.RETRY and self.reason else text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """A stage whose code has held trio's loop for half a second or longer: nothing else of the program ran meanwhile.
+
+    Attributes:
+        route: Route id.
+        stage: Name of the stage.
+        call: Function of the adapter that held it, such as `process` or `finish`; `emitted` for what it emitted.
+        place: File and line at which that function begins, as in `parse_line.py:4`; empty if it is not the user's.
+        longest_seconds: The longest hold so far.
+        times: Number of holds so far.
+        remedy: What to write instead.
+    """
+
+    route: str
+    stage: str
+    call: str
+    place: str
+    longest_seconds: float
+    times: int
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f" ({self.place})" if self.place else ""
+        what = f"in what it emitted{where}" if self.call == "emitted" else f"in {self.call}(){where}"
+        held = f"{_duration(self.longest_seconds)} {what}" + (f", {self.times:,} times" if self.times > 1 else "")
+        return f"stage {self.route}/{self.stage} held the loop for {held}; nothing else ran meanwhile: {self.remedy}"
+
+
 _WAITS: Final = {
     Holder.RETRY: "to be tried again",
     Holder.CIRCUIT_OPEN: "waiting for circuit breaker {}",
@@ -218,6 +247,7 @@ class ExecutionStatistics:
         waits: What messages wait for, by route, stage and reason: at most 1,000 waits of a route. Times are those of
         the first 1,000 messages of a route; outside of trio, nobody knows when the next of them proceeds.
         circuits: States and counts of the circuit breakers, by `route/stage`, for stages that have any.
+        blockers: Stages that have held trio's loop.
     """
 
     execution_id: str
@@ -228,6 +258,7 @@ class ExecutionStatistics:
     held: tuple[HeldMessage, ...] = ()
     waits: tuple[Wait, ...] = ()
     circuits: Mapping[str, AdapterCircuitMetrics] = field(default_factory=dict)
+    blockers: tuple[Blocker, ...] = ()
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:
@@ -267,6 +298,7 @@ class ExecutionReport:
         close_errors: Errors while stateful stages were closed, each as `route/stage: error`.
         duration_seconds: Time from the beginning of its start to its end.
         orphans: Queues with messages of this id that the configuration no longer names.
+        blockers: Stages that have held trio's loop.
     """
 
     execution_id: str
@@ -281,6 +313,7 @@ class ExecutionReport:
     close_errors: tuple[str, ...]
     duration_seconds: float
     orphans: tuple[OrphanedQueue, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

@@ -39,12 +39,14 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Journal>()?;
     module.add_class::<hop::Channel>()?;
     module.add_class::<hop::Child>()?;
+    module.add_class::<hop::LoopWatch>()?;
     module.add_class::<hop::MessageContext>()?;
     module.add_class::<hop::Publisher>()?;
     module.add_class::<hop::Pull>()?;
     module.add_class::<hop::Puller>()?;
     module.add_class::<hop::Siblings>()?;
     module.add_class::<hop::Suspension>()?;
+    module.add_class::<hop::WatchedCall>()?;
     module.add_class::<hop::Worker>()?;
     module.add_class::<ids::TimeOrderedIds>()?;
     module.add_class::<stored::LeasedFrame>()?;
@@ -59,6 +61,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stored::leased_frames, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
+    hop::add_emitted(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

@@ -21,6 +21,7 @@ from factflow_engine.runtime.execution.route_builder import RouteBuilder
 from factflow_engine.runtime.execution.shutdown import Shutdown
 from factflow_engine.runtime.execution.unsupported import refuse_losses, refuse_unsupported
 from factflow_engine.runtime.execution.watchdog import Watchdog
+from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.cycles import cycles_of
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState, permits
@@ -51,6 +52,7 @@ class Parts(NamedTuple):
         channels: Inbound and outbound channels of the routes.
         routes: Routes by id, in the configuration's order.
         loop: Loop that carries the routes' messages.
+        blockers: Stages that have held trio's loop.
         frames: Factory of the frames of published messages.
         transport: Transport between the routes and the provider.
         processors: Processors that open and close the routes, in their order.
@@ -62,6 +64,7 @@ class Parts(NamedTuple):
     channels: Channels
     routes: Mapping[str, RouteState]
     loop: Loop
+    blockers: Blockers
     frames: FrameFactory
     transport: Transport
     processors: Sequence[ReactiveRouteProcessor]
@@ -95,6 +98,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         quantum_ns=config.processor.quantum_microseconds * 1000,
         most=sum(permits(route) for route in config.routes.values()),
     )
+    blockers = Blockers(plan.execution_id, now=plan.seams.clock.monotonic_ns, redacted=redacted)
     builder = RouteBuilder(
         config=config,
         execution_id=plan.execution_id,
@@ -102,6 +106,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         registry=plan.registry,
         operators=plan.operators,
         workers=workers,
+        watch=blockers.watch,
         seams=plan.seams,
         redacted=redacted,
     )
@@ -136,6 +141,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         channels=channels,
         routes=routes,
         loop=loop,
+        blockers=blockers,
         frames=frames,
         transport=transport,
         processors=[

@@ -103,6 +103,7 @@ class Lifecycle:
             loop=parts.loop,
             transport=parts.transport,
             watchdog=parts.watchdog,
+            blockers=parts.blockers,
             clock=clock,
             started_ns=started_ns,
         )
@@ -282,6 +283,7 @@ class Lifecycle:
             close_errors=self._cause.noted(text for processor in self._processors for text in processor.close_errors),
             duration_seconds=self.observation.elapsed_seconds(),
             orphans=self._opening.orphans,
+            blockers=self.observation.blockers(),
         )
         self.discard()
         self.access.end()

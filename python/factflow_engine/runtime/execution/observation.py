@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from factflow_engine.runtime.execution.watchdog import Watchdog
+from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.report import ExecutionStatistics, ExecutionStatus, RouteStatistics
+from factflow_engine.runtime.report import Blocker, ExecutionStatistics, ExecutionStatus, RouteStatistics
 from factflow_engine.runtime.transport.base import Transport
 from factflow_engine.seams import Clock
 
@@ -34,6 +35,7 @@ class Observation:
         loop: Loop,
         transport: Transport,
         watchdog: Watchdog,
+        blockers: Blockers,
         clock: Clock,
         started_ns: int,
     ) -> None:
@@ -45,6 +47,7 @@ class Observation:
             loop: Loop that carries their messages.
             transport: Transport between the routes and the provider.
             watchdog: Watchdog that reports a lack of progress.
+            blockers: Stages that have held trio's loop.
             clock: Clock of the execution.
             started_ns: Time at which its start began, by that clock.
         """
@@ -53,6 +56,7 @@ class Observation:
         self._loop = loop
         self._transport = transport
         self._watchdog = watchdog
+        self._blockers = blockers
         self._clock = clock
         self._started_ns = started_ns
         self._last_routes: Mapping[str, RouteStatistics] = {}
@@ -80,7 +84,12 @@ class Observation:
             held=self._loop.held(MOST_HELD) if details else (),
             waits=self._loop.waits(),
             circuits=self.circuits() if details else {},
+            blockers=self.blockers(),
         )
+
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Return the stages that have held trio's loop."""
+        return self._blockers.found()
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return states and counts of the circuit breakers, by `route/stage`, for stages that have any."""

@@ -99,7 +99,9 @@ class ReactiveRouteProcessor:
         for stage in self.stages:
             if stage.opened is None:
                 continue
-            lifecycle = StageLifecycle(stage.info, stage.opened, close_seconds=self._close_seconds, on_loss=self._lose)
+            lifecycle = StageLifecycle(
+                stage.info, stage.opened, watched=stage.watched, close_seconds=self._close_seconds, on_loss=self._lose
+            )
             self._lifecycles.append(lifecycle)
             nursery.start_soon(lifecycle.run)
             await lifecycle.opened.wait()

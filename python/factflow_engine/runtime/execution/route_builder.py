@@ -14,6 +14,7 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition, outbound_table, shared_patterns
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
+from factflow_engine.native import LoopWatch
 from factflow_engine.runtime.hop.route_state import Outbound, RouteState
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
@@ -41,6 +42,7 @@ class RouteBuilder:
         registry: Registry of the stages' adapters.
         operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
         workers: Workers that carry their messages.
+        watch: Notices stages that hold the loop.
         seams: Time, randomness, ids and threads.
         redacted: Removes secrets from a text.
     """
@@ -51,6 +53,7 @@ class RouteBuilder:
     registry: ValidatingAdapterRegistry
     operators: OperatorRegistry | None
     workers: Workers
+    watch: LoopWatch
     seams: Seams
     redacted: Callable[[str], str]
 
@@ -92,6 +95,7 @@ class RouteBuilder:
             dead_letters=None if letters is None else self._outbound(letters, None, 0),
             workers=self.workers,
             clock=self.seams.clock,
+            watch=self.watch,
             roots=roots if any(stage.answers is not None for stage in stages) else None,
         )
 
@@ -120,6 +124,7 @@ class RouteBuilder:
                 close_seconds=close_seconds,
                 circuit_breaker=section.circuit_breaker,
                 seams=self.seams,
+                watch=self.watch,
                 roots=roots,
             )
             stages.append(stage)

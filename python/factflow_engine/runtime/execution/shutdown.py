@@ -105,7 +105,8 @@ class Shutdown:
             FaultError: The stage raised.
             TimeoutError: The budget was too short.
         """
-        if stage.stateful is None:
+        stateful = stage.stateful
+        if stateful is None:
             return None
         finishing = trio.CancelScope()
         self._finishing, self._speaker = finishing, stage
@@ -119,7 +120,7 @@ class Shutdown:
                     f"{self._finish_seconds:g}"
                 )
         try:
-            result = await in_own_task(stage.stateful.finish, finishing)
+            result = await in_own_task(lambda: stage.watched(stateful.finish(), "finish"), finishing)
         finally:
             self._finishing = self._speaker = None
         if not finishing.cancelled_caught:

@@ -23,5 +23,6 @@ All routes of an execution:
 
 - `progress`: detection that no work is left, for tasks that wait for the end.
 - `held`: messages that have begun and not ended, and what they wait for.
+- `blockers`: stages whose code has held trio's loop.
 - `cycles`, `deadlock`, `relief`: routes that wait for each other's queues, and the one that may proceed then.
 """

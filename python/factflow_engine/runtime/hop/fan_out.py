@@ -31,6 +31,7 @@ import trio
 
 from factflow_engine.frames import Frame
 from factflow_engine.native import (
+    EMITTED,
     PULL_BLOCKED,
     PULL_CARRIED,
     PULL_EXHAUSTED,
@@ -175,7 +176,7 @@ class FanOut:
             if stop == PULL_BLOCKED:
                 mine, goes_ahead = await self._may_pull()
                 if mine is None:
-                    value = await self._wait_for(source.pull())
+                    value = await self._wait_for(context.stage_of.watched(source.pull(), EMITTED))
                     if value is EXHAUSTED:
                         return
                     child = self._begin(siblings.next(value))

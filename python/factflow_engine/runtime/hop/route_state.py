@@ -15,7 +15,7 @@ import trio
 
 from factflow_engine.conditions import Condition, RouteTable
 from factflow_engine.frames import Frame
-from factflow_engine.native import Carrier, Counters, Journal, Worker
+from factflow_engine.native import Carrier, Counters, Journal, LoopWatch, Worker
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.hop.deadlock import foremost
@@ -165,6 +165,7 @@ class RouteState:
         dead_letters: Outbound | None,
         workers: Workers,
         clock: Clock,
+        watch: LoopWatch,
         roots: Roots | None = None,
     ) -> None:
         self.id = id
@@ -203,6 +204,7 @@ class RouteState:
             children=self.children,
             limit=permits(settings),
             now=clock.monotonic_ns,
+            watch=watch,
             forward=AdapterResult.forward(),
             journal=inbound.journal,
         )

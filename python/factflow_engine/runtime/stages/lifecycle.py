@@ -6,7 +6,7 @@ that task when a child in it dies. So one task calls `open` and `close` and ente
 only its own stage.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import trio
@@ -58,6 +58,7 @@ class StageLifecycle:
         info: StageInfo,
         adapter: Opened,
         *,
+        watched: Callable[[Awaitable[None], str], Awaitable[None]],
         close_seconds: float,
         on_loss: Callable[[StageLostError], None],
     ) -> None:
@@ -66,6 +67,7 @@ class StageLifecycle:
         Args:
             info: Execution, route and name of the stage.
             adapter: The stage's adapter or pool.
+            watched: See `Stage.watched`.
             close_seconds: Time for `close`.
             on_loss: Called once if the stage can do its work no more; it is closed when asked all the same.
         """
@@ -74,6 +76,7 @@ class StageLifecycle:
         self.failure: BaseException | None = None
         self.close_errors: list[str] = []
         self._adapter = adapter
+        self._watched = watched
         self._close_seconds = close_seconds
         self._on_loss = on_loss
         self._asked_to_close = trio.Event()
@@ -109,7 +112,7 @@ class StageLifecycle:
         await self._ended.wait()
 
     async def _keep(self) -> None:
-        await self._adapter.open(self.info)
+        await self._watched(self._adapter.open(self.info), "open")
         self._bounds.shield = True
         self.opened.set()
         try:
@@ -121,6 +124,6 @@ class StageLifecycle:
         self._bounds.deadline = trio.current_time() + self._close_seconds
         try:
             if self._discards:
-                await self._adapter.discard()
+                await self._watched(self._adapter.discard(), "discard")
         finally:
-            await self._adapter.close()
+            await self._watched(self._adapter.close(), "close")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from factflow_engine.adapters.keeping import flushes, loses_state, snapshots
 from factflow_engine.conditions import Condition
 from factflow_engine.frames import label_of
-from factflow_engine.native import MessageContext
+from factflow_engine.native import LoopWatch, MessageContext, WatchedCall
 from factflow_engine.runtime.stages.answers import Answers, Roots
 from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
 from factflow_engine.runtime.stages.lifecycle import Opened
@@ -22,12 +23,15 @@ from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, Statef
 if TYPE_CHECKING:
     from factflow_engine.config import CircuitBreakerConfig
 
+T = TypeVar("T")
+
 
 class Stage:
     """An adapter instance with its condition and its call.
 
     Attributes:
         info: Execution, route and name of the stage.
+        adapter: The adapter, or the pool of processes that it runs in.
         condition: Messages for which it is false skip the stage; None for all messages.
         call: Awaitable form of the adapter's `process`, guards included.
         in_thread: True if `process` is synchronous: an iterator that it emits is then pulled in a thread, too.
@@ -50,6 +54,8 @@ class Stage:
     """
 
     __slots__ = (
+        "_watch",
+        "adapter",
         "answers",
         "call",
         "clock",
@@ -82,10 +88,13 @@ class Stage:
         close_seconds: float,
         circuit_breaker: CircuitBreakerConfig | None,
         seams: Seams,
+        watch: LoopWatch,
         roots: Roots | None = None,
     ) -> None:
         """Prepare; `roots` are the route's if a state can be stored with the acknowledgements of messages."""
         self.info = info
+        self.adapter = adapter
+        self._watch = watch
         self.condition = condition
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
@@ -123,6 +132,10 @@ class Stage:
         if deadline_seconds is not None:
             call = by_deadline(call, deadline_seconds, seams.clock)
         self.call = call
+
+    def watched(self, awaitable: Awaitable[T], call: str) -> Awaitable[T]:
+        """Return this awaitable of the stage's `call` so that it is noticed if one of its steps holds the loop."""
+        return WatchedCall(awaitable, self._watch, self, call)
 
     @property
     def keeps(self) -> bool:

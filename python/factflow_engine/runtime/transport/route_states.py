@@ -192,12 +192,13 @@ class RouteStates:
                 answers.forget(root)
 
     async def _flush(self, stage: Stage) -> None:
-        assert stage.stateful is not None
+        stateful = stage.stateful
+        assert stateful is not None
         what = f"route {self._route!r}, stage {stage.info.stage!r}: flush()"
         bounds = trio.CancelScope(deadline=trio.current_time() + self._flush_seconds)
         self.flushing = what
         try:
-            await in_own_task(stage.stateful.flush, bounds)
+            await in_own_task(lambda: stage.watched(stateful.flush(), "flush"), bounds)
         except FaultError as fault:
             raise KeepingError(what, fault.error) from fault
         finally:

@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::context::Changes;
 use super::counters::Counters;
 use super::journal::Journal;
+use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use super::pool::WorkerPool;
 use super::state::Carrier;
@@ -25,7 +26,7 @@ use crate::routing::RouteTable;
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, forward, journal=None))]
+    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, watch, forward, journal=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
@@ -43,6 +44,7 @@ impl Carrier {
         children: Py<PyAny>,
         limit: isize,
         now: Bound<'_, PyAny>,
+        watch: Py<LoopWatch>,
         forward: &Bound<'_, PyAny>,
         journal: Option<Py<Journal>>,
     ) -> PyResult<Self> {
@@ -63,6 +65,7 @@ impl Carrier {
             intake_closed: AtomicBool::new(false),
             circuit_open: AtomicBool::new(false),
             now: Clock::new(now)?,
+            watch,
             // `forward` is the one instance of a subclass of the class that all others are of.
             result: forward
                 .get_type()
@@ -102,7 +105,7 @@ impl Carrier {
                 changes: Changes::since(worker.get().since_ns.get()),
                 index,
             };
-            Ok(self.run(worker, moving)? as u8)
+            Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })
     }
 
@@ -122,14 +125,16 @@ impl Carrier {
                 index,
             };
             self.hold(worker, moving)?;
-            Ok(self.go_on(worker, result)? as u8)
+            Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
         })
     }
 
     /// Go on with the worker's message, whose adapter has returned this.
     #[pyo3(signature = (worker, result, /))]
     fn proceed(&self, worker: &Bound<'_, Worker>, result: Bound<'_, PyAny>) -> PyResult<u8> {
-        errors::guarded(worker.py(), || Ok(self.go_on(worker, result)? as u8))
+        errors::guarded(worker.py(), || {
+            Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
+        })
     }
 
     /// Go on with the worker's message at its next stage, changed so; None leaves as it is.
@@ -144,7 +149,7 @@ impl Carrier {
             let headers = headers.map(Headers::of).transpose()?;
             let mut moving = next(worker.py(), state_of(worker)?.get(), payload);
             moving.changes.headers = headers.or(moving.changes.headers);
-            Ok(self.run(worker, moving)? as u8)
+            Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })
     }
 
@@ -246,6 +251,7 @@ impl Carrier {
             visit.call(object)?;
         }
         self.outbounds.traverse(&visit)?;
+        visit.call(&self.watch)?;
         visit.call(&self.pauses)?;
         visit.call(&self.drivers)?;
         visit.call(&self.children)?;

@@ -47,6 +47,19 @@ impl Carrier {
         Ok(context)
     }
 
+    /// Have each step looked at of what carries a message that the turn has not taken.
+    pub(super) fn watched(
+        &self,
+        worker: &Bound<'_, Worker>,
+        go: impl FnOnce(&Bound<'_, Worker>) -> PyResult<Step>,
+    ) -> PyResult<Step> {
+        let watch = self.watch.get();
+        watch.enter(worker);
+        let step = go(worker);
+        watch.leave(worker);
+        step
+    }
+
     /// Carry a message from its stage on.
     pub(super) fn run(&self, worker: &Bound<'_, Worker>, mut moving: Moving) -> PyResult<Step> {
         let py = worker.py();
@@ -94,10 +107,12 @@ impl Carrier {
                     },
                 );
                 if !matches!(step, Ok(Step::Ended)) {
+                    self.watch.get().leave(worker);
                     self.hold(worker, next(py, state, changed))?;
                 }
                 return step;
             }
+            self.watch.get().leave(worker);
             moving = next(py, state, changed);
         }
         let step = self.publish(
@@ -190,11 +205,14 @@ impl Carrier {
                 changes: Changes::since(state.since_ns.get()),
                 index: 0,
             };
-            let step = self.run(worker, moving)?;
-            if step != Step::Ended {
-                return Ok(step);
+            state.step_ns.set(state.since_ns.get());
+            let step = self.run(worker, moving);
+            if !matches!(step, Ok(Step::Ended)) {
+                self.watch.get().leave(worker);
+                return step;
             }
             let now = self.time(worker)?;
+            self.watch.get().leave_at(worker, now);
             state.since_ns.set(now);
             if now > until || !self.pauses.bind(py).is_empty() {
                 break;
@@ -249,6 +267,7 @@ impl Carrier {
     /// Begin another quantum, for trio has given everybody else a turn, and the next message.
     pub(super) fn renew(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
         let now = self.time(worker)?;
+        self.watch.get().leave_at(worker, now);
         worker.get().since_ns.set(now);
         worker.get().renew(now);
         Ok(())

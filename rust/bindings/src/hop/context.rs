@@ -156,7 +156,7 @@ impl MessageContext {
 
     /// Return the stage object, or None past the last one.
     #[getter]
-    fn stage_of<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+    pub fn stage_of<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.stage.as_ref().map(|stage| stage.bind(py))
     }
 

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyString, PyTuple};
 
+use super::loop_watch::{EMITTED, LoopWatch};
 use super::start::{Started, send, throw};
 use crate::errors;
 use crate::gil_cell::GilCell;
@@ -69,6 +70,9 @@ pub struct Pull {
     /// The value that it gave for trio, until trio has it.
     given: GilCell<Option<Py<PyAny>>>,
     end: GilCell<Option<PyResult<Py<PyAny>>>>,
+    watch: Py<LoopWatch>,
+    /// The stage that emitted the source.
+    stage: Py<PyAny>,
 }
 
 impl Pull {
@@ -77,6 +81,8 @@ impl Pull {
         source: &Bound<'_, PyAny>,
         pulled: PyResult<Pulled<'_>>,
         exhausted: &Py<PyAny>,
+        watch: &Py<LoopWatch>,
+        stage: &Bound<'_, PyAny>,
     ) -> Self {
         let py = source.py();
         let (awaited, given, end) = match pulled {
@@ -93,6 +99,8 @@ impl Pull {
             awaited,
             given: GilCell::new(given),
             end: GilCell::new(end),
+            watch: watch.clone_ref(py),
+            stage: stage.clone().unbind(),
         }
     }
 
@@ -103,12 +111,16 @@ impl Pull {
             .ok_or_else(|| PyRuntimeError::new_err("this pull has ended"))
     }
 
-    /// Give trio what is waited for, or end.
+    /// Go on with the pull, and give trio what is waited for, or end.
     fn give<'py>(
         &self,
         py: Python<'py>,
-        started: PyResult<Started<'py>>,
+        go: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Started<'py>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let watch = self.watch.get();
+        let begun_ns = watch.begin_ns(py);
+        let started = go(self.awaited(py)?);
+        watch.look(begun_ns, self.stage.bind(py), EMITTED);
         let element = match pulled(py, started)? {
             Some(Started::Suspended(given)) => return Ok(given),
             Some(Started::Returned(element)) => element.unbind(),
@@ -143,7 +155,7 @@ impl Pull {
             match self.end.replace(py, None) {
                 Some(Ok(element)) => Err(PyStopIteration::new_err((element,))),
                 Some(Err(error)) => Err(error),
-                None => self.give(py, send(self.awaited(py)?, value)),
+                None => self.give(py, |awaited| send(awaited, value)),
             }
         })
     }
@@ -157,7 +169,7 @@ impl Pull {
     ) -> PyResult<Bound<'py, PyAny>> {
         errors::guarded(py, || {
             drop(self.given.take(py));
-            self.give(py, throw(self.awaited(py)?, error))
+            self.give(py, |awaited| throw(awaited, error))
         })
     }
 
@@ -188,6 +200,8 @@ impl Pull {
         visit.call(&self.source)?;
         visit.call(&self.exhausted)?;
         visit.call(&self.awaited)?;
+        visit.call(&self.watch)?;
+        visit.call(&self.stage)?;
         self.given.traverse(&visit)
     }
 }

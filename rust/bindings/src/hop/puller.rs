@@ -16,6 +16,7 @@ use pyo3::types::PySet;
 use super::carrying::Moving;
 use super::child::Child;
 use super::context::{Changes, MessageContext};
+use super::loop_watch::EMITTED;
 use super::outbounds::Leaving;
 use super::pull::{Pull, Pulled, pull};
 use super::siblings::Siblings;
@@ -76,6 +77,9 @@ impl Puller {
         let since_ns = worker.since_ns.get();
         let is_last = self.index >= carrier.stages.len();
         let needs_own_variables = !is_last || carrier.outbounds.run_code();
+        let watch = carrier.watch.get();
+        let stage = stage_of(self.context.get(), py)?;
+        let mut step_ns = watch.begin_ns(py);
         loop {
             if self.must_wait(py)? || (needs_own_variables && worker.has_set(py)) {
                 return Ok(Stop::Blocked);
@@ -87,13 +91,20 @@ impl Puller {
             carrier
                 .pulling
                 .store(carrier.pulling.load(Relaxed) - 1, Relaxed);
+            if !matches!(pulled, Ok(Pulled::Element(_))) {
+                watch.look(step_ns, stage, EMITTED);
+            }
             let element = match pulled {
                 Ok(Pulled::Element(element)) if !worker.strayed(py) => element,
                 Ok(Pulled::Exhausted) if !worker.strayed(py) => return Ok(Stop::Exhausted),
                 Err(error) if !worker.strayed(py) => return Err(error),
                 pulled => {
                     self.leave(
-                        Bound::new(py, Pull::rest(source, pulled, &self.exhausted))?.into_any(),
+                        Bound::new(
+                            py,
+                            Pull::rest(source, pulled, &self.exhausted, &carrier.watch, stage),
+                        )?
+                        .into_any(),
                     );
                     return Ok(Stop::Pulling);
                 }
@@ -101,6 +112,7 @@ impl Puller {
             let fields = self.siblings.get().make(&element)?;
             drop(element); // before anything is looked at: what goes may run code
             let mut now = carrier.now.now_ns(py)?;
+            watch.look_at(step_ns, now, stage, EMITTED);
             counters.received.add(1);
             let is_free = !needs_own_variables || !worker.has_set(py);
             if is_last && is_free && carrier.pauses.bind(py).is_empty() && carrier.room(py, 1)? > 0
@@ -132,15 +144,20 @@ impl Puller {
                     Placed::Here(child) => {
                         let step = self.carry(&child, now);
                         if !matches!(step, Ok(Step::Ended)) {
+                            watch.leave(self.worker.bind(py));
                             return Ok(self.stop_within(child, step));
                         }
                         *open -= 1;
+                        let ended_ns = carrier.now.now_ns(py);
+                        if let Ok(ended_ns) = ended_ns {
+                            watch.leave_at(self.worker.bind(py), ended_ns);
+                        }
                         worker.hold(py, Some(self.context.clone_ref(py)));
                         worker.since_ns.set(since_ns);
                         if worker.has_set(py) {
                             return Ok(Stop::Switch);
                         }
-                        now = carrier.now.now_ns(py)?;
+                        now = ended_ns?;
                     }
                     Placed::Elsewhere => {}
                     Placed::ForPython(child) => {
@@ -152,6 +169,7 @@ impl Puller {
             if worker.spend(now) {
                 return Ok(Stop::TurnOver);
             }
+            step_ns = now;
         }
     }
 
@@ -232,6 +250,7 @@ impl Puller {
     fn carry(&self, child: &Bound<'_, Child>, now: i64) -> PyResult<Step> {
         let worker = self.worker.bind(child.py());
         worker.get().since_ns.set(now);
+        worker.get().step_ns.set(now);
         errors::guarded(child.py(), || {
             self.carrier.get().run(worker, moving(child, now))
         })
@@ -266,6 +285,15 @@ enum Placed<'py> {
     Here(Bound<'py, Child>),
     /// To Python, which decides.
     ForPython(Bound<'py, Child>),
+}
+
+/// Return the stage that emits.
+fn stage_of<'a, 'py>(
+    context: &'a MessageContext,
+    py: Python<'py>,
+) -> PyResult<&'a Bound<'py, PyAny>> {
+    let stage = context.stage_of(py);
+    stage.ok_or_else(|| PyRuntimeError::new_err("a message past its last stage emits nothing"))
 }
 
 /// Return a child before its first stage.

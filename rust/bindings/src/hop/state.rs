@@ -10,6 +10,7 @@ use super::channel::Channel;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::journal::Journal;
+use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use crate::conditions::Condition;
 
@@ -49,6 +50,8 @@ pub struct Carrier {
     pub(super) circuit_open: AtomicBool,
     /// The loop's clock, in nanoseconds.
     pub(super) now: Clock,
+    /// Notices stages that hold the event loop.
+    pub(super) watch: Py<LoopWatch>,
     /// The class of adapters' results, and the one that says "as it came".
     pub(super) result: Py<PyType>,
     pub(super) forward: Py<PyAny>,

@@ -91,13 +91,21 @@ impl Suspension {
             let worker = self.worker.bind(py);
             WorkerPool::enter(self.pool.bind(py), worker)?;
             let coroutine = pending_of(worker)?;
-            let started = send(&coroutine, value)?;
             let carrier = self.carrier.get();
-            let mut step = carrier.resume(worker, coroutine, started)?;
-            if step == Step::Ended && !self.alone && !worker.get().has_set(py) {
-                carrier.renew(worker)?;
-                step = carrier.turn(worker, true)?;
-            }
+            let watch = carrier.watch.get();
+            watch.enter(worker);
+            let resumed = send(&coroutine, value)
+                .and_then(|started| carrier.resume(worker, coroutine, started));
+            let step = match resumed {
+                Ok(Step::Ended) if !self.alone && !worker.get().has_set(py) => {
+                    carrier.renew(worker)?;
+                    carrier.turn(worker, true)?
+                }
+                resumed => {
+                    watch.leave(worker);
+                    resumed?
+                }
+            };
             self.give(py, step)
         })
     }
@@ -115,8 +123,11 @@ impl Suspension {
             let worker = self.worker.bind(py);
             WorkerPool::enter(self.pool.bind(py), worker)?;
             let coroutine = pending_of(worker)?;
-            let started = throw(&coroutine, error)?;
-            let step = self.carrier.get().resume(worker, coroutine, started)?;
+            let carrier = self.carrier.get();
+            let step = carrier.watched(worker, |worker| {
+                let started = throw(&coroutine, error)?;
+                carrier.resume(worker, coroutine, started)
+            })?;
             self.give(py, step)
         })
     }

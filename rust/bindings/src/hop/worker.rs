@@ -39,6 +39,8 @@ pub struct Worker {
     value: GilCell<Option<Py<PyAny>>>,
     /// Time at which its message began, by the loop's clock.
     pub since_ns: LoopNumber,
+    /// Time at which the present step of its message began, for `LoopWatch`.
+    pub step_ns: LoopNumber,
     /// Time at which it yields to the program's other tasks.
     pub until_ns: LoopNumber,
     /// Messages that the route may still give it in this turn.
