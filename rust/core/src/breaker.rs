@@ -14,9 +14,9 @@
 //! Nothing here waits, reads a clock, draws a number or calls anybody. Events are returned as data, in order.
 //! Recording is O(1): a ring of two bits a call, or ten buckets of counts. Memory is fixed by the settings.
 //!
-//! `machine` is the state machine and everything else serves it: `call` what it is asked and told, `settings` its
-//! parameters, `state` its states and the manual moves between them, `window` and `tally` the rates, `leases` the trial
-//! calls, `wait` how long to stay open, `event` what it reports, `stats` what can be read.
+//! `machine` is the state machine and everything else serves it: `call` has its inputs and answers, `settings` its
+//! parameters, `state` its states and the manual moves between them, `window` and `tally` the rates, `leases` the
+//! trial calls, `wait` the wait in open, `event` its reports, `stats` its readings.
 
 mod call;
 mod event;

@@ -34,10 +34,12 @@ const NANOSECONDS: i64 = 1_000_000;
 
 const KEY: (u64, u64) = (0x6661_6374_666c_6f77, 0x2d65_6e67_696e_6531);
 
-/// In the place of an ordinal: this one counts equal elements from 0, or all elements once there were too many.
+/// Added to the ordinal of a keyed element: it counts equal elements from 0, or all elements once there were too
+/// many.
 const BEYOND: u64 = 1 << 63;
 
-/// Id of the `ordinal`-th message that `parent` emitted at `label`: the parent's time, then 80 bits of a hash.
+/// Return the id of the `ordinal`-th message that `parent` emitted at `label`: the parent's time, then 80 bits of a
+/// hash.
 ///
 /// `payload`: None if it is the parent's own, byte for byte; the caller sees to that.
 ///
@@ -63,7 +65,7 @@ pub fn derive(parent: &[u8; 16], label: u64, ordinal: u64, payload: Option<&[u8]
     }
 }
 
-/// Id of a message to which its adapter gave a key; `number` distinguishes those that are equal in key and payload.
+/// Return the id of a message with an adapter's key; `number` distinguishes those that are equal in key and payload.
 fn derive_keyed(parent: &[u8; 16], label: u64, number: u64, payload: &[u8], key: &str) -> [u8; 16] {
     let mut input = [0; 49];
     input[..16].copy_from_slice(parent);
@@ -155,7 +157,7 @@ pub fn label(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Names the messages that one message emits at one place, one after another.
+/// Generator of the ids of the messages that one message emits at one place.
 ///
 /// Children that are equal in key and payload are numbered, so that each is a message of its own; what is remembered
 /// for that are 8 bytes a keyed child (twice that in the table). There may be [`MAX_KEYED`] of them; the ids of those
@@ -177,7 +179,7 @@ pub fn label(text: &str) -> u64 {
 pub struct ChildIds {
     parent: [u8; 16],
     label: u64,
-    /// Those that were named.
+    /// Number of ids returned so far.
     ordinal: u64,
     /// Ends of the ids that keyed ones were given at first. Two ids of one end only make a number skip.
     keyed: FxHashSet<u64>,
@@ -187,13 +189,13 @@ pub struct ChildIds {
 }
 
 impl ChildIds {
-    /// None so far.
+    /// Return a generator for a parent and a label.
     #[must_use]
     pub fn new(parent: [u8; 16], label: u64) -> Self {
         Self::remembering(parent, label, MAX_KEYED)
     }
 
-    /// Return the same with another bound of what is remembered.
+    /// Return a generator with another bound on remembered keys.
     #[must_use]
     pub fn remembering(parent: [u8; 16], label: u64, most: usize) -> Self {
         Self {
@@ -206,14 +208,14 @@ impl ChildIds {
         }
     }
 
-    /// Return the id of the next one; `payload` as for [`derive()`].
+    /// Return the next id; `payload` as for [`derive()`].
     pub fn next(&mut self, payload: Option<&[u8]>) -> [u8; 16] {
         let id = derive(&self.parent, self.label, self.ordinal, payload);
         self.ordinal += 1;
         id
     }
 
-    /// Return the id of the next one, which has a key.
+    /// Return the next id, of a message with a key.
     pub fn next_keyed(&mut self, payload: &[u8], key: &str) -> [u8; 16] {
         let ordinal = self.ordinal;
         self.ordinal += 1;
@@ -233,7 +235,7 @@ impl ChildIds {
     }
 }
 
-/// Names root messages one after another: 48 bits of milliseconds since the Unix epoch, then randomness from which a
+/// Generator of the ids of root messages: 48 bits of milliseconds since the Unix epoch, then randomness from which a
 /// counter goes up within a millisecond, so that all ids of one source are strictly ordered.
 ///
 /// ```

@@ -65,7 +65,7 @@ struct KeyState<T> {
     parked: VecDeque<Ranked<T>>,
 }
 
-/// See the module.
+/// First-in-first-out queue that hands out one item of a key at a time; `factflow_core::ordering` has its invariants.
 ///
 /// ```
 /// use factflow_core::ordering::{Identified, KeyedQueue};
@@ -147,7 +147,7 @@ impl<T: Identified> KeyedQueue<T> {
         if let Some(held) = self.keys.get_mut(key) {
             held.parked.push_back(Ranked {
                 place,
-                key: None, // given to it when it becomes ready
+                key: None, // set when it becomes ready
                 item,
             });
             self.parked += 1;
@@ -176,7 +176,7 @@ impl<T: Identified> KeyedQueue<T> {
         Some(entry.item)
     }
 
-    /// Note that a message has ended, if it is the one of its key that was taken; true if another became ready.
+    /// End a message, if it is the one of its key that was taken; return true if another became ready.
     pub fn end(&mut self, key: &str, id: &[u8; 16]) -> bool {
         let Some(held) = self.keys.get_mut(key) else {
             return false;

@@ -40,7 +40,7 @@ pub enum Outcome {
         /// Pause that the failure asked for.
         retry_after_ns: Option<u64>,
     },
-    /// Neither: the call counts as nothing.
+    /// Neither: the call changes no rate.
     Ignored,
 }
 
@@ -53,6 +53,6 @@ pub enum Recorded {
     Ignored,
     /// From an earlier state, or after its lease: counted in the lifetime counters only.
     Stale,
-    /// A disabled breaker records nothing.
+    /// Not recorded, because the breaker is disabled.
     Unrecorded,
 }

@@ -20,7 +20,7 @@ pub struct Event {
 /// Kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A call that took so many nanoseconds succeeded; of calls only if they are reported, as the next three.
+    /// A call succeeded after so many nanoseconds. This and the next three only where calls are reported.
     Succeeded(u64),
     /// A call failed.
     Failed(u64),
@@ -36,16 +36,16 @@ pub enum EventKind {
     LeasesExpired(u32),
     /// The state changed.
     Transition {
-        /// From this state,
+        /// State before the change.
         from: State,
-        /// to that one,
+        /// State after it.
         to: State,
-        /// because of this.
+        /// Reason of the change.
         reason: Reason,
         /// Time that it will stay open, if it opened.
         wait_ns: Option<u64>,
     },
-    /// The breaker was made as new; only its lifetime counters remain.
+    /// The breaker was reset; only its lifetime counters remain.
     Reset,
 }
 
@@ -70,7 +70,7 @@ impl EventKind {
 /// Reason of a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The failure rate reached its threshold, of calls or of trial calls. Where both rates did, this is named.
+    /// The failure rate reached its threshold, of calls or of trial calls; also if the slow call rate did, too.
     FailureRate,
     /// The slow call rate reached its threshold.
     SlowCallRate,

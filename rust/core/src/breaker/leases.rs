@@ -5,7 +5,7 @@
 
 const NOWHERE: u32 = u32::MAX;
 
-/// Id of one lease, unique for ever: slots are reused, serials are not.
+/// Id of a lease, never given twice: slots are reused, serials are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseId {
     slot: u32,
@@ -49,7 +49,7 @@ impl Leases {
         self.len
     }
 
-    /// End all of them. Serials go on, so that no old id fits a new lease.
+    /// End all leases. Serials continue, so that no old id matches a new lease.
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.oldest = NOWHERE;
@@ -89,7 +89,7 @@ impl Leases {
         }
     }
 
-    /// End this lease; false if it had ended.
+    /// End a lease; return false if it had ended before.
     pub(super) fn remove(&mut self, lease: LeaseId) -> bool {
         let Some(place) = self
             .slots
@@ -114,7 +114,7 @@ impl Leases {
         true
     }
 
-    /// Return the time at which the first of them ends.
+    /// Return the time at which the first lease ends.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.slots
             .get(self.oldest as usize)

@@ -19,7 +19,7 @@ enum Rated {
     Trials,
 }
 
-/// A circuit breaker. The module says what it does.
+/// A circuit breaker; `factflow_core::breaker` describes its rules.
 ///
 /// ```
 /// use factflow_core::breaker::{Call, Machine, Outcome, Settings, Sliding, State};
@@ -42,9 +42,9 @@ pub struct Machine {
     settings: Settings,
     seed: u64,
     state: State,
-    /// One more for each state entered, the same state anew included.
+    /// Number of states entered so far, re-entries included.
     generation: u64,
-    /// The latest time it was told; never falls.
+    /// Latest time that a caller gave; never decreases.
     now_ns: u64,
     since_ns: u64,
     /// Results of closed and metrics only. Open keeps them; empty in disabled and forced open.
@@ -63,7 +63,7 @@ pub struct Machine {
     asked_until_ns: u64,
     /// Latest end of the half-open state; None elsewhere.
     half_open_until_ns: Option<u64>,
-    /// Trial calls that are out. Together with `trials.calls` never more than the settings permit. Empty elsewhere.
+    /// Unfinished trial calls; together with `trials.calls` never more than the settings permit. Empty elsewhere.
     leases: Leases,
     /// True for each rate that metrics only has reported since it was entered: failure rate, slow call rate.
     reported: [bool; 2],
@@ -187,7 +187,7 @@ impl Machine {
                 self.report(kind, &mut events);
                 self.judge(tally, open_for_ns, &mut events);
             }
-            // These give no permits of their own generation that reach here.
+            // No permit of these states' own generation reaches this place.
             State::Open | State::ForcedOpen | State::Disabled => {}
         }
         (Recorded::Counted, events)
@@ -199,8 +199,8 @@ impl Machine {
         self.totals.released += 1;
     }
 
-    /// Do what is due by that time: end leases and half open, and the wait in open if the settings say so. Every
-    /// other call with a time does this first, so it is needed only where none comes.
+    /// Act on every deadline up to that time: of leases, of half open, and of the wait in open if the settings say
+    /// so. Every other call with a time does this first, so it is needed only where there is no such call.
     pub fn advance(&mut self, now_ns: u64) -> Vec<Event> {
         self.now_ns = self.now_ns.max(now_ns);
         let mut events = Vec::new();
@@ -248,7 +248,7 @@ impl Machine {
         Ok(events)
     }
 
-    /// Open the breaker by hand for that long, which does not count as an attempt and is neither capped nor jittered.
+    /// Open the breaker by hand for that long; the wait counts as no attempt and is neither capped nor jittered.
     pub fn transition_to_open_for(
         &mut self,
         wait_ns: u64,
@@ -261,7 +261,7 @@ impl Machine {
         Ok(events)
     }
 
-    /// Make the breaker closed and as new, wherever it is; the lifetime counters stay.
+    /// Reset the breaker to closed, whatever its state; the lifetime counters stay.
     pub fn reset(&mut self, now_ns: u64) -> Vec<Event> {
         self.now_ns = self.now_ns.max(now_ns);
         let mut events = Vec::new();
@@ -277,7 +277,7 @@ impl Machine {
         }
     }
 
-    /// End what a permit holds; true if its result counts.
+    /// Release the place that a permit holds; return true if its result counts.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is used up, once")]
     fn take_back(&mut self, permit: Permit) -> bool {
         self.totals.in_flight = self.totals.in_flight.saturating_sub(1);
@@ -285,7 +285,7 @@ impl Machine {
             && permit.lease.is_none_or(|lease| self.leases.remove(lease))
     }
 
-    /// Decide after every result of half open whether the trial calls are in, and what they say.
+    /// Decide, after each result in half open, whether the trial calls are complete, and which state follows.
     fn decide(&mut self, open_for_ns: Option<u64>, events: &mut Vec<Event>) {
         let (tally, minimum) = (self.trials, self.settings.trial_minimum());
         if self.settings.is_failing(tally.failure_rate(minimum)) {

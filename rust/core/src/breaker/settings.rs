@@ -23,25 +23,25 @@ pub enum AfterHalfOpen {
     Closed,
 }
 
-/// The use that is made of a failure's own wait.
+/// Use of the wait that a failure asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// Keep the breaker open at least that long when it opens.
     Extend,
     /// Open the breaker at once, for that long.
     Open,
-    /// Nothing.
+    /// Ignore it.
     Ignore,
 }
 
-/// A breaker's parameters. The defaults are for messages: quick to notice, slow to insist.
+/// A breaker's parameters; the defaults suit calls made for messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Per cent of failed calls at which it opens: above 0, up to 100.
     pub failure_rate_threshold: f64,
     /// Per cent of slow calls at which it opens: above 0, up to 100.
     pub slow_call_rate_threshold: f64,
-    /// A call that takes longer is slow: 1 at least.
+    /// Duration in nanoseconds above which a call is slow: 1 at least.
     pub slow_call_duration_ns: u64,
     /// Calls on which the rates are based: 1 to a million calls or seconds.
     pub window: Sliding,
@@ -51,23 +51,23 @@ pub struct Settings {
     pub wait_ns: u64,
     /// Factor of the wait, each time: 1 at least.
     pub wait_multiplier: f64,
-    /// No wait is longer. Not below the first.
+    /// Longest wait; at least the first one.
     pub max_wait_ns: u64,
-    /// Up to which part a wait is shortened by chance: 0 to 1.
+    /// Largest share of a wait that jitter removes: 0 to 1.
     pub wait_jitter: f64,
     /// True if the end of the wait makes it half open without a call.
     pub automatic_half_open: bool,
     /// Number of trial calls that half open permits: 1 to a million.
     pub trial_calls: u32,
-    /// Longest time in half open; None is for ever.
+    /// Longest time in half open; None for no bound.
     pub max_half_open_ns: Option<u64>,
     /// State after that time.
     pub after_half_open: AfterHalfOpen,
     /// Time for which a trial call holds its place: 1 at least.
     pub lease_ns: u64,
-    /// Use of a failure's own wait.
+    /// Use of the wait that a failure asks for.
     pub retry_after: RetryAfter,
-    /// No wait that a failure asks for is longer.
+    /// Longest wait that a failure may ask for.
     pub max_retry_after_ns: u64,
 }
 

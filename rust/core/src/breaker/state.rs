@@ -27,7 +27,7 @@ pub enum State {
 }
 
 impl State {
-    /// All of them.
+    /// Every state.
     pub const ALL: [Self; 6] = [
         Self::Closed,
         Self::Open,
@@ -61,9 +61,9 @@ impl State {
     pub fn may_move_to(self, to: Self) -> bool {
         match self {
             Self::Open | Self::HalfOpen | Self::ForcedOpen | Self::Disabled => true,
-            // Nothing is known yet that trial calls could decide.
+            // No failure was seen yet that trial calls could test.
             Self::Closed => to != Self::HalfOpen,
-            // It never trips, by hand neither: to trip it, move it to closed first.
+            // Metrics only never trips, not by hand either: to trip it, move it to closed first.
             Self::MetricsOnly => !matches!(to, Self::Open | Self::HalfOpen),
         }
     }

@@ -18,7 +18,7 @@ pub struct Totals {
     pub failed: u64,
     /// Results of either kind that were slow.
     pub slow: u64,
-    /// Results that count as nothing.
+    /// Results that change no rate.
     pub ignored: u64,
     /// Permits given back without a result.
     pub released: u64,
@@ -29,7 +29,7 @@ pub struct Totals {
     pub stale: u64,
     /// Trial calls that did not report within their lease.
     pub leases_expired: u64,
-    /// Permits that are out now: the one number here that falls.
+    /// Permits that are not given back yet; the only count that falls.
     pub in_flight: u64,
 }
 

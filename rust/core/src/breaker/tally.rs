@@ -18,7 +18,7 @@ impl Tally {
         self.slow += u64::from(slow);
     }
 
-    /// Take out what was added before.
+    /// Subtract counts that were added before.
     pub(super) fn subtract(&mut self, other: Self) {
         self.calls -= other.calls;
         self.failed -= other.failed;

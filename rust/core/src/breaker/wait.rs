@@ -37,8 +37,8 @@ impl Backoff {
         self.attempt = self.attempt.saturating_add(1);
     }
 
-    /// The wait of this attempt. Jitter only shortens it, so that it never exceeds the cap, and breakers that stand at
-    /// the cap spread too. `draw` is from 0 up to 1.
+    /// Return the wait of this attempt. Jitter only shortens it, so that it never exceeds the cap, and breakers at
+    /// the cap spread, too. `draw` is from 0 up to 1.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -6,7 +6,7 @@ use super::tally::Tally;
 /// Buckets of a time window: the current, partly elapsed one and nine before it.
 const BUCKETS: usize = 10;
 
-/// The past calls, as far as they are remembered. `total` is always the sum of what is inside.
+/// The past calls, as far as they are remembered. Invariant: `total` is the sum of the calls inside.
 #[derive(Clone, Debug)]
 pub(super) enum Window {
     Count(Ring),

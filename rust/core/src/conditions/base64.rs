@@ -22,7 +22,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         let [_, bytes @ ..] = word.to_be_bytes();
         let kept = 3 - missing;
         if bytes[kept..].iter().any(|&byte| byte != 0) {
-            return None; // bits that no byte has
+            return None; // bits beyond the last byte
         }
         data.extend_from_slice(&bytes[..kept]);
     }

@@ -1,4 +1,4 @@
-//! `in`: whether a value equals one of many, at the price of comparing with one.
+//! `in`: equality with one of many literals, at the cost of one comparison.
 
 use super::equality::equals;
 use super::literal::Literal;
@@ -9,9 +9,9 @@ use crate::value::{Token, ValueError, read};
 #[derive(Clone, Debug)]
 pub struct Choices {
     scalars: ScalarMap<()>,
-    /// Those that have parts, and extensions: compared one by one.
+    /// Literals with parts, and extensions, which are compared one by one.
     others: Vec<Literal>,
-    /// The scalars again, for an index.
+    /// The scalars as literals, for the index of a table.
     keys: Vec<Scalar>,
 }
 

@@ -19,15 +19,15 @@ use super::scope::Scope;
 use super::shape::{ELEMENT_KEYS, LEAF_KEYS, Shape, check_keys, get, refuse_other_keys, shape};
 use super::source::{PathStep, Source, quote};
 
-/// Conditions may be nested this deeply.
+/// Greatest depth of a condition.
 pub const MAX_DEPTH: usize = 64;
-/// A condition may have this many parts: leaves, combinators and `any_element`s.
+/// Greatest number of parts of a condition: leaves, combinators and `any_element`s.
 pub const MAX_NODES: usize = 10_000;
 /// Memory that all patterns compiled together may take, in bytes: those of a configuration, of a table, of a
 /// condition that is compiled by itself.
 pub const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
-/// Binds operators of the embedding program.
+/// Operators of the embedding program, bound while a condition is compiled.
 pub trait Operators {
     /// Return their names.
     fn names(&self) -> Vec<String>;
@@ -58,7 +58,7 @@ impl Operators for NoOperators {
     }
 }
 
-/// Compiles conditions that share a root, so that one walk finds the places of all of them.
+/// Compiler of conditions that share a root, so that one walk finds the places of all of them.
 ///
 /// ```
 /// use factflow_core::conditions::{Code, Compiler, MAX_PATTERNS_BYTES, NoOperators, PathStep, Source};
@@ -139,8 +139,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compile one more condition, or say all that is wrong with it: nothing, where the memory of patterns is used up,
-    /// once an earlier condition said so.
+    /// Compile one more condition, or return every problem of it. The list is empty if the memory of patterns is used
+    /// up and an earlier condition has reported that.
     pub fn compile(&mut self, source: &Source) -> Result<Node, Vec<Finding>> {
         self.compile_under(source, Vec::new())
     }

@@ -11,7 +11,7 @@ pub fn equals(literal: &Literal, bytes: &[u8], at: usize) -> Result<bool, ValueE
     Ok(end_if_equal(literal, bytes, at)?.is_some())
 }
 
-/// Return the number that a token is, if it is one.
+/// Return the number of a token, if the token is a number.
 #[inline]
 #[must_use]
 pub fn number(token: Token<'_>) -> Option<Number> {

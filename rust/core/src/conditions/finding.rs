@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::source::PathStep;
 
-/// Stable codes of load-time problems. Their titles and explanations are the embedding language's to print.
+/// Stable codes of load-time problems. The embedding program has their titles and explanations.
 ///
 /// ```
 /// use factflow_core::conditions::Code;
@@ -31,7 +31,7 @@ pub enum Code {
     TooLarge,
     /// Not a mapping, or two conditions in one.
     NotACondition,
-    /// A tagged literal that says nothing.
+    /// A tagged literal that cannot be read.
     InvalidTag,
     /// Bounds that admit nothing, or cannot be compared with each other.
     InvalidBounds,
@@ -101,7 +101,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Return no problems yet, for a compiler that stands at this path.
+    /// Return an empty list of findings, for a compiler at this path.
     #[must_use]
     pub fn under_path(path: Vec<PathStep>) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Findings {
         }
     }
 
-    /// Note a problem of the part that is being read.
+    /// Add a problem of the part that is being read.
     pub fn report(&mut self, code: Code, problem: impl Into<String>, remedy: impl Into<String>) {
         self.found.push(Finding {
             code,

@@ -51,7 +51,7 @@ pub enum Side {
 }
 
 impl<T> Bounds<T> {
-    /// True if a value is inside, given how it stands to an end; no order is outside.
+    /// True if a value is inside, given its order relative to an end; a value without an order is outside.
     pub fn admits(&self, order: impl Fn(&T) -> Option<Ordering>) -> bool {
         let above = self
             .lower
@@ -127,7 +127,7 @@ impl Interval {
         }
     }
 
-    /// Return the interval on one side of what the author wrote.
+    /// Return the interval on one side of the author's bound.
     #[must_use]
     pub fn compile_side(
         source: &Source,
@@ -237,7 +237,7 @@ impl Interval {
     }
 }
 
-/// Return a literal that has an order.
+/// Return the literal, if it has an order.
 fn orderable(source: &Source, operator: &str, findings: &mut Findings) -> Option<Literal> {
     let literal = Literal::compile(source, findings)?;
     if matches!(

@@ -5,7 +5,7 @@ use super::source::{Source, quote};
 use super::suggest::nearest;
 use crate::value::{Token, ValueError, read};
 
-/// Every kind; its place is its bit.
+/// Every kind; its index is its bit.
 const NAMES: [&str; 11] = [
     "null",
     "bool",
@@ -28,7 +28,7 @@ const NUMBER: usize = 10;
 pub struct Kinds(u16);
 
 impl Kinds {
-    /// Return the kinds that the author named: one name, or a list.
+    /// Read the author's kinds: one name, or a list.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::List(items) = source else {
@@ -106,7 +106,7 @@ fn one(source: &Source, findings: &mut Findings) -> Option<u16> {
     }
 }
 
-/// Return the type that other languages call so, or one spelt nearly so.
+/// Return the type of this name in other languages, or the one of the most similar name.
 fn meant(name: &str) -> Option<&'static str> {
     match name.to_lowercase().as_str() {
         "string" | "text" => Some("str"),

@@ -16,7 +16,7 @@ pub struct Length {
 }
 
 impl Length {
-    /// Return the lengths that the author asked for: one, or those within bounds.
+    /// Read the author's lengths: one, or those within bounds.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::Map(entries) = source else {

@@ -1,7 +1,7 @@
-//! Literals: what a condition compares a field with, read from what its author wrote.
+//! Literals: the values that conditions compare fields with, read from the author's configuration.
 //!
-//! JSON and YAML have no word for bytes and instants, so two tags say them: `{"$bin": base64}` and
-//! `{"$timestamp": RFC 3339}`. NaN is refused everywhere: it would equal nothing, which nobody writes on purpose.
+//! JSON and YAML have no notation for bytes and instants, so two tags denote them: `{"$bin": base64}` and
+//! `{"$timestamp": RFC 3339}`. NaN is refused everywhere, because it equals nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::source::{Source, quote};
 use super::suggest::nearest;
 use super::{base64, instant};
 
-/// Literals are nested no deeper than messages are.
+/// Greatest depth of a literal: that of a message.
 const MAX_DEPTH: usize = 128;
 
 const TAGS: [&str; 2] = ["$bin", "$timestamp"];
@@ -20,7 +20,7 @@ const TAGS: [&str; 2] = ["$bin", "$timestamp"];
 /// A value to compare with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
-    /// A present nil.
+    /// Nil.
     Nil,
     /// True or false.
     Bool(bool),
@@ -41,7 +41,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    /// Read a literal; everything that is wrong with it goes to the findings.
+    /// Read a literal; add every problem of it to the findings.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         compile(source, 0, findings)

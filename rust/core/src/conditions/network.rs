@@ -1,4 +1,4 @@
-//! `cidr`: whether a text is an address inside a network. Versions 4 and 6 never mix, mapped addresses included.
+//! `cidr`: texts that are addresses inside networks. Versions 4 and 6 never mix, mapped addresses included.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,11 +39,11 @@ impl Network {
     }
 }
 
-/// Some networks.
+/// A set of networks.
 #[derive(Clone, Debug)]
 pub struct Networks(Vec<Network>);
 
-/// Return the address that a text is; a mapped one is of version 6.
+/// Parse an address; an IPv4-mapped one is of version 6.
 #[inline]
 pub fn address(text: &[u8]) -> Option<IpAddr> {
     if text.len() > LONGEST {
@@ -53,7 +53,7 @@ pub fn address(text: &[u8]) -> Option<IpAddr> {
 }
 
 impl Networks {
-    /// Return the networks that the author named: one, or a list.
+    /// Read the author's networks: one, or a list.
     #[must_use]
     pub fn compile(source: &Source, findings: &mut Findings) -> Option<Self> {
         let Source::List(items) = source else {
@@ -75,7 +75,7 @@ impl Networks {
         read.into_iter().collect::<Option<_>>().map(Self)
     }
 
-    /// Return them, in the order in which the author named them.
+    /// Return the networks, in the author's order.
     pub fn list(&self) -> &[Network] {
         &self.0
     }
@@ -124,7 +124,7 @@ fn one(source: &Source, findings: &mut Findings) -> Option<Network> {
     }
 }
 
-/// Return the network, or what to write instead.
+/// Parse a network; return the remedy if the text is none.
 fn parse(text: &str) -> Result<Network, String> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),

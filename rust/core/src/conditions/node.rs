@@ -1,7 +1,7 @@
 //! A compiled condition as a tree, and its evaluation.
 //!
-//! Two-valued: `not` is the exact complement, a place that is not there answers no. So De Morgan's laws hold, and
-//! an index of conditions may rewrite them freely.
+//! The logic is two-valued: `not` is the exact complement, and a question about a missing place is false. So De
+//! Morgan's laws hold, and an index of conditions may rewrite them freely.
 
 use smallvec::SmallVec;
 
@@ -15,15 +15,15 @@ use crate::value::{Token, ValueError, read};
 /// A part of a condition. Its slots belong to the scope that it was compiled in.
 #[derive(Clone, Debug)]
 pub enum Node {
-    /// Every one of these; at least one.
+    /// Conjunction of one or more parts.
     All(Box<[Node]>),
-    /// One of these; at least one.
+    /// Disjunction of one or more parts.
     Any(Box<[Node]>),
-    /// Not this.
+    /// Negation of a part.
     Not(Box<Node>),
     /// One question about one place.
     Leaf(Box<Leaf>),
-    /// Some element of an array is a root for which a condition holds.
+    /// Existence of an array's element for which, as a root, a condition holds.
     AnyElement(Box<AnyElement>),
 }
 
@@ -34,7 +34,7 @@ pub struct Leaf {
     pub place: Place,
     /// The question.
     pub predicate: Predicate,
-    /// The answer is turned around, after all places of a wildcard were asked.
+    /// True if the answer is negated, after all places of a wildcard were asked.
     pub negated: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct Leaf {
 pub struct AnyElement {
     /// Place of the array.
     pub place: Place,
-    /// The condition that is asked of its elements.
+    /// Condition on its elements.
     pub body: Body,
 }
 
@@ -68,7 +68,7 @@ impl Body {
 }
 
 impl Node {
-    /// True if it holds, given where the walk found its places. Recurses as deeply as the condition is nested.
+    /// True if it holds, given the offsets of its places. Recurses as deeply as the condition is nested.
     pub fn holds<H: Host>(
         &self,
         bytes: &[u8],
@@ -100,7 +100,7 @@ impl Node {
 }
 
 impl Leaf {
-    /// True if it holds, given where the walk found its place.
+    /// True if it holds, given the offset of its place.
     #[inline]
     pub fn holds<H: Host>(
         &self,

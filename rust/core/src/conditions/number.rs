@@ -11,7 +11,7 @@ use super::source::Integer;
 pub enum Number {
     /// Within [`i64::MIN`] and [`u64::MAX`].
     Int(i128),
-    /// Any other; may be NaN.
+    /// Any other number, or NaN.
     Float(f64),
 }
 
@@ -112,7 +112,7 @@ fn compare_float(float: f64, int: i128) -> Option<Ordering> {
 }
 
 impl Number {
-    /// Return about where the number is: rounded, so that of two numbers the greater's place is not below the other's.
+    /// Return the number, rounded monotonically: of two numbers the greater's result is not below the other's.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "it is meant")]
@@ -126,7 +126,7 @@ impl Number {
 }
 
 impl NumberLiteral {
-    /// About where the number is, as [`Number::rough`] has it.
+    /// Return the number, rounded as by [`Number::rough`].
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "it is meant")]
     pub const fn rough(&self) -> f64 {
@@ -220,7 +220,7 @@ pub enum NumberKey {
 }
 
 impl NumberKey {
-    /// The key of a number, unless it is NaN.
+    /// Return the key of a number, unless it is NaN.
     #[inline]
     #[must_use]
     #[expect(

@@ -1,4 +1,4 @@
-//! The built-in operators: one list of names, and how each reads the value that it is given.
+//! The built-in operators: a list of names, each with the function that compiles its value.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::source::Source;
 use super::suggest::nearest;
 use super::text::{Affixes, Contains, End};
 
-/// The compiled form of an operator: the question, and true if its answer is turned around.
+/// Compiled form of an operator: the predicate, and true if its answer is negated.
 pub type Question = (Predicate, bool);
 
-/// Reads an operator's value. `None`, and at least one finding, if it cannot be read.
+/// Compiler of an operator's value: `None`, and at least one finding, if it cannot be read.
 type Build = fn(&Source, &mut PatternMemory, &mut Findings) -> Option<Question>;
 
 /// An operator.
@@ -32,7 +32,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Read the operator's value. A pattern takes its memory from `patterns`.
+    /// Compile the operator's value. A pattern takes its memory from `patterns`.
     #[must_use]
     pub fn build(
         &self,
@@ -142,7 +142,7 @@ pub fn built_in(name: &str) -> Option<&'static Operator> {
     BUILT_IN.iter().find(|operator| operator.name == name)
 }
 
-/// Return the operator that an author meant by a name that none has.
+/// Return the operator that an author probably meant by an unknown name.
 #[must_use]
 pub fn meant<'a>(name: &str, custom: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known = match name.to_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! The path language: how an author names a place in a message.
+//! The path language, in which an author names a place in a message.
 //!
 //! Dotted (`a.b`, `a."x.y"`, `a\.b`), indexed (`a[0]`, `a[-1]`), over all elements (`a[*].b`), a JSON Pointer
 //! (`/a/0/b`, RFC 6901), a list of segments, and `@` for the element itself. Kept separate from the walk over bytes
@@ -7,7 +7,7 @@
 use super::path_error::PathError;
 use super::source::{Source, quote};
 
-/// No message is nested deeper than this, so a longer path names nothing.
+/// Greatest number of segments: no message is nested deeper.
 pub const MAX_SEGMENTS: usize = 128;
 
 /// One step into a message.
@@ -133,7 +133,7 @@ fn canonical_index(text: &str) -> Option<i64> {
     canonical.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads the dotted form.
+/// Reader of the dotted form.
 struct Reader<'a> {
     text: &'a str,
     at: usize,

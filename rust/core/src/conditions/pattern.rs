@@ -19,7 +19,7 @@ use crate::value::{Token, ValueError, read};
 pub const MAX_PATTERN_BYTES: usize = 10 << 20;
 /// Length of a pattern, in bytes.
 pub const MAX_PATTERN_LENGTH: usize = 64 << 10;
-/// Groups, repetitions and classes may stand in one another this deeply.
+/// Greatest depth of groups, repetitions and classes in one another.
 const MAX_NESTING: u32 = 200;
 
 const SMALLER: &str = r"repeat less, write [a-z] or (?-u:\w) for classes of all of Unicode as \w and \pL, or ask with starts_with, contains or in";
@@ -29,12 +29,12 @@ const SMALLER: &str = r"repeat less, write [a-z] or (?-u:\w) for classes of all 
 pub struct PatternMemory {
     /// In bytes.
     pub left: usize,
-    /// True once a finding says that it is used up.
+    /// True once a finding has reported that it is used up.
     is_reported: bool,
 }
 
 impl PatternMemory {
-    /// Return so many bytes.
+    /// Return a budget of so many bytes.
     #[must_use]
     pub const fn new(left: usize) -> Self {
         Self {
@@ -52,8 +52,8 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compile a pattern, taking its memory from `budget`; what is wrong with it goes to the findings. That the budget
-    /// is used up goes there once, from the first pattern that finds it so: there is one remedy for all.
+    /// Compile a pattern, taking its memory from `budget`; add its problems to the findings. An exhausted budget is
+    /// reported once, for the first pattern that finds it so, because there is one remedy for all.
     ///
     /// The memory of a pattern is bounded before it is taken: its length, then its syntax, then its automaton while
     /// that is built. A pattern that is refused for its size counts as well, because building it took time.
@@ -105,8 +105,9 @@ impl Pattern {
         drop(ast);
         *budget -= translated;
         let limit = MAX_PATTERN_BYTES.min(*budget);
-        // Only whether there is a match is asked: the lazy DFA answers that as fast as those built ahead, which would
-        // take several times longer to compile. Its cache is kept small, because there may be thousands of patterns.
+        // Only the existence of a match is asked for: the lazy DFA is as fast for that as those built ahead, which
+        // would take several times longer to compile. Its cache is kept small, because there may be thousands of
+        // patterns.
         let config = Regex::config()
             .nfa_size_limit(Some(limit))
             .hybrid_cache_capacity(256 << 10)
@@ -151,9 +152,9 @@ impl Pattern {
 
 /// Reason why a pattern is not compiled.
 enum PatternFault {
-    /// Its own problem, and the remedy.
+    /// A problem of the pattern itself, and the remedy.
     Pattern(String, &'static str),
-    /// No room for it in what the patterns before it left.
+    /// Too little memory left by the patterns before it.
     UsedUp,
 }
 

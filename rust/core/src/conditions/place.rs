@@ -1,4 +1,5 @@
-//! One place of a message: where a walk finds it, and the way from there if that leads over a wildcard.
+//! One place of a message: the slot in which a walk stores its offset, and the rest of the path if that has a
+//! wildcard.
 
 use super::path::Segment;
 use super::slots::MISSING;
@@ -34,7 +35,7 @@ impl Place {
     }
 }
 
-/// Follow the segments from `at`, to every element where one says so, until `test` holds.
+/// Follow the segments from `at`, through every element at a wildcard, until `test` holds.
 ///
 /// Recurses once a segment. A byte is looked at once more for each wildcard of the path.
 pub fn resolve<E: From<ValueError>>(

@@ -13,7 +13,7 @@ use super::pattern::Pattern;
 use super::text::{Affixes, Contains};
 use crate::value::{Token, ValueError, read, skip};
 
-/// Runs the operators that the embedding program brought along.
+/// Evaluator of the embedding program's operators.
 ///
 /// ```
 /// use factflow_core::conditions::{Body, Host, MAX_PATTERNS_BYTES, Operators, PathStep, Source, compile};
@@ -69,7 +69,7 @@ impl Host for BuiltInOnly {
     }
 }
 
-/// A question about one value that is there. What is not there is asked nothing: the answer is no.
+/// A question about one value that is present; for a missing one the answer is false without a question.
 #[derive(Clone, Debug)]
 pub enum Predicate {
     /// Presence.
@@ -82,7 +82,7 @@ pub enum Predicate {
     OneOf(Box<Choices>),
     /// A place in an interval.
     Within(Arc<Interval>),
-    /// A literal within it.
+    /// A literal contained in it.
     Contains(Box<Contains>),
     /// One of some texts at its start or end.
     Affixes(Affixes),
@@ -94,7 +94,7 @@ pub enum Predicate {
     Length(Length),
     /// An address in one of some networks.
     Network(Networks),
-    /// The embedding program decides.
+    /// An operator of the embedding program.
     Custom(usize),
 }
 

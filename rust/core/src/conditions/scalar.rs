@@ -1,4 +1,4 @@
-//! Scalars as keys of a map: what an `in` and an index of many `eq` look values up in, at the price of one comparison.
+//! Scalars as keys of a map, in which an `in` and an index of many `eq` look values up at the cost of one comparison.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub enum NoScalar {
 }
 
 impl Scalar {
-    /// Return the scalar that a literal is.
+    /// Return the literal as a scalar.
     pub fn of(literal: &Literal) -> Result<Self, NoScalar> {
         Ok(match literal {
             Literal::Nil => Self::Nil,
@@ -106,7 +106,7 @@ impl<T: Copy + Default> ScalarMap<T> {
         }
     }
 
-    /// Map a scalar to a value, over what it mapped to.
+    /// Map a scalar to a value, replacing its previous one.
     pub fn insert(&mut self, scalar: Scalar, value: T) {
         match scalar {
             Scalar::Nil => self.nil = Some(value),

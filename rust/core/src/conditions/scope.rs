@@ -1,4 +1,4 @@
-//! Finds every place that some conditions ask about, in one walk over a message.
+//! One walk over a message that finds every place that some conditions ask about.
 //!
 //! The paths that conditions share a root with are kept as a trie; each of its nodes has a slot, and a walk writes the
 //! offset of the node's value there. What the trie does not name is skipped, and the walk ends as soon as everything
@@ -21,7 +21,7 @@ use super::stride::{key, past};
 use super::texts::Texts;
 use crate::value::{Token, ValueError, read};
 
-/// So many elements are looked through.
+/// Most elements of a node that are searched one by one.
 const FEW: usize = 8;
 
 /// The trie of all paths from one root.
@@ -35,7 +35,7 @@ pub struct Scope {
 struct TrieNode {
     keys: Texts<usize>,
     elements: Vec<(i64, usize)>,
-    /// Slots of the elements by their index, for when there are too many to look through.
+    /// Slots of the elements by their index, used if there are too many to search one by one.
     known_elements: HashMap<i64, usize, FxBuildHasher>,
     /// The parent's slot and the step from there; none for the root.
     step: Option<(usize, Segment)>,
@@ -61,7 +61,7 @@ impl TrieNode {
 }
 
 impl Scope {
-    /// Return a scope that finds nothing but its root.
+    /// Return a scope of the root alone.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -150,7 +150,7 @@ impl Scope {
         Ok(())
     }
 
-    /// Visit a node's value. The offset after it is returned, and only then right, if `to_end` asks for it.
+    /// Visit a node's value. With `to_end`, return the offset after it; without, the result has no meaning.
     fn visit<S: Slots + ?Sized>(
         &self,
         slot: usize,

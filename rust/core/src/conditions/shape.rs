@@ -19,7 +19,7 @@ pub enum Shape<'s> {
     Combinator(&'static str, &'s Source),
 }
 
-/// Return which of the forms of a condition this is.
+/// Return the form of a condition.
 pub fn shape<'s>(entries: &'s [(Source, Source)], findings: &mut Findings) -> Option<Shape<'s>> {
     let mut combinators = entries.iter().filter_map(|(key, value)| match key {
         Source::Str(key) => COMBINATORS
@@ -79,7 +79,7 @@ pub fn check_keys(
     let mut sound = keys(entries).count() == entries.len();
     for key in keys(entries).filter(|key| !known.contains(key)) {
         sound = false;
-        // One slip is one finding: the key that was meant is not reported as missing too.
+        // A misspelt key is one finding: the key that was meant is not reported as missing, too.
         let meant = nearest(key, missing.iter().copied());
         unknown_key(
             key,

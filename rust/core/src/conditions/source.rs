@@ -1,4 +1,4 @@
-//! A condition as its author wrote it, before anything is known to be right about it.
+//! A condition as its author wrote it, before it is checked.
 //!
 //! Kept separate from the language that it was written in: the embedding program turns its own objects into this
 //! tree.
@@ -85,7 +85,7 @@ impl Ord for Integer {
 /// A condition, or a part of one, as its author wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// No value.
+    /// Nil.
     Nil,
     /// True or false.
     Bool(bool),
@@ -107,12 +107,12 @@ pub enum Source {
     Ext(i8, Vec<u8>),
     /// Something that no message can carry; the text names its type.
     Foreign(String),
-    /// Nested deeper, or larger, than the reader was willing to follow.
+    /// A value beyond the reader's bounds of depth or size.
     Excess,
 }
 
 impl Source {
-    /// Describe it for a message to the author.
+    /// Describe the value for a message to the author.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {

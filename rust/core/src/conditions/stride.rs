@@ -57,7 +57,7 @@ fn past_any(bytes: &[u8], start: usize) -> Result<usize, ValueError> {
     if at <= bytes.len() {
         return Ok(at);
     }
-    skip(bytes, start) // which says what is wrong
+    skip(bytes, start) // returns the error
 }
 
 /// Return the text at `at`, if it is one of up to 255 bytes and all of it is there.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::texts::hash;
 
-/// A power of two.
+/// Number of places; a power of two.
 const PLACES: usize = 512;
-/// Longer texts are hardly repeated.
+/// Longest text that is cached: longer ones are hardly repeated.
 const LONGEST: usize = 32;
 
-/// Shares texts that come again soon. Each text has one place, which the latest takes: so it needs no more room however
-/// many there are, and what comes in each rule is nearly always there.
+/// Cache of texts that are repeated soon. Each text has one possible place, which the latest text takes: so the cache
+/// never grows, and texts that each rule has are nearly always in it.
 ///
 /// ```
 /// use factflow_core::conditions::TextCache;

@@ -1,4 +1,4 @@
-//! Texts that rules know, looked up with texts of messages: keys of maps, values of equalities, starts and ends.
+//! Table of the rules' texts, looked up with texts of messages: keys of maps, values of equalities, starts and ends.
 //!
 //! What a lookup costs is the memory that it waits for, and most lookups find nothing. So a length that no text has
 //! ends one at once, and all that is compared lies with what the text stands for in one half of a cache line, in an
@@ -7,7 +7,7 @@
 //!
 //! It need not resist an attacker: what is stored are the rules' texts, and how long a lookup takes is decided by them.
 
-/// Texts, each with what it stands for: twelve bytes at most, to keep an entry within half a cache line.
+/// Table from texts to values of twelve bytes at most, so that an entry is within half a cache line.
 #[derive(Clone, Debug)]
 pub struct Texts<T> {
     /// A bit for each length that a text has, modulo 64.
@@ -24,7 +24,7 @@ pub struct Texts<T> {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 struct TextEntry<T> {
-    /// Its ends; of a long text the hash, and where it begins.
+    /// The text's ends; of a long text its hash, and its offset.
     words: (u64, u64),
     /// [`VACANT`] where there is no text.
     length: u32,
@@ -46,7 +46,7 @@ impl<T> Default for Texts<T> {
 }
 
 impl<T: Copy + Default> Texts<T> {
-    /// Return none yet, with room for so many.
+    /// Return an empty table with room for so many texts.
     pub fn with_room(count: usize) -> Self {
         let mut texts = Self::default();
         if count > 0 {
@@ -61,13 +61,13 @@ impl<T: Copy + Default> Texts<T> {
         self.count
     }
 
-    /// True if there is none.
+    /// True if the table is empty.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Return what a text stands for.
+    /// Return the value of a text.
     #[inline]
     pub fn get(&self, text: &[u8]) -> Option<T> {
         if self.lengths & bit(text) == 0 {
@@ -76,7 +76,7 @@ impl<T: Copy + Default> Texts<T> {
         self.get_hashed(hash(text), text)
     }
 
-    /// Return the same for a text under a hash of the caller's own.
+    /// Return the value of a text, given its hash by the caller's own function.
     #[inline]
     pub fn get_hashed(&self, hash: u64, text: &[u8]) -> Option<T> {
         let at = self.find(hash, text)?;
@@ -119,16 +119,16 @@ impl<T: Copy + Default> Texts<T> {
         rest.is_some_and(|rest| rest.starts_with(text))
     }
 
-    /// Give a text what it stands for, over what it stood for.
+    /// Map a text to a value, replacing its previous one.
     pub fn insert(&mut self, text: &[u8], value: T) {
         self.insert_hashed(hash(text), text, value);
     }
 
-    /// The same under a hash of the caller's own.
+    /// Map a text to a value, given its hash by the caller's own function.
     pub fn insert_hashed(&mut self, hash: u64, text: &[u8], value: T) {
         self.reserve(1);
         let Some(at) = self.find(hash, text) else {
-            return; // not so: there is always a vacant place
+            return; // unreachable: there is always a vacant place
         };
         if self.places[at].length != VACANT {
             self.places[at].value = value;
@@ -181,10 +181,10 @@ impl<T: Copy + Default> Texts<T> {
     }
 }
 
-/// Longer texts than this lie in a list of their own.
+/// Longest text that an entry holds; longer ones lie in a list of their own.
 const SHORT: usize = 16;
 
-/// Start of a lookup.
+/// Return the place at which a lookup begins.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,

@@ -4,7 +4,7 @@ use super::error::FrameError;
 use super::wire::{FrameRef, measure, open, truncated};
 use crate::value::Limits;
 
-/// Takes bytes as they come and gives frames as they are complete.
+/// Decoder of a stream: takes bytes as they arrive, and returns frames as they are complete.
 ///
 /// Memory: what was fed and not yet taken, and nothing by a declared length. A frame costs time linear in its length
 /// however it was cut: an incomplete one is only measured again, never parsed again.
@@ -38,7 +38,7 @@ pub struct Decoder {
     base: u64,
     max_frame_bytes: u64,
     limits: Limits,
-    /// Set once, then answered for ever: after corruption the next frame's beginning is not known.
+    /// Set once, then returned by every call: after corruption the beginning of the next frame is unknown.
     corrupt: Option<FrameError>,
 }
 
@@ -114,7 +114,7 @@ impl Decoder {
         }
     }
 
-    /// Return bytes that were fed and do not belong to a frame that was given.
+    /// Return the bytes that were fed and belong to no frame that was returned.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.buffer.len() - self.start

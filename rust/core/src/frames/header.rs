@@ -112,7 +112,7 @@ fn text(token: Token<'_>) -> Option<&str> {
     }
 }
 
-/// Return nil, or what `read` makes of the token.
+/// Return nil, or the result of `read` for the token.
 fn optional<'a, T>(
     read: impl Fn(Token<'a>) -> Option<T>,
 ) -> impl Fn(Token<'a>) -> Option<Option<T>> {

@@ -56,19 +56,19 @@ pub enum Entry {
 /// Entries, at least one of which is found in every message for which a part holds.
 #[derive(Clone, Debug)]
 pub struct Cover {
-    /// They; none if the part holds for no message at all.
+    /// The entries; none if the part holds for no message at all.
     pub entries: SmallVec<[Entry; 1]>,
     /// True if the part holds in every message in which an entry is found.
     pub exact: bool,
 }
 
-/// Most parts have one, of one entry.
+/// Alternative covers of a part; most parts have one, of one entry.
 pub type Covers = SmallVec<[Cover; 1]>;
 
-/// More entries than this are not filed; the part's neighbours are, or the conjunction is always asked.
+/// Most entries under which a part is filed; with more, its conjunction is filed under another part, or always asked.
 const MOST_ENTRIES: usize = 100_000;
 
-/// Return all that a part can be filed under, each of it alone; nothing for all that is negative.
+/// Return every cover of a part, each sufficient by itself; none for a negative part.
 pub fn covers(node: &Node, levels: &mut Levels) -> Covers {
     covers_in(node, Origin::Message, levels)
 }
@@ -111,8 +111,7 @@ fn covers_in(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Covers {
     cover(node, frame, levels).into_iter().collect()
 }
 
-/// Return the best that a part can be filed under, as far as the part alone tells; `None` if there is nothing, as for
-/// all that is negative.
+/// Return the best cover of a part, judged by the part alone; `None` if it has none, as a negative part.
 fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     match node {
         Node::Leaf(leaf) => of_leaf(leaf, frame, levels),
@@ -143,8 +142,8 @@ fn cover(node: &Node, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover> {
     }
 }
 
-/// Return the entry of a place whose path cannot be followed to its end: that its beginning is there. Within an element
-/// the others say more.
+/// Return the cover of a place whose path cannot be followed to its end: the presence of its beginning. `None` within
+/// an element, where other covers are narrower.
 fn wherever(frame: Origin<'_>, place: &Place) -> Option<Cover> {
     match frame {
         Origin::Message => Some(present(place.slot, false)),
@@ -248,7 +247,7 @@ fn of_leaf(leaf: &Leaf, frame: Origin<'_>, levels: &mut Levels) -> Option<Cover>
     })
 }
 
-/// Return one for each set of texts that a pattern requires.
+/// Return a cover for each set of texts that a pattern requires.
 fn of_pattern(slot: usize, pattern: &Pattern) -> Covers {
     let exact = matches!(pattern.hir().kind(), HirKind::Literal(_));
     required(pattern.hir())

@@ -1,4 +1,4 @@
-//! All of many texts that stand at the start, or the end, of a text: one hash taken along it, one probe a length.
+//! Index of the texts that begin, or end, a text: one hash taken along it, one probe a length.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl AffixIndex {
         index
     }
 
-    /// Call `found` with what every text names that stands at the end of this one.
+    /// Call `found` with the value of every text that stands at the end of this one.
     #[inline]
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         let mut hashes = Hashes::new(self.end, text);
@@ -89,7 +89,7 @@ impl<'a> Hashes<'a> {
         }
     }
 
-    /// Return the hash of what stands there in that length; none is below the one before.
+    /// Return the hash of the part of that length; lengths must not decrease from call to call.
     #[inline]
     fn next(&mut self, length: usize) -> u64 {
         if length < 8 {

@@ -33,9 +33,9 @@ struct Drafts {
 /// A part of a conjunction, and what it can be filed under.
 struct Part {
     asked: Asked,
-    /// As [`effort`].
+    /// Estimated effort of asking it; see [`effort`].
     effort: u32,
-    /// Its filings: a stretch of the drafts'.
+    /// Its filings: a range of the drafts' filings.
     filings: (u32, u32),
 }
 
@@ -43,15 +43,15 @@ struct Part {
 enum Asked {
     /// A node of its own.
     Node(Node),
-    /// The node that all parts share which ask exactly a question.
+    /// The shared node of all parts that ask exactly one question.
     Question(u32),
 }
 
 /// Entries under which a part can be filed.
 struct Filing {
-    /// A stretch of the drafts' tickets.
+    /// A range of the drafts' tickets.
     tickets: (u32, u32),
-    /// As [`Cover::exact`].
+    /// True if finding an entry suffices; see [`Cover::exact`].
     exact: bool,
 }
 
@@ -188,7 +188,7 @@ impl Drafts {
         });
     }
 
-    /// Keep a node with the same one of another part, if it can be told to be the same.
+    /// Share a node with an equal one of another part, if equality can be decided.
     fn asked(&mut self, node: Node, filings: usize) -> Asked {
         let [
             Filing {
@@ -264,7 +264,7 @@ impl Files {
                 let filing = &filings[option as usize];
                 let tickets = tickets_of(filing);
                 if tickets.is_empty() {
-                    return; // a part that holds for no message: nor does the conjunction
+                    return; // a part that holds for no message, and so the conjunction holds for none
                 }
                 is_repeated = tickets.len() > 1;
                 for &ticket in tickets {
@@ -306,7 +306,7 @@ impl Files {
         });
     }
 
-    /// Return all but what is said of the fields.
+    /// Return the statistics of the rules; those of fields are added by the caller.
     fn statistics(&self) -> Statistics {
         let rules = self.is_kept.len();
         let mut asked: Vec<u32> = self
@@ -416,7 +416,7 @@ fn index(
     Ok(())
 }
 
-/// Estimate how long it takes to ask a part.
+/// Estimate the time to ask a part.
 fn effort(node: &Node) -> u32 {
     match node {
         Node::Leaf(leaf) => {

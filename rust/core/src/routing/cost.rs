@@ -1,5 +1,4 @@
-//! The number of rules that share what a part can be filed under: the fewer, the fewer candidates a message names in
-//! vain.
+//! Number of rules that share an entry: the fewer, the fewer candidates a message names in vain.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -109,7 +108,7 @@ impl Census {
         }
     }
 
-    /// Estimate how many candidates an entry names in vain, in units of no meaning.
+    /// Estimate how many candidates an entry names in vain, in an arbitrary unit.
     pub fn cost(&self, ticket: Ticket) -> u64 {
         match ticket {
             Ticket::Key(number) => {

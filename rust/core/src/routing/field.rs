@@ -1,4 +1,4 @@
-//! The indices of one field: from what its value is to the conjunctions that are filed under that.
+//! The indices of one field: from its value to the conjunctions that are filed under it.
 
 use std::sync::Arc;
 
@@ -19,8 +19,7 @@ use super::networks::NetworkIndex;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
-/// All that is filed under one slot, separated by kinds of values: looking at a value touches what is for its kind
-/// only.
+/// Entries of one slot, separated by the kind of value, so that a lookup touches those of its kind only.
 #[derive(Clone, Debug, Default)]
 pub struct FieldIndex {
     present: Option<Hit>,
@@ -51,8 +50,7 @@ struct OtherIndex {
 }
 
 impl FieldIndex {
-    /// Return the index of these questions, each with what it names, and of these intervals, each with its
-    /// conjunction's.
+    /// Return the index of these questions and intervals, each with the conjunctions that it names.
     pub fn new(
         keys: Vec<(Key, Hit)>,
         intervals: &[(&Interval, u32)],
@@ -108,7 +106,7 @@ impl FieldIndex {
         texts.is_some_and(|texts| texts.search.is_some())
     }
 
-    /// Call `found` with all that the value at `at` is filed under; some more than once.
+    /// Call `found` with every answer for the value at `at`; some more than once.
     #[inline]
     pub fn find(
         &self,

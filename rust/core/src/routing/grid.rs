@@ -50,7 +50,7 @@ impl Grid {
         (self.before[step] as usize, self.before[step + 1] as usize)
     }
 
-    /// The step of a number; of two numbers the greater's is not below the other's.
+    /// Return the step of a number; of two numbers the greater's is not below the other's.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,

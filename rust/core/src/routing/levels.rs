@@ -1,4 +1,4 @@
-//! Slots behind wildcards: what rules ask of the elements of arrays is filed like what they ask of the message.
+//! Slots behind wildcards: questions about the elements of arrays are filed like questions about the message.
 //!
 //! The walk from the root ends at an array. A *level* is a trie of the paths that lead on from each of its elements, so
 //! that one walk an element finds the places of all rules, and fields there have the same indices as any other. Arrays
@@ -19,7 +19,7 @@ pub struct Level {
     pub slots: Vec<u32>,
 }
 
-/// No slot of the table, or no level.
+/// Marker of no slot of the table, or no level.
 pub const UNUSED: u32 = u32::MAX;
 
 /// The root that a place is relative to.
@@ -56,12 +56,13 @@ impl Levels {
         (self.all, self.of_slot)
     }
 
-    /// Return the slot of all that a place leads to; `None` if a part of its path fits maps and arrays both.
+    /// Return the slot of every value that a place leads to; `None` if a segment of its path fits both maps and
+    /// arrays.
     pub fn locate(&mut self, frame: Origin<'_>, place: &Place) -> Option<usize> {
         self.locate_part(frame, place, place.rest.len())
     }
 
-    /// Return the same for the path without all but so many segments of the rest.
+    /// Return the slot of a place's path, cut after so many segments of the rest.
     pub fn locate_part(&mut self, frame: Origin<'_>, place: &Place, rest: usize) -> Option<usize> {
         let rest = &place.rest[..rest];
         match frame {

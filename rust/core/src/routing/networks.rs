@@ -1,4 +1,4 @@
-//! All of many networks that an address is in: one probe for each length of a prefix that some network has.
+//! Index of the networks that an address is in: one probe for each length of a prefix that some network has.
 //!
 //! A hash map a length, as software routers kept them before tries: lengths are few (33 and 129 at most), and tables of
 //! rules use a handful.
@@ -35,7 +35,7 @@ impl NetworkIndex {
         }
     }
 
-    /// Call `found` with what every network names that this text is an address in.
+    /// Call `found` with the value of every network that this text is an address in.
     #[inline]
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         match address(text) {

@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use crate::conditions::predicate::Predicate;
 use crate::conditions::{Leaf, Node, Place};
 
-/// Bounds on one place that are tried for one that may go with them.
+/// Most bounds on one place that are tried as partners of another bound.
 const MOST_PARTNERS: usize = 4;
 
 /// Return the same condition in normal form. Recurses as deeply as the condition is nested, which its compiler bounded.
@@ -28,7 +28,7 @@ fn under(node: Node, negated: bool) -> Node {
             any.body.node = under(any.body.node, false);
             Node::AnyElement(any)
         }
-        // De Morgan: under a negation the one becomes the other.
+        // De Morgan: under a negation `all_of` becomes `any_of`, and the other way round.
         Node::All(parts) if negated => any(parts, true),
         Node::All(parts) => all(parts, false),
         Node::Any(parts) if negated => all(parts, true),
@@ -120,7 +120,7 @@ fn bounded(part: &Node) -> Option<&Place> {
     is_bound.then_some(&leaf.place)
 }
 
-/// Both at once, if they are a lower and an upper bound; they are of one place.
+/// Return the interval of two bounds on one place, if one is a lower and one an upper bound.
 fn fused(one: &Node, two: &Node) -> Option<Leaf> {
     let (Node::Leaf(one), Node::Leaf(two)) = (one, two) else {
         return None;

@@ -1,4 +1,4 @@
-//! All ranges of whole numbers that hold a number.
+//! Index of the ranges of whole numbers that hold a number.
 //!
 //! Ranges that overlap little are kept as a list for each number: one look finds them. That takes room for every number
 //! of every range, so ranges that overlap much are sorted by where they begin, and over where they end lies a tree of
@@ -15,7 +15,7 @@ pub enum Ranges {
     Lists {
         /// Start of each number's list in `names`, and one end more.
         begins: Vec<u32>,
-        /// All lists.
+        /// The names of all lists, one list after another.
         names: Vec<u32>,
     },
     /// Sorted by their beginning.

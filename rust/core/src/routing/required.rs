@@ -6,17 +6,17 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// More alternatives than this are not worth following.
+/// Most alternatives that are followed.
 const MOST_TEXTS: usize = 32;
-/// Longer texts find no fewer messages.
+/// Longest text that is offered: longer ones exclude hardly more messages.
 const LONGEST: usize = 64;
-/// More sets than this are not offered.
+/// Most sets that are offered.
 const MOST_SETS: usize = 16;
 
 /// Texts, one of which is part of every match; none of them is empty.
 pub type TextSet = Vec<Vec<u8>>;
 
-/// Return all such sets that there are, those of the longest texts first.
+/// Return all such sets, those of the longest texts first.
 pub fn required(hir: &Hir) -> Vec<TextSet> {
     let mut sets = sets(hir);
     for texts in &mut sets {
@@ -50,13 +50,13 @@ fn alternation(branches: &[Hir]) -> Option<TextSet> {
     (all.len() <= MOST_TEXTS).then_some(all)
 }
 
-/// Return what each stretch of exactly known parts requires, and what the other parts require.
+/// Return the sets that each run of exactly known parts requires, and those that the other parts require.
 fn concatenation(parts: &[Hir]) -> Vec<TextSet> {
     let mut found = Vec::new();
     let mut stretch = vec![Vec::new()];
     for part in parts {
         if matches!(part.kind(), HirKind::Look(_)) {
-            continue; // it takes no text: what is before and behind it is adjacent
+            continue; // it matches no text: the parts before and after it are adjacent
         }
         let Some(texts) = exactly(part) else {
             found.extend(useful(core::mem::replace(&mut stretch, vec![Vec::new()])));

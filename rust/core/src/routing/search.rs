@@ -1,4 +1,4 @@
-//! All of many texts that a text holds, in one pass over it: Aho-Corasick.
+//! Index of the texts that a text holds, in one pass over it: Aho-Corasick.
 
 use aho_corasick::{AhoCorasick, BuildError};
 
@@ -21,7 +21,7 @@ impl SearchIndex {
         })
     }
 
-    /// Call `found` with what every text names that this one holds, once for each time that it holds it.
+    /// Call `found` with the value of every text that this one holds, once for each occurrence.
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(Hit)) {
         for hit in self.automaton.find_overlapping_iter(text) {
             found(self.hits[hit.pattern().as_usize()]);

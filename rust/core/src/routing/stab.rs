@@ -1,4 +1,4 @@
-//! All intervals that hold a value, whatever their ends are made of.
+//! Index of the intervals that hold a value, of any kind of ends.
 //!
 //! The ends are replaced by their ranks: `2i + 1` is the i-th end itself, `2i` the gap before it. So an interval is a
 //! range of whole numbers, and a value is compared with ends only to find its rank.
@@ -17,24 +17,24 @@ pub struct Stab<T> {
     ranges: Ranges,
     /// By gap: the one interval that holds it, [`NONE`] or [`MORE`]; emptied once the places have it.
     gaps: Vec<u32>,
-    /// Of ends that are numbers.
+    /// Rounded ends, if the ends are numbers.
     places: Vec<EndPlace>,
-    /// Index over these.
+    /// Index over the rounded ends.
     grid: Grid,
 }
 
-/// About where an end is, and beside it what nearly every search ends with.
+/// A rounded end, beside the answer of nearly every search that stops there.
 #[derive(Clone, Copy, Debug)]
 struct EndPlace {
-    /// Of two ends the greater's is not below the other's.
+    /// The end, rounded monotonically.
     at: f64,
     /// The one interval that holds the gap before the end, [`NONE`] or [`MORE`].
     gap: u32,
 }
 
-/// No interval.
+/// Marker of no interval.
 const NONE: u32 = u32::MAX;
-/// More than one.
+/// Marker of more than one interval.
 const MORE: u32 = u32::MAX - 1;
 
 /// The ends of some intervals.
@@ -70,7 +70,7 @@ impl<T: Clone> Ends<T> {
         (low, high)
     }
 
-    /// Return the rank of a value, given how it stands to an end; `None` if it has no order.
+    /// Return the rank of a value, given its order relative to an end; `None` if it has no order.
     fn rank(&self, order: impl Fn(&T) -> Option<Ordering>) -> Option<u32> {
         self.rank_within(0, self.ends.len(), order)
     }
@@ -153,7 +153,7 @@ impl<T: Clone> Stab<T> {
         }
     }
 
-    /// Return the same with about where each end is: of two ends the greater's place is not below the other's.
+    /// Return the index with rounded ends: of two ends the greater's is not below the other's.
     pub fn with_places(mut self, place: impl Fn(&T) -> f64) -> Self {
         let places: Vec<f64> = self.ends.ends.iter().map(place).collect();
         self.grid = Grid::new(&places);
@@ -168,7 +168,7 @@ impl<T: Clone> Stab<T> {
         self
     }
 
-    /// Call `found` with the number of every interval that holds the value which stands so to an end.
+    /// Call `found` with the number of every interval that holds a value, given its order relative to an end.
     #[inline]
     pub fn find(&self, order: impl Fn(&T) -> Option<Ordering>, found: &mut impl FnMut(u32)) {
         if let Some(rank) = self.ends.rank(order) {
@@ -176,7 +176,7 @@ impl<T: Clone> Stab<T> {
         }
     }
 
-    /// Return the same for a value that is about at `place`; needs [`Stab::with_places`].
+    /// Call `found` as [`Stab::find`] does, for a value that is rounded to `place`; needs [`Stab::with_places`].
     #[inline]
     pub fn find_near(
         &self,

@@ -19,7 +19,7 @@ pub struct Conjunction {
 /// The numbers of a table's parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Rules in all.
+    /// Number of rules.
     pub rules: usize,
     /// Rules that are only asked when the index names them.
     pub indexed: usize,
@@ -216,7 +216,7 @@ impl Table {
         }
     }
 
-    /// True if what remains of a candidate holds.
+    /// True if the rest of a candidate holds.
     #[inline]
     fn holds<H: Host>(
         &self,
@@ -240,9 +240,9 @@ impl Table {
         &self.members[self.lists[list] as usize..self.lists[list + 1] as usize]
     }
 
-    /// Leave in the scratch where the walk found its places, and every conjunction that the index names, each once.
-    /// Nothing is asked of them yet: so the looks into the indices, each of which may have to wait for
-    /// memory, do not wait for one another.
+    /// Store in the scratch the offsets of the places, and every conjunction that the index names, each once. No
+    /// conjunction is asked yet: so the lookups in the indices, each of which may wait for memory, do not wait for
+    /// one another.
     #[inline]
     fn name_candidates(&self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), ValueError> {
         scratch.prepare(self);

@@ -20,7 +20,7 @@ use super::error::{ValueError, ValueFault};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Token<'a> {
-    /// No value.
+    /// Nil.
     Nil,
     /// True or false.
     Bool(bool),
@@ -36,9 +36,9 @@ pub enum Token<'a> {
     Str(&'a [u8]),
     /// Bytes.
     Bin(&'a [u8]),
-    /// So many values follow.
+    /// Header of an array of so many values.
     Array(u32),
-    /// So many pairs of key and value follow.
+    /// Header of a map of so many pairs of key and value.
     Map(u32),
     /// An application's extension: its code (never -1) and its bytes.
     Ext(i8, &'a [u8]),

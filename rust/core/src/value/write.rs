@@ -1,4 +1,4 @@
-//! Appends msgpack, each item in its shortest form.
+//! Writer of msgpack, each item in its shortest form.
 //!
 //! Free functions over a `Vec<u8>`: the writer knows the shape, so there is no tree to build first.
 
@@ -14,7 +14,7 @@ pub fn write_bool(out: &mut Vec<u8>, value: bool) {
     out.push(if value { 0xc3 } else { 0xc2 });
 }
 
-/// Appends an unsigned integer.
+/// Append an unsigned integer.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
@@ -30,7 +30,7 @@ pub fn write_uint(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// Appends an integer.
+/// Append an integer.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,

@@ -13,7 +13,7 @@ impl Machine {
         self.state
     }
 
-    /// Return all that can be read, at that time if it is later than what it was told; changes nothing.
+    /// Return all readings at that time, or at the latest time given if that is later; change nothing.
     #[must_use]
     pub fn stats(&self, now_ns: Option<u64>) -> Stats {
         let now_ns = now_ns.map_or(self.now_ns, |now| now.max(self.now_ns));
@@ -37,7 +37,7 @@ impl Machine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         match self.state {
-            // Without a timer the wait must be over, not just elapsed.
+            // Without a timer a call must come after the end of the wait, not at it.
             State::Open if self.settings.automatic_half_open => Some(self.open_until_ns),
             State::Open => Some(self.open_until_ns.saturating_add(1)),
             State::HalfOpen => [self.half_open_until_ns, self.leases.next_deadline()]
@@ -84,7 +84,7 @@ impl Machine {
             State::Closed | State::Disabled | State::MetricsOnly => Some(0),
             State::ForcedOpen => None,
             State::HalfOpen if self.trial_places() > 0 => Some(0),
-            // The trial calls decide long before their leases end, if all is well.
+            // Trial calls usually decide long before their leases end.
             State::HalfOpen => Some(
                 self.next_deadline()
                     .map_or(u64::MAX, |deadline| deadline.saturating_sub(now_ns))
