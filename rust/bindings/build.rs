@@ -1,4 +1,4 @@
-//! Tells the crate which Python it is built for, so that it can leave out what a version does not have.
+//! Build script that tells the crate its Python version, so that calls which a version lacks are left out.
 
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();

@@ -203,16 +203,17 @@ impl Breaker {
 
 impl Breaker {
     fn machine(&self) -> MutexGuard<'_, core::Machine> {
-        // The machine has no step that can panic half-way and leave it wrong.
+        // A poisoned lock is harmless: no step of the machine can panic half-way and leave it wrong.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to make one call of a breaker.
+/// Permit for one call of a breaker.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct BreakerPermit {
     breaker: Py<Breaker>,
-    /// Until it is recorded or released. Taken out before Python runs: what is called may ask for this permit.
+    /// The core's permit, until it is recorded or released. Taken out before Python runs, because that code may use
+    /// this permit.
     permit: Mutex<Option<core::Permit>>,
     #[pyo3(get)]
     acquired_ns: u64,

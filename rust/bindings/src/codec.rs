@@ -1,7 +1,7 @@
 //! `pack`, `unpack` and `validate`: Python objects to msgpack bytes and back, without a tree in between.
 //!
-//! Measured against writing the same through safe `PyO3` alone; the few unsafe calls that stayed each name their
-//! reason where they stand. Both directions check the same limits, so what packs unpacks.
+//! Measured against the same code in safe `PyO3` alone; each of the few remaining unsafe calls names its reason. Both
+//! directions check the same limits, so that packed values can be unpacked.
 
 mod builder;
 mod classes;
@@ -44,7 +44,7 @@ pub fn unpack<'py>(data: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
     errors::guarded(data.py(), || build(data.py(), data.as_bytes()))
 }
 
-/// Check what `unpack` checks and builds nothing.
+/// Check bytes as `unpack` does, and build nothing.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub fn validate(data: &Bound<'_, PyBytes>) -> PyResult<()> {

@@ -43,12 +43,12 @@ impl PatternBudget {
 }
 
 impl PatternBudget {
-    /// Return what a budget has left; all that is allowed if there is none.
+    /// Return the rest of a budget, or the whole allowance if there is no budget.
     pub fn left_of(budget: Option<&Bound<'_, Self>>) -> usize {
         budget.map_or(MAX_PATTERNS_BYTES, |budget| budget.get().left())
     }
 
-    /// Set what is left of a budget. It belongs to one load, so that nothing else has used it meanwhile.
+    /// Set the rest of a budget. It belongs to one load, so that no other has used it meanwhile.
     pub fn leave(budget: Option<&Bound<'_, Self>>, left: usize) {
         if let Some(budget) = budget {
             budget.get().left.store(left, Ordering::Relaxed);
@@ -62,7 +62,7 @@ pub struct Condition {
     body: Body,
     fields: Vec<Box<str>>,
     callables: Callables,
-    /// The condition as its author wrote it.
+    /// Mapping of the condition, as its author wrote it.
     source: Py<PyAny>,
 }
 
@@ -150,7 +150,7 @@ pub fn compile_condition(
     })
 }
 
-/// Add the names that Python shares with the compiler: one list each, written down once.
+/// Add the lists of names that Python shares with the compiler.
 pub fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add(

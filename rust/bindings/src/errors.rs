@@ -62,8 +62,7 @@ pub fn invalid_path(error: &PathError) -> PyErr {
 
 /// Call a function that must not panic; raise an exception if it does, because a panic in Python ends programs.
 pub fn guarded<R>(py: Python<'_>, call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-    // Whatever the call was changing is used again: each structure here is good after any step, or its lock's poison is
-    // looked at.
+    // Unwind safety: each structure is valid after any step, or its lock's poison is checked.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(py, &*panic)))
 }
 
@@ -128,7 +127,7 @@ pub fn conditions(py: Python<'_>, findings: &[Finding]) -> PyErr {
     }
 }
 
-/// Panic, as no other function does: for the test of what a panic becomes.
+/// Panic, for the test that a panic becomes an exception.
 #[pyfunction]
 #[pyo3(signature = (said, /))]
 pub fn panic_on_purpose(py: Python<'_>, said: &str) -> PyResult<()> {

@@ -2,7 +2,7 @@
 //!
 //! The payload is the `bytes` object that was given or decoded, shared by every frame made from this one, so that
 //! forwarding and retrying copy no payload. Headers stay encoded, shared likewise, and are decoded for each reader
-//! anew: what one reader does to a nested list no other sees.
+//! anew, so that no reader sees another's change of a nested list.
 
 use core::fmt::Write;
 
@@ -18,7 +18,7 @@ use crate::{codec, errors};
 
 pub type Id = [u8; 16];
 
-/// The parts of a frame. Queues hold them as they are: a Python object is made only on request.
+/// The parts of a frame. Queues hold these, and make a Python object only on request.
 pub struct Fields {
     pub message_id: Id,
     pub correlation_id: Id,
@@ -32,7 +32,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Return the same message again, with a reference to the same payload.
+    /// Return another reference to the same message and payload.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         Self {
             message_id: self.message_id,
@@ -46,7 +46,7 @@ impl Fields {
         }
     }
 
-    /// Return the message that this one leads to; `payload` and `headers` of None are this one's own.
+    /// Return a child message; `payload` and `headers` of None are this message's own.
     pub fn child(
         &self,
         py: Python<'_>,
@@ -60,7 +60,7 @@ impl Fields {
         self.named(py, message_id, payload, headers)
     }
 
-    /// Return the bytes of a child's payload, as far as its id derives from them: None for this message's own.
+    /// Return the bytes of a child's payload that its id derives from: None for this message's own.
     pub fn unlike<'a>(&self, py: Python<'a>, payload: Option<&'a Py<PyBytes>>) -> Option<&'a [u8]> {
         payload
             .filter(|payload| !payload.is(&self.payload))
@@ -68,7 +68,7 @@ impl Fields {
             .filter(|bytes| *bytes != self.payload.as_bytes(py))
     }
 
-    /// Return the message of this id that this one leads to; see `child`.
+    /// Return a child message of this id; see `child`.
     pub fn named(
         &self,
         py: Python<'_>,
@@ -98,7 +98,7 @@ impl Fields {
 pub struct Headers(Option<Py<PyBytes>>);
 
 impl Headers {
-    /// Encode them; those of an adapter or a publisher are bounded.
+    /// Encode headers; those of an adapter or a publisher are bounded.
     pub fn of(headers: &Bound<'_, PyAny>) -> PyResult<Self> {
         bounded_headers_of(headers).map(Self)
     }
@@ -112,7 +112,7 @@ impl Headers {
     }
 }
 
-/// One message as it moves between queues. Never changes.
+/// One message as it moves between queues; immutable.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Frame(pub Fields);
 
@@ -194,7 +194,7 @@ impl Frame {
         headers: Option<&Bound<'_, PyAny>>,
         time_ns: Option<i64>,
     ) -> PyResult<Self> {
-        // The engine's own, as in `restamp`: a letter has more headers than its message was allowed.
+        // Headers of the engine's own, as in `restamp`: a dead letter may have more than its message was allowed.
         let headers = headers.map(headers_of).transpose()?.map(Headers);
         let mut child = self.0.child(
             py,
@@ -396,10 +396,10 @@ pub fn key_of(key: Bound<'_, PyString>) -> PyResult<Py<PyString>> {
     if key.is_exact_instance_of::<PyString>() {
         return Ok(key.unbind());
     }
-    Ok(PyString::new(key.py(), text).unbind()) // of a subclass, which may do anything when it goes
+    Ok(PyString::new(key.py(), text).unbind()) // copy the text: the destructor of a subclass may run any code
 }
 
-/// Return the bytes without what a subclass adds, which may do anything when it goes.
+/// Return exact `bytes`: the destructor of a subclass may run any code.
 fn plain(payload: Bound<'_, PyBytes>) -> Py<PyBytes> {
     if payload.is_exact_instance_of::<PyBytes>() {
         return payload.unbind();
@@ -407,7 +407,7 @@ fn plain(payload: Bound<'_, PyBytes>) -> Py<PyBytes> {
     PyBytes::new(payload.py(), payload.as_bytes()).unbind()
 }
 
-/// Refuse what would make a frame that nobody reads.
+/// Refuse parts of a frame that no reader would accept.
 fn fits(py: Python<'_>, what: &str, length: usize, most: usize) -> PyResult<()> {
     if length <= most {
         return Ok(());

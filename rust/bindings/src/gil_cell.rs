@@ -26,7 +26,7 @@ impl<T> GilCell<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// Do something with the value.
+    /// Call a function with the value.
     ///
     /// # Safety
     ///
@@ -37,7 +37,7 @@ impl<T> GilCell<T> {
         touch(unsafe { &mut *self.0.get() })
     }
 
-    /// Put a value in the other's place, and return that. Its destructor may run code: that is the caller's.
+    /// Replace the value and return the old one, whose destructor may run code: the caller decides when.
     pub fn replace(&self, _py: Python<'_>, value: T) -> T {
         // SAFETY: see above; two values are moved.
         mem::replace(unsafe { &mut *self.0.get() }, value)
@@ -45,7 +45,7 @@ impl<T> GilCell<T> {
 }
 
 impl<T> GilCell<Option<Py<T>>> {
-    /// Take the object out.
+    /// Take the object out of the cell.
     pub fn take(&self, py: Python<'_>) -> Option<Py<T>> {
         self.replace(py, None)
     }
@@ -57,7 +57,7 @@ impl<T> GilCell<Option<Py<T>>> {
         value.as_ref().map(|value| value.clone_ref(py))
     }
 
-    /// Show the garbage collector the object.
+    /// Visit the object for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: see above; the collector's visitors run no code.
         visit.call(unsafe { &*self.0.get() })

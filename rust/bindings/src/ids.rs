@@ -19,7 +19,7 @@ pub struct TimeOrderedIds {
 }
 
 impl TimeOrderedIds {
-    /// Return the first of so many ids that follow each other as numbers.
+    /// Return the first of so many consecutive ids.
     pub fn take(&self, py: Python<'_>, wall_ns: i64, count: u64) -> PyResult<Id> {
         // SAFETY: numbers are compared.
         if unsafe { self.source.with(py, |source| source.is_over(wall_ns)) } {

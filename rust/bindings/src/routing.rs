@@ -19,7 +19,7 @@ pub struct RouteTable {
     table: Table,
     ids: Vec<Py<PyAny>>,
     callables: Callables,
-    /// Room to work in. A caller that finds it taken (another thread, or an operator that asks this table) brings its
+    /// Scratch memory. A caller that finds it taken (another thread, or an operator that asks this table) uses its
     /// own.
     room: Mutex<Room>,
 }
@@ -34,7 +34,7 @@ impl RouteTable {
     fn with_room<R>(&self, call: impl FnOnce(&mut Room) -> R) -> R {
         match self.room.try_lock() {
             Ok(mut room) => call(&mut room),
-            // A poisoned room is still good: matching begins by making it ready.
+            // A poisoned lock is harmless: matching begins by clearing the scratch memory.
             Err(TryLockError::Poisoned(poisoned)) => call(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => call(&mut Room::default()),
         }
@@ -190,7 +190,7 @@ impl RouteTableStatistics {
     }
 }
 
-/// Return the ids and the conditions of pairs of both.
+/// Split pairs into ids and conditions.
 fn unzip<'py>(rules: &Bound<'py, PyAny>) -> PyResult<(Vec<Py<PyAny>>, Bound<'py, PyList>)> {
     let mut ids = Vec::new();
     let conditions = PyList::empty(rules.py());

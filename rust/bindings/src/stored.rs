@@ -1,4 +1,4 @@
-//! `LeasedFrame`: a frame that a store has handed out, and the way of many frames into rows of bytes and back.
+//! `LeasedFrame`: a frame that a store has handed out, and the conversion of many frames to rows of bytes and back.
 //!
 //! Kept separate from `frame` because a store moves hundreds at a time: here that is one call from Python, not one a message.
 
@@ -14,10 +14,10 @@ use crate::{codec, errors};
 pub struct LeasedFrame {
     #[pyo3(get)]
     message: Py<Frame>,
-    /// Its number in the store.
+    /// Number of the frame in the store.
     #[pyo3(get)]
     seq: i64,
-    /// Of the lease.
+    /// Token of the lease.
     #[pyo3(get)]
     token: i64,
 }

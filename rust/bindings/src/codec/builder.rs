@@ -1,8 +1,8 @@
 //! msgpack to Python objects.
 //!
 //! One pass checks and builds: UTF-8 as strings are made, duplicate keys by the size of the finished dict, depth and
-//! elements at each header. Only *that* something is wrong is found out here; what and where is then asked of
-//! `value::validate`, so that both entry points say the same.
+//! elements at each header. This pass only detects faults; `value::validate` then describes them, so that both entry
+//! points give the same error.
 
 use factflow_core::value::{Token, ValueError, read, validate};
 use pyo3::ffi;

@@ -1,4 +1,5 @@
-//! The Python classes that are looked for in what adapters give, and the instant that a `datetime` is.
+//! The Python classes that the packer looks for in adapters' values, and the conversion of a `datetime` to an
+//! instant.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -1,4 +1,5 @@
-//! Map keys that came before: the string object is used again, with the hash that Python has already computed for it.
+//! Cache of map keys: the string object of an earlier message is used again, with the hash that Python has computed
+//! for it.
 //!
 //! Messages of a pipeline repeat few keys; making each anew was a quarter of the cost of decoding. A slot holds the
 //! last key that fell into it, so hostile keys can only make the cache miss: dictionaries hash with Python's own keyed
@@ -23,13 +24,12 @@ type KeyTable = Vec<Option<KnownKey>>;
 
 static TABLE: Mutex<KeyTable> = Mutex::new(Vec::new());
 
-/// The table for the length of one decoding; absent if another decoding, on another thread or inside a finalizer, has
-/// it.
+/// The table, borrowed for one decoding; absent if another decoding, on another thread or inside a finalizer, has it.
 pub struct Keys(Option<MutexGuard<'static, KeyTable>>);
 
 impl Keys {
     pub fn borrow() -> Self {
-        // Never waits: holding it across a switch of threads must not be able to block anybody.
+        // Never wait: a holder that is switched out must not block another thread.
         let mut table = TABLE.try_lock().ok();
         if let Some(table) = table.as_mut().filter(|table| table.is_empty()) {
             table.resize_with(SLOTS, || None);
@@ -37,7 +37,7 @@ impl Keys {
         Self(table)
     }
 
-    /// Return the object of a key of ASCII text, remembered or made; None if it is not cached here.
+    /// Return the object of a key of ASCII text, cached or made now; None if such a key is not cached.
     #[inline]
     pub fn get<'py>(&mut self, py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyString>> {
         if text.len() > LONGEST {

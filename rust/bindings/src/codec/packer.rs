@@ -23,14 +23,15 @@ use super::error::PackError;
 use super::limits::LIMITS;
 use factflow_core::frames::MAX_PAYLOAD_BYTES;
 
-/// A buffer that grew larger than this is not kept: one large message must not hold memory for ever.
+/// Largest buffer that is kept for reuse: one large message must not hold memory for ever.
 const KEPT_BYTES: usize = 256 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Call with an empty buffer that is used again. Nested calls, from Python code that packing ran, get one of their own.
+/// Call a function with an empty, reused buffer. Nested calls, from Python code that packing ran, get one of their
+/// own.
 pub fn with_buffer<R>(call: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut out = BUFFER.take();
     out.clear();
@@ -112,7 +113,7 @@ impl Packer<'_> {
         }
     }
 
-    /// Write subclasses by their value, and what is not a built-in type.
+    /// Append a value of a subclass, or of a type that is not built in.
     #[cold]
     fn other(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> Result<(), PackError> {
         if let Ok(text) = value.cast::<PyString>() {

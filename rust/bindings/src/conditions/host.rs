@@ -11,7 +11,7 @@ use crate::{codec, errors};
 
 /// Reason why a condition has no answer for these bytes.
 pub enum HostFault {
-    /// They are not a value.
+    /// The bytes are not a value.
     Bytes(ValueError),
     /// A user's operator raised.
     Python(PyErr),
@@ -39,12 +39,12 @@ impl From<ValueError> for HostFault {
 pub struct Callables(Vec<Py<PyAny>>);
 
 impl Callables {
-    /// True if there are none.
+    /// True if no operator is bound.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Return these callables for one evaluation.
+    /// Return a caller of these operators for one evaluation.
     pub fn host<'a, 'py>(&'a self, py: Python<'py>) -> PythonHost<'a, 'py> {
         PythonHost {
             py,
@@ -79,7 +79,7 @@ impl Host for PythonHost<'_, '_> {
     }
 }
 
-/// Binds operators while a condition is compiled.
+/// Binder of operators while a condition is compiled.
 pub struct Binder<'py> {
     operators: &'py Bound<'py, PyAny>,
     /// Names of the registry's own operators, and whether each needs a value.
@@ -92,7 +92,7 @@ pub struct Binder<'py> {
 }
 
 impl<'py> Binder<'py> {
-    /// Bind operators of this registry.
+    /// Return a binder of a registry's operators.
     pub fn new(
         operators: &'py Bound<'py, PyAny>,
         source: &'py Bound<'py, PyAny>,
@@ -115,7 +115,7 @@ impl<'py> Binder<'py> {
         }
     }
 
-    /// Return the callable of an operator, or why it refuses its value.
+    /// Return the callable of an operator, or the reason why it refuses its value.
     fn ask(&self, name: &str, path: &[PathStep]) -> PyResult<Result<Py<PyAny>, String>> {
         let mut condition = self.source.clone();
         // The path's last step is the value itself.

@@ -1,5 +1,5 @@
-//! Python objects to the compiler's tree. Never fails on what an author may have written: what no message can carry is
-//! named in the tree, so that it is reported with its place like every other mistake.
+//! Python objects to the compiler's tree. Conversion never fails for an author's mistake: a value that no message can
+//! carry is named in the tree, so that it is reported with its place like every other mistake.
 
 use std::borrow::Borrow;
 
@@ -12,18 +12,18 @@ use smallvec::SmallVec;
 
 use crate::codec;
 
-/// Deeper than any condition with the deepest literal; what is below is not followed, so a cycle ends.
+/// Greatest depth that is followed, so that a cycle ends: deeper than any condition with the deepest literal.
 const MAX_DEPTH: usize = 256;
-/// More than any condition needs; what comes after is not followed.
+/// Most values that are followed: more than any condition needs.
 const MAX_VALUES: usize = 2_000_000;
-/// Room that is made before the values are read: what is not followed takes none.
+/// Most room that is reserved before values are read.
 const MOST_RESERVED: usize = 1024;
 
-/// Reads objects one after another.
+/// Reader of objects, one after another.
 #[derive(Default)]
 pub struct SourceReader {
     texts: TextCache,
-    /// Values that the object at hand may still have.
+    /// Number of values that the current object may still have.
     left: usize,
 }
 
@@ -67,10 +67,9 @@ impl SourceReader {
         if let Ok(tuple) = object.cast_exact::<PyTuple>() {
             return self.list(tuple.iter(), depth);
         }
-        // A list of its own: what is followed may run code that changes the mapping, which no iterator of it survives.
+        // Iterate over a copy: reading values may run code that changes the mapping, which invalidates its iterators.
         if let Ok(mapping) = object.cast_exact::<PyDict>() {
-            // No tuple an item: a table of many rules would have the garbage collector look at all that lives, again
-            // and again.
+            // Make no tuple for each item: for a table of many rules the garbage collector would run again and again.
             let items: SmallVec<[_; 4]> = mapping.iter().collect();
             return self.map(
                 items.len(),
@@ -141,12 +140,12 @@ impl SourceReader {
             }
         }
         let name = object.get_type().name()?;
-        // Not by `Display`, which asks a name of a class of its own for its text.
+        // Avoid `Display`, which runs the code of a subclass of str for its text.
         Ok(Source::Foreign(name.to_string_lossy().into_owned()))
     }
 }
 
-/// Return the number that an int is, whatever a subclass says of it: none of its methods is called.
+/// Return the number of an int without calling a method, which a subclass could override.
 fn integer(number: &Bound<'_, PyInt>) -> PyResult<Integer> {
     let mut overflow = 0;
     // SAFETY: the pointer is a live int, for which the call cannot fail but by overflow, which it reports.
