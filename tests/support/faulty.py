@@ -4,6 +4,8 @@ Each payload carries its trail: which stages have made it what it is. So what a 
 follows from the message alone.
 """
 
+from contextlib import asynccontextmanager
+
 import trio
 from hypothesis import strategies as st
 
@@ -185,6 +187,21 @@ async def collect(subscription, into):
             return  # the execution has ended, and all of it was read
         into += [delivery.message for delivery in deliveries]
         await subscription.settle(deliveries)
+
+
+@asynccontextmanager
+async def collecting(store, out, dead):
+    """Collect what leaves execution `x` through these two queues of a store, for as long as the context lasts."""
+    async with (
+        store.subscribe("exec:x:/queue/out", "test", 100) as outs,
+        store.subscribe("exec:x:/queue/dead", "test", 100) as letters,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(collect, outs, out)
+        nursery.start_soon(collect, letters, dead)
+        yield nursery
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
 
 
 def assert_all_is_where_it_must_be(routes, inputs, out, dead):

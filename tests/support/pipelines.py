@@ -62,6 +62,23 @@ async def run(text: str, *, adapters: Mapping[str, Any] = {}, publish: Any = (),
         return await execution.complete()
 
 
+def publish_together(execution: Any, **payloads: Any) -> None:
+    """Publish to routes, by id, while all of them are paused: a worker finds everything at once."""
+    execution.pause()
+    for route, given in payloads.items():
+        for payload in given:
+            execution.publish_nowait(route, payload)
+    execution.resume()
+
+
+def assert_nothing_is_left(report: ExecutionReport) -> None:
+    """It completed, its counters balance, and no message is anywhere or has failed."""
+    assert report.status == "completed"
+    assert_counters_balance(report)
+    for route in report.routes.values():
+        assert route.waiting == route.in_flight == route.retrying == route.failed == 0
+
+
 def assert_counters_balance(report_or_statistics: Any) -> None:
     """The conservation law, for every route."""
     for route in report_or_statistics.routes.values():

@@ -4,6 +4,9 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
@@ -100,6 +103,18 @@ class Life:
         finally:
             writer_of(self.queue).submit = submit
             consumers_of(self.queue).clear()
+
+
+def after_any_history(history, judge, tmp_path_factory, examples):
+    """Run `history(path, seed)` in virtual time for many seeds, and give `judge` what each returns."""
+
+    @settings(max_examples=examples, deadline=None)
+    @given(st.integers(min_value=0, max_value=2**32))
+    def judged(seed):
+        path = tmp_path_factory.mktemp("history") / "q.db"
+        judge(*trio.run(history, path, seed, clock=MockClock(autojump_threshold=0)))
+
+    judged()
 
 
 def ledger(world):

@@ -9,6 +9,7 @@ from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult, QueueClosedError, StatefulAdapter
 from support.internals import queues_in
 from support.pipelines import Recorder, adapter, assert_counters_balance, load, registry_of, run, running
+from support.stages import raising_in
 
 OUT = "routes: {r: {adapters: [{type: forward}], outbound: [{queue: /queue/out}]}}"
 
@@ -231,24 +232,7 @@ async def test_draining_while_init_messages_are_still_published_loses_none_of_th
 
 @pytest.mark.parametrize("where", ["open", "finish", "close"])
 async def test_a_stage_that_wants_to_exit_ends_its_execution_and_no_other(where):
-    class Leaves(StatefulAdapter):
-        async def open(self, stage):
-            self._maybe("open")
-
-        async def process(self, context):
-            return None
-
-        async def finish(self):
-            self._maybe("finish")
-
-        async def close(self):
-            self._maybe("close")
-
-        def _maybe(self, here):
-            if here == where:
-                raise SystemExit(here)
-
-    registry = registry_of(leaves=Leaves)
+    registry = registry_of(leaves=raising_in(where, SystemExit(where)))
     calm = load(registry, "routes: {r: {adapters: [{type: forward}]}}")
     async with OrchestratorManager(registry=registry) as manager:
         other = await manager.start(calm)

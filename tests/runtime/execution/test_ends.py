@@ -10,6 +10,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import Recorder, assert_counters_balance, load, registry_of, running
+from support.stages import raising_in
 
 
 class RecordingQueue(MemoryQueue):
@@ -275,28 +276,7 @@ async def test_a_value_of_the_environment_is_in_no_text(where, monkeypatch, capl
     caplog.set_level(logging.DEBUG)
     error = (OddError if where == "death" else OSError)("refused hunter2secret")
 
-    class Leaks(StatefulAdapter):
-        def __init__(self):
-            self._maybe("constructor")
-
-        async def open(self, stage):
-            self._maybe("open")
-
-        async def process(self, context):
-            self._maybe("process")
-            self._maybe("death")
-
-        async def finish(self):
-            self._maybe("finish")
-
-        async def close(self):
-            self._maybe("close")
-
-        def _maybe(self, here):
-            if here == where:
-                raise error
-
-    registry = registry_of(leaks=Leaks)
+    registry = registry_of(leaks=raising_in(where, error))
     config = load(registry, "description: ${TOKEN_OF_TEST}\nroutes: {r: {adapters: [{type: leaks}]}}")
     async with OrchestratorManager(registry=registry) as manager:
         try:

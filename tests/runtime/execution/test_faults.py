@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines, headers_of
-from support.pipelines import assert_counters_balance, load, registry_of
+from support.pipelines import assert_counters_balance, assert_nothing_is_left, load, registry_of
 
 INPUTS = (faulty_pipelines(), st.integers(1, 15), st.integers(0, 2**32))
 
@@ -70,9 +70,6 @@ def check(routes, inputs, seed):
         return report
 
     report = simulate(main, seed=seed)
-    assert report.status == "completed"
-    assert_counters_balance(report)
-    for route in report.routes.values():
-        assert route.waiting == route.in_flight == route.retrying == route.failed == 0
+    assert_nothing_is_left(report)
     assert_all_is_where_it_must_be(routes, inputs, out, dead)
     assert report.outcomes["dead_lettered"] == len(dead)

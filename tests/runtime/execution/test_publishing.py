@@ -1,5 +1,7 @@
 """Publishing to a route: what is taken natively, at once, is what the slow way would have taken."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 from hypothesis import given
@@ -94,57 +96,53 @@ async def test_ids_are_in_order_whichever_way_messages_went(autojump_clock):
         await execution.cancel()
 
 
+class Meddling:
+    """Headers that do something while they are encoded."""
+
+    def __init__(self, act):
+        self._act = act
+
+    def keys(self):
+        self._act()
+        return ["a"]
+
+    def __getitem__(self, name):
+        return 1
+
+    def __len__(self):
+        return 1
+
+
 @pytest.mark.parametrize("awaited", [False, True])
 async def test_a_payload_that_closes_the_execution_while_it_is_encoded_is_not_taken(awaited, autojump_clock):
-    class Headers:
-        def keys(self):
-            lifecycle_of(execution).request_stop(0.0)
-            return ["a"]
-
-        def __getitem__(self, name):
-            return 1
-
-        def __len__(self):
-            return 1
-
     async with running(PIPELINE) as execution:
+        headers = Meddling(lambda: lifecycle_of(execution).request_stop(0.0))
         with pytest.raises(ExecutionClosedError):
             if awaited:
-                await execution.publish("a", 1, headers=Headers())
+                await execution.publish("a", 1, headers=headers)
             else:
-                execution.publish_nowait("a", 1, headers=Headers())
+                execution.publish_nowait("a", 1, headers=headers)
         assert not routes_of(execution)[0].inbound.waiting
 
 
 @pytest.mark.parametrize("awaited", [False, True])
 async def test_a_message_that_fills_the_queue_while_it_is_encoded_finds_it_full(awaited, autojump_clock):
-    class Filling:
-        filled = False
+    def fill():
+        with suppress(QueueFullError):
+            while True:
+                execution.publish_nowait("a", "another")
 
-        def keys(self):
-            while not self.filled:
-                try:
-                    execution.publish_nowait("a", "another")
-                except QueueFullError:
-                    self.filled = True
-            return ["a"]
-
-        def __getitem__(self, name):
-            return 1
-
-        def __len__(self):
-            return 1
-
+    headers = Meddling(fill)
     async with running(PIPELINE) as execution:
         execution.pause()
         inbound = routes_of(execution)[0].inbound
         if awaited:
             with trio.move_on_after(1) as scope:
-                await execution.publish("a", 1, headers=Filling())
+                await execution.publish("a", 1, headers=headers)
             assert scope.cancelled_caught
         else:
             with pytest.raises(QueueFullError):
-                execution.publish_nowait("a", 1, headers=Filling())
+                execution.publish_nowait("a", 1, headers=headers)
         assert [frame.value() for frame in inbound.frames()] == ["another"] * 4
         await execution.cancel()
 

@@ -12,6 +12,7 @@ import trio
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import load, registry_of
+from support.tasks import all_tasks
 
 PIPELINE = """
 routes:
@@ -51,14 +52,6 @@ async def odd(context):
 
 def blocking(context):
     return None
-
-
-def all_tasks():
-    pending = [trio.lowlevel.current_root_task()]
-    while pending:
-        task = pending.pop()
-        yield task
-        pending.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
 
 
 def resources():

@@ -14,7 +14,7 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.elsewhere import Connection
-from support.faulty import collect
+from support.faulty import collecting
 from support.internals import routes_of, workers_of
 from support.interrupts import CancelAtStep
 from support.pipelines import assert_counters_balance, load, registry_of
@@ -130,21 +130,13 @@ def run_cancelled_at(step, how):
     async def main(simulation):
         store = MemoryQueue()
         with trio.fail_after(1000):
-            async with (
-                store.subscribe("exec:x:/queue/out", "test", 100) as outs,
-                store.subscribe("exec:x:/queue/dead", "test", 100) as letters,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(collect, outs, out)
-                nursery.start_soon(collect, letters, dead)
+            async with collecting(store, out, dead) as nursery:
                 ended_before = await first(simulation, store, nursery)
                 async with OrchestratorManager(
                     registry=registry(), seams=simulation.seams, queue=Connection(store)
                 ) as manager:
                     execution = await manager.start(CONFIG, execution_id="x")
                     report = await execution.complete()
-                await trio.sleep(1)
-                nursery.cancel_scope.cancel()
         assert report.status == "completed"
         assert_all_is_given_back(execution)
         return ended_before

@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject
-from support.pipelines import assert_counters_balance, load, registry_of, run
-
-
-async def count_down(context):
-    return AdapterResult(message=context.message - 1) if context.message > 0 else None
+from support.pipelines import assert_counters_balance, load, registry_of, run, running
+from support.stages import PAUSABLE_CYCLE, count_down
 
 
 async def branch(context):
@@ -136,16 +133,7 @@ def expected(routes, inputs):
 
 
 async def test_a_paused_route_in_a_cycle_is_not_overrun(autojump_clock):
-    from support.pipelines import running
-
-    async with running(
-        """
-routes:
-  a: {inbound: {capacity: 3, concurrency: 1}, adapters: [{type: forward}], outbound: [{route: b}]}
-  b: {inbound: {capacity: 3, concurrency: 1}, adapters: [{type: count_down}], outbound: [{route: a}]}
-""",
-        adapters={"count_down": count_down},
-    ) as execution:
+    async with running(PAUSABLE_CYCLE, adapters={"count_down": count_down}) as execution:
         execution.pause("b")
         with trio.move_on_after(5):
             for _ in range(50):

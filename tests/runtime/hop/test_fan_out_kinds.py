@@ -5,6 +5,7 @@ import trio
 
 from factflow_protocols import AdapterResult
 from support.pipelines import Recorder, adapter, assert_counters_balance, run, running
+from support.stages import endless
 
 
 def kinds():
@@ -94,17 +95,7 @@ async def test_children_run_in_parallel_up_to_the_limit(autojump_clock):
 
 
 async def test_a_source_is_pulled_no_faster_than_the_route_carries(autojump_clock):
-    pulled = 0
-
-    async def endless(context):
-        def numbers():
-            nonlocal pulled
-            while True:
-                pulled += 1
-                yield pulled
-
-        return AdapterResult(emitted=numbers())
-
+    pulled = []
     gate = trio.Event()
 
     async def stuck(context):
@@ -116,11 +107,11 @@ routes:
   r: {inbound: {concurrency: 1}, adapters: [{type: endless}], outbound: [{route: sink}]}
   sink: {inbound: {concurrency: 2, capacity: 7}, adapters: [{type: stuck}]}
 """,
-        adapters={"endless": endless, "stuck": stuck},
+        adapters={"endless": endless(pulled), "stuck": stuck},
     ) as execution:
         await execution.publish("r", None)
         await trio.testing.wait_all_tasks_blocked()
-        assert pulled == 2 + 7, "what the sink holds, and what its queue holds"
+        assert len(pulled) == 2 + 7, "what the sink holds, and what its queue holds"
         await execution.cancel()
 
 

@@ -8,7 +8,7 @@ import trio
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
 from support.internals import route_of
-from support.pipelines import assert_counters_balance, running
+from support.pipelines import assert_counters_balance, publish_together, running
 
 
 async def cancelled_while(emit, stage=None):
@@ -106,6 +106,17 @@ async def test_nobody_holds_a_message_that_has_ended(ending, autojump_clock):
         await execution.complete()
 
 
+async def assert_three_of_five_end(execution, error):
+    """The third message breaks something between messages: it ends all the same, once, and the others wait."""
+    publish_together(execution, r=range(5))
+    report = await execution.complete()
+    assert report.status == "failed"
+    assert error in report.error
+    route = report.routes["r"]
+    assert (route.received, route.filtered, route.failed, route.waiting) == (3, 3, 0, 2)
+    assert_counters_balance(report)
+
+
 async def test_a_worker_that_dies_between_messages_blames_none_of_them(caplog):
     """Who listens for room fails: the message taken is not lost, and the one before it has ended once."""
 
@@ -119,16 +130,7 @@ async def test_a_worker_that_dies_between_messages_blames_none_of_them(caplog):
     async with running(
         "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: stage}]}}", adapters={"stage": stage}
     ) as execution:
-        execution.pause()
-        for number in range(5):
-            execution.publish_nowait("r", number)
-        execution.resume()
-        report = await execution.complete()
-    assert report.status == "failed"
-    assert "a listener" in report.error
-    route = report.routes["r"]
-    assert (route.received, route.filtered, route.failed, route.waiting) == (3, 3, 0, 2)
-    assert_counters_balance(report)
+        await assert_three_of_five_end(execution, "a listener")
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -157,16 +159,7 @@ async def test_a_clock_that_fails_after_a_message_has_ended_does_not_end_it_agai
         adapters={"stage": stage},
         seams=replace(Seams.real(), clock=clock),
     ) as execution:
-        execution.pause()
-        for number in range(5):
-            execution.publish_nowait("r", number)
-        execution.resume()
-        report = await execution.complete()
-    assert report.status == "failed"
-    assert "the clock" in report.error
-    route = report.routes["r"]
-    assert (route.received, route.filtered, route.failed, route.waiting) == (3, 3, 0, 2)
-    assert_counters_balance(report)
+        await assert_three_of_five_end(execution, "the clock")
 
 
 async def test_a_driver_that_pulls_again_holds_the_parent_and_not_the_child_before(autojump_clock):

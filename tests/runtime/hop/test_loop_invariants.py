@@ -12,7 +12,8 @@ from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.clocks import CallClock
 from support.internals import is_worker, queues_of, route_of
-from support.pipelines import Recorder, assert_counters_balance, run, running
+from support.pipelines import Recorder, assert_counters_balance, publish_together, run, running
+from support.tasks import all_tasks
 
 
 class Steps(trio.abc.Instrument):
@@ -34,10 +35,7 @@ async def test_1_nothing_is_awaited_between_an_adapters_result_and_settlement():
         "routes: {a: {adapters: [{type: forward}], outbound: [{route: b}]}, b: {adapters: [{type: forward}]}}"
     ) as execution:
         before = steps.of_workers
-        execution.pause()
-        for number in range(100):
-            execution.publish_nowait("a", number)
-        execution.resume()
+        publish_together(execution, a=range(100))
         report = await execution.complete()
     trio.lowlevel.remove_instrument(steps)
     assert report.routes["b"].completed == 100
@@ -211,12 +209,7 @@ async def test_5_turns_are_per_route_whatever_the_depth_of_its_queue(mock_clock)
         adapters={"note": note},
         seams=Simulation(1).seams,  # on a clock that stands still: a quantum would end a turn early
     ) as execution:
-        execution.pause()
-        for number in range(200):
-            execution.publish_nowait("noisy", number)
-        for number in range(5):
-            execution.publish_nowait("calm", number)
-        execution.resume()
+        publish_together(execution, noisy=range(200), calm=range(5))
         await execution.complete()
     assert order[: TURN + 5].count("calm") == 5
 
@@ -289,15 +282,6 @@ async def test_no_worker_and_no_message_outlives_its_execution():
             await execution.publish("r", number)
         await execution.complete()
         await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
         assert not [task.name for task in all_tasks() if is_worker(task)]
         assert queues_of(execution) == {}
-
-
-def all_tasks():
-    gc.collect()
-    pending = [trio.lowlevel.current_root_task()]
-    while pending:
-        task = pending.pop()
-        yield task
-        for nursery in task.child_nurseries:
-            pending.extend(nursery.child_tasks)

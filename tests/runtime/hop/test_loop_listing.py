@@ -8,7 +8,7 @@ from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.internals import ready_routes_of
-from support.pipelines import assert_counters_balance, running
+from support.pipelines import assert_counters_balance, publish_together, running
 
 
 @pytest.mark.parametrize("turns", [1, 4, 20])
@@ -29,10 +29,7 @@ async def test_a_late_route_waits_for_two_turns_of_another_however_many_that_has
         seams=Simulation(1).seams,  # on a clock that stands still: a quantum would end a turn early
     ) as execution:
         async with execution.subscribe("/queue/q", capacity=10_000):  # who shares a queue hears of each message
-            execution.pause()
-            for number in range((turns + 10) * TURN):
-                execution.publish_nowait("busy", number)
-            execution.resume()
+            publish_together(execution, busy=range((turns + 10) * TURN))
             await trio.testing.wait_all_tasks_blocked()
         await execution.complete()
     assert len(order) == (turns + 10) * TURN + 1

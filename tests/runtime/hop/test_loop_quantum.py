@@ -13,7 +13,7 @@ from factflow_engine.runtime.hop.route_state import TURN
 from factflow_engine.runtime.hop.workers import MAX_TURNS
 from factflow_engine.seams import Seams
 from factflow_protocols import AdapterResult
-from support.pipelines import running
+from support.pipelines import publish_together, running
 
 COST_NS = 25_000
 QUANTUM = 100_000 // COST_NS + 1  # messages, the one included that oversteps it
@@ -69,10 +69,7 @@ async def jumps(cost, says, total, concurrency=1):
         adapters=stages(clock, cost, says, total),
         seams=replace(Seams.real(), clock=clock),
     ) as execution:
-        execution.pause()
-        for number in range(inputs):
-            execution.publish_nowait("r", number)
-        execution.resume()
+        publish_together(execution, r=range(inputs))
         while clock.done < total:
             await trio.lowlevel.checkpoint()
             progress.append(clock.done)

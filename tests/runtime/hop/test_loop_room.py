@@ -8,7 +8,7 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult
 from support.internals import route_of
-from support.pipelines import assert_counters_balance, load, registry_of, running
+from support.pipelines import assert_counters_balance, load, publish_together, registry_of, running
 
 
 @given(
@@ -89,10 +89,7 @@ routes:
         adapters={"rest": rest, "stuck": stuck},
         seconds=100,
     ) as execution:
-        execution.pause()
-        for number in range(40):
-            execution.publish_nowait("a", number)
-        execution.resume()
+        publish_together(execution, a=range(40))
         await trio.sleep(50)
         routes = execution.statistics().routes
         assert (routes["b"].in_flight, routes["b"].waiting) == (1, 7)

@@ -68,13 +68,18 @@ async def warm():
     assert {route.waiting for route in report.routes.values()} == {0}
 
 
+async def steps_for(execution, message, *, times):
+    """Count the steps of workers while a message is carried so many times, once after the other."""
+    with Steps() as steps:
+        for _ in range(times):
+            execution.publish_nowait("r0", message)
+            await trio.testing.wait_all_tasks_blocked()
+    return steps.number
+
+
 async def test_a_message_wakes_one_worker_for_all_its_hops(mock_clock):
     async with warm() as execution:
-        with Steps() as steps:
-            for _ in range(20):
-                execution.publish_nowait("r0", "go")
-                await trio.testing.wait_all_tasks_blocked()
-        assert steps.number == 20
+        assert await steps_for(execution, "go", times=20) == 20
         assert execution.statistics().routes["next0"].completed == 21
 
 
@@ -90,11 +95,7 @@ async def test_arrivals_at_many_routes_at_once_wake_one_worker(mock_clock):
 
 async def test_a_worker_that_goes_on_after_waiting_serves_what_it_publishes_itself(mock_clock):
     async with warm() as execution:
-        with Steps() as steps:
-            for _ in range(20):
-                execution.publish_nowait("r0", "checkpoint")
-                await trio.testing.wait_all_tasks_blocked()
-        assert steps.number == 2 * 20, "one to begin, one to go on"
+        assert await steps_for(execution, "checkpoint", times=20) == 2 * 20, "one to begin, one to go on"
 
 
 async def headers(context):

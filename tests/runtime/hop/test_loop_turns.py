@@ -13,7 +13,8 @@ from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation
 from factflow_protocols import AdapterResult
 from support.clocks import CallClock
-from support.pipelines import Recorder, running
+from support.pipelines import Recorder, publish_together, running
+from support.stages import endless
 
 ONE_AT_A_TIME = "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: stage}]}}"
 
@@ -43,12 +44,7 @@ routes:
         adapters={"noisy": noisy, "calm": calm},
         seams=Simulation(1).seams,
     ) as execution:
-        execution.pause()
-        for number in range(4 * TURN):
-            execution.publish_nowait("noisy", number)
-        for number in range(5):
-            execution.publish_nowait("calm", number)
-        execution.resume()
+        publish_together(execution, noisy=range(4 * TURN), calm=range(5))
         await execution.complete()
     assert order[: TURN + 5].count("calm") == 5
 
@@ -68,10 +64,7 @@ async def test_a_message_that_emits_ends_before_the_next_one_begins(autojump_clo
         "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: emit}, {type: stage}]}}",
         adapters={"emit": emit, "stage": stage},
     ) as execution:
-        execution.pause()
-        for number in range(4):
-            execution.publish_nowait("r", number)
-        execution.resume()
+        publish_together(execution, r=range(4))
         await execution.complete()
     assert order == [[message, number] for message in range(4) for number in range(3)]
 
@@ -140,29 +133,20 @@ async def test_routes_with_much_to_do_take_turns_of_one_length(mock_clock):
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
 async def test_a_driver_hands_on_as_many_children_as_others_may_soon_have_permits_for(limit, autojump_clock):
-    pulled = 0
-
-    async def emit(context):
-        def numbers():
-            nonlocal pulled
-            while True:
-                pulled += 1
-                yield pulled
-
-        return AdapterResult(emitted=numbers())
+    pulled = []
 
     async def stage(context):
         await trio.sleep_forever()
 
     async with running(
         f"routes: {{r: {{inbound: {{concurrency: {limit}}}, adapters: [{{type: emit}}, {{type: stage}}]}}}}",
-        adapters={"emit": emit, "stage": stage},
+        adapters={"emit": endless(pulled), "stage": stage},
     ) as execution:
         await execution.publish("r", 0)
         await trio.testing.wait_all_tasks_blocked()
         held = Counter(held.by for held in execution.held())
         assert held == Counter({"adapter": limit, "permit": limit - 1})
-        assert pulled == 2 * limit - 1
+        assert len(pulled) == 2 * limit - 1
         await execution.cancel()
 
 

@@ -39,6 +39,14 @@ class Log:
         for key, numbers in by_key.items():
             assert numbers == sorted(numbers), f"{key}: {numbers}"
 
+    def worker(self, seconds):
+        """An adapter that takes so long for each message, which is its number."""
+
+        async def work(context):
+            await self.within(context, context.message, seconds)
+
+        return work
+
     async def within(self, context, number, seconds):
         key = context.key
         self.events.append((key, number))
@@ -236,9 +244,7 @@ def test_what_is_given_back_at_a_cancellation_is_before_what_is_parked_behind_it
 async def test_different_keys_go_on_together_and_messages_without_one_too(autojump_clock):
     log = Log()
 
-    async def work(context):
-        await log.within(context, context.message, 1)
-
+    work = log.worker(1)
     async with running(
         f"routes: {{r: {{inbound: {{concurrency: 16, {ORDERED}}}, adapters: [{{type: w}}]}}}}", adapters={"w": work}
     ) as execution:
@@ -255,9 +261,7 @@ async def test_different_keys_go_on_together_and_messages_without_one_too(autoju
 async def test_another_key_is_told_of_where_all_that_waits_is_parked(autojump_clock):
     log = Log()
 
-    async def work(context):
-        await log.within(context, context.message, 10)
-
+    work = log.worker(10)
     async with running(
         f"routes: {{r: {{inbound: {{concurrency: 2, {ORDERED}}}, adapters: [{{type: w}}]}}}}", adapters={"w": work}
     ) as execution:
@@ -453,9 +457,7 @@ routes:
 async def test_a_consumer_from_outside_holds_a_key_until_it_settles(autojump_clock):
     log = Log()
 
-    async def work(context):
-        await log.within(context, context.message, 0.1)
-
+    work = log.worker(0.1)
     async with running(
         f"routes: {{r: {{inbound: {{queue: /queue/in, {ORDERED}}}, adapters: [{{type: w}}]}}}}", adapters={"w": work}
     ) as execution:

@@ -16,6 +16,7 @@ from factflow_protocols import AdapterResult
 from support.floods import WorkClock
 from support.internals import is_worker, route_of
 from support.pipelines import running
+from support.tasks import all_tasks
 
 QUANTUM_NS = 1000
 
@@ -381,12 +382,3 @@ async def test_who_asks_where_a_task_waits_is_shown_the_adapter(autojump_clock):
         await execution.complete()
     assert "carry" in names
     assert names.index("carry") < names.index("deep") < names.index("sleep")
-
-
-def all_tasks():
-    pending = [trio.lowlevel.current_root_task()]
-    while pending:
-        task = pending.pop()
-        yield task
-        for nursery in task.child_nurseries:
-            pending.extend(nursery.child_tasks)

@@ -9,6 +9,7 @@ from factflow_engine.errors import ExecutionStartError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import load, registry_of, running
+from support.stages import giving_back_slowly
 
 CALM = "routes: {r: {adapters: [{type: forward}]}}"
 ONE = "orchestrator: {close_seconds: 2}\nroutes: {r: {adapters: [{type: pooled}]}}"
@@ -149,16 +150,8 @@ async def test_a_stage_that_dies_does_not_reach_those_opened_around_or_within_it
 async def test_a_dead_stage_is_closed_once_its_messages_are_given_back(autojump_clock):
     events = []
 
-    class Slow(pooled(die, events=events)):
-        async def process(self, context):
-            try:
-                await trio.sleep_forever()
-            finally:
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(1)
-                events.append("given back")
-
-    async with running(ONE, adapters={"pooled": Slow}) as execution:
+    slow = giving_back_slowly(events, pooled(die, events=events))
+    async with running(ONE, adapters={"pooled": slow}) as execution:
         await execution.publish("r", 1)
         await execution.complete()
     assert events == ["pooled opened", "pooled ends", "given back", "pooled closes"]

@@ -5,6 +5,7 @@ import trio
 
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import Recorder, run, running
+from support.stages import giving_back_slowly
 
 
 def collector(events, *, say=None, fail=None):
@@ -138,15 +139,7 @@ async def test_finish_may_only_return_a_result_with_content(said):
 async def test_a_stage_is_not_closed_while_its_adapter_still_cleans_up(autojump_clock):
     events = []
 
-    class Slow(StatefulAdapter):
-        async def process(self, context):
-            try:
-                await trio.sleep_forever()
-            finally:
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(1)
-                events.append("message cleaned up")
-
+    class Slow(giving_back_slowly(events, StatefulAdapter)):
         async def close(self):
             events.append("closed")
 
@@ -154,7 +147,7 @@ async def test_a_stage_is_not_closed_while_its_adapter_still_cleans_up(autojump_
         await execution.publish("r", 1)
         await trio.sleep(1)
         await execution.cancel()
-    assert events == ["message cleaned up", "closed"]
+    assert events == ["given back", "closed"]
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(20, "completed"), (40, "failed")])

@@ -13,8 +13,15 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from support.elsewhere import Connection
-from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines, headers_of
-from support.pipelines import assert_counters_balance, load, registry_of
+from support.faulty import (
+    adapters,
+    as_yaml,
+    assert_all_is_where_it_must_be,
+    collecting,
+    faulty_pipelines,
+    headers_of,
+)
+from support.pipelines import assert_nothing_is_left, load, registry_of
 
 ENDS = ["killed", "cancelled", "abandoned", "drained"]
 
@@ -86,13 +93,7 @@ def check(routes, lives, inputs, seed):
                     await end(how, execution, connection, scope)
 
         with trio.fail_after(1000):
-            async with (
-                store.subscribe("exec:x:/queue/out", "test", 100) as outs,
-                store.subscribe("exec:x:/queue/dead", "test", 100) as letters,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(collect, outs, out)
-                nursery.start_soon(collect, letters, dead)
+            async with collecting(store, out, dead):
                 for how, seconds in lives:
                     await live(how, seconds)
                 async with OrchestratorManager(
@@ -101,13 +102,8 @@ def check(routes, lives, inputs, seed):
                     execution = await manager.start(config, execution_id="x")
                     await publish(execution)
                     report = await execution.complete()
-                await trio.sleep(1)
-                nursery.cancel_scope.cancel()
         return report
 
     report = simulate(main, seed=seed)
-    assert report.status == "completed"
-    assert_counters_balance(report)
-    for route in report.routes.values():
-        assert route.waiting == route.in_flight == route.retrying == route.failed == 0
+    assert_nothing_is_left(report)
     assert_all_is_where_it_must_be(routes, inputs, out, dead)

@@ -4,13 +4,11 @@ import random
 
 import pytest
 import trio
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.internals import writer_of
 from support.sqlite_queues import simulated
-from support.stored_states import World, in_order, messages, said_by, slowly
+from support.stored_states import World, after_any_history, in_order, messages, said_by, slowly
 
 ONE = """
 routes:
@@ -273,15 +271,7 @@ routes:
 
 @pytest.mark.parametrize("examples", [5, pytest.param(300, marks=pytest.mark.slow)])
 def test_after_any_history_the_effects_are_those_of_an_undisturbed_run(tmp_path_factory, examples):
-    @settings(max_examples=examples, deadline=None)
-    @given(st.integers(min_value=0, max_value=2**32))
-    def judged(seed):
-        path = tmp_path_factory.mktemp("history") / "q.db"
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        world, given_, dead, report, rows, out, letters = trio.run(history, path, seed, clock=clock)
-        judge(world, given_, dead, report, rows, out, letters)
-
-    judged()
+    after_any_history(history, judge, tmp_path_factory, examples)
 
 
 def judge(world, given_, dead, report, rows, out, letters):

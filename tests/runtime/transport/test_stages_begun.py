@@ -4,13 +4,11 @@ import random
 
 import pytest
 import trio
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from factflow_engine.config import InitMessageConfig
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.sqlite_queues import message, simulated
-from support.stored_states import World
+from support.stored_states import World, after_any_history
 
 INIT = "init_message: {route: r, payload: {n: 1}}\n"
 SINKS = "routes:\n  r: {adapters: [{type: work}, {type: ledger}, {type: flushing}]}\n"
@@ -228,14 +226,9 @@ async def history(path, seed):
 
 @pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.slow)])
 def test_after_any_history_each_stage_has_finished_once(tmp_path_factory, examples):
-    @settings(max_examples=examples, deadline=None)
-    @given(st.integers(min_value=0, max_value=2**32))
-    def judged(seed):
-        path = tmp_path_factory.mktemp("history") / "q.db"
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        world, target, rows = trio.run(history, path, seed, clock=clock)
+    def judge(world, target, rows):
         assert said(world) == NOTHING
         assert target.content == "today"
         assert rows == (0, 0)
 
-    judged()
+    after_any_history(history, judge, tmp_path_factory, examples)
