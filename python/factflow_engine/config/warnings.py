@@ -140,7 +140,7 @@ def _check_settings(route_id: str, route: RouteConfig, root: MappingNode, report
         report.add(code, key_mark(root, where), message, path=where)
 
     limits = route.backpressure
-    if limits is not None and limits.algorithm == "fixed" and limits.target_latency_ms is not None:
+    if limits is not None and limits.is_fixed and limits.target_latency_ms is not None:
         warn("W501", "target_latency_ms has no effect with algorithm: fixed", "backpressure", "target_latency_ms")
     if route.unrouted != "filter" and not route.outbound:
         warn("W501", "unrouted has no effect in a route without outbounds", "unrouted")

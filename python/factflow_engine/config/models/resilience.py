@@ -3,7 +3,7 @@
 Kept separate because the document, its routes and (the breaker) its stages all have them, field by field.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -99,10 +99,14 @@ class ErrorHandlingConfig(ConfigModel):
         return self
 
 
+LimitAlgorithm: TypeAlias = Literal["adaptive", "fixed", "aimd", "vegas", "gradient2", "arc"]
+"""Names of the algorithms that adjust a limit: the one list of them."""
+
+
 class BackpressureConfig(ConfigModel):
     """Limit on the messages in flight on a route, and the algorithm that adjusts it."""
 
-    algorithm: Literal["adaptive", "fixed", "aimd", "vegas", "gradient2", "arc"] = Field(
+    algorithm: LimitAlgorithm = Field(
         default="adaptive", description="Algorithm that adjusts the limit; fixed: none."
     )
     target_latency_ms: float | None = Field(
@@ -113,6 +117,11 @@ class BackpressureConfig(ConfigModel):
     initial_concurrency: int | None = Field(
         default=None, ge=1, le=100_000, description="The limit at the start; by default the algorithm's own."
     )
+
+    @property
+    def is_fixed(self) -> bool:
+        """True if nothing adjusts the limit."""
+        return self.algorithm == "fixed"
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:

@@ -55,7 +55,7 @@ def refuse_losses(
 
 
 def _of_route(route: RouteConfig) -> Iterator[str]:
-    if route.backpressure is not None and route.backpressure.algorithm != "fixed":
+    if route.backpressure is not None and not route.backpressure.is_fixed:
         yield (
             f"backpressure.algorithm: {route.backpressure.algorithm}: limits do not adapt yet; "
             "write `fixed`, or remove the section and set inbound.concurrency"
