@@ -1,4 +1,4 @@
-//! The work that the loop does per message: take it from its channel, ask conditions, call adapters, hand it on, count
+//! The work of the loop per message: take it from its channel, evaluate conditions, call adapters, hand it on, count
 //! it.
 //!
 //! The loop itself, its fairness and its waiting are Python's (`factflow_engine.runtime.hop.loop`). This carries

@@ -33,7 +33,7 @@ impl Batch {
         time_ns: i64,
     ) -> PyResult<Self> {
         let first = u128::from_be_bytes(id_of(first_id, "first_id")?);
-        // A length is a promise that a sequence may not keep: room for much more is made as it comes.
+        // A sequence may claim any length: reserve little, and grow with the payloads.
         let mut frames = VecDeque::with_capacity(payloads.len()?.min(ROOM_AT_ONCE));
         for payload in payloads.try_iter()? {
             let message_id = first.wrapping_add(frames.len() as u128).to_be_bytes();
@@ -61,7 +61,7 @@ impl Batch {
         self.frames.len()
     }
 
-    /// Return the ids of all of them.
+    /// Return the ids of all messages.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let ids = (0..self.count).map(|place| hex(&self.first.wrapping_add(place).to_be_bytes()));

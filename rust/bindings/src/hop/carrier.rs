@@ -109,7 +109,7 @@ impl Carrier {
         })
     }
 
-    /// Carry a message that begins inside the route, with what the stage there has said already.
+    /// Carry a message that begins inside the route, with the result that the stage there has returned already.
     #[pyo3(signature = (worker, frame, index, result, /))]
     fn answer(
         &self,
@@ -129,7 +129,7 @@ impl Carrier {
         })
     }
 
-    /// Go on with the worker's message, whose adapter has returned this.
+    /// Go on with the worker's message, given its adapter's result.
     #[pyo3(signature = (worker, result, /))]
     fn proceed(&self, worker: &Bound<'_, Worker>, result: Bound<'_, PyAny>) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
@@ -137,7 +137,7 @@ impl Carrier {
         })
     }
 
-    /// Go on with the worker's message at its next stage, changed so; None leaves as it is.
+    /// Go on with the worker's message at its next stage, with a new payload or headers; None keeps the present ones.
     #[pyo3(signature = (worker, payload, headers, /))]
     fn change(
         &self,
@@ -187,7 +187,7 @@ impl Carrier {
         self.outbounds.room(py, self.on_its_way(py)? - own)
     }
 
-    /// Number of messages that are in adapters and will need room.
+    /// Return the number of messages that are in adapters and will need room.
     #[getter]
     fn reserved(&self, py: Python<'_>) -> PyResult<isize> {
         self.on_its_way(py)

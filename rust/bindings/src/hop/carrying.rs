@@ -129,7 +129,7 @@ impl Carrier {
         step
     }
 
-    /// Return what an adapter made of its message, None if nothing; or the step at which the message is instead.
+    /// Return the message that an adapter has made, None if it made none; or the step at which Python takes over.
     fn judge(
         &self,
         worker: &Bound<'_, Worker>,
@@ -160,7 +160,7 @@ impl Carrier {
         Ok(Ok(Some(codec::pack(&message)?.unbind())))
     }
 
-    /// Go on with the worker's message, for which its adapter has said this.
+    /// Go on with the worker's message, given its adapter's result.
     pub(super) fn go_on(
         &self,
         worker: &Bound<'_, Worker>,
@@ -315,7 +315,7 @@ pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<Py
     }
 }
 
-/// Note what the worker has to wait for.
+/// Set the awaitable of the worker.
 fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_>) -> Step {
     let (step, value) = match waits {
         Started::Suspended(value) => (Step::Suspended, Some(value)),
@@ -325,7 +325,7 @@ fn wait(worker: &Bound<'_, Worker>, pending: Bound<'_, PyAny>, waits: Started<'_
     step
 }
 
-/// Take from the worker what it waits for.
+/// Take the awaitable from the worker.
 pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py, PyAny>> {
     let pending = worker.get().take_pending(worker.py());
     pending
@@ -333,7 +333,7 @@ pub(super) fn pending_of<'py>(worker: &Bound<'py, Worker>) -> PyResult<Bound<'py
         .ok_or_else(|| PyRuntimeError::new_err("this worker waits for nothing"))
 }
 
-/// Take the worker's last message from it: what fails now is not that one.
+/// Take the worker's last message from it, so that no later error is attributed to that message.
 pub(super) fn let_go(worker: &Bound<'_, Worker>) {
     worker.get().hold(worker.py(), None);
 }

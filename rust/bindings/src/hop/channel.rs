@@ -1,6 +1,7 @@
 //! `Channel`: the frames that wait for a consumer, and the signals to its consumers and publishers.
 //!
-//! What a channel calls back into Python may come back to it: then its frames are as they were before or after an operation.
+//! Python code that a channel calls may use the channel: it then finds the frames as they were before an operation,
+//! or after it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -13,8 +14,8 @@ use super::store::Store;
 use crate::frame::{Fields, Frame};
 use crate::gil_cell::GilCell;
 
-/// A first-in-first-out channel of frames, of one key one at a time if it is to be so, with a soft bound. Base of the
-/// memory queue's channels.
+/// A first-in-first-out channel of frames with a soft bound; on request it hands out one frame of a key at a time.
+/// Base of the memory queue's channels.
 #[pyclass(frozen, subclass, module = "factflow_engine._native")]
 pub struct Channel {
     frames: GilCell<Store>,
@@ -26,14 +27,14 @@ pub struct Channel {
     armed: AtomicBool,
     /// True if `tell_of_room` must be called after a frame was taken.
     awaited: AtomicBool,
-    /// True if somebody reads it.
+    /// True if it has a consumer.
     is_read: AtomicBool,
-    /// True if several do.
+    /// True if it has several consumers.
     shared: AtomicBool,
 }
 
 impl Channel {
-    /// Do something with the frames.
+    /// Call a function with the frames.
     #[inline]
     fn with<R>(&self, py: Python<'_>, touch: impl FnOnce(&mut Store) -> R) -> R {
         // SAFETY: what is done here are methods of the store, and copies of references. They run no code of Python's, not
@@ -84,7 +85,7 @@ impl Channel {
         if state.awaited.load(Relaxed) {
             let told = channel.call_method0(intern!(channel.py(), "tell_of_room"));
             if let Err(error) = told {
-                Self::give_back(channel, fields); // a listener that fails costs no message
+                Self::give_back(channel, fields); // a failing listener must lose no message
                 return Err(error);
             }
         }
@@ -113,7 +114,7 @@ impl Channel {
         state.with(py, |store| store.end(py, fields)) && state.is_armed()
     }
 
-    /// Note the same on behalf of the consumer that took the frame and will look again: tell only if there are others.
+    /// End a frame on behalf of the consumer that took it and will look again: tell only other consumers.
     pub fn end_of_own(channel: &Bound<'_, Self>, fields: &Fields) -> PyResult<()> {
         if Self::end(channel, fields) && channel.get().shared.load(Relaxed) {
             Self::tell_consumers(channel)?;

@@ -1,7 +1,7 @@
-//! `Child`: a message that does not begin with its being taken from the inbound queue.
+//! `Child`: a message that begins inside its route, and not in the inbound queue.
 //!
-//! Kept separate from `puller`, which makes most of them, because the loop makes them too: of what is tried again, and of
-//! what a stage said at its end.
+//! Kept separate from `puller`, which makes most of them, because the loop makes them, too: for retries, and for the
+//! results of `finish`.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -20,7 +20,7 @@ pub struct Child {
     pub parent: Option<Py<PyAny>>,
     /// The result that the stage at `index` has returned already.
     pub result: Option<Py<PyAny>>,
-    /// Since when it may begin, in the loop's time.
+    /// Time from which it may begin, by the loop's clock.
     since_ns: LoopNumber,
     /// Number of times that adapters have deferred it, and the time of the first.
     deferrals: LoopNumber,
@@ -129,7 +129,7 @@ impl Child {
         self.deferred_ns.set(deferred_ns);
     }
 
-    /// Show the collector what it holds; the parent, an object of Python's, is where a cycle is broken.
+    /// Visit the held objects for the garbage collector; the parent, a Python object, breaks cycles.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.parent)?;
         visit.call(&self.result)

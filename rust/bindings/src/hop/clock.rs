@@ -1,4 +1,5 @@
-//! `Clock`: the time of a loop, which is read once a message, or that of the world, once a message from outside.
+//! `Clock`: the monotonic clock of a loop, read once a message, or the wall clock, read once for each message from
+//! outside.
 //!
 //! Kept separate because the usual clocks, `time.perf_counter_ns` and `time.time_ns`, cost three times as much to call as
 //! to read.
@@ -8,7 +9,7 @@ use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-/// A function of Python's that says the time in nanoseconds, or the clock that it reads.
+/// A Python function that returns the time in nanoseconds, or the system clock that it reads.
 pub enum Clock {
     Asked(Py<PyAny>),
     #[cfg(target_os = "linux")]
@@ -55,7 +56,7 @@ impl Clock {
         }
     }
 
-    /// Show the garbage collector the function.
+    /// Visit the function for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Asked(function) => visit.call(function),
@@ -65,7 +66,8 @@ impl Clock {
     }
 }
 
-/// True if the function is Python's own of this name and says what the system's clock says: their origins are compared, too.
+/// True if the function is Python's own of this name and agrees with the system's clock; their origins are compared,
+/// too.
 #[cfg(target_os = "linux")]
 fn reads(function: &Bound<'_, PyAny>, name: &str, clock: libc::clockid_t) -> PyResult<bool> {
     let py = function.py();

@@ -1,6 +1,6 @@
 //! `MessageContext`: one message at one stage, as its adapter sees it.
 //!
-//! Also the state of a message that is somewhere in its route: what it came as, what it is now, and where.
+//! Also the state of a message in its route: its frame, its changes, and its stage.
 
 use std::sync::OnceLock;
 
@@ -17,9 +17,9 @@ use crate::frame::{Fields, Frame, Headers, hex, read_headers};
 /// Changes that this attempt has made to a message so far.
 #[derive(Default)]
 pub struct Changes {
-    /// None: as it came.
+    /// None: the frame's own payload.
     pub payload: Option<Py<PyBytes>>,
-    /// None: as they came.
+    /// None: the frame's own headers.
     pub headers: Option<Headers>,
     /// Time at which the attempt began, by the loop's clock.
     pub begun_ns: i64,
@@ -34,7 +34,7 @@ impl Changes {
         }
     }
 
-    /// Return one without changes.
+    /// Return a state without changes.
     pub fn since(begun_ns: i64) -> Self {
         Self {
             begun_ns,
@@ -65,7 +65,7 @@ impl MessageContext {
         }
     }
 
-    /// Return the payload as it is now.
+    /// Return the present payload.
     pub fn bytes(&self) -> &Py<PyBytes> {
         self.changes
             .payload
@@ -166,19 +166,19 @@ impl MessageContext {
         self.index
     }
 
-    /// Return when this attempt at the route began, in the loop's time.
+    /// Return the time at which this attempt began, by the loop's clock.
     #[getter]
     fn begun_ns(&self) -> i64 {
         self.changes.begun_ns
     }
 
-    /// Return the frame as it came.
+    /// Return the frame of the message, without changes.
     #[getter]
     fn frame(&self, py: Python<'_>) -> Frame {
         Frame(self.fields.clone_ref(py))
     }
 
-    /// Return the same with other headers.
+    /// Return the state with other headers.
     #[pyo3(signature = (headers, /))]
     fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = headers.py();

@@ -1,4 +1,4 @@
-//! `Counters`: how many messages of a route have begun, and how they ended.
+//! `Counters`: the numbers of a route's messages that have begun, and that have ended, by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

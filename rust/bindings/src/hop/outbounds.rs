@@ -1,4 +1,4 @@
-//! `Outbounds`: where a route's messages go, and which of them.
+//! `Outbounds`: the targets of a route, and the choice among them for each message.
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -18,7 +18,7 @@ struct Outbound {
     condition: Option<Py<Condition>>,
     #[pyo3(attribute)]
     label: u64,
-    /// The channels that it leads to; for a topic they come and go.
+    /// Channels of the target; those of a topic come and go.
     #[pyo3(attribute)]
     channels: Py<PyList>,
 }
@@ -26,7 +26,7 @@ struct Outbound {
 /// Places of outbounds; few, as a rule.
 type Places = SmallVec<[u32; 8]>;
 
-/// A message that leaves: what it came as, and what the route has made of it.
+/// A message that leaves its route: its frame, and its changes.
 pub struct Leaving<'a> {
     pub fields: &'a Fields,
     pub payload: Option<&'a Py<PyBytes>>,
@@ -46,7 +46,7 @@ pub enum Left {
 /// All outbounds of one route.
 pub struct Outbounds {
     all: Vec<Outbound>,
-    /// They, filed by their conditions, if there are several.
+    /// Table of the outbounds' conditions, if there are several outbounds.
     table: Option<Py<RouteTable>>,
     first_only: bool,
 }
@@ -122,7 +122,7 @@ impl Outbounds {
         Ok(room)
     }
 
-    /// Show the garbage collector what is held.
+    /// Visit the held objects for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         for outbound in &self.all {
             visit.call(&outbound.condition)?;

@@ -13,10 +13,10 @@ use super::start::{Started, send, throw};
 use crate::errors;
 use crate::gil_cell::GilCell;
 
-/// A source's answer.
+/// Result of asking a source for an element.
 pub(super) enum Pulled<'py> {
     Element(Bound<'py, PyAny>),
-    /// Nothing more.
+    /// The end of the source.
     Exhausted,
     /// A wait: the awaitable, and the value that it gave for trio.
     Suspended(Bound<'py, PyAny>, Bound<'py, PyAny>),
@@ -59,7 +59,7 @@ fn begin<'py>(source: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>
     }
 }
 
-/// The rest of a pull, to be awaited: what it gives is given on to trio, and what trio gives goes back into it.
+/// Rest of a pull, to be awaited: values that the source yields go to trio, and trio's answers go back to the source.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Pull {
     source: Py<PyAny>,
@@ -145,7 +145,7 @@ impl Pull {
         self.send(py, py.None().bind(py))
     }
 
-    /// Go on with what trio gives; at first that is nothing, for nothing was asked of it.
+    /// Go on with trio's answer; the first one is None, because nothing was yielded yet.
     #[pyo3(signature = (value, /))]
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         errors::guarded(py, || {

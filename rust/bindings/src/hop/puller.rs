@@ -1,4 +1,4 @@
-//! `Puller`: pulling the children of one message, as far as nobody has to wait.
+//! `Puller`: puller of the children of one message, as far as no wait is needed.
 //!
 //! The rules are those of `factflow_engine.runtime.hop.fan_out`, which goes on wherever this stops, and where each of them
 //! stands again in its plain form. A child past the last stage is published here and now, without an object of Python's; one
@@ -46,7 +46,7 @@ pub enum Stop {
     Pulling = 6,
 }
 
-/// Pulls the children of one message, for the worker that drives it.
+/// Puller of the children of one message, for the worker that drives it.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Puller {
     carrier: Py<Carrier>,
@@ -264,7 +264,7 @@ impl Puller {
         Ok(())
     }
 
-    /// Note what this stops at.
+    /// Set the reason of the stop.
     fn leave(&self, left: Bound<'_, PyAny>) {
         drop(self.left.replace(left.py(), Some(left.unbind())));
     }
@@ -353,7 +353,7 @@ impl Puller {
         })
     }
 
-    /// Take what the last stop has left.
+    /// Take the rest of the last stop.
     fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let left = self.left.take(py);
         left.ok_or_else(|| PyRuntimeError::new_err("nothing was left"))

@@ -12,7 +12,7 @@ use crate::frame::{Fields, Frame, Headers, Id};
 use crate::gil_cell::GilCell;
 use crate::{codec, errors};
 
-/// Makes the children of one message.
+/// Factory of the children of one message.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Siblings {
     pub(super) parent: Py<MessageContext>,

@@ -25,7 +25,7 @@ pub fn start<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Started<'py>> {
     send(coroutine, coroutine.py().None().bind(coroutine.py()))
 }
 
-/// Run a coroutine on with what it waited for.
+/// Resume a coroutine with the value that it waited for.
 pub fn send<'py>(
     coroutine: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,

@@ -26,7 +26,7 @@ pub(super) struct Stage {
     pub is_stateful: bool,
 }
 
-/// Carries the messages of one route of one execution.
+/// Carrier of the messages of one route of one execution.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Carrier {
     pub(super) inbound: Py<Channel>,

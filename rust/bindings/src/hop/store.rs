@@ -86,7 +86,7 @@ impl Store {
         }
     }
 
-    /// Note that a frame that was taken has ended; true if another one can be taken for it.
+    /// End a frame that was taken; return true if another one can be taken for it.
     pub fn end(&mut self, py: Python<'_>, fields: &Fields) -> bool {
         match (self, key_of(py, fields)) {
             (Self::Keyed(frames), Some(key)) => frames.end(&key, &fields.message_id),

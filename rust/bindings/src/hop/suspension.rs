@@ -1,4 +1,4 @@
-//! `Suspension`: awaiting, in an adapter's stead, what it waits for.
+//! `Suspension`: an awaitable that waits in an adapter's place.
 //!
 //! A worker awaits it once, however many messages of its turn have to wait: what a coroutine gives is given on to trio,
 //! and what trio gives for it goes back into the coroutine, without a channel of Python in between.
@@ -60,7 +60,7 @@ impl Suspension {
             .transpose()
     }
 
-    /// Give trio what the worker waits for, for as long as it does.
+    /// Yield the worker's awaited values to trio, as long as it waits.
     fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Bound<'py, PyAny>> {
         if step != Step::Suspended {
             return Err(PyStopIteration::new_err(step as u8));
@@ -81,7 +81,7 @@ impl Suspension {
         self.send(py, py.None().bind(py))
     }
 
-    /// Go on with what trio gives; at first that is nothing, for nothing was asked of it.
+    /// Go on with trio's answer; the first one is None, because nothing was yielded yet.
     #[pyo3(signature = (value, /))]
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         errors::guarded(py, || {

@@ -1,4 +1,4 @@
-//! `Worker`: the work of one worker of the loop, for the loop and for reports of which worker holds what.
+//! `Worker`: state of one worker of the loop, for the loop and for reports on what each worker holds.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -60,7 +60,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Note what it waits for, or what came back.
+    /// Set the awaitable of the worker and its value.
     pub fn wait(
         &self,
         py: Python<'_>,
@@ -93,7 +93,7 @@ impl Worker {
         self.context.get(py)
     }
 
-    /// Note the message that it carries.
+    /// Set the message that it carries.
     pub fn hold(&self, py: Python<'_>, context: Option<Py<MessageContext>>) {
         drop(self.context.replace(py, context)); // what the last one holds may run code when it goes
     }
