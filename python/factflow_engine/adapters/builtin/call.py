@@ -109,7 +109,10 @@ class _Bound:
         self._pass_context = config.argument == "context"
 
     def __call__(self, context: PipelineContext) -> Any:
-        return self._function(context if self._pass_context else context.message, **deepcopy(self._arguments))
+        given = context if self._pass_context else context.message
+        if not self._arguments:
+            return self._function(given)
+        return self._function(given, **deepcopy(self._arguments))  # which the function may change
 
 
 def _result(value: Any) -> AdapterResult | None:
