@@ -7,7 +7,9 @@ import pytest
 
 SOURCES = sorted((Path(__file__).parent.parent / "rust").rglob("*.rs"))
 DOCUMENTATION = re.compile(r"\s*//[/!]")
-OPENING = re.compile(r"\s*//[/!] (What|Who|Whose|Whether|How|It|Where|When|Which|Why)\b")
+OPENING = re.compile(
+    r"\s*//[/!] (?:(?:What|Who|Whose|Whether|How|It|Its|They|Those|So many|Where|When|Which|Why)\b|By \w+: )"
+)
 APART = re.compile(r"//.*\bapart (?:from|because)\b", re.IGNORECASE)
 CAME = re.compile(r'"[^"]*\bexpected\b[^"]*, came\b')
 
@@ -41,6 +43,9 @@ def test_rust_documentation_opens_with_imperatives_and_nouns_and_messages_say_wh
         ('format!("expected {one}, came {two}")', 1),
         ('format!("expected {one}, got {two}") // it came', 0),
         ("/// Italics.", 0),
+        ("/// By slot: the level of the array there.\nlevels: Vec<usize>", 1),
+        ("/// Those that failed.", 1),
+        ("/// Levels of arrays, by slot.", 0),
     ],
 )
 def test_the_reader_finds_what_the_rule_forbids(text, count):

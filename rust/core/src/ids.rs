@@ -183,7 +183,7 @@ pub struct ChildIds {
     ordinal: u64,
     /// Ends of the ids that keyed ones were given at first. Two ids of one end only make a number skip.
     keyed: FxHashSet<u64>,
-    /// By end, for ends that came again: the number of times after the first.
+    /// Number of repetitions of an end after the first, by end.
     repeated: FxHashMap<u64, u64>,
     most: usize,
 }

@@ -1,6 +1,6 @@
 //! `MessageContext`: one message at one stage, as its adapter sees it.
 //!
-//! Also the state of a message in its route: its frame, its changes, and its stage.
+//! The object is also the state of a message in its route: its frame, its changes, and its stage.
 
 use std::sync::OnceLock;
 

@@ -46,7 +46,7 @@ impl Ids {
 /// Appends root messages to the channels of routes, as long as there is nothing to wait for and nothing to refuse.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct Publisher {
-    /// By route id, the list of the channels that its messages go to; the owner of a list may change it.
+    /// Lists of the channels that a route's messages go to, by route id; the owner of a list may change it.
     channels: Py<PyDict>,
     wall: Clock,
     ids: Ids,

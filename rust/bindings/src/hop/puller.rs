@@ -279,11 +279,11 @@ impl Puller {
 
 /// Destination of a new child.
 enum Placed<'py> {
-    /// To other workers.
+    /// A child that other workers carry.
     Elsewhere,
-    /// This one is to be carried by the driver.
+    /// A child that the driver carries itself.
     Here(Bound<'py, Child>),
-    /// To Python, which decides.
+    /// A child about which Python decides.
     ForPython(Bound<'py, Child>),
 }
 

@@ -6,17 +6,17 @@ use pyo3::prelude::*;
 /// State of a message when a function of the carrier returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The message has ended and was counted; or the turn is over.
+    /// End of the message, which was counted; or end of the turn.
     Ended = 0,
-    /// Its adapter's coroutine `worker.pending` waits for `worker.value`.
+    /// Wait of the adapter's coroutine `worker.pending` for `worker.value`.
     Suspended = 1,
-    /// Its adapter gave something that is no coroutine, `worker.pending`.
+    /// Awaitable that is no coroutine, given by the adapter: `worker.pending`.
     Awaitable = 2,
-    /// Its adapter returned `worker.value`, which is for Python to judge.
+    /// Result of the adapter that Python must judge: `worker.value`.
     Returned = 3,
-    /// The message has passed all stages and no outbound can take it.
+    /// End of the stages with no outbound that can take the message.
     Stranded = 4,
-    /// Its adapter returned and left a cancel scope or a nursery open in the worker's task.
+    /// Return of the adapter with a cancel scope or a nursery left open in the worker's task.
     LeftOpen = 5,
 }
 

@@ -53,8 +53,9 @@ pub struct Worker {
     /// Time and messages that it gets each time that trio has given everybody else a turn.
     quantum_ns: i64,
     quantum_turns: i64,
-    /// As trio keeps them: the tasks whose innermost cancel scope is the worker's own, its task alone while no adapter has
-    /// entered another; and the nurseries that the task has open, none but those of an adapter. None: it is not told.
+    /// Trio's own collections: the tasks whose innermost cancel scope is the worker's own, its task alone while no
+    /// adapter has entered another; and the nurseries that the task has open, none but those of an adapter. None:
+    /// unknown.
     tasks: GilCell<Option<Py<PySet>>>,
     nurseries: GilCell<Option<Py<PyList>>>,
 }

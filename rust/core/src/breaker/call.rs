@@ -24,9 +24,9 @@ pub struct Refusal {
 /// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its duration.
+    /// Duration in nanoseconds.
     pub duration_ns: u64,
-    /// Its outcome.
+    /// Outcome.
     pub outcome: Outcome,
 }
 
@@ -51,7 +51,7 @@ pub enum Recorded {
     Counted,
     /// Ignored, as its outcome says.
     Ignored,
-    /// From an earlier state, or after its lease: counted in the lifetime counters only.
+    /// Result from an earlier state, or after its lease: counted in the lifetime counters only.
     Stale,
     /// Not recorded, because the breaker is disabled.
     Unrecorded,

@@ -32,7 +32,7 @@ pub enum EventKind {
     FailureRateExceeded,
     /// The slow call rate reached its threshold (while closed or metrics only).
     SlowCallRateExceeded,
-    /// So many trial calls did not report within their lease; their places are free again.
+    /// A number of trial calls did not report within their lease; their places are free again.
     LeasesExpired(u32),
     /// The state changed.
     Transition {

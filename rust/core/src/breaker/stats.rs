@@ -36,7 +36,7 @@ pub struct Totals {
 /// A breaker at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stats {
-    /// Its state.
+    /// State.
     pub state: State,
     /// Time at which the state was entered.
     pub since_ns: u64,

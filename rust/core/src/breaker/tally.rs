@@ -5,9 +5,9 @@
 pub struct Tally {
     /// All calls.
     pub calls: u64,
-    /// Those that failed.
+    /// Failed calls.
     pub failed: u64,
-    /// Those that were slow, failed or not.
+    /// Slow calls, failed or not.
     pub slow: u64,
 }
 

@@ -29,13 +29,13 @@ pub enum Code {
     Empty,
     /// Nested too deeply, or too large.
     TooLarge,
-    /// Not a mapping, or two conditions in one.
+    /// A condition that is no mapping, or two conditions in one.
     NotACondition,
     /// A tagged literal that cannot be read.
     InvalidTag,
     /// Bounds that admit nothing, or cannot be compared with each other.
     InvalidBounds,
-    /// Not an IP network.
+    /// A text that is no IP network.
     InvalidNetwork,
     /// A user's operator refuses the value.
     Refused,

@@ -24,7 +24,7 @@ type Build = fn(&Source, &mut PatternMemory, &mut Findings) -> Option<Question>;
 /// An operator.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator {
-    /// Its name in conditions.
+    /// Name in conditions.
     pub name: &'static str,
     /// True if its value may be absent, which then means true.
     pub is_flag: bool,

@@ -11,7 +11,7 @@ use crate::value::{Token, ValueError, read};
 pub struct Place {
     /// Slot of the part before the first wildcard.
     pub slot: usize,
-    /// From the first wildcard on; empty for most paths.
+    /// Rest of the path, from the first wildcard on; empty for most paths.
     pub rest: Box<[Segment]>,
 }
 

@@ -105,7 +105,7 @@ pub enum Source {
     Timestamp(i64, u32),
     /// An application's extension: its code and its bytes.
     Ext(i8, Vec<u8>),
-    /// Something that no message can carry; the text names its type.
+    /// A value that no message can carry; the text names its type.
     Foreign(String),
     /// A value beyond the reader's bounds of depth or size.
     Excess,

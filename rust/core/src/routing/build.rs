@@ -19,12 +19,12 @@ use super::table::{Conjunction, Statistics, Table};
 
 /// All rules before they are filed, their parts one after another: one list for all costs less than lists in lists.
 struct Drafts {
-    /// By conjunction: its rule, and how many parts it has.
+    /// Rule and number of parts of each conjunction.
     conjunctions: Vec<(u32, u32)>,
     parts: Vec<Part>,
     filings: Vec<Filing>,
     tickets: Vec<Ticket>,
-    /// By question: the part that asks exactly that.
+    /// Part that asks exactly one question, by question.
     exact: Vec<Option<Node>>,
     levels: Levels,
     census: Census,
@@ -35,7 +35,7 @@ struct Part {
     asked: Asked,
     /// Estimated effort of asking it; see [`effort`].
     effort: u32,
-    /// Its filings: a range of the drafts' filings.
+    /// Range of the drafts' filings under which it can be filed.
     filings: (u32, u32),
 }
 
@@ -61,7 +61,7 @@ struct Files {
     /// Lists of parts that were met, each with its number.
     tests: HashMap<Box<[u32]>, u32, FxBuildHasher>,
     parts: Vec<Node>,
-    /// By question: the part that asks exactly that.
+    /// Part that asks exactly one question, by question.
     shared: Vec<Option<u32>>,
     /// A question, and the conjunction that is filed under it.
     keys: Vec<(u32, u32)>,
@@ -69,7 +69,7 @@ struct Files {
     intervals: Vec<(u32, u32)>,
     /// Conjunctions that are filed under nothing.
     always: Vec<u32>,
-    /// By rule: whether a conjunction of it is kept.
+    /// True for each rule of which a conjunction is kept.
     is_kept: Vec<bool>,
     /// Room for the parts of the conjunction at hand, and for their places.
     room: Vec<Part>,

@@ -33,12 +33,12 @@ pub struct Census {
     message_slots: usize,
     numbers: Numbers,
     counts: Vec<u32>,
-    /// By question, as the counts are.
+    /// Estimated likelihood of a yes, by question.
     weights: Vec<u64>,
-    /// By question: whether a message may answer it with yes more than once.
+    /// True for each question that a message may answer with yes more than once.
     repeated: Vec<bool>,
     intervals: Intervals,
-    /// Of each interval, how many of its slot it overlaps; filled by [`Census::close`].
+    /// Number of intervals of its slot that each interval overlaps; filled by [`Census::close`].
     overlaps: Vec<u32>,
 }
 

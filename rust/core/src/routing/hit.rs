@@ -3,7 +3,7 @@
 /// A conjunction that an index names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
-    /// Its rule's place in the table.
+    /// Place of the rule in the table.
     pub rule: u32,
     /// The rest to be asked of it: a place in the table's tests.
     pub test: u32,

@@ -15,7 +15,7 @@ use crate::conditions::{Place, Scope, Segment};
 pub struct Level {
     /// Finds their places; an element is the root.
     pub scope: Scope,
-    /// By the scope's slots: the table's, or [`UNUSED`].
+    /// Slots of the table, or [`UNUSED`], by slot of the scope.
     pub slots: Vec<u32>,
 }
 
@@ -36,7 +36,7 @@ pub enum Origin<'a> {
 #[derive(Debug)]
 pub struct Levels {
     all: Vec<Level>,
-    /// By slot: the level of the elements of the array there.
+    /// Levels of the elements of arrays, by the array's slot.
     of_slot: Vec<u32>,
     known: HashMap<(usize, usize), usize, FxBuildHasher>,
 }

@@ -11,7 +11,7 @@ const MOST_NUMBERS: u64 = 16;
 /// Ranges, each with a name.
 #[derive(Clone, Debug)]
 pub enum Ranges {
-    /// By number: the names of the ranges that hold it.
+    /// Names of the ranges that hold a number, by number.
     Lists {
         /// Start of each number's list in `names`, and one end more.
         begins: Vec<u32>,

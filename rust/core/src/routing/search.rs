@@ -8,7 +8,7 @@ use super::hit::Hit;
 #[derive(Clone, Debug)]
 pub struct SearchIndex {
     automaton: AhoCorasick,
-    /// By the automaton's number of the text.
+    /// Values of the texts, by the automaton's number of a text.
     hits: Vec<Hit>,
 }
 

@@ -15,7 +15,7 @@ use super::ranges::Ranges;
 pub struct Stab<T> {
     ends: Ends<T>,
     ranges: Ranges,
-    /// By gap: the one interval that holds it, [`NONE`] or [`MORE`]; emptied once the places have it.
+    /// The one interval that holds a gap, [`NONE`] or [`MORE`], by gap; emptied once `places` has them.
     gaps: Vec<u32>,
     /// Rounded ends, if the ends are numbers.
     places: Vec<EndPlace>,

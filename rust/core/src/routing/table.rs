@@ -10,7 +10,7 @@ use super::levels::{Level, UNUSED};
 /// A part of a rule that suffices for it: rules are split at their outermost `any_of`.
 #[derive(Clone, Copy, Debug)]
 pub struct Conjunction {
-    /// Its rule, and what remains to be asked.
+    /// Rule, and the rest to be asked.
     pub candidate: Candidate,
     /// True if an index may name it more than once for a message.
     pub is_repeated: bool,
@@ -69,7 +69,7 @@ pub struct Table {
     pub(super) scope: Scope,
     /// Levels behind wildcards.
     pub(super) levels: Vec<Level>,
-    /// By slot: the level of the array there, or [`UNUSED`].
+    /// Levels of arrays, or [`UNUSED`], by slot.
     pub(super) level_of_slot: Vec<u32>,
     /// The index of a slot's field, if it has one.
     pub(super) field_of_slot: Vec<Option<FieldIndex>>,
@@ -93,11 +93,11 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Scratch {
     places: WrittenSlots,
-    /// By level: the places of the element at hand.
+    /// Places of the current element, by level.
     elements: Vec<WrittenSlots>,
-    /// By conjunction: the message, counted, that it was last asked about.
+    /// Number of the message that a conjunction was last asked about, by conjunction.
     named: Vec<u32>,
-    /// By list: the message that it was last named for.
+    /// Number of the message that a list was last named for, by list.
     listed: Vec<u32>,
     /// Counts messages.
     message: u32,

@@ -4,8 +4,8 @@ use core::fmt;
 
 /// The reason why bytes are not a value, and the byte at which that shows.
 ///
-/// Its text says what was expected and what stands there; [`is_truncated`](Self::is_truncated) tells an early end from
-/// corruption. What kinds there are is private, so that a new one breaks nobody.
+/// The text says what was expected and what it got; [`is_truncated`](Self::is_truncated) tells an early end from
+/// corruption. The kinds are private, so that a new one breaks no caller.
 ///
 /// ```
 /// use factflow_core::value::{Limits, validate};
