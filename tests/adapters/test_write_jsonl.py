@@ -9,7 +9,6 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.internals import staging_connection
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin import write_jsonl
@@ -17,6 +16,7 @@ from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.adapters.builtin._replacing import create_like
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
 from factflow_protocols import Ext, Reject, Timestamp
+from support.internals import staging_connection
 
 REGISTRY = ValidatingAdapterRegistry()
 VALUES = st.recursive(

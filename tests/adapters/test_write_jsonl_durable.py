@@ -7,11 +7,11 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.internals import staging_connection
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin import _staging, write_jsonl
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
+from support.internals import connection_of_staging, staging_connection
 
 REGISTRY = ValidatingAdapterRegistry()
 
@@ -425,10 +425,12 @@ async def test_what_flush_returned_for_is_stored_with_full_synchronisation(tmp_p
 def test_a_write_that_fails_in_the_middle_stores_nothing(tmp_path):
     staging = _staging.open_staging(tmp_path / ".s", tmp_path / "out", append=False, resumed=False, durable=True)
     staging.add({b"1": b"one\n"})
-    staging._connection.execute("CREATE TEMP TRIGGER no BEFORE INSERT ON block BEGIN SELECT RAISE(ABORT, 'no'); END")
+    connection_of_staging(staging).execute(
+        "CREATE TEMP TRIGGER no BEFORE INSERT ON block BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
     with pytest.raises(OSError, match="no"):
         staging.add({b"1": b"again\n", b"2": b"two\n"})
-    staging._connection.execute("DROP TRIGGER no")
+    connection_of_staging(staging).execute("DROP TRIGGER no")
     staging.add({b"1": b"again\n", b"2": b"two\n"})
     staging.publish()
     staging.remove()

@@ -10,6 +10,7 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.builtin import write_sqlite
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Ext, Reject, Timestamp
+from support.internals import table_connection, table_of
 
 REGISTRY = ValidatingAdapterRegistry()
 
@@ -180,10 +181,10 @@ async def test_in_memory_a_cancelled_execution_keeps_what_was_handled(tmp_path):
 async def test_a_file_that_takes_no_rows_fails_the_flush_and_keeps_them(tmp_path):
     adapter = await opened(tmp_path, durable=True)
     await handle(adapter, "x" * 100_000, 1)
-    adapter._table._connection.execute("PRAGMA max_page_count = 1")  # what a full disk looks like
+    table_connection(adapter).execute("PRAGMA max_page_count = 1")  # what a full disk looks like
     with pytest.raises(OSError, match=r"out\.db: database or disk is full"):
         await adapter.flush()
-    adapter._table._connection.execute("PRAGMA max_page_count = 1000000")
+    table_connection(adapter).execute("PRAGMA max_page_count = 1000000")
     await adapter.flush()
     assert len(rows(tmp_path)) == 1
     await adapter.close()
@@ -268,7 +269,7 @@ def test_each_acknowledged_message_has_one_row_whatever_comes_between(tmp_path_f
                 if step == "leave":
                     await process.close()
                 else:
-                    process._table.close()
+                    table_of(process).close()
                 if not processes:
                     processes[await opened(folder, durable=True, resumed=True)] = []
         *others, last = processes

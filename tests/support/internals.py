@@ -94,6 +94,21 @@ def staging_connection(adapter):
     return adapter._target._staging._connection
 
 
+def connection_of_staging(staging):
+    """Return the connection to a staging file."""
+    return staging._connection
+
+
+def table_of(adapter):
+    """Return the table of a `write_sqlite` adapter, which has its file open."""
+    return adapter._table
+
+
+def table_connection(adapter):
+    """Return the connection of a `write_sqlite` adapter."""
+    return adapter._table._connection
+
+
 def connection_of(execution):
     """Return the life of the links to a provider outside the process."""
     return execution._lifecycle.transport._connection
