@@ -5,10 +5,11 @@ with the loader's findings in `config`.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
+from factflow_engine.error_texts import describe
 from factflow_protocols import FactflowError
 
 
@@ -301,74 +302,3 @@ class CircuitTransitionError(FactflowError, ValueError):
             f"circuit {name!r} is {from_state} and cannot be moved to {to_state}; move it to disabled first, "
             "from where every move is allowed"
         )
-
-
-DESCRIBED_CHARACTERS: Final = 2000
-"""Most characters of an error's text that are kept."""
-
-CUT: Final = "…"
-"""Mark at the end of a text that was cut."""
-
-
-def sole_cause(error: Exception) -> Exception:
-    """Return the only exception that a nursery wrapped; the error itself if it wraps several, or none."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the exceptions in a group and its subgroups, without recursion: groups may be nested deeply."""
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            yield error
-
-
-def error_text(error: BaseException) -> str:
-    """Return an error's text, bounded, even if its `__str__` is broken; of a group, its contents, too.
-
-    It can be encoded: a lone surrogate, as in the text of a file name, becomes its escape.
-    """
-    text = _text(error)
-    # Leaf by leaf without recursion, because groups may be nested deeply; and no more leaves than are shown.
-    waiting = list(reversed(error.exceptions)) if isinstance(error, BaseExceptionGroup) else []
-    between = ": "
-    while waiting and len(text) < DESCRIBED_CHARACTERS:
-        leaf = waiting.pop()
-        if isinstance(leaf, BaseExceptionGroup):
-            waiting.extend(reversed(leaf.exceptions))
-        else:
-            text += f"{between}{type(leaf).__name__}: {_text(leaf)}"
-            between = "; "
-    # Cut first, because the text may be as large as a message; and again, because escaping lengthens it.
-    return bounded(bounded(text, DESCRIBED_CHARACTERS).encode(errors="backslashreplace").decode(), DESCRIBED_CHARACTERS)
-
-
-def bounded(text: str, most: int) -> str:
-    """Return the text, cut and marked if it is longer than `most` characters."""
-    return text if len(text) <= most else text[: most - len(CUT)] + CUT
-
-
-def describe(error: BaseException) -> str:
-    """Return an error's class and text, for one line of a report; unwrap one that a nursery wrapped alone."""
-    if isinstance(error, Exception):
-        error = sole_cause(error)
-    return f"{type(error).__name__}: {error_text(error)}"
-
-
-_OTHER_LOOPS: Final = {
-    "no running event loop": "; this is trio, not asyncio: write trio.sleep, trio.open_tcp_stream, ... instead of asyncio's",
-}
-"""Hints after texts of errors that code for another event loop raises."""
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error)
-        return text + _OTHER_LOOPS.get(text, "") if isinstance(error, RuntimeError) else text
-    except Exception as failure:  # noqa: BLE001 - an error that cannot be printed must not take its message along
-        return f"<its text cannot be had: {type(failure).__name__}>"

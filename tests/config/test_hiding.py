@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.config.hiding import SHORTEST, Hiding
 from factflow_engine.config.secret_variables import is_secret
-from factflow_engine.errors import CUT, error_text
+from factflow_engine.error_texts import CUT, error_text
 
 PEM = "-----BEGIN KEY-----\nMIIE'quoted\"\\x\nAb+/\n-----END KEY-----\n"
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from factflow_engine.errors import AdapterRegistrationError, describe
+from factflow_engine.error_texts import describe
+from factflow_engine.errors import AdapterRegistrationError
 
 
 def check_config_model(owner: str, model: object) -> type[BaseModel]:

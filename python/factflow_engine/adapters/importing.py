@@ -17,7 +17,8 @@ from typing import Final, TypeVar
 
 from factflow_engine.adapters.import_remedies import missing_remedy, not_found_remedy, remedy_of
 from factflow_engine.adapters.program_check import ProgramCall, program_call
-from factflow_engine.errors import AdapterRegistrationError, describe
+from factflow_engine.error_texts import describe
+from factflow_engine.errors import AdapterRegistrationError
 from factflow_engine.user_frames import UserFrame, innermost, user_frames
 from factflow_protocols import FactflowError
 

@@ -18,7 +18,8 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import settle_streams
 from factflow_engine.cli.text import OutputClosedError, clean
-from factflow_engine.errors import StateLossError, UnsupportedFeatureError, sole_cause
+from factflow_engine.error_texts import sole_cause
+from factflow_engine.errors import StateLossError, UnsupportedFeatureError
 from factflow_protocols import FactflowError
 
 

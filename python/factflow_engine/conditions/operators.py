@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
+from factflow_engine.error_texts import describe
 from factflow_engine.errors import ConditionOperatorError
 from factflow_engine.native import BUILT_IN_OPERATORS
 
@@ -136,7 +137,7 @@ class OperatorRegistry:
             try:
                 answer: object = operator.matches(field_value, literal)
             except Exception as error:
-                raise ConditionOperatorError(name, field, f"raised {type(error).__name__}: {error}") from error
+                raise ConditionOperatorError(name, field, f"raised {describe(error)}") from error
             if isinstance(answer, bool):
                 return answer
             raise ConditionOperatorError(name, field, f"must return True or False, returned {answer!r}")

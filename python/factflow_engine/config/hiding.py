@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from factflow_engine.errors import CUT
+from factflow_engine.error_texts import CUT
 
 SHORTEST: Final = 4
 """Shorter values stay: replacing every `1` would hide nothing and garble everything."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from factflow_engine.config.scalars import Scalar
 from factflow_engine.config.written import Reference, escape
-from factflow_engine.errors import CUT
+from factflow_engine.error_texts import CUT
 
 Path = tuple[str | int, ...]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from factflow_engine.errors import QueueProviderError, describe
+from factflow_engine.error_texts import describe
+from factflow_engine.errors import QueueProviderError
 from factflow_protocols import (
     AdministeredQueue,
     FactflowError,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from factflow_engine.errors import leaves
+from factflow_engine.error_texts import class_names, is_group, leaves
 from factflow_protocols import EngineInstruction, RetryLater
 
 _MAX_SECONDS: Final = 1e9
@@ -57,12 +57,12 @@ class ErrorClasses:
         The pause is the attribute `retry_after_seconds` of a failure, or `retry_after` as in HTTP clients, or the delay
         of a `RetryLater`, if it is a number of seconds, zero or more, or a `timedelta`; of a group, the longest.
         """
-        if not isinstance(error, BaseExceptionGroup):
+        if not is_group(error):
             verdict = self._verdict(error)
             return verdict, _asked_ns(error) if verdict is Verdict.FAILURE else None
-        if not self.ignore.isdisjoint(_names(type(error))):
+        if not self.ignore.isdisjoint(class_names(error)):
             return Verdict.IGNORED, None
-        if isinstance(error, Exception) and not self.record.isdisjoint(_group_names(type(error))):
+        if issubclass(type(error), Exception) and not self.record.isdisjoint(class_names(error, BaseExceptionGroup)):
             return Verdict.FAILURE, max(
                 (asked for leaf in leaves(error) if (asked := _asked_ns(leaf)) is not None), default=None
             )
@@ -78,46 +78,34 @@ class ErrorClasses:
 
     def gives_up(self, error: BaseException) -> bool:
         """True if the exception, or one in the group that it is, is ignored."""
-        every = (error, *leaves(error)) if isinstance(error, BaseExceptionGroup) else (error,)
-        return any(not self.ignore.isdisjoint(_names(type(one))) for one in every)
+        every = (error, *leaves(error)) if is_group(error) else (error,)
+        return any(not self.ignore.isdisjoint(class_names(one)) for one in every)
 
     def _verdict(self, error: BaseException) -> Verdict:
         if not isinstance(error, Exception):
             return Verdict.RELEASE
-        names = _names(type(error))
+        names = class_names(error)
         if not self.ignore.isdisjoint(names) or (self.ignore_if is not None and self.ignore_if(error)):
             return Verdict.IGNORED
-        if isinstance(error, EngineInstruction):
-            named = any(
-                cls.__name__ in self.record for cls in type(error).__mro__ if issubclass(cls, EngineInstruction)
-            )
-            return Verdict.FAILURE if named else Verdict.IGNORED
+        if instruction := class_names(error, EngineInstruction):
+            return Verdict.IGNORED if self.record.isdisjoint(instruction) else Verdict.FAILURE
         if self.record_if is not None and self.record_if(error):
             return Verdict.FAILURE
         counts = not self.record.isdisjoint(names) or (not self.record and self.record_if is None)
         return Verdict.FAILURE if counts else Verdict.SUCCESS
 
 
-def _names(error_class: type) -> tuple[str, ...]:
-    return tuple(cls.__name__ for cls in error_class.__mro__)
-
-
-def _group_names(error_class: type) -> tuple[str, ...]:
-    """Return the names of a group's class without `Exception`, which is meant for single exceptions."""
-    return tuple(cls.__name__ for cls in error_class.__mro__ if issubclass(cls, BaseExceptionGroup))
-
-
 def _asked_ns(error: BaseException) -> int | None:
-    if isinstance(error, RetryLater):
-        return _delay_ns(error.delay_seconds)
-    asked_ns = _delay_ns(_attribute(error, "retry_after_seconds"))
-    return _delay_ns(_attribute(error, "retry_after")) if asked_ns is None else asked_ns
+    if issubclass(type(error), RetryLater):
+        return _attribute_ns(error, "delay_seconds")
+    asked_ns = _attribute_ns(error, "retry_after_seconds")
+    return _attribute_ns(error, "retry_after") if asked_ns is None else asked_ns
 
 
-def _attribute(error: BaseException, name: str) -> object:
+def _attribute_ns(error: BaseException, name: str) -> int | None:
     try:
-        return getattr(error, name, None)
-    except Exception:  # noqa: BLE001 - a property that fails (the response has no such header) has asked for nothing
+        return _delay_ns(getattr(error, name, None))
+    except BaseException:  # noqa: BLE001 - a property that fails (the response has no such header) has asked for nothing
         return None
 
 

@@ -183,12 +183,13 @@ class Unspeakable(Exception):
         raise SystemExit(3)
 
 
-async def test_an_error_that_cannot_be_recorded_has_failed_its_message():
+async def test_an_error_that_has_no_text_has_failed_its_message():
     async def fails(context):
         raise Unspeakable
 
     report = await run(ONE, adapters={"x": fails}, publish=[("a", 1)])
-    assert report.status == "failed"
+    assert report.status == "completed"
+    assert [failure.error for failure in report.failures] == ["<its text cannot be had: SystemExit>"]
     assert report.routes["a"].failed == 1
     assert_counters_balance(report)
     assert report.routes["a"].in_flight == 0

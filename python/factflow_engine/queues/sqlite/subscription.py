@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from factflow_engine.error_texts import describe
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
 from factflow_engine.queues.sqlite.holds import Hold
@@ -197,7 +198,7 @@ class SqliteSubscription:
                     return
             except Exception as error:
                 logger.exception("queue %r: the leases of a consumer are not renewed any more", self._queue)
-                failure = QueueError(self._queue, f"the leases cannot be renewed: {type(error).__name__}: {error}")
+                failure = QueueError(self._queue, f"the leases cannot be renewed: {describe(error)}")
                 failure.__cause__ = error
                 self._end(failure)
                 return

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.frames import pack
 from factflow_engine.runtime.execution.shutdown import REST_SECONDS, Shutdown
 from factflow_engine.runtime.hop.loop import Loop

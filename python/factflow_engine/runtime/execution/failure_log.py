@@ -6,7 +6,7 @@ Kept separate from the orchestrator because only this module decides what a repo
 import logging
 from typing import Final
 
-from factflow_engine.errors import bounded, error_text
+from factflow_engine.error_texts import bounded, class_name, error_text
 from factflow_engine.frames import Frame, unpack
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -47,7 +47,7 @@ class FailureLog:
                 FailureRecord(
                     route=route.id,
                     stage=name,
-                    error_type=type(error).__name__,
+                    error_type=class_name(error),
                     error=self._redacted(error_text(error)),
                     message_id=frame.message_id.hex(),
                     correlation_id=frame.correlation_id.hex(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.frames import Frame
 from factflow_engine.runtime.execution.cause import Cause
 from factflow_engine.runtime.execution.failure_log import FailureLog

@@ -5,10 +5,10 @@ Kept separate from the report because only the configuration knows what is secre
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 from factflow_engine.config.hiding import Hiding
+from factflow_engine.error_texts import trace_of
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -26,14 +26,14 @@ class Redaction:
 
     def trace(self, error: BaseException) -> str:
         """Return the error as Python prints it, without the values; for logs."""
-        return self("".join(traceback.format_exception(error)))
+        return self(trace_of(error))
 
     def censor(self, error: BaseException) -> None:
         """Remove the values from an error's text; a cause that shows any becomes a note."""
         error.args = tuple(self(part) if isinstance(part, str) else part for part in error.args)
         cause = error.__cause__ or error.__context__
         if cause is not None:
-            trace = "".join(traceback.format_exception(cause))
+            trace = trace_of(cause)
             if (hidden := self(trace)) != trace:
                 error.__cause__ = error.__context__ = None
                 error.add_note(f"Raised from this, with values of the environment hidden:\n{hidden}")

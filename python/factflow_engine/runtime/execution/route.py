@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import trio
 
-from factflow_engine.errors import ExecutionStartError, describe
+from factflow_engine.error_texts import describe
+from factflow_engine.errors import ExecutionStartError
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.stages.lifecycle import StageLifecycle, StageLostError
 from factflow_engine.runtime.stages.stage import Stage

@@ -13,7 +13,8 @@ Messages on their way:
 State of a route:
 
 - `route_state`: waiting messages, permits, outbounds and counters.
-- `settlement`: the end of an attempt: an outcome, another attempt, a dead letter, or back to the queue.
+- `settlement`: the end of an attempt: an outcome, another attempt, a dead letter, or back to the queue;
+  `dispositions` decides which, for an attempt that raised.
 - `delays`: messages that wait for a time, a breaker or room; `timers` has one alarm for all of them, `circuits` listens
   to breakers.
 - `dead_letters`: publishing of letters whose queue was full.

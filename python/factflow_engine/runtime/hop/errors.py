@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from factflow_engine.errors import error_text
+from factflow_engine.error_texts import error_text
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.stages.timeouts import DeadlineExceededError
 from factflow_protocols import FactflowError, QueueFullError, Reject

@@ -1,26 +1,39 @@
 """Instructions to the engine in adapters' errors, also inside exception groups and with unusable numbers.
 
-Kept separate from `settlement`, which executes them.
+Kept separate from `dispositions`, which interprets them.
 """
 
 import math
 from typing import Final
 
-from factflow_engine.errors import leaves, sole_cause
+from factflow_engine.error_texts import class_name, describe, leaves, sole_cause
 from factflow_protocols import CircuitOpenError, EngineInstruction, FactflowError, Reject, RetryLater
 
 LONGEST_SECONDS: Final = 1e9
 """Longest wait that the clock supports; an adapter may ask for any number."""
 
 
-class UnreadableInstructionError(FactflowError, TypeError):
-    """`RetryLater` without a usable delay: a failure of its adapter."""
+class UnreadableErrorError(FactflowError, TypeError):
+    """Error that raises when it is examined: a failure of its adapter."""
 
-    def __init__(self, error: RetryLater) -> None:
+    def __init__(self, error: Exception, failure: BaseException) -> None:
         super().__init__(
-            f"{type(error).__name__}.delay_seconds is no number of seconds, zero or more; "
-            "call super().__init__(delay_seconds) with one"
+            f"{describe(error)}; the error could not be examined, because that raised {class_name(failure)}: correct its "
+            "class"
         )
+        self.__cause__ = error
+
+
+class UnreadableInstructionError(FactflowError, TypeError):
+    """Instruction without a usable field: a failure of its adapter."""
+
+    def __init__(self, error: RetryLater | CircuitOpenError) -> None:
+        what, fields = (
+            ("delay_seconds is no number of seconds, zero or more", "delay_seconds")
+            if isinstance(error, RetryLater)
+            else ("name is no text", "name, retry_after_seconds")
+        )
+        super().__init__(f"{class_name(error)}.{what}; call super().__init__({fields}) with one")
         self.__cause__ = error
 
 
@@ -38,6 +51,8 @@ def instruction_of(error: Exception) -> Exception:
         error = max(held, key=_strength)
     if isinstance(error, RetryLater) and wait_of(error) is None:
         return UnreadableInstructionError(error)
+    if isinstance(error, CircuitOpenError) and not isinstance(getattr(error, "name", None), str):
+        return UnreadableInstructionError(error)
     return error
 
 
@@ -49,6 +64,11 @@ def wait_of(error: RetryLater | CircuitOpenError) -> float | None:
     except Exception:  # noqa: BLE001 - the adapter's author may have made anything of it; it says nothing then
         return None
     return seconds if seconds >= 0 else None  # NaN is neither
+
+
+def circuit_of(error: CircuitOpenError) -> str:
+    """Return the name of the breaker that refused a call."""
+    return str.__str__(error.name)  # a subclass of `str` may compare as it likes
 
 
 def _strength(error: Exception) -> tuple[int, float]:

@@ -56,7 +56,7 @@ from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.report import HeldMessage, Wait
-from factflow_engine.runtime.stages.isolation import is_cancelled
+from factflow_engine.runtime.stages.isolation import is_cancelled, parts
 from factflow_engine.seams import Seams
 
 
@@ -235,7 +235,7 @@ class Loop:
                 raise
             self._note_death(worker, error)  # a foreign cancellation, stored and raised here
         except BaseException as error:  # noqa: BLE001 - what kills a worker must fail its route, not vanish
-            cancelled, fault = error.split(trio.Cancelled) if isinstance(error, BaseExceptionGroup) else (None, error)
+            cancelled, fault = parts(error)
             if fault is not None or not is_cancelled():
                 self._note_death(worker, fault or error)
             if cancelled is not None and is_cancelled():

@@ -11,15 +11,15 @@ from typing import Final
 
 import trio
 
-from factflow_engine.errors import bounded, describe, error_text
+from factflow_engine.error_texts import bounded, class_name, error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import MessageContext, Worker
 from factflow_engine.queues.dead_letters import write_dead_letter
 from factflow_engine.runtime.hop.dead_letters import DeadLetters
 from factflow_engine.runtime.hop.delays import GiveUp, Waiting
-from factflow_engine.runtime.hop.errors import HOPELESS, DeferralsExhaustedError, UnroutedError
+from factflow_engine.runtime.hop.dispositions import CircuitWait, Deferral, Dispositions, End, Retry
+from factflow_engine.runtime.hop.errors import UnroutedError
 from factflow_engine.runtime.hop.held import waiting_of
-from factflow_engine.runtime.hop.instructions import UnreadableInstructionError, instruction_of, wait_of
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
@@ -27,21 +27,14 @@ from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Seams
-from factflow_protocols import CircuitOpenError, RetryLater
 
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
-
-ASK_AGAIN_SECONDS: Final = 1.0
-"""Wait for a breaker that gives no time: an adapter's own, which the engine cannot observe."""
 
 MOST_REASON: Final = 200
 """Most characters of an error that are kept while its message waits."""
 
 MOST_REASONS: Final = 1_000
 """Most reasons of waits that are kept to compare others with."""
-
-TRIAL_SECONDS: Final = 0.05
-"""Least wait for a breaker: while its trial calls are out, their duration is unknown."""
 
 
 class Settlement:
@@ -65,6 +58,7 @@ class Settlement:
         self._seams = seams
         self._now = seams.clock.monotonic_ns
         self._on_failure = on_failure
+        self._dispositions = Dispositions(seams)
         self._timers = timers
         self._dead_letters = dead_letters
         self._redacted = redacted
@@ -125,77 +119,31 @@ class Settlement:
         error: Exception,
     ) -> None:
         again = Child(frame, 0, None) if child is None else child
-        raised, error = error, instruction_of(error)
-        if isinstance(error, UnreadableInstructionError):
-            raised = error
-        # A source that `finish` emitted is pulled once; another attempt would find the rest of it, or nothing.
-        final = again.result is not None
-        if isinstance(error, RetryLater | CircuitOpenError) and not final:
-            refused = self._put_off(route, again, stage, error)
-            if refused is None:
-                return
-            if refused is not error:
-                raised = error = refused
-        delay = None
-        if not isinstance(error, HOPELESS) and not final:
-            # The raised error decides: a group's own class may be named in the configuration.
-            delay = route.retry.delay(raised, frame.attempt, self._seams.randomness.uniform)
-        if delay is not None and self._fits(route, frame, delay):
-            frame = frame.restamp(attempt=frame.attempt + 1)
-            self._wait(route, again.retried(frame), stage, delay, reason=_text_of(error))
-            return
-        give_up = partial(self._give_up, route, stage, frame, payload, again.parent, error)
+        match self._dispositions.of(route, stage, frame, again, error):
+            case Retry(seconds, reason):
+                frame = frame.restamp(attempt=frame.attempt + 1)
+                self._wait(route, again.retried(frame), stage, seconds, reason=reason)
+            case Deferral(seconds, reason, first_ns):
+                _count_deferral(again, first_ns)
+                self._wait(route, again, stage, seconds, reason=reason)
+            case CircuitWait() as wait:
+                if wait.first_ns is not None:
+                    _count_deferral(again, wait.first_ns)
+                self._wait_for_circuit(route, again, stage, wait)
+            case End(error):
+                self._end_failed(route, stage, frame, payload, again, error)
+
+    def _end_failed(
+        self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes, child: Child, error: Exception
+    ) -> None:
+        """End a message for good, as soon as its dead-letter queue has room for it."""
+        give_up = partial(self._give_up, route, stage, frame, payload, child.parent, error)
         if not give_up(exceeds=False, is_behind=bool(route.waiting.letters)):
             queue = "" if route.dead_letters is None else route.dead_letters.queue
             self._wait(
-                route, again, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, reason=queue, asks=True
+                route, child, stage, math.inf, give_up=give_up, by=Holder.DEAD_LETTER_QUEUE, reason=queue, asks=True
             )
             self._dead_letters.serve(route)
-
-    def _put_off(
-        self, route: RouteState, child: Child, stage: Stage | None, error: RetryLater | CircuitOpenError
-    ) -> Exception | None:
-        """Let a message wait as instructed; or return the error that it fails with instead."""
-        asked = wait_of(error)
-        if isinstance(error, RetryLater):
-            seconds = route.deferral.seconds(asked or 0.0, child.deferrals)
-            if not self._fits(route, child.frame, seconds):
-                return error
-            exhausted = self._count_deferral(route, child, seconds, error)
-            if exhausted is None:
-                self._wait(route, child, stage, seconds, reason=_text_of(error))
-            return exhausted
-        seconds = ASK_AGAIN_SECONDS if asked is None else asked
-        if not _is_own_breaker(stage, error):
-            seconds = route.deferral.seconds(seconds, child.deferrals)
-            exhausted = self._count_deferral(route, child, seconds, error)
-            if exhausted is not None:
-                return exhausted
-        deadline = route.settings.error_handling.deadline_seconds
-        if deadline is not None:
-            seconds = min(seconds, deadline - self._age(child.frame))  # then it ends, whatever is open
-        self._wait_for_circuit(route, child, stage, max(TRIAL_SECONDS, seconds), error, asks=asked is None)
-        return None
-
-    def _count_deferral(self, route: RouteState, child: Child, seconds: float, error: Exception) -> Exception | None:
-        """Count a deferral; or count nothing and return the reason why it is not allowed."""
-        now_ns = self._now()
-        if not child.deferrals:
-            child.deferred_ns = now_ns
-        problem = route.deferral.problem(child.deferrals, (now_ns - child.deferred_ns) / 1e9, seconds)
-        if problem is not None:
-            return DeferralsExhaustedError(problem, error)
-        child.deferrals += 1
-        return None
-
-    def _fits(self, route: RouteState, frame: Frame, delay: float) -> bool:
-        """True if an attempt may begin after so many seconds."""
-        deadline = route.settings.error_handling.deadline_seconds
-        return deadline is None or self._age(frame) + delay < deadline
-
-    def _age(self, frame: Frame) -> float:
-        """Return the seconds since a message was published."""
-        return (self._seams.clock.wall_ns() - frame.time_ns) / 1e9
 
     def _give_up(
         self,
@@ -226,10 +174,10 @@ class Settlement:
         wanted = letters is not None and not any(
             channel.is_full and not channel.listeners for channel in letters.channels
         )
-        if letters is None or not wanted or (isinstance(error, UnroutedError) and route.settings.unrouted == "fail"):
+        if letters is None or not wanted or (type(error) is UnroutedError and route.settings.unrouted == "fail"):
             try:
                 self._on_failure(route, stage, frame, payload, error)
-            finally:  # an error that cannot even be examined has failed its message all the same
+            finally:  # whatever is wrong with the record, the message has failed
                 self.end(route, frame, parent, Outcome.FAILED)
             return True
         if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
@@ -239,7 +187,7 @@ class Settlement:
             route=route.id,
             stage=None if stage is None else stage.info.stage,
             queue=route.queue if parent is None else None,
-            error_type=type(error).__name__,
+            error_type=class_name(error),
             error=self._redacted(error_text(error)),
             place=place_of(error),
             time_ns=self._seams.clock.wall_ns(),
@@ -289,28 +237,18 @@ class Settlement:
         if give_up is None:
             self._set_timer(route, due)
 
-    def _wait_for_circuit(
-        self,
-        route: RouteState,
-        child: Child,
-        stage: Stage | None,
-        seconds: float,
-        error: CircuitOpenError,
-        *,
-        asks: bool,
-    ) -> None:
+    def _wait_for_circuit(self, route: RouteState, child: Child, stage: Stage | None, wait: CircuitWait) -> None:
         """Wait for a breaker; if it refuses every message that the route could take, nothing is taken meanwhile."""
-        stops = _stops_all(stage, error)
         self._wait(
             route,
             child,
             stage,
-            seconds,
+            wait.seconds,
             by=Holder.CIRCUIT_OPEN,
-            reason=error.name,
-            circuit=error.name,
-            stops=stops,
-            asks=asks,
+            reason=wait.circuit,
+            circuit=wait.circuit,
+            stops=wait.stops,
+            asks=wait.asks,
         )
 
     def _set_timer(self, route: RouteState, due: float) -> None:
@@ -382,25 +320,6 @@ class Settlement:
         route.carrier.circuit_open = False
 
 
-def _text_of(error: Exception) -> str:
-    """Return the description of an error whose message waits, even of one that cannot be examined."""
-    try:
-        return describe(error)
-    except BaseException as failure:  # noqa: BLE001 - as without a description, the message is tried again
-        return f"an error that cannot be examined: {type(failure).__name__}"
-
-
-def _is_own_breaker(stage: Stage | None, error: CircuitOpenError) -> bool:
-    """True if a breaker of the stage has refused the call; False for one that its adapter keeps itself."""
-    guard = None if stage is None else stage.guard
-    if guard is None:
-        return False
-    return error.name == guard.name if guard.key is None else error.name.startswith(f"{guard.name}[")
-
-
-def _stops_all(stage: Stage | None, error: CircuitOpenError) -> bool:
-    """True if the refusal applies to every message of the route: by the only breaker of a stage that none skips."""
-    guard = None if stage is None else stage.guard
-    if stage is None or guard is None or guard.key is not None or stage.condition is not None:
-        return False
-    return error.name == guard.name  # else it is from a breaker of the adapter's own
+def _count_deferral(child: Child, first_ns: int) -> None:
+    child.deferrals += 1
+    child.deferred_ns = first_ns

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from factflow_engine.error_texts import noted
 from factflow_engine.runtime.hop.source_scopes import SourceScopes
 from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.open_scopes import replaced
@@ -231,11 +232,7 @@ class _Threaded(Source):
 
     def _left_open(self, failure: Exception) -> Exception:
         """Return the error to raise after the last batch, which has left something open."""
-        error = self._error
-        if error is None:
-            return failure
-        error.add_note(str(failure))
-        return error
+        return failure if self._error is None else noted(self._error, failure)
 
     def _pull_batch(self) -> list[Any]:
         batch: list[Any] = []

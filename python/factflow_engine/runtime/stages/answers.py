@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.frames import Frame, pack, unpack
 from factflow_engine.native import MessageContext
 from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result

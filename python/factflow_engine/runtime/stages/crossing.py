@@ -7,14 +7,13 @@ Kept separate from both ends because they must agree on it, and a simulation use
 """
 
 import pickle
-import traceback
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
-from factflow_engine.errors import error_text
+from factflow_engine.error_texts import describe, error_text, qualified_name, trace_of
 from factflow_engine.frames import pack, unpack
 from factflow_engine.runtime.stages.failure_place import WorkerTraceback, place_of
 from factflow_engine.runtime.stages.results import LazyResultError, pack_result, unpack_result
@@ -133,10 +132,8 @@ def answer(adapter: PipelineAdapter, info: StageInfo, request: bytes) -> bytes:
 def pack_error(error: BaseException) -> bytes:
     """Return the packed form of an error."""
     pickled, reason = _pickled(error)
-    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    trace = "".join(traceback.format_exception(error))
-    texts = (error_text(error), reason, trace, place_of(error))
-    return _ERROR + pack([pickled, name, *map(_sayable, texts)])
+    texts = (qualified_name(error), error_text(error), reason, trace_of(error), place_of(error))
+    return _ERROR + pack([pickled, *map(_sayable, texts)])
 
 
 def result_of(packed: bytes) -> AdapterResult | None:
@@ -149,7 +146,7 @@ def result_of(packed: bytes) -> AdapterResult | None:
         try:
             error: Any = pickle.loads(pickled)  # noqa: S301 - an error that the adapter's own code raised
         except Exception as failure:  # noqa: BLE001 - what its class does to be made anew is anybody's
-            reason = f"{type(failure).__name__}: {failure}"
+            reason = describe(failure)
         else:
             raise error from WorkerTraceback(trace, place)
     raise UnpicklableError(name, text, reason) from WorkerTraceback(trace, place)
@@ -162,11 +159,11 @@ def _pickled(error: BaseException) -> tuple[bytes | None, str]:
         try:
             pickled = pickle.dumps(form)
             again = pickle.loads(pickled)  # noqa: S301 - written in the line above
-            if type(again) is type(error) and str(again) == str(error):
+            if type(again) is type(error) and error_text(again) == error_text(error):
                 return pickled, ""
-            reason = reason or f"it comes back as {type(again).__name__}: {again}"
-        except Exception as failure:  # noqa: BLE001 - so it cannot be pickled, whatever the reason
-            reason = reason or f"{type(failure).__name__}: {failure}"
+            reason = reason or f"it comes back as {describe(again)}"
+        except BaseException as failure:  # noqa: BLE001 - so it cannot be pickled, whatever the reason
+            reason = reason or describe(failure)
     return None, reason
 
 

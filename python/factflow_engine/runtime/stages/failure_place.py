@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from factflow_engine.error_texts import members
 from factflow_engine.user_frames import user_frames
 from factflow_protocols import FactflowError
 
@@ -54,8 +55,8 @@ def place_of(error: BaseException) -> str:
 def _related(error: BaseException) -> Iterator[BaseException]:
     """Yield the errors that may have the place, the best first: those in a group, the error itself, its causes."""
     nested = [error]
-    while isinstance(nested[-1], BaseExceptionGroup) and len(nested) < MOST_ERRORS:
-        nested.append(nested[-1].exceptions[0])
+    while (inside := members(nested[-1])) and len(nested) < MOST_ERRORS:
+        nested.append(inside[0])
     yield from reversed(nested)
     cause: BaseException | None = error
     for _ in range(MOST_ERRORS):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import trio
 
+from factflow_engine.error_texts import class_name, is_group
 from factflow_engine.runtime.stages.forgotten import POLL_SECONDS, SUPPORTED, unwatch, watch
 from factflow_protocols import FactflowError
 
@@ -24,7 +25,7 @@ class FaultError(FactflowError):
     """
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(str(type(error).__name__))
+        super().__init__(class_name(error))
         self.error = error
 
 
@@ -127,7 +128,10 @@ async def _end_what_is_not_left() -> None:
 
 
 def parts(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Split an error into the part that is a cancellation and the rest."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
+    """Split an error into the part that is a cancellation and the rest; a group that refuses is all rest."""
+    if is_group(error):
+        try:
+            return BaseExceptionGroup.split(error, trio.Cancelled)
+        except BaseException:  # noqa: BLE001 - it makes its parts by the group's own class
+            return None, error
+    return (error, None) if type(error) is trio.Cancelled else (None, error)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import trio
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.runtime.stages.isolation import FaultError, NotLeftError, in_own_task
 from factflow_protocols import FactflowError, StageInfo
 

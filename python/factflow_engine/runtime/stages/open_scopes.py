@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
+from factflow_engine.error_texts import noted, set_context
 from factflow_engine.native import Worker
 from factflow_engine.runtime.stages.forgotten import (
     POLL_SECONDS,
@@ -208,10 +209,9 @@ def replaced(error: BaseException, failure: Exception) -> BaseException:
         if fault is None:
             return failure
         if cancelled is not None:
-            fault.__context__ = error
+            set_context(fault, error)
             error = fault
-    error.add_note(str(failure))
-    return error
+    return noted(error, failure)
 
 
 def _caused(error: Exception, cause: BaseException | None) -> Exception:

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.runtime.stages.isolation import FaultError, contained
 from factflow_engine.runtime.transport.base import Owner
 from factflow_engine.runtime.transport.links import POLL_SECONDS, Links, Patience

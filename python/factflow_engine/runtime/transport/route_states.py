@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 
 import trio
 
-from factflow_engine.errors import describe
+from factflow_engine.error_texts import describe
 from factflow_engine.frames import pack
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.isolation import FaultError, in_own_task

@@ -18,7 +18,8 @@ from typing import Final
 
 import trio
 
-from factflow_engine.errors import ExecutionStartError, describe
+from factflow_engine.error_texts import describe
+from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import unpack
 from factflow_engine.queues.naming import execution_id_of
 from factflow_engine.runtime.stages.answers import Roots
