@@ -17,10 +17,24 @@ DESCRIBED_CHARACTERS: Final = 2000
 CUT: Final = "…"
 """Mark at the end of a text that was cut."""
 
-_OTHER_LOOPS: Final = {
-    "no running event loop": "; this is trio, not asyncio: write trio.sleep, trio.open_tcp_stream, ... instead of asyncio's",
-}
-"""Hints after texts of errors that code for another event loop raises."""
+_HINTS: Final = (
+    (
+        RuntimeError,
+        "no running event loop",
+        "this is trio, not asyncio: write trio.sleep, trio.open_tcp_stream, ... instead of asyncio's",
+    ),
+    (
+        RuntimeError,
+        "Attempted to call run() from inside a run()",
+        "trio runs here already: write `await function()` in an async process",
+    ),
+    (
+        TypeError,
+        "Trio expected a sync function",
+        "it returned a coroutine, which nobody awaited: write `async def process`, and await there",
+    ),
+)
+"""Hints after errors that are raised by code for another event loop: class, beginning of the text, hint."""
 
 _NAME: Final = vars(type)["__name__"].__get__
 _MODULE: Final = vars(type)["__module__"].__get__
@@ -136,4 +150,5 @@ def _text(error: BaseException) -> str:
         text = str.__str__(str(error))  # a subclass of `str` may have its own idea of length
     except BaseException as failure:  # noqa: BLE001 - `__str__` is the error's author's
         return f"<its text cannot be had: {class_name(failure)}>"
-    return text + _OTHER_LOOPS.get(text, "") if issubclass(type(error), RuntimeError) else text
+    hints = [hint for kind, beginning, hint in _HINTS if issubclass(type(error), kind) and text.startswith(beginning)]
+    return "; ".join([text, *hints])

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from factflow_engine.error_texts import describe
+from factflow_engine.user_frames import innermost, user_frames
 from factflow_protocols import FactflowError
 
 
@@ -162,12 +163,16 @@ class ExecutionStartError(FactflowError):
     Attributes:
         route: Id of the route.
         stage: Name of the stage that could not open.
+        place: File and line of the innermost frame of the cause that is the user's; empty if there is none.
     """
 
     def __init__(self, route: str, stage: str, cause: BaseException) -> None:
         self.route = route
         self.stage = stage
-        super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}")
+        frame = innermost(user_frames(cause))
+        self.place = "" if frame is None else f"{frame.file}:{frame.line}"
+        where = f" ({self.place})" if self.place else ""
+        super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}{where}")
 
 
 class StateLossError(FactflowError):

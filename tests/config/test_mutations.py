@@ -22,7 +22,7 @@ VALID: dict[str, Any] = {
             ],
             "outbound": [{"route": "embed", "condition": {"field": "a", "operator": "gt", "value": 1}}],
             "error_handling": {"max_retries": 3, "dead_letter_queue": "/queue/dlq"},
-            "backpressure": {"min_concurrency": 1, "max_concurrency": 9},
+            "backpressure": {"algorithm": "fixed", "min_concurrency": 1, "max_concurrency": 9},
         },
         "embed": {"adapters": [{"type": "other"}]},
     },

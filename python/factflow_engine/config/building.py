@@ -20,6 +20,7 @@ from factflow_engine.config.size import is_bounded
 from factflow_engine.config.stages import check_stages
 from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import Source
+from factflow_engine.config.unsupported import check_supported
 from factflow_engine.config.warnings import check_meaning
 from factflow_engine.config.wiring import QueueNameCheck, check_wiring, report_queue_name
 from factflow_engine.config.yaml import parse
@@ -55,6 +56,7 @@ def build(
         return None
     if not report.has_errors:
         check_meaning(config, root, report)
+        check_supported(config, root, report)
     return config.located(source, report.secrets)
 
 

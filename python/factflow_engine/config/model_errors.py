@@ -38,6 +38,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
 }
 _MISSING: Final = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_TYPE_FIRST: Final = "; an adapter is written type: NAME, with its settings under config:"
 _LONGEST_VALUE: Final = 60
 _LONGEST_TEXT: Final = 200
 
@@ -160,7 +161,7 @@ def _report_one(
         for problem in cause.findings:
             report_condition(problem, node, (*prefix, *location), report)
         return
-    expected = _EXPECTED.get(kind)
+    expected, remedy = _EXPECTED.get(kind), ""  # the code's own
     code = codes.kind if expected is not None else codes.value
     if codes is STRUCTURE:
         code = _special_code(location, kind, code)
@@ -168,8 +169,8 @@ def _report_one(
         code, remedy = "E404", "" if has_variables(node) else context["remedy"]
     elif kind == "explained":
         code, remedy = context["code"], "" if has_variables(node) else context["remedy"]
-    else:
-        remedy = value_remedy(kind, node)
+    elif code in {codes.kind, codes.value}:
+        remedy = value_remedy(kind, location, node, details["msg"])
     report.add(
         code,
         mark,
@@ -251,12 +252,14 @@ def _report_unknown(
             remedy="remove it" if takes_none else "",
         )
         return
+    owner = locate(root, location[:-1])[1]
+    is_shorthand = location[-3:-2] == ("adapters",) and isinstance(owner, MappingNode) and owner.get("type") is None
     report.add(
         codes.unknown,
         key_mark(root, location),
         f"there is no field {name[:_LONGEST_VALUE]!r} here",
         path=(*prefix, *location),
-        remedy=report.suggestions.remedy(name, known),
+        remedy=report.suggestions.remedy(name, known) + (_TYPE_FIRST if is_shorthand else ""),
     )
 
 

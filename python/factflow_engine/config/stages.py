@@ -13,6 +13,7 @@ from factflow_engine.adapters.keeping import loses_state, loss_text
 from factflow_engine.conditions import OperatorRegistry, shared_patterns
 from factflow_engine.config.condition_errors import check_conditions
 from factflow_engine.config.model_errors import codes_of_adapter, flip_readings, report_model_errors
+from factflow_engine.config.models import AdapterConfig
 from factflow_engine.config.nodes import (
     MappingNode,
     Mark,
@@ -80,6 +81,7 @@ def _check_adapter(
     if kind not in registry:
         _report_unknown_type(kind, node, (*path, "type"), registry, report)
         return
+    _check_misplaced(kind, stage, path, registry, report)
     config = stage.get("config")
     at = stage.mark if config is None else key_mark(stage, ("config",))
     if config is None:
@@ -109,6 +111,20 @@ def _check_isolation(stage: MappingNode, path: Path, registry: ValidatingAdapter
             if stage.get(name) is not None:
                 text = f"{name} has no effect without isolation: process"
                 report.add("W501", key_mark(stage, (name,)), text, path=(*path, name))
+
+
+def _check_misplaced(
+    kind: str, stage: MappingNode, path: Path, registry: ValidatingAdapterRegistry, report: Report
+) -> None:
+    """Report fields of the adapter's config that stand beside `config:`; the models then find them unknown, too."""
+    model: type[BaseModel] | None = registry.get(kind).config_model
+    if model is None:
+        return
+    for name in stage.entries:
+        if name in model.model_fields and name not in AdapterConfig.model_fields:
+            text = f"there is no field {name!r} here"
+            remedy = f"write it under config: {{{name}: ...}}"
+            report.add("E101", key_mark(stage, (name,)), text, path=(*path, name), remedy=remedy)
 
 
 def _report_unknown_type(

@@ -5,7 +5,7 @@ names that a provider must accept.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,10 +31,11 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
-    """Ids of the routes: a set for lookup, and a sorted list for suggestions."""
+    """Ids of the routes: a set for lookup, a sorted list for suggestions, and by the routes' names."""
 
     known: Collection[str]
     ordered: Sequence[str]
+    by_name: Mapping[str, str]
 
 
 QueueNameCheck = Callable[[str], str | None]
@@ -45,7 +46,7 @@ def check_wiring(root: MappingNode, *, validate_queue_name: QueueNameCheck, repo
     """Add findings on ids, stage names, targets, queue names and init messages of a completed document."""
     routes = root.mapping("routes")
     # Without routes nothing can be said about references to them.
-    ids = _Ids(routes.entries, sorted(routes.entries)) if routes is not None else None
+    ids = None if routes is None else _Ids(routes.entries, sorted(routes.entries), _ids_by_name(routes))
     for route_id, (mark, route) in routes.entries.items() if routes is not None else ():
         path: Path = ("routes", route_id)
         if not _NAME.match(route_id) or route_id.endswith("\n"):
@@ -118,8 +119,17 @@ def _check_route_id(code: str, node: Node | None, path: Path, ids: _Ids | None, 
     name = string(node)
     if node is None or name is None or ids is None or name in ids.known:
         return
-    hint = report.suggestions.remedy(name, ids.ordered) if ids.ordered and not has_variables(node) else ""
+    hint = ""
+    if name in ids.by_name and not has_variables(node):
+        hint = f"write the route's id, {ids.by_name[name]!r}; this is its name"
+    elif ids.ordered and not has_variables(node):
+        hint = report.suggestions.remedy(name, ids.ordered)
     report.add(code, node.mark, f"there is no route {describe(node)}", path=path, remedy=hint)
+
+
+def _ids_by_name(routes: MappingNode) -> dict[str, str]:
+    named = ((route_id, route) for route_id, (_, route) in routes.entries.items() if isinstance(route, MappingNode))
+    return {name: route_id for route_id, route in named if (name := route.text("name")) is not None}
 
 
 def _check_queue(node: Node | None, path: Path, validate_queue_name: QueueNameCheck, report: Report) -> None:

@@ -41,6 +41,20 @@ _SCALAR_TAGS: Final[dict[str, tuple[type, ...]]] = {
 }
 _STRING_TAGS: Final = frozenset({f"{_TAG}str", "!"})
 
+_EXPLAINED: Final = (
+    (
+        "expected <block end>",
+        "the indentation of this line fits nothing above it",
+        "indent it as deep as the lines that it belongs to; fields of an element stand under its first field",
+    ),
+    (
+        "mapping values are not allowed here",
+        "expected text, got a colon",
+        "put a space behind the colon of each key, on the lines above too, and quote text with a colon in it",
+    ),
+)
+"""Problems as the parser says them, with what they mean and their remedies."""
+
 
 class _TooDeep(FactflowError):  # noqa: N818 - a signal inside this module
     def __init__(self, offset: int) -> None:
@@ -162,6 +176,10 @@ class _Builder:
         tab = self._tab_near(mark.line)
         if tab is not None:
             return TextProblem("E010", tab, "expected spaces, got a tab")
+        problem = str(error.problem or "")
+        for part, message, remedy in _EXPLAINED:
+            if part in problem:
+                return TextProblem("E001", mark, message, remedy)
         parts = [part for part in (error.problem, error.context) if part]
         return TextProblem("E001", mark, _one_line(", ".join(parts)) or "the text is not YAML")
 

@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.errors import (
     ExecutionClosedError,
     ExecutionStartError,
@@ -310,8 +311,12 @@ async def test_a_stage_that_cannot_open_fails_the_start_and_closes_the_others():
     registry = registry_of(good=Good, bad=Bad)
     config = load(registry, "routes: {a: {adapters: [{type: good}]}, b: {adapters: [{type: good}, {type: bad}]}}")
     async with OrchestratorManager(registry=registry) as manager:
-        with pytest.raises(ExecutionStartError, match="route 'b', stage 'bad' could not be opened: PermissionError"):
+        with pytest.raises(
+            ExecutionStartError, match="route 'b', stage 'bad' could not be opened: PermissionError"
+        ) as caught:
             await manager.start(config)
+        assert caught.value.place == f"{__file__}:{Bad.open.__code__.co_firstlineno + 1}", "the line that raised"
+        assert str(caught.value).endswith(f"({caught.value.place})")
         assert not manager.executions
     assert events == ["opened", "opened", "closed", "closed"]
 
@@ -332,18 +337,20 @@ async def test_a_dead_worker_fails_its_route_loudly(caplog):
 
 async def test_a_configuration_that_needs_what_is_not_there_is_refused():
     registry = registry_of()
-    config = load(
-        registry,
-        """
+    text = """
+version: "1.0"
 routes:
   r: {adapters: [{type: forward}], backpressure: {algorithm: adaptive, target_latency_ms: 5, max_concurrency: 4}}
-""",
-    )
+"""
+    result = PipelineConfigLoader(registry).check_text(text)
+    assert [found.code for found in result.findings] == ["W503"]
+    config = result.config
+    assert config is not None
     async with OrchestratorManager(registry=registry) as manager:
         with pytest.raises(UnsupportedFeatureError) as caught:
             await manager.start(config)
     text = str(caught.value)
-    assert "routes.r.backpressure.algorithm: adaptive" in text
+    assert "routes.r.backpressure.algorithm: limits do not adapt yet" in text
 
 
 async def test_start_needs_an_entered_manager():

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from factflow_engine.runtime.report import ExecutionStatus, Outcome
-from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater, StatefulAdapter
+from factflow_protocols import AdapterResult, CircuitOpenError, PipelineAdapter, Reject, RetryLater, StatefulAdapter
 from support.internals import route_of
 from support.pipelines import assert_counters_balance, run, running
 
@@ -243,6 +243,24 @@ async def test_code_for_asyncio_is_told_where_it_runs():
     said = sorted(failure.error for failure in report.failures)
     assert said[0] == "message.n: cannot carry a coroutine; use await value, which nobody has awaited"
     assert said[1].startswith("no running event loop; this is trio, not asyncio: write trio.sleep")
+
+
+async def test_code_that_runs_trio_itself_or_awaits_nothing_is_told_how_to_write_it():
+    async def nests(context):
+        trio.run(trio.sleep, 0)
+
+    class Forgets(PipelineAdapter):
+        def process(self, context):
+            return trio.sleep(0)
+
+    report = await run(
+        "routes: {r: {adapters: [{type: nests}]}, s: {adapters: [{type: forgets}]}}\n"
+        "init_message: [{route: r, payload: 1}, {route: s, payload: 1}]",
+        adapters={"nests": nests, "forgets": Forgets},
+    )
+    said = {failure.route: failure.error for failure in report.failures}
+    assert said["r"].endswith("trio runs here already: write `await function()` in an async process")
+    assert said["s"].endswith("which nobody awaited: write `async def process`, and await there")
 
 
 class Text(str):

@@ -106,9 +106,7 @@ LimitAlgorithm: TypeAlias = Literal["adaptive", "fixed", "aimd", "vegas", "gradi
 class BackpressureConfig(ConfigModel):
     """Limit on the messages in flight on a route, and the algorithm that adjusts it."""
 
-    algorithm: LimitAlgorithm = Field(
-        default="adaptive", description="Algorithm that adjusts the limit; fixed: none."
-    )
+    algorithm: LimitAlgorithm = Field(default="adaptive", description="Algorithm that adjusts the limit; fixed: none.")
     target_latency_ms: float | None = Field(
         default=None, gt=0, le=86_400_000, description="Milliseconds that an attempt should not exceed."
     )

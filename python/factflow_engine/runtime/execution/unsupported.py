@@ -1,20 +1,21 @@
 """Settings that this version accepts but cannot run: refused at start, never ignored.
 
-Kept separate from `lifecycle` so that a feature that arrives deletes its entry here.
+The loader finds them, too; a program may start what it has loaded in spite of its errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.keeping import LOSS_REMEDY, loses_state, loss_text, snapshots
+from factflow_engine.config.nodes import dotted
+from factflow_engine.config.unsupported import unsupported
 from factflow_engine.errors import StateLossError, UnsupportedFeatureError
 from factflow_engine.runtime.transport.base import Channels
 
 if TYPE_CHECKING:
-    from factflow_engine.config import PipelineGlobalConfig, RouteConfig
+    from factflow_engine.config import PipelineGlobalConfig
 
 
 def refuse_unsupported(config: PipelineGlobalConfig) -> None:
@@ -23,11 +24,7 @@ def refuse_unsupported(config: PipelineGlobalConfig) -> None:
     Raises:
         UnsupportedFeatureError: The error names every such setting, and what to write instead.
     """
-    features = [f"routes.{route_id}.{text}" for route_id, route in config.routes.items() for text in _of_route(route)]
-    if config.storage is not None:
-        features.append("storage: stages cannot be stored yet; remove the section")
-    if config.lineage is not None:
-        features.append("lineage: it cannot be recorded yet; remove the section")
+    features = [f"{dotted(path)}: {problem}; {remedy}" for path, problem, remedy in unsupported(config)]
     if features:
         raise UnsupportedFeatureError(tuple(features))
 
@@ -52,11 +49,3 @@ def refuse_losses(
                 lost.append(f"{route_id}/{stage.name}: this queue provider cannot store the states of stages")
     if lost:
         raise StateLossError(tuple(lost), LOSS_REMEDY)
-
-
-def _of_route(route: RouteConfig) -> Iterator[str]:
-    if route.backpressure is not None and not route.backpressure.is_fixed:
-        yield (
-            f"backpressure.algorithm: {route.backpressure.algorithm}: limits do not adapt yet; "
-            "write `fixed`, or remove the section and set inbound.concurrency"
-        )

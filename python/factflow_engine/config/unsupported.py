@@ -1,0 +1,32 @@
+"""Settings that this version accepts in a configuration but cannot run: findings at load, and refused at start.
+
+Kept separate from the models so that a feature that arrives deletes its entry here.
+"""
+
+from collections.abc import Iterator
+
+from factflow_engine.config.models import PipelineGlobalConfig
+from factflow_engine.config.nodes import MappingNode, Path, key_mark
+from factflow_engine.config.report import Report
+
+
+def unsupported(config: PipelineGlobalConfig) -> Iterator[tuple[Path, str, str]]:
+    """Yield the path of each such setting, the problem, and the remedy."""
+    for route_id, route in config.routes.items():
+        limits = route.backpressure
+        if limits is not None and not limits.is_fixed:
+            yield (
+                ("routes", route_id, "backpressure", "algorithm"),
+                f"limits do not adapt yet, and the algorithm is {limits.algorithm}",
+                "write algorithm: fixed, or remove the section and set inbound.concurrency",
+            )
+    if config.storage is not None:
+        yield ("storage",), "stages cannot be stored yet", "remove the section"
+    if config.lineage is not None:
+        yield ("lineage",), "lineage cannot be recorded yet", "remove the section"
+
+
+def check_supported(config: PipelineGlobalConfig, root: MappingNode, report: Report) -> None:
+    """Add a finding for each setting that this version cannot run."""
+    for path, problem, remedy in unsupported(config):
+        report.add("W503", key_mark(root, path), problem, path=path, remedy=remedy)
