@@ -58,6 +58,7 @@ __all__ = [
     "leased_frames",
     "pack",
     "panic_on_purpose",
+    "peeked_frame",
     "unpack",
     "validate",
 ]
@@ -272,6 +273,20 @@ def leased_frames(data: bytes, first: int, token: int, /) -> list[LeasedFrame]:
 
 def encoded_frames(frames: list[Frame], /) -> tuple[list[bytes], list[bytes]]:
     """Return the ids of frames, and the bytes of each."""
+
+def peeked_frame(data: bytes, /) -> tuple[Frame, int]:
+    """Read the header of a frame that may be cut off behind it; the payload is not read.
+
+    Args:
+        data: The beginning of one frame.
+
+    Returns:
+        The frame with nil for its payload, and the number of bytes that its payload has.
+
+    Raises:
+        TruncatedError: The bytes end within the header.
+        CorruptError: They are not a frame. The checksum is not compared: it needs the whole frame.
+    """
 
 @final
 class FrameDecoder:

@@ -1,14 +1,15 @@
 """Many frames into bytes and back in one call, beside the same one by one."""
 
 import sys
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factflow_engine.errors import CodecError
+from factflow_engine.errors import CodecError, TruncatedError
 from factflow_engine.frames import Frame, pack
-from factflow_engine.native import LeasedFrame, encoded_frames, leased_frames
+from factflow_engine.native import LeasedFrame, encoded_frames, leased_frames, peeked_frame
 
 FRAMES = st.lists(
     st.builds(
@@ -66,3 +67,31 @@ def test_a_leased_frame_does_not_change_and_keeps_its_frame():
     with pytest.raises(AttributeError):
         leased.seq = 4
     assert leased != LeasedFrame(frame, 2, 3), "each delivery is one of its own"
+
+
+@given(FRAMES)
+def test_the_header_of_a_frame_is_read_without_its_payload(frames):
+    for frame in [frame.restamp(headers={"why": ["so"]}) for frame in frames]:
+        data = frame.encode()
+        header = len(data) - len(frame.payload)
+        for length in range(header, len(data) + 1):
+            peeked, size = peeked_frame(data[:length])
+            assert size == len(frame.payload)
+            assert peeked.payload == pack(None)
+            assert (peeked.message_id, peeked.attempt, peeked.key, peeked.headers) == (
+                frame.message_id, frame.attempt, frame.key, frame.headers,
+            )  # fmt: skip
+        for length in range(header):
+            with pytest.raises(TruncatedError):
+                peeked_frame(data[:length])
+
+
+@given(st.binary(max_size=40), st.integers(0, 100), st.integers(0, 255))
+def test_peeking_at_damaged_bytes_is_an_error_or_a_frame(payload, place, byte):
+    data = bytearray(Frame.create(pack(payload), message_id=bytes(16), headers={"why": [1, {"a": "so"}]}).encode())
+    data[place % len(data)] = byte
+    for length in (len(data), len(data) // 2):
+        with suppress(CodecError):
+            peeked, size = peeked_frame(bytes(data[:length]))
+            assert isinstance(peeked, Frame)
+            assert size >= 0

@@ -59,6 +59,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(conditions::compile_condition, module)?)?;
     module.add_function(wrap_pyfunction!(stored::encoded_frames, module)?)?;
     module.add_function(wrap_pyfunction!(stored::leased_frames, module)?)?;
+    module.add_function(wrap_pyfunction!(stored::peeked_frame, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
     hop::add_emitted(module)?;

@@ -1,13 +1,17 @@
-//! `LeasedFrame`: a frame that a store has handed out, and the conversion of many frames to rows of bytes and back.
+//! `LeasedFrame`: a frame that a store has handed out; the conversion of many frames to rows of bytes and back; and the
+//! header of a stored frame.
 //!
 //! Kept separate from `frame` because a store moves hundreds at a time: here that is one call from Python, not one a message.
 
-use factflow_core::frames::{DEFAULT_MAX_BYTES, Decoder};
+use factflow_core::frames::{DEFAULT_MAX_BYTES, Decoder, FrameRef, peek};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::frame::Frame;
 use crate::{codec, errors};
+
+/// The msgpack value nil.
+const NIL: u8 = 0xc0;
 
 /// A frame that a store has handed out under a lease.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -74,4 +78,20 @@ pub fn encoded_frames<'py>(frames: &Bound<'py, PyList>) -> PyResult<Bound<'py, P
         encoded.push(frame.get().encode(py)?);
     }
     (PyList::new(py, ids)?, PyList::new(py, encoded)?).into_pyobject(py)
+}
+
+/// Return the frame whose beginning this is, with nil for its payload, and how many bytes its payload has.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub fn peeked_frame(data: &Bound<'_, PyBytes>) -> PyResult<(Frame, usize)> {
+    let py = data.py();
+    errors::guarded(py, || {
+        let (header, size) = peek(data.as_bytes(), DEFAULT_MAX_BYTES, codec::LIMITS)
+            .map_err(|error| errors::not_a_frame(py, &error))?;
+        let frame = FrameRef {
+            header,
+            payload: &[NIL],
+        };
+        Ok((Frame::of(py, &frame), size))
+    })
 }

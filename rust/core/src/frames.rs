@@ -29,5 +29,5 @@ pub use error::FrameError;
 pub use header::Header;
 pub use wire::{
     DEFAULT_MAX_BYTES, FrameRef, MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, PREFIX_BYTES,
-    decode, encode,
+    decode, encode, peek,
 };

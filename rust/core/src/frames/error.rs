@@ -74,6 +74,12 @@ impl FrameError {
         matches!(self.fault, FrameFault::Truncated { .. })
     }
 
+    /// True if a value in the input ends too early, which is no fault if the input was cut there.
+    #[must_use]
+    pub(super) const fn is_of_cut_value(&self) -> bool {
+        matches!(self.fault, FrameFault::Value(error) if error.is_truncated())
+    }
+
     /// Return the same error of a part that begins at `base`.
     #[must_use]
     pub(super) const fn within(self, base: u64) -> Self {

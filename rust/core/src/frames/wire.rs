@@ -89,6 +89,43 @@ pub fn decode<'a>(
     Ok(frame)
 }
 
+/// Return the header of a frame that may be cut off behind it, and how many bytes its payload has.
+///
+/// The header is checked, and neither the payload nor the checksum, which needs the whole frame.
+///
+/// ```
+/// use factflow_core::frames::{DEFAULT_MAX_BYTES, Header, encode, peek};
+/// use factflow_core::value::Limits;
+///
+/// let id = [7; 16];
+/// let header = Header {
+///     message_id: id, correlation_id: id, parent_id: None, attempt: 1, time_ns: 0, key: Some("user-1"), headers: None,
+/// };
+/// let mut bytes = Vec::new();
+/// encode(&mut bytes, &header, &[0xc3])?;
+/// let beginning = &bytes[..bytes.len() - 1];
+/// assert_eq!(peek(beginning, DEFAULT_MAX_BYTES, Limits::DEFAULT)?, (header, 1));
+/// # Ok::<(), factflow_core::frames::FrameError>(())
+/// ```
+pub fn peek(
+    bytes: &[u8],
+    max_bytes: u64,
+    limits: Limits,
+) -> Result<(Header<'_>, usize), FrameError> {
+    let Some(length) = measure(bytes, max_bytes)? else {
+        return Err(truncated(bytes));
+    };
+    let body = &bytes[PREFIX_BYTES..bytes.len().min(length)];
+    let (header, end) = Header::read(body, limits).map_err(|error| {
+        if bytes.len() < length && error.is_of_cut_value() {
+            truncated(bytes)
+        } else {
+            error.within(PREFIX_BYTES as u64)
+        }
+    })?;
+    Ok((header, length - PREFIX_BYTES - end))
+}
+
 /// Return how many bytes the frame at the beginning of `bytes` has; None while its prefix is not complete.
 ///
 /// Refuses what is no frame, or too large, as early as the bytes show it.
