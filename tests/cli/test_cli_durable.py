@@ -61,7 +61,7 @@ def test_a_dead_letter_is_put_back_and_the_next_run_carries_it(
     assert waiting(factflow, url) == {"exec:letters:/queue/dead": 1, "exec:letters:/queue/out": 1}
     [letter] = factflow("dlq", "list", url, "exec:letters:/queue/dead", "-o", "json").document["dead_letters"]
     assert (letter["queue"], letter["error"]) == ("exec:letters:/queue/a", "two is broken")
-    assert factflow("dlq", "requeue", url, "exec:letters:/queue/dead", "--all").status == 0
+    assert factflow("dlq", "requeue", url, "exec:letters:/queue/dead", "--all", "--yes").status == 0
     (tmp_path / "mended").touch()
     said = run("--queue", url)
     assert said.document["routes"]["a"]["received"] == 1, "no init message is published again while there is work"

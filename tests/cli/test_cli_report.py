@@ -51,12 +51,26 @@ def test_failures_of_one_place_are_one_entry_with_a_sample(samples: Any) -> None
 
 
 def test_of_many_failures_the_first_are_shown_and_the_rest_counted(samples: Any) -> None:
-    failures = tuple(samples.failure(error=f"no. {number}") for number in range(25))
+    failures = tuple(samples.failure(error=f"no. {chr(ord('a') + number)}") for number in range(25))
     text = _printed(_end(samples.report(failures=failures, failures_omitted=10)))
     assert "35 messages failed" in text
-    assert "no. 19" in text
-    assert "no. 20" not in text
+    assert "no. t" in text
+    assert "no. u" not in text
     assert "... and 15 more (--output json has the first 25)" in text
+
+
+def test_failures_without_a_place_are_one_group_if_their_texts_differ_in_numbers_and_names(samples: Any) -> None:
+    texts = [
+        "line 17: no 'a.b' in https://example.org/1",
+        "line 1800: no 'x' in https://example.org/2",
+        "status 404",
+        "status 503",
+    ]
+    text = _printed(_end(samples.report(failures=tuple(samples.failure(error=error) for error in texts))))
+    assert "2 x ValueError: line 17: no 'a.b' in https://example.org/1" in text
+    assert "1800" not in text
+    assert "status 404" in text
+    assert "status 503" in text
 
 
 def test_all_recorded_failures_are_in_the_document(samples: Any) -> None:

@@ -1,4 +1,4 @@
-"""`factflow dlq`: list, show and requeue dead letters."""
+"""`factflow dlq`: list, show, requeue and purge dead letters."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from factflow_engine.cli.lazy import LazyCommand, LazyGroup
 _COMMANDS: Final = {
     "list": LazyCommand(
         target="factflow_engine.cli.dlq_list:list_command",
-        summary="List the dead letters of a queue with what became of each.",
+        summary="List the dead letters of a queue and count them by error.",
     ),
     "show": LazyCommand(
         target="factflow_engine.cli.dlq_show:show_command",
@@ -19,6 +19,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.dlq_requeue:requeue_command",
         summary="Put dead letters back where they came from.",
     ),
+    "purge": LazyCommand(
+        target="factflow_engine.cli.dlq_purge:purge_command",
+        summary="Delete dead letters.",
+    ),
 }
 
 
@@ -26,7 +30,7 @@ _COMMANDS: Final = {
     "dlq",
     cls=LazyGroup,
     commands_by_name=_COMMANDS,
-    short_help="List, show and put back dead letters.",
+    short_help="List, show, put back and delete dead letters.",
 )
 def dlq_group() -> None:
-    """List, show and put back dead letters of durable queues."""
+    """List, show, put back and delete dead letters of durable queues."""

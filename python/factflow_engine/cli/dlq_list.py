@@ -1,72 +1,192 @@
-"""`factflow dlq list`: the dead letters of a queue, a line on each."""
+"""`factflow dlq list`: the dead letters of a queue, newest first, and what they have in common."""
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import click
+from rich.console import Console
 from rich.text import Text
 
-from factflow_engine.cli.console import output, table_for
-from factflow_engine.cli.durable_queue import letter_document, letters_of, url_argument, with_queue
+from factflow_engine.cli.console import output
+from factflow_engine.cli.dead_letters import Census, FoundLetter, Reader
+from factflow_engine.cli.durable_queue import letter_document, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.failure_groups import MOST_GROUPS, MOST_SHOWN, FailureGroup, group_lines, stage_of
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.selection import Selection, selection_options
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import clean
-from factflow_engine.queues.dead_letters import DeadLetter
-from factflow_protocols import QueueAdministration, StoredMessage
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.conditions import Condition
+from factflow_engine.runtime.report import FailureRecord
+from factflow_protocols import MessageState, QueueAdministration
+
+_ERROR_LIMIT = 200
+_KEY_LIMIT = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Dead letters to print, and counts of all that are selected.
+
+    Attributes:
+        census: The counts.
+        letters: The newest of the selected letters.
+        records: The same letters as reports show failures.
+        keys: Their keys.
+        groups: Groups of the selected letters, the largest first.
+    """
+
+    census: Census
+    letters: list[FoundLetter] = field(default_factory=list)
+    records: list[FailureRecord] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    groups: list[FailureGroup[FailureRecord]] = field(default_factory=list)
+
+    @property
+    def more(self) -> bool:
+        """True if letters are selected that are not printed."""
+        return self.census.selected > len(self.letters)
 
 
 @click.command(
     "list",
-    short_help="List the dead letters of a queue with what became of each.",
+    short_help="List the dead letters of a queue and count them by error.",
     epilog="""\b
-Example:
-  factflow dlq list sqlite:///queue.db /queue/dlq""",
+Examples:
+  factflow dlq list sqlite:///queue.db /queue/dlq
+  factflow dlq list sqlite:///queue.db /queue/dlq --since 2h --error-type TimeoutError
+  factflow dlq list sqlite:///queue.db /queue/dlq --where '{field: tenant, operator: eq, value: acme}'""",
 )
 @url_argument
 @click.argument("queue")
+@selection_options
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most, oldest first."
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Letters to list, newest first."
 )
 @output_option
 @debug_option
 @click.pass_obj
-def list_command(settings: Settings, *, url: str, queue: str, limit: int) -> int:
-    """List the dead letters of QUEUE, oldest first: when, where from, and the error."""
+def list_command(
+    settings: Settings,
+    *,
+    url: str,
+    queue: str,
+    error_types: tuple[str, ...],
+    condition: Condition | None,
+    since: int | None,
+    limit: int,
+) -> int:
+    """List the dead letters of QUEUE, newest first, and count them by stage, error and place.
 
-    async def read(queues: QueueAdministration) -> tuple[list[tuple[StoredMessage, DeadLetter | None]], bool]:
-        found: list[tuple[StoredMessage, DeadLetter | None]] = []
-        async for each in letters_of(queues, queue):
-            if len(found) == limit:
-                return found, True
-            found.append(each)
-        return found, False
+    Of each: when it was given up, by which stage, its key, the error with the line that raised it, and the beginning of
+    its payload. All selected letters are counted, whatever --limit is.
+    """
+    selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
 
-    found, more = with_queue(url, read)
+    async def read(queues: QueueAdministration) -> Listing:
+        listing = Listing(census=Census(selection))
+        async for found in listing.census.take(queues, queue):
+            if len(listing.letters) < limit:
+                listing.letters.append(found)
+        reader = Reader(queues, queue)
+        listing.records.extend([await reader.record(found) for found in listing.letters])
+        listing.keys.extend(map(reader.key, listing.letters))
+        listing.groups.extend(await reader.largest(listing.census, MOST_GROUPS if settings.as_json else MOST_SHOWN))
+        return listing
+
+    listing = with_queue(url, read)
+    if listing.census.unknown_types:
+        click.echo(f"factflow: {clean(listing.census.unknown_types)}", err=True)
     if settings.as_json:
-        letters = [letter_document(letter, stored) for stored, letter in found if letter is not None]
-        others = [stored.message_id.hex() for stored, letter in found if letter is None]
-        print_document({"dead_letters": letters, "other_messages": others, "more": more}, settings)
+        print_document(_document(listing, limit), settings)
         return ExitStatus.OK
     console = output()
-    table = table_for(console)
-    for name in ("message", "when (UTC)", "route", "stage", "attempts", "error"):
-        table.add_column(name, overflow="fold")
-    for stored, letter in found:
-        table.add_row(Text(stored.message_id.hex()), *map(Text, _cells(letter)))
-    console.print(table)
-    if more:
-        click.echo(f"factflow: there are more than {limit}; --limit shows more", err=True)
+    for line in (
+        *_letter_lines(listing, console),
+        *summary_lines(_headline(listing.census, queue), listing.census, listing.groups),
+    ):
+        console.print(line, soft_wrap=True)
+    if listing.more:
+        said = f"factflow: {len(listing.letters):,} of {plural(listing.census.selected, 'letter')} listed; --limit lists more"
+        click.echo(said, err=True)
     return ExitStatus.OK
 
 
-def _cells(letter: DeadLetter | None) -> tuple[str, ...]:
-    if letter is None:
-        return ("", "", "", "", "not a dead letter")
-    error = clean(f"{letter.error_type}: {letter.error}", limit=120)
-    if letter.place:
-        error += f" ({clean(letter.place)})"
-    return when(letter.time_ns), clean(letter.route), clean(letter.stage), str(letter.attempts), error
+def _letter_lines(listing: Listing, console: Console) -> Iterator[Text]:
+    """Yield each letter: on a terminal in three lines, elsewhere in one."""
+    separator = "\n    " if console.is_terminal else "  "
+    for found, record, key in zip(listing.letters, listing.records, listing.keys, strict=True):
+        letter = found.letter
+        head = [record.message_id, when(letter.time_ns), clean(stage_of(record))]
+        head += [f"after {letter.attempts} attempts"] * (letter.attempts > 1)
+        head += [f"key {clean(key or '', limit=_KEY_LIMIT)}"] * (key is not None)
+        head += [str(found.state)] * (found.state is not MessageState.WAITING)
+        error = clean(f"{record.error_type}: {record.error}", limit=_ERROR_LIMIT)
+        place = f" ({clean(record.place)})" if record.place else ""
+        yield Text.assemble(
+            "  ".join(head), separator, (error, "red"), place, separator, (clean(record.payload_preview), "dim")
+        )
+
+
+def _headline(census: Census, queue: str) -> str:
+    of = f"{census.selected:,} of " if census.selected != census.letters else ""
+    return f"{of}{plural(census.letters, 'dead letter')} in {clean(queue)}"
+
+
+def summary_lines(headline: str, census: Census, groups: list[FailureGroup[FailureRecord]]) -> Iterator[Text]:
+    """Yield lines on all selected letters: their number, and the groups, the largest first."""
+    yield Text(headline, style="bold")
+    if len(census.error_types) > 1:
+        types = ", ".join(f"{number:,} x {clean(name)}" for name, number in census.error_types.most_common(MOST_SHOWN))
+        yield Text(f"  {types}")
+    yield from group_lines(groups, sample="newest")
+    more = census.selected - sum(group.count for group in groups)
+    if more:
+        yield Text(f"  ... and {more:,} more (--output json has more groups)")
+    if census.others:
+        newest = census.others[0].message_id.hex()
+        yield Text(
+            f"{plural(len(census.others), 'other message')} there: no dead letter, or damaged, such as {newest}",
+            style="yellow",
+        )
+
+
+def _document(listing: Listing, limit: int) -> dict[str, object]:
+    """Return the JSON form. Keys are only ever added."""
+    census = listing.census
+    return {
+        "dead_letters": [
+            {
+                **letter_document(found.letter, found.state),
+                "error": record.error,
+                "key": key,
+                "payload_preview": record.payload_preview,
+            }
+            for found, record, key in zip(listing.letters, listing.records, listing.keys, strict=True)
+        ],
+        "other_messages": [name.message_id.hex() for name in census.others[:limit]],
+        "others": len(census.others),
+        "more": listing.more,
+        "total": census.letters,
+        "selected": census.selected,
+        "error_types": dict(census.error_types.most_common()),
+        "groups": [
+            {
+                "route": group.sample.route,
+                "stage": group.sample.stage,
+                "error_type": group.sample.error_type,
+                "error": group.sample.error,
+                "place": group.sample.place,
+                "count": group.count,
+                "message_id": group.sample.message_id,
+                "payload_preview": group.sample.payload_preview,
+            }
+            for group in listing.groups
+        ],
+        "ungrouped": census.groups.ungrouped,
+    }
 
 
 def when(time_ns: int) -> str:

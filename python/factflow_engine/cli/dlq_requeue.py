@@ -1,17 +1,19 @@
 """`factflow dlq requeue`: put dead letters back where they came from."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
-from factflow_engine.cli.durable_queue import letters_of, named, url_argument, with_queue
+from factflow_engine.cli.dlq_choice import Choice, Steps, check_choice, choice_options, chosen
+from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.selection import Selection
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import plural
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.conditions import Condition
 from factflow_engine.queues.naming import stored_queue_name_problem
 from factflow_protocols import QueueAdministration, QueueError, Requeued, RequeueError
 
@@ -22,12 +24,12 @@ from factflow_protocols import QueueAdministration, QueueError, Requeued, Requeu
     epilog="""\b
 Examples:
   factflow dlq requeue sqlite:///queue.db /queue/dlq 018f3a4c9d2e
-  factflow dlq requeue sqlite:///queue.db /queue/dlq --all --to /queue/parse""",
+  factflow dlq requeue sqlite:///queue.db /queue/dlq --error-type TimeoutError --since 2h
+  factflow dlq requeue sqlite:///queue.db /queue/dlq --all --to /queue/parse --yes""",
 )
 @url_argument
 @click.argument("queue")
-@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
-@click.option("--all", "everything", is_flag=True, help="All dead letters that no consumer has.")
+@choice_options
 @click.option("--to", metavar="QUEUE", help="Where to put them instead of where they came from.")
 @click.option("--create", is_flag=True, help="Make the queue of --to if it is not in the file yet.")
 @output_option
@@ -40,31 +42,51 @@ def requeue_command(
     queue: str,
     message_ids: tuple[str, ...],
     everything: bool,
+    error_types: tuple[str, ...],
+    condition: Condition | None,
+    since: int | None,
+    limit: int | None,
     to: str | None,
     create: bool,
+    yes: bool,
 ) -> int:
     """Publish dead letters of QUEUE again, with their original payload and headers, and take them out of QUEUE.
 
-    Each message is published and removed in one transaction; requeueing the same one twice makes one message. A dead
-    letter that goes back to a topic reaches every subscription, and stays in QUEUE if the topic has none. A dead letter
-    that a consumer has is left alone. One that cannot be put back (because it would go back to QUEUE itself, for
-    example) is left, too, and counted. The command stops when a queue is full.
+    Name them, or select them, or write --all: then their number is shown and you are asked first. Each message is
+    published and removed in one transaction, in the order of QUEUE; requeueing the same one twice makes one message, so
+    that an interrupted command may be repeated. A dead letter that goes back to a topic reaches every subscription, and
+    stays in QUEUE if the topic has none. A dead letter that a consumer has is left alone. One that cannot be put back
+    (because it would go back to QUEUE itself, for example) is left, too, and counted. The command stops when a queue is
+    full.
     """
-    if everything == bool(message_ids):
-        raise InvalidInputError("name the messages to put back, or write --all")
+    selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
+    check_choice(message_ids, selection, everything=everything)
     if to is None and create:
         raise InvalidInputError("--create says that the queue of --to may be new; add --to")
     if to is not None and (problem := stored_queue_name_problem(to)):
         raise InvalidInputError(f"--to {to!r} {problem}")
 
+    async def choose(queues: QueueAdministration) -> Choice:
+        return await chosen(queues, queue, message_ids, selection, others=True)
+
+    choice = with_queue(url, choose)
+    choice.tell_unknown_types()
+    if not (yes or message_ids or not choice.messages):
+        target = "" if to is None else f" to {clean(to)}"
+        asked = choice.permitted(f"Put back{target}", queue, settings, asker="requeueing")
+        if not asked:
+            return ExitStatus.FAILED
     so_far = Requeued()
 
-    def note(counts: Requeued) -> None:
-        nonlocal so_far
-        so_far = counts
-
     async def put_back(queues: QueueAdministration) -> tuple[Requeued, QueueError | None]:
-        seqs = await _chosen(queues, queue, message_ids)
+        steps = Steps()
+
+        def note(counts: Requeued) -> None:
+            nonlocal so_far
+            so_far = counts
+            steps.tell(f"{_said(counts)}, of {len(choice.messages):,}")
+
+        seqs = [name.seq for name in choice.messages]
         try:
             counts = await queues.requeue(queue, seqs, to=to, create=create, progress=note)
         except RequeueError as error:
@@ -86,14 +108,6 @@ def requeue_command(
     if error is not None:
         raise InvalidInputError(str(error)) from error
     return ExitStatus.OK
-
-
-async def _chosen(queues: QueueAdministration, queue: str, message_ids: Sequence[str]) -> list[int]:
-    """Return the sequence numbers of the messages named, or of all."""
-    if not message_ids:
-        return [stored.seq async for stored, _ in letters_of(queues, queue)]
-    seqs = [seq for text in message_ids for seq in await named(queues, queue, text)]
-    return list(dict.fromkeys(seqs))
 
 
 def _said(counts: Requeued) -> str:

@@ -33,18 +33,18 @@ def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -
     """Show the dead letter of QUEUE whose id begins with MESSAGE_ID (8 digits or more)."""
 
     async def read(queues: QueueAdministration) -> tuple[StoredMessage, DeadLetter, int]:
-        seqs = await named(queues, queue, message_id)
-        stored = await queues.one(queue, seqs[0])
+        names = await named(queues, queue, message_id)
+        stored = await queues.one(queue, names[0].seq)
         if stored is None:
             raise InvalidInputError(f"message {message_id} was taken from queue {queue!r} meanwhile")
-        return stored, letter_of(queue, stored), len(seqs)
+        return stored, letter_of(queue, stored), len(names)
 
     stored, letter, copies = with_queue(url, read)
     if copies > 1:
         click.echo(f"factflow: {copies} messages have this id; the oldest is shown", err=True)
     headers = {name: value for name, value in letter.frame.headers.items() if name != HEADER}
     payload = letter.frame.value()
-    document = letter_document(letter, stored)
+    document = letter_document(letter, stored.state)
     content = {"key": letter.frame.key, "headers": headers, "payload": payload}
     if settings.as_json:
         print_document(printable({**document, "first": letter.first, **content}), settings)

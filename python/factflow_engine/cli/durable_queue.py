@@ -3,7 +3,7 @@
 Kept separate from the commands so that all of them accept the same URLs and report the same errors.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import click
@@ -11,11 +11,11 @@ import trio
 
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
-from factflow_engine.errors import CodecError, QueueProviderError
+from factflow_engine.errors import QueueProviderError
 from factflow_engine.frames import Frame
 from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
 from factflow_engine.queues.providers import open_administration
-from factflow_protocols import QueueAdministration, QueueError, QueueUrlError, StoredMessage
+from factflow_protocols import MessageState, QueueAdministration, QueueError, QueueUrlError, StoredMessage, StoredName
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -47,8 +47,8 @@ def with_queue(url: str, work: Callable[[QueueAdministration], Awaitable[T]]) ->
         raise InvalidInputError(str(error)) from error
 
 
-async def named(administration: QueueAdministration, queue: str, text: str) -> list[int]:
-    """Return the sequence numbers of the messages whose id begins with `text`: one, or several that have the same id.
+async def named(administration: QueueAdministration, queue: str, text: str) -> Sequence[StoredName]:
+    """Return the messages whose id begins with `text`: one, or several that have the same id.
 
     Raises:
         InvalidInputError: `text` is no id, or matches no message, or messages with different ids.
@@ -66,7 +66,7 @@ async def named(administration: QueueAdministration, queue: str, text: str) -> l
         raise InvalidInputError(f"queue {queue!r} has no message {text}; `factflow dlq list` shows those it has")
     if len({each.message_id for each in found}) > 1:
         raise InvalidInputError(f"{len(found)} messages of queue {queue!r} begin with {text}; write more digits")
-    return [each.seq for each in found]
+    return found
 
 
 def letter_of(queue: str, stored: StoredMessage) -> DeadLetter:
@@ -79,25 +79,12 @@ def letter_of(queue: str, stored: StoredMessage) -> DeadLetter:
     return read_dead_letter(queue, Frame.decode(stored.frame))
 
 
-async def letters_of(queues: QueueAdministration, queue: str) -> AsyncIterator[tuple[StoredMessage, DeadLetter | None]]:
-    """Yield the messages of a queue in order, each with its dead letter; None if it is not one, or damaged.
-
-    The commands on many letters choose from these.
-    """
-    async for stored in queues.browse(queue):
-        try:
-            letter = letter_of(queue, stored)
-        except (QueueError, CodecError):
-            letter = None
-        yield stored, letter
-
-
-def letter_document(letter: DeadLetter, stored: StoredMessage) -> dict[str, object]:
+def letter_document(letter: DeadLetter, state: MessageState) -> dict[str, object]:
     """Return the JSON form of a dead letter, without payload and headers."""
     return {
-        "message_id": stored.message_id.hex(),
+        "message_id": letter.frame.message_id.hex(),
         "correlation_id": letter.frame.correlation_id.hex(),
-        "state": stored.state.value,
+        "state": state.value,
         "queue": letter.queue,
         "route": letter.route,
         "stage": letter.stage,

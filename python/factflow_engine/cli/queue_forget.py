@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from factflow_engine.adapters.builtin._staging import remove_staging, staging_path
+from factflow_engine.cli.confirmation import confirmed
 from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
@@ -55,12 +56,9 @@ def forget_command(
     beside files that were not completed.
     """
     place = _checked(queue, subscription, execution, stage)
-    if not yes:
-        if settings.as_json:
-            raise InvalidInputError("forgetting asks first; write --yes where nobody can answer")
-        if not click.confirm(_question(queue, subscription, execution, stage), err=True):
-            click.echo("factflow: nothing was removed", err=True)
-            return ExitStatus.FAILED
+    question = _question(queue, subscription, execution, stage)
+    if not (yes or confirmed(question, settings, asker="forgetting")):
+        return ExitStatus.FAILED
 
     kept: list[tuple[str, str, str]] = []  # of stages that store something in files: path, route id and name
 

@@ -2,6 +2,7 @@
 
 import click
 
+from factflow_engine.cli.confirmation import confirmed
 from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
@@ -42,13 +43,10 @@ def purge_command(
     """
     if queue is None and (subscription is not None or not quarantined):
         raise InvalidInputError("name the queue to purge; only --quarantined goes without one, for the whole file")
-    if not yes:
-        if settings.as_json:
-            raise InvalidInputError("purging asks first; write --yes where nobody can answer")
-        what = "what is in quarantine" if quarantined else "what waits, is kept or is in quarantine"
-        if not click.confirm(f"Delete {what} in {clean(queue or url)}?", err=True):
-            click.echo("factflow: nothing was deleted", err=True)
-            return ExitStatus.FAILED
+    what = "what is in quarantine" if quarantined else "what waits, is kept or is in quarantine"
+    question = f"Delete {what} in {clean(queue or url)}?"
+    if not (yes or confirmed(question, settings, asker="purging")):
+        return ExitStatus.FAILED
 
     async def purge(queues: QueueAdministration) -> Purged:
         if queue is None or quarantined:

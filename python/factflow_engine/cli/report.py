@@ -11,6 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from factflow_engine.cli.console import table_for
+from factflow_engine.cli.failure_groups import (
+    ERROR_LIMIT,
+    MOST_SHOWN,
+    PREVIEW_LIMIT,
+    FailureGroups,
+    failure_key,
+    group_lines,
+)
 from factflow_engine.cli.session import SessionEnd
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.runtime.report import (
@@ -22,9 +30,6 @@ from factflow_engine.runtime.report import (
     RouteStatistics,
 )
 
-_MOST_SHOWN: Final = 20
-_ERROR_LIMIT: Final = 500
-_PREVIEW_LIMIT: Final = 200
 _STATUS_STYLE: Final = {ExecutionStatus.COMPLETED: "bold green", ExecutionStatus.FAILED: "bold red"}
 _HOLDERS: Final = {
     Holder.RETRY: ", waiting to be tried again",
@@ -79,27 +84,12 @@ def _failure_lines(report: ExecutionReport) -> Iterator[Text]:
     if not total:
         return
     yield Text(f"{plural(total, 'message')} failed", style="bold red")
-    groups: dict[tuple[str | None, ...], list[FailureRecord]] = {}
+    groups = FailureGroups[FailureRecord]()
     for failure in report.failures:
-        key = (failure.route, failure.stage, failure.error_type, failure.place or failure.error)
-        groups.setdefault(key, []).append(failure)
-    shown = list(groups.values())[:_MOST_SHOWN]
-    for failures in shown:
-        failure = failures[0]
-        count = f"{len(failures):,} x " if len(failures) > 1 else ""
-        place = f" ({clean(failure.place)})" if failure.place else ""
-        yield Text.assemble(
-            f"  {clean(_place(failure))}  {count}",
-            (clean(f"{failure.error_type}: {failure.error}", limit=_ERROR_LIMIT), "red"),
-            place,
-        )
-        attempts = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
-        yield Text(
-            f"    {'first ' * (len(failures) > 1)}message {clean(failure.message_id)}{attempts}: "
-            f"{clean(failure.payload_preview, limit=_PREVIEW_LIMIT)}",
-            style="dim",
-        )
-    more = total - sum(map(len, shown))
+        groups.add(failure_key(failure), failure)
+    shown = groups.largest(MOST_SHOWN)
+    yield from group_lines(shown, sample="first")
+    more = total - sum(group.count for group in shown)
     if more:
         yield Text(f"  ... and {more:,} more (--output json has {_recorded(report)})")
 
@@ -108,24 +98,20 @@ def _recorded(report: ExecutionReport) -> str:
     return f"the first {len(report.failures):,}" if report.failures_omitted else "all"
 
 
-def _place(failure: FailureRecord) -> str:
-    return failure.route if failure.stage is None else f"{failure.route}/{failure.stage}"
-
-
 def _held_lines(report: ExecutionReport) -> Iterator[Text]:
     if not report.held:
         return
     yield Text(f"{plural(len(report.held), 'message')} still held, and given back", style="bold yellow")
     longest = sorted(report.held, key=lambda held: -held.seconds)
-    for held in longest[:_MOST_SHOWN]:
+    for held in longest[:MOST_SHOWN]:
         place = f"{held.route}/{held.stage}" if held.stage else held.route
-        reason = f": {clean(held.reason, limit=_PREVIEW_LIMIT)}" if held.reason else ""
+        reason = f": {clean(held.reason, limit=PREVIEW_LIMIT)}" if held.reason else ""
         yield Text(
             f"  {clean(place)}  message {clean(held.message_id)} for {held.seconds:.1f} s"
             f"{_HOLDERS.get(held.by, '')}{reason}"
         )
-    if len(longest) > _MOST_SHOWN:
-        yield Text(f"  ... and {len(longest) - _MOST_SHOWN:,} more (--output json has all)")
+    if len(longest) > MOST_SHOWN:
+        yield Text(f"  ... and {len(longest) - MOST_SHOWN:,} more (--output json has all)")
 
 
 def _orphan_lines(report: ExecutionReport) -> Iterator[Text]:
@@ -139,7 +125,7 @@ def _orphan_lines(report: ExecutionReport) -> Iterator[Text]:
 
 def _close_lines(report: ExecutionReport) -> Iterator[Text]:
     for error in report.close_errors:
-        yield Text(f"while closing: {clean(error, limit=_ERROR_LIMIT)}", style="yellow")
+        yield Text(f"while closing: {clean(error, limit=ERROR_LIMIT)}", style="yellow")
 
 
 def report_document(end: SessionEnd) -> dict[str, object]:

@@ -39,7 +39,7 @@ _COMMANDS: Final = {
     ),
     "dlq": LazyCommand(
         target="factflow_engine.cli.dlq:dlq_group",
-        summary="List, show and put back dead letters.",
+        summary="List, show, put back and delete dead letters.",
     ),
 }
 

@@ -5,13 +5,20 @@ Frozen values only, so that a snapshot can be kept, printed or compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from factflow_engine.error_texts import bounded
+from factflow_engine.frames import unpack
+
 if TYPE_CHECKING:
     from factflow_engine.resilience import AdapterCircuitMetrics
+
+PREVIEW_CHARACTERS: Final = 200
+PREVIEW_MAX_BYTES: Final = 65_536
+"""Bytes of the largest payload that is decoded for a preview."""
 
 
 class Outcome(StrEnum):
@@ -67,6 +74,13 @@ class FailureRecord:
     attempts: int
     payload_preview: str
     place: str = ""
+
+
+def preview_of(payload: bytes, redacted: Callable[[str], str]) -> str:
+    """Return the beginning of a payload for a reader, without secrets; the size of one that is large."""
+    if len(payload) > PREVIEW_MAX_BYTES:
+        return f"<{len(payload)} bytes>"
+    return bounded(redacted(repr(unpack(payload))), PREVIEW_CHARACTERS)
 
 
 class Holder(StrEnum):

@@ -6,18 +6,15 @@ Kept separate from the orchestrator because only this module decides what a repo
 import logging
 from typing import Final
 
-from factflow_engine.error_texts import bounded, class_name, error_text
-from factflow_engine.frames import Frame, unpack
+from factflow_engine.error_texts import class_name, error_text
+from factflow_engine.frames import Frame
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.hop.route_state import RouteState
-from factflow_engine.runtime.report import FailureRecord
+from factflow_engine.runtime.report import FailureRecord, preview_of
 from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
 
 logger = logging.getLogger("factflow_engine.runtime")
-
-PREVIEW_CHARACTERS: Final = 200
-PREVIEW_MAX_BYTES: Final = 65_536
 
 
 class FailureLog:
@@ -53,14 +50,9 @@ class FailureLog:
                     correlation_id=frame.correlation_id.hex(),
                     attempts=frame.attempt,
                     place=place_of(error),
-                    payload_preview=self._preview(frame.payload if payload is None else payload),
+                    payload_preview=preview_of(frame.payload if payload is None else payload, self._redacted),
                 )
             )
         else:
             self.omitted += 1
         return len(self.records) + self.omitted
-
-    def _preview(self, payload: bytes) -> str:
-        if len(payload) > PREVIEW_MAX_BYTES:
-            return f"<{len(payload)} bytes>"
-        return bounded(self._redacted(repr(unpack(payload))), PREVIEW_CHARACTERS)
