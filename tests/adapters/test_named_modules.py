@@ -63,9 +63,17 @@ def test_another_signature_of_process_is_told_where_the_message_is(site: Site) -
         f'{HEAD}class Mine(PipelineAdapter):\n    adapter_type = "mine"\n    async def process(self, message, headers): ...\n',
     )
     found = finding("mine.py")
-    assert (found.line, found.column) == (3, 1)
+    assert (found.line, found.column) == (5, 5)
     assert "its signature is (self, message, headers)" in found.message
     assert "the message is context.message" in found.remedy
+
+
+def test_a_constructor_that_cannot_be_called_is_named_with_its_line(site: Site) -> None:
+    constructor = "    def __init__(self, config): ...\n"
+    site.module("mine.py", GOOD.replace(PROCESS, constructor + PROCESS))
+    found = finding("mine.py")
+    assert (found.code, found.line, found.column) == ("E311", 5, 5)
+    assert "give the class a config_model" in found.remedy
 
 
 def test_a_module_without_any_adapter_is_told_the_marker(site: Site) -> None:

@@ -301,3 +301,16 @@ def test_a_keyboard_interrupt_of_the_module_itself_is_its_fault(
     assert said.status == 2
     assert f"({module}:1)" in said.err
     assert "if __name__ ==" in said.err
+
+
+def test_ctrl_c_while_a_module_is_imported_names_its_line(
+    factflow: Callable[..., Any], pipeline: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = tmp_path / "waits.py"
+    module.write_text("import signal\n\nsignal.raise_signal(signal.SIGINT)\n")
+    said = factflow("config", "validate", pipeline(GOOD), "-a", module)
+    assert said.status == 130
+    assert said.err.split("\n\n") == [
+        f"factflow: interrupted while a module was imported, at {module}:3",
+        "factflow: interrupted\n",
+    ]

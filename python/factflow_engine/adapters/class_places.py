@@ -6,7 +6,7 @@ Kept separate from discovery because it reads source files, which only problems 
 import inspect
 import re
 from dataclasses import replace
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from factflow_engine.adapters.importing import UNUSABLE, ImportProblem, first_column
@@ -21,10 +21,12 @@ def classes_of(module: ModuleType) -> list[type[Any]]:
 
 
 def at_class(problem: ImportProblem, cls: type[Any]) -> ImportProblem:
-    """Return the problem with the place of the class, unless it has one of its own."""
+    """Return the problem with the place of the method or class that it is about, unless it has one of its own."""
     if problem.file:
         return problem
-    file, line = _place(cls)
+    about = problem.error.partition(" ")[0].removeprefix(f"{cls.__qualname__}.")
+    method = vars(cls).get("__init__" if "cannot be constructed" in problem.error else about)
+    file, line = _place(method if inspect.isfunction(method) else cls)
     return replace(problem, file=file, line=line, column=first_column(file, line) if file else 0)
 
 
@@ -48,9 +50,9 @@ def _registered_as(cls: type[Any], module: ModuleType) -> str | None:
     return names[0] if names else None
 
 
-def _place(cls: type[Any]) -> tuple[str, int]:
+def _place(item: type[Any] | FunctionType) -> tuple[str, int]:
     try:
-        return inspect.getsourcefile(cls) or "", inspect.getsourcelines(cls)[1]
+        return inspect.getsourcefile(item) or "", inspect.getsourcelines(item)[1]
     except (OSError, TypeError):
         return "", 0
 
