@@ -52,12 +52,13 @@ PROTOCOLS = {
     "StageStatus", "StateChange", "StateProtocol", "StateProvider", "StateSubscription", "StatefulAdapter",
     "StorageError", "StorageNotFoundError", "StorageProtocol", "StoreProblem", "StoreStatistics", "StoredAnswer",
     "StoredMessage", "StoredName", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
+    "TransactionalSubscription",
 }  # fmt: skip
 
 
 TESTING = {
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
-    "STATE_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
+    "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "simulate",
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Contracts between the engine and its plug-ins.
 
 An adapter or provider package imports this package and nothing else: it is pure Python and has no dependencies.
-`pipeline` is for adapter authors; `queue`, `administration`, `states`, `storage` and `lineage` are for provider authors;
-`errors` is for both.
+`pipeline` is for adapter authors; `queue`, `starts`, `administration`, `states`, `storage` and `lineage` are for
+provider authors; `errors` is for both.
 """
 
 from factflow_protocols.administration import (
@@ -48,10 +48,7 @@ from factflow_protocols.pipeline import (
 )
 from factflow_protocols.queue import (
     BatchResult,
-    Begun,
     Delivery,
-    ExecutionStarts,
-    Holding,
     IsolatingSubscription,
     MessageStatus,
     Nack,
@@ -61,7 +58,9 @@ from factflow_protocols.queue import (
     QueueProviderClass,
     Subscription,
     SubscriptionStatistics,
+    TransactionalSubscription,
 )
+from factflow_protocols.starts import Begun, ExecutionStarts, Holding
 from factflow_protocols.states import (
     Clash,
     Conclusion,
@@ -143,4 +142,5 @@ __all__ = [
     "Subscription",
     "SubscriptionStatistics",
     "Timestamp",
+    "TransactionalSubscription",
 ]

@@ -49,7 +49,10 @@ class Connection:
     @asynccontextmanager
     async def subscribe(self, queue, subscription, prefetch, capacity=None):
         async with self.store.subscribe(queue, subscription, prefetch, capacity) as inner:
-            yield ConnectedSubscription(queue, inner, self)
+            yield self.make_subscription(queue, inner)
+
+    def make_subscription(self, queue, inner):
+        return ConnectedSubscription(queue, inner, self)
 
     async def forget_empty(self, prefix):
         if "forget_empty" in self.failing:
@@ -87,3 +90,43 @@ class ConnectedSubscription:
         if "depth" in self.connection.failing:
             raise self.connection.failing["depth"]
         return await self.inner.depth()
+
+
+class TransactionalConnection(Connection):
+    """The same to a store that publishes and settles in one step.
+
+    Attributes:
+        steps: What was published in each step that was done, by queue, and the number of deliveries settled.
+        declined: How many steps were not done for want of room.
+    """
+
+    def __init__(self, store, **options):
+        super().__init__(store, **options)
+        self.steps = []
+        self.declined = 0
+
+    def make_subscription(self, queue, inner):
+        return TransactionalConnectedSubscription(queue, inner, self)
+
+
+class TransactionalConnectedSubscription(ConnectedSubscription):
+    async def publish_and_settle(self, publications, acks):
+        connection = self.connection
+        if connection.error is not None:
+            raise connection.error
+        await trio.sleep(max(map(connection.publish_seconds, [queue for queue, _ in publications]), default=0.001))
+        if connection.is_cut:
+            await trio.sleep_forever()
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
+            targets = [(connection.store.targets(queue), messages) for queue, messages in publications]
+            if any(line.capacity - line.waiting < len(messages) for lines, messages in targets for line in lines):
+                connection.declined += 1
+                return False
+            await self.inner.settle(acks)
+            for lines, messages in targets:
+                for line in lines:
+                    for message in messages:
+                        line.append(message)
+        connection.steps.append(({queue: len(messages) for queue, messages in publications}, len(acks)))
+        return True

@@ -19,6 +19,7 @@ from factflow_engine.testing.simulation import (
 )
 from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
+from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
 
 __all__ = [
     "ADMINISTRATION_CHECKS",
@@ -26,6 +27,7 @@ __all__ = [
     "QUEUE_CHECKS",
     "START_CHECKS",
     "STATE_CHECKS",
+    "TRANSACTION_CHECKS",
     "Check",
     "ConformanceError",
     "CountedIds",

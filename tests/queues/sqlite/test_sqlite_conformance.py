@@ -9,9 +9,17 @@ from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import check_name
 from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
+from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
 from support.sqlite_queues import opener, settings, simulated
 
-CHECKS = (*QUEUE_CHECKS, *DURABLE_QUEUE_CHECKS, *STATE_CHECKS, *START_CHECKS, *ADMINISTRATION_CHECKS)
+CHECKS = (
+    *QUEUE_CHECKS,
+    *DURABLE_QUEUE_CHECKS,
+    *STATE_CHECKS,
+    *START_CHECKS,
+    *TRANSACTION_CHECKS,
+    *ADMINISTRATION_CHECKS,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=check_name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
-from support.elsewhere import Connection
+from support.elsewhere import Connection, TransactionalConnection
 from support.faulty import (
     adapters,
     as_yaml,
@@ -43,23 +43,24 @@ INPUTS = (
     st.lists(st.tuples(st.sampled_from(ENDS), st.floats(0, 3)), max_size=4),
     st.integers(1, 12),
     st.integers(0, 2**32),
+    st.sampled_from([Connection, TransactionalConnection]),
 )
 
 
 @given(*INPUTS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_an_execution_leaves_the_next_one_finishes(routes, lives, inputs, seed):
-    check(routes, lives, inputs, seed)
+def test_what_an_execution_leaves_the_next_one_finishes(routes, lives, inputs, seed, kind):
+    check(routes, lives, inputs, seed, kind)
 
 
 @pytest.mark.slow
 @given(*INPUTS)
 @settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_thousands_of_executions_leave_the_next_ones_finish(routes, lives, inputs, seed):
-    check(routes, lives, inputs, seed)
+def test_what_thousands_of_executions_leave_the_next_ones_finish(routes, lives, inputs, seed, kind):
+    check(routes, lives, inputs, seed, kind)
 
 
-def check(routes, lives, inputs, seed):
+def check(routes, lives, inputs, seed, kind):
     out, dead, accepted = [], [], []
 
     async def main(simulation):
@@ -69,7 +70,7 @@ def check(routes, lives, inputs, seed):
 
         def connected(store):
             pace = {}  # some queues are slow: what is published to them is long on its way
-            return Connection(
+            return kind(
                 store,
                 publish_seconds=lambda queue: pace.setdefault(queue, simulation.randomness.uniform(0, 1) ** 4),
             )

@@ -159,6 +159,7 @@ class Consumers:
             writer=self._writer,
             bells=self._bells,
             clock=self._clock,
+            tell_arrived=self.tell_arrived,
         )
         self._subscriptions.setdefault(line, []).append(consumer)
         return consumer

@@ -16,8 +16,9 @@ from factflow_engine.queues.sqlite.administration import SqliteAdministration, o
 from factflow_engine.queues.sqlite.bells import Bells
 from factflow_engine.queues.sqlite.consumers import Consumers
 from factflow_engine.queues.sqlite.dropping import discard
+from factflow_engine.queues.sqlite.encoding import encoded_message
 from factflow_engine.queues.sqlite.location import SqliteSettings
-from factflow_engine.queues.sqlite.publisher import Publisher, encoded_message
+from factflow_engine.queues.sqlite.publisher import Publisher
 from factflow_engine.queues.sqlite.starts import Begin, end, holdings
 from factflow_engine.queues.sqlite.states import SqliteStates
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Wait

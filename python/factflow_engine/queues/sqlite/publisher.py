@@ -5,28 +5,18 @@ Kept separate from the request (`publishing`), which stores the messages that fi
 
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
-from typing import Final, cast
 
 import trio
 
-from factflow_engine.errors import CodecError
-from factflow_engine.frames import Frame
-from factflow_engine.native import encoded_frames
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.consumers import Consumers
+from factflow_engine.queues.sqlite.encoding import MOST_BYTES, MOST_MESSAGES, Encoded, encoded_messages
 from factflow_engine.queues.sqlite.looking import room_of
-from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.publishing import Publish
 from factflow_engine.queues.sqlite.store import Look
 from factflow_engine.queues.sqlite.subscription import FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_protocols import BatchResult, MessageStatus, QueueError, QueueMessage
-
-MOST_MESSAGES: Final = 1_000
-MOST_BYTES: Final = 4 << 20
-"""Most bytes of one request to the writer; longer batches are published in parts."""
-
-_LONGEST_FRAME: Final = 64 << 20
-"""Longest frame that `Frame.decode` accepts."""
 
 
 class Publisher:
@@ -47,7 +37,7 @@ class Publisher:
     async def publish_batch(self, queue: str, messages: Sequence[QueueMessage]) -> BatchResult:
         """See `SqliteQueue.publish_batch`."""
         self._consumers.refuse_if_stopped(queue)
-        encoded, errors = _encoded(queue, messages)
+        encoded, errors = encoded_messages(queue, messages)
         places = range(len(messages)) if not errors else [n for n in range(len(messages)) if n not in errors]
         statuses: list[MessageStatus] = []
         try:
@@ -83,40 +73,6 @@ class Publisher:
                     poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
         finally:
             self._bells.unwant_room(queue, bell)
-
-
-def _encoded(queue: str, messages: Sequence[QueueMessage]) -> tuple[Encoded, dict[int, Exception]]:
-    """Return the messages to store, and why the others, by their places, cannot be."""
-    frames = list(messages)
-    if set(map(type, frames)) == {Frame}:
-        encoded = Encoded(*encoded_frames(cast("list[Frame]", frames)))
-        if max(map(len, encoded.frames)) <= _LONGEST_FRAME:
-            return encoded, {}
-    errors: dict[int, Exception] = {}
-    found: list[Encoded] = []
-    for place, message in enumerate(frames):
-        try:
-            found.append(encoded_message(queue, message))
-        except QueueError as error:
-            errors[place] = error
-    return Encoded([each.ids[0] for each in found], [each.frames[0] for each in found]), errors
-
-
-def encoded_message(queue: str, message: QueueMessage) -> Encoded:
-    """Return one message as it is stored; a message of another implementation is checked first.
-
-    Raises:
-        QueueError: The bytes are not a frame, or are longer than a consumer accepts.
-    """
-    frame = message.encode()
-    if len(frame) > _LONGEST_FRAME:
-        raise QueueError(queue, f"a message of {len(frame):,} bytes is longer than the {_LONGEST_FRAME:,} that fit")
-    if isinstance(message, Frame):
-        return Encoded([message.message_id], [frame])
-    try:
-        return Encoded([Frame.decode(frame).message_id], [frame])
-    except CodecError as error:
-        raise QueueError(queue, f"a message does not encode to a frame: {error}") from error
 
 
 def _part(messages: Encoded, start: int) -> slice:

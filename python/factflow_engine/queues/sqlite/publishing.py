@@ -1,50 +1,25 @@
 """Request that stores messages: counts room, skips duplicates, appends the rest."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.naming import is_topic
+from factflow_engine.queues.sqlite.encoding import MOST_BYTES, Encoded, encode_all
 from factflow_engine.queues.sqlite.lines import Line, line_id, lines_of_queue
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
 from factflow_engine.queues.sqlite.statements import parts_of, rows_beside, where_in
 from factflow_engine.queues.sqlite.store import Again, Request, Store
-from factflow_protocols import MessageStatus, QueueError
+from factflow_protocols import MessageStatus, QueueError, QueueMessage
+
+MOST_TOGETHER: Final = 4_000
+"""Most messages that are published in one transaction with a settlement."""
 
 _REMEMBER: Final = "INSERT INTO seen(line, message_id, until) VALUES "
 _REMEMBERED: Final = "(?1,{},?2)"
 _UNLESS_REMEMBERED: Final = " ON CONFLICT(line, message_id) DO UPDATE SET until = excluded.until WHERE until < ?3"  # its window is over: as if new
 _STORE: Final = "INSERT INTO message(seq, message_id, frame) VALUES "
 _STORED: Final = "(?1+{row},{},{})"
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Messages as they are stored, in order.
-
-    Attributes:
-        ids: Of each.
-        frames: The bytes of each.
-    """
-
-    ids: Sequence[bytes]
-    frames: Sequence[bytes]
-
-    def part(self, places: slice) -> "Encoded":
-        """Return some of them."""
-        return Encoded(self.ids[places], self.frames[places])
-
-    def at(self, places: Sequence[int]) -> "Encoded":
-        """Return those at some places, in that order; all, in their own, if there are as many."""
-        if len(places) == len(self.ids):
-            return self
-        return Encoded([self.ids[place] for place in places], [self.frames[place] for place in places])
-
-    @property
-    def size(self) -> int:
-        """Bytes of all frames."""
-        return sum(map(len, self.frames))
 
 
 class Published(NamedTuple):
@@ -97,6 +72,14 @@ class Publish(Request[Published]):
         fresh = {line.id: self._append(store, line, fitting) for line in lines}
         return Published(_statuses(count, fresh.values()), {line: len(numbers) for line, numbers in fresh.items()})
 
+    def fits(self, store: Store) -> bool:
+        """True if there is room for all messages; duplicates, which need none, are counted as if they did."""
+        lines = lines_of_queue(store.connection, self.queue, store.settings.capacity)
+        count = len(self._messages.ids)
+        if not lines:
+            return is_topic(self.queue) or count <= store.settings.capacity
+        return count <= self._room(lines)
+
     def _room(self, lines: Sequence[Line]) -> int:
         return min(line.room for line in lines)
 
@@ -140,6 +123,21 @@ class Publish(Request[Published]):
                 known.add(message_id)
                 new.append(number)
         return new
+
+
+def publish_requests(publications: Sequence[tuple[str, Sequence[QueueMessage]]]) -> list[Publish] | None:
+    """Return one request for each queue, in order; None if this is too much for one transaction.
+
+    Raises:
+        QueueError: A message cannot be stored.
+    """
+    by_queue: dict[str, list[QueueMessage]] = {}
+    for queue, messages in publications:
+        by_queue.setdefault(queue, []).extend(messages)
+    if sum(map(len, by_queue.values())) > MOST_TOGETHER:
+        return None
+    requests = [Publish(queue, encode_all(queue, messages)) for queue, messages in by_queue.items() if messages]
+    return None if sum(request.weight for request in requests) > MOST_BYTES else requests
 
 
 class PublishBeyondCapacity(Publish):

@@ -9,9 +9,10 @@ from factflow_engine.queues.dead_letters import DeadLetter, read_dead_letter
 from factflow_engine.queues.naming import is_topic, stored_queue_name_problem
 from factflow_engine.queues.sqlite.browsing import by_seq
 from factflow_engine.queues.sqlite.claiming import MAX_BYTES, replace_holds
+from factflow_engine.queues.sqlite.encoding import Encoded
 from factflow_engine.queues.sqlite.holds import Hold, without
 from factflow_engine.queues.sqlite.lines import Line, line_by_id, line_of, names_like, require_queue
-from factflow_engine.queues.sqlite.publishing import Encoded, Publish
+from factflow_engine.queues.sqlite.publishing import Publish
 from factflow_engine.queues.sqlite.settling import forget
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import (

@@ -1,10 +1,11 @@
-"""Requests of a consumer that holds leases: settle, renew, release."""
+"""Requests of a consumer that holds leases: settle, publish and settle, renew, release."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, Return, settle
+from factflow_engine.queues.sqlite.publishing import Publish
 from factflow_engine.queues.sqlite.statements import insert_rows, numbers, runs_of, where_in, where_within
 from factflow_engine.queues.sqlite.states import Change
 from factflow_engine.queues.sqlite.store import Request, Store
@@ -64,6 +65,30 @@ class Settle(Request[Settled]):
         if self._change is not None:
             self._change.apply(store, self.queue, self._line, lost=len(self._acked) - len(gone))
         return Settled(len(gone), back)
+
+
+class PublishAndSettle(Request[tuple[dict[int, int], Settled] | None]):
+    """Publish messages and settle others, in one transaction.
+
+    Returns the number of messages that each line got, by its id, and the settlement; None, with nothing changed, if a
+    queue has no room for all of its messages.
+    """
+
+    def __init__(self, publications: Sequence[Publish], settlement: Settle) -> None:
+        """Prepare; each publication is to another queue."""
+        self.queue = settlement.queue
+        self.weight = settlement.weight + sum(publication.weight for publication in publications)
+        self._publications = publications
+        self._settlement = settlement
+
+    def apply(self, store: Store) -> tuple[dict[int, int], Settled] | None:
+        """See `Request`."""
+        if not all(publication.fits(store) for publication in self._publications):
+            return None
+        added: dict[int, int] = {}
+        for publication in self._publications:
+            added.update(publication.apply(store).added)
+        return added, self._settlement.apply(store)
 
 
 class Renew(Request[list[Hold]]):

@@ -5,7 +5,7 @@ Kept separate from the provider because a consumer has a state of its own: its u
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter, is_
 from typing import Final
 
@@ -16,12 +16,21 @@ from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
 from factflow_engine.queues.sqlite.holds import Hold
 from factflow_engine.queues.sqlite.looking import Glance, depth_of, glance
-from factflow_engine.queues.sqlite.settling import Release, Renew, Settle
+from factflow_engine.queues.sqlite.publishing import publish_requests
+from factflow_engine.queues.sqlite.settling import PublishAndSettle, Release, Renew, Settle, Settled
 from factflow_engine.queues.sqlite.states import Change, lost_error
 from factflow_engine.queues.sqlite.store import Look
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock
-from factflow_protocols import Delivery, Nack, QueueClosedError, QueueError, StateChange, SubscriptionStatistics
+from factflow_protocols import (
+    Delivery,
+    Nack,
+    QueueClosedError,
+    QueueError,
+    QueueMessage,
+    StateChange,
+    SubscriptionStatistics,
+)
 
 logger = logging.getLogger("factflow_engine.queues")
 
@@ -51,6 +60,7 @@ class SqliteSubscription:
         writer: Writer,
         bells: Bells,
         clock: Clock,
+        tell_arrived: Callable[[Mapping[int, int]], None],
     ) -> None:
         self._queue = queue
         self._subscription = subscription
@@ -61,6 +71,7 @@ class SqliteSubscription:
         self._writer = writer
         self._bells = bells
         self._clock = clock
+        self._tell_arrived = tell_arrived  # of the numbers of messages that were published, by line
         self._bell = Bell()
         self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
         self._settling: list[Collection[int]] = []  # sequence numbers in settlements under way
@@ -139,17 +150,38 @@ class SqliteSubscription:
             )
         finally:
             self._settling.remove(tokens)
-        saturated = len(self._unsettled) >= self._prefetch
-        before = len(self._unsettled)
-        self._drop(tokens)
-        self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
         self._waiting += sum(not delay > 0 for _, delay, _ in returned.values())
-        if saturated or self._alone:
-            self._bell.ring()
+        self._note_settled(tokens, settled)
         if returned:
             self._bells.arrived(self._line)
-        if acked:
-            self._bells.left(self._queue)
+
+    async def publish_and_settle(
+        self, publications: Sequence[tuple[str, Sequence[QueueMessage]]], acks: Sequence[Delivery]
+    ) -> bool:
+        """See `TransactionalSubscription.publish_and_settle`; one step has at most 4,000 messages and 4 MiB.
+
+        Raises:
+            QueueError: A message cannot be stored, or the file cannot be used; nothing was done.
+        """
+        if self._over is not None:
+            await trio.lowlevel.checkpoint()
+            raise self._over
+        requests = publish_requests(publications)
+        if requests is None:
+            await trio.lowlevel.checkpoint()
+            return False
+        acked = self._tokens_of(acks)
+        self._settling.append(acked)
+        try:
+            done = await self._writer.submit(PublishAndSettle(requests, Settle(self._queue, self._line, acked, {})))
+        finally:
+            self._settling.remove(acked)
+        if done is None:
+            return False
+        added, settled = done
+        self._tell_arrived(added)
+        self._note_settled(acked, settled)
+        return True
 
     def statistics(self) -> SubscriptionStatistics:
         """See `Subscription.statistics`; `delays` is as of the last batch, plus what this process did since."""
@@ -243,6 +275,17 @@ class SqliteSubscription:
             return poll_seconds
         least = FIRST_POLL_SECONDS if claimed else 0.0
         return min(poll_seconds, max(least, (next_due_ns - self._clock.wall_ns()) / 1e9))
+
+    def _note_settled(self, tokens: Mapping[int, int], settled: Settled) -> None:
+        """Drop what was settled, and notify this consumer, and publishers, of the room."""
+        saturated = len(self._unsettled) >= self._prefetch
+        before = len(self._unsettled)
+        self._drop(tokens)
+        self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
+        if saturated or self._alone:
+            self._bell.ring()
+        if settled.gone:
+            self._bells.left(self._queue)
 
     def _drop(self, tokens: Mapping[int, int]) -> None:
         """Forget what was settled, unless it was handed out again meanwhile, under another lease."""

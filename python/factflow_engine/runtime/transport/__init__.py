@@ -5,7 +5,8 @@
 - `memory`: routes work on the provider's own channels.
 - `durable`: channels that are connected with an external provider; `durable_channels` makes them, `connection` maintains
   subscriptions.
-- `links`: all receivers and senders; `receiver` fills a route's channel, `sender` empties one into the provider.
+- `links`: all receivers and senders; `receiver` fills a route's channel, `sender` empties one into the provider, `flush`
+  publishes what a route has emitted with its acknowledgements.
 - `subscriptions`: outside consumers, whose subscriptions end with the execution.
 - `starts`: init messages, published exactly once whenever the process dies.
 - `states`: stored states of an execution's stages; `route_states` stores a route's with its acknowledgements, `shapes`

@@ -18,7 +18,8 @@ process starts the execution; and `States`, the states of its stages.
 
 Invariants of both transports:
 
- 1. A delivery is acknowledged once its message has ended and everything that had been published by then was accepted.
+ 1. A delivery is acknowledged once its message has ended and everything that had been published by then was accepted, or
+    in one step with that.
  2. Between the check in `wait_done` that nothing is left and its return there is no checkpoint.
  3. After `close_intake` nothing more is received; after `wake_publishers` every outside publisher that waits for room
     checks again whether the execution still takes messages.

@@ -1,8 +1,8 @@
 """Receiver of frames from one queue of an external provider for one route, and of acknowledgements back to it.
 
-A delivery is acknowledged once its message has ended and everything that had been published by then was accepted: if
-the process dies before, the message is delivered again, and the messages it leads to have the same ids. Each message
-costs an entry in a journal (native) and in a table; receiving and acknowledging work in batches, which grow by
+A delivery is acknowledged once its message has ended and everything that had been published by then was accepted, or in
+one step with that (see `flush`): if the process dies before, the message is delivered again, and the messages it leads to
+have the same ids. Each message costs an entry in a journal (native) and in a table; receiving and acknowledging work in batches, which grow by
 themselves while the provider is busy.
 
 Kept separate from `durable`, which has all routes of an execution: a receiver serves one.
@@ -18,6 +18,7 @@ import trio
 from factflow_engine.frames import Frame
 from factflow_engine.native import Journal
 from factflow_engine.queues.channel import MemoryChannel, as_frame
+from factflow_engine.runtime.transport.flush import Flush
 from factflow_engine.runtime.transport.route_states import KeptStates
 from factflow_engine.runtime.transport.sender import Sender
 from factflow_protocols import Delivery, IsolatingSubscription, OrderedQueueProtocol, QueueProtocol, Subscription
@@ -89,7 +90,7 @@ class Receiver:
         self._channel = source.channel
         self._journal = source.journal
         self._ended = source.ended
-        self._senders = tuple(senders)
+        self._flush = Flush(senders, is_due=lambda: bool(len(self._journal)))
         self._states = states
         self._take_in = take_in
         self._counts_deliveries = counts_deliveries
@@ -115,7 +116,7 @@ class Receiver:
     @property
     def is_settling(self) -> bool:
         """True if ended messages are being settled; before that, the messages they led to must be accepted."""
-        return self._settling > 0 and all(sender.is_empty for sender in self._senders)
+        return self._settling > 0 and self._flush.is_published
 
     @property
     def flushing(self) -> str | None:
@@ -178,9 +179,10 @@ class Receiver:
             self._subscription = subscription
             if self._counts_deliveries and isinstance(subscription, IsolatingSubscription):
                 subscription.isolate_suspects()
+            self._flush.begin(subscription, takes=not self._states.keeps)
             task_status.started()
             nursery.start_soon(self._receive, subscription)
-            await self._acknowledge(subscription)
+            await self._acknowledge()
 
     async def _receive(self, subscription: Subscription) -> None:
         states, prefetch = self._states, self._source.prefetch
@@ -215,7 +217,7 @@ class Receiver:
         self.received += len(frames)
         self._take_in(frames)
 
-    async def _acknowledge(self, subscription: Subscription) -> None:
+    async def _acknowledge(self) -> None:
         while True:
             while not len(self._journal):
                 await self._ended.park()
@@ -225,12 +227,11 @@ class Receiver:
             done, self._done = self._done, {}
             copies, self._done_copies = self._done_copies, []
             self._settling = len(done) + len(copies)
-            for sender in self._senders:
-                await sender.flush()
             if done:
-                await self._states.settle(subscription, done, copies, self._unsettled)
+                await self._states.settle(self._flush, done, copies, self._unsettled)
             self.settled += self._settling
             self._settling = 0
+            self._flush.wake_senders()
             self._changed()
 
     def _take_ended(self) -> None:

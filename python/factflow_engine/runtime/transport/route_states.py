@@ -6,7 +6,7 @@ Kept separate from `states`, which has all stages of an execution, and the other
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import trio
 
@@ -15,7 +15,8 @@ from factflow_engine.frames import pack
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.isolation import FaultError, in_own_task
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_protocols import Delivery, FactflowError, StateChange, StateProtocol, StateSubscription, Subscription
+from factflow_engine.runtime.transport.flush import Flush
+from factflow_protocols import Delivery, FactflowError, StateChange, StateProtocol
 
 
 class KeepingError(FactflowError):
@@ -64,11 +65,14 @@ class KeptStates(Protocol):
     """States that must be durable before the deliveries of a route are acknowledged.
 
     Attributes:
+        keeps: True if there are any.
         holds: True if acknowledgements are collected, to be stored with states.
         seconds: Longest time for collecting them.
         flushing: Stage that is making its effects durable now, with the operation; None if there is none.
     """
 
+    @property
+    def keeps(self) -> bool: ...  # noqa: D102
     @property
     def holds(self) -> bool: ...  # noqa: D102
     @property
@@ -82,15 +86,15 @@ class KeptStates(Protocol):
 
     async def settle(
         self,
-        subscription: Subscription,
+        flush: Flush,
         done: Mapping[bytes, Delivery],
         copies: Sequence[Delivery],
         held: Callable[[bytes], Sequence[Delivery]],
     ) -> None:
-        """Acknowledge deliveries, once the stages' states with their effects are durable.
+        """Acknowledge deliveries, once what they led to was accepted and the stages' states are durable.
 
         Args:
-            subscription: Subscription of the deliveries.
+            flush: Flush of the route.
             done: Deliveries to acknowledge, by message id.
             copies: Further deliveries of these messages, to acknowledge as well.
             held: Returns the other unacknowledged deliveries of a message.
@@ -107,6 +111,7 @@ class KeptStates(Protocol):
 class NothingKept:
     """See `KeptStates` for the contract: no stage of the route has a state."""
 
+    keeps: bool = False
     holds: bool = False
     seconds: float = 0.0
     flushing: str | None = None
@@ -116,13 +121,13 @@ class NothingKept:
 
     async def settle(
         self,
-        subscription: Subscription,
+        flush: Flush,
         done: Mapping[bytes, Delivery],
         copies: Sequence[Delivery],
         held: Callable[[bytes], Sequence[Delivery]],  # noqa: ARG002 - the protocol's signature
     ) -> None:
         """See `KeptStates.settle`."""
-        await subscription.settle([*done.values(), *copies])
+        await flush.publish_and_settle([*done.values(), *copies])
 
 
 class RouteStates:
@@ -146,6 +151,7 @@ class RouteStates:
         self._flush_seconds = flush_seconds
         self._snapshots: Final = [(stage, stage.answers) for stage in stages if stage.answers is not None]
         self._flushed: Final = [stage for stage in stages if stage.is_flushed]
+        self.keeps: Final = True
         self.holds: Final = bool(self._snapshots)
         self._noted = 0  # the owner for which it is stored that the stages have effects
         self._stored: set[bytes] = set()  # deliveries with answers at the provider
@@ -162,12 +168,13 @@ class RouteStates:
 
     async def settle(
         self,
-        subscription: Subscription,
+        flush: Flush,
         done: Mapping[bytes, Delivery],
         copies: Sequence[Delivery],
         held: Callable[[bytes], Sequence[Delivery]],
     ) -> None:
         """See `KeptStates.settle`."""
+        await flush.publish()
         if self._whole.is_handed_over:
             return  # they are given back, and processed by another process
         for stage in self._flushed:
@@ -175,14 +182,14 @@ class RouteStates:
         deliveries = [*done.values(), *copies]
         whole = self._whole
         if whole.store is None:
-            await subscription.settle(deliveries)
+            await flush.settle(deliveries)
             return
         await whole.rejoin()
         if not self.holds and self._noted == whole.owner:
-            await subscription.settle(deliveries)
+            await flush.settle(deliveries)
         else:
             change = await self._change(done, held)
-            await cast("StateSubscription", subscription).settle(deliveries, change=change)
+            await flush.settle(deliveries, change)
             self._noted = whole.owner
             self._stored.update(answer.root for answer in change.answers)
         for root in done:
