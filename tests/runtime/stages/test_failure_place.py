@@ -79,6 +79,19 @@ def test_a_class_that_overrides_its_traceback_is_not_asked():
     assert place_of(raised(fail)).startswith(HERE)
 
 
+def test_a_cause_is_not_asked_whether_it_is_true():
+    class FalseError(Exception):
+        def __bool__(self):
+            raise RuntimeError
+
+    def fail():
+        raise FalseError
+
+    error = ValueError("of the engine")
+    error.__cause__ = raised(fail)
+    assert place_of(error) == f"{HERE}:{fail.__code__.co_firstlineno + 1}"
+
+
 def test_the_name_of_a_file_may_be_long_or_no_text():
     code = compile("1/0", f"/tmp/{'x' * 300}\udc80.py", "exec")
     place = place_of(raised(lambda: exec(code)))

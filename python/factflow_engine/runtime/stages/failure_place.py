@@ -58,12 +58,14 @@ def _related(error: BaseException) -> Iterator[BaseException]:
     while (inside := members(nested[-1])) and len(nested) < MOST_ERRORS:
         nested.append(inside[0])
     yield from reversed(nested)
-    cause: BaseException | None = error
+    cause = error
     for _ in range(MOST_ERRORS):
-        is_hidden = _slot(cause, "__suppress_context__")
-        cause = _slot(cause, "__cause__") or (None if is_hidden else _slot(cause, "__context__"))
-        if cause is None:
+        before = _slot(cause, "__cause__")
+        if before is None and not _slot(cause, "__suppress_context__"):
+            before = _slot(cause, "__context__")
+        if before is None:
             return
+        cause = before
         yield cause
 
 
@@ -84,5 +86,5 @@ def _sayable(place: str) -> str:
     return place[-MOST_CHARACTERS:].encode(errors="backslashreplace").decode()
 
 
-def _slot(error: BaseException | None, name: str) -> Any:
+def _slot(error: BaseException, name: str) -> Any:
     return _SLOTS[name].__get__(error)
