@@ -1,13 +1,18 @@
 """Settings that this version accepts in a configuration but cannot run: findings at load, and refused at start.
 
-Kept separate from the models so that a feature that arrives deletes its entry here.
+Kept separate from the models so that a feature that arrives deletes its entry here, and a start imports no models.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from factflow_engine.config.models import PipelineGlobalConfig
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from factflow_engine.config.nodes import MappingNode, Path, key_mark
 from factflow_engine.config.report import Report
+
+if TYPE_CHECKING:
+    from factflow_engine.config.models import PipelineGlobalConfig
 
 
 def unsupported(config: PipelineGlobalConfig) -> Iterator[tuple[Path, str, str]]:
