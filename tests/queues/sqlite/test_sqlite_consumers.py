@@ -48,7 +48,7 @@ async def test_a_consumer_is_told_that_its_queue_was_forgotten_though_another_ha
 
     async with queue.subscribe(QUEUE, "s", 10) as subscription, trio.open_nursery() as nursery:
         nursery.start_soon(consume, subscription)
-        await trio.sleep(5)  # it is idle, and only glances
+        await trio.sleep(5)  # it is idle, and only peeks
         await other.forget_empty(QUEUE)
         assert await subscription.depth() == 0
         async with other.subscribe("/queue/new", "s", 1):

@@ -6,14 +6,14 @@ from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.store import Store
 
 
-class Glance(NamedTuple):
+class Peek(NamedTuple):
     """Result of a check: whether something can be handed out, and the wall time at which a lease may expire."""
 
     ready: bool
     next_due_ns: int | None
 
 
-def glance(store: Store, queue: str, subscription: str, line: int) -> Glance:
+def peek(store: Store, queue: str, subscription: str, line: int) -> Peek:
     """Check the line; a forgotten line counts as ready, so that the claim raises. Its number may be another's now."""
     row = store.connection.execute(
         "SELECT tail > cursor, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line "
@@ -21,9 +21,9 @@ def glance(store: Store, queue: str, subscription: str, line: int) -> Glance:
         (line, queue, subscription_key(queue, subscription)),
     ).fetchone()
     if row is None:
-        return Glance(True, None)
+        return Peek(True, None)
     fresh, due = row
-    return Glance(bool(fresh) or (due is not None and due <= store.now_ns), due)
+    return Peek(bool(fresh) or (due is not None and due <= store.now_ns), due)
 
 
 def room_of(store: Store, queue: str) -> int:

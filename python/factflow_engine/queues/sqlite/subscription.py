@@ -15,7 +15,7 @@ from factflow_engine.error_texts import describe
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
 from factflow_engine.queues.sqlite.holds import Hold
-from factflow_engine.queues.sqlite.looking import Glance, depth_of, glance
+from factflow_engine.queues.sqlite.looking import Peek, depth_of, peek
 from factflow_engine.queues.sqlite.publishing import publish_requests
 from factflow_engine.queues.sqlite.settling import PublishAndSettle, Release, Renew, Settle, Settled
 from factflow_engine.queues.sqlite.states import Change, lost_error
@@ -123,7 +123,7 @@ class SqliteSubscription:
             if await self._bell.wait(rings, self._pause(poll_seconds, next_due_ns, claimed=found)):
                 found, poll_seconds = True, FIRST_POLL_SECONDS
             else:
-                looked = await self._glance()
+                looked = await self._peek()
                 found, next_due_ns = looked.ready, looked.next_due_ns
                 poll_seconds = min(2 * poll_seconds, LONGEST_POLL_SECONDS)
 
@@ -260,9 +260,9 @@ class SqliteSubscription:
         self._redelivered += claimed.again
         return claimed.deliveries
 
-    async def _glance(self) -> Glance:
+    async def _peek(self) -> Peek:
         return await self._writer.submit(
-            Look(lambda store: glance(store, self._queue, self._subscription, self._line), self._queue)
+            Look(lambda store: peek(store, self._queue, self._subscription, self._line), self._queue)
         )
 
     def _pause(self, poll_seconds: float, next_due_ns: int | None, *, claimed: bool) -> float:

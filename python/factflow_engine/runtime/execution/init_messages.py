@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from factflow_engine.runtime.stages.isolation import FaultError, contained
-from factflow_engine.runtime.transport.base import Start
+from factflow_engine.runtime.transport.resumption import Start
 from factflow_protocols import Begun
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Transports of frames between routes and the outside: in memory, or through a durable provider.
 
-- `base`: the protocols of a transport and its parts, with their invariants.
+- `base`: the protocols of a transport and its channels, with their invariants; `resumption`: those of a start and of stored
+  states.
 - `choice`: the decision between the two transports, made once.
 - `memory`: routes work on the provider's own channels.
 - `durable`: channels that are connected with an external provider; `durable_channels` makes them, `connection` maintains

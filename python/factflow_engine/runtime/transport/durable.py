@@ -20,10 +20,11 @@ from factflow_engine.frames import Frame
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.runtime.stages.isolation import FaultError, contained
-from factflow_engine.runtime.transport.base import Owner, Start, Stuck
+from factflow_engine.runtime.transport.base import Owner, Stuck
 from factflow_engine.runtime.transport.connection import Connection
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.links import POLL_SECONDS, Links, Patience
+from factflow_engine.runtime.transport.resumption import Start
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.transport.starts import MARKS, MarkedStart, OneStepStart, PlainStart
 from factflow_engine.runtime.transport.states import StageStates
