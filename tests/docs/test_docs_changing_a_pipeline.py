@@ -100,7 +100,7 @@ class Lives:
         """Run a command of the page, with its placeholders filled in and without a question."""
         words = re.sub(r"\bURL\b", URL, command).split()
         assert words[0] == "factflow"
-        answer = ["--yes"] if words[2] in {"purge", "forget"} else ["--all"] if words[2] == "requeue" else []
+        answer = {"purge": ["--yes"], "forget": ["--yes"], "requeue": ["--all", "--yes"]}.get(words[2], [])
         done = CliRunner().invoke(root, [*words[1:], *answer])
         assert done.exit_code == 0, done.output
         return done.stdout
