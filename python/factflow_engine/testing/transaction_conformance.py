@@ -82,12 +82,13 @@ async def a_waiting_consumer_gets_what_is_published(open_queue: OpenQueue) -> No
         await queue.publish_batch(QUEUE, [message(1), message(2)])
         async with queue.subscribe(ONWARD, "s", 10, 100) as onward:
             deliveries = await take(source, 2)
-            with trio.fail_after(SOON_SECONDS):
+            with trio.move_on_after(2 * SOON_SECONDS) as scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(receive, onward)
                     nursery.start_soon(queue.publish, QUEUE, message(3))
                     await trio.sleep(0.05)
                     await _transactional(source).publish_and_settle([(ONWARD, [message(11)])], deliveries)
+            expect(scope.cancelled_caught, False, "whether a publisher still waits for room that there is")
             expect(came, [11], "what a consumer got that was waiting")
             expect(values(await take(source, 1)), [3], "what a publisher published that was waiting")
 
