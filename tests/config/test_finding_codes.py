@@ -145,6 +145,7 @@ CASES = [
     Case("W002", document(top='name: >>>"${NOT_DEFINED:-x}"')),
     Case("W101", 'version: "1.0"\nroutes: {>>>parse: {}}\n'),
     Case("W201", document(other=">>>" + SINK, top="init_message: {route: parse, payload: 1}")),
+    Case("E203", document("outbound: [{route: parse, external: >>>true}]")),
     Case("W202", document("outbound: [{queue: >>>/queue/nobody}]")),
     Case("W203", document("outbound: [>>>{route: parse}]", other=SINK, top="init_message: [{route: parse, payload: 1}, {route: sink, payload: 1}]")),
     Case("W204", document("error_handling: {dead_letter_queue: >>>/queue/parse}")),

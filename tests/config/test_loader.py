@@ -99,6 +99,12 @@ def test_warnings_do_not_raise_and_are_logged(loader: PipelineConfigLoader, capl
     assert "W202" in caplog.text
 
 
+def test_a_queue_that_a_program_subscribes_to_is_no_queue_that_nobody_reads(loader: PipelineConfigLoader) -> None:
+    assert HARMLESS.count("{queue: /queue/x}") == 1
+    text = HARMLESS.replace("{queue: /queue/x}", "{queue: /queue/x, external: true}")
+    assert loader.check_text(text).findings == ()
+
+
 @pytest.mark.usefixtures("lenient")
 def test_without_strictness_findings_are_logged_and_what_can_be_built_is(
     registry: ValidatingAdapterRegistry, caplog: pytest.LogCaptureFixture

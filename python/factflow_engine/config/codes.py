@@ -272,7 +272,7 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "W202",
         "queue nobody reads",
         "Point-to-point queues are private to an execution, and no route of this one reads this queue.",
-        "read it in a route, send to a route: instead, or use a /topic/",
+        "read it in a route, send to a route: instead, use a /topic/, or write external: true if a program reads it",
     ),
     (
         "W203",

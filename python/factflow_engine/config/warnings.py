@@ -123,7 +123,7 @@ def _check_outbounds(route_id: str, route: RouteConfig, read: set[str], root: Ma
             report.add("W206", locate(root, where)[0], "an earlier outbound takes every message", path=where)
         taken = taken or (route.outbound_mode == "first" and outbound.condition is None)
         queue = outbound.queue
-        if queue is not None and not is_topic(queue) and queue not in read:
+        if queue is not None and not outbound.external and not is_topic(queue) and queue not in read:
             mark, node, _ = locate(root, (*where, "queue"))
             shown = "this queue" if has_variables(node) else repr(queue)
             report.add("W202", mark, f"no route reads {shown}", path=(*where, "queue"))

@@ -116,6 +116,10 @@ class OutboundConfig(ConfigModel):
 
     route: str | None = Field(default=None, description="Id of the route whose inbound queue gets the message.")
     queue: str | None = Field(default=None, description="Queue or topic that gets the message.")
+    external: bool = Field(
+        default=False,
+        description="The queue is read outside the pipeline, as by the program that subscribes to it: no W202.",
+    )
     condition: ConditionConfig | None = Field(default=None, description="Condition on the messages; none: all.")
 
     @model_validator(mode="after")
@@ -123,6 +127,8 @@ class OutboundConfig(ConfigModel):
         if (self.route is None) is (self.queue is None):
             got = "both" if self.route is not None else "neither"
             raise contradiction(f"expected exactly one of route and queue, got {got}", "queue", "route")
+        if self.external and self.queue is None:
+            raise contradiction("external: true is about who reads a queue, and this outbound names a route", "external")
         return self
 
 
