@@ -1,15 +1,14 @@
 """`factflow config codes`: the catalogue of findings, printed from the table that the loader uses."""
 
 import click
-from rich.text import Text
 
-from factflow_engine.cli.console import output, table_for
+from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import clean
+from factflow_engine.cli.tables import Cell, Table, names, prose
 from factflow_engine.config.catalogue import CATALOGUE
 from factflow_engine.config.codes import FAMILIES
 
@@ -23,7 +22,7 @@ Examples:
   factflow config codes E103""",
 )
 @click.argument("code", required=False)
-@output_option
+@table_output_option
 @debug_option
 @click.pass_obj
 def codes_command(settings: Settings, *, code: str | None) -> int:
@@ -50,18 +49,9 @@ def codes_command(settings: Settings, *, code: str | None) -> int:
         ]
         print_document({"codes": rows}, settings)
         return ExitStatus.OK
-    console = output()
-    table = table_for(console)
-    table.add_column("code", no_wrap=True)
-    table.add_column("family", overflow="fold")
-    table.add_column("what it is", overflow="fold")
-    table.add_column("what to do", overflow="fold")
+    table = Table(*names("code"), *prose("family", "what it is", "what to do"))
     for row in chosen:
-        table.add_row(
-            Text(row.code, style="yellow" if row.code.startswith("W") else "red"),
-            FAMILIES[row.code[1]],
-            Text(clean(f"{row.title}. {row.explanation}")),
-            Text(clean(row.remedy)),
-        )
-    console.print(table)
+        style = "yellow" if row.code.startswith("W") else "red"
+        table.add(Cell(row.code, style), FAMILIES[row.code[1]], f"{row.title}. {row.explanation}", row.remedy)
+    table.print(output(), settings.layout)
     return ExitStatus.OK

@@ -7,6 +7,7 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import adapters_option, debug_option
 from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.streams import reserve_results
 from factflow_engine.config import config_schema
 
 
@@ -27,5 +28,6 @@ Then, as the first line of a configuration, for editors with the YAML language s
 @click.pass_obj
 def schema_command(settings: Settings, *, adapter_modules: tuple[str, ...]) -> int:
     """Print the JSON Schema (draft 2020-12) of configurations, with the config of every adapter type that is known."""
+    reserve_results(owns_process=settings.owns_process)
     print_document(config_schema(app_for(adapter_modules).registry), settings)
     return ExitStatus.OK

@@ -12,10 +12,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from factflow_engine.cli.streams import results
 from factflow_engine.cli.text import OutputClosedError
 
 _UNWRAPPED: Final = 10_000
 """Width for readers that are not terminals: nothing is wrapped, so that `grep` finds whole lines."""
+
+_SIZES: Final = ("COLUMNS", "LINES")
+"""Variables that Rich takes for sizes, and fails at where they are none."""
 
 
 class _GuardedConsole(Console):
@@ -33,13 +37,18 @@ def console_for(stream: TextIO) -> Console:
         force_jupyter=False,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
         width=_width(stream),
+        _environ={name: value for name, value in os.environ.items() if name not in _SIZES or _is_size(value)},
     )
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
 
 
 def _width(stream: TextIO) -> int | None:
     """Return the width to print in; None leaves it to the terminal, which may change it."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if _is_size(columns):
         return int(columns)
     if not stream.isatty():
         return _UNWRAPPED
@@ -48,7 +57,7 @@ def _width(stream: TextIO) -> int | None:
 
 def output() -> Console:
     """Return the console on standard output, for results."""
-    return console_for(sys.stdout)
+    return console_for(results())
 
 
 def messages() -> Console:

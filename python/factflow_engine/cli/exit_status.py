@@ -7,12 +7,15 @@ class ExitStatus(IntEnum):
     """Exit statuses of every command."""
 
     OK = 0
-    """Success. A pipeline that ran to its end is OK even if messages failed: they are counted and named."""
+    """Success. A pipeline that ran to its end is OK even if messages failed: they are counted and named, and
+    `--fail-on-failed` asks for `MESSAGES_FAILED` instead."""
     FAILED = 1
     """Failure of the execution (a route died, a stage did not open, too many messages failed), or an unexpected
     error."""
     INVALID = 2
     """Invalid input: the configuration, an option or an adapter module has to be changed first."""
+    MESSAGES_FAILED = 3
+    """With `run --fail-on-failed N`: the pipeline ran to its end, and N or more messages failed or were dead-lettered."""
     INTERRUPTED = 130
     """Ctrl-C (SIGINT), even if everything could still be drained."""
     OUTPUT_CLOSED = 141

@@ -11,6 +11,7 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import load_or_report
 from factflow_engine.cli.options import adapters_option, debug_option, no_imports_option
 from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.streams import reserve_results, results
 
 _FORMATS: Final = {"mermaid": to_mermaid, "dot": to_dot}
 
@@ -44,9 +45,10 @@ def graph_command(
     Edges show the conditions of outbounds; dashed edges carry dead letters. Plug-ins, modules of --adapters and functions
     of call are imported, which runs their code, unless --no-imports is given.
     """
+    reserve_results(owns_process=settings.owns_process)  # a program reads the drawing
     app = app_for(adapter_modules, imports=not no_imports)
     config = load_or_report(app, file, settings, imports=not no_imports)
     if config is None:
         return ExitStatus.INVALID
-    click.echo(_FORMATS[language](graph_of(config.to_mapping())), nl=False)
+    click.echo(_FORMATS[language](graph_of(config.to_mapping())), file=results(), nl=False)
     return ExitStatus.OK

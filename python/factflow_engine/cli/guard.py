@@ -16,7 +16,7 @@ from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.interrupts import Interrupts, noticed_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.streams import settle_streams
+from factflow_engine.cli.streams import restored_streams, results, settle_streams
 from factflow_engine.cli.text import OutputClosedError, clean
 from factflow_engine.error_texts import sole_cause
 from factflow_engine.errors import StateLossError, UnsupportedFeatureError
@@ -45,11 +45,16 @@ def guarded(call: Callable[[], object], settings: Settings) -> int:
     if settings.owns_process:
         settle_streams()
     _tolerate_any_text()
+    with restored_streams(owns_process=settings.owns_process):
+        return _flushed(call, settings)
+
+
+def _flushed(call: Callable[[], object], settings: Settings) -> int:
     try:
         with noticed_interrupts() as interrupts:
             status = _reported(call, settings, interrupts)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (results(), sys.stdout, sys.stderr):
+            stream.flush()
     except (OutputClosedError, BrokenPipeError):
         _silence_closed_streams()
         return ExitStatus.OUTPUT_CLOSED
@@ -65,21 +70,22 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
         result = call()
     except click.ClickException as error:
         error.show()
+        _print_error(error.format_message(), type(error).__name__, settings)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _report_interruption()
+        return _report_interruption(settings)
     except (OutputClosedError, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the outermost boundary: it is reported, here and once
         if interrupts.noticed:
             _show_traceback(error, settings)
-            return _report_interruption()
+            return _report_interruption(settings)
         return _report_error(sole_cause(error), settings)
     except BaseExceptionGroup as group:
         # trio raises KeyboardInterrupt in the main task, and nurseries wrap it in groups.
         if group.split(KeyboardInterrupt)[1] is not None:
             raise
-        return _report_interruption()
+        return _report_interruption(settings)
     return result if isinstance(result, int) else ExitStatus.OK
 
 
@@ -96,15 +102,21 @@ def _report_error(error: Exception, settings: Settings) -> int:
     hint = "" if settings.debug or invalid else "  (--debug shows where)"
     lines = (said if expected else f"{type(error).__name__}: {said}").splitlines()
     click.echo("\n".join([f"factflow: {clean(lines[0])}{hint}", *map(clean, lines[1:])]), err=True)
-    if settings.as_json and not settings.document_printed:
-        more = error.document if isinstance(error, InvalidInputError) else {}
-        print_document({"status": "error", "error": said, "error_type": type(error).__name__, **more}, settings)
+    more = error.document if isinstance(error, InvalidInputError) else {}
+    _print_error(said, type(error).__name__, settings, more)
     return ExitStatus.INVALID if invalid else ExitStatus.FAILED
 
 
-def _report_interruption() -> int:
+def _report_interruption(settings: Settings) -> int:
     click.echo("factflow: interrupted", err=True)
+    _print_error("interrupted", KeyboardInterrupt.__name__, settings)
     return ExitStatus.INTERRUPTED
+
+
+def _print_error(said: str, error_type: str, settings: Settings, more: Mapping[str, object] | None = None) -> None:
+    """Print the document of an error, if one was promised and none was printed; `more` is a part of it."""
+    if settings.as_json and not settings.document_printed:
+        print_document({"status": "error", "error": said, "error_type": error_type, **(more or {})}, settings)
 
 
 def _show_traceback(error: Exception, settings: Settings) -> None:
@@ -123,7 +135,7 @@ def _tolerate_any_text() -> None:
 
 def _silence_closed_streams() -> None:
     """Redirect streams that nobody reads to nothing, or the interpreter complains about them while it exits."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (results(), sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:

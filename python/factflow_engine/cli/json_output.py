@@ -4,11 +4,11 @@ ASCII only: characters of a message are written as `\u....` escapes, so no termi
 """
 
 import json
-import sys
 
 import click
 
 from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.streams import results
 from factflow_engine.cli.text import OutputClosedError
 
 
@@ -20,6 +20,6 @@ def print_document(document: object, settings: Settings) -> None:
     """
     settings.document_printed = True
     try:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=True), file=sys.stdout)
+        click.echo(json.dumps(document, indent=2, ensure_ascii=True), file=results())
     except BrokenPipeError as error:
         raise OutputClosedError from error

@@ -3,16 +3,16 @@
 Callbacks fill in the invocation's `Settings`; commands get only their own options as parameters.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
-from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.settings import Layout, Settings
+from factflow_engine.cli.streams import reserve_results
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_OUTPUTS: Final = ("text", "json")
 
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
@@ -21,7 +21,9 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # 
 
 
 def _set_output(ctx: click.Context, _: click.Parameter, value: str) -> None:
-    ctx.ensure_object(Settings).as_json = value == "json"
+    settings = ctx.ensure_object(Settings)
+    settings.as_json = value == "json"
+    settings.layout = Layout.TEXT if settings.as_json else Layout(value)
 
 
 def debug_option(command: F) -> F:
@@ -36,18 +38,41 @@ def debug_option(command: F) -> F:
 
 
 def output_option(command: F) -> F:
-    """Add `--output text|json`."""
+    """Add `--output text|json`; a JSON document has standard output for itself while the command runs."""
+    return _output_option(
+        command, ("text", "json"), "What standard output gets: text for people, or one JSON document."
+    )
+
+
+def table_output_option(command: F) -> F:
+    """Add `--output text|plain|wide|json`, for commands that print a table; see `output_option`."""
+    return _output_option(
+        command,
+        (*(layout.value for layout in Layout), "json"),
+        "What standard output gets: text for people, plain rows with tabs between cells and no headings, wide rows of which "
+        "nothing is cut, or one JSON document.",
+    )
+
+
+def _output_option(command: F, choices: Sequence[str], meaning: str) -> F:
+    @wraps(command)
+    def reserving(*arguments: Any, **options: Any) -> Any:
+        settings = click.get_current_context().ensure_object(Settings)
+        if settings.as_json or settings.layout is Layout.PLAIN:
+            reserve_results(owns_process=settings.owns_process)
+        return command(*arguments, **options)
+
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(_OUTPUTS),
+        type=click.Choice(choices),
         default="text",
         show_default=True,
         is_eager=True,
         expose_value=False,
         callback=_set_output,
-        help="What standard output gets: text for people, or one JSON document.",
-    )(command)
+        help=meaning,
+    )(cast("F", reserving))
 
 
 def allow_loss_option(command: F) -> F:

@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from factflow_engine.cli.console import table_for
 from factflow_engine.cli.failure_groups import (
     ERROR_LIMIT,
     MOST_SHOWN,
@@ -20,6 +18,8 @@ from factflow_engine.cli.failure_groups import (
     group_lines,
 )
 from factflow_engine.cli.session import SessionEnd
+from factflow_engine.cli.settings import Layout
+from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.runtime.report import (
     ExecutionReport,
@@ -40,8 +40,17 @@ _HOLDERS: Final = {
 _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed", "emitted")
 
 
-def print_report(end: SessionEnd, console: Console) -> None:
-    """Write the report for people: status, routes, failures by name, and the messages still held."""
+def print_report(
+    end: SessionEnd, console: Console, *, layout: Layout = Layout.TEXT, rows: Console | None = None
+) -> None:
+    """Write the report for people: status, routes, failures by name, and the messages still held.
+
+    Args:
+        end: End of the session.
+        console: Console that it is written to.
+        layout: Layout of the table of routes.
+        rows: Console of that table, if another one.
+    """
     report = end.report
     if report is None:
         console.print(Text("cancelled before it had started", style="bold yellow"))
@@ -55,28 +64,23 @@ def print_report(end: SessionEnd, console: Console) -> None:
     )
     if report.error:
         console.print(Text(f"  {clean(report.error)}", style="red"))
-    console.print(_routes_table(report.routes, console))
+    _routes_table(report.routes).print(rows or console, layout)
     for line in (*_failure_lines(report), *_held_lines(report), *_orphan_lines(report), *_close_lines(report)):
         console.print(line, soft_wrap=True)
 
 
-def _routes_table(routes: Mapping[str, RouteStatistics], console: Console) -> Table:
-    table = table_for(console)
-    table.add_column("route", overflow="fold")
-    for count in _COUNTS:
-        table.add_column(count.replace("_", "-"), justify="right", no_wrap=True)
-    left = any(route.waiting for route in routes.values())
-    if left:
-        table.add_column("left", justify="right", no_wrap=True)
+def _routes_table(routes: Mapping[str, RouteStatistics]) -> Table:
+    left = Column(title="left", kind=Kind.NUMBER, optional=True)
+    table = Table(*names("route"), *numbers(*(count.replace("_", "-") for count in _COUNTS)), left)
     for name, route in routes.items():
-        counts = [_count(count, getattr(route, count)) for count in _COUNTS]
-        table.add_row(Text(clean(name)), *counts, *([Text(f"{route.waiting:,}", style="yellow")] if left else []))
+        counts = (_count(count, getattr(route, count)) for count in _COUNTS)
+        table.add(name, *counts, Cell(route.waiting, "yellow"))
     return table
 
 
-def _count(name: str, number: int) -> Text:
+def _count(name: str, number: int) -> Cell:
     loud = number and name in {"failed", "dead_lettered"}
-    return Text(f"{number:,}", style="bold red" if loud else "" if number else "dim")
+    return Cell(number, "bold red" if loud else "" if number else "dim")
 
 
 def _failure_lines(report: ExecutionReport) -> Iterator[Text]:

@@ -21,6 +21,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.run:run_command",
         summary="Run a pipeline to its end, in this process.",
     ),
+    "publish": LazyCommand(
+        target="factflow_engine.cli.publish:publish_command",
+        summary="Put messages into a durable queue of a pipeline.",
+    ),
     "config": LazyCommand(
         target="factflow_engine.cli.config:config_group",
         summary="Check configurations and print their schema.",
@@ -105,7 +109,8 @@ Examples:
   factflow graph pipeline.yaml --format dot | dot -Tsvg > pipeline.svg
   factflow adapters show filter
 
-Exit status: 0 done, 1 failed, 2 something to change in the input, 130 Ctrl-C, 143 SIGTERM.""",
+Exit status: 0 done, 1 failed, 2 something to change in the input, 3 messages failed (run --fail-on-failed), 130
+Ctrl-C, 143 SIGTERM.""",
 )
 @debug_option
 @click.version_option(__version__, "-V", "--version", prog_name="factflow")

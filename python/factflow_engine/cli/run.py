@@ -1,11 +1,11 @@
 """`factflow run`: run a pipeline to its end in this process."""
 
-import json
 import sys
 from contextlib import ExitStack, redirect_stdout
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import trio
@@ -19,28 +19,45 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.logs import logs_through
-from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, output_option
+from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, table_output_option
 from factflow_engine.cli.progress import ProgressMode, open_progress
 from factflow_engine.cli.report import print_report, report_document
+from factflow_engine.cli.run_end import empty_notice, failure_notice, status_of
+from factflow_engine.cli.run_input import (
+    DRAIN_SECONDS,
+    drain_seconds,
+    durable_id,
+    parsed_payload,
+    replaced_init_message,
+)
 from factflow_engine.cli.session import Session, SessionEnd
-from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.signals import interruptions
-from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
-from factflow_engine.config.hiding import Hiding
+from factflow_engine.cli.text import clean
+from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.runtime.execution.init_messages import what_is_left
-from factflow_engine.runtime.execution.manager import is_execution_id
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.seams import process_started_ns
-from factflow_protocols import Begun
-
-_DRAIN_SECONDS: Final = 10.0
+from factflow_protocols import Begun, QueueProtocol
 
 _NONE_GIVEN: Final = object()
 """Marker of an omitted option whose value may be null."""
 
 
+class _RunCommand(click.Command):
+    """Command whose option `--fail-on-failed` takes its number only if one follows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click, which would take whatever follows for the number: the pipeline's file, for example."""
+        options = list(takewhile("--".__ne__, args))
+        for place, following in enumerate([*options[1:], ""]):
+            if options[place] == "--fail-on-failed" and not following.isdecimal():
+                options[place] += "=1"
+        return super().parse_args(ctx, options + args[len(options) :])
+
+
 @click.command(
     "run",
+    cls=_RunCommand,
     short_help="Run a pipeline to its end, in this process.",
     epilog="""\b
 Examples:
@@ -48,6 +65,8 @@ Examples:
   factflow run pipeline.yaml --set-payload '{"root": "docs"}'
   factflow run pipeline.yaml --adapters my_adapters.py --output json > report.json
   factflow run pipeline.yaml --queue sqlite:///queue.db --id nightly
+  factflow run pipeline.yaml --queue sqlite:///queue.db --forever
+  factflow run pipeline.yaml --fail-on-failed || alert
 
 Without --queue, messages live in memory and end with the process. With it they are in a file until they are done: run
 the same command again after a crash, a drain or a cancellation, and it goes on where it stopped: no init message is
@@ -57,18 +76,25 @@ started while it runs share its work.
 Ctrl-C (or SIGTERM) drains: nothing new is taken, what is in the pipeline may finish within --drain-timeout. A second
 one cancels at once; a third ends the process without clean-up.
 
+With --forever nothing but a signal ends the run, which then drains: messages that `factflow publish` or other programs
+put into its queues are processed as they arrive.
+
+What adapters print goes to standard output; with --output json or plain to standard error, as does what their child
+processes print. With --output plain only the rows of routes are on standard output.
+
 \b
 Exit status:
-  0    it ran to its end; failed messages are counted and named, and do not change the status
+  0    it ran to its end; failed messages are counted and named, and do not change the status by themselves
   1    the execution failed: a route died, a stage could not open, more messages failed than
        orchestrator.max_failed_messages allows
   2    the configuration or an option has to be changed
+  3    with --fail-on-failed N: it ran to its end, and N or more messages failed or were dead-lettered
   130  Ctrl-C
   143  SIGTERM""",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @adapters_option
-@output_option
+@table_output_option
 @click.option(
     "--progress",
     "progress_mode",
@@ -96,7 +122,17 @@ Exit status:
     type=click.FloatRange(min=0, max=86_400),
     metavar="SECONDS",
     help="How long the first Ctrl-C lets work finish; 0 cancels at once.  [default: the configuration's "
-    f"orchestrator.drain_seconds, or {_DRAIN_SECONDS:g}]",
+    f"orchestrator.drain_seconds, or {DRAIN_SECONDS:g}]",
+)
+@click.option("--forever", is_flag=True, help="Wait for more messages until a signal arrives. Needs --queue.")
+@click.option(
+    "--fail-on-failed",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=1,
+    metavar="[N]",
+    help="Exit with status 3 if N or more messages failed or were dead-lettered; N is 1 if left out. To end the run "
+    "early, set orchestrator.max_failed_messages.",
 )
 @click.option(
     "--log-level",
@@ -118,6 +154,8 @@ def run_command(
     allow_loss: bool,
     execution_id: str | None,
     drain_timeout: float | None,
+    forever: bool,
+    fail_on_failed: int | None,
     log_level: str,
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
@@ -125,23 +163,27 @@ def run_command(
     Progress goes to standard error, the report to standard output, or to standard error if a stage
     writes its lines there.
     """
-    payload = _NONE_GIVEN if set_payload is None else _parse_payload(set_payload)
-    app = app_for(adapter_modules, queue=queue_for(queue_url), allow_loss=allow_loss)
+    payload = _NONE_GIVEN if set_payload is None else parsed_payload("--set-payload", set_payload)
+    queue = queue_for(queue_url)
+    _check_options(queue, execution_id, forever=forever)
+    app = app_for(adapter_modules, queue=queue, allow_loss=allow_loss)
     config = load_or_report(app, file, settings)
     if config is None:
         return ExitStatus.INVALID
     lines_on_stdout = _writes_to_standard_output(config)
-    if lines_on_stdout and settings.as_json:
+    plain = settings.layout is Layout.PLAIN
+    if lines_on_stdout and (settings.as_json or plain):
+        kind, promised = ("plain", "the rows of routes") if plain else ("json", "one JSON document")
         raise InvalidInputError(
-            f"--output json promises one JSON document on standard output, and stage {lines_on_stdout!r} writes lines to it; "
-            "leave out --output json (the report then goes to standard error), or write to a file with write_jsonl"
+            f"--output {kind} promises {promised} on standard output, and stage {lines_on_stdout!r} writes lines to it; leave "
+            f"out --output {kind} (the report then goes to standard error), or write to a file with write_jsonl"
         )
-    execution_id = _execution_id(config, execution_id, outlives=app.queue is not None)
-    init = None if payload is _NONE_GIVEN else (_init_message(config, payload),)
+    execution_id = None if queue is None else durable_id(config, execution_id)
+    init = None if payload is _NONE_GIVEN else (replaced_init_message(config, payload),)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
-        if settings.as_json or lines_on_stdout:
-            # Output of adapters must not mix with the lines or the document.
+        if lines_on_stdout:
+            # Output of adapters must not mix with the lines.
             stack.enter_context(redirect_stdout(sys.stderr))
         progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
@@ -149,7 +191,8 @@ def run_command(
             open_manager=app.manager,
             config=config,
             progress=progress,
-            drain_seconds=_drain_seconds(config, drain_timeout),
+            drain_seconds=drain_seconds(config, drain_timeout),
+            forever=forever,
             init=init,
             execution_id=execution_id,
             allow_loss=allow_loss,
@@ -158,51 +201,39 @@ def run_command(
         )
         with python_interrupts():
             end = trio.run(_interruptible, session)
-        if not config.init_message and not init and end.report is not None and _is_empty(end.report):
-            progress.say(
-                "no message came: the pipeline has no init_message, and nothing waits in its queues; add an init_message, "
-                "or publish to its routes from a program"
-            )
+        nothing_came = None if config.init_message or init else empty_notice(end, durable=queue is not None)
+        if nothing_came is not None:
+            progress.say(nothing_came)
+    status = status_of(end, fail_on_failed=fail_on_failed, forever=forever)
     if settings.as_json:
-        print_document(report_document(end), settings)
+        print_document({**report_document(end), "exit_status": int(status)}, settings)
     else:
-        print_report(end, messages() if lines_on_stdout else output())
-    return _status_of(end)
+        rows = messages() if lines_on_stdout else output()
+        print_report(end, messages() if plain else rows, layout=settings.layout, rows=rows)
+    _say_last(failure_notice(end, status))
+    return status
 
 
-def _is_empty(report: ExecutionReport) -> bool:
-    """Return whether a completed execution had nothing to do."""
-    done = report.status is ExecutionStatus.COMPLETED
-    return done and not any(route.received or route.waiting for route in report.routes.values())
-
-
-def _drain_seconds(config: PipelineGlobalConfig, asked: float | None) -> float:
-    """Return the seconds that a drain gives to work: the operator's, else the configuration's; always finite."""
-    for seconds in (asked, config.orchestrator.drain_seconds):
-        if seconds is not None:
-            return seconds
-    return _DRAIN_SECONDS
-
-
-def _execution_id(config: PipelineGlobalConfig, asked: str | None, *, outlives: bool) -> str | None:
-    """Return the execution's id if its messages may outlive the process.
+def _check_options(queue: QueueProtocol | None, execution_id: str | None, *, forever: bool) -> None:
+    """Refuse options that need a queue.
 
     Raises:
-        InvalidInputError: The id is invalid, or useless without a queue.
+        InvalidInputError: There is none, or one that does not outlive the process.
     """
-    if not outlives:
-        if asked is not None:
-            raise InvalidInputError("--id names an execution's messages in a queue: add --queue URL")
-        return None
-    if asked is None:
-        # The id is printed and stored; a literal name is no secret, even if a variable has the same value.
-        literal = config.to_mapping()["name"] == config.name
-        asked = config.name if literal else Hiding(config.secrets)(config.name)
-    if not is_execution_id(asked):
+    if execution_id is not None and queue is None:
+        raise InvalidInputError("--id names an execution's messages in a queue: add --queue URL")
+    if forever and (queue is None or not queue.outlives_process):
         raise InvalidInputError(
-            f"{asked!r} cannot name an execution's messages: pass --id with 1 to 64 letters, digits, '.', '_' or '-'"
+            "--forever waits for messages of other programs, and none can reach queues in memory: add --queue "
+            "sqlite:///queue.db, or leave out --forever"
         )
-    return asked
+
+
+def _say_last(line: str | None) -> None:
+    """Print the last line of a run, after the report."""
+    if line is not None:
+        output().file.flush()  # the report, in case both go to the same place
+        click.echo(f"factflow: {clean(line)}", err=True)
 
 
 async def _interruptible(session: Session) -> SessionEnd:
@@ -220,15 +251,6 @@ def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:
     return None
 
 
-def _parse_payload(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidInputError(
-            f'--set-payload is not JSON: {error}; quote it for the shell, as in --set-payload \'{{"path": "docs"}}\''
-        ) from error
-
-
 def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
     """Return the message for an execution that is resumed although another payload was given."""
     if begun.left:
@@ -241,29 +263,3 @@ def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
         f"the payload of --set-payload was not published: execution {execution_id!r} {why}; for a fresh start pass another "
         f"--id, or {fresh}"
     )
-
-
-def _init_message(config: PipelineGlobalConfig, payload: Any) -> InitMessageConfig:
-    """Return the init message with another payload.
-
-    Raises:
-        InvalidInputError: The configuration does not have exactly one init message.
-    """
-    if len(config.init_message) != 1:
-        remedy = (
-            "edit their payloads in the file"
-            if config.init_message
-            else "add `init_message: {route: ..., payload: ...}` to it"
-        )
-        raise InvalidInputError(
-            "--set-payload replaces the payload of the one init message, the configuration has "
-            f"{len(config.init_message) or 'none'}; {remedy}"
-        )
-    message = config.init_message[0]
-    return InitMessageConfig(route=message.route, payload=payload, headers=message.headers, key=message.key)
-
-
-def _status_of(end: SessionEnd) -> ExitStatus:
-    if end.interrupted_by is not None:
-        return ExitStatus(128 + end.interrupted_by)
-    return ExitStatus.OK if end.report and end.report.status is ExecutionStatus.COMPLETED else ExitStatus.FAILED

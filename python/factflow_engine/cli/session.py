@@ -33,6 +33,10 @@ class RunningExecution(Protocol):
         """Finish what was published, then end."""
         ...
 
+    async def wait_ended(self) -> ExecutionReport:
+        """Wait for the end, however it comes about."""
+        ...
+
     async def drain(self, seconds: float, /) -> ExecutionReport:
         """Take nothing new, finish in-flight messages within so many seconds, then cancel."""
         ...
@@ -89,6 +93,7 @@ class Session:
         config: PipelineGlobalConfig,
         progress: Progress,
         drain_seconds: float,
+        forever: bool = False,
         init: Sequence[InitMessageConfig] | None = None,
         execution_id: str | None = None,
         allow_loss: bool = False,
@@ -102,6 +107,7 @@ class Session:
             config: The configuration to run.
             progress: Display of the execution.
             drain_seconds: The time that the first interruption gives to in-flight messages; 0 cancels at once.
+            forever: True if the execution goes on when nothing is left to do, until an interruption.
             init: Init messages that replace the configuration's.
             execution_id: Id of the execution, if it may be resumed.
             allow_loss: True to run stages that can lose what they keep.
@@ -112,6 +118,7 @@ class Session:
         self._config = config
         self._progress = progress
         self._drain_seconds = drain_seconds
+        self._forever = forever
         self._init = init
         self._execution_id = execution_id
         self._allow_loss = allow_loss
@@ -148,7 +155,8 @@ class Session:
                         self._end(self._execution, nursery)
                     nursery.start_soon(self._show, self._execution)
                     self._say_unpublished(self._execution.begun)
-                    report = await self._execution.complete()
+                    execution = self._execution
+                    report = await (execution.wait_ended() if self._forever else execution.complete())
                     interrupted_by = self._first_signal  # what comes while all is being put away changes nothing
                     self._progress.end(self._execution.statistics(details=False))
             nursery.cancel_scope.cancel()

@@ -2,17 +2,25 @@
 
 Kept separate from `guard` because only this module replaces streams. Standard error carries progress, logs and errors,
 which must not decide how a run ends, so no write to it fails. Standard output carries results: a missing one acts as
-/dev/null, but a write still fails if the device is full or the reader has gone.
+/dev/null, but a write still fails if the device is full or the reader has gone. A result for programs, such as a JSON
+document, can have standard output for itself: `reserve_results`.
 """
 
 import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+_RESERVED: Final[ContextVar[TextIO | None]] = ContextVar("reserved standard output", default=None)
+"""Stream of the results while nothing else may be written to standard output."""
 
 
 class _Forgiving(io.RawIOBase):
@@ -59,6 +67,48 @@ def settle_streams() -> None:
         sys.stderr = _text(_Forgiving(2), sys.stderr)
 
 
-def _text(raw: io.RawIOBase, like: TextIO | None) -> io.TextIOWrapper:
+def results() -> TextIO:
+    """Return the stream that a command writes its result to: standard output, whatever else was redirected."""
+    return _RESERVED.get() or sys.stdout
+
+
+def reserve_results(*, owns_process: bool) -> None:
+    """Keep standard output for the result; whatever else is written to it goes to standard error.
+
+    Adapter modules print, and so do libraries in C, child processes and exit handlers. Nothing of that may come between
+    the parts of a document, or before or behind it.
+
+    Args:
+        owns_process: True to redirect the process's descriptor, for good, so that this holds for all of them; False to
+        replace `sys.stdout` alone, until the command ends.
+    """
+    if _RESERVED.get() is not None:
+        return
+    sys.stdout.flush()
+    if owns_process:
+        kept = io.FileIO(os.dup(1), "w")  # not inherited: no child can write to it
+        os.dup2(2, 1)
+        _RESERVED.set(_text(kept, sys.stdout, line_buffering=False))
+    else:
+        _RESERVED.set(sys.stdout)
+    sys.stdout = sys.stderr
+
+
+@contextmanager
+def restored_streams(*, owns_process: bool) -> Iterator[None]:
+    """Undo a reservation at the end of this block, unless it is for good."""
+    before = sys.stdout
+    token = _RESERVED.set(None)
+    try:
+        yield
+    finally:
+        if not owns_process:
+            _RESERVED.reset(token)
+            sys.stdout = before
+
+
+def _text(raw: io.RawIOBase, like: TextIO | None, *, line_buffering: bool = True) -> io.TextIOWrapper:
     encoding = getattr(like, "encoding", None) or "utf-8"
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors="backslashreplace", line_buffering=True)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=encoding, errors="backslashreplace", line_buffering=line_buffering
+    )

@@ -128,7 +128,9 @@ class OutboundConfig(ConfigModel):
             got = "both" if self.route is not None else "neither"
             raise contradiction(f"expected exactly one of route and queue, got {got}", "queue", "route")
         if self.external and self.queue is None:
-            raise contradiction("external: true is about who reads a queue, and this outbound names a route", "external")
+            raise contradiction(
+                "external: true is about who reads a queue, and this outbound names a route", "external"
+            )
         return self
 
 
