@@ -45,6 +45,6 @@ pub use puller::{Puller, add_stops};
 pub use siblings::Siblings;
 pub use state::Carrier;
 pub use step::add_steps;
-pub use suspension::Suspension;
+pub use suspension::{Suspension, add_am_send};
 pub use watched_call::WatchedCall;
 pub use worker::Worker;

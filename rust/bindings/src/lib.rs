@@ -62,6 +62,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stored::peeked_frame, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
+    hop::add_am_send(module.py())?;
     hop::add_emitted(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)

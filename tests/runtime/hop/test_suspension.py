@@ -310,6 +310,50 @@ async def test_the_coroutine_that_awaits_a_suspension_passes_on_throw_and_close(
         assert events == ["thrown", "closed"]
 
 
+async def test_who_awaits_a_suspension_is_given_its_step_and_what_it_is_sent_goes_back():
+    """Through the slot that `await` uses, and no method."""
+
+    async def asks_until_it_hears_enough(context):
+        heard = []
+        while heard[-1:] != ["enough"]:
+            heard.append(await ask(len(heard)))
+        return AdapterResult(message=heard, headers={"a": "b"})
+
+    async def outer(waits):
+        return await waits
+
+    async with hand(asks_until_it_hears_enough) as by:
+        by.begin(0)
+        coroutine = outer(by.carrier.waited(by.worker, by.pool, True))
+        assert coroutine.send(None) == 0
+        assert coroutine.send("a word") == 1
+        assert coroutine.send(None) == 2
+        with ended_with(STEP_RETURNED):
+            coroutine.send("enough")
+        assert by.worker.value.message == ["a word", None, "enough"]
+
+
+async def test_who_awaits_a_suspension_hears_what_is_raised():
+    async def raises(context):
+        await ask("it")
+        raise Raised("words")
+
+    async def outer(waits):
+        return await waits
+
+    async with hand(raises) as by:
+        by.begin(0)
+        coroutine = outer(by.carrier.waited(by.worker, by.pool, True))
+        coroutine.send(None)
+        with pytest.raises(Raised, match="words"):
+            coroutine.send(1)
+        by.worker.pending = None
+        coroutine = outer(by.carrier.waited(by.worker, by.pool, True))
+        coroutine.send(None)
+        with pytest.raises(RuntimeError, match="waits for nothing"):
+            coroutine.send(1)
+
+
 async def test_a_suspension_for_a_worker_that_waits_for_nothing_says_so():
     async with hand(twice) as by:
         waits = by.begin(0)
@@ -380,5 +424,5 @@ async def test_who_asks_where_a_task_waits_is_shown_the_adapter(autojump_clock):
         [worker] = [task for task in all_tasks() if is_worker(task)]
         names = [frame.name for frame in traceback.StackSummary.extract(worker.iter_await_frames())]
         await execution.complete()
-    assert "carry" in names
-    assert names.index("carry") < names.index("deep") < names.index("sleep")
+    assert "_run_worker" in names
+    assert names.index("_run_worker") < names.index("deep") < names.index("sleep")

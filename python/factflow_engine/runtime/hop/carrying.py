@@ -88,87 +88,97 @@ class Carrying:
         self,
         worker: Worker,
         route: RouteState,
-        child: Child | None,
+        child: Child,
         begin: Callable[[*Arguments], int],
         *arguments: *Arguments,
     ) -> None:
-        """Carry a child or, without one, messages from the inbound queue (`worker.left` of them) to their ends.
+        """Carry a child to its end, or on from the step that `begin` returns.
 
         Raises only exceptions that interrupt a message, after giving it back.
         """
-        carrier, pool, settlement, progress = route.carrier, self.pool, self.settlement, self._progress
-        alone = child is not None
-        parent = None if child is None else child.parent
-        while True:
-            emitting: AdapterResult | None = None
-            try:
-                step = begin(*arguments)
-                while step:
-                    if step == STEP_SUSPENDED:
-                        if progress.is_watched:
-                            progress.stir()
-                        step = await carrier.waited(worker, pool, alone)
-                    elif step == STEP_RETURNED:
-                        result, worker.value = worker.value, None  # not kept while the worker is idle
-                        if type(result) is not AdapterResult:
-                            raise TypeError(not_a_result(result))
-                        context = _context_of(worker)
-                        headers = None if result.headers is None else context.merged(result.headers)
-                        if result.emitted is not None:
-                            if headers is not None:
-                                worker.context = context.with_headers(headers)
-                            emitting = result
-                            break
-                        step = carrier.change(worker, pack(result.message), headers)
-                    elif step == STEP_STRANDED:
-                        raise stranded(route)
-                    elif step == STEP_LEFT_OPEN:
-                        raise await self._recover(worker)
-                    else:
-                        progress.stir()
-                        pool.leave()
-                        pending, worker.pending = worker.pending, None
-                        try:
-                            result = await pending
-                        finally:
-                            self.enter(worker)
-                        step = carrier.proceed(worker, result)
-            except BaseException as raised:
-                held, error = worker.context, raised
-                if held is None:
-                    raise  # nothing was taken: the engine's own failure
-                try:
-                    if worker.is_astray:
-                        error = replaced(raised, await self._recover(worker))
-                    if not isinstance(error, Exception):
-                        raise
-                    if is_cancelled():
-                        await (
-                            trio.lowlevel.checkpoint_if_cancelled()
-                        )  # raises: an error made of a cancellation is no outcome
-                except BaseException:
-                    settlement.interrupt(worker, route, held, parent)
-                    raise
-                else:
-                    settlement.fail(route, held, child, error)
-                finally:
-                    del error  # its traceback holds this frame: a cycle of references
-            else:
-                if emitting is not None:
+        try:
+            step = begin(*arguments)
+        except BaseException as raised:  # noqa: BLE001 - `fail` raises what interrupts
+            await self.fail(worker, route, child, raised)
+        else:
+            await self.carry_on(worker, route, child, step)
+        if worker.has_set:
+            worker.context = None  # it has ended
+            await self.switch(worker, None)
+
+    async def carry_on(self, worker: Worker, route: RouteState, child: Child | None, step: int) -> None:
+        """Carry the worker's message, which is at this step, to its end.
+
+        Raises only exceptions that interrupt it, after giving it back.
+        """
+        carrier, pool, progress = route.carrier, self.pool, self._progress
+        emitting: AdapterResult | None = None
+        try:
+            while step:
+                if step == STEP_SUSPENDED:
                     if progress.is_watched:
                         progress.stir()
-                    await FanOut(self, worker, route, _context_of(worker), child).drive(emitting)
-                elif parent is not None:
-                    settlement.end_child(route, parent)
-            if worker.has_set:
-                worker.context = None  # it has ended
-                await self.switch(worker, None)
-            if alone:
-                return
-            worker.since_ns = self.now()
-            if not worker.left or worker.since_ns > worker.until_ns:
-                return
-            begin, arguments = carrier.carry, (worker, True)  # type: ignore[assignment]  # another function's
+                    step = await carrier.waited(worker, pool, True)
+                elif step == STEP_RETURNED:
+                    result, worker.value = worker.value, None  # not kept while the worker is idle
+                    if type(result) is not AdapterResult:
+                        raise TypeError(not_a_result(result))
+                    context = _context_of(worker)
+                    headers = None if result.headers is None else context.merged(result.headers)
+                    if result.emitted is not None:
+                        if headers is not None:
+                            worker.context = context.with_headers(headers)
+                        emitting = result
+                        break
+                    step = carrier.change(worker, pack(result.message), headers)
+                elif step == STEP_STRANDED:
+                    raise stranded(route)
+                elif step == STEP_LEFT_OPEN:
+                    raise await self._recover(worker)
+                else:
+                    progress.stir()
+                    pool.leave()
+                    pending, worker.pending = worker.pending, None
+                    try:
+                        result = await pending
+                    finally:
+                        self.enter(worker)
+                    step = carrier.proceed(worker, result)
+        except BaseException as raised:  # noqa: BLE001 - `fail` raises what interrupts
+            await self.fail(worker, route, child, raised)
+            return
+        if emitting is not None:
+            if progress.is_watched:
+                progress.stir()
+            await FanOut(self, worker, route, _context_of(worker), child).drive(emitting)
+        elif child is not None and child.parent is not None:
+            self.settlement.end_child(route, child.parent)
+
+    async def fail(self, worker: Worker, route: RouteState, child: Child | None, raised: BaseException) -> None:
+        """End the attempt at the worker's message, whose stage has raised this.
+
+        Raises only exceptions that interrupt it, after giving it back; or what no message has caused.
+        """
+        held, error, settlement = worker.context, raised, self.settlement
+        try:
+            if held is None:
+                raise raised  # nothing was taken: the engine's own failure
+            try:
+                if worker.is_astray:
+                    error = replaced(raised, await self._recover(worker))
+                if not isinstance(error, Exception):
+                    raise raised
+                if is_cancelled():
+                    await (
+                        trio.lowlevel.checkpoint_if_cancelled()
+                    )  # raises: an error made of a cancellation is no outcome
+            except BaseException:
+                settlement.interrupt(worker, route, held, None if child is None else child.parent)
+                raise
+            else:
+                settlement.fail(route, held, child, error)
+        finally:
+            del raised, error  # their tracebacks hold this frame: a cycle of references
 
     async def _recover(self, worker: Worker) -> Exception:
         """Clean up scopes that the worker's adapter has left open; return the error to fail its message with.

@@ -41,7 +41,7 @@ from typing import Final
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import Worker
+from factflow_engine.native import STEP_SUSPENDED, Worker
 from factflow_engine.runtime.hop.carrying import Carrying
 from factflow_engine.runtime.hop.circuits import Circuits
 from factflow_engine.runtime.hop.cycles import Cycle
@@ -50,7 +50,7 @@ from factflow_engine.runtime.hop.errors import DeliveriesExhaustedError
 from factflow_engine.runtime.hop.held import held_by, waits_of
 from factflow_engine.runtime.hop.progress import Progress
 from factflow_engine.runtime.hop.relief import Relief
-from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.route_state import TURN, RouteState
 from factflow_engine.runtime.hop.settlement import OnFailure, Settlement
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import Child
@@ -182,8 +182,8 @@ class Loop:
     @trio.lowlevel.enable_ki_protection
     async def _run_worker(self, worker: Worker) -> None:
         # One function, not two: every value that an adapter waits for passes through each frame above it, twice.
-        workers, relief, carrying = self.workers, self._relief, self._carrying
-        ready = workers.ready
+        workers, relief, carrying, progress = self.workers, self._relief, self._carrying, self.progress
+        ready, pool = workers.ready, workers.pool
         workers.begin(worker)
         try:
             # A worker that starts while everything is being cancelled must not take messages that others have given
@@ -196,12 +196,12 @@ class Loop:
                     if relief.strained:
                         relief.look()
                     if not ready:
-                        await workers.park(worker, self.progress)
+                        await workers.park(worker, progress)
                     continue
                 route = ready.popleft()
                 route.listed = False
-                turns = route.takable() or (relief.takable(route) if self._has_cycles else 0)
-                if not turns:
+                turns = route.carrier.takable(TURN)
+                if turns <= 0 and not (turns := self._takable(route)):
                     route.inbound.armed = (
                         not route.inbound.ready or route.inbound.shared
                     )  # events make the waiting messages proceed
@@ -211,25 +211,47 @@ class Loop:
                     workers.attend(route)  # others may take from it while this worker is suspended in an adapter
                 else:
                     route.inbound.armed = True
+                carrier = route.carrier
                 worker.route = route
                 worker.turns -= turns
-                route.carrier.busy += 1
+                carrier.busy += 1
+                waited = False
                 try:
-                    if child is None:
-                        worker.left = turns
-                        await carrying.carry(worker, route, None, route.carrier.carry, worker, False)
-                    else:
+                    if child is not None:
                         await carrying.carry_child(worker, route, child)
                         worker.since_ns = self._now()
+                    else:
+                        worker.left = turns
+                    while child is None:
+                        try:
+                            step = carrier.carry(worker, waited)
+                            if not (step or worker.left or worker.has_set):
+                                break  # as nearly always: the turn is over, and has read the clock at its end
+                            while step == STEP_SUSPENDED:
+                                if progress.is_watched:
+                                    progress.stir()
+                                step = await carrier.waited(worker, pool, False)
+                        except BaseException as raised:  # noqa: BLE001 - `fail` raises what interrupts
+                            await carrying.fail(worker, route, None, raised)
+                        else:
+                            if step:
+                                await carrying.carry_on(worker, route, None, step)
+                        if worker.has_set:
+                            worker.context = None  # its message has ended
+                            await workers.switch(worker, None)
+                        worker.since_ns = self._now()
+                        if not worker.left or worker.since_ns > worker.until_ns:
+                            break
+                        waited = True
                 finally:
                     worker.context = None
-                    route.carrier.busy -= 1
+                    carrier.busy -= 1
                     self._after(route)
                 if worker.turns <= 0 or worker.since_ns > worker.until_ns:
                     await workers.give_way(worker)
                     if workers.yielding:
                         # Others do as well: one of them is enough until an adapter suspends.
-                        await workers.park(worker, self.progress)
+                        await workers.park(worker, progress)
         except trio.Cancelled as error:
             if is_cancelled():
                 raise
@@ -242,6 +264,10 @@ class Loop:
                 raise cancelled from None
         finally:
             workers.end(worker)
+
+    def _takable(self, route: RouteState) -> int:
+        """Return the number of messages that one turn may take from a route without room, or beyond a capacity."""
+        return route.takable() or (self._relief.takable(route) if self._has_cycles else 0)
 
     def _after(self, route: RouteState) -> None:
         """Check the route again, for messages that waited for the returned permit or for its reserved room."""

@@ -89,12 +89,16 @@ class Workers:
 
     def notifier(self, route: RouteState) -> Callable[[], None]:
         """Return the function to call when this route may have become runnable."""
+        pool, ready, wake = self.pool, self.ready, self._wake
 
         def notify() -> None:
             # First, because it raises in a thread without trio, and a listed route is not attended to again.
-            if self.pool.active is None:
-                self._wake()
-            self.attend(route)
+            if pool.active is None:
+                wake()
+            if not route.listed:  # as `attend` does, without its call: every message that finds a route idle pays it
+                route.listed = True
+                route.inbound.armed = route.inbound.shared
+                ready.append(route)
             if route.drivers:
                 route.wake_drivers()
 

@@ -6,12 +6,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::worker::Worker;
+use crate::gil_cell::GilCell;
 
 /// State that the workers of one loop share.
-#[pyclass(module = "factflow_engine._native")]
+#[pyclass(frozen, module = "factflow_engine._native")]
 pub struct WorkerPool {
     /// The worker that runs now and will look at the ready list before it stops.
-    active: Option<Py<Worker>>,
+    active: GilCell<Option<Py<Worker>>>,
     /// Routes with work; the owner of the list may change it.
     ready: Py<PyAny>,
     /// Workers that wait for work, and all of them; the owner of the lists may change them.
@@ -24,8 +25,9 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    pub(super) fn enter(pool: &Bound<'_, Self>, worker: &Bound<'_, Worker>) -> PyResult<()> {
-        Self::set_active(pool, Some(worker.clone().unbind()))
+    /// Note that this worker runs.
+    pub(super) fn enter(&self, worker: &Bound<'_, Worker>) {
+        self.set_active(worker.py(), Some(worker.clone().unbind()));
     }
 }
 
@@ -41,7 +43,7 @@ impl WorkerPool {
         wake: Py<PyAny>,
     ) -> Self {
         Self {
-            active: None,
+            active: GilCell::default(),
             ready,
             parked,
             workers,
@@ -52,34 +54,27 @@ impl WorkerPool {
 
     #[getter]
     fn active(&self, py: Python<'_>) -> Option<Py<Worker>> {
-        self.active.as_ref().map(|worker| worker.clone_ref(py))
+        self.active.get(py)
     }
 
     #[setter]
-    fn set_active(pool: &Bound<'_, Self>, worker: Option<Py<Worker>>) -> PyResult<()> {
-        let previous = core::mem::replace(&mut pool.try_borrow_mut()?.active, worker);
-        drop(previous); // after the borrow: a worker's last reference may run code when it goes
-        Ok(())
+    fn set_active(&self, py: Python<'_>, worker: Option<Py<Worker>>) {
+        drop(self.active.replace(py, worker)); // a worker's last reference may run code when it goes
     }
 
     /// Note that the running worker may have to wait: another one looks at the ready list if there is something.
-    pub(super) fn leave(pool: &Bound<'_, Self>) -> PyResult<()> {
-        Self::set_active(pool, None)?;
-        let py = pool.py();
-        let wake = {
-            let pool = pool.try_borrow()?;
-            if !pool.ready.bind(py).is_truthy()?
-                || (pool.parked.bind(py).is_empty() && pool.workers.bind(py).len() >= pool.most)
-            {
-                return Ok(());
-            }
-            pool.wake.clone_ref(py)
-        };
-        wake.call0(py).map(drop)
+    pub(super) fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        self.set_active(py, None);
+        if !self.ready.bind(py).is_truthy()?
+            || (self.parked.bind(py).is_empty() && self.workers.bind(py).len() >= self.most)
+        {
+            return Ok(());
+        }
+        self.wake.bind(py).call0().map(drop)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.active)?;
+        self.active.traverse(&visit)?;
         visit.call(&self.ready)?;
         visit.call(&self.parked)?;
         visit.call(&self.workers)?;

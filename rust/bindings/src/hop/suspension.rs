@@ -6,7 +6,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,8 +18,9 @@ use super::pool::WorkerPool;
 use super::start::{send, throw};
 use super::state::Carrier;
 use super::step::Step;
-use super::worker::Worker;
+use super::worker::{LoopNumber, Worker};
 use crate::errors;
+use crate::gil_cell::GilCell;
 
 /// Waits for the worker's coroutine, carries on with its turn, and returns the first step that is no suspension.
 #[pyclass(frozen, module = "factflow_engine._native")]
@@ -30,7 +32,13 @@ pub struct Suspension {
     alone: bool,
     /// True if what it waits for was given to trio.
     begun: AtomicBool,
+    /// The value that `am_send` was given, until `__next__` takes it; and the step that it is to return.
+    sent: GilCell<Option<Py<PyAny>>>,
+    step: LoopNumber,
 }
+
+/// A wait that goes on, or the step at which it ended.
+type Waited<'py> = Result<Bound<'py, PyAny>, Step>;
 
 impl Suspension {
     pub(super) fn new(
@@ -45,6 +53,8 @@ impl Suspension {
             pool,
             alone,
             begun: AtomicBool::new(false),
+            sent: GilCell::default(),
+            step: LoopNumber::default(),
         }
     }
 
@@ -61,35 +71,27 @@ impl Suspension {
     }
 
     /// Yield the worker's awaited values to trio, as long as it waits.
-    fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Bound<'py, PyAny>> {
+    fn give<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Waited<'py>> {
         if step != Step::Suspended {
-            return Err(PyStopIteration::new_err(step as u8));
+            return Ok(Err(step));
         }
         let value = self.worker.get().take_value(py);
-        WorkerPool::leave(self.pool.bind(py))?;
-        Ok(value.map_or_else(|| py.None().into_bound(py), |value| value.into_bound(py)))
-    }
-}
-
-#[pymethods]
-impl Suspension {
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.send(py, py.None().bind(py))
+        self.pool.get().leave(py)?;
+        Ok(Ok(value.map_or_else(
+            || py.None().into_bound(py),
+            |value| value.into_bound(py),
+        )))
     }
 
     /// Go on with trio's answer; the first one is None, because nothing was yielded yet.
-    #[pyo3(signature = (value, /))]
-    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn go_on<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Waited<'py>> {
+        let py = value.py();
         errors::guarded(py, || {
             if !self.begun.swap(true, Relaxed) {
                 return self.give(py, Step::Suspended);
             }
             let worker = self.worker.bind(py);
-            WorkerPool::enter(self.pool.bind(py), worker)?;
+            self.pool.get().enter(worker);
             let coroutine = pending_of(worker)?;
             let carrier = self.carrier.get();
             let watch = carrier.watch.get();
@@ -109,6 +111,79 @@ impl Suspension {
             self.give(py, step)
         })
     }
+}
+
+/// Return what Python is told of a wait: its value, or its end.
+fn told(waited: Waited<'_>) -> PyResult<Bound<'_, PyAny>> {
+    waited.map_err(|step| PyStopIteration::new_err(step as u8))
+}
+
+/// Go on, as an `await` asks for: without a method's call, and without an exception for the end.
+///
+/// `PyO3` has no such slot. The call goes through that of `__next__`, so that it is guarded as any other.
+unsafe extern "C" fn am_send(
+    suspension: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    given: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: the interpreter calls its slots attached, with an instance of the slot's type, a live object and a place to
+    // write to. The class cannot be subclassed, and `__next__` fills its slot `tp_iternext`.
+    unsafe {
+        let py = Python::assume_attached();
+        let kind = ffi::Py_TYPE(suspension);
+        let state = Bound::from_borrowed_ptr(py, suspension).cast_into_unchecked::<Suspension>();
+        let state = state.get();
+        let value = Bound::from_borrowed_ptr(py, value).unbind();
+        core::mem::forget(state.sent.replace(py, Some(value))); // none: `__next__` takes each
+        let Some(next) = (*kind).tp_iternext else {
+            return ffi::PySendResult::PYGEN_ERROR;
+        };
+        *given = next(suspension);
+        if !(*given).is_null() {
+            return ffi::PySendResult::PYGEN_NEXT;
+        }
+        if !ffi::PyErr_Occurred().is_null() {
+            return ffi::PySendResult::PYGEN_ERROR;
+        }
+        *given = ffi::PyLong_FromLong(state.step.get());
+        ffi::PySendResult::PYGEN_RETURN
+    }
+}
+
+/// Have an `await` call `am_send`.
+pub fn add_am_send(py: Python<'_>) -> PyResult<()> {
+    let kind = py.get_type::<Suspension>();
+    // SAFETY: the type is made, alive and a heap type, which has these slots; nobody has an instance yet.
+    let slots = unsafe { (*kind.as_type_ptr()).tp_as_async.as_mut() };
+    let slots = slots.ok_or_else(|| PyRuntimeError::new_err("an awaitable has no such slots"))?;
+    slots.am_send = Some(am_send);
+    Ok(())
+}
+
+#[pymethods]
+impl Suspension {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(value) = self.sent.take(py) else {
+            return told(self.go_on(py.None().bind(py))?).map(Some);
+        };
+        match self.go_on(value.bind(py))? {
+            Ok(given) => Ok(Some(given)),
+            Err(step) => {
+                self.step.set(i64::from(step as u8));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Go on with what trio gives.
+    #[pyo3(signature = (value, /))]
+    fn send<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        told(self.go_on(value)?)
+    }
 
     /// Raise an exception where the worker's coroutine waits; it may wait for something else then, or return.
     /// Given as an exception, or as its type, itself and its traceback.
@@ -121,14 +196,14 @@ impl Suspension {
         errors::guarded(py, || {
             self.begun.store(true, Relaxed);
             let worker = self.worker.bind(py);
-            WorkerPool::enter(self.pool.bind(py), worker)?;
+            self.pool.get().enter(worker);
             let coroutine = pending_of(worker)?;
             let carrier = self.carrier.get();
             let step = carrier.watched(worker, |worker| {
                 let started = throw(&coroutine, error)?;
                 carrier.resume(worker, coroutine, started)
             })?;
-            self.give(py, step)
+            told(self.give(py, step)?)
         })
     }
 
@@ -155,6 +230,7 @@ impl Suspension {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.carrier)?;
         visit.call(&self.worker)?;
-        visit.call(&self.pool)
+        visit.call(&self.pool)?;
+        self.sent.traverse(&visit)
     }
 }
