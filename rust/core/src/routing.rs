@@ -33,6 +33,7 @@ mod hit;
 mod levels;
 mod networks;
 mod normal;
+mod numbers;
 mod ranges;
 mod required;
 mod search;

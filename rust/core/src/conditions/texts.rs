@@ -12,14 +12,17 @@
 pub struct Texts<T> {
     /// A bit for each length that a text has, modulo 64.
     lengths: u64,
-    /// A power of two of places, or none; linear probing.
-    places: Vec<TextEntry<T>>,
-    /// The hash of each place's text, for when places are added.
-    hashes: Vec<u64>,
+    /// A power of two of lines, or none; linear probing, a line at a time.
+    lines: Vec<Line<T>>,
     count: usize,
     /// The texts of more than sixteen bytes.
     long: Vec<u8>,
 }
+
+/// A cache line, in which a lookup begins and mostly ends.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line<T>([TextEntry<T>; 2]);
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
@@ -37,8 +40,7 @@ impl<T> Default for Texts<T> {
     fn default() -> Self {
         Self {
             lengths: 0,
-            places: Vec::new(),
-            hashes: Vec::new(),
+            lines: Vec::new(),
             count: 0,
             long: Vec::new(),
         }
@@ -55,6 +57,15 @@ impl<T: Copy + Default> Texts<T> {
         texts
     }
 
+    /// Return a map of texts to values, each with its hash by the caller's own function.
+    pub fn from_hashed<'a>(texts: impl ExactSizeIterator<Item = (u64, &'a [u8], T)>) -> Self {
+        let mut found = Self::with_room(texts.len());
+        for (hash, text, value) in texts {
+            found.insert_hashed(hash, text, value);
+        }
+        found
+    }
+
     /// Return the number of texts.
     #[inline]
     pub const fn len(&self) -> usize {
@@ -65,6 +76,27 @@ impl<T: Copy + Default> Texts<T> {
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Return the bytes of the lines, in which lookups begin.
+    pub fn size(&self) -> usize {
+        size_of_val(&*self.lines)
+    }
+
+    /// Read the line in which the lookup of a text begins, and return something of it.
+    #[inline]
+    pub fn touch(&self, text: &[u8]) -> u32 {
+        if self.lengths & bit(text) == 0 {
+            return 0;
+        }
+        self.touch_hashed(hash(text))
+    }
+
+    /// Read as [`Texts::touch`] does, given the text's hash by the caller's own function.
+    #[inline]
+    pub fn touch_hashed(&self, hash: u64) -> u32 {
+        let line = self.lines.get(self.home(hash));
+        line.map_or(0, |line| line.0[0].length)
     }
 
     /// Return the value of a text.
@@ -79,34 +111,44 @@ impl<T: Copy + Default> Texts<T> {
     /// Return the value of a text, given its hash by the caller's own function.
     #[inline]
     pub fn get_hashed(&self, hash: u64, text: &[u8]) -> Option<T> {
-        let at = self.find(hash, text)?;
-        let entry = self.places.get(at)?;
+        let (line, at) = self.find(hash, text)?;
+        let entry = &self.lines[line].0[at];
         (entry.length != VACANT).then_some(entry.value)
+    }
+
+    /// Return the line in which the lookup of a text begins.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the mask takes more bits away"
+    )]
+    const fn home(&self, hash: u64) -> usize {
+        hash as usize & self.lines.len().wrapping_sub(1)
     }
 
     /// Return the place of a text, or the vacant one where it would be; none if there are no places.
     #[inline]
-    fn find(&self, hash: u64, text: &[u8]) -> Option<usize> {
-        let mask = self.places.len().wrapping_sub(1);
-        let mut at = home(hash, mask);
+    fn find(&self, hash: u64, text: &[u8]) -> Option<(usize, usize)> {
+        let mut line = self.home(hash);
         let is_short = text.len() <= SHORT;
         let words = if is_short { ends(text) } else { (hash, 0) };
         loop {
-            let entry = self.places.get(at)?;
-            if entry.length as usize == text.len() {
-                let (one, two) = entry.words;
-                let is_same = if is_short {
-                    words == (one, two)
-                } else {
-                    hash == one && self.is_at(two, text)
-                };
-                if is_same {
-                    return Some(at);
+            for (at, entry) in self.lines.get(line)?.0.iter().enumerate() {
+                if entry.length as usize == text.len() {
+                    let (one, two) = entry.words;
+                    let is_same = if is_short {
+                        words == (one, two)
+                    } else {
+                        hash == one && self.is_at(two, text)
+                    };
+                    if is_same {
+                        return Some((line, at));
+                    }
+                } else if entry.length == VACANT {
+                    return Some((line, at));
                 }
-            } else if entry.length == VACANT {
-                return Some(at);
             }
-            at = (at + 1) & mask;
+            line = (line + 1) & (self.lines.len() - 1);
         }
     }
 
@@ -119,23 +161,25 @@ impl<T: Copy + Default> Texts<T> {
         rest.is_some_and(|rest| rest.starts_with(text))
     }
 
-    /// Map a text to a value, replacing its previous one.
+    /// Map a text to a value, replacing its previous one. Not after [`Texts::from_hashed`]: growth places texts by their
+    /// own hashes.
     pub fn insert(&mut self, text: &[u8], value: T) {
+        self.reserve(1);
         self.insert_hashed(hash(text), text, value);
     }
 
-    /// Map a text to a value, given its hash by the caller's own function.
-    pub fn insert_hashed(&mut self, hash: u64, text: &[u8], value: T) {
-        self.reserve(1);
-        let Some(at) = self.find(hash, text) else {
+    /// Map a text to a value, given its hash and room for it.
+    fn insert_hashed(&mut self, hash: u64, text: &[u8], value: T) {
+        let Some((line, at)) = self.find(hash, text) else {
             return; // unreachable: there is always a vacant place
         };
-        if self.places[at].length != VACANT {
-            self.places[at].value = value;
+        let entry = &mut self.lines[line].0[at];
+        if entry.length != VACANT {
+            entry.value = value;
             return;
         }
         let is_short = text.len() <= SHORT;
-        self.places[at] = TextEntry {
+        *entry = TextEntry {
             words: if is_short {
                 ends(text)
             } else {
@@ -144,7 +188,6 @@ impl<T: Copy + Default> Texts<T> {
             length: u32::try_from(text.len()).unwrap_or(VACANT),
             value,
         };
-        self.hashes[at] = hash;
         self.lengths |= bit(text);
         self.count += 1;
         if !is_short {
@@ -156,27 +199,33 @@ impl<T: Copy + Default> Texts<T> {
     fn reserve(&mut self, more: usize) {
         let count = self.count + more;
         let least = if count <= 64 { 4 * count } else { 2 * count };
-        if self.places.len() >= least {
+        if 2 * self.lines.len() >= least {
             return;
         }
-        let count = least.next_power_of_two();
         let vacant = TextEntry {
             words: (0, 0),
             length: VACANT,
             value: T::default(),
         };
-        let places = core::mem::replace(&mut self.places, vec![vacant; count]);
-        let hashes = core::mem::replace(&mut self.hashes, vec![0; count]);
-        for (entry, hash) in places.into_iter().zip(hashes) {
-            if entry.length == VACANT {
-                continue;
+        let count = least.next_power_of_two() / 2;
+        let lines = core::mem::replace(&mut self.lines, vec![Line([vacant; 2]); count]);
+        for entry in lines.into_iter().flat_map(|line| line.0) {
+            if entry.length != VACANT {
+                self.settle(entry);
             }
-            let mut at = home(hash, count - 1);
-            while self.places[at].length != VACANT {
-                at = (at + 1) & (count - 1);
+        }
+    }
+
+    /// Put an entry into the first vacant place by its text's own hash.
+    fn settle(&mut self, entry: TextEntry<T>) {
+        let mut line = self.home(entry.hash());
+        loop {
+            let mut places = self.lines[line].0.iter_mut();
+            if let Some(vacant) = places.find(|place| place.length == VACANT) {
+                *vacant = entry;
+                return;
             }
-            self.places[at] = entry;
-            self.hashes[at] = hash;
+            line = (line + 1) & (self.lines.len() - 1);
         }
     }
 }
@@ -184,14 +233,17 @@ impl<T: Copy + Default> Texts<T> {
 /// Longest text that an entry holds; longer ones lie in a list of their own.
 const SHORT: usize = 16;
 
-/// Return the place at which a lookup begins.
-#[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the mask takes more bits away"
-)]
-const fn home(hash: u64, mask: usize) -> usize {
-    hash as usize & mask
+impl<T> TextEntry<T> {
+    /// Return the text's own hash, which the words determine.
+    fn hash(&self) -> u64 {
+        let length = self.length as usize;
+        let (first, last) = self.words;
+        if length <= SHORT {
+            finished(first, last, length)
+        } else {
+            first
+        }
+    }
 }
 
 /// Return a bit for the length of a text.
@@ -278,15 +330,29 @@ mod tests {
         ) {
             // Few bits make texts collide.
             let hash = |text: &str| hash(text.as_bytes()) & 1_u64.checked_shl(hash_bits).unwrap_or(0).wrapping_sub(1);
+            let hashed = added.iter().enumerate().map(|(value, text)| (hash(text), text.as_bytes(), value));
+            let texts = Texts::from_hashed(hashed);
+            let expected: HashMap<_, _> = added.iter().cloned().zip(0..).collect();
+            prop_assert_eq!(texts.len(), expected.len());
+            for text in added.iter().chain(&asked) {
+                prop_assert_eq!(texts.get_hashed(hash(text), text.as_bytes()), expected.get(text).copied());
+            }
+        }
+
+        #[test]
+        fn texts_stay_where_they_are_found_when_places_are_added(
+            added in proptest::collection::vec("[ab]{0,30}", 0..200),
+            asked in proptest::collection::vec("[ab]{0,30}", 0..40),
+        ) {
             let mut texts = Texts::default();
             let mut expected = HashMap::new();
             for (value, text) in added.iter().enumerate() {
-                texts.insert_hashed(hash(text), text.as_bytes(), value);
+                texts.insert(text.as_bytes(), value);
                 expected.insert(text.clone(), value);
             }
             prop_assert_eq!(texts.len(), expected.len());
             for text in added.iter().chain(&asked) {
-                prop_assert_eq!(texts.get_hashed(hash(text), text.as_bytes()), expected.get(text).copied());
+                prop_assert_eq!(texts.get(text.as_bytes()), expected.get(text).copied());
             }
         }
     }

@@ -17,20 +17,36 @@ pub struct AffixIndex {
 
 impl AffixIndex {
     /// Return an index of distinct texts that stand at this end.
-    pub fn new(end: End, texts: Vec<(Arc<[u8]>, Hit)>) -> Self {
+    pub fn new(end: End, texts: &[(Arc<[u8]>, Hit)]) -> Self {
         let mut lengths: Vec<usize> = texts.iter().map(|(text, _)| text.len()).collect();
         lengths.sort_unstable();
         lengths.dedup();
-        let mut index = Self {
+        let hashed = texts.iter().map(|(text, hit)| {
+            let hash = Hashes::new(end, text).next(text.len());
+            (hash, &**text, *hit)
+        });
+        Self {
             end,
             lengths,
-            texts: Texts::with_room(texts.len()),
-        };
-        for (text, hit) in texts {
-            let hash = Hashes::new(end, &text).next(text.len());
-            index.texts.insert_hashed(hash, &text, hit);
+            texts: Texts::from_hashed(hashed),
         }
-        index
+    }
+
+    /// Return the bytes of the texts, as [`Texts::size`] does.
+    pub fn size(&self) -> usize {
+        self.texts.size()
+    }
+
+    /// Read the line in which the lookup of the shortest affix begins, and return something of it.
+    #[inline]
+    pub fn touch(&self, text: &[u8]) -> u32 {
+        match self.lengths.first() {
+            Some(&length) if length <= text.len() => {
+                let hash = Hashes::new(self.end, text).next(length);
+                self.texts.touch_hashed(hash)
+            }
+            _ => 0,
+        }
     }
 
     /// Call `found` with the value of every text that stands at the end of this one.
@@ -119,7 +135,7 @@ mod tests {
             let numbered = texts.iter().zip(0..);
             let index = AffixIndex::new(
                 end,
-                numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect(),
+                &numbered.clone().map(|(text, number)| (text.as_bytes().into(), Hit::Conjunction(number))).collect::<Vec<_>>(),
             );
             // Each text is asked too: it stands at its own end, in its whole length.
             for text in texts.iter().chain([&text]) {

@@ -15,7 +15,7 @@ use super::field::FieldIndex;
 use super::hit::{Candidate, Hit};
 use super::levels::Levels;
 use super::normal::normalise;
-use super::table::{Conjunction, Statistics, Table};
+use super::table::{Conjunction, FAR, Statistics, Table};
 
 /// All rules before they are filed, their parts one after another: one list for all costs less than lists in lists.
 struct Drafts {
@@ -120,6 +120,7 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
         tests: Vec::with_capacity(files.tests.len()),
         remaining: Vec::new(),
         parts: files.parts,
+        is_far: false,
         always: files
             .always
             .iter()
@@ -137,6 +138,8 @@ pub fn build(rules: Vec<Node>, scope: Scope) -> Result<Table, TableError> {
     }
     let keys = Lists::new(&files.keys, questions);
     index(&mut table, census, &keys, &files.intervals)?;
+    let fields = table.field_of_slot.iter().flatten();
+    table.is_far = fields.map(FieldIndex::size).sum::<usize>() > FAR;
     Ok(table)
 }
 
@@ -375,14 +378,7 @@ fn index(
         }
         let is_repeated = repeated[number as usize];
         let hit = match filed[..] {
-            [one] if !is_repeated => {
-                let conjunction = table.conjunctions[one as usize];
-                if conjunction.is_repeated {
-                    Hit::Conjunction(one)
-                } else {
-                    Hit::One(conjunction.candidate)
-                }
-            }
+            [one] if !is_repeated => table.hit(one),
             _ => {
                 let list = numbered(table.lists.len() - 1);
                 table.members.extend_from_slice(filed);
@@ -407,7 +403,7 @@ fn index(
             .push(if keys.is_empty() && intervals.is_empty() {
                 None
             } else {
-                let field = FieldIndex::new(keys, &intervals)?;
+                let field = FieldIndex::new(keys, &intervals, |number| table.hit(number))?;
                 table.statistics.fields += 1;
                 table.statistics.automata += usize::from(field.has_automaton());
                 Some(field)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::conditions::equality::number;
 use crate::conditions::interval::Interval;
-use crate::conditions::number::{NumberLiteral, compare, compare_literals};
 use crate::conditions::scalar::{Scalar, ScalarMap};
 use crate::conditions::stride::{past, text};
 use crate::conditions::text::End;
@@ -16,6 +15,7 @@ use super::affix::AffixIndex;
 use super::cost::ByKind;
 use super::hit::Hit;
 use super::networks::NetworkIndex;
+use super::numbers::NumberIndex;
 use super::search::SearchIndex;
 use super::stab::Stab;
 
@@ -24,7 +24,7 @@ use super::stab::Stab;
 pub struct FieldIndex {
     present: Option<Hit>,
     texts: Option<Box<TextIndex>>,
-    numbers: Option<Box<Stab<NumberLiteral>>>,
+    numbers: Option<Box<NumberIndex>>,
     /// Equalities with all but texts.
     equal: Option<Box<ScalarMap<Hit>>>,
     others: Option<Box<OtherIndex>>,
@@ -50,10 +50,12 @@ struct OtherIndex {
 }
 
 impl FieldIndex {
-    /// Return the index of these questions and intervals, each with the conjunctions that it names.
+    /// Return the index of these questions, each with its answer, and of these intervals, each with the number of its
+    /// conjunction; `hit` returns the answer that names one conjunction alone.
     pub fn new(
         keys: Vec<(Key, Hit)>,
         intervals: &[(&Interval, u32)],
+        hit: impl Fn(u32) -> Hit,
     ) -> Result<Self, aho_corasick::BuildError> {
         let mut field = Self::default();
         let mut prefixes = Vec::new();
@@ -80,8 +82,8 @@ impl FieldIndex {
             }
         }
         let sorted = ByKind::new(intervals.iter().copied());
-        texts.prefixes = (!prefixes.is_empty()).then(|| AffixIndex::new(End::Start, prefixes));
-        texts.suffixes = (!suffixes.is_empty()).then(|| AffixIndex::new(End::End, suffixes));
+        texts.prefixes = (!prefixes.is_empty()).then(|| AffixIndex::new(End::Start, &prefixes));
+        texts.suffixes = (!suffixes.is_empty()).then(|| AffixIndex::new(End::End, &suffixes));
         if !searched.is_empty() {
             let searched: Vec<(&[u8], Hit)> =
                 searched.iter().map(|(text, hit)| (&**text, *hit)).collect();
@@ -89,10 +91,8 @@ impl FieldIndex {
         }
         texts.within = (!sorted.texts.is_empty()).then(|| Stab::new(&sorted.texts, Ord::cmp));
         field.texts = (!texts.is_empty()).then(|| Box::new(texts));
-        field.numbers = (!sorted.numbers.is_empty()).then(|| {
-            let stab = Stab::new(&sorted.numbers, compare_literals);
-            Box::new(stab.with_places(NumberLiteral::rough))
-        });
+        field.numbers =
+            (!sorted.numbers.is_empty()).then(|| Box::new(NumberIndex::new(&sorted.numbers, hit)));
         others.data = (!sorted.data.is_empty()).then(|| Stab::new(&sorted.data, Ord::cmp));
         others.instants =
             (!sorted.instants.is_empty()).then(|| Stab::new(&sorted.instants, Ord::cmp));
@@ -104,6 +104,29 @@ impl FieldIndex {
     pub fn has_automaton(&self) -> bool {
         let texts = self.texts.as_ref();
         texts.is_some_and(|texts| texts.search.is_some())
+    }
+
+    /// Return the size in bytes of the parts that [`FieldIndex::touch`] reads from.
+    pub fn size(&self) -> usize {
+        let texts = self.texts.as_ref().map_or(0, |texts| {
+            let affixes = [&texts.prefixes, &texts.suffixes].into_iter().flatten();
+            texts.equal.size() + affixes.map(AffixIndex::size).sum::<usize>()
+        });
+        texts + self.numbers.as_ref().map_or(0, |numbers| numbers.size())
+    }
+
+    /// Read the first memory that [`FieldIndex::find`] would wait for, and return something of it.
+    #[inline]
+    pub fn touch(&self, bytes: &[u8], at: usize) -> u32 {
+        if let Some(text) = text(bytes, at) {
+            return self.texts.as_ref().map_or(0, |texts| texts.touch(text));
+        }
+        match (&self.numbers, read(bytes, at)) {
+            (Some(numbers), Ok((token, _))) => {
+                number(token).map_or(0, |number| numbers.touch(number))
+            }
+            _ => 0,
+        }
     }
 
     /// Call `found` with every answer for the value at `at`; some more than once.
@@ -133,10 +156,8 @@ impl FieldIndex {
         if let Some(hit) = self.equal.as_ref().and_then(|equal| equal.get(token)) {
             found(hit);
         }
-        if let (Some(stab), Some(number)) = (&self.numbers, number(token)) {
-            stab.find_near(number.rough(), |end| compare(number, end), &mut |one| {
-                found(Hit::Conjunction(one));
-            });
+        if let (Some(numbers), Some(number)) = (&self.numbers, number(token)) {
+            numbers.find(number, found);
         }
         match &self.others {
             Some(others) => others.find(bytes, token, next, found),
@@ -153,6 +174,13 @@ impl TextIndex {
             && self.search.is_none()
             && self.within.is_none()
             && self.networks.is_none()
+    }
+
+    #[inline]
+    fn touch(&self, text: &[u8]) -> u32 {
+        let affixes = [&self.prefixes, &self.suffixes].into_iter().flatten();
+        let touched = affixes.fold(0, |touched, affixes| touched ^ affixes.touch(text));
+        touched ^ self.equal.touch(text)
     }
 
     #[inline]

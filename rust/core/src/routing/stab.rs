@@ -7,7 +7,6 @@ use core::cmp::Ordering;
 
 use crate::conditions::interval::Bounds;
 
-use super::grid::Grid;
 use super::ranges::Ranges;
 
 /// Intervals of one kind of value, each with a number.
@@ -15,27 +14,18 @@ use super::ranges::Ranges;
 pub struct Stab<T> {
     ends: Ends<T>,
     ranges: Ranges,
-    /// The one interval that holds a gap, [`NONE`] or [`MORE`], by gap; emptied once `places` has them.
-    gaps: Vec<u32>,
-    /// Rounded ends, if the ends are numbers.
-    places: Vec<EndPlace>,
-    /// Index over the rounded ends.
-    grid: Grid,
 }
 
-/// A rounded end, beside the answer of nearly every search that stops there.
-#[derive(Clone, Copy, Debug)]
-struct EndPlace {
-    /// The end, rounded monotonically.
-    at: f64,
-    /// The one interval that holds the gap before the end, [`NONE`] or [`MORE`].
-    gap: u32,
+/// Number of the intervals that hold a value, with the name of a single one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holders {
+    /// None.
+    None,
+    /// One, by its number.
+    One(u32),
+    /// More than one.
+    Several,
 }
-
-/// Marker of no interval.
-const NONE: u32 = u32::MAX;
-/// Marker of more than one interval.
-const MORE: u32 = u32::MAX - 1;
 
 /// The ends of some intervals.
 #[derive(Clone, Debug)]
@@ -70,6 +60,22 @@ impl<T: Clone> Ends<T> {
         (low, high)
     }
 
+    /// Return the lowest and the highest rank and the number of every interval that holds a value.
+    fn ranges(
+        &self,
+        intervals: &[(&Bounds<T>, u32)],
+        order: impl Fn(&T, &T) -> Ordering,
+    ) -> Vec<(u32, u32, u32)> {
+        intervals
+            .iter()
+            .map(|(bounds, number)| {
+                let (low, high) = self.ranks(bounds, &order);
+                (low, high, *number)
+            })
+            .filter(|(low, high, _)| low <= high)
+            .collect()
+    }
+
     /// Return the rank of a value, given its order relative to an end; `None` if it has no order.
     fn rank(&self, order: impl Fn(&T) -> Option<Ordering>) -> Option<u32> {
         self.rank_within(0, self.ends.len(), order)
@@ -94,26 +100,24 @@ impl<T: Clone> Ends<T> {
     }
 }
 
-fn rank_of(index: usize) -> u32 {
+/// Return the rank of the gap before an end.
+pub fn rank_of(index: usize) -> u32 {
     u32::try_from(2 * index).unwrap_or(u32::MAX - 1)
 }
 
-/// Return for each of so many gaps the one range that holds it, [`NONE`] or [`MORE`].
+/// Return the holders of each of so many ranks.
 ///
 /// At the start of a range its name is added to a sum, and subtracted at its end: if one is open, its name is what
 /// is left of all of them. So this is linear however much they overlap.
-fn gaps(ranges: &[(u32, u32, u32)], count: usize) -> Vec<u32> {
+fn holders(ranges: &[(u32, u32, u32)], count: usize) -> Vec<Holders> {
     let mut changes = vec![(0_i64, 0_i64); count + 1];
     for &(low, high, name) in ranges {
-        // Gap `i` has the rank `2i`.
-        let first = (low as usize).div_ceil(2).min(count);
-        let behind = (high as usize / 2 + 1).min(count);
-        if first < behind {
-            changes[first].0 += 1;
-            changes[first].1 += i64::from(name);
-            changes[behind].0 -= 1;
-            changes[behind].1 -= i64::from(name);
-        }
+        let first = (low as usize).min(count);
+        let behind = (high as usize).saturating_add(1).min(count);
+        changes[first].0 += 1;
+        changes[first].1 += i64::from(name);
+        changes[behind].0 -= 1;
+        changes[behind].1 -= i64::from(name);
     }
     let (mut open, mut names) = (0, 0);
     changes[..count]
@@ -122,9 +126,9 @@ fn gaps(ranges: &[(u32, u32, u32)], count: usize) -> Vec<u32> {
             open += opened;
             names += added;
             match open {
-                0 => NONE,
-                1 => u32::try_from(names).unwrap_or(MORE),
-                _ => MORE,
+                0 => Holders::None,
+                1 => u32::try_from(names).map_or(Holders::Several, Holders::One),
+                _ => Holders::Several,
             }
         })
         .collect()
@@ -134,76 +138,58 @@ impl<T: Clone> Stab<T> {
     /// File intervals, given with their numbers. Those that hold nothing are left out.
     pub fn new(intervals: &[(&Bounds<T>, u32)], order: impl Fn(&T, &T) -> Ordering) -> Self {
         let ends = Ends::new(intervals, &order);
-        let ranked: Vec<(u32, u32, u32)> = intervals
-            .iter()
-            .map(|(bounds, number)| {
-                let (low, high) = ends.ranks(bounds, &order);
-                (low, high, *number)
-            })
-            .filter(|(low, high, _)| low <= high)
-            .collect();
-        let gaps = gaps(&ranked, ends.ends.len() + 1);
-        let ranges = Ranges::new(ranked, rank_of(ends.ends.len()));
+        let ranges = ends.ranges(intervals, &order);
+        let most = rank_of(ends.ends.len());
         Self {
             ends,
-            ranges,
-            gaps,
-            places: Vec::new(),
-            grid: Grid::default(),
+            ranges: Ranges::new(ranges, most),
         }
     }
 
-    /// Return the index with rounded ends: of two ends the greater's is not below the other's.
-    pub fn with_places(mut self, place: impl Fn(&T) -> f64) -> Self {
-        let places: Vec<f64> = self.ends.ends.iter().map(place).collect();
-        self.grid = Grid::new(&places);
-        // Behind the last end is a gap too.
-        self.places = places
-            .into_iter()
-            .chain([f64::INFINITY])
-            .zip(&self.gaps)
-            .map(|(at, &gap)| EndPlace { at, gap })
-            .collect();
-        self.gaps = Vec::new();
-        self
+    /// Return the index, and for each rank the intervals that hold it: in turns a gap, and the end behind it.
+    pub fn with_holders(
+        intervals: &[(&Bounds<T>, u32)],
+        order: impl Fn(&T, &T) -> Ordering,
+    ) -> (Self, Vec<Holders>) {
+        let ends = Ends::new(intervals, &order);
+        let ranges = ends.ranges(intervals, &order);
+        let holders = holders(&ranges, 2 * ends.ends.len() + 1);
+        let most = rank_of(ends.ends.len());
+        let stab = Self {
+            ends,
+            ranges: Ranges::new(ranges, most),
+        };
+        (stab, holders)
+    }
+
+    /// Return the distinct ends, in order.
+    pub fn ends(&self) -> &[T] {
+        &self.ends.ends
     }
 
     /// Call `found` with the number of every interval that holds a value, given its order relative to an end.
     #[inline]
     pub fn find(&self, order: impl Fn(&T) -> Option<Ordering>, found: &mut impl FnMut(u32)) {
-        if let Some(rank) = self.ends.rank(order) {
+        self.find_within((0, self.ends.ends.len()), order, found);
+    }
+
+    /// Call `found` as [`Stab::find`] does, for a value that is not below the end before `low` and not above the end at `high`.
+    #[inline]
+    pub fn find_within(
+        &self,
+        (low, high): (usize, usize),
+        order: impl Fn(&T) -> Option<Ordering>,
+        found: &mut impl FnMut(u32),
+    ) {
+        if let Some(rank) = self.ends.rank_within(low, high, order) {
             self.ranges.find(rank, found);
         }
     }
 
-    /// Call `found` as [`Stab::find`] does, for a value that is rounded to `place`; needs [`Stab::with_places`].
+    /// Call `found` as [`Stab::find`] does, for a value of that rank.
     #[inline]
-    pub fn find_near(
-        &self,
-        place: f64,
-        order: impl Fn(&T) -> Option<Ordering>,
-        found: &mut impl FnMut(u32),
-    ) {
-        if place.is_nan() {
-            return;
-        }
-        let count = self.ends.ends.len();
-        let (first, behind) = self.grid.stretch(place, count);
-        let low = first + self.places[first..behind].partition_point(|end| end.at < place);
-        let end = self.places[low];
-        // Ends at another place are on that side of the value; those at the same place are compared exactly.
-        if low < behind && end.at <= place {
-            let same = self.places[low..behind].partition_point(|end| end.at <= place);
-            if let Some(rank) = self.ends.rank_within(low, low + same, order) {
-                self.ranges.find(rank, found);
-            }
-            return;
-        }
-        match end.gap {
-            NONE => {}
-            MORE => self.ranges.find(rank_of(low), found),
-            number => found(number),
-        }
+    pub fn find_rank(&self, rank: u32, found: &mut impl FnMut(u32)) {
+        self.ranges.find(rank, found);
     }
 }
 
@@ -241,12 +227,14 @@ mod tests {
                 .map(|&(_, number)| number)
                 .collect();
             prop_assert_eq!(&found, &expected);
-            found.clear();
-            // Several ends and values share a place.
-            let stab = stab.with_places(|&end| f64::from(end / 4));
-            stab.find_near(f64::from(value.div_euclid(4)), |end| Some(value.cmp(end)), &mut |number| found.push(number));
-            found.sort_unstable();
-            prop_assert_eq!(found, expected);
+            let (stab, holders) = Stab::with_holders(&numbered, Ord::cmp);
+            let rank = stab.ends.rank(|end| Some(value.cmp(end))).unwrap();
+            let expected = match expected[..] {
+                [] => Holders::None,
+                [one] => Holders::One(one),
+                _ => Holders::Several,
+            };
+            prop_assert_eq!(holders[rank as usize], expected);
         }
     }
 }

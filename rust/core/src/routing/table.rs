@@ -1,5 +1,7 @@
 //! A built table, and matching: one walk, one look into the indices of each field, what remains of each candidate.
 
+use core::hint::black_box;
+
 use crate::conditions::{Host, MISSING, Node, Scope, Slots, past};
 use crate::value::{Token, ValueError, read};
 
@@ -15,6 +17,9 @@ pub struct Conjunction {
     /// True if an index may name it more than once for a message.
     pub is_repeated: bool,
 }
+
+/// Size in bytes above which indices are taken to lie in memory rather than in a processor's cache.
+pub const FAR: usize = 1 << 20;
 
 /// The numbers of a table's parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +89,8 @@ pub struct Table {
     pub(super) remaining: Vec<u32>,
     /// Parts that are asked, shared too.
     pub(super) parts: Vec<Node>,
+    /// True if the indices are larger than [`FAR`].
+    pub(super) is_far: bool,
     /// Conjunctions without an entry, in the order of their rules.
     pub(super) always: Vec<Candidate>,
     pub(super) statistics: Statistics,
@@ -216,6 +223,16 @@ impl Table {
         }
     }
 
+    /// Return the answer that names one conjunction alone, for an entry that a value names once.
+    pub(super) fn hit(&self, number: u32) -> Hit {
+        let conjunction = self.conjunctions[number as usize];
+        if conjunction.is_repeated {
+            Hit::Conjunction(number)
+        } else {
+            Hit::One(conjunction.candidate)
+        }
+    }
+
     /// True if the rest of a candidate holds.
     #[inline]
     fn holds<H: Host>(
@@ -278,6 +295,9 @@ impl Table {
             }
         };
         self.scope.walk(bytes, 0, places)?;
+        if self.is_far {
+            self.touch(bytes, places);
+        }
         for &slot in &places.written {
             let at = places.offsets[slot];
             if let Some(field) = &self.field_of_slot[slot] {
@@ -288,6 +308,18 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Read the first memory that each field's lookup would wait for, without a decision that depends on it. A lookup
+    /// with an outcome that the processor mispredicted discards the reads begun after it; here all reads overlap.
+    #[inline]
+    fn touch(&self, bytes: &[u8], places: &WrittenSlots) {
+        let fields = places.written.iter().filter_map(|&slot| {
+            let field = self.field_of_slot[slot].as_ref()?;
+            Some(field.touch(bytes, places.offsets[slot]))
+        });
+        // Keeps the reads, although nothing uses them.
+        black_box(fields.fold(0, |touched, field| touched ^ field));
     }
 
     /// Call `found` with all that the elements of the array at `at` are filed under, if it is one.
