@@ -10,6 +10,8 @@ pub mod breaker;
 pub mod conditions;
 pub mod frames;
 pub mod ids;
+pub mod limits;
 pub mod ordering;
+pub mod random;
 pub mod routing;
 pub mod value;

@@ -9,8 +9,9 @@ use super::settings::{AfterHalfOpen, RetryAfter, Settings, SettingsError};
 use super::state::{IllegalTransition, State};
 use super::stats::Totals;
 use super::tally::Tally;
-use super::wait::{Backoff, draw};
+use super::wait::Backoff;
 use super::window::Window;
+use crate::random::draw;
 
 /// Calls on which the rates are based.
 #[derive(Clone, Copy, Debug)]

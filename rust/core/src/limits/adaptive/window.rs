@@ -1,0 +1,241 @@
+//! `LevelWindow`: the calls that were made under one limit, and their statistics.
+
+use super::super::{Sample, float};
+
+const MS: u64 = 1_000_000;
+
+/// Most latencies that are kept: every so-many-th of a large limit's, so that they span the window.
+const MOST_LATENCIES: usize = 400;
+/// Latencies that are kept of as many calls as the limit allows.
+const LATENCIES_A_ROUND: u32 = 150;
+/// Fewest calls of a window, where services are all alike and where they differ.
+const FEWEST: (u64, u64) = (10, 60);
+const MOST_CALLS: u64 = 4000;
+/// Bounds of a window's length, which is one and a half times the longest latency.
+const LENGTH_NS: (u64, u64) = (20 * MS, 1500 * MS);
+/// Length at which a few calls are enough.
+const LONGEST_NS: u64 = 3000 * MS;
+const FEW: u64 = 5;
+/// Windows in a row after which a service is taken to be narrow again.
+const CALM: u32 = 100;
+
+/// Statistics of one level of the limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LevelStats {
+    /// The estimate behind the limit.
+    pub estimate: f64,
+    /// Successes a nanosecond.
+    pub rate: f64,
+    /// Central latency: the mean, or that of the lower four fifths where services differ much.
+    pub latency_ns: f64,
+    /// Standard error of that latency.
+    pub error_ns: f64,
+    /// 90th percentile of latency.
+    pub p90_ns: f64,
+    /// Share of calls that failed from overload.
+    pub failed: f64,
+    /// Calls of the window.
+    pub calls: f64,
+    /// True if a call wanted to start and could not.
+    pub blocked: bool,
+}
+
+/// Calls that were made under one limit.
+///
+/// After a change of the limit, calls of the one before are waited for, and then the first call that started after these:
+/// what comes then meets the dependency as the new limit leaves it.
+pub(super) struct LevelWindow {
+    in_flight: u32,
+    /// Calls in flight that started before the change.
+    old: u32,
+    drained_ns: Option<u64>,
+    opened_ns: Option<u64>,
+    blocked: bool,
+    latencies_ns: Vec<u64>,
+    calls: u64,
+    successes: u64,
+    sum_ns: u64,
+    longest_ns: u64,
+    /// True while services are all alike, so that whatever latencies differ by is a queue's.
+    narrow: bool,
+    calm: u32,
+}
+
+impl LevelWindow {
+    pub(super) fn new() -> Self {
+        Self {
+            in_flight: 0,
+            old: 1, // the first calls meet an empty dependency: the first of them is waited for
+            drained_ns: None,
+            opened_ns: None,
+            blocked: false,
+            latencies_ns: Vec::with_capacity(MOST_LATENCIES),
+            calls: 0,
+            successes: 0,
+            sum_ns: 0,
+            longest_ns: 0,
+            narrow: true,
+            calm: 0,
+        }
+    }
+
+    pub(super) const fn is_narrow(&self) -> bool {
+        self.narrow
+    }
+
+    /// Begin a new one, under another limit or the same.
+    pub(super) fn begin(&mut self, now_ns: u64, changed: bool) {
+        if changed {
+            self.old = self.in_flight;
+            self.opened_ns = None;
+            self.drained_ns = (self.old == 0).then_some(now_ns);
+        } else {
+            self.opened_ns = Some(now_ns);
+        }
+        self.latencies_ns.clear();
+        self.calls = 0;
+        self.successes = 0;
+        self.sum_ns = 0;
+        self.blocked = false;
+    }
+
+    pub(super) fn started(&mut self) {
+        self.in_flight += 1;
+    }
+
+    pub(super) fn blocked(&mut self) {
+        self.blocked = true;
+    }
+
+    /// A call has ended without a sample.
+    pub(super) fn ignored(&mut self, now_ns: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.opened_ns.is_none() && self.drained_ns.is_none() {
+            self.drain(now_ns);
+        }
+    }
+
+    /// Add a call that has ended; return true if the window has enough of them.
+    pub(super) fn sampled(&mut self, sample: &Sample, limit: u32) -> bool {
+        let now_ns = sample.end_ns();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let Some(opened_ns) = self.opened_ns else {
+            match self.drained_ns {
+                None => self.drain(now_ns),
+                Some(drained_ns) if sample.start_ns >= drained_ns || sample.dropped => {
+                    self.opened_ns = Some(now_ns);
+                }
+                Some(_) => {}
+            }
+            return false;
+        };
+        self.calls += 1;
+        self.sum_ns = self.sum_ns.saturating_add(sample.rtt_ns);
+        if !sample.dropped {
+            self.successes += 1;
+            let stride = u64::from((limit / LATENCIES_A_ROUND).max(1));
+            if self.latencies_ns.len() < MOST_LATENCIES && self.successes.is_multiple_of(stride) {
+                self.latencies_ns.push(sample.rtt_ns);
+            }
+            self.longest_ns = self.longest_ns.max(sample.rtt_ns) - self.longest_ns / 200;
+        }
+        let length_ns = now_ns.saturating_sub(opened_ns);
+        let needed_ns = (self.longest_ns.saturating_mul(3) / 2).clamp(LENGTH_NS.0, LENGTH_NS.1);
+        let fewest = if self.narrow { FEWEST.0 } else { FEWEST.1 };
+        let needed = u64::from(limit).clamp(fewest, MOST_CALLS);
+        (length_ns >= needed_ns && self.calls >= needed)
+            || (self.calls >= FEW && (length_ns >= LONGEST_NS || self.successes * 2 < self.calls))
+    }
+
+    fn drain(&mut self, now_ns: u64) {
+        self.old = self.old.saturating_sub(1);
+        if self.old == 0 {
+            self.drained_ns = Some(now_ns);
+        }
+    }
+
+    /// Return the statistics; `is_base` if no queue is expected, so that any spread is the service's own.
+    pub(super) fn level(
+        &mut self,
+        now_ns: u64,
+        estimate: f64,
+        limit: u32,
+        is_base: bool,
+    ) -> LevelStats {
+        self.latencies_ns.sort_unstable();
+        let count = self.latencies_ns.len();
+        let all = Moments::of(&self.latencies_ns);
+        self.judge(count, all, is_base);
+        let (central, error_ns) = if self.narrow {
+            (all, all.deviation / float(count.max(1) as u64).sqrt() / 2.0)
+        } else {
+            let lower = (count * 4).div_ceil(5);
+            let lower_moments = Moments::of(&self.latencies_ns[..lower]);
+            (
+                lower_moments,
+                lower_moments.deviation / float(lower.max(1) as u64).sqrt(),
+            )
+        };
+        let length_ns = float(now_ns.saturating_sub(self.opened_ns.unwrap_or(now_ns))).max(1.0);
+        // Little's law is exact where all latencies are about the same; a count depends on where the window begins.
+        let rate = if self.blocked && self.sum_ns > 0 && all.deviation < 0.15 * all.mean {
+            f64::from(limit) * float(self.successes) / float(self.sum_ns)
+        } else {
+            float(self.successes) / length_ns
+        };
+        LevelStats {
+            estimate,
+            rate,
+            latency_ns: central.mean,
+            error_ns,
+            p90_ns: self
+                .latencies_ns
+                .get(count * 9 / 10)
+                .copied()
+                .map_or(0.0, float),
+            failed: 1.0 - float(self.successes) / float(self.calls).max(1.0),
+            calls: float(self.calls),
+            blocked: self.blocked,
+        }
+    }
+
+    /// Judge the service: waves of calls before a queue have two latencies; more spread than that is its own.
+    fn judge(&mut self, count: usize, all: Moments, is_base: bool) {
+        if count == 0 {
+            return;
+        }
+        if all.deviation > if is_base { 0.3 } else { 0.6 } * all.mean {
+            self.narrow = false;
+            self.calm = 0;
+        } else {
+            self.calm += 1;
+            self.narrow |= self.calm > CALM;
+        }
+    }
+}
+
+/// Mean and standard deviation.
+#[derive(Clone, Copy)]
+struct Moments {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Moments {
+    fn of(latencies_ns: &[u64]) -> Self {
+        let count = float(latencies_ns.len().max(1) as u64);
+        let mean = latencies_ns
+            .iter()
+            .map(|latency| float(*latency))
+            .sum::<f64>()
+            / count;
+        let squares = latencies_ns
+            .iter()
+            .map(|latency| (float(*latency) - mean).powi(2))
+            .sum::<f64>();
+        Self {
+            mean,
+            deviation: (squares / count).sqrt(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `Change`: a change of a limit, with its reason and the statistics that led to it.
+
+/// Most statistics that a change carries.
+const MOST: usize = 6;
+
+/// A change of the integer limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// Time of the change.
+    pub at_ns: u64,
+    /// Limit before.
+    pub from: u32,
+    /// Limit after.
+    pub to: u32,
+    /// Reason, in one word or two.
+    pub reason: &'static str,
+    statistics: [(&'static str, f64); MOST],
+    count: usize,
+}
+
+impl Change {
+    /// Statistics behind the decision, by name.
+    #[must_use]
+    pub fn statistics(&self) -> &[(&'static str, f64)] {
+        &self.statistics[..self.count]
+    }
+}
+
+/// The integer limit of an algorithm, and how it last changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tracked {
+    limit: u32,
+    last: Option<Change>,
+}
+
+impl Tracked {
+    pub(super) const fn new(limit: u32) -> Self {
+        Self { limit, last: None }
+    }
+
+    pub(super) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub(super) const fn last(&self) -> Option<&Change> {
+        self.last.as_ref()
+    }
+
+    /// Set the limit; remember why, if that changes it. At most six statistics are kept.
+    pub(super) fn set(
+        &mut self,
+        limit: u32,
+        at_ns: u64,
+        reason: &'static str,
+        statistics: &[(&'static str, f64)],
+    ) {
+        if limit == self.limit {
+            return;
+        }
+        let count = statistics.len().min(MOST);
+        let mut kept = [("", 0.0); MOST];
+        kept[..count].copy_from_slice(&statistics[..count]);
+        self.last = Some(Change {
+            at_ns,
+            from: self.limit,
+            to: limit,
+            reason,
+            statistics: kept,
+            count,
+        });
+        self.limit = limit;
+    }
+}

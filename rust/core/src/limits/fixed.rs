@@ -1,0 +1,30 @@
+//! `fixed`: a limit that never changes.
+
+use super::change::{Change, Tracked};
+use super::parameters::{ParameterError, Parameters};
+use super::{Limit, Sample};
+
+/// A limit that never changes; samples are ignored.
+pub(super) struct Fixed {
+    tracked: Tracked,
+}
+
+impl Fixed {
+    pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        Ok(Self {
+            tracked: Tracked::new(parameters.limit("limit", 20)?),
+        })
+    }
+}
+
+impl Limit for Fixed {
+    fn limit(&self) -> u32 {
+        self.tracked.limit()
+    }
+
+    fn last_change(&self) -> Option<&Change> {
+        self.tracked.last()
+    }
+
+    fn sampled(&mut self, _sample: &Sample) {}
+}

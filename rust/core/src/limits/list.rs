@@ -1,0 +1,77 @@
+//! The list of algorithms by name: the one place to add a new one to.
+
+use super::Limit;
+use super::adaptive::Adaptive;
+use super::aimd::Aimd;
+use super::arc::Arc;
+use super::fixed::Fixed;
+use super::gradient::Gradient;
+use super::gradient2::Gradient2;
+use super::parameters::{ParameterError, Parameters};
+use super::vegas::Vegas;
+use super::windowed::Windowed;
+
+type Attempt = Result<Box<dyn Limit>, ParameterError>;
+type Maker = fn(&mut Parameters) -> Attempt;
+
+const ALGORITHMS: [(&str, Maker); 7] = [
+    ("adaptive", |parameters| boxed(Adaptive::new(parameters))),
+    ("fixed", |parameters| boxed(Fixed::new(parameters))),
+    ("aimd", |parameters| boxed(Aimd::new(parameters))),
+    ("vegas", |parameters| boxed(Vegas::new(parameters))),
+    ("gradient", |parameters| boxed(Gradient::new(parameters))),
+    ("gradient2", |parameters| boxed(Gradient2::new(parameters))),
+    ("arc", |parameters| boxed(Arc::new(parameters))),
+];
+
+fn boxed<L: Limit + 'static>(made: Result<L, ParameterError>) -> Attempt {
+    Ok(Box::new(made?))
+}
+
+/// Names of the algorithms, in the order of their documentation.
+pub const NAMES: [&str; ALGORITHMS.len()] = {
+    let mut names = [""; ALGORITHMS.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = ALGORITHMS[place].0;
+        place += 1;
+    }
+    names
+};
+
+/// Make an algorithm by its name; the parameter `window` puts windows of samples in front of it.
+///
+/// # Errors
+///
+/// [`ParameterError`] if there is none of this name, or a parameter is unknown or outside its bounds.
+///
+/// # Examples
+///
+/// ```
+/// use factflow_core::limits::{new_limit, Limit, Parameters, Sample};
+///
+/// let mut limit = new_limit("aimd", Parameters::new("aimd", Default::default(), None, 0))?;
+/// limit.sampled(&Sample { start_ns: 0, rtt_ns: 1_000_000, in_flight: 20, dropped: true });
+/// assert_eq!(limit.limit(), 20); // 18, but never below its minimum
+/// # Ok::<(), factflow_core::limits::ParameterError>(())
+/// ```
+pub fn new_limit(name: &str, mut parameters: Parameters) -> Attempt {
+    let Some((_, make)) = ALGORITHMS.iter().find(|(known, _)| *known == name) else {
+        let message = format!(
+            "no limit algorithm {name:?}; there are {}",
+            NAMES.join(", ")
+        );
+        return Err(ParameterError::new(message));
+    };
+    let mut algorithm = make(&mut parameters)?;
+    if let Some(mut window) = parameters.part("window")? {
+        if algorithm.counts_starts() {
+            let message = format!("{name}, window: it has windows of its own; leave it out");
+            return Err(ParameterError::new(message));
+        }
+        algorithm = Box::new(Windowed::new(algorithm, &mut window)?);
+        window.end()?;
+    }
+    parameters.end()?;
+    Ok(algorithm)
+}

@@ -1,0 +1,178 @@
+//! `Scenario`: a server, a load, and the limits that an oracle would set.
+
+/// Number of nanoseconds in a second.
+pub(super) const SECOND: u64 = 1_000_000_000;
+/// Number of nanoseconds in a millisecond.
+pub(super) const MS: u64 = 1_000_000;
+
+/// A value that changes in steps: each from its time on. The first is from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steps(pub Vec<(u64, u64)>);
+
+impl Steps {
+    /// A value that never changes.
+    #[must_use]
+    pub fn constant(value: u64) -> Self {
+        Self(vec![(0, value)])
+    }
+
+    /// Return the value at a time.
+    #[must_use]
+    pub fn at(&self, now_ns: u64) -> u64 {
+        let after = self.0.partition_point(|(from, _)| *from <= now_ns);
+        self.0[after.max(1) - 1].1
+    }
+
+    /// Times at which it changes, without 0.
+    pub fn times(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0
+            .iter()
+            .map(|(from, _)| *from)
+            .filter(|from| *from > 0)
+    }
+}
+
+/// Distribution of the time that a call is served.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Service {
+    /// Always the same at a time, in nanoseconds.
+    Steps(Steps),
+    /// Log-normal, by mean in nanoseconds and standard deviation of the logarithm.
+    LogNormal {
+        /// Mean.
+        mean_ns: f64,
+        /// Standard deviation of the logarithm.
+        sigma: f64,
+    },
+    /// One of two.
+    Bimodal {
+        /// The usual one.
+        fast_ns: u64,
+        /// The rare one.
+        slow_ns: u64,
+        /// Share of the rare one.
+        slow_share: f64,
+    },
+    /// From a cold start: slower, exponentially less so.
+    Warming {
+        /// Time once it is warm.
+        warm_ns: u64,
+        /// Time that a cold one takes longer.
+        cold_ns: u64,
+        /// Time constant.
+        constant_ns: u64,
+    },
+}
+
+/// A dependency.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerModel {
+    /// Workers that serve first come, first served.
+    Workers {
+        /// Number of workers.
+        workers: Steps,
+        /// Time of service.
+        service: Service,
+        /// Share of calls that fail, after their own short service.
+        failing: f64,
+        /// Time in which everything that is there or arrives is lost; empty for none.
+        outage: (u64, u64),
+    },
+    /// Latency fixed when a call arrives, in proportion to those there beyond a knee.
+    Knee {
+        /// Latency up to the knee.
+        base_ns: u64,
+        /// Calls at the knee.
+        knee: u64,
+    },
+    /// Universal scalability law: contention and coherence, with a tenth of jitter to either side.
+    Usl {
+        /// Latency of one call alone.
+        base_ns: u64,
+        /// Contention.
+        alpha: f64,
+        /// Coherence.
+        beta: f64,
+    },
+    /// A constant latency; refuses what arrives while so many are there. A refusal takes as long.
+    Refusing {
+        /// Latency of answers and refusals.
+        latency_ns: u64,
+        /// Most calls that are there.
+        room: u64,
+    },
+    /// Serves a batch at each tick.
+    Batch {
+        /// Time between ticks.
+        tick_ns: u64,
+        /// Most calls in a batch.
+        most: u64,
+        /// Time of service.
+        service_ns: u64,
+    },
+}
+
+/// Calls that want to be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// A backlog without end: the next call starts as soon as the limit allows.
+    Saturating,
+    /// Arrivals at random at a rate per second, then a backlog without end.
+    PoissonUntil {
+        /// Calls per second.
+        rate: f64,
+        /// Time from which there is a backlog.
+        until_ns: u64,
+    },
+}
+
+/// The oracle's limit of each route, from a time on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Time from which it holds.
+    pub from_ns: u64,
+    /// Limit of each route that has joined by then.
+    pub limit: u32,
+}
+
+/// A server, a load and a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Name.
+    pub name: &'static str,
+    /// Scale of its capacities.
+    pub scale: f64,
+    /// Duration.
+    pub duration_ns: u64,
+    /// The dependency.
+    pub server: ServerModel,
+    /// The calls of each route.
+    pub load: Load,
+    /// Times at which routes join, each with a controller of its own.
+    pub joins: Vec<u64>,
+    /// Time after which a caller gives up.
+    pub timeout_ns: Option<u64>,
+    /// Latency that callers want at most.
+    pub target_ns: u64,
+    /// Best limits.
+    pub oracle: Vec<Phase>,
+}
+
+impl Scenario {
+    /// Return the oracle's limit at a time.
+    #[must_use]
+    pub fn oracle_at(&self, now_ns: u64) -> u32 {
+        let after = self.oracle.partition_point(|phase| phase.from_ns <= now_ns);
+        self.oracle[after.max(1) - 1].limit
+    }
+
+    /// Highest limit of the oracle.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.oracle
+            .iter()
+            .map(|phase| phase.limit)
+            .max()
+            .unwrap_or(1)
+    }
+}

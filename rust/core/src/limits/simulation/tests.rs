@@ -1,0 +1,121 @@
+//! The simulator against Little's law, and its own properties.
+
+use super::{Controlled, SCALES, SCENARIOS, cell, oracle, run, scenario};
+use crate::limits::{Parameters, Value, new_limit};
+
+fn fixed(limit: f64) -> Box<dyn crate::limits::Limit> {
+    let given = [("limit".to_owned(), Value::Number(limit))].into();
+    new_limit("fixed", Parameters::new("fixed", given, None, 0)).expect("parameters are valid")
+}
+
+/// Parts of a scenario's time: seconds, workers, and seconds of service.
+type Parts = &'static [(f64, f64, f64)];
+
+const PARTS: [(&str, Parts); 5] = [
+    ("steady", &[(60.0, 20.0, 0.05)]),
+    ("cap_step", &[(60.0, 40.0, 0.05), (30.0, 10.0, 0.05)]),
+    ("noisy_neighbour", &[(75.0, 40.0, 0.05), (25.0, 10.0, 0.05)]),
+    ("cold_start", &[(30.0, 150.0, 0.02)]),
+    ("baseline_x3", &[(60.0, 20.0, 0.02), (30.0, 20.0, 0.06)]),
+];
+
+#[test]
+fn fixed_limits_do_what_littles_law_says() {
+    for (name, parts) in PARTS {
+        for scale in SCALES {
+            let scenario = scenario(name, scale).expect("it is in the catalogue");
+            let best = oracle(&scenario, 1);
+            for limit in [10.0_f64, 20.0, 100.0] {
+                let (mut done, mut best_done, mut waited, mut best_waited) = (0.0, 0.0, 0.0, 0.0);
+                for (seconds, workers, service) in parts {
+                    let workers = workers * scale;
+                    let calls = seconds * limit.min(workers) / service;
+                    done += calls;
+                    best_done += seconds * workers / service;
+                    waited += calls * service * (limit / workers).max(1.0);
+                    best_waited += seconds * workers;
+                }
+                let expected =
+                    (done / best_done) * ((best_waited / best_done) / (waited / done)).min(1.0);
+                let measured = run(&scenario, 1, Controlled::By(&mut || fixed(limit)));
+                let found = cell(&scenario, &measured, &best);
+                assert!(
+                    (found.score - expected).abs() < 0.01,
+                    "{name} {scale} {limit}: {expected} and {found:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_oracle_is_about_the_best() {
+    for name in SCENARIOS {
+        let scenario = scenario(name, 0.2).expect("it is in the catalogue");
+        let best = oracle(&scenario, 1);
+        let itself = cell(&scenario, &best, &best);
+        assert!((itself.score - 1.0).abs() < 1e-9, "{name}: {itself:?}");
+        for limit in [1.0, 2.0, 3.0, 5.0, 10.0] {
+            let measured = run(&scenario, 1, Controlled::By(&mut || fixed(limit)));
+            let found = cell(&scenario, &measured, &best);
+            assert!(found.score < 1.02, "{name} {limit}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn calls_of_an_outage_are_lost_and_their_callers_give_up() {
+    let scenario = scenario("outage", 1.0).expect("it is in the catalogue");
+    let measured = run(&scenario, 1, Controlled::By(&mut || fixed(20.0)));
+    assert_eq!(
+        measured.failures,
+        15 * 20 + 20,
+        "a round a second, and the one that was there"
+    );
+    assert_eq!(
+        measured.successes,
+        (20 + 44) * 20 * 20,
+        "up again when the last round has given up"
+    );
+}
+
+/// Scores below which `adaptive` may not fall, by scenario and scale: a little less than what it has.
+const FLOORS: [(&str, f64, f64); 8] = [
+    ("steady", 1.0, 0.93),
+    ("cap_step", 1.0, 0.88),
+    ("knee", 0.2, 0.8),
+    ("usl", 1.0, 0.9),
+    ("jitter", 1.0, 0.79),
+    ("reject", 1.0, 0.9),
+    ("outage", 1.0, 0.9),
+    ("baseline_x3", 1.0, 0.95),
+];
+
+#[test]
+fn adaptive_is_as_good_as_it_was() {
+    for (name, scale, floor) in FLOORS {
+        let scenario = scenario(name, scale).expect("it is in the catalogue");
+        let target = Value::Number(f64::from(
+            u32::try_from(scenario.target_ns).expect("it is below four seconds"),
+        ));
+        let given = [("target_latency_ns".to_owned(), target)].into();
+        let mut limit = Some(
+            new_limit("adaptive", Parameters::new("adaptive", given, None, 1))
+                .expect("parameters are valid"),
+        );
+        let measured = run(
+            &scenario,
+            1,
+            Controlled::By(&mut || limit.take().expect("there is one route")),
+        );
+        let found = cell(&scenario, &measured, &oracle(&scenario, 1));
+        assert!(found.score >= floor, "{name} {scale}: {found:?}");
+    }
+}
+
+#[test]
+fn a_run_is_the_same_whenever_it_is_made() {
+    let scenario = scenario("jitter", 0.2).expect("it is in the catalogue");
+    assert_eq!(oracle(&scenario, 3), oracle(&scenario, 3));
+    assert_ne!(oracle(&scenario, 3), oracle(&scenario, 4));
+}

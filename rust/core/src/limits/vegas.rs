@@ -1,0 +1,104 @@
+//! `vegas`: the queue estimated from the smallest latency seen, as TCP Vegas does (Netflix concurrency-limits).
+
+use super::change::{Change, Tracked};
+use super::jitter::Jitter;
+use super::parameters::{ParameterError, Parameters};
+use super::{Limit, Sample, float, whole};
+
+/// Keeps an estimated queue between two thresholds, which grow with the logarithm of the limit.
+///
+/// The smallest latency is measured anew from time to time, from whatever call comes then: under load it drifts up.
+pub(super) struct Vegas {
+    tracked: Tracked,
+    estimate: f64,
+    max: u32,
+    smoothing: f64,
+    probe_multiplier: f64,
+    jitter: Jitter,
+    probe_jitter: f64,
+    count: u64,
+    smallest_ns: u64,
+}
+
+impl Vegas {
+    pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        let initial = parameters.limit("initial", 20)?;
+        let max = parameters.limit("max", 1000)?;
+        let smoothing = parameters.number("smoothing", 1.0, (0.0, 1.0))?;
+        let probe_multiplier = parameters.number("probe_multiplier", 30.0, (1.0, 1e6))?;
+        let mut jitter = parameters.jitter(0.5)?;
+        let probe_jitter = jitter.take();
+        Ok(Self {
+            tracked: Tracked::new(initial),
+            estimate: f64::from(initial),
+            max,
+            smoothing,
+            probe_multiplier,
+            jitter,
+            probe_jitter,
+            count: 0,
+            smallest_ns: 0,
+        })
+    }
+}
+
+impl Limit for Vegas {
+    fn limit(&self) -> u32 {
+        self.tracked.limit()
+    }
+
+    fn last_change(&self) -> Option<&Change> {
+        self.tracked.last()
+    }
+
+    fn accepts(&self, sample: &Sample) -> bool {
+        sample.rtt_ns > 0 // no call takes no time; as a baseline it would call every latency a queue
+    }
+
+    fn sampled(&mut self, sample: &Sample) {
+        if !self.accepts(sample) {
+            return;
+        }
+        self.count += 1;
+        if self.probe_jitter * self.probe_multiplier * self.estimate <= float(self.count) {
+            self.probe_jitter = self.jitter.take();
+            self.count = 0;
+            self.smallest_ns = sample.rtt_ns;
+            return;
+        }
+        if self.smallest_ns == 0 || sample.rtt_ns < self.smallest_ns {
+            self.smallest_ns = sample.rtt_ns;
+            return;
+        }
+        let queue = (self.estimate * (1.0 - float(self.smallest_ns) / float(sample.rtt_ns))).ceil();
+        let step = f64::from(digits(self.estimate));
+        let (wanted, reason) = if sample.dropped {
+            (self.estimate - step, "dropped")
+        } else if f64::from(sample.in_flight) * 2.0 < self.estimate {
+            return;
+        } else if queue <= step {
+            (self.estimate + 6.0 * step, "no queue")
+        } else if queue < 3.0 * step {
+            (self.estimate + step, "short queue")
+        } else if queue > 6.0 * step {
+            (self.estimate - step, "long queue")
+        } else {
+            return;
+        };
+        let bounded = f64::from(self.max).min(wanted).max(1.0);
+        self.estimate = (1.0 - self.smoothing) * self.estimate + self.smoothing * bounded;
+        let statistics = [
+            ("rtt_ns", float(sample.rtt_ns)),
+            ("smallest_rtt_ns", float(self.smallest_ns)),
+            ("queue", queue),
+            ("in_flight", f64::from(sample.in_flight)),
+        ];
+        self.tracked
+            .set(whole(self.estimate), sample.end_ns(), reason, &statistics);
+    }
+}
+
+/// Return the integer part of the decimal logarithm of the estimate's integer part, 1 at least.
+fn digits(estimate: f64) -> u32 {
+    whole(estimate).ilog10().max(1)
+}
