@@ -11,6 +11,7 @@ __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
     "EMITTED",
+    "LIMIT_ALGORITHMS",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -31,6 +32,7 @@ __all__ = [
     "Carrier",
     "Channel",
     "Child",
+    "ConcurrencyLimit",
     "Condition",
     "Counters",
     "FieldPath",
@@ -511,6 +513,67 @@ class RouteTableStatistics:
         """Fields whose texts are searched for all texts of `contains` and `matches` at once."""
 
 # Circuit breakers
+
+LIMIT_ALGORITHMS: tuple[str, ...]
+"""Names of the algorithms of concurrency limits."""
+
+@disjoint_base
+class ConcurrencyLimit:
+    """A concurrency limit by one of the algorithms; all times are arguments, in nanoseconds.
+
+    Use `factflow_engine.resilience.limits.new_limit`, which makes the subclass that explains its changes.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        parameters: dict[str, Any],
+        probe_jitter: list[float] | Callable[[], float] | None,
+        seed: int,
+        /,
+    ) -> Self:
+        """Make an algorithm.
+
+        Raises:
+            ValueError: There is none of this name, or a parameter is unknown or outside its bounds.
+            TypeError: A parameter is not a number.
+        """
+
+    @property
+    def name(self) -> str:
+        """Name of the algorithm."""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight: 1 at least."""
+
+    def on_sample(self, *, start_ns: int, rtt_ns: int, in_flight: int, dropped: bool = False) -> None:
+        """Learn from a call that has ended; `in_flight` were there when it started, itself included.
+
+        Raises:
+            TypeError: The algorithm counts calls itself, or needs a latency above 0.
+        """
+
+    def on_start(self, now_ns: int) -> None:
+        """Note that a call starts, for an algorithm that counts calls itself.
+
+        Raises:
+            TypeError: The algorithm takes samples.
+        """
+
+    def on_blocked(self, now_ns: int) -> None:
+        """Note that a call wants to start and may not; only then do some algorithms allow more."""
+
+    def on_finish(self, now_ns: int, start_ns: int, outcome: str = "success") -> None:
+        """Learn from a call that has ended with `success`, `dropped` or `ignored`.
+
+        Raises:
+            TypeError: The algorithm takes samples.
+            ValueError: There is no such outcome.
+        """
+
+    def last_change(self) -> tuple[int, int, int, str, dict[str, float]] | None:
+        """Return time, limits before and after, reason and statistics of the last change; None before the first."""
 
 @final
 class BreakerSettings:

@@ -13,6 +13,7 @@ mod gil_cell;
 mod hop;
 mod ids;
 mod interpreter;
+mod limits;
 mod routing;
 mod stored;
 
@@ -49,6 +50,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::WatchedCall>()?;
     module.add_class::<hop::Worker>()?;
     module.add_class::<ids::TimeOrderedIds>()?;
+    module.add_class::<limits::ConcurrencyLimit>()?;
     module.add_class::<stored::LeasedFrame>()?;
     module.add_class::<routing::RouteTable>()?;
     module.add_class::<routing::RouteTableStatistics>()?;
@@ -64,6 +66,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     conditions::add_constants(module)?;
     hop::add_am_send(module.py())?;
     hop::add_emitted(module)?;
+    limits::add_names(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

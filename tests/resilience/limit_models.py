@@ -1,0 +1,207 @@
+# ruff: noqa: A002 - the algorithms' parameters have these names
+"""The published limit algorithms in Python, as plainly as can be: what the native ones must do, number for number."""
+
+import math
+
+
+def whole(estimate):
+    return max(1, int(estimate))
+
+
+class Aimd:
+    def __init__(self, initial=20, min=20, max=200, backoff=0.9, timeout_ns=5_000_000_000):
+        self.limit, self.min, self.max, self.backoff, self.timeout_ns = initial, min, max, backoff, timeout_ns
+
+    def sample(self, rtt, in_flight, dropped):
+        if dropped or rtt > self.timeout_ns:
+            wanted = whole(self.limit * self.backoff)
+        elif in_flight * 2 >= self.limit:
+            wanted = self.limit + 1
+        else:
+            wanted = self.limit
+        self.limit = min(self.max, max(self.min, wanted))
+
+
+class Estimating:
+    @property
+    def limit(self):
+        return whole(self.estimate)
+
+
+class Vegas(Estimating):
+    def __init__(self, initial=20, max=1000, smoothing=1.0, probe_multiplier=30, probe_jitter=(0.75,)):
+        self.estimate, self.max, self.smoothing, self.multiplier = initial, max, smoothing, probe_multiplier
+        self.jitters = cycled(probe_jitter)
+        self.jitter, self.count, self.smallest = next(self.jitters), 0, None
+
+    def sample(self, rtt, in_flight, dropped):
+        self.count += 1
+        if self.jitter * self.multiplier * self.estimate <= self.count:
+            self.jitter, self.count, self.smallest = next(self.jitters), 0, rtt
+            return
+        if self.smallest is None or rtt < self.smallest:
+            self.smallest = rtt
+            return
+        queue = math.ceil(self.estimate * (1 - self.smallest / rtt))
+        step = max(1, len(str(int(self.estimate))) - 1)
+        if dropped:
+            wanted = self.estimate - step
+        elif in_flight * 2 < self.estimate:
+            return
+        elif queue <= step:
+            wanted = self.estimate + 6 * step
+        elif queue < 3 * step:
+            wanted = self.estimate + step
+        elif queue > 6 * step:
+            wanted = self.estimate - step
+        else:
+            return
+        wanted = max(1, min(self.max, wanted))
+        self.estimate = (1 - self.smoothing) * self.estimate + self.smoothing * wanted
+
+
+class Gradient(Estimating):
+    def __init__(
+        self,
+        initial=50,
+        min=1,
+        max=1000,
+        smoothing=0.2,
+        tolerance=2.0,
+        backoff=0.9,
+        probe_interval=1000,
+        probe_jitter=(0.5,),
+    ):
+        self.estimate, self.min, self.max, self.smoothing = initial, min, max, smoothing
+        self.tolerance, self.backoff, self.interval = tolerance, backoff, probe_interval
+        self.jitters = cycled(probe_jitter)
+        self.smallest = None
+        self.countdown = self.drawn()
+
+    def drawn(self):
+        return self.interval + min(int(self.interval * next(self.jitters)), self.interval - 1)
+
+    def sample(self, rtt, in_flight, dropped):
+        queue = max(4, math.isqrt(self.limit))
+        if self.countdown == 0:
+            self.countdown, self.estimate, self.smallest = self.drawn(), max(self.min, queue), None
+            return
+        self.countdown -= 1
+        self.smallest = rtt if self.smallest is None else min(self.smallest, rtt)
+        gradient = max(0.5, min(1.0, self.tolerance * self.smallest / rtt))
+        if dropped:
+            wanted = self.estimate * self.backoff
+        elif in_flight < self.estimate / 2:
+            return
+        else:
+            wanted = self.estimate * gradient + queue
+        if wanted < self.estimate:
+            wanted = max(self.min, self.estimate * (1 - self.smoothing) + self.smoothing * wanted)
+        self.estimate = max(queue, min(self.max, wanted))
+
+
+class Gradient2(Estimating):
+    def __init__(
+        self, initial=20, min=20, max=200, smoothing=0.2, queue_size=4, tolerance=1.5, long_window=600, warmup=10
+    ):
+        self.estimate, self.min, self.max, self.smoothing = initial, min, max, smoothing
+        self.queue, self.tolerance, self.factor, self.warmup = queue_size, tolerance, 2 / (long_window + 1), warmup
+        self.count, self.sum, self.long = 0, 0.0, 0.0
+
+    def sample(self, rtt, in_flight, dropped):
+        if self.count < self.warmup:
+            self.count += 1
+            self.sum += rtt
+            self.long = self.sum / self.count
+        else:
+            self.long = self.long * (1 - self.factor) + rtt * self.factor
+        long = self.long
+        if long / rtt > 2:
+            self.long *= 0.95
+        if in_flight < self.estimate / 2:
+            return
+        gradient = max(0.5, min(1.0, self.tolerance * long / rtt))
+        wanted = self.estimate * gradient + self.queue
+        wanted = self.estimate * (1 - self.smoothing) + wanted * self.smoothing
+        self.estimate = max(self.min, min(self.max, wanted))
+
+
+class Windowed:
+    def __init__(self, inner, min_window_ns, max_window_ns, size, min_rtt_threshold_ns=100_000, percentile=None):
+        self.inner, self.min, self.max, self.size = inner, min_window_ns, max_window_ns, size
+        self.threshold, self.percentile = min_rtt_threshold_ns, percentile
+        self.next, self.window = 0, []
+
+    @property
+    def limit(self):
+        return self.inner.limit
+
+    def sample(self, rtt, in_flight, dropped, start=0):
+        if rtt < self.threshold:
+            return
+        if self.percentile is None or len(self.window) < 256:
+            self.window.append((rtt, in_flight, dropped))
+        if start + rtt <= self.next:
+            return
+        latencies, most, drops = zip(*self.window, strict=True)
+        self.next = start + rtt + min(max(2 * min(latencies), self.min), self.max)
+        if len(latencies) >= self.size:
+            if self.percentile is None:
+                tracked = sum(latencies) // len(latencies)
+            else:
+                tracked = sorted(latencies)[max(math.floor(len(latencies) * self.percentile + 0.5), 1) - 1]
+            self.inner.sample(tracked, max(most), any(drops))
+        self.window = []
+
+
+class Arc:
+    def __init__(self, initial=1, max=200, decrease_ratio=0.9, ewma_alpha=0.4, rtt_deviation_scale=2.5):
+        self.limit, self.max, self.ratio, self.alpha, self.scale = (
+            initial, max, decrease_ratio, ewma_alpha, rtt_deviation_scale,
+        )  # fmt: skip
+        self.in_flight, self.reached, self.overloaded = 0, False, False
+        self.count, self.mean, self.past, self.next = 0, 0.0, None, 0
+
+    def start(self):
+        self.in_flight += 1
+        self.reached = self.reached or self.in_flight >= self.limit
+
+    def finish(self, now, start, outcome):
+        self.overloaded = self.overloaded or outcome == "dropped"
+        self.in_flight = max(0, self.in_flight - 1)
+        if outcome == "success":
+            rtt = seconds(max(0, now - start))
+            self.count += 1
+            self.mean += (rtt - self.mean) / self.count
+        present = self.mean if self.count else None
+        if self.past is None:
+            if present is not None:
+                self.past = (present, 0.0)
+                self.next = now + nanoseconds(present)
+            return
+        if now < self.next:
+            return
+        mean, variance = self.past
+        threshold = math.sqrt(variance) * self.scale
+        if self.limit < self.max and self.reached and not self.overloaded and present is not None and present <= mean:
+            self.limit += 1
+        elif self.limit > 1 and (self.overloaded or (present or 0.0) >= mean + threshold):
+            self.limit = whole(self.limit * self.ratio)
+        if present is not None:
+            increment = self.alpha * (present - mean)
+            self.past = (mean + increment, (1 - self.alpha) * (variance + (present - mean) * increment))
+        self.next = now + nanoseconds(self.past[0])
+        self.count, self.mean, self.overloaded, self.reached = 0, 0.0, False, False
+
+
+def cycled(numbers):
+    while True:
+        yield from numbers
+
+
+def seconds(ns):
+    return ns // 1_000_000_000 + ns % 1_000_000_000 / 1e9
+
+
+def nanoseconds(s):
+    return round(int(s) * 1_000_000_000) + round(math.fmod(s, 1.0) * 1e9)
