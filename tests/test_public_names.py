@@ -44,7 +44,7 @@ ENGINE = {
 PROTOCOLS = {
     "AdapterResult", "AdministeredQueue", "BatchResult", "Begun", "CircuitOpenError", "Clash", "Conclusion",
     "Deleted", "Delivery", "Emit", "EngineInstruction", "ExecutionStarts", "Ext", "FactflowError", "Forgotten", "Holding",
-    "IsolatingSubscription", "Joined", "LetterStaysError", "LettersLeftError", "LineStatistics", "LineageEntry",
+    "IsolatingSubscription", "Joined", "LeasedElsewhere", "LeasingSubscription", "LetterStaysError", "LettersLeftError", "LineStatistics", "LineageEntry",
     "LineageSink", "MessageState", "MessageStatus", "Nack", "ObjectMetadata", "OrderedQueueProtocol",
     "PipelineAdapter", "PipelineContext", "Purged", "QueueAdministration", "QueueClosedError", "QueueError",
     "QueueFullError", "QueueMessage", "QueueProtocol", "QueueProviderClass", "QueueUrlError", "Reject",

@@ -163,6 +163,32 @@ class Subscription(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedElsewhere:
+    """Messages that a subscription is not handed out, because others have them.
+
+    Attributes:
+        messages: Number of messages that other consumers have, or that wait for a time.
+        next_seconds: Seconds until the next of them may be handed out; None if that is unknown.
+    """
+
+    messages: int
+    next_seconds: float | None = None
+
+
+@runtime_checkable
+class LeasingSubscription(Protocol):
+    """Subscription that can tell what it waits for."""
+
+    async def leased_elsewhere(self) -> LeasedElsewhere:
+        """Return the messages that are not handed out here now.
+
+        Raises:
+            QueueError: The provider cannot tell.
+        """
+        ...
+
+
 @runtime_checkable
 class IsolatingSubscription(Protocol):
     """Subscription that can tell which messages a dead consumer had."""

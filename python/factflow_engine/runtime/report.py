@@ -100,6 +100,8 @@ class Holder(StrEnum):
     """Room in an outbound queue, without which the route takes nothing."""
     PAUSE = "pause"
     """The end of a pause of the route."""
+    ELSEWHERE = "elsewhere"
+    """Another consumer, which has leased it, or a time before which the provider does not hand it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,7 @@ _WAITS: Final = {
     Holder.DEAD_LETTER_QUEUE: "waiting for room in dead-letter queue {}",
     Holder.ROOM: "waiting for room in {}",
     Holder.PAUSE: "paused ({})",
+    Holder.ELSEWHERE: "leased by other consumers, or delayed",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
-from factflow_protocols import Nack
+from factflow_protocols import LeasedElsewhere, Nack
 from support.internals import store_of
 from support.sqlite_queues import message, settings, simulated, values
 
@@ -188,4 +188,22 @@ async def test_any_delay_is_settled_with_the_rest_of_its_batch(delay, expected, 
         done, again = await subscription.receive(2)
         await subscription.settle([done], [Nack(again, delay)])
         assert await figures(queue) == expected
+    await queue.stop()
+
+
+async def test_a_consumer_can_ask_what_others_have_and_for_how_long(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db", lease_seconds=30)
+    async with queue.subscribe("/queue/x", "", 10) as first, queue.subscribe("/queue/x", "", 10) as second:
+        await queue.publish_batch("/queue/x", [message(number) for number in range(1, 4)])
+        assert await second.leased_elsewhere() == LeasedElsewhere(0, None)
+        had = await first.receive(2)
+        leased = await second.leased_elsewhere()
+        assert leased.messages == 2
+        assert 25 < leased.next_seconds <= 30
+        assert await first.leased_elsewhere() == LeasedElsewhere(0, None)
+        await second.receive(2)
+        leased = await second.leased_elsewhere()
+        assert leased == LeasedElsewhere(2, None), "the next lease to end may be its own"
+        await first.settle(had)
+        assert (await second.leased_elsewhere()).messages == 0
     await queue.stop()

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.store import Store
+from factflow_protocols import LeasedElsewhere
 
 
 class Peek(NamedTuple):
@@ -42,3 +43,15 @@ def depth_of(store: Store, queue: str, subscription: str) -> int:
         (queue, subscription_key(queue, subscription)),
     ).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def leased_elsewhere(store: Store, queue: str, subscription: str, *, own: int) -> LeasedElsewhere:
+    """Return the messages that are not handed out now, leaving out the `own` that the consumer itself has."""
+    row = store.connection.execute(
+        "SELECT held, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line WHERE queue = ? AND subscription = ?",
+        (queue, subscription_key(queue, subscription)),
+    ).fetchone()
+    held, due = (0, None) if row is None else row
+    # The next lease to end may be the consumer's own.
+    next_seconds = None if due is None or own else max(0, due - store.now_ns) / 1e9
+    return LeasedElsewhere(max(0, held - own), next_seconds)

@@ -15,7 +15,7 @@ from factflow_engine.error_texts import describe
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
 from factflow_engine.queues.sqlite.holds import Hold
-from factflow_engine.queues.sqlite.looking import Peek, depth_of, peek
+from factflow_engine.queues.sqlite.looking import Peek, depth_of, leased_elsewhere, peek
 from factflow_engine.queues.sqlite.publishing import publish_requests
 from factflow_engine.queues.sqlite.settling import PublishAndSettle, Release, Renew, Settle, Settled
 from factflow_engine.queues.sqlite.states import Change, lost_error
@@ -24,6 +24,7 @@ from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock
 from factflow_protocols import (
     Delivery,
+    LeasedElsewhere,
     Nack,
     QueueClosedError,
     QueueError,
@@ -197,6 +198,13 @@ class SqliteSubscription:
         """See `Subscription.depth`; counted in the file, whichever consumer has the messages."""
         return await self._writer.submit(
             Look(lambda store: depth_of(store, self._queue, self._subscription), self._queue)
+        )
+
+    async def leased_elsewhere(self) -> LeasedElsewhere:
+        """See `LeasingSubscription`; what was returned with a delay counts, too."""
+        own = len(self._unsettled)
+        return await self._writer.submit(
+            Look(lambda store: leased_elsewhere(store, self._queue, self._subscription, own=own), self._queue)
         )
 
     def added(self, count: int) -> None:

@@ -82,7 +82,7 @@ class Observation:
             routes=self.routes(),
             stalled=self._watchdog.stalled,
             held=self._loop.held(MOST_HELD) if details else (),
-            waits=self._loop.waits(),
+            waits=(*self._loop.waits(), *self._transport.waits()),
             circuits=self.circuits() if details else {},
             blockers=self.blockers(),
         )

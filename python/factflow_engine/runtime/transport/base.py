@@ -40,7 +40,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.channel import MemoryChannel
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import Inbound, RouteState
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionStatus, Wait
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.resumption import Start, States
 from factflow_protocols import Holding, Subscription
@@ -309,6 +309,10 @@ class Transport(Protocol):
     @property
     def is_empty(self) -> bool:
         """True if nothing is on its way to a route or from one."""
+        ...
+
+    def waits(self) -> Iterable[Wait]:
+        """Return the messages that a provider does not hand out, as of its last answer; without times outside of trio."""
         ...
 
     def unaccepted(self) -> Mapping[str, int]:

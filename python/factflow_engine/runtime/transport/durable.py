@@ -9,6 +9,7 @@ Kept separate from `memory`, with which it shares only the protocol.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -18,7 +19,7 @@ import trio
 
 from factflow_engine.frames import Frame
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionStatus, Holder, Wait
 from factflow_engine.runtime.stages.isolation import FaultError, contained
 from factflow_engine.runtime.transport.base import Owner, Stuck
 from factflow_engine.runtime.transport.connection import Connection
@@ -32,6 +33,7 @@ from factflow_engine.runtime.transport.subscriptions import Readers, until_ended
 from factflow_protocols import (
     ExecutionStarts,
     Holding,
+    LeasedElsewhere,
     QueueError,
     QueueProtocol,
     Subscription,
@@ -42,6 +44,9 @@ logger = logging.getLogger("factflow_engine.runtime")
 ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
 """Keys of the execution-wide entries of `counts()`."""
+
+ELSEWHERE_SECONDS: Final = 1.0
+"""Shortest time between questions about what other consumers have."""
 
 
 class DurableTransport:
@@ -92,6 +97,8 @@ class DurableTransport:
         self._published = 0  # from outside, accepted
         self._connection = Connection(provider, links, owner=owner, states=states)
         self._left = 0  # messages at the provider, by its last answer while the end was awaited
+        self._leased: Mapping[str, LeasedElsewhere] = {}  # by route, by its last answer while the end was awaited
+        self._leased_at = -math.inf  # time of that answer, by trio's clock
         self._answers = 0
         self._asking = False
 
@@ -239,7 +246,11 @@ class DurableTransport:
                 if moves != self._moves() or not (gives_up or self._is_done_here()):
                     continue
                 if self._connection.is_closed or not depth:
+                    self._leased = {}
                     return depth
+                await self._look_elsewhere()
+            else:
+                self._leased = {}
             with trio.move_on_after(POLL_SECONDS):
                 await self._links.changes.park()
 
@@ -274,6 +285,21 @@ class DurableTransport:
         """See `Transport.is_empty`."""
         return self._links.is_empty
 
+    def waits(self) -> Iterable[Wait]:
+        """See `Transport.waits`."""
+        past = trio.current_time() - self._leased_at if trio.lowlevel.in_trio_run() else None
+        for route, leased in self._leased.items():
+            due = leased.next_seconds
+            next_seconds = None if due is None or past is None else max(0.0, due - past)
+            yield Wait(
+                route=route,
+                stage="",
+                by=Holder.ELSEWHERE,
+                reason="",
+                messages=leased.messages,
+                next_seconds=next_seconds,
+            )
+
     def unaccepted(self) -> Mapping[str, int]:
         """See `Transport.unaccepted`."""
         return self._links.unaccepted()
@@ -297,6 +323,18 @@ class DurableTransport:
     async def _ask_left(self) -> int:
         """Return the work that an earlier execution of this id has left: messages, and unfinished stages."""
         return self.states.unfinished + await self._depth()
+
+    async def _look_elsewhere(self) -> None:
+        """Ask, once a second, for messages that the provider does not hand out."""
+        now = trio.current_time()
+        if now - self._leased_at < ELSEWHERE_SECONDS:
+            return
+        try:
+            self._leased = await contained(self._links.leased_elsewhere())
+        except FaultError as fault:
+            self._connection.died("asking what others have", fault.error)
+        else:
+            self._leased_at = now
 
     async def _depth(self) -> int:
         """Return the number of messages that the provider has for the execution's routes; see `Links.depth`."""

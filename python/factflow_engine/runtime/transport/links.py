@@ -16,6 +16,7 @@ from factflow_engine.runtime.transport.base import Stuck
 from factflow_engine.runtime.transport.receiver import Receiver, Source
 from factflow_engine.runtime.transport.sender import Sender
 from factflow_engine.runtime.transport.states import StageStates
+from factflow_protocols import LeasedElsewhere
 
 POLL_SECONDS: Final = 0.25
 """Interval for noticing that another process has finished a queue."""
@@ -117,6 +118,11 @@ class Links:
         Another process may carry a message from route to route meanwhile: it is then counted downstream.
         """
         return sum([await receiver.depth() for receiver in self._upstream_first])
+
+    async def leased_elsewhere(self) -> Mapping[str, LeasedElsewhere]:
+        """Return the messages that the provider does not hand out now, by route, for routes with any."""
+        leased = {route: await receiver.leased_elsewhere() for route, receiver in self._by_route.items()}
+        return {route: found for route, found in leased.items() if found.messages}
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from factflow_engine.queues.channel import MemoryChannel, wait_for_room
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import Inbound, RouteState
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionStatus, Wait
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Owner, Stuck
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
@@ -268,6 +268,10 @@ class MemoryTransport:
     def backlog(self, route: str) -> int:  # noqa: ARG002 - all that waits is in the route's channel
         """See `Transport.backlog`."""
         return 0
+
+    def waits(self) -> Iterable[Wait]:
+        """See `Transport.waits`: queues in memory hand out everything."""
+        return ()
 
     def unaccepted(self) -> Mapping[str, int]:
         """See `Transport.unaccepted`."""

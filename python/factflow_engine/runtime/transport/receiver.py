@@ -21,7 +21,15 @@ from factflow_engine.queues.channel import MemoryChannel, as_frame
 from factflow_engine.runtime.transport.flush import Flush
 from factflow_engine.runtime.transport.route_states import KeptStates
 from factflow_engine.runtime.transport.sender import Sender
-from factflow_protocols import Delivery, IsolatingSubscription, OrderedQueueProtocol, QueueProtocol, Subscription
+from factflow_protocols import (
+    Delivery,
+    IsolatingSubscription,
+    LeasedElsewhere,
+    LeasingSubscription,
+    OrderedQueueProtocol,
+    QueueProtocol,
+    Subscription,
+)
 
 _MESSAGE: Final = attrgetter("message")
 _ID: Final = attrgetter("message_id")
@@ -107,6 +115,7 @@ class Receiver:
         self._settling = 0
         self._receiving = trio.CancelScope()
         self._subscription: Subscription | None = None
+        self._leasing: LeasingSubscription | None = None  # the same, if it can tell what others have
 
     @property
     def is_empty(self) -> bool:
@@ -140,6 +149,10 @@ class Receiver:
         if self._receiving.cancel_called:
             self._left = depth
         return depth
+
+    async def leased_elsewhere(self) -> LeasedElsewhere:
+        """Return the messages that the provider does not hand out now, as far as it can tell."""
+        return LeasedElsewhere(0) if self._leasing is None else await self._leasing.leased_elsewhere()
 
     def close(self) -> None:
         """Receive nothing more, and drop received messages that have not begun; they are given back at the end."""
@@ -177,6 +190,8 @@ class Receiver:
             trio.open_nursery() as nursery,
         ):
             self._subscription = subscription
+            if isinstance(subscription, LeasingSubscription):
+                self._leasing = subscription
             if self._counts_deliveries and isinstance(subscription, IsolatingSubscription):
                 subscription.isolate_suspects()
             self._flush.begin(subscription, takes=not self._states.keeps)
