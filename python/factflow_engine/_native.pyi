@@ -960,8 +960,12 @@ class Child:
     def result(self) -> Any:
         """Result that the stage has returned already, or None."""
 
-    def retried(self, frame: Frame, /) -> Child:
-        """Return the message for another attempt, with that attempt's frame."""
+    @property
+    def last_error(self) -> str | None:
+        """Description of the last attempt's error, if it was kept."""
+
+    def retried(self, frame: Frame, last_error: str | None = None, /) -> Child:
+        """Return the message for another attempt, with that attempt's frame and the last attempt's error."""
 
 @final
 class Pull:

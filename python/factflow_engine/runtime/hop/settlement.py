@@ -26,7 +26,9 @@ from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
 from factflow_engine.runtime.report import HeldMessage, Holder, Outcome
 from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.runtime.stages.timeouts import DeadlineExceededError
 from factflow_engine.seams import Seams
+from factflow_protocols import CircuitOpenError
 
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
 
@@ -122,16 +124,27 @@ class Settlement:
         match self._dispositions.of(route, stage, frame, again, error):
             case Retry(seconds, reason):
                 frame = frame.restamp(attempt=frame.attempt + 1)
-                self._wait(route, again.retried(frame), stage, seconds, reason=reason)
+                again = again.retried(frame, self._last_error(route, reason))
+                self._wait(route, again, stage, seconds, reason=reason)
             case Deferral(seconds, reason, first_ns):
                 _count_deferral(again, first_ns)
+                again = again.retried(again.frame, self._last_error(route, reason))
                 self._wait(route, again, stage, seconds, reason=reason)
             case CircuitWait() as wait:
                 if wait.first_ns is not None:
                     _count_deferral(again, wait.first_ns)
+                if again.last_error is None:  # an error of the adapter's own says more than a refusal
+                    refusal = f"{CircuitOpenError.__name__}: {wait.circuit}"
+                    again = again.retried(again.frame, self._last_error(route, refusal))
                 self._wait_for_circuit(route, again, stage, wait)
             case End(error):
+                if type(error) is DeadlineExceededError and again.last_error is not None:
+                    error = DeadlineExceededError(error.seconds, again.last_error)
                 self._end_failed(route, stage, frame, payload, again, error)
+
+    def _last_error(self, route: RouteState, reason: str) -> str | None:
+        """Return the description of an error to keep with its message; None on a route that has no use for it."""
+        return None if route.settings.error_handling.deadline_seconds is None else self._shown(reason)
 
     def _end_failed(
         self, route: RouteState, stage: Stage | None, frame: Frame, payload: bytes, child: Child, error: Exception

@@ -25,11 +25,19 @@ class StageTimeoutError(FactflowError, TimeoutError):
 
 
 class DeadlineExceededError(FactflowError, TimeoutError):
-    """Message that is older than `error_handling.deadline_seconds`."""
+    """Message that is older than `error_handling.deadline_seconds`.
 
-    def __init__(self, seconds: float) -> None:
+    Attributes:
+        seconds: The deadline, counted since the message was published.
+        last_error: Description of the last error that the message met before; None if there was none.
+    """
+
+    def __init__(self, seconds: float, last_error: str | None = None) -> None:
+        self.seconds = seconds
+        self.last_error = last_error
+        before = "" if last_error is None else f"; the last error before: {last_error}"
         super().__init__(
-            f"the message was not done within deadline_seconds: {seconds:g}, counted since it was published"
+            f"the message was not done within deadline_seconds: {seconds:g}, counted since it was published{before}"
         )
 
 

@@ -6,6 +6,7 @@
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::worker::LoopNumber;
 use crate::frame::{Fields, Frame};
@@ -20,6 +21,8 @@ pub struct Child {
     pub parent: Option<Py<PyAny>>,
     /// The result that the stage at `index` has returned already.
     pub result: Option<Py<PyAny>>,
+    /// Description of the last attempt's error, kept for the error of a deadline.
+    last_error: Option<Py<PyString>>,
     /// Time from which it may begin, by the loop's clock.
     since_ns: LoopNumber,
     /// Number of times that adapters have deferred it, and the time of the first.
@@ -34,6 +37,7 @@ impl Child {
             index,
             parent,
             result: None,
+            last_error: None,
             since_ns: LoopNumber::default(),
             deferrals: LoopNumber::default(),
             deferred_ns: LoopNumber::default(),
@@ -61,11 +65,12 @@ impl Child {
         }
     }
 
-    /// Return the same message for another attempt, with that attempt's frame.
-    #[pyo3(signature = (frame, /))]
-    fn retried(&self, frame: &Bound<'_, Frame>) -> Self {
+    /// Return the same message for another attempt, with that attempt's frame and the last attempt's error.
+    #[pyo3(signature = (frame, last_error=None, /))]
+    fn retried(&self, frame: &Bound<'_, Frame>, last_error: Option<Py<PyString>>) -> Self {
         let py = frame.py();
         let again = Self {
+            last_error,
             result: self.result.as_ref().map(|result| result.clone_ref(py)),
             ..Self::new(
                 frame.get().0.clone_ref(py),
@@ -97,6 +102,11 @@ impl Child {
     #[getter]
     fn result<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.result.as_ref().map(|result| result.bind(py))
+    }
+
+    #[getter]
+    fn last_error<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyString>> {
+        self.last_error.as_ref().map(|error| error.bind(py))
     }
 
     #[getter]
