@@ -25,6 +25,7 @@ APART_SECONDS = 0.1
 LONGEST_SECONDS = 0.6  # longer than an undisturbed run of HEALTHY takes, so that some signals come after its end
 
 ADAPTERS = """\
+import os
 from typing import ClassVar
 import trio
 from factflow_protocols import AdapterResult, PipelineAdapter
@@ -46,7 +47,7 @@ class Endless(PipelineAdapter):
     async def process(self, context):
         await trio.sleep_forever()
 
-print("imported", flush=True)
+os.write(int(os.environ["IMPORTED"]), b"!")
 """
 
 HEALTHY = """\
@@ -86,6 +87,7 @@ def run_signalled(files: Path, pipeline: str, signals: list[tuple[float, signal.
         "import faulthandler as f; f.dump_traceback_later(30, exit=True); from factflow_engine.cli import main; main()"
     )
     environment = {key: value for key, value in os.environ.items() if key not in {"FORCE_COLOR", "COLUMNS"}}
+    imported, telling = os.pipe()
     process = subprocess.Popen(
         [
             sys.executable,
@@ -102,11 +104,13 @@ def run_signalled(files: Path, pipeline: str, signals: list[tuple[float, signal.
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env={**environment, "IMPORTED": str(telling)},
+        pass_fds=(telling,),
     )
+    os.close(telling)
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "imported\n"
+        assert os.read(imported, 1) == b"!"
         sent = time.monotonic()
         for seconds, number in signals:
             ended, _, _ = select.select([process.stdout], [], [], seconds)  # its report, or its end
@@ -125,6 +129,7 @@ def run_signalled(files: Path, pipeline: str, signals: list[tuple[float, signal.
             frozenset(number for place, (gap, number) in enumerate(signals) if place == 0 or gap <= APART_SECONDS),
         )
     finally:
+        os.close(imported)
         process.kill()
         process.communicate()
 
