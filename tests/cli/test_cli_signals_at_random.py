@@ -139,8 +139,8 @@ def assert_as_documented(end: End) -> None:
     assert "Traceback" not in end.errors, end.errors
     assert " died" not in end.errors, end.errors
     document = end.document
-    if document is None:
-        # Before the run, or after its end while the report was to be written: there is nothing to read then. The
+    if document is None or document.get("error_type") == "KeyboardInterrupt":
+        # Before the run, or after its end while the report was to be written: there is no report then. The
         # interpreter that begins or ends is killed by a signal as any is; a shell shows that as the same status.
         assert end.status in (130, *(-number for number in end.signals)), end.errors
         assert "running" not in end.errors or ", completed, " in end.errors, end.errors
