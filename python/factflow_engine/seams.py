@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 import trio
 
@@ -136,7 +136,20 @@ class TrioThreads:
         self._limiter = trio.CapacityLimiter(limit)
 
     async def run(self, function: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(function, limiter=self._limiter)
+        raised: list[BaseException] = []
+
+        def contained() -> T | None:
+            # trio examines an error in the thread: one whose class raises then ends the thread, and is awaited for ever.
+            try:
+                return function()
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                raised.append(error)
+                return None
+
+        result = await trio.to_thread.run_sync(contained, limiter=self._limiter)
+        if raised:
+            raise raised.pop()
+        return cast("T", result)
 
 
 class TrioProcesses:

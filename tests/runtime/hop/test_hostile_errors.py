@@ -9,7 +9,7 @@ from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.report import ExecutionStatus, Outcome
 from factflow_protocols import AdapterResult
 from support.hostile_errors import HOSTILE, broken
-from support.pipelines import assert_counters_balance, running
+from support.pipelines import assert_counters_balance, run, running
 from support.sqlite_queues import simulated
 
 BREAKER = "circuit_breaker: {minimum_calls: 100}"
@@ -82,6 +82,36 @@ async def test_a_message_ends_whatever_its_error_does(autojump_clock, tmp_path, 
     assert sum(report.outcomes.values()) >= len(kinds) + 1
     assert report.outcomes[Outcome.COMPLETED] >= 1
     assert all(tries.values())
+
+
+def _raises_at_once(make):
+    raise make()
+
+
+def _emits_then_raises(make):
+    def elements():
+        yield 1
+        raise make()
+
+    return AdapterResult(emitted=elements())
+
+
+@pytest.mark.parametrize("way", [_raises_at_once, _emits_then_raises])
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_an_error_of_a_thread_reaches_its_message_whatever_it_does(kind, way):
+    tries = 0
+
+    def fails(context):
+        nonlocal tries
+        tries += context.message == kind
+        return AdapterResult.forward() if context.message != kind or tries > 2 else way(HOSTILE[kind])
+
+    text = "routes: {r: {adapters: [{type: fails}]}}"
+    report = await run(text, adapters={"fails": fails}, publish=[("r", kind), ("r", "well")])
+    assert report.status is ExecutionStatus.COMPLETED, report.error
+    assert_counters_balance(report)
+    assert report.outcomes[Outcome.COMPLETED] >= 1
+    assert tries >= 1
 
 
 async def test_an_error_that_cannot_be_examined_says_so_where_it_was_raised(autojump_clock):
