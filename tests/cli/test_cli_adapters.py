@@ -111,6 +111,28 @@ def test_the_list_is_a_document_too(factflow: Callable[..., Any]) -> None:
     assert [row["type"] for row in rows] == list(ValidatingAdapterRegistry().types())
 
 
+def test_plain_lists_have_a_row_a_type_with_tabs_between_cells(factflow: Callable[..., Any]) -> None:
+    registry = ValidatingAdapterRegistry()
+    rows = [line.split("\t") for line in factflow("adapters", "list", "-o", "plain").out.splitlines()]
+    assert [row[:2] for row in rows] == [[name, registry.get(name).summary] for name in registry.types()]
+    assert {len(row) for row in rows} == {3}
+
+
+@pytest.mark.parametrize("layout", ["text", "wide"])
+def test_types_and_fields_are_whole_in_a_narrow_terminal(factflow: Callable[..., Any], layout: str) -> None:
+    narrow = {"COLUMNS": "30"}
+    registry = ValidatingAdapterRegistry()
+    listed = factflow("adapters", "list", "-o", layout, env=narrow).out
+    assert all(f"{name} " in listed for name in registry.types())
+    shown = factflow("adapters", "show", "http_request", "-o", layout, env=narrow).out
+    assert all(f"{field.name} " in shown for field in fields_of(registry.schema("http_request")))
+
+
+def test_a_plain_description_is_the_fields(factflow: Callable[..., Any]) -> None:
+    rows = [line.split("\t") for line in factflow("adapters", "show", "delay", "-o", "plain").out.splitlines()]
+    assert [(row[0], row[2]) for row in rows] == [("seconds", "required")]
+
+
 def test_an_adapter_is_shown_with_fields_and_example(factflow: Callable[..., Any]) -> None:
     said = factflow("adapters", "show", "delay")
     assert said.status == 0

@@ -71,6 +71,37 @@ def test_the_newest_come_first_with_key_place_and_the_beginning_of_the_payload(
     assert (document["more"], document["total"], document["selected"]) == (True, 3, 3)
 
 
+def test_plain_letters_are_rows_of_bare_cells_and_wide_ones_are_cut_nowhere(
+    factflow: Callable[..., Any], file: tuple[Path, str], samples: Any
+) -> None:
+    path, url = file
+    error = f"a\tb {'x' * 400} end"
+    fill(path, letter(1), letter(2, {"t": samples.HOSTILE}, key="k", error=error), queue=DEAD)
+    said = factflow("dlq", "list", url, DEAD, "-o", "plain")
+    rows = [line.split("\t") for line in said.out.splitlines()]
+    moment = "2027-01-15 08:00:00"
+    where = "parse_line.py:4"
+    error = error.replace("\t", "\\t")
+    assert [row[:-1] for row in rows] == [
+        [f"{2:032x}", moment, "parse/markdown", "1", "k", "waiting", f"ValueError: {error}", where],
+        [f"{1:032x}", moment, "parse/markdown", "1", "", "waiting", "ValueError: boom", where],
+    ]
+    assert rows[1][-1] == "{'n': 1}"
+    assert "\x1b" not in said.out
+    wide = factflow("dlq", "list", url, DEAD, "-o", "wide").out.splitlines()
+    assert f"ValueError: {error}" in wide[1]
+    assert "2 dead letters in /queue/dlq" in wide
+
+
+def test_messages_that_are_no_dead_letters_are_named_beside_plain_rows(
+    factflow: Callable[..., Any], file: tuple[Path, str]
+) -> None:
+    path, url = file
+    fill(path, message(7), queue=DEAD)
+    said = factflow("dlq", "list", url, DEAD, "-o", "plain")
+    assert (said.out, "1 other message there" in said.err) == ("", True)
+
+
 def test_secrets_of_the_environment_are_hidden(
     factflow: Callable[..., Any], file: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,13 @@
 import io
 import json
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from factflow_engine.cli.console import console_for
 from factflow_engine.cli.report import print_report, report_document
 from factflow_engine.cli.session import SessionEnd
-from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, HeldMessage, Holder, OrphanedQueue
+from factflow_engine.runtime.report import Blocker, ExecutionReport, ExecutionStatus, HeldMessage, Holder, OrphanedQueue
 
 
 def _printed(end: SessionEnd) -> str:
@@ -91,6 +91,30 @@ def test_held_messages_are_named_the_longest_first(samples: Any) -> None:
     assert "... and 10 more" in text
 
 
+def _blocker(**changes: Any) -> Blocker:
+    values: dict[str, Any] = {
+        "route": "parse", "stage": "markdown", "call": "process", "place": "mine.py:4", "longest_seconds": 1.5, "times": 3,
+        "remedy": "write `def process`", **changes,
+    }  # fmt: skip
+    return Blocker(**values)
+
+
+def test_stages_that_held_the_loop_are_named_the_longest_first(samples: Any) -> None:
+    blockers = tuple(_blocker(stage=f"s{number:02}", longest_seconds=float(number)) for number in range(1, 31))
+    text = _printed(_end(samples.report(blockers=blockers)))
+    first, *_, last = [line for line in text.splitlines() if "held the loop" in line]
+    assert first == (
+        "stage parse/s30 held the loop for 30 s in process() (mine.py:4), 3 times; nothing else ran meanwhile: "
+        "write `def process`"
+    )
+    assert last == "... and 10 more stages that held the loop (--output json has all)"
+
+
+def test_stages_that_held_the_loop_are_in_the_document(samples: Any) -> None:
+    blocker = _blocker()
+    assert report_document(_end(samples.report(blockers=(blocker,))))["blockers"] == [asdict(blocker)]
+
+
 def test_held_messages_say_what_they_waited_for(samples: Any) -> None:
     held = tuple(
         HeldMessage(route="parse", stage=stage, message_id=f"{number:032x}", seconds=float(number), by=holder)
@@ -140,8 +164,9 @@ def test_nothing_hostile_reaches_the_terminal(samples: Any) -> None:
     bad = samples.HOSTILE
     failure = samples.failure(route=bad, stage=bad, error_type=bad, error=bad, message_id=bad, payload_preview=bad)
     held = (HeldMessage(route=bad, stage=bad, message_id=bad, seconds=1.0),)
+    blockers = (_blocker(route=bad, stage=bad, place=bad),)
     report = samples.report(
-        name=bad, error=bad, execution_id=bad, failures=(failure,), held=held, close_errors=(bad,),
+        name=bad, error=bad, execution_id=bad, failures=(failure,), held=held, close_errors=(bad,), blockers=blockers,
         routes={bad: samples.route(name=bad)},
     )  # fmt: skip
     text = _printed(_end(report))
@@ -158,7 +183,7 @@ def test_the_document_is_plain_json(samples: Any) -> None:
     assert again["outcomes"] == {"completed": 0, "filtered": 0, "dead_lettered": 0, "failed": 0}
     assert set(again) == {
         "status", "error", "interrupted_by", "execution_id", "name", "config_hash", "duration_seconds", "outcomes",
-        "routes", "failures", "failures_omitted", "held", "close_errors", "orphans",
+        "routes", "failures", "failures_omitted", "held", "close_errors", "orphans", "blockers",
     }  # fmt: skip
 
 

@@ -1,44 +1,37 @@
 """`factflow adapters list`: the adapter types with a line on each."""
 
 import click
-from rich.text import Text
 
 from factflow_engine.adapters import AdapterSpec
 from factflow_engine.cli.building import app_for
-from factflow_engine.cli.console import output, table_for
+from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.options import adapters_option, debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
-from factflow_engine.cli.text import clean
+from factflow_engine.cli.tables import Cell, Column, Table, names, prose
 
 
 @click.command("list", short_help="List the adapter types with a line on each.")
 @adapters_option
-@output_option
+@table_output_option
 @debug_option
 @click.pass_obj
 def list_command(settings: Settings, *, adapter_modules: tuple[str, ...]) -> int:
-    """List the adapter types: built in, of installed plug-ins, and of the modules named."""
+    """List the adapter types: built in, of installed plug-ins, and of the modules named.
+
+    With --output plain: type, description, and the extra that it needs, if any, as in factflow-engine[http].
+    """
     registry = app_for(adapter_modules).registry
     specs = [registry.get(name) for name in registry.types()]
     if settings.as_json:
         print_document({"adapters": [spec_document(spec) for spec in specs]}, settings)
         return ExitStatus.OK
-    console = output()
-    table = table_for(console)
-    table.add_column("type", no_wrap=True)
-    table.add_column("what it does", overflow="fold")
-    table.add_column("needs", overflow="fold")
+    table = Table(*names("type"), *prose("description"), Column(title="extra", optional=True))
     for spec in specs:
-        table.add_row(Text(clean(spec.type), style="bold"), Text(clean(spec.summary)), Text(needs_text(spec)))
-    console.print(table)
+        table.add(Cell(spec.type, "bold"), spec.summary, spec.requires_extra or "")
+    table.print(output(), settings.layout)
     return ExitStatus.OK
-
-
-def needs_text(spec: AdapterSpec) -> str:
-    """Return the extra that the adapter needs; empty if it needs none."""
-    return f"factflow-engine[{clean(spec.requires_extra)}]" if spec.requires_extra else ""
 
 
 def spec_document(spec: AdapterSpec) -> dict[str, object]:

@@ -4,21 +4,20 @@ import inspect
 from collections.abc import Iterator
 
 import click
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from factflow_engine.adapters import AdapterSpec, ValidatingAdapterRegistry
 from factflow_engine.cli.adapter_example import example_config, example_stanza
-from factflow_engine.cli.adapters_list import needs_text, spec_document
+from factflow_engine.cli.adapters_list import spec_document
 from factflow_engine.cli.building import app_for
-from factflow_engine.cli.console import output, table_for
+from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import adapters_option, debug_option, output_option
+from factflow_engine.cli.options import adapters_option, debug_option, table_output_option
 from factflow_engine.cli.schema_fields import SchemaField, fields_of
-from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.settings import Layout, Settings
+from factflow_engine.cli.tables import Cell, Table, names, prose
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import AdapterNotFoundError
 
@@ -26,11 +25,14 @@ from factflow_engine.errors import AdapterNotFoundError
 @click.command("show", short_help="Describe one adapter type: its fields, and an example.")
 @click.argument("type_name", metavar="TYPE")
 @adapters_option
-@output_option
+@table_output_option
 @debug_option
 @click.pass_obj
 def show_command(settings: Settings, *, type_name: str, adapter_modules: tuple[str, ...]) -> int:
-    """Describe the adapter TYPE: what it does, the fields of its `config`, and a stanza to start from."""
+    """Describe the adapter TYPE: what it does, the fields of its `config`, and a stanza to start from.
+
+    With --output plain only the fields are printed: field, type, default or `required`, and description.
+    """
     registry = app_for(adapter_modules).registry
     try:
         spec = registry.get(type_name)
@@ -39,7 +41,7 @@ def show_command(settings: Settings, *, type_name: str, adapter_modules: tuple[s
     if settings.as_json:
         print_document(_document(registry, spec), settings)
     else:
-        _print(registry, spec)
+        _print(registry, spec, settings.layout)
     return ExitStatus.OK
 
 
@@ -52,15 +54,18 @@ def _document(registry: ValidatingAdapterRegistry, spec: AdapterSpec) -> dict[st
     }
 
 
-def _print(registry: ValidatingAdapterRegistry, spec: AdapterSpec) -> None:
+def _print(registry: ValidatingAdapterRegistry, spec: AdapterSpec, layout: Layout) -> None:
     console = output()
+    fields = fields_of(registry.schema(spec.type))
+    if layout is Layout.PLAIN:
+        _fields_table(fields).print(console, layout)
+        return
     for paragraph in _text_lines(spec):
         console.print(paragraph, soft_wrap=True)
-    fields = fields_of(registry.schema(spec.type))
     if not fields:
         console.print("It takes no config.")
     else:
-        console.print(_fields_table(fields, console))
+        _fields_table(fields).print(console, layout)
     stanza = example_stanza(registry, spec.type)
     if stanza is None:
         console.print("No example: what its fields need cannot be guessed from their types.")
@@ -82,7 +87,7 @@ def _text_lines(spec: AdapterSpec) -> Iterator[Text]:
     if spec.is_stateful:
         yield Text("Has state: opened, finished and closed with the execution.")
     if spec.requires_extra:
-        yield Text(f"Needs {needs_text(spec)}.")
+        yield Text(f"Needs factflow-engine[{clean(spec.requires_extra)}].")
 
 
 def _description(spec: AdapterSpec) -> str:
@@ -90,17 +95,9 @@ def _description(spec: AdapterSpec) -> str:
     return inspect.cleandoc(own) if own else ""
 
 
-def _fields_table(fields: tuple[SchemaField, ...], console: Console) -> Table:
-    table = table_for(console)
-    table.add_column("field", no_wrap=True)
-    table.add_column("type", overflow="fold")
-    table.add_column("default", overflow="fold")
-    table.add_column("what it is", overflow="fold")
+def _fields_table(fields: tuple[SchemaField, ...]) -> Table:
+    table = Table(*names("field"), *prose("type", "default", "description"))
     for field in fields:
-        table.add_row(
-            Text(clean(field.name), style="bold"),
-            Text(clean(field.type)),
-            Text("required", style="yellow") if field.required else Text(clean(field.default)),
-            Text(clean(field.description)),
-        )
+        default = Cell("required", "yellow") if field.required else field.default
+        table.add(Cell(field.name, "bold"), field.type, default, field.description)
     return table

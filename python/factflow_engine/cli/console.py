@@ -8,9 +8,7 @@ import shutil
 import sys
 from typing import Final, NoReturn, TextIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from factflow_engine.cli.streams import results
 from factflow_engine.cli.text import OutputClosedError
@@ -63,8 +61,3 @@ def output() -> Console:
 def messages() -> Console:
     """Return the console on standard error, for progress, warnings and errors."""
     return console_for(sys.stderr)
-
-
-def table_for(console: Console) -> Table:
-    """Return an empty table: ruled on a terminal, bare columns elsewhere."""
-    return Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -14,9 +14,10 @@ from factflow_engine.cli.durable_queue import letter_document, url_argument, wit
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.failure_groups import MOST_GROUPS, MOST_SHOWN, FailureGroup, group_lines, stage_of
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.options import debug_option, output_option
+from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.selection import Selection, selection_options
-from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.settings import Layout, Settings
+from factflow_engine.cli.tables import Cell, Column, Table, names, numbers, prose
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.conditions import Condition
 from factflow_engine.runtime.report import FailureRecord
@@ -65,7 +66,7 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Letters to list, newest first."
 )
-@output_option
+@table_output_option
 @debug_option
 @click.pass_obj
 def list_command(
@@ -82,6 +83,9 @@ def list_command(
 
     Of each: when it was given up, by which stage, its key, the error with the line that raised it, and the beginning of
     its payload. All selected letters are counted, whatever --limit is.
+
+    With --output plain only the letters are printed: message, time (UTC), stage, attempts, key, state, error, the line that
+    raised it, and payload.
     """
     selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
 
@@ -102,16 +106,51 @@ def list_command(
     if settings.as_json:
         print_document(_document(listing, limit), settings)
         return ExitStatus.OK
-    console = output()
-    for line in (
-        *_letter_lines(listing, console),
-        *summary_lines(_headline(listing.census, queue), listing.census, listing.groups),
-    ):
-        console.print(line, soft_wrap=True)
+    _print(listing, queue, settings.layout)
     if listing.more:
         said = f"factflow: {len(listing.letters):,} of {plural(listing.census.selected, 'letter')} listed; --limit lists more"
         click.echo(said, err=True)
     return ExitStatus.OK
+
+
+def _print(listing: Listing, queue: str, layout: Layout) -> None:
+    console = output()
+    if layout is Layout.TEXT:
+        for line in _letter_lines(listing, console):
+            console.print(line, soft_wrap=True)
+    else:
+        _letters_table(listing).print(console, layout)
+    if layout is Layout.PLAIN:
+        for line in _other_lines(listing.census):
+            click.echo(f"factflow: {line}", err=True)
+        return
+    for line in summary_lines(_headline(listing.census, queue), listing.census, listing.groups):
+        console.print(line, soft_wrap=True)
+
+
+def _letters_table(listing: Listing) -> Table:
+    key = Column(title="key", optional=True)
+    table = Table(
+        *names("message", "time", "stage"),
+        *numbers("attempts"),
+        key,
+        *names("state"),
+        *prose("error", "place", "payload"),
+    )
+    for found, record, key_text in zip(listing.letters, listing.records, listing.keys, strict=True):
+        letter, error = found.letter, f"{record.error_type}: {record.error}"
+        table.add(
+            record.message_id,
+            when(letter.time_ns),
+            stage_of(record),
+            letter.attempts,
+            key_text or "",
+            str(found.state),
+            Cell(error, "red"),
+            record.place,
+            Cell(record.payload_preview, "dim"),
+        )
+    return table
 
 
 def _letter_lines(listing: Listing, console: Console) -> Iterator[Text]:
@@ -145,12 +184,13 @@ def summary_lines(headline: str, census: Census, groups: list[FailureGroup[Failu
     more = census.selected - sum(group.count for group in groups)
     if more:
         yield Text(f"  ... and {more:,} more (--output json has more groups)")
+    yield from (Text(line, style="yellow") for line in _other_lines(census))
+
+
+def _other_lines(census: Census) -> Iterator[str]:
     if census.others:
         newest = census.others[0].message_id.hex()
-        yield Text(
-            f"{plural(len(census.others), 'other message')} there: no dead letter, or damaged, such as {newest}",
-            style="yellow",
-        )
+        yield f"{plural(len(census.others), 'other message')} there: no dead letter, or damaged, such as {newest}"
 
 
 def _document(listing: Listing, limit: int) -> dict[str, object]:

@@ -22,6 +22,7 @@ from factflow_engine.cli.settings import Layout
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.runtime.report import (
+    Blocker,
     ExecutionReport,
     ExecutionStatus,
     FailureRecord,
@@ -43,7 +44,7 @@ _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed"
 def print_report(
     end: SessionEnd, console: Console, *, layout: Layout = Layout.TEXT, rows: Console | None = None
 ) -> None:
-    """Write the report for people: status, routes, failures by name, and the messages still held.
+    """Write the report for people: status, routes, failures by name, messages still held, and blockers.
 
     Args:
         end: End of the session.
@@ -65,7 +66,13 @@ def print_report(
     if report.error:
         console.print(Text(f"  {clean(report.error)}", style="red"))
     _routes_table(report.routes).print(rows or console, layout)
-    for line in (*_failure_lines(report), *_held_lines(report), *_orphan_lines(report), *_close_lines(report)):
+    for line in (
+        *_failure_lines(report),
+        *_held_lines(report),
+        *_blocker_lines(report),
+        *_orphan_lines(report),
+        *_close_lines(report),
+    ):
         console.print(line, soft_wrap=True)
 
 
@@ -118,6 +125,16 @@ def _held_lines(report: ExecutionReport) -> Iterator[Text]:
         yield Text(f"  ... and {len(longest) - MOST_SHOWN:,} more (--output json has all)")
 
 
+def _blocker_lines(report: ExecutionReport) -> Iterator[Text]:
+    longest = sorted(report.blockers, key=lambda blocker: -blocker.longest_seconds)
+    for blocker in longest[:MOST_SHOWN]:
+        yield Text(clean(str(blocker), limit=ERROR_LIMIT), style="bold yellow")
+    if len(longest) > MOST_SHOWN:
+        yield Text(
+            f"... and {plural(len(longest) - MOST_SHOWN, 'more stage')} that held the loop (--output json has all)"
+        )
+
+
 def _orphan_lines(report: ExecutionReport) -> Iterator[Text]:
     for orphan in report.orphans:
         of = f"subscription {orphan.subscription} of {orphan.queue}" if orphan.subscription else orphan.queue
@@ -160,6 +177,7 @@ def report_document(end: SessionEnd) -> dict[str, object]:
             {"queue": orphan.queue, "subscription": orphan.subscription, "messages": orphan.messages}
             for orphan in report.orphans
         ],
+        "blockers": [_blocker_document(blocker) for blocker in report.blockers],
     }
 
 
@@ -198,4 +216,16 @@ def _held_document(held: HeldMessage) -> dict[str, object]:
         "seconds": held.seconds,
         "by": str(held.by),
         "reason": held.reason,
+    }
+
+
+def _blocker_document(blocker: Blocker) -> dict[str, object]:
+    return {
+        "route": blocker.route,
+        "stage": blocker.stage,
+        "call": blocker.call,
+        "place": blocker.place,
+        "longest_seconds": blocker.longest_seconds,
+        "times": blocker.times,
+        "remedy": blocker.remedy,
     }
