@@ -185,6 +185,7 @@ def test_standard_input_that_is_closed_is_an_error(service, tmp_path):
         (["parse", "SERVICE", "--payload", "1", "--key-field", "k", "--key", "k"], "give one"),
         (["parse", "SERVICE", "--payload", "1", "--header", "a"], "expected NAME=VALUE"),
         (["parse", "SERVICE", "--payload", "1", "--header", "a=1", "--header", "a=2"], "given twice"),
+        (["parse", "SERVICE", "--payload", "1", "--header", "dead_letter=x"], "marks dead letters"),
         (["parse", "SERVICE", "--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
         (["parse", "SERVICE", "--from", "FOLDER"], "is a folder"),
         (["prase", "SERVICE", "--payload", "1"], "no route 'prase'; did you mean 'parse'?"),

@@ -65,12 +65,26 @@ def test_the_first_time_is_not_forgotten(times):
     assert "first" not in read.first
 
 
-def test_a_header_of_somebody_elses_is_kept_as_the_first_time():
+@pytest.mark.parametrize(
+    ("mine", "kept"),
+    [
+        ("mine", {HEADER: "mine"}),
+        ({"a": 1}, {"a": 1}),
+        ({"first": "mine"}, {"first": "mine"}),
+        ({"first": None}, {"first": None}),
+    ],
+)
+def test_a_header_of_somebody_elses_is_kept_and_the_letter_can_be_read(mine, kept):
     letter = write_dead_letter(
-        message(**{HEADER: "mine"}),
-        route="r", stage=None, queue=None, error_type="E", error="", place="", time_ns=0, config_hash="",
-        renames=False,
+        message(**{HEADER: mine}),
+        route="r", stage=None, queue="/queue/a", error_type="E", error="", place="", time_ns=5, config_hash="", renames=False,
     )  # fmt: skip
-    assert letter.headers[HEADER]["first"] == "mine"
-    with pytest.raises(LetterStaysError, match="expected its 'first' to be Mapping, got str"):
-        read_dead_letter("/queue/dlq", letter)
+    read = read_dead_letter("/queue/dlq", Frame.decode(letter.encode()))
+    assert (read.first, read.route, read.target(None)) == (kept, "r", "/queue/a")
+
+
+def test_a_header_that_the_engine_did_not_write_is_no_letter():
+    with pytest.raises(LetterStaysError, match="it has no map under the header"):
+        read_dead_letter("/queue/dlq", message(**{HEADER: "mine"}))
+    with pytest.raises(LetterStaysError, match="expected its 'route' to be str, got int"):
+        read_dead_letter("/queue/dlq", message(**{HEADER: {"queue": "/queue/a", "route": 3}}))

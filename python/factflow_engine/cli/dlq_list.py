@@ -121,8 +121,8 @@ def _print(listing: Listing, queue: str, layout: Layout) -> None:
     else:
         _letters_table(listing).print(console, layout)
     if layout is Layout.PLAIN:
-        for line in _other_lines(listing.census):
-            click.echo(f"factflow: {line}", err=True)
+        for other in _other_lines(listing.census):
+            click.echo(f"factflow: {other}", err=True)
         return
     for line in summary_lines(_headline(listing.census, queue), listing.census, listing.groups):
         console.print(line, soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from factflow_engine.adapters.builtin._fields import FieldPath
 from factflow_engine.adapters.builtin._lines import BadLineError, parsed_line, read_lines
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.queues.dead_letters import HEADER as DEAD_LETTER
 from factflow_protocols import Reject
 
 STANDARD_INPUT: Final = Path("-")
@@ -152,13 +153,15 @@ def parsed_headers(options: tuple[str, ...]) -> dict[str, str]:
     """Return the headers that `--header NAME=VALUE` gives.
 
     Raises:
-        InvalidInputError: One has no name or no `=`, or a name comes twice.
+        InvalidInputError: One has no name or no `=`, a name comes twice, or it is the engine's.
     """
     headers: dict[str, str] = {}
     for option in options:
         name, equals, value = option.partition("=")
         if not name or not equals:
             raise InvalidInputError(f"--header {option!r}: expected NAME=VALUE")
+        if name == DEAD_LETTER:
+            raise InvalidInputError(f"--header {option!r}: {name!r} marks dead letters; give the header another name")
         if name in headers:
             raise InvalidInputError(f"--header {name!r} is given twice; a header has one value")
         headers[name] = value

@@ -123,11 +123,19 @@ def write_dead_letter(
     }
     if (before := headers.get(HEADER)) is not None:
         # A consumer of a dead-letter queue has given it up as well: keep the first failure.
-        header["first"] = before.get("first", before) if isinstance(before, Mapping) else before
+        header["first"] = _first(before)
     headers[HEADER] = header
     if renames:
         return frame.child(label_of(f"{HEADER}\0{route}"), 0, headers=headers, time_ns=time_ns)
     return frame.restamp(attempt=1, time_ns=time_ns, headers=headers)
+
+
+def _first(before: Any) -> Mapping[str, Any]:
+    """Return the first failure that a header keeps; one that the engine did not write is kept as it is."""
+    if not isinstance(before, Mapping):
+        return {HEADER: before}
+    first = before.get("first")
+    return first if isinstance(first, Mapping) else before
 
 
 def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
