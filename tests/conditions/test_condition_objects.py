@@ -85,9 +85,9 @@ def least_seconds(call):
     """The quickest of some calls: the others were disturbed."""
     timings = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.thread_time()
         call()
-        timings.append(time.perf_counter() - started)
+        timings.append(time.thread_time() - started)
     return min(timings)
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import CATALOGUE, ConfigurationError, PipelineConfigLoader, config_schema
 from factflow_engine.config.canonical import to_yaml
-from factflow_engine.config.models.resilience import LimitAlgorithm
 from factflow_engine.config.written import escape
+from factflow_engine.native import LIMIT_ALGORITHMS
 
 NAMES = st.text("abcxyz019", min_size=1, max_size=4).map(lambda text: f"r{text}")
 TEXTS = st.text(max_size=12)
@@ -59,7 +59,7 @@ ERRORS = st.fixed_dictionaries(
 PRESSURE = st.fixed_dictionaries(
     {},
     optional={
-        "algorithm": st.sampled_from(get_args(LimitAlgorithm)),
+        "algorithm": st.sampled_from(LIMIT_ALGORITHMS),
         "target_latency_ms": st.floats(1, 1000),
         "min_concurrency": st.integers(1, 5),
         "max_concurrency": st.integers(5, 50),

@@ -194,9 +194,9 @@ def test_what_is_hidden_is_no_part_of_a_configuration(
 @pytest.mark.parametrize("text", ["PASSWORD", "://a:", "password  ", ";pwd=", "-----BEGIN PRIVATE ", "PW1", "CONN_STR"])
 def test_whether_a_value_is_a_secret_takes_linear_time(text: str) -> None:
     def seconds(times: int) -> float:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         is_secret("A" + text * times, "A" + text * times)
-        return time.perf_counter() - begun
+        return time.thread_time() - begun
 
     fewer, more = min(seconds(5_000) for _ in range(3)), min(seconds(20_000) for _ in range(3))
     assert more < 10 * fewer + 0.01

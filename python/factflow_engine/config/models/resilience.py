@@ -3,13 +3,13 @@
 Kept separate because the document, its routes and (the breaker) its stages all have them, field by field.
 """
 
-from typing import Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from factflow_engine.config.models.base import ConfigModel, Sequence_
-from factflow_engine.native import FieldPath
+from factflow_engine.native import LIMIT_ALGORITHMS, FieldPath
 
 
 class ErrorHandlingConfig(ConfigModel):
@@ -99,8 +99,11 @@ class ErrorHandlingConfig(ConfigModel):
         return self
 
 
-LimitAlgorithm: TypeAlias = Literal["adaptive", "fixed", "aimd", "vegas", "gradient2", "arc"]
-"""Names of the algorithms that adjust a limit: the one list of them."""
+if TYPE_CHECKING:
+    LimitAlgorithm: TypeAlias = str
+else:
+    LimitAlgorithm = Literal[LIMIT_ALGORITHMS]
+"""Name of an algorithm that adjusts a limit; the list is the native module's."""
 
 
 class BackpressureConfig(ConfigModel):
