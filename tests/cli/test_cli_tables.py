@@ -44,6 +44,23 @@ def test_prose_is_wrapped_at_the_terminals_width():
     assert " ".join(line.removeprefix(" short").strip() for line in lines[3:]).strip() == PROSE
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_line_ends_in_spaces_that_a_narrow_terminal_would_break(terminal):
+    table = Table(*names("name"), *prose("what"), Column(title="extra", optional=True))
+    table.add("short", PROSE, "")
+    table.add(LONG, "a word", "x")
+    table.add("", "", "")
+    lines = printed(table, Layout.TEXT, terminal=terminal).splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_the_counts_of_a_route_fit_into_80_columns():
+    counts = ("received", "completed", "filtered", "dead-lettered", "failed", "emitted", "left")
+    table = Table(*names("route"), *numbers(*counts))
+    table.add("fetcher", *range(7))
+    assert max(map(len, printed(table, Layout.TEXT).splitlines())) <= 80
+
+
 def test_wide_is_a_line_a_row(table):
     [row] = [line for line in printed(table, Layout.WIDE).splitlines() if LONG in line]
     assert PROSE in row

@@ -5,7 +5,7 @@ them, the line is longer than it, and can still be copied whole. Kept separate f
 columns, consoles about streams.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,7 +14,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
-from rich.segment import Segments
+from rich.segment import Segment, Segments
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -129,7 +129,8 @@ class Table:
             return
         shown = [place for place in range(len(self._columns)) if self._is_shown(place)]
         box = SIMPLE_HEAD if console.is_terminal else None
-        table = RichTable(box=box, pad_edge=False, padding=(0, _GAP, 0, 0))
+        padding = _GAP - 1 if box else _GAP  # a box puts a space between columns
+        table = RichTable(box=box, pad_edge=False, padding=(0, padding, 0, 0))
         least = longest = len(shown) + 1  # the ruled table's edges
         for place in shown:
             column, natural = self._columns[place], self._width(place)
@@ -148,7 +149,7 @@ class Table:
             table.add_row(*(row[place].shown for place in shown))
         width = longest if layout is Layout.WIDE else max(console.width, least)
         segments = console.render(table, console.options.update(width=width, height=None))
-        console.print(Segments(segments), soft_wrap=True)
+        console.print(Segments(_stripped(segments)), soft_wrap=True)
 
     def _is_shown(self, place: int) -> bool:
         return not self._columns[place].optional or any(row[place].value for row in self._rows)
@@ -156,3 +157,15 @@ class Table:
     def _width(self, place: int) -> int:
         cells: Iterable[str] = (row[place].shown.plain for row in self._rows)
         return max(map(cell_len, [self._columns[place].title, *cells]))
+
+
+def _stripped(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield the segments of lines without the spaces at their ends, which a terminal that they exceed would break."""
+    for line in Segment.split_lines(segments):
+        while line and not line[-1].text.rstrip():
+            line.pop()
+        if line:
+            text, style, control = line.pop()
+            line.append(Segment(text.rstrip(), style, control))
+        yield from line
+        yield Segment.line()
