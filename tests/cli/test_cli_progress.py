@@ -116,13 +116,13 @@ def test_no_progress_still_says_what_must_be_said(samples: Any) -> None:
 
 def test_the_live_table_has_a_row_a_route(samples: Any) -> None:
     stream = io.StringIO()
-    console = Console(file=stream, width=100, color_system=None)
+    console = Console(file=stream, width=160, color_system=None)
     routes = {
         "fetch": samples.route(received=12, emitted=10, in_flight=2, waiting=5, failed=1),
         "store": samples.route(pauses=("operator",)),
         samples.HOSTILE: samples.route(),
     }
-    console.print(live_table(samples.statistics(**routes), title=samples.HOSTILE, width=100))
+    console.print(live_table(samples.statistics(**routes), title=samples.HOSTILE, width=160))
     text = stream.getvalue()
     assert text.splitlines()[0].startswith("[bold]\\x1b[31mred")
     fetch, store = (
@@ -139,7 +139,9 @@ def test_a_narrow_live_table_keeps_the_numbers(samples: Any) -> None:
     routes = {"a_route_with_a_long_name": samples.route(received=2451, emitted=1762, in_flight=8, waiting=1000)}
     console.print(live_table(samples.statistics(**routes), title="p", width=60))
     assert all(len(line) <= 60 for line in stream.getvalue().splitlines())
-    assert stream.getvalue().splitlines()[-2].split()[1:] == ["2,451", "1,762", "8", "1,000", "0"]
+    begin, *rest = stream.getvalue().splitlines()[-3].split()
+    assert rest == ["2,451", "1,762", "8", "1,000", "0"]
+    assert begin + stream.getvalue().splitlines()[-2].strip() == "a_route_with_a_long_name"
 
 
 def test_a_closed_pipe_is_told_apart_from_an_exit() -> None:
@@ -165,3 +167,21 @@ def test_no_color_means_no_escape_sequences_even_on_a_terminal(monkeypatch: pyte
     console_for(bare).print("x", style="bold red")
     assert "\x1b" in coloured.getvalue()
     assert bare.getvalue() == "x\n"
+
+
+@pytest.mark.parametrize("width", [65, 72, 80, 100, 200])
+def test_the_live_table_names_each_route_in_one_piece(samples: Any, width: int) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None)
+    reason = "circuit breaker fetch-pages-from-hosts/http_request is open"
+    routes = {
+        "fetch-pages-from-hosts": samples.route(received=12345, waiting=26, retrying=4, pauses=(reason,)),
+        "store": samples.route(received=7, in_flight=3),
+    }
+    console.print(live_table(samples.statistics(**routes), title="p", width=width))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    [row] = [line.split() for line in lines if "fetch-pages-from-hosts " in line and "12,345" in line]
+    assert row[:4] == ["fetch-pages-from-hosts", "12,345", "0", "0"]
+    assert ("paused" in " ".join(row)) is (width >= 80)
+    assert (reason in " ".join(row)) is (width >= 200)

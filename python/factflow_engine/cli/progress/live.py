@@ -4,8 +4,9 @@ Redrawn by the session's own task. Rich's refresh thread stays off: nothing here
 """
 
 import sys
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,8 +19,11 @@ from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
 
 _MOST_WAITS: Final = 3
-_WIDE: Final = 72
-"""Columns that the full table needs, with numbers of five digits."""
+_GAP: Final = 2
+"""Width of the space between columns, and of the table's edges together."""
+
+_Form: TypeAlias = tuple[tuple[str, ...], list[list[Text]]]
+"""Headings and rows of a table."""
 
 
 class LiveProgress(Progress):
@@ -56,8 +60,7 @@ class LiveProgress(Progress):
 
 
 def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Table:
-    """Return the table of an execution's routes; below 72 columns without their limits and states."""
-    wide = width >= _WIDE
+    """Return the table of an execution's routes; where names would be cut, without reasons of pauses, limits, or states."""
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),
         title_justify="left",
@@ -65,24 +68,49 @@ def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Ta
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("route", min_width=6)  # names and states give way, numbers do not
-    for heading in ("in", "out", "in flight", *(("limit",) if wide else ()), "waiting", "failed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("state")
-    for name, route in statistics.routes.items():
-        table.add_row(
-            _flexible(name),
-            f"{route.received:,}",
-            f"{route.emitted:,}",
-            f"{route.in_flight:,}",
-            *((f"{route.limit:,}",) if wide else ()),
-            f"{route.waiting:,}",
-            Text(f"{route.failed:,}", style="bold red" if route.failed else ""),
-            *((_state(route),) if wide else ()),
-        )
+    headings, rows = next(
+        (form for form in _forms(statistics.routes) if _width(*form) <= width), _numbers(statistics.routes)
+    )
+    for heading in headings:
+        is_text = heading in {"route", "state"}
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def _forms(routes: Mapping[str, RouteStatistics]) -> Iterator[_Form]:
+    """Yield forms of the table, the widest first."""
+    headings, rows = _numbers(routes)
+    for limits, state in ((True, _reason), (True, _state), (False, _state)):
+        yield (
+            (*headings[:4], *["limit"] * limits, *headings[4:], "state"),
+            [
+                [*row[:4], *[Text(f"{route.limit:,}")] * limits, *row[4:], state(route)]
+                for row, route in zip(rows, routes.values(), strict=True)
+            ],
+        )
+
+
+def _numbers(routes: Mapping[str, RouteStatistics]) -> _Form:
+    """Return the narrowest form; if even that is too wide, names are folded."""
+    rows = [
+        [
+            Text(clean(name)),
+            *(Text(f"{number:,}") for number in (route.received, route.emitted, route.in_flight, route.waiting)),
+            Text(f"{route.failed:,}", style="bold red" if route.failed else ""),
+        ]
+        for name, route in routes.items()
+    ]
+    return ("route", "in", "out", "in flight", "waiting", "failed"), rows
+
+
+def _width(headings: tuple[str, ...], rows: list[list[Text]]) -> int:
+    """Return the width of a form without anything cut."""
+    columns = zip(*([Text(heading) for heading in headings], *rows), strict=True)
+    return sum(max(cell.cell_len for cell in column) + _GAP for column in columns)
 
 
 def _waits(statistics: ExecutionStatistics) -> Text | None:
@@ -93,15 +121,16 @@ def _waits(statistics: ExecutionStatistics) -> Text | None:
     return Text("\n".join(lines), style="yellow") if lines else None
 
 
+def _reason(route: RouteStatistics) -> Text:
+    """Return the state of a route, with the reasons of its pauses."""
+    return Text(clean("paused: " + ", ".join(route.pauses)), style="yellow") if route.pauses else _state(route)
+
+
 def _state(route: RouteStatistics) -> Text:
     if route.pauses:
-        return _flexible("paused: " + ", ".join(route.pauses), style="yellow")
+        return Text("paused", style="yellow")
     if route.in_flight:
         return Text("running", style="green")
     if route.retrying:
         return Text(f"retrying {route.retrying:,}", style="yellow")
     return Text("waiting" if route.waiting else "idle", style="dim")
-
-
-def _flexible(text: str, style: str = "") -> Text:
-    return Text(clean(text), style=style, no_wrap=True, overflow="ellipsis")
