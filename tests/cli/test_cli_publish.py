@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -38,7 +39,7 @@ def stored(factflow, tmp_path):
 
     def stored():
         said = factflow("queue", "stats", f"sqlite:///{tmp_path}/q.db", "-o", "json")
-        return {line["queue"]: line["waiting"] for line in said.document["lines"]}
+        return {line["queue"]: line["waiting"] for line in said.document.get("lines", [])}
 
     return stored
 
@@ -293,19 +294,48 @@ def test_a_run_for_ever_needs_a_durable_queue(factflow, service, queue):
     assert "add --queue sqlite:///queue.db, or leave out --forever" in said.err
 
 
-def test_a_full_queue_is_waited_for_and_an_interruption_says_how_many_are_published(service, stored, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_full_queue_is_waited_for_and_an_interruption_says_how_many_are_published(service, tmp_path, number):
     service[1].write_text(PIPELINE.replace("ordering: key", "capacity: 10"))
     assert subprocess.run([*COMMAND, "run", *map(str, service[1:])], cwd=tmp_path, check=False).returncode == 0
     (tmp_path / "in.jsonl").write_text('{"n": 1}\n' * 30)
-    with Running(tmp_path, "publish", "parse", *service, "--from", "in.jsonl") as process:
+    with Running(tmp_path, "publish", "parse", *service, "--from", "in.jsonl", "-o", "json") as process:
         line = process.stderr.readline()
         assert "0 messages published" in line
         assert "waiting for room in exec:service:/queue/parse.in" in line
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"interrupted by {number.name}: 0 messages published; of the next 30" in err
     assert "of the next 30, in.jsonl:1 to in.jsonl:30, the first may be, too" in err
     assert "Traceback" not in err
+    document = json.loads(out)
+    assert (document["status"], document["published"]) == ("error", 0)
+    assert document["error"] in err
+
+
+def test_the_document_of_a_bad_line_says_how_many_are_published(service, tmp_path):
+    command = [*COMMAND, "publish", "parse", *map(str, service), "--from", "-", "-o", "json"]
+    said = subprocess.run(command, cwd=tmp_path, input="1\n2\n{\n", stdout=subprocess.PIPE, text=True, check=False)
+    document = json.loads(said.stdout)
+    assert (said.returncode, document["status"], document["published"]) == (2, "error", 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_wait_for_standard_input_is_interrupted_and_what_came_is_published(service, stored, tmp_path, number):
+    reading, writing = os.pipe()
+    command = [*COMMAND, "publish", "parse", *map(str, service), "--from", "-"]
+    pipes = {"stdin": reading, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        os.close(reading)
+        os.write(writing, b"1\n2\n")
+        while stored() != {QUEUE: 2}:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    os.close(writing)
+    assert process.returncode == 128 + number
+    assert "2 messages published, the last one from standard input:2" in err or "of the next 2" in err
 
 
 def test_lines_are_published_as_they_come(service, tmp_path):

@@ -13,7 +13,7 @@ from contextlib import suppress
 import click
 
 from factflow_engine.cli.exit_status import ExitStatus
-from factflow_engine.cli.interrupts import Interrupts, noticed_interrupts
+from factflow_engine.cli.interrupts import Interrupts, is_interrupt, noticed_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import restored_streams, results, settle_streams
@@ -82,8 +82,7 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
             return _report_interruption(settings)
         return _report_error(sole_cause(error), settings)
     except BaseExceptionGroup as group:
-        # trio raises KeyboardInterrupt in the main task, and nurseries wrap it in groups.
-        if group.split(KeyboardInterrupt)[1] is not None:
+        if not is_interrupt(group):
             raise
         return _report_interruption(settings)
     return result if isinstance(result, int) else ExitStatus.OK

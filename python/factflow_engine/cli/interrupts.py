@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
+from typing import Any
 
 
 class Interrupts:
@@ -87,12 +88,39 @@ def python_interrupts() -> Iterator[None]:
         _replaced(signal.default_int_handler, current)
 
 
-def _replaced(before: object, after: Callable[[int, FrameType | None], object]) -> bool:
+@contextmanager
+def termination_as_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let SIGTERM interrupt this block as Ctrl-C does; yields a function that is true once it has.
+
+    Does nothing where another handler is installed, or outside the main thread.
+    """
+    terminated: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        terminated.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    replaced = _replaced(signal.SIG_DFL, interrupt, signal.SIGTERM)
+    try:
+        yield lambda: bool(terminated)
+    finally:
+        if replaced:
+            _replaced(interrupt, signal.SIG_DFL, signal.SIGTERM)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """True for a KeyboardInterrupt, also as trio's nurseries wrap it in groups, with nothing else in them."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(KeyboardInterrupt)[1] is None
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _replaced(before: object, after: Any, number: signal.Signals = signal.SIGINT) -> bool:
     """Replace one handler by another; return False, changing nothing, if another one is installed."""
-    if signal.getsignal(signal.SIGINT) is not before:
+    if signal.getsignal(number) is not before:
         return False
     try:
-        signal.signal(signal.SIGINT, after)
+        signal.signal(number, after)
     except ValueError:  # not the main thread: signals are not handled here
         return False
     return True

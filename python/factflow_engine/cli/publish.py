@@ -1,5 +1,6 @@
 """`factflow publish`: put messages into a durable queue of a pipeline."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import checked, load_or_report
 from factflow_engine.cli.guard import InvalidInputError
-from factflow_engine.cli.interrupts import python_interrupts
+from factflow_engine.cli.interrupts import is_interrupt, python_interrupts, termination_as_interrupt
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.publish_input import Item, Keys, can_be_read_twice, items_of, parsed_headers
@@ -46,7 +47,7 @@ The pipeline need not be running: messages wait until it does. Its adapters are 
 with them and publishes no init message.
 
 A file is checked as a whole first: if one of its lines is no message, nothing is published. Standard input is published
-as it comes, up to a thousand lines at a time; an error says how many messages were published.""",
+as it comes, up to a thousand lines at a time; an error, Ctrl-C and SIGTERM say how many messages were published.""",
 )
 @click.argument("target", metavar="ROUTE|QUEUE")
 @click.option(
@@ -112,14 +113,28 @@ def publish_command(
     if (config is None or is_topic(name)) and isinstance(queue, AdministeredQueue):
         check_target(queue_url, name, subscription)
     publisher = Publisher(queue, name, headers=given)
-    with python_interrupts():
-        trio.run(_publish, queue, publisher, items)
+    with python_interrupts(), termination_as_interrupt() as is_terminated:
+        try:
+            trio.run(_publish, queue, publisher, items)
+        except (KeyboardInterrupt, BaseExceptionGroup) as error:
+            if not is_interrupt(error):
+                raise
+            return _interrupted(publisher, settings, number=signal.SIGTERM if is_terminated() else signal.SIGINT)
     if settings.as_json:
         document = {"published": publisher.published, "queue": name, "message_id": publisher.last_id}
         print_document(document if payload is not None else {**document, "message_id": None}, settings)
     else:
         click.echo(f"{plural(publisher.published, 'message')} published to {clean(name)}")
     return ExitStatus.OK
+
+
+def _interrupted(publisher: Publisher, settings: Settings, *, number: signal.Signals) -> int:
+    said = f"interrupted by {number.name}: {publisher.so_far()}"
+    click.echo(f"factflow: {said}", err=True)
+    if settings.as_json:
+        document = {"status": "error", "error": said, "error_type": KeyboardInterrupt.__name__}
+        print_document({**document, "published": publisher.published}, settings)
+    return 128 + number
 
 
 def _load(file: Path, queue: QueueProtocol, settings: Settings) -> PipelineGlobalConfig | None:

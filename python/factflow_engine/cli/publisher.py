@@ -64,7 +64,7 @@ class Publisher:
         Raises:
             InvalidInputError: A message is invalid; the error says how many were published before it.
             PublishStoppedError: The queue cannot take more; the error says how many it took.
-            KeyboardInterrupt: The operator interrupts; standard error has said how many messages are published.
+            KeyboardInterrupt: The operator interrupts.
 
         Cancellation: some messages of the last batch may be stored, others not.
         """
@@ -74,13 +74,10 @@ class Publisher:
                 for batch in _batches(items):
                     await self._store(batch)
             except InvalidInputError as error:
-                raise InvalidInputError(f"{error}; {self._so_far()}") from error
+                raise InvalidInputError(f"{error}; {self.so_far()}", {"published": self.published}) from error
             except QueueError as error:
                 self._sending = ()  # nothing of it is stored
-                raise PublishStoppedError(f"{error}; {self._so_far()}") from error
-            except KeyboardInterrupt:
-                click.echo(f"factflow: {self._so_far()}", err=True)
-                raise
+                raise PublishStoppedError(f"{error}; {self.so_far()}") from error
             nursery.cancel_scope.cancel()
 
     async def _store(self, batch: Sequence[Item]) -> None:
@@ -101,7 +98,8 @@ class Publisher:
         except CodecError as error:
             raise InvalidInputError(f"{item.place}: no message can carry this: {error}") from error
 
-    def _so_far(self) -> str:
+    def so_far(self) -> str:
+        """Return how many messages are published, the last of them, and those of which that is unknown."""
         if not self.published and not self._sending:
             return "nothing was published"
         last = f", the last one from {clean(self._last.place)}" if self._last is not None else ""
@@ -119,7 +117,7 @@ class Publisher:
             if self._sending and self.published == before:
                 said = True
                 click.echo(
-                    f"factflow: {self._so_far()}; waiting for room in {clean(self._name)}: is a process consuming it?",
+                    f"factflow: {self.so_far()}; waiting for room in {clean(self._name)}: is a process consuming it?",
                     err=True,
                 )
 
