@@ -1,11 +1,22 @@
 # ruff: noqa: A002 - the algorithms' parameters have these names
 """The published limit algorithms in Python, as plainly as can be: what the native ones must do, number for number."""
 
+import inspect
 import math
 
 
 def whole(estimate):
     return max(1, int(estimate))
+
+
+def moved(model, given):
+    """The parameters, with the defaults that a given bound excludes moved to that bound."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(model).parameters.items()}
+    low, high = given.get("min"), given.get("max")
+    high = max(defaults["max"], low or 1) if high is None else high
+    low = min(defaults.get("min", 1), high) if low is None else low
+    bounds = {"initial": min(max(defaults["initial"], low), high), "min": low, "max": high}
+    return {name: value for name, value in bounds.items() if name in defaults} | given
 
 
 class Aimd:

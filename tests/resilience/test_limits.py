@@ -56,7 +56,7 @@ def test_a_native_algorithm_is_the_slow_one(name, data, samples, window):
     given = data.draw(st.fixed_dictionaries({}, optional=PARAMETERS[name]))
     jitter = {"probe_jitter": [0.75]} if "probe_jitter" in PARAMETERS[name] else {}
     given = jitter | given
-    model = MODELS[name](**given)
+    model = MODELS[name](**limit_models.moved(MODELS[name], given))
     if window is None:
         native = new_limit(name, **given)
     else:
@@ -89,7 +89,7 @@ def test_a_native_algorithm_is_the_slow_one(name, data, samples, window):
     ),
 )
 def test_arc_is_the_slow_one(steps, given):
-    native, model = new_limit("arc", **given), limit_models.Arc(**given)
+    native, model = new_limit("arc", **given), limit_models.Arc(**limit_models.moved(limit_models.Arc, given))
     now, running = 0, []
     for pause, step in steps:
         now += pause
@@ -102,6 +102,14 @@ def test_arc_is_the_slow_one(steps, given):
             native.on_finish(now, start, step)
             model.finish(now, start, step)
         assert native.limit == model.limit
+
+
+@pytest.mark.parametrize("name", sorted({*ALGORITHMS} - {"fixed"}))
+def test_a_default_gives_way_to_a_bound(name):
+    assert new_limit(name, max=3).limit <= 3, "what protects a dependency holds from the first call on"
+    if name not in {"vegas", "arc"}:
+        assert new_limit(name, min=600).limit == 600
+    assert new_limit(name, max=3, initial=9).limit == 9, "as the originals"
 
 
 def test_a_change_is_explained():

@@ -16,7 +16,7 @@ mod window;
 
 use self::window::{LevelStats, LevelWindow};
 use super::change::{Change, Tracked};
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample};
 
 const SECOND_NS: f64 = 1e9;
@@ -86,9 +86,7 @@ pub(super) struct Adaptive {
 
 impl Adaptive {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
-        let initial = parameters.limit("initial", 10)?;
-        let min = parameters.limit("min", 1)?;
-        let max = parameters.limit("max", 200)?;
+        let LimitRange { initial, min, max } = parameters.bounds(10, Some(1), 200)?;
         let target_ns = parameters.number("target_latency_ns", 0.0, (0.0, 1e14))?;
         Ok(Self {
             tracked: Tracked::new(initial),

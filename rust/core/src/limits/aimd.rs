@@ -1,7 +1,7 @@
 //! `aimd`: additive increase, multiplicative decrease, by the sample (Netflix concurrency-limits).
 
 use super::change::{Change, Tracked};
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, whole};
 
 /// One more for a call that was good while half of the limit was in use; a tenth less for a late or dropped one.
@@ -17,10 +17,11 @@ pub(super) struct Aimd {
 
 impl Aimd {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        let LimitRange { initial, min, max } = parameters.bounds(20, Some(20), 200)?;
         Ok(Self {
-            tracked: Tracked::new(parameters.limit("initial", 20)?),
-            min: parameters.limit("min", 20)?,
-            max: parameters.limit("max", 200)?,
+            tracked: Tracked::new(initial),
+            min,
+            max,
             backoff: parameters.number("backoff", 0.9, (0.5, BELOW_ONE))?,
             timeout_ns: parameters.whole("timeout_ns", 5_000_000_000, (1, MOST_NS))?,
         })

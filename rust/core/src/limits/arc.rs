@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::change::{Change, Tracked};
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, whole};
 
 /// One decision each smoothed latency: one more if no call was slower than usual and the limit was reached, a tenth
@@ -60,9 +60,10 @@ impl Past {
 
 impl Arc {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        let LimitRange { initial, max, .. } = parameters.bounds(1, None, 200)?;
         Ok(Self {
-            tracked: Tracked::new(parameters.limit("initial", 1)?),
-            max: parameters.limit("max", 200)?,
+            tracked: Tracked::new(initial),
+            max,
             decrease_ratio: parameters.number("decrease_ratio", 0.9, (0.0, 1.0))?,
             alpha: parameters.number("ewma_alpha", 0.4, (0.0, 1.0))?,
             deviation_scale: parameters.number("rtt_deviation_scale", 2.5, (0.0, 1e6))?,

@@ -2,7 +2,7 @@
 
 use super::change::{Change, Tracked};
 use super::jitter::Jitter;
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, float, whole};
 
 /// Multiplies the limit by the ratio of latencies, and adds room for a queue of its square root.
@@ -25,9 +25,7 @@ pub(super) struct Gradient {
 
 impl Gradient {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
-        let initial = parameters.limit("initial", 50)?;
-        let min = parameters.limit("min", 1)?;
-        let max = parameters.limit("max", 1000)?;
+        let LimitRange { initial, min, max } = parameters.bounds(50, Some(1), 1000)?;
         let smoothing = parameters.number("smoothing", 0.2, (0.0, 1.0))?;
         let tolerance = parameters.number("tolerance", 2.0, (1.0, 1e6))?;
         let backoff = parameters.number("backoff", 0.9, (0.5, 1.0))?;

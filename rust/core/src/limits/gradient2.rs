@@ -1,7 +1,7 @@
 //! `gradient2`: the ratio of a long average of latencies to the present one (Netflix concurrency-limits).
 
 use super::change::{Change, Tracked};
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, float, whole};
 
 /// Multiplies the limit by the ratio of latencies, and adds room for a queue; drops are not looked at.
@@ -42,9 +42,7 @@ impl Average {
 
 impl Gradient2 {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
-        let initial = parameters.limit("initial", 20)?;
-        let min = parameters.limit("min", 20)?;
-        let max = parameters.limit("max", 200)?;
+        let LimitRange { initial, min, max } = parameters.bounds(20, Some(20), 200)?;
         let smoothing = parameters.number("smoothing", 0.2, (0.0, 1.0))?;
         let queue_size = parameters.number("queue_size", 4.0, (0.0, 1e6))?;
         let tolerance = parameters.number("tolerance", 1.5, (1.0, 1e6))?;

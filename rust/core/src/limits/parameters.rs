@@ -115,6 +115,35 @@ impl Parameters {
         Ok(u32::try_from(number).unwrap_or(MOST_CALLS))
     }
 
+    /// Take the first limit and its bounds, each by its name; `min` is None if there is no such parameter. A default that a
+    /// given bound excludes is moved to that bound.
+    pub(super) fn bounds(
+        &mut self,
+        initial: u32,
+        min: Option<u32>,
+        max: u32,
+    ) -> Result<LimitRange, ParameterError> {
+        let given = self.given_limit("initial")?;
+        let low = match min {
+            None => None,
+            Some(_) => self.given_limit("min")?,
+        };
+        let high = self.given_limit("max")?;
+        let max = high.unwrap_or_else(|| max.max(low.unwrap_or(1)));
+        let min = low.unwrap_or_else(|| min.unwrap_or(1).min(max));
+        Ok(LimitRange {
+            initial: given.unwrap_or_else(|| initial.max(min).min(max)),
+            min,
+            max,
+        })
+    }
+
+    fn given_limit(&mut self, name: &'static str) -> Result<Option<u32>, ParameterError> {
+        let is_given = self.given.contains_key(name);
+        let limit = self.limit(name, 1)?;
+        Ok(is_given.then_some(limit))
+    }
+
     /// Take the parameters of a part; None if it is not wanted.
     pub(super) fn part(&mut self, name: &'static str) -> Result<Option<Self>, ParameterError> {
         self.known.push(name);
@@ -178,6 +207,13 @@ impl Parameters {
             self.of
         ))
     }
+}
+
+/// First limit of an algorithm, and the least and the greatest one that it chooses.
+pub(super) struct LimitRange {
+    pub initial: u32,
+    pub min: u32,
+    pub max: u32,
 }
 
 /// Highest limit that can be configured.

@@ -2,7 +2,7 @@
 
 use super::change::{Change, Tracked};
 use super::jitter::Jitter;
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, float, whole};
 
 /// Keeps an estimated queue between two thresholds, which grow with the logarithm of the limit.
@@ -22,8 +22,7 @@ pub(super) struct Vegas {
 
 impl Vegas {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
-        let initial = parameters.limit("initial", 20)?;
-        let max = parameters.limit("max", 1000)?;
+        let LimitRange { initial, max, .. } = parameters.bounds(20, None, 1000)?;
         let smoothing = parameters.number("smoothing", 1.0, (0.0, 1.0))?;
         let probe_multiplier = parameters.number("probe_multiplier", 30.0, (1.0, 1e6))?;
         let mut jitter = parameters.jitter(0.5)?;
