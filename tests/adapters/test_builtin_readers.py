@@ -14,6 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from pydantic import ValidationError
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.builtin._lines import parsed_line
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
 from factflow_protocols import Reject
 
@@ -244,6 +245,12 @@ BAD_LINES = {
     "minus infinity": b"-1e999",
     "key twice": b'{"a": 1, "a": 2}',
 }
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, f'{{"n": [-{"9" * 5000}]}}'])
+def test_an_integer_of_very_many_digits_is_named_with_what_to_write(text):
+    with pytest.raises(Reject, match=r"an integer of 5,000 digits does not fit into 64 bits; write it as a text"):
+        parsed_line(text, "in.jsonl:1")
 
 
 @settings(max_examples=40)

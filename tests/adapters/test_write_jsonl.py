@@ -326,6 +326,13 @@ async def test_a_pipe_without_a_reader_fails_the_start_after_a_while(tmp_path, m
     assert trio.current_time() >= write_jsonl.HELD_SECONDS
 
 
+async def test_a_device_that_is_not_there_is_no_pipe_without_a_reader(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "device")
+    monkeypatch.setattr(type(tmp_path), "is_fifo", lambda _: False)  # a terminal, for a process that has none
+    with pytest.raises(OSError, match="No such device or address"):
+        await opened(tmp_path, "device")
+
+
 async def test_a_socket_is_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))

@@ -34,7 +34,13 @@ def json_message(text: str) -> Any:
         ValueError: It is not JSON, a map has a key twice, or a message cannot carry the value.
         RecursionError: It is nested too deeply.
     """
-    value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        json.loads(text, parse_int=_convertible)  # Python's text on long integers says nothing of use here
+        raise
     packed = pack(value)
     if any(infinity in packed for infinity in _INFINITIES):  # or the same bytes in a text: look closer
         json.loads(text, parse_float=_finite)
@@ -74,6 +80,15 @@ def _finite(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text:.40} is too large for a float, whose range ends at 1.8e308")
     return value
+
+
+def _convertible(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(
+            f"an integer of {len(text.lstrip('-')):,} digits does not fit into 64 bits; write it as a text"
+        ) from error
 
 
 def _refuse_constant(name: str) -> Any:

@@ -66,7 +66,7 @@ async def open_special(path: Path, *, most_seconds: float) -> Descriptor:
         try:
             opened = os.open(path, _FLAGS)  # does not wait
         except OSError as error:
-            if error.errno != errno.ENXIO:
+            if error.errno != errno.ENXIO or not _is_pipe(path):
                 raise
             if trio.current_time() >= deadline:
                 raise OSError(errno.ENXIO, "nobody reads the pipe; start its reader first", str(path)) from error
@@ -74,6 +74,11 @@ async def open_special(path: Path, *, most_seconds: float) -> Descriptor:
         else:
             os.set_blocking(opened, True)
             return Descriptor(opened, owned=True)
+
+
+def _is_pipe(path: Path) -> bool:
+    """True for a named pipe; a device that does not exist fails to open with the same error."""
+    return path.is_fifo()
 
 
 def _number_of(path: Path) -> int | None:

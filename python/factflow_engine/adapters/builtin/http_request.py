@@ -179,13 +179,16 @@ class HttpRequest(StatefulAdapter):
             if response.next_request is None or self._config.redirects == "refuse":
                 return await self._answer(where, response)
             await response.aclose()
-            request = self._next_hop(request, response.next_request)
+            request = self._next_hop(where, request, response.next_request)
         raise Reject(f"{where} redirects more than {MAX_REDIRECTS} times")
 
-    def _next_hop(self, request: Any, following: Any) -> Any:
+    def _next_hop(self, where: str, request: Any, following: Any) -> Any:
         same_host = following.url.host == request.url.host
         if not (same_host and following.url.scheme in {request.url.scheme, "https"}):
-            check_origin(following.url.scheme, following.url.host, self._hosts or ())
+            try:
+                check_origin(following.url.scheme, following.url.host, self._hosts or ())
+            except Reject as error:
+                raise Reject(f"{where} redirects elsewhere: {error.reason}") from error
         if not _is_same_server(request.url, following.url):
             for name in self._config.headers:
                 following.headers.pop(name, None)
