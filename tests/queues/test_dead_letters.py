@@ -88,3 +88,8 @@ def test_a_header_that_the_engine_did_not_write_is_no_letter():
         read_dead_letter("/queue/dlq", message(**{HEADER: "mine"}))
     with pytest.raises(LetterStaysError, match="expected its 'route' to be str, got int"):
         read_dead_letter("/queue/dlq", message(**{HEADER: {"queue": "/queue/a", "route": 3}}))
+
+
+def test_a_letter_of_an_earlier_version_with_somebody_elses_header_can_be_read():
+    header = {"queue": "/queue/a", "route": "r", "first": "mine"}
+    assert read_dead_letter("/queue/dlq", message(**{HEADER: header})).first == {HEADER: "mine"}

@@ -132,10 +132,13 @@ def write_dead_letter(
 
 def _first(before: Any) -> Mapping[str, Any]:
     """Return the first failure that a header keeps; one that the engine did not write is kept as it is."""
-    if not isinstance(before, Mapping):
-        return {HEADER: before}
-    first = before.get("first")
-    return first if isinstance(first, Mapping) else before
+    first = before.get("first") if isinstance(before, Mapping) else None
+    return first if isinstance(first, Mapping) else _mapped(before)
+
+
+def _mapped(value: Any) -> Mapping[str, Any]:
+    """Return a message's own header as a map; earlier versions wrote it into letters as it was."""
+    return value if isinstance(value, Mapping) else {HEADER: value}
 
 
 def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
@@ -164,7 +167,7 @@ def read_dead_letter(queue: str, frame: Frame) -> DeadLetter:
         attempts=_field(queue, frame, header, "attempts", int, default=0),
         time_ns=_field(queue, frame, header, "time_ns", int, default=0),
         config_hash=_field(queue, frame, header, "config_hash", str, default=""),
-        first=None if header.get("first") is None else _field(queue, frame, header, "first", Mapping),
+        first=None if header.get("first") is None else _mapped(header["first"]),
     )
 
 
