@@ -6,7 +6,8 @@ Kept separate from the commands because requeueing and purging choose alike.
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final
 
 import click
 import trio
@@ -16,28 +17,67 @@ from factflow_engine.cli.confirmation import confirmed
 from factflow_engine.cli.console import messages
 from factflow_engine.cli.dead_letters import Census, Reader
 from factflow_engine.cli.dlq_list import summary_lines
-from factflow_engine.cli.durable_queue import named
+from factflow_engine.cli.durable_queue import named, with_queue
 from factflow_engine.cli.failure_groups import MOST_SHOWN, FailureGroup
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.selection import Selection, selection_options
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
+from factflow_engine.conditions import Condition
 from factflow_engine.runtime.report import FailureRecord
 from factflow_protocols import MessageState, QueueAdministration, StoredName
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SECONDS: Final = 5.0
 """Time between two lines about a long operation."""
 
 
-def choice_options(command: F) -> F:
-    """Add the argument `MESSAGE_ID` and the options that choose without ids, and `--yes`."""
-    command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
-    command = click.option("--limit", type=click.IntRange(min=1), help="So many of them at most, the newest.")(command)
-    command = selection_options(command)
-    command = click.option("--all", "everything", is_flag=True, help="All dead letters that no consumer has.")(command)
-    return click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")(command)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Messages that the operator asked for: by id, or by a rule that selects them.
+
+    Attributes:
+        message_ids: Beginnings of ids; empty to use the selection.
+        selection: Rule that selects dead letters.
+        yes: True not to ask.
+    """
+
+    message_ids: tuple[str, ...]
+    selection: Selection
+    yes: bool
+
+
+def choice_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the argument `MESSAGE_ID`, the options that choose without ids, and `--yes`; give the command `asked`.
+
+    Raises:
+        InvalidInputError: Messages are chosen in more ways than one, or in none.
+    """
+
+    @wraps(command)
+    def choosing(
+        *arguments: Any,
+        message_ids: tuple[str, ...],
+        everything: bool,
+        error_types: tuple[str, ...],
+        condition: Condition | None,
+        since: int | None,
+        limit: int | None,
+        yes: bool,
+        **others: Any,
+    ) -> int:
+        selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
+        if [bool(message_ids), everything, selection != Selection()].count(True) != 1:
+            raise InvalidInputError(
+                "name the messages, or write --all, or select some with --error-type, --where, --since and --limit; "
+                "only one of the three"
+            )
+        return command(*arguments, asked=Asked(message_ids=message_ids, selection=selection, yes=yes), **others)
+
+    given = click.option("--yes", is_flag=True, help="Do not ask.")(choosing)
+    given = click.option("--limit", type=click.IntRange(min=1), help="So many of them at most, the newest.")(given)
+    given = selection_options(given)
+    given = click.option("--all", "everything", is_flag=True, help="All dead letters that no consumer has.")(given)
+    return click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")(given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,34 +119,30 @@ class Choice:
             click.echo(f"factflow: {clean(self.census.unknown_types)}", err=True)
 
 
-def check_choice(message_ids: Sequence[str], selection: Selection, *, everything: bool) -> None:
-    """Check that messages are chosen in exactly one way.
-
-    Raises:
-        InvalidInputError: They are not.
-    """
-    if [bool(message_ids), everything, selection != Selection()].count(True) != 1:
-        raise InvalidInputError(
-            "name the messages, or write --all, or select some with --error-type, --where, --since and --limit; "
-            "only one of the three"
-        )
-
-
-async def chosen(
-    queues: QueueAdministration, queue: str, message_ids: Sequence[str], selection: Selection, *, others: bool
-) -> Choice:
-    """Return the messages that are named or selected.
+def choose(url: str, queue: str, asked: Asked, *, others: bool) -> Choice:
+    """Return the messages that are named or selected, and say which selected classes of errors no letter has.
 
     Args:
-        queues: Administration of the store.
+        url: URL of the store.
         queue: The dead-letter queue.
-        message_ids: Beginnings of ids; empty to use the selection.
-        selection: Rule that selects dead letters.
+        asked: Messages that the operator asked for.
         others: True to choose messages that are no dead letters, too, if all are chosen.
 
     Raises:
         InvalidInputError: An id is malformed, or names no message, or several.
     """
+
+    async def found(queues: QueueAdministration) -> Choice:
+        return await _chosen(queues, queue, asked.message_ids, asked.selection, others=others)
+
+    choice = with_queue(url, found)
+    choice.tell_unknown_types()
+    return choice
+
+
+async def _chosen(
+    queues: QueueAdministration, queue: str, message_ids: Sequence[str], selection: Selection, *, others: bool
+) -> Choice:
     if message_ids:
         found = {name: None for text in message_ids for name in await named(queues, queue, text)}
         return Choice(messages=sorted(found))

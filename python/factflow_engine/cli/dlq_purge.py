@@ -4,16 +4,14 @@ from dataclasses import asdict
 
 import click
 
-from factflow_engine.cli.dlq_choice import Choice, Steps, check_choice, choice_options, chosen
+from factflow_engine.cli.dlq_choice import Asked, Steps, choice_options, choose
 from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
-from factflow_engine.cli.selection import Selection
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import plural
-from factflow_engine.conditions import Condition
 from factflow_protocols import Deleted, QueueAdministration
 
 
@@ -37,13 +35,7 @@ def purge_command(
     *,
     url: str,
     queue: str,
-    message_ids: tuple[str, ...],
-    everything: bool,
-    error_types: tuple[str, ...],
-    condition: Condition | None,
-    since: int | None,
-    limit: int | None,
-    yes: bool,
+    asked: Asked,
 ) -> int:
     """Delete dead letters of QUEUE for good: those that are named or selected, or with --all every one.
 
@@ -51,15 +43,8 @@ def purge_command(
     and messages that are no dead letters (`factflow queue purge` deletes everything). An interrupted command has
     deleted some of them, and may be repeated.
     """
-    selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
-    check_choice(message_ids, selection, everything=everything)
-
-    async def choose(queues: QueueAdministration) -> Choice:
-        return await chosen(queues, queue, message_ids, selection, others=False)
-
-    choice = with_queue(url, choose)
-    choice.tell_unknown_types()
-    if not (yes or not choice.messages or choice.permitted("Delete", queue, settings, asker="purging")):
+    choice = choose(url, queue, asked, others=False)
+    if not (asked.yes or not choice.messages or choice.permitted("Delete", queue, settings, asker="purging")):
         return ExitStatus.FAILED
     so_far = Deleted()
 
@@ -82,7 +67,7 @@ def purge_command(
         print_document(asdict(counts), settings)
     else:
         click.echo(_said(counts))
-    if counts.leased and message_ids:
+    if counts.leased and asked.message_ids:
         raise InvalidInputError("a consumer has such a message now; stop it, or wait for its lease")
     return ExitStatus.OK
 

@@ -4,16 +4,14 @@ from dataclasses import asdict
 
 import click
 
-from factflow_engine.cli.dlq_choice import Choice, Steps, check_choice, choice_options, chosen
+from factflow_engine.cli.dlq_choice import Asked, Steps, choice_options, choose
 from factflow_engine.cli.durable_queue import url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
-from factflow_engine.cli.selection import Selection
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
-from factflow_engine.conditions import Condition
 from factflow_engine.queues.naming import stored_queue_name_problem
 from factflow_protocols import QueueAdministration, QueueError, Requeued, RequeueError
 
@@ -40,15 +38,9 @@ def requeue_command(
     *,
     url: str,
     queue: str,
-    message_ids: tuple[str, ...],
-    everything: bool,
-    error_types: tuple[str, ...],
-    condition: Condition | None,
-    since: int | None,
-    limit: int | None,
+    asked: Asked,
     to: str | None,
     create: bool,
-    yes: bool,
 ) -> int:
     """Publish dead letters of QUEUE again, with their original payload and headers, and take them out of QUEUE.
 
@@ -59,22 +51,15 @@ def requeue_command(
     (because it would go back to QUEUE itself, for example) is left, too, and counted. The command stops when a queue is
     full.
     """
-    selection = Selection(error_types=frozenset(error_types), condition=condition, since_ns=since, limit=limit)
-    check_choice(message_ids, selection, everything=everything)
     if to is None and create:
         raise InvalidInputError("--create says that the queue of --to may be new; add --to")
     if to is not None and (problem := stored_queue_name_problem(to)):
         raise InvalidInputError(f"--to {to!r} {problem}")
 
-    async def choose(queues: QueueAdministration) -> Choice:
-        return await chosen(queues, queue, message_ids, selection, others=True)
-
-    choice = with_queue(url, choose)
-    choice.tell_unknown_types()
-    if not (yes or message_ids or not choice.messages):
+    choice = choose(url, queue, asked, others=True)
+    if not (asked.yes or asked.message_ids or not choice.messages):
         target = "" if to is None else f" to {clean(to)}"
-        asked = choice.permitted(f"Put back{target}", queue, settings, asker="requeueing")
-        if not asked:
+        if not choice.permitted(f"Put back{target}", queue, settings, asker="requeueing"):
             return ExitStatus.FAILED
     so_far = Requeued()
 
@@ -91,7 +76,7 @@ def requeue_command(
             counts = await queues.requeue(queue, seqs, to=to, create=create, progress=note)
         except RequeueError as error:
             return error.counts, error
-        if counts.leased and message_ids:
+        if counts.leased and asked.message_ids:
             return counts, QueueError(queue, "a consumer has such a message now; stop it, or wait for its lease")
         return counts, None
 
