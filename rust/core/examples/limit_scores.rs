@@ -1,12 +1,13 @@
 //! Scores of the limit algorithms over the catalogue: `cargo run --release -p factflow-core --example limit_scores`.
 //!
-//! Names of algorithms as arguments; all of them without any. Each line is a scenario at its three scales.
+//! Names of algorithms as arguments; all of them without any. Each line is a cell: its score, and what that is
+//! made of.
 
 use std::collections::BTreeMap;
 use std::env;
 
 use factflow_core::limits::simulation::{
-    Controlled, Measured, SCALES, SCENARIOS, Scenario, cell, oracle, run, scenario,
+    Cell, Controlled, Measured, SCALES, SCENARIOS, Scenario, cell, oracle, run, scenario,
 };
 use factflow_core::limits::{Limit, NAMES, ParameterError, Parameters, Value, new_limit};
 
@@ -33,7 +34,7 @@ fn main() -> Result<(), ParameterError> {
         })
         .collect();
     for name in names {
-        let mut scores = Vec::with_capacity(cells.len());
+        let mut found = Vec::with_capacity(cells.len());
         for (scenario, best) in &cells {
             made(name, scenario, 0)?; // so that a name that is none is said once, and here
             let mut joined = 0;
@@ -45,9 +46,9 @@ fn main() -> Result<(), ParameterError> {
                     made(name, scenario, joined).expect("it could be made before")
                 }),
             );
-            scores.push(cell(scenario, &measured, best).score);
+            found.push((scenario, cell(scenario, &measured, best)));
         }
-        report(name, &scores);
+        report(name, &found);
     }
     Ok(())
 }
@@ -82,7 +83,8 @@ fn made(name: &str, scenario: &Scenario, seed: u64) -> Result<Box<dyn Limit>, Pa
 }
 
 #[expect(clippy::cast_precision_loss, reason = "51 cells")]
-fn report(name: &str, scores: &[f64]) {
+fn report(name: &str, found: &[(&Scenario, Cell)]) {
+    let scores: Vec<f64> = found.iter().map(|(_, cell)| cell.score).collect();
     let logarithms: f64 = scores.iter().map(|score| score.max(0.01).ln()).sum();
     let mean = (logarithms / scores.len() as f64).exp();
     let worst = scores.iter().copied().fold(f64::INFINITY, f64::min);
@@ -91,8 +93,27 @@ fn report(name: &str, scores: &[f64]) {
         "{name}: geometric mean {mean:.3}, worst {worst:.3}, {good} of {} at .8 or more",
         scores.len()
     );
-    for (scenario, scores) in SCENARIOS.iter().zip(scores.chunks(SCALES.len())) {
-        let columns: Vec<String> = scores.iter().map(|score| format!("{score:.3}")).collect();
-        println!("  {scenario:16} {}", columns.join("  "));
+    println!(
+        "  scenario         scale  score      U      I    I99      E      J  converged  overshoot  in time  wasted  changes/min"
+    );
+    for (scenario, cell) in found {
+        let converged = cell
+            .convergence_s
+            .map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s"));
+        println!(
+            "  {:16} {:5} {:6.3} {:6.2} {:6.2} {:6.2} {:6.3} {:6.2} {converged:>10} {:10.2} {:8.2} {:7.3} {:12.0}",
+            scenario.name,
+            scenario.scale,
+            cell.score,
+            cell.utilisation,
+            cell.latency,
+            cell.latency_p99,
+            cell.excess_errors,
+            cell.fairness,
+            cell.overshoot,
+            cell.goodput_in_deadline,
+            cell.wasted,
+            cell.changes_per_minute,
+        );
     }
 }

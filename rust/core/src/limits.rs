@@ -87,40 +87,6 @@ pub trait Limit: Send + Sync {
     }
 }
 
-impl<L: Limit + ?Sized> Limit for Box<L> {
-    fn limit(&self) -> u32 {
-        (**self).limit()
-    }
-
-    fn last_change(&self) -> Option<&Change> {
-        (**self).last_change()
-    }
-
-    fn started(&mut self, now_ns: u64) {
-        (**self).started(now_ns);
-    }
-
-    fn blocked(&mut self, now_ns: u64) {
-        (**self).blocked(now_ns);
-    }
-
-    fn sampled(&mut self, sample: &Sample) {
-        (**self).sampled(sample);
-    }
-
-    fn ignored(&mut self, now_ns: u64) {
-        (**self).ignored(now_ns);
-    }
-
-    fn accepts(&self, sample: &Sample) -> bool {
-        (**self).accepts(sample)
-    }
-
-    fn counts_starts(&self) -> bool {
-        (**self).counts_starts()
-    }
-}
-
 /// Return the integer limit of an estimate: its integer part, 1 at least.
 #[expect(
     clippy::cast_possible_truncation,

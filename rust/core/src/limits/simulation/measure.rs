@@ -30,8 +30,6 @@ pub struct Measured {
     pub(super) shares: Vec<u64>,
     joined_ns: u64,
     target_ns: u64,
-    /// Limits of all routes by time: the sum of both products.
-    limit_ns: f64,
 }
 
 impl Measured {
@@ -49,7 +47,6 @@ impl Measured {
             shares: vec![0; scenario.joins.len()],
             joined_ns: scenario.joins.iter().copied().max().unwrap_or(0),
             target_ns: scenario.target_ns,
-            limit_ns: 0.0,
         }
     }
 
@@ -69,21 +66,9 @@ impl Measured {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    pub(super) fn held(&mut self, limit: u64, nanoseconds: u64) {
-        self.limit_ns += limit as f64 * nanoseconds as f64;
-    }
-
     /// Sort the latencies: the run is over.
     pub(super) fn end(&mut self) {
         self.latencies_ns.sort_unstable();
-    }
-
-    /// Mean of the limits of all routes over time.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    pub fn mean_limit(&self, scenario: &Scenario) -> f64 {
-        self.limit_ns / scenario.duration_ns as f64
     }
 
     /// Mean latency of successes, in nanoseconds.

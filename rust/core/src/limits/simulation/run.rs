@@ -63,8 +63,6 @@ struct Run<'a> {
     measured: Measured,
     completions: Vec<Completion>,
     in_flight: u64,
-    told: u64,
-    told_ns: u64,
 }
 
 /// Simulate a scenario, and return what was counted.
@@ -93,7 +91,6 @@ pub fn run(scenario: &Scenario, seed: u64, mut by: Controlled<'_>) -> Measured {
         run.schedule();
         run.fill(now_ns);
     }
-    run.note_limit(scenario.duration_ns);
     run.measured.end();
     run.measured
 }
@@ -121,8 +118,6 @@ impl<'a> Run<'a> {
             measured: Measured::new(scenario),
             completions: Vec::new(),
             in_flight: 0,
-            told: 0,
-            told_ns: 0,
         };
         for at_ns in made.server.changes(scenario.duration_ns) {
             made.at(at_ns, Kind::Change, 0);
@@ -182,7 +177,6 @@ impl<'a> Run<'a> {
                 limit.blocked(now_ns);
             }
         }
-        self.note_limit(now_ns);
     }
 
     fn start(&mut self, number: usize, now_ns: u64) {
@@ -283,13 +277,5 @@ impl<'a> Run<'a> {
         let seconds = -(1.0 - uniform(self.seed, ordinal, Stream::Arrival)).ln() / rate;
         let at_ns = now_ns.saturating_add((seconds * 1e9) as u64);
         self.at(at_ns.min(until_ns), Kind::Arrival, number);
-    }
-
-    fn note_limit(&mut self, now_ns: u64) {
-        self.measured.held(self.told, now_ns - self.told_ns);
-        self.told_ns = now_ns;
-        self.told = (0..self.routes.len())
-            .map(|number| u64::from(self.limit_of(number, now_ns)))
-            .sum();
     }
 }
