@@ -53,6 +53,15 @@ impl Sample {
     }
 }
 
+/// What an algorithm has learnt, for one that starts again after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The limit found.
+    pub limit: u32,
+    /// Latency of the dependency without a queue, or the usual one, if the algorithm knows it.
+    pub baseline_ns: Option<u64>,
+}
+
 /// An algorithm with its state.
 ///
 /// Each call is told by `started` and then by one of `sampled` and `ignored`. Algorithms of the sampling kind need only
@@ -81,6 +90,17 @@ pub trait Limit: Send + Sync {
         true
     }
 
+    /// What it has learnt: to be kept, and given to `restore` after a restart.
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.limit(),
+            baseline_ns: None,
+        }
+    }
+
+    /// Begin with what another of this kind has learnt, within the bounds of this one. Measurements begin anew.
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64);
+
     /// True if the algorithm counts starts itself, so that samples alone do not do.
     fn counts_starts(&self) -> bool {
         false
@@ -95,6 +115,16 @@ pub trait Limit: Send + Sync {
 )]
 fn whole(estimate: f64) -> u32 {
     (estimate as u32).max(1)
+}
+
+/// Return a positive float as nanoseconds; None if it is none.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of floats saturates, and takes what is no number for 0"
+)]
+fn nanoseconds(float: f64) -> Option<u64> {
+    Some(float as u64).filter(|nanoseconds| *nanoseconds > 0)
 }
 
 /// Return nanoseconds as a float, as the originals compute with them.

@@ -17,7 +17,7 @@ mod window;
 use self::window::{LevelStats, LevelWindow};
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample};
+use super::{Limit, Sample, Snapshot, float, nanoseconds, whole};
 
 const SECOND_NS: f64 = 1e9;
 /// Longest wait between trials that fail, and the wait after one that succeeded.
@@ -503,5 +503,26 @@ impl Limit for Adaptive {
 
     fn counts_starts(&self) -> bool {
         true
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.tracked.limit(),
+            baseline_ns: self
+                .base
+                .and_then(|(latency_ns, _)| nanoseconds(latency_ns)),
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        self.estimate = f64::from(snapshot.limit).clamp(self.min, self.max);
+        self.base = snapshot
+            .baseline_ns
+            .map(|baseline_ns| (float(baseline_ns), 0.1 * float(baseline_ns)));
+        self.mode = Mode::Steady;
+        self.settle(now_ns);
+        self.tracked
+            .set(whole(self.estimate), now_ns, "restored", &[]);
+        self.window.begin(now_ns, true);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample, whole};
+use super::{Limit, Sample, Snapshot, whole};
 
 /// One more for a call that was good while half of the limit was in use; a tenth less for a late or dropped one.
 ///
@@ -58,5 +58,10 @@ impl Limit for Aimd {
         ];
         self.tracked
             .set(bounded, sample.end_ns(), reason, &statistics);
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        let limit = snapshot.limit.max(self.min).min(self.max);
+        self.tracked.set(limit, now_ns, "restored", &[]);
     }
 }

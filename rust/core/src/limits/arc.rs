@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample, whole};
+use super::{Limit, Sample, Snapshot, whole};
 
 /// One decision each smoothed latency: one more if no call was slower than usual and the limit was reached, a tenth
 /// less after any overload or a latency that deviates.
@@ -171,5 +171,11 @@ impl Limit for Arc {
 
     fn counts_starts(&self) -> bool {
         true
+    }
+
+    /// The usual latency is not restored: without its deviation every latency above it would be one that deviates.
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        let limit = snapshot.limit.clamp(1, self.max);
+        self.tracked.set(limit, now_ns, "restored", &[]);
     }
 }

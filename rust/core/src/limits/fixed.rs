@@ -2,7 +2,7 @@
 
 use super::change::{Change, Tracked};
 use super::parameters::{ParameterError, Parameters};
-use super::{Limit, Sample};
+use super::{Limit, Sample, Snapshot};
 
 /// A limit that never changes; samples are ignored.
 pub(super) struct Fixed {
@@ -27,4 +27,7 @@ impl Limit for Fixed {
     }
 
     fn sampled(&mut self, _sample: &Sample) {}
+
+    /// The limit is configured, not learnt: nothing is restored.
+    fn restore(&mut self, _snapshot: Snapshot, _now_ns: u64) {}
 }

@@ -3,7 +3,7 @@
 use super::change::{Change, Tracked};
 use super::jitter::Jitter;
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample, float, whole};
+use super::{Limit, Sample, Snapshot, float, whole};
 
 /// Multiplies the limit by the ratio of latencies, and adds room for a queue of its square root.
 ///
@@ -121,5 +121,20 @@ impl Limit for Gradient {
         ];
         self.tracked
             .set(whole(self.estimate), now, reason, &statistics);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.tracked.limit(),
+            baseline_ns: Some(self.smallest_ns).filter(|smallest_ns| *smallest_ns > 0),
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        self.estimate = f64::from(snapshot.limit.max(self.min).min(self.max));
+        self.smallest_ns = snapshot.baseline_ns.unwrap_or(0);
+        self.countdown = self.next_countdown();
+        self.tracked
+            .set(whole(self.estimate), now_ns, "restored", &[]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample, float, whole};
+use super::{Limit, Sample, Snapshot, float, nanoseconds, whole};
 
 /// Multiplies the limit by the ratio of latencies, and adds room for a queue; drops are not looked at.
 ///
@@ -102,5 +102,22 @@ impl Limit for Gradient2 {
         let reason = if gradient < 1.0 { "slower" } else { "as fast" };
         self.tracked
             .set(whole(self.estimate), sample.end_ns(), reason, &statistics);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.tracked.limit(),
+            baseline_ns: nanoseconds(self.average.value),
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        self.estimate = f64::from(snapshot.limit.max(self.min).min(self.max));
+        if let Some(baseline_ns) = snapshot.baseline_ns {
+            self.average.value = float(baseline_ns);
+            self.average.count = self.average.warmup;
+        }
+        self.tracked
+            .set(whole(self.estimate), now_ns, "restored", &[]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Jitter, Limit, NAMES, ParameterError, Parameters, Sample, Value, new_limit};
+use super::{Jitter, Limit, NAMES, ParameterError, Parameters, Sample, Snapshot, Value, new_limit};
 
 const MS: u64 = 1_000_000;
 
@@ -297,6 +297,52 @@ fn parameters_that_cannot_be_used_are_named() {
         .err()
         .expect("it is refused");
     assert!(error.to_string().contains("got an empty list"), "{error}");
+}
+
+#[test]
+fn what_was_learnt_survives_a_restart_within_the_bounds() {
+    for name in NAMES.into_iter().filter(|name| *name != "fixed") {
+        let mut first = made(name, &[("max", 300.0)]);
+        for ordinal in 0..400 {
+            let (now_ns, in_flight) = (ordinal * 20 * MS, first.limit());
+            first.started(now_ns);
+            first.blocked(now_ns);
+            tell(&mut *first, now_ns, 10 * MS, in_flight, false);
+        }
+        let learnt = first.snapshot();
+        assert_eq!(learnt.limit, first.limit(), "{name}");
+        assert!(
+            learnt
+                .baseline_ns
+                .is_none_or(|ns| ns.abs_diff(10 * MS) < MS),
+            "{name}: {learnt:?}"
+        );
+        let mut second = made(name, &[("max", 300.0)]);
+        let initial = second.limit();
+        assert_ne!(initial, learnt.limit, "{name}: it learnt something");
+        second.restore(learnt, 9);
+        assert_eq!(second.snapshot(), learnt, "{name}");
+        let change = second.last_change().expect("it has changed");
+        assert_eq!((change.at_ns, change.reason), (9, "restored"));
+        let mut narrower = made(name, &[("max", 7.0)]);
+        narrower.restore(learnt, 9);
+        assert_eq!(
+            narrower.limit(),
+            learnt.limit.min(7),
+            "{name}: its own bounds hold"
+        );
+        narrower.restore(
+            Snapshot {
+                limit: 0,
+                baseline_ns: Some(u64::MAX),
+            },
+            10,
+        );
+        for ordinal in 0..50 {
+            tell(&mut *narrower, ordinal * MS, MS, 1, false);
+            assert!((1..=7).contains(&narrower.limit()), "{name}");
+        }
+    }
 }
 
 proptest! {

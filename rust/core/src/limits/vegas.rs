@@ -3,7 +3,7 @@
 use super::change::{Change, Tracked};
 use super::jitter::Jitter;
 use super::parameters::{LimitRange, ParameterError, Parameters};
-use super::{Limit, Sample, float, whole};
+use super::{Limit, Sample, Snapshot, float, whole};
 
 /// Keeps an estimated queue between two thresholds, which grow with the logarithm of the limit.
 ///
@@ -94,6 +94,21 @@ impl Limit for Vegas {
         ];
         self.tracked
             .set(whole(self.estimate), sample.end_ns(), reason, &statistics);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.tracked.limit(),
+            baseline_ns: Some(self.smallest_ns).filter(|smallest_ns| *smallest_ns > 0),
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        self.estimate = f64::from(snapshot.limit.clamp(1, self.max));
+        self.smallest_ns = snapshot.baseline_ns.unwrap_or(0);
+        self.count = 0;
+        self.tracked
+            .set(whole(self.estimate), now_ns, "restored", &[]);
     }
 }
 

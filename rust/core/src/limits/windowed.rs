@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::parameters::{ParameterError, Parameters};
-use super::{Limit, Sample, float};
+use super::{Limit, Sample, Snapshot, float};
 
 const SECOND_NS: u64 = 1_000_000_000;
 const DAY_NS: u64 = 86_400 * SECOND_NS;
@@ -145,5 +145,14 @@ impl Limit for Windowed {
             self.inner.sampled(&summary);
         }
         self.window.clear();
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.inner.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
+        self.window.clear();
+        self.inner.restore(snapshot, now_ns);
     }
 }
