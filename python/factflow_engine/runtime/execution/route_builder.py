@@ -15,7 +15,8 @@ from factflow_engine.conditions import Condition, OperatorRegistry, compile_cond
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
 from factflow_engine.native import LoopWatch
-from factflow_engine.runtime.hop.route_state import Outbound, RouteState
+from factflow_engine.runtime.hop.endpoints import Outbound
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.process_pool import make_adapter

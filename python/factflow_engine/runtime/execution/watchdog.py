@@ -22,8 +22,9 @@ from typing import Final, NamedTuple
 import trio
 
 from factflow_engine.runtime.execution.shutdown import Shutdown
+from factflow_engine.runtime.hop.endpoints import Outbound
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import Outbound, RouteState
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import HeldMessage, Holder
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Transport

@@ -69,11 +69,11 @@ class Carrying:
 
         Work that this allows others to do may let the driver check again: it is then removed from the route's drivers.
         """
-        route.asking = task = trio.lowlevel.current_task()
+        route.drivers.asking = task = trio.lowlevel.current_task()
         try:
             return self._relief.may_drive(route, task)
         finally:
-            route.asking = None
+            route.drivers.asking = None
 
     async def carry_child(self, worker: Worker, route: RouteState, child: Child) -> None:
         """Carry a message that was not taken from the inbound queue."""

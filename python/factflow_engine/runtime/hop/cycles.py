@@ -86,7 +86,7 @@ class Cycle:
         if route.pauses:
             ready.append(OUTSIDE)
         place: list[Need] = []
-        if route.counters.retrying >= route.inbound.capacity:
+        if route.lacks_place:
             place.append(self._place(route, post, drive))
         if route.drivers:
             yield drive, ready + place

@@ -137,7 +137,7 @@ class FanOut:
         emitted: Any = result.emitted
         watched = emitted if isinstance(emitted, WatchedSource) else None
         if watched is not None:
-            route.watched.setdefault(trio.lowlevel.current_task(), []).append(watched)
+            route.drivers.watched.setdefault(trio.lowlevel.current_task(), []).append(watched)
         source: Source | None = None
         try:
             source = source_of(result.emitted, context.stage_of, context.frame.time_ns)
@@ -324,7 +324,7 @@ class FanOut:
         return None, False
 
     def _watch_no_more(self) -> None:
-        watched, task = self._route.watched, trio.lowlevel.current_task()
+        watched, task = self._route.drivers.watched, trio.lowlevel.current_task()
         watched[task].pop()
         if not watched[task]:
             del watched[task]

@@ -276,7 +276,7 @@ class Loop:
         elif not route.listed:
             route.inbound.armed = True  # it may have been off while every permit was in use
         if route.drivers:
-            route.wake_drivers()
+            route.drivers.wake_all()
         if self._has_cycles:
             self._relief.note_permit(route)
 

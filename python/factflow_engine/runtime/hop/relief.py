@@ -129,12 +129,12 @@ class Relief:
                     self._granted.add(route)
                     workers.attend(route)
                     tells = True
-                elif (driver := route.first_driver(asks)) is None:
-                    route.wake_drivers()
+                elif (driver := route.drivers.first(asks, route.waiting, lacks_place=route.lacks_place)) is None:
+                    route.drivers.wake_all()
                 elif driver is asks:
                     goes = True
                 else:
-                    route.wake_driver(driver)
+                    route.drivers.wake(driver)
             if tells:
                 workers.rouse()
             if not is_posted:

@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-import trio
-
-from factflow_engine.conditions import Condition, RouteTable
+from factflow_engine.conditions import RouteTable
 from factflow_engine.frames import Frame
-from factflow_engine.native import Carrier, Counters, Journal, LoopWatch, Worker
-from factflow_engine.queues.channel import MemoryChannel
+from factflow_engine.native import Carrier, Counters, LoopWatch, Worker
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
-from factflow_engine.runtime.hop.deadlock import foremost
 from factflow_engine.runtime.hop.delays import Delays
+from factflow_engine.runtime.hop.drivers import Drivers
+from factflow_engine.runtime.hop.endpoints import Inbound, Outbound
 from factflow_engine.runtime.hop.work import Child
 from factflow_engine.runtime.report import Outcome, RouteStatistics
 from factflow_engine.runtime.stages.answers import Roots
-from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
@@ -41,54 +38,6 @@ LOOKED_AT: Final = 32
 
 TURN: Final = 64
 """Most messages that a route may take in one turn."""
-
-
-class Inbound(NamedTuple):
-    """Source of a route's messages.
-
-    Attributes:
-        queue: Name for people: the configuration's, or the provider's if that outlives the execution.
-        channel: Channel in which they wait in this process.
-        journal: Journal of their ends, if they are acknowledged elsewhere; None otherwise.
-    """
-
-    queue: str
-    channel: MemoryChannel
-    journal: Journal | None = None
-
-
-class Outbound:
-    """One outbound of a route: its target and its condition.
-
-    Attributes:
-        queue: Name for people.
-        condition: Condition on messages; None for all messages.
-        label: Distinguishes the ids of messages for this outbound from those for others.
-        channels: Channels to which a message is appended; a live view.
-        deduplicates: True if the queue refuses an id that it has seen.
-    """
-
-    __slots__ = ("channels", "condition", "deduplicates", "label", "queue")
-
-    def __init__(
-        self,
-        queue: str,
-        condition: Condition | None,
-        label: int,
-        channels: list[MemoryChannel],
-        *,
-        deduplicates: bool,
-    ) -> None:
-        self.queue = queue
-        self.condition = condition
-        self.label = label
-        self.channels = channels
-        self.deduplicates = deduplicates
-
-    @property
-    def is_full(self) -> bool:
-        """True if the queue has a consumer and no room."""
-        return any(channel.is_full and channel.listeners for channel in self.channels)
 
 
 class RouteState:
@@ -120,14 +69,11 @@ class RouteState:
         notify: Lets the workers check the route, which may have become runnable.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of drivers that wait for room.
-        asking: The driver that runs, asks whether it may proceed, and is about to wait.
         roots: Deliveries of the messages that stages emit, if they are needed.
-        watched: Task to the sources that it drives behind circuit breakers, outermost first.
     """
 
     __slots__ = (
         "_note_end",
-        "asking",
         "carrier",
         "children",
         "counters",
@@ -149,7 +95,6 @@ class RouteState:
         "stages",
         "table",
         "waiting",
-        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -184,9 +129,7 @@ class RouteState:
         self.pauses: set[str] = set()
         self.listed = False
         self.driving: set[Worker] = set()
-        self.drivers: deque[trio.lowlevel.Task] = deque()
-        self.asking: trio.lowlevel.Task | None = None
-        self.watched: dict[trio.lowlevel.Task, list[WatchedSource]] = {}
+        self.drivers = Drivers()
         self.notify: Final = workers.notifier(self)
         self.counters = Counters()
         self.roots = roots
@@ -228,7 +171,12 @@ class RouteState:
     @property
     def may_emit(self) -> bool:
         """True if a driver may pull a child: it may carry it, and the inbound queue could hold those that wait."""
-        return self.counters.retrying < self.inbound.capacity and self.may_go_on
+        return not self.lacks_place and self.may_go_on
+
+    @property
+    def lacks_place(self) -> bool:
+        """True if as many messages wait for a retry or for publishing as the inbound queue may hold, or more."""
+        return self.counters.retrying >= self.inbound.capacity
 
     def child_for_driver(self, index: int) -> Child | None:
         """Remove and return the child that has waited longest, for a driver to carry; None if there is none.
@@ -289,49 +237,19 @@ class RouteState:
     @property
     def drives_what_it_waits_for(self) -> bool:
         """True if all messages that wait for circuit breakers wait for trial calls of drivers that wait for room."""
-        return all(self._drives(name) for name in self.waiting.circuit_names(len(self.drivers) * len(self.stages)))
+        return self.drivers.hold_all(self.waiting.circuit_names(len(self.drivers) * len(self.stages)))
 
     @property
     def drives_what_stops_it(self) -> bool:
         """True if the breakers that refuse every message it could take wait for such trial calls."""
         guards = (stage.guard for stage in self.stages if stage.guard is not None)
         names = [guard.name for guard in guards if self.waiting.is_stopped_by(guard.name)]
-        return bool(names) and all(self._drives(name) for name in names)
-
-    def first_driver(self, asks: trio.lowlevel.Task | None) -> trio.lowlevel.Task | None:
-        """Return the driver that proceeds if one may; None if it may be any of those that wait for room.
-
-        Args:
-            asks: The driver that is about to wait, if there is one; else None.
-        """
-        waiting = self.waiting
-        if waiting.circuits and self.counters.retrying >= self.inbound.capacity:
-            # Only the trials' ends make places: children of another driver would only wait for a breaker as well.
-            stages = {
-                task: watched.index  # the last that it holds
-                for task in self.drivers
-                for watched in self.watched.get(task, ())
-                if not watched.permit.is_settled and waiting.has_circuit(watched.breaker.name)
-            }
-            if stages:
-                return foremost(stages, asks)
-        return asks if asks in self.drivers else None
+        return bool(names) and self.drivers.hold_all(names)
 
     @property
     def has_breakers(self) -> bool:
         """True if messages of it may wait for circuit breakers of its own."""
         return any(stage.guard is not None for stage in self.stages)
-
-    def _drives(self, name: str) -> bool:
-        """True if drivers that wait for room have all trial calls of the breaker of this name."""
-        held = [
-            watched
-            for task in self.drivers
-            for watched in self.watched.get(task, ())
-            if watched.breaker.name == name and not watched.permit.is_settled
-        ]
-        out = held[0].breaker.trials_out if held else None
-        return out is not None and out <= len(held)
 
     def watch_full(self) -> None:
         """Have `notify` called when an outbound that is full now has room."""
@@ -340,18 +258,6 @@ class RouteState:
             for channel in outbound.channels:
                 if channel.is_full and channel.listeners:
                     channel.watch(self.notify)
-
-    def wake_drivers(self) -> None:
-        """Let the drivers that wait for room check again."""
-        while self.drivers:
-            task = self.drivers.popleft()
-            if task is not self.asking:  # the asking one runs, and sees that it is no longer among them
-                trio.lowlevel.reschedule(task)
-
-    def wake_driver(self, task: trio.lowlevel.Task) -> None:
-        """Let this waiting driver check again, unless it is the asking one."""
-        self.drivers.remove(task)
-        trio.lowlevel.reschedule(task)
 
     def post_letter(self, *, exceeds: bool) -> bool:
         """Publish the first waiting dead letter (there must be one), or fail its message if its queue has no reader.

@@ -100,7 +100,7 @@ class Workers:
                 route.inbound.armed = route.inbound.shared
                 ready.append(route)
             if route.drivers:
-                route.wake_drivers()
+                route.drivers.wake_all()
 
         return notify
 

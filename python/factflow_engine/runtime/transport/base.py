@@ -38,8 +38,9 @@ import trio
 
 from factflow_engine.frames import Frame
 from factflow_engine.queues.channel import MemoryChannel
+from factflow_engine.runtime.hop.endpoints import Inbound
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import Inbound, RouteState
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import ExecutionStatus, Wait
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.resumption import Start, States

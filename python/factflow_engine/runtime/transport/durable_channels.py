@@ -13,8 +13,9 @@ import trio
 
 from factflow_engine.native import Journal
 from factflow_engine.queues.channel import DEFAULT_CAPACITY, MemoryChannel
+from factflow_engine.runtime.hop.endpoints import Inbound
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import Inbound, RouteState
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.transport.base import Owner
 from factflow_engine.runtime.transport.durable import DurableTransport
 from factflow_engine.runtime.transport.frame_factory import FrameFactory

@@ -15,8 +15,9 @@ import trio
 from factflow_engine.frames import Frame
 from factflow_engine.queues.channel import MemoryChannel, wait_for_room
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.runtime.hop.endpoints import Inbound
 from factflow_engine.runtime.hop.loop import Loop
-from factflow_engine.runtime.hop.route_state import Inbound, RouteState
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import ExecutionStatus, Wait
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Owner, Stuck
