@@ -1,56 +1,134 @@
 //! Scores of the limit algorithms over the catalogue: `cargo run --release -p factflow-core --example limit_scores`.
 //!
 //! Names of algorithms as arguments; all of them without any. Each line is a cell: its score, and what that is
-//! made of.
+//! made of. `--scenario NAME` keeps to one scenario.
+//!
+//! `--variants N --seed S --half tune|report` runs the first N variants of each cell of one half instead, and prints the
+//! distribution of each cell's scores. Tune on `tune` alone.
 
 use std::collections::BTreeMap;
 use std::env;
+use std::error::Error;
 
 use factflow_core::limits::simulation::{
-    Cell, Controlled, Measured, SCALES, SCENARIOS, Scenario, cell, oracle, run, scenario,
+    Cell, Controlled, Half, Measured, SCALES, SCENARIOS, Scenario, Variant, cell, oracle, run,
+    scenario, variant,
 };
 use factflow_core::limits::{Limit, NAMES, ParameterError, Parameters, Value, new_limit};
 
 const SEED: u64 = 1;
 const INITIAL: f64 = 10.0;
 
-fn main() -> Result<(), ParameterError> {
-    let asked: Vec<String> = env::args().skip(1).collect();
-    let names: Vec<&str> = if asked.is_empty() {
-        NAMES.to_vec()
-    } else {
-        asked.iter().map(String::as_str).collect()
-    };
-    let cells: Vec<(Scenario, Measured)> = SCENARIOS
-        .iter()
-        .flat_map(|name| {
-            SCALES
-                .iter()
-                .filter_map(move |scale| scenario(name, *scale))
-        })
-        .map(|scenario| {
-            let best = oracle(&scenario, SEED);
-            (scenario, best)
+/// What was asked for.
+struct Asked {
+    names: Vec<String>,
+    scenarios: Vec<&'static str>,
+    variants: Option<u64>,
+    seed: u64,
+    half: Half,
+}
+
+impl Asked {
+    fn of(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let mut asked = Self {
+            names: Vec::new(),
+            scenarios: Vec::new(),
+            variants: None,
+            seed: SEED,
+            half: Half::Tune,
+        };
+        while let Some(argument) = arguments.next() {
+            if !argument.starts_with("--") {
+                asked.names.push(argument);
+                continue;
+            }
+            let value = arguments
+                .next()
+                .ok_or_else(|| format!("{argument}: expected a value after it"))?;
+            match argument.as_str() {
+                "--variants" => asked.variants = Some(value.parse()?),
+                "--seed" => asked.seed = value.parse()?,
+                "--half" if value == "tune" => asked.half = Half::Tune,
+                "--half" if value == "report" => asked.half = Half::Report,
+                "--scenario" => {
+                    let known = SCENARIOS.into_iter().find(|known| *known == value);
+                    asked.scenarios.push(known.ok_or_else(|| {
+                        format!("no scenario {value:?}; there are {}", SCENARIOS.join(", "))
+                    })?);
+                }
+                _ => return Err(format!("unexpected {argument} {value}").into()),
+            }
+        }
+        if asked.names.is_empty() {
+            asked.names = NAMES.iter().map(ToString::to_string).collect();
+        }
+        if asked.scenarios.is_empty() {
+            asked.scenarios = SCENARIOS.to_vec();
+        }
+        Ok(asked)
+    }
+
+    /// Tasks of each cell of the table: the scenario itself, or some of its variants.
+    fn cells(&self) -> Vec<Vec<Variant>> {
+        let by_scale = |name: &'static str| SCALES.into_iter().map(move |scale| (name, scale));
+        self.scenarios
+            .iter()
+            .flat_map(|name| by_scale(name))
+            .map(|(name, scale)| match self.variants {
+                None => scenario(name, scale)
+                    .map(|scenario| Variant {
+                        scenario,
+                        seed: self.seed,
+                    })
+                    .into_iter()
+                    .collect(),
+                Some(count) => (0..count)
+                    .filter_map(|place| variant(name, scale, self.seed, self.half.number(place)))
+                    .collect(),
+            })
+            .collect()
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let asked = Asked::of(env::args().skip(1))?;
+    let cells: Vec<Vec<(Variant, Measured)>> = asked
+        .cells()
+        .into_iter()
+        .map(|tasks| {
+            let with_oracle = |task: Variant| {
+                let best = oracle(&task.scenario, task.seed);
+                (task, best)
+            };
+            tasks.into_iter().map(with_oracle).collect()
         })
         .collect();
-    for name in names {
-        let mut found = Vec::with_capacity(cells.len());
-        for (scenario, best) in &cells {
-            made(name, scenario, 0)?; // so that a name that is none is said once, and here
-            let mut joined = 0;
-            let measured = run(
-                scenario,
-                SEED,
-                Controlled::By(&mut || {
-                    joined += 1;
-                    made(name, scenario, joined).expect("it could be made before")
-                }),
-            );
-            found.push((scenario, cell(scenario, &measured, best)));
+    for name in &asked.names {
+        let mut found: Vec<Vec<(&Scenario, Cell)>> = Vec::with_capacity(cells.len());
+        for tasks in &cells {
+            let mut scored = Vec::with_capacity(tasks.len());
+            for (task, best) in tasks {
+                scored.push((&task.scenario, scored_by(name, task, best)?));
+            }
+            found.push(scored);
         }
-        report(name, &found);
+        report(name, &found, asked.variants.is_some());
     }
     Ok(())
+}
+
+fn scored_by(name: &str, task: &Variant, best: &Measured) -> Result<Cell, ParameterError> {
+    made(name, &task.scenario, 0)?; // so that a name that is none is said once, and here
+    let mut joined = 0;
+    let measured = run(
+        &task.scenario,
+        task.seed,
+        Controlled::By(&mut || {
+            joined += 1;
+            made(name, &task.scenario, joined).expect("it could be made before")
+        }),
+    );
+    Ok(cell(&task.scenario, &measured, best))
 }
 
 /// Make an algorithm with the bounds that all have in the catalogue.
@@ -82,21 +160,69 @@ fn made(name: &str, scenario: &Scenario, seed: u64) -> Result<Box<dyn Limit>, Pa
     new_limit(name, Parameters::new(name, given, None, seed))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "51 cells")]
-fn report(name: &str, found: &[(&Scenario, Cell)]) {
-    let scores: Vec<f64> = found.iter().map(|(_, cell)| cell.score).collect();
+#[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
+fn geometric_mean(scores: &[f64]) -> f64 {
     let logarithms: f64 = scores.iter().map(|score| score.max(0.01).ln()).sum();
-    let mean = (logarithms / scores.len() as f64).exp();
-    let worst = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    (logarithms / scores.len() as f64).exp()
+}
+
+fn report(name: &str, found: &[Vec<(&Scenario, Cell)>], of_variants: bool) {
+    let mut scores: Vec<f64> = found.iter().flatten().map(|(_, cell)| cell.score).collect();
+    scores.sort_by(f64::total_cmp);
     let good = scores.iter().filter(|score| **score >= 0.8).count();
     println!(
-        "{name}: geometric mean {mean:.3}, worst {worst:.3}, {good} of {} at .8 or more",
+        "{name}: geometric mean {:.3}, worst {:.3}, {good} of {} at .8 or more",
+        geometric_mean(&scores),
+        scores.first().copied().unwrap_or(0.0),
         scores.len()
     );
+    if of_variants {
+        let at = |share: usize| scores.get(scores.len() * share / 100).copied();
+        println!(
+            "  worst 1 % below {:.3}, worst 5 % below {:.3}, worst 25 % below {:.3}",
+            at(1).unwrap_or(0.0),
+            at(5).unwrap_or(0.0),
+            at(25).unwrap_or(0.0)
+        );
+        distributions(found);
+    } else {
+        cells(found);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
+fn distributions(found: &[Vec<(&Scenario, Cell)>]) {
+    println!("  scenario         scale   mean  worst  median   best      U      I      E      J");
+    for scored in found {
+        let Some((scenario, _)) = scored.first() else {
+            continue;
+        };
+        let mut scores: Vec<f64> = scored.iter().map(|(_, cell)| cell.score).collect();
+        scores.sort_by(f64::total_cmp);
+        let mean = |of: fn(&Cell) -> f64| {
+            scored.iter().map(|(_, cell)| of(cell)).sum::<f64>() / scored.len() as f64
+        };
+        println!(
+            "  {:16} {:5} {:6.3} {:6.3}  {:6.3} {:6.3} {:6.2} {:6.2} {:6.3} {:6.2}",
+            scenario.name,
+            scenario.scale,
+            geometric_mean(&scores),
+            scores[0],
+            scores[scores.len() / 2],
+            scores[scores.len() - 1],
+            mean(|cell| cell.utilisation),
+            mean(|cell| cell.latency),
+            mean(|cell| cell.excess_errors),
+            mean(|cell| cell.fairness),
+        );
+    }
+}
+
+fn cells(found: &[Vec<(&Scenario, Cell)>]) {
     println!(
         "  scenario         scale  score      U      I    I99      E      J  converged  overshoot  in time  wasted  changes/min"
     );
-    for (scenario, cell) in found {
+    for (scenario, cell) in found.iter().flatten() {
         let converged = cell
             .convergence_s
             .map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s"));

@@ -4,7 +4,7 @@
 //! and the ordinal of the call, so that every algorithm meets the same service times, and a run is the same on every
 //! machine.
 //!
-//! `scenario` is what is simulated, `catalogue` the published ones; `server` is the dependency, `random` its service
+//! `scenario` is what is simulated, `catalogue` the published ones, `variants` others like them; `server` is the dependency, `random` its service
 //! times; `run` is the loop, `measure` what it counts, and `score` compares a run with the oracle's.
 
 mod catalogue;
@@ -14,6 +14,7 @@ mod run;
 mod scenario;
 mod score;
 mod server;
+mod variants;
 
 #[cfg(test)]
 mod tests;
@@ -23,3 +24,4 @@ pub use measure::Measured;
 pub use run::{Controlled, run};
 pub use scenario::{Load, Phase, Scenario, ServerModel, Service, Steps};
 pub use score::{Cell, cell, oracle};
+pub use variants::{Half, Variant, variant};

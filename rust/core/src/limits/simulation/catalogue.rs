@@ -158,7 +158,7 @@ impl Catalogue {
             "two_routes" => Scenario {
                 joins: vec![0, 30 * SECOND],
                 oracle: vec![phase(0, self.of(20)), phase(30 * SECOND, self.of(10))],
-                ..self.queueing(120, 100, self.constant(20), served(50))
+                ..self.queueing(120, 100, Steps::constant(2 * self.of(10)), served(50))
             },
             _ => return None,
         })

@@ -1,6 +1,9 @@
 //! The simulator against Little's law, and its own properties.
 
-use super::{Controlled, SCALES, SCENARIOS, cell, oracle, run, scenario};
+use super::{
+    Controlled, Half, SCALES, SCENARIOS, Scenario, ServerModel, cell, oracle, run, scenario,
+    variant,
+};
 use crate::limits::{Parameters, Value, new_limit};
 
 fn fixed(limit: f64) -> Box<dyn crate::limits::Limit> {
@@ -118,4 +121,84 @@ fn a_run_is_the_same_whenever_it_is_made() {
     let scenario = scenario("jitter", 0.2).expect("it is in the catalogue");
     assert_eq!(oracle(&scenario, 3), oracle(&scenario, 3));
     assert_ne!(oracle(&scenario, 3), oracle(&scenario, 4));
+}
+
+#[test]
+fn the_halves_of_the_variants_have_none_in_common() {
+    for place in 0..100 {
+        assert_eq!(Half::Tune.number(place) % 2, 0);
+        assert_eq!(Half::Report.number(place) % 2, 1);
+    }
+}
+
+#[test]
+fn variants_are_pure_and_differ() {
+    for name in SCENARIOS {
+        for scale in SCALES {
+            let published = scenario(name, scale).expect("it is in the catalogue");
+            let made: Vec<_> = (0..8)
+                .map(|number| variant(name, scale, 1, number).expect("it is in the catalogue"))
+                .collect();
+            for (number, one) in made.iter().enumerate() {
+                assert_eq!(
+                    Some(one),
+                    variant(name, scale, 1, number as u64).as_ref(),
+                    "{name} {scale}"
+                );
+                assert_ne!(one.scenario, published, "{name} {scale}");
+                assert_eq!((one.scenario.name, one.scenario.scale), (name, scale));
+                assert!(
+                    made[..number].iter().all(|other| other.seed != one.seed),
+                    "{name} {scale}"
+                );
+            }
+            assert_ne!(Some(&made[0]), variant(name, scale, 2, 0).as_ref());
+        }
+    }
+    assert_eq!(variant("nothing", 1.0, 1, 0), None);
+}
+
+/// Times at which something of the scenario changes.
+fn times(scenario: &Scenario) -> Vec<u64> {
+    let mut times: Vec<u64> = scenario.oracle.iter().map(|phase| phase.from_ns).collect();
+    times.extend(&scenario.joins);
+    if let ServerModel::Workers { workers, .. } = &scenario.server {
+        times.extend(workers.0.iter().map(|(at_ns, _)| *at_ns));
+    }
+    times
+}
+
+#[test]
+fn variants_keep_the_order_of_phases() {
+    for name in SCENARIOS {
+        let before = times(&scenario(name, 1.0).expect("it is in the catalogue"));
+        for number in 0..12 {
+            let varied = variant(name, 1.0, 5, number).expect("it is in the catalogue");
+            let after = times(&varied.scenario);
+            for place in 1..before.len() {
+                assert_eq!(
+                    before[place - 1].cmp(&before[place]),
+                    after[place - 1].cmp(&after[place]),
+                    "{name} {number}"
+                );
+            }
+            let end_ns = varied.scenario.duration_ns;
+            assert!(after.iter().all(|at_ns| *at_ns < end_ns), "{name} {number}");
+        }
+    }
+}
+
+#[test]
+fn the_oracle_of_a_variant_meets_its_target() {
+    for name in SCENARIOS.into_iter().filter(|name| *name != "warmup") {
+        for number in 0..3 {
+            let varied = variant(name, 0.2, 5, number).expect("it is in the catalogue");
+            let best = oracle(&varied.scenario, varied.seed);
+            let found = cell(&varied.scenario, &best, &best);
+            assert!(
+                found.goodput_in_deadline > 0.85,
+                "{name} {number}: {found:?}"
+            );
+        }
+    }
 }
