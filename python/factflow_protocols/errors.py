@@ -20,6 +20,7 @@ def _seconds(number: float) -> float:
 def _remade(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
     """Return an exception without calling its constructor, whose parameters may differ from `args`."""
     error = cls.__new__(cls, *args)
+    error.args = args  # an OSError with a constructor of its own has none yet
     vars(error).update(attributes)
     return error
 
@@ -86,6 +87,31 @@ class CircuitOpenError(EngineInstruction):
         self.retry_after_seconds = None if retry_after_seconds is None else _seconds(retry_after_seconds)
         when = "until somebody moves it" if retry_after_seconds is None else f"for another {retry_after_seconds:g} s"
         super().__init__(f"circuit {name!r} refuses calls {when}")
+
+
+class Overloaded(FactflowError):  # noqa: N818 - a state of the dependency, as Reject and RetryLater name actions
+    """Failure of a call because its dependency has too much to do: a time-out, HTTP 429 or 503, a full pool.
+
+    A failure like any other: it spends an attempt, a circuit breaker counts it, and the message is tried again if its
+    route retries. Besides, a concurrency limit (`backpressure`) takes it as a sign of overload, where it takes other
+    failures for answers; and the next attempt begins `retry_after` seconds later at the earliest. The engine's own
+    time-outs of stages and routes are `Overloaded`, too.
+
+    Attributes:
+        retry_after: Least wait before another attempt, in seconds, that the dependency asked for; None if it did not.
+        reason: Reason, for the log and the report.
+    """
+
+    retry_after: float | None = None
+    reason: str = ""
+
+    def __init__(self, retry_after: float | None = None, reason: str = "") -> None:
+        if retry_after is not None and not retry_after >= 0:
+            raise ValueError(f"Overloaded needs a wait of zero or more seconds, or none, got {retry_after!r}")
+        self.retry_after = None if retry_after is None else _seconds(retry_after)
+        self.reason = reason
+        wait = "" if retry_after is None else f", and asks for a wait of {retry_after} s"
+        super().__init__(f"the dependency is overloaded{wait}" + (f": {reason}" if reason else ""))
 
 
 class QueueError(FactflowError):

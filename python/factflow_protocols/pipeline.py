@@ -322,6 +322,7 @@ class PipelineAdapter(ABC):
         Raises:
             RetryLater: The engine delays the message without spending an attempt; the number of deferrals is bounded.
             Reject: The engine does not retry the message.
+            Overloaded: The attempt has failed, and a concurrency limit learns that the dependency has too much to do.
             Exception: Any other exception fails this attempt of this message, and nothing else.
 
         Context variables (`contextvars`): each message, emitted ones too, begins with those of the starter of the

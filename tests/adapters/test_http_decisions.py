@@ -1,5 +1,6 @@
 import errno
 import gzip
+import pickle
 import socket
 import ssl
 import time
@@ -18,7 +19,8 @@ from factflow_engine.adapters.builtin._http import (
     judge,
     retry_after_seconds,
 )
-from factflow_protocols import Reject, RetryLater
+from factflow_engine.resilience.overload import is_overload
+from factflow_protocols import FactflowError, Reject, RetryLater
 
 
 @given(st.text(min_size=1, max_size=30))
@@ -103,6 +105,21 @@ def test_what_a_status_means(status, headers, expected):
     else:
         with pytest.raises(expected, match=str(status)):
             judge("GET x", status, headers, max_delay_seconds=60)
+
+
+@pytest.mark.parametrize(("status", "headers", "expected"), [
+    (429, {}, True), (503, {}, True), (429, {"retry-after": "3"}, True), (503, {"retry-after": "3"}, True),
+    (408, {}, False), (500, {"retry-after": "3"}, False), (404, {}, False),
+])  # fmt: skip
+def test_a_server_that_has_too_much_to_do_is_overloaded(status, headers, expected):
+    with pytest.raises(FactflowError) as caught:
+        judge("GET x", status, headers, max_delay_seconds=60)
+    assert is_overload(caught.value) is expected
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+    if headers and expected:
+        assert str(again) == f"retry in 3.0 s: GET x answered {status}"
+        assert (again.delay_seconds, again.retry_after, again.reason) == (3, 3, f"GET x answered {status}")
 
 
 def test_a_server_cannot_ask_for_a_longer_wait_than_granted():

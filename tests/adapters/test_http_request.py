@@ -19,7 +19,7 @@ from factflow_engine.adapters.builtin import http_request
 from factflow_engine.adapters.builtin._http import HttpStatusError
 from factflow_engine.adapters.builtin.http_request import HttpRequest
 from factflow_engine.testing.fakes import FakeContext, open_stage, outputs
-from factflow_protocols import Reject, RetryLater
+from factflow_protocols import Overloaded, Reject, RetryLater
 
 REGISTRY = ValidatingAdapterRegistry()
 Answer = tuple[int, dict[str, str], bytes]
@@ -311,8 +311,9 @@ async def test_a_server_that_is_not_there_is_named_with_the_systems_reason(tmp_p
 async def test_an_answer_that_does_not_come_in_time_fails_the_attempt(server, tmp_path, autojump_clock):
     server.answer = lambda _: (-1, {}, b"")
     autojump_clock.autojump_threshold = 0.2
-    with pytest.raises(TimeoutError, match=r"longer than timeout_seconds \(20\)"):
+    with pytest.raises(TimeoutError, match=r"longer than timeout_seconds \(20\)") as caught:
         await send(tmp_path, url=server.url(), timeout_seconds=20)
+    assert isinstance(caught.value, Overloaded)
 
 
 async def test_cancellation_passes(server, tmp_path):

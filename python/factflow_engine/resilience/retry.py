@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from factflow_engine.resilience.error_classes import ErrorClasses, Verdict
+from factflow_engine.resilience.overload import asked_wait
 
 FIRST_DEFERRAL_SECONDS: Final = 0.001
 """Least duration of a message's first deferral; it doubles with each later one."""
@@ -73,6 +74,8 @@ class RetryPolicy:
     def delay(self, error: Exception, attempt: int, uniform: Callable[[float, float], float]) -> float | None:
         """Return the seconds to wait before the next attempt; None if there is none.
 
+        The wait that an `Overloaded` asks for is waited at least, even beyond `max_delay_seconds`.
+
         Args:
             error: Exception of the attempt.
             attempt: Number of the attempt, from 1.
@@ -86,7 +89,7 @@ class RetryPolicy:
         if self.backoff == "exponential":
             doublings = min(attempt - 1, 64)  # 2**64 of any delay is more than any bound
             seconds = min(self.delay_seconds * 2.0**doublings, self.max_delay_seconds)
-        return uniform(0.0, seconds) if self.jitter == "full" else seconds
+        return max(uniform(0.0, seconds) if self.jitter == "full" else seconds, asked_wait(error))
 
 
 class DeferralSection(Protocol):

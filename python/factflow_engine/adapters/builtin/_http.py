@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from factflow_engine.adapters.builtin._fields import FieldPath
-from factflow_protocols import FactflowError, Reject, RetryLater
+from factflow_protocols import FactflowError, Overloaded, Reject, RetryLater
 
 SCHEMES: Final = ("http", "https")
 ANY_HOST: Final = "*"
@@ -46,7 +46,27 @@ class HttpStatusError(FactflowError):
 
     def __init__(self, where: str, status: int) -> None:
         self.status = status
-        super().__init__(f"{where} answered {status}")
+        FactflowError.__init__(self, f"{where} answered {status}")  # whatever else a subclass is
+
+
+class HttpOverloadedError(HttpStatusError, Overloaded):
+    """HTTP status by which a server says that it has too much to do, without a time to come back."""
+
+
+class HttpRetryAfter(RetryLater, Overloaded):
+    """HTTP status by which a server says that it has too much to do, and when to come back: a deferral."""
+
+    def __init__(self, where: str, status: int, delay_seconds: float) -> None:
+        self.delay_seconds = self.retry_after = delay_seconds
+        self.reason = f"{where} answered {status}"
+        FactflowError.__init__(self, f"retry in {delay_seconds} s: {self.reason}")
+
+
+class HttpTimeoutError(Overloaded, TimeoutError):
+    """Exchange that took longer than the configuration allows."""
+
+    def __init__(self, where: str, seconds: float) -> None:
+        TimeoutError.__init__(self, f"{where} took longer than timeout_seconds ({seconds:g})")
 
 
 class UrlTemplate:
@@ -107,8 +127,9 @@ def judge(where: str, status: int, headers: Mapping[str, str], *, max_delay_seco
     """Return if the status is an answer; otherwise raise what the engine should do with the message.
 
     Raises:
-        RetryLater: 429 or 503 with Retry-After.
-        HttpStatusError: 408, 425, 429 or 5xx: another attempt may succeed.
+        HttpRetryAfter: 429 or 503 with Retry-After.
+        HttpOverloadedError: 429 or 503 without: another attempt may succeed.
+        HttpStatusError: 408, 425 or another 5xx: another attempt may succeed.
         Reject: Any other status except 2xx.
     """
     if 200 <= status < 300:
@@ -116,7 +137,8 @@ def judge(where: str, status: int, headers: Mapping[str, str], *, max_delay_seco
     if status in _BACK_OFF:
         delay = retry_after_seconds(headers)
         if delay is not None:
-            raise RetryLater(min(delay, max_delay_seconds), f"{where} answered {status}")
+            raise HttpRetryAfter(where, status, min(delay, max_delay_seconds))
+        raise HttpOverloadedError(where, status)
     if status in _TRANSIENT or status >= 500:
         raise HttpStatusError(where, status)
     hint = "; it redirects: correct the url or set redirects: follow" if 300 <= status < 400 else ""

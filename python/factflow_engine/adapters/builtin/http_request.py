@@ -19,6 +19,7 @@ from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, requi
 from factflow_engine.adapters.builtin._http import (
     BoundedBody,
     FewCookies,
+    HttpTimeoutError,
     NoCookies,
     UrlTemplate,
     check_origin,
@@ -91,9 +92,9 @@ class HttpRequest(StatefulAdapter):
     """Adapter that sends a request for each message and adds the response to it.
 
     2xx is an answer. 429 and 503 with Retry-After wait that long without spending an attempt; other 5xx, 408, 425 and
-    429 fail the attempt, as do broken connections and time-outs; every other status rejects the message. Proxies are
-    taken from the environment. A request may be sent more than once: make it idempotent, by the message's id if need
-    be.
+    429 fail the attempt, as do broken connections and time-outs; every other status rejects the message. 429, 503 and
+    time-outs tell a concurrency limit (`backpressure`) that the server is overloaded. Proxies are taken from the
+    environment. A request may be sent more than once: make it idempotent, by the message's id if need be.
     """
 
     config_model: ClassVar[type[Any] | None] = HttpRequestConfig
@@ -138,10 +139,10 @@ class HttpRequest(StatefulAdapter):
         Raises:
             Reject: The message is not a map or lacks a field that the request needs, the host is not allowed, or the
             answer can never be used: most 4xx, redirects that are not followed, a body that is too long or malformed.
-            RetryLater: The server asks for a later attempt.
+            RetryLater: The server asks for a later attempt: an `Overloaded`, too.
             ConnectionError: There was no answer.
-            TimeoutError: The answer was late.
-            HttpStatusError: 5xx, 408, 425 or 429.
+            TimeoutError: The answer was late: an `Overloaded`, too.
+            HttpStatusError: 5xx, 408, 425 or 429; of these 503 and 429 are an `Overloaded`, too.
 
         Cancellation: closes the request's connection; the server may have acted on the request.
         """
@@ -153,7 +154,7 @@ class HttpRequest(StatefulAdapter):
             with trio.fail_after(self._config.timeout_seconds):
                 response = await self._exchange(where, request)
         except trio.TooSlowError:
-            raise TimeoutError(f"{where} took longer than timeout_seconds ({self._config.timeout_seconds:g})") from None
+            raise HttpTimeoutError(where, self._config.timeout_seconds) from None
         except self._httpx.HTTPError as error:
             # The client's own text may contain the whole URL, or a header that it could not send.
             raise ConnectionError(f"{where} got no answer: {connection_problem(error)}") from None

@@ -180,6 +180,7 @@ class _Remade:
 
 def _remade(cls: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
     error = cls.__new__(cls, *args)
+    error.args = args  # an OSError with a constructor of its own has none yet
     vars(error).update(attributes)
     return error
 

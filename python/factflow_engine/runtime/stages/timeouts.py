@@ -12,16 +12,16 @@ import trio
 
 from factflow_engine.native import MessageContext
 from factflow_engine.seams import Clock
-from factflow_protocols import AdapterResult, FactflowError
+from factflow_protocols import AdapterResult, FactflowError, Overloaded
 
 StageCall = Callable[[MessageContext], Awaitable[AdapterResult | None]]
 
 
-class StageTimeoutError(FactflowError, TimeoutError):
-    """Adapter call that exceeded its stage's `timeout_seconds`."""
+class StageTimeoutError(Overloaded, TimeoutError):
+    """Adapter call that exceeded its stage's `timeout_seconds`; for a concurrency limit, a sign of overload."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the adapter did not return within timeout_seconds: {seconds:g}")
+        TimeoutError.__init__(self, f"the adapter did not return within timeout_seconds: {seconds:g}")
 
 
 class DeadlineExceededError(FactflowError, TimeoutError):
@@ -54,13 +54,14 @@ def in_time(call: StageCall, seconds: float) -> StageCall:
     return timed
 
 
-class RouteTimeoutError(FactflowError, TimeoutError):
-    """Attempt at a route that exceeded its `error_handling.timeout_seconds`."""
+class RouteTimeoutError(Overloaded, TimeoutError):
+    """Attempt at a route that exceeded its `error_handling.timeout_seconds`; also a sign of overload."""
 
     def __init__(self, route: str, stage: str, seconds: float) -> None:
-        super().__init__(
+        TimeoutError.__init__(
+            self,
             f"the attempt was not through route {route!r} within error_handling.timeout_seconds: {seconds:g}; "
-            f"it was at stage {stage!r}"
+            f"it was at stage {stage!r}",
         )
 
 
