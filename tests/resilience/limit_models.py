@@ -4,6 +4,8 @@
 import inspect
 import math
 
+MS = 1_000_000
+
 
 def whole(estimate):
     return max(1, int(estimate))
@@ -203,6 +205,188 @@ class Arc:
             self.past = (mean + increment, (1 - self.alpha) * (variance + (present - mean) * increment))
         self.next = now + nanoseconds(self.past[0])
         self.count, self.mean, self.overloaded, self.reached = 0, 0.0, False, False
+
+
+class Plateau:
+    def __init__(self, initial=1, min=1, max=200, tick_ns=500 * MS, margin=1.05, smoothing=0.5, hold_ticks=10):
+        self.limit, self.min, self.max = initial, min, max
+        self.tick_ns, self.margin, self.smoothing, self.hold_ticks = tick_ns, margin, smoothing, hold_ticks
+        self.rates, self.settling, self.holding = {}, True, 0
+        self.tick_end, self.calls = None, []
+
+    def go(self, limit):
+        self.limit, self.settling = bounded(self, limit), True
+
+    def sample(self, rtt, in_flight, dropped, start):
+        now = start + rtt
+        self.limit = limit = bounded(self, self.limit)
+        if self.tick_end is None:
+            self.tick_end = now + self.tick_ns
+        if now >= self.tick_end:
+            self.tick()
+            empty = (now - self.tick_end) // self.tick_ns
+            self.holding = max(0, self.holding - empty)
+            if empty and start <= self.tick_end and in_flight >= limit:
+                self.go(self.limit + 1)
+            self.tick_end += (empty + 1) * self.tick_ns
+            self.calls = []
+        self.calls.append((in_flight, dropped))
+
+    def tick(self):
+        self.holding = max(0, self.holding - 1)
+        if any(dropped for _, dropped in self.calls):
+            self.holding = self.hold_ticks
+            self.go(self.limit - 1)
+        elif self.settling:
+            self.settling = False
+        elif max(in_flight for in_flight, _ in self.calls) == self.limit:
+            self.compare(len(self.calls))
+
+    def compare(self, present):
+        limit = self.limit
+        rate = self.rates.get(limit, present) * (1 - self.smoothing) + present * self.smoothing
+        self.rates = {known: rate for known, rate in self.rates.items() if known == limit or (known - limit) % 128}
+        self.rates[limit] = rate
+        below, above = self.rates.get(limit - 1), self.rates.get(limit + 1)
+        if limit > self.min and below is None:
+            pays = limit < self.max and above is not None and above >= rate * self.margin
+            self.go(limit + 1 if pays else limit - 1)
+        elif limit > self.min and rate < below * self.margin:
+            self.go(limit - 1)
+            del self.rates[limit]
+            self.holding = self.hold_ticks
+        elif self.holding == 0 and limit < self.max:
+            self.go(limit + 1)
+
+
+class Brpc:
+    def __init__(
+        self,
+        initial=40,
+        min=40,
+        max=1000,
+        sample_window_ns=1000 * MS,
+        min_sample_count=100,
+        max_sample_count=200,
+        sampling_interval_ns=100_000,
+        remeasure_interval_ns=50_000 * MS,
+        remeasure_ratio=0.9,
+        smoothing=0.1,
+        error_punish=1,
+        fail_punish_ratio=1.0,
+        error_rate_punish_threshold=0.0,
+        min_explore_ratio=0.06,
+        max_explore_ratio=0.3,
+        explore_step=0.02,
+        latency_fluctuation_correction_factor=1.0,
+        probe_jitter=(0.5,),
+    ):
+        self.limit, self.min, self.max = initial, min, max
+        self.window_ns, self.samples = sample_window_ns, (min_sample_count, max_sample_count)
+        self.interval, self.remeasure_interval = sampling_interval_ns, remeasure_interval_ns
+        self.remeasure_ratio, self.smoothing, self.punishes = remeasure_ratio, smoothing, error_punish
+        self.punish_ratio, self.threshold = fail_punish_ratio, error_rate_punish_threshold
+        self.explore_bounds, self.step = (min_explore_ratio, max_explore_ratio), explore_step
+        self.factor, self.jitters = latency_fluctuation_correction_factor, cycled(probe_jitter)
+        self.looked = self.remeasure = self.drained = None
+        self.smallest, self.peak, self.explore = 0.0, 0.0, max_explore_ratio
+        self.begin(None)
+
+    def begin(self, now):
+        self.start, self.all_successes, self.calls, self.reached = now, 0, [], False
+
+    def drawn(self, now):
+        half = self.remeasure_interval // 2
+        return now + half + min(int(half * next(self.jitters)), half)
+
+    def sample(self, rtt, in_flight, dropped, start):
+        now = start + rtt
+        self.limit = bounded(self, self.limit)
+        self.all_successes += not dropped
+        if self.looked is not None and now - self.looked < self.interval:
+            return
+        self.looked = now
+        if self.remeasure is None:
+            self.remeasure = self.drawn(now)
+        if self.drained is not None:
+            if now < self.drained:
+                return
+            self.drained, self.smallest, self.remeasure = None, 0.0, self.drawn(now)
+            self.begin(now)
+        if self.start is None:
+            self.start = now
+        if not dropped or self.punishes:
+            self.calls.append((rtt, dropped))
+        self.reached = self.reached or in_flight >= self.limit
+        age = now - self.start
+        if len(self.calls) < self.samples[0]:
+            if age >= self.window_ns and not self.reached:
+                self.begin(now)
+        elif age > 0 and (age >= self.window_ns or len(self.calls) >= self.samples[1]):
+            self.decide(now, age)
+            self.begin(now)
+
+    def decide(self, now, age):
+        successes = [rtt for rtt, dropped in self.calls if not dropped]
+        failures = [rtt for rtt, dropped in self.calls if dropped]
+        if not successes:
+            self.limit = bounded(self, self.limit // 2)
+            return
+        attenuation = 1.0
+        if 0 < self.threshold < 1:
+            attenuation = max(0.0, (len(failures) / len(self.calls) - self.threshold) / (1 - self.threshold))
+        rtt = (sum(failures) * self.punish_ratio * attenuation + sum(successes)) / len(successes)
+        if self.smallest <= 0:
+            self.smallest = rtt
+        elif rtt < self.smallest:
+            self.smallest = rtt * self.smoothing + self.smallest * (1 - self.smoothing)
+        rate, slowly = self.all_successes / age, self.smoothing / 10
+        self.peak = rate if rate >= self.peak else rate * slowly + self.peak * (1 - slowly)
+        product = self.peak * self.smallest
+        if self.remeasure <= now:
+            self.drained = now + int(rtt * 2)
+            self.limit = bounded(self, max(1, math.ceil(product * self.remeasure_ratio)))
+            return
+        low, high = self.explore_bounds
+        if rtt <= self.smallest * (1 + low * self.factor) or rate <= self.peak / (1 + low):
+            self.explore = min(high, self.explore + self.step)
+        else:
+            self.explore = max(low, self.explore - self.step)
+        self.limit = bounded(self, max(1, math.ceil(product * (1 + self.explore))))
+
+
+class Bbr:
+    def __init__(self, initial=20, min=1, max=200, buckets=100, window_ns=10_000 * MS, overload_ns=0):
+        self.limit, self.min, self.max = initial, min, max
+        self.buckets, self.bucket_ns, self.overload_ns = buckets, window_ns // buckets, overload_ns
+        self.calls, self.current, self.dropped, self.best = {}, None, None, None
+
+    def sample(self, rtt, in_flight, dropped, start):
+        now = start + rtt
+        self.limit = bounded(self, self.limit)
+        bucket = now // self.bucket_ns
+        if dropped:
+            self.dropped = now
+        if bucket != self.current:
+            self.current = bucket
+            known = [calls for ordinal, calls in self.calls.items() if bucket - self.buckets < ordinal < bucket]
+            if known:
+                self.best = max(map(len, known)), min(sum(calls) / len(calls) for calls in known)
+            self.decide(now)
+        elif dropped:
+            self.decide(now)
+        self.calls.setdefault(bucket, []).append(rtt)
+
+    def decide(self, now):
+        if self.overload_ns and (self.dropped is None or now - self.dropped >= self.overload_ns):
+            self.limit = self.max
+        elif self.best:
+            most, smallest = self.best
+            self.limit = bounded(self, max(1, math.floor(most * smallest / self.bucket_ns + 0.5)) + 1)
+
+
+def bounded(model, limit):
+    return min(model.max, max(model.min, limit))
 
 
 def cycled(numbers):

@@ -34,12 +34,31 @@ PARAMETERS = {
     | {"queue_size": st.integers(0, 20), "tolerance": st.floats(1, 3), "long_window": st.integers(1, 600)}
     | {"warmup": st.integers(0, 20)},
 }
+GATHERING = {
+    "plateau": BOUNDS
+    | SMOOTHING
+    | {"tick_ns": st.integers(1, 200 * MS), "margin": st.floats(1, 1.5), "hold_ticks": st.integers(0, 10)},
+    "brpc": BOUNDS
+    | SMOOTHING
+    | {"sample_window_ns": st.integers(1, 200 * MS), "sampling_interval_ns": st.integers(0, 20 * MS)}
+    | {"min_sample_count": st.integers(1, 10), "max_sample_count": st.integers(1, 20)}
+    | {"remeasure_interval_ns": st.integers(2, 3_000 * MS), "remeasure_ratio": st.floats(0, 1)}
+    | {"error_punish": st.integers(0, 1), "fail_punish_ratio": st.floats(0, 3)}
+    | {"error_rate_punish_threshold": st.floats(0, 1), "min_explore_ratio": st.floats(0, 0.3)}
+    | {"max_explore_ratio": st.floats(0.3, 1), "explore_step": st.floats(0, 0.2)}
+    | {"latency_fluctuation_correction_factor": st.floats(0, 3)}
+    | {"probe_jitter": st.lists(st.floats(0, 1), min_size=1, max_size=3)},
+    "bbr": BOUNDS
+    | {"buckets": st.integers(2, 20), "window_ns": st.integers(100, 2_000 * MS)}
+    | {"overload_ns": st.integers(0, 500 * MS)},
+}
 MODELS = {
     "aimd": limit_models.Aimd,
     "vegas": limit_models.Vegas,
     "gradient": limit_models.Gradient,
     "gradient2": limit_models.Gradient2,
 }
+GATHERING_MODELS = {"plateau": limit_models.Plateau, "brpc": limit_models.Brpc, "bbr": limit_models.Bbr}
 WINDOWS = st.none() | st.fixed_dictionaries(
     {
         "min_window_ns": st.integers(1, 50 * MS),
@@ -70,6 +89,39 @@ def test_a_native_algorithm_is_the_slow_one(name, data, samples, window):
             model.sample(rtt, in_flight, dropped)
         else:
             model.sample(rtt, in_flight, dropped, start)
+        assert native.limit == model.limit
+
+
+@st.composite
+def busy_histories(draw):
+    """Calls of a server whose throughput has an end, in the order in which they end; how many the limit has, or nearly."""
+    workers, service = draw(st.integers(1, 60)), draw(st.sampled_from([MS // 50, 5 * MS, 40 * MS]))
+    seed = draw(st.randoms(use_true_random=False))
+    drops, gaps, pauses = (draw(st.sampled_from([0, 0.02, share])) for share in (0.3, 0.5, 0.02))
+
+    def calls(limit):
+        in_flight = max(1, limit - (seed.random() < gaps) * seed.randint(0, 3))
+        rtt = int(service * max(1, in_flight / workers) * seed.uniform(0.9, 1.1))
+        pause = int(rtt / in_flight) + (seed.random() < pauses) * seed.randint(0, 2_000 * MS)
+        return pause, rtt, in_flight, seed.random() < drops
+
+    return calls
+
+
+@pytest.mark.parametrize("name", GATHERING_MODELS)
+@given(data=st.data(), samples=SAMPLES, busy=st.none() | busy_histories())
+def test_an_algorithm_that_gathers_samples_is_the_slow_one(name, data, samples, busy):
+    given = data.draw(st.fixed_dictionaries({}, optional=GATHERING[name]))
+    jitter = {"probe_jitter": [0.75]} if "probe_jitter" in GATHERING[name] else {}
+    given = jitter | given
+    native = new_limit(name, **given)
+    model = GATHERING_MODELS[name](**limit_models.moved(GATHERING_MODELS[name], given))
+    end = 0
+    for ordinal in range(len(samples) if busy is None else 400):
+        pause, rtt, in_flight, dropped = samples[ordinal] if busy is None else busy(native.limit)
+        end = max(end + pause, rtt)
+        native.on_sample(start_ns=end - rtt, rtt_ns=rtt, in_flight=in_flight, dropped=dropped)
+        model.sample(rtt, in_flight, dropped, end - rtt)
         assert native.limit == model.limit
 
 

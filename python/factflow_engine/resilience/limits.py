@@ -164,7 +164,7 @@ def new_limit(
         name: Name of the algorithm.
         seed: Seed of the algorithm's randomness, if it has any and `probe_jitter` is not given.
         probe_jitter: Numbers from 0 to 1 that are taken in turn, again and again, or a function that returns one, in
-            place of drawn ones: `vegas` and `gradient` probe at random times.
+            place of drawn ones: `vegas`, `gradient` and `brpc` probe at random times.
         parameters: The algorithm's parameters; `window={...}` puts windows of samples in front of it.
 
     Raises:

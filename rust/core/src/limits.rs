@@ -7,12 +7,14 @@
 //! The algorithms that bear published names are exact to their originals, float arithmetic and corner cases included,
 //! except where these break: no limit here ever reaches 0 or stops being a number. `adaptive` is this engine's own.
 //!
-//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`; `windowed` wraps any of
-//! those that take samples; `simulation` compares them. `parameters` checks what they are made of, `change` is what they explain.
+//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`,
+//! `plateau`, `brpc`, `bbr`; `windowed` wraps those that have no windows of their own; `simulation` compares them. `parameters` checks what they are made of, `change` is what they explain.
 
 mod adaptive;
 mod aimd;
 mod arc;
+mod bbr;
+mod brpc;
 mod change;
 mod fixed;
 mod gradient;
@@ -20,6 +22,7 @@ mod gradient2;
 mod jitter;
 mod list;
 mod parameters;
+mod plateau;
 pub mod simulation;
 mod vegas;
 mod windowed;
@@ -104,6 +107,11 @@ pub trait Limit: Send + Sync {
     /// True if the algorithm counts starts itself, so that samples alone do not do.
     fn counts_starts(&self) -> bool {
         false
+    }
+
+    /// True if the algorithm gathers samples itself, so that no windows may be put in front of it.
+    fn has_windows(&self) -> bool {
+        self.counts_starts()
     }
 }
 

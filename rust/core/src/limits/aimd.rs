@@ -1,7 +1,7 @@
 //! `aimd`: additive increase, multiplicative decrease, by the sample (Netflix concurrency-limits).
 
 use super::change::{Change, Tracked};
-use super::parameters::{LimitRange, ParameterError, Parameters};
+use super::parameters::{LimitRange, MOST_NS, ParameterError, Parameters};
 use super::{Limit, Sample, Snapshot, whole};
 
 /// One more for a call that was good while half of the limit was in use; a tenth less for a late or dropped one.
@@ -29,7 +29,6 @@ impl Aimd {
 }
 
 const BELOW_ONE: f64 = 1.0 - f64::EPSILON;
-const MOST_NS: u64 = 86_400_000_000_000;
 
 impl Limit for Aimd {
     fn limit(&self) -> u32 {

@@ -4,17 +4,20 @@ use super::Limit;
 use super::adaptive::Adaptive;
 use super::aimd::Aimd;
 use super::arc::Arc;
+use super::bbr::Bbr;
+use super::brpc::Brpc;
 use super::fixed::Fixed;
 use super::gradient::Gradient;
 use super::gradient2::Gradient2;
 use super::parameters::{ParameterError, Parameters};
+use super::plateau::Plateau;
 use super::vegas::Vegas;
 use super::windowed::Windowed;
 
 type Attempt = Result<Box<dyn Limit>, ParameterError>;
 type Maker = fn(&mut Parameters) -> Attempt;
 
-const ALGORITHMS: [(&str, Maker); 7] = [
+const ALGORITHMS: [(&str, Maker); 10] = [
     ("adaptive", |parameters| boxed(Adaptive::new(parameters))),
     ("fixed", |parameters| boxed(Fixed::new(parameters))),
     ("aimd", |parameters| boxed(Aimd::new(parameters))),
@@ -22,6 +25,9 @@ const ALGORITHMS: [(&str, Maker); 7] = [
     ("gradient", |parameters| boxed(Gradient::new(parameters))),
     ("gradient2", |parameters| boxed(Gradient2::new(parameters))),
     ("arc", |parameters| boxed(Arc::new(parameters))),
+    ("plateau", |parameters| boxed(Plateau::new(parameters))),
+    ("brpc", |parameters| boxed(Brpc::new(parameters))),
+    ("bbr", |parameters| boxed(Bbr::new(parameters))),
 ];
 
 fn boxed<L: Limit + 'static>(made: Result<L, ParameterError>) -> Attempt {
@@ -65,7 +71,7 @@ pub fn new_limit(name: &str, mut parameters: Parameters) -> Attempt {
     };
     let mut algorithm = make(&mut parameters)?;
     if let Some(mut window) = parameters.part("window")? {
-        if algorithm.counts_starts() {
+        if algorithm.has_windows() {
             let message = format!("{name}, window: it has windows of its own; leave it out");
             return Err(ParameterError::new(message));
         }

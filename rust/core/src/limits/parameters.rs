@@ -216,5 +216,14 @@ pub(super) struct LimitRange {
     pub max: u32,
 }
 
+impl LimitRange {
+    /// Return the nearest limit within the bounds; `max` wins if they contradict each other.
+    pub(super) fn clamp(&self, limit: u32) -> u32 {
+        limit.max(self.min).min(self.max)
+    }
+}
+
 /// Highest limit that can be configured.
 const MOST_CALLS: u32 = 1_000_000;
+/// Longest duration that can be configured.
+pub(super) const MOST_NS: u64 = i64::MAX.unsigned_abs();

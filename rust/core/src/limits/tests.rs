@@ -1,5 +1,7 @@
 //! Contracts that the originals' own tests pin, and properties of every algorithm.
 
+mod gathering;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -304,10 +306,14 @@ fn what_was_learnt_survives_a_restart_within_the_bounds() {
     for name in NAMES.into_iter().filter(|name| *name != "fixed") {
         let mut first = made(name, &[("max", 300.0)]);
         for ordinal in 0..400 {
-            let (now_ns, in_flight) = (ordinal * 20 * MS, first.limit());
-            first.started(now_ns);
+            let (now_ns, in_flight) = (ordinal * 10 * MS, first.limit());
+            for _ in 0..in_flight {
+                first.started(now_ns);
+            }
             first.blocked(now_ns);
-            tell(&mut *first, now_ns, 10 * MS, in_flight, false);
+            for _ in 0..in_flight {
+                tell(&mut *first, now_ns, 10 * MS, in_flight, false);
+            }
         }
         let learnt = first.snapshot();
         assert_eq!(learnt.limit, first.limit(), "{name}");
@@ -352,7 +358,7 @@ proptest! {
         steps in prop::collection::vec((0..5_u8, 0..u64::MAX, 0..2_000_000 * MS, any::<u32>()), 0..200),
     ) {
         let mut limit = made(name, &[]);
-        let bounds = match name { "vegas" | "gradient" => 1..=1000, "fixed" => 20..=20, "arc" | "adaptive" => 1..=200, _ => 20..=200 };
+        let bounds = match name { "vegas" | "gradient" => 1..=1000, "fixed" => 20..=20, "arc" | "adaptive" | "plateau" | "bbr" => 1..=200, "brpc" => 40..=1000, _ => 20..=200 };
         for (kind, now_ns, rtt_ns, in_flight) in steps {
             match kind {
                 0 => limit.started(now_ns),

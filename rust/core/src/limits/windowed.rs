@@ -1,11 +1,10 @@
 //! Windows of samples in front of another algorithm (Netflix concurrency-limits).
 
 use super::change::Change;
-use super::parameters::{ParameterError, Parameters};
+use super::parameters::{MOST_NS, ParameterError, Parameters};
 use super::{Limit, Sample, Snapshot, float};
 
 const SECOND_NS: u64 = 1_000_000_000;
-const DAY_NS: u64 = 86_400 * SECOND_NS;
 
 /// Hands one sample a window to an algorithm: the mean latency or a percentile, the most in flight, any drop.
 ///
@@ -79,15 +78,15 @@ impl Windowed {
         inner: Box<dyn Limit>,
         parameters: &mut Parameters,
     ) -> Result<Self, ParameterError> {
-        let min_window_ns = parameters.whole("min_window_ns", SECOND_NS, (1, DAY_NS))?;
+        let min_window_ns = parameters.whole("min_window_ns", SECOND_NS, (1, MOST_NS))?;
         let max_window_ns = parameters.whole(
             "max_window_ns",
             SECOND_NS.max(min_window_ns),
-            (min_window_ns, DAY_NS),
+            (min_window_ns, MOST_NS),
         )?;
         let size = parameters.whole("size", 10, (1, 1_000_000_000))?;
         let min_rtt_threshold_ns =
-            parameters.whole("min_rtt_threshold_ns", 100_000, (0, DAY_NS))?;
+            parameters.whole("min_rtt_threshold_ns", 100_000, (0, MOST_NS))?;
         let percentile = parameters.number("percentile", 0.0, (0.0, 1.0))?;
         let samples = parameters.whole("percentile_samples", 256, (1, 1_000_000))?;
         let percentile = (percentile > 0.0).then_some(percentile);
