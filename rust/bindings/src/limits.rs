@@ -228,7 +228,7 @@ fn draw_up_to(function: &Bound<'_, PyAny>, drawn: &Drawn, count: usize) -> PyRes
 }
 
 /// Return parameters as the core takes them: numbers, and mappings of numbers.
-fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
+pub fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
     parameters
         .iter()
         .map(|(name, value)| {
