@@ -153,14 +153,14 @@ impl Suite {
             }
             drop(sender);
             loop {
-                let step = match receiver.recv_timeout(LOOK) {
-                    Ok(done) => Python::attach(|py| {
-                        py.check_signals()?;
-                        told(py, &done)
-                    }),
-                    Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals()),
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                };
+                let one = receiver.recv_timeout(LOOK);
+                if matches!(one, Err(RecvTimeoutError::Disconnected)) {
+                    return Ok(());
+                }
+                let step = Python::attach(|py| {
+                    py.check_signals()?;
+                    one.map_or(Ok(()), |done| told(py, &done))
+                });
                 if step.is_err() {
                     is_stopped.store(true, Ordering::Relaxed);
                     return step;
@@ -179,7 +179,7 @@ pub fn compare_limits(
     contenders: Vec<Bound<'_, PyAny>>,
     threads: usize,
     bins: Option<usize>,
-    done: Py<PyAny>,
+    done: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let suite = Suite {
         tasks: scenarios
@@ -187,7 +187,7 @@ pub fn compare_limits(
             .map(|scenario| scenario.task.clone())
             .collect(),
         contenders: contenders
-            .iter()
+            .into_iter()
             .map(Contender::from_python)
             .collect::<PyResult<_>>()?,
         bins,
@@ -200,6 +200,7 @@ pub fn compare_limits(
             }
         }
     }
+    let done = done.unbind();
     let mut told = |py: Python<'_>, result: &Done| -> PyResult<()> {
         let document = cells::document(py, &result.cell, result.series.as_ref())?;
         done.call1(py, (result.scenario, result.contender, document))?;

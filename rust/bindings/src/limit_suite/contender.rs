@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use factflow_core::limits::simulation::{Scenario, contender};
-use factflow_core::limits::{Change, Limit, Sample, Value};
+use factflow_core::limits::{Change, Limit, Sample, Snapshot, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -21,9 +21,9 @@ pub(super) enum Contender {
 
 impl Contender {
     /// Take a pair of name and parameters, or a function.
-    pub(super) fn from_python(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(super) fn from_python(given: Bound<'_, PyAny>) -> PyResult<Self> {
         if given.is_callable() {
-            return Ok(Self::Foreign(given.clone().unbind()));
+            return Ok(Self::Foreign(given.unbind()));
         }
         let (name, parameters): (String, Bound<'_, PyDict>) = given.extract()?;
         let parameters = table(&parameters)?;
@@ -134,6 +134,8 @@ impl Limit for Foreign {
         None
     }
 
+    fn restore(&mut self, _snapshot: Snapshot, _now_ns: u64) {}
+
     fn sampled(&mut self, sample: &Sample) {
         if self.failure.has_one() {
             return;
@@ -158,6 +160,8 @@ impl Limit for Stopped {
     fn last_change(&self) -> Option<&Change> {
         None
     }
+
+    fn restore(&mut self, _snapshot: Snapshot, _now_ns: u64) {}
 
     fn sampled(&mut self, _sample: &Sample) {}
 }
