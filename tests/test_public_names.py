@@ -20,7 +20,7 @@ from factflow_protocols import FactflowError
 
 ENGINE = {
     "AdapterCircuitMetrics", "AdapterConfig", "AdapterDiscovery", "AdapterModuleError", "AdapterNotFoundError",
-    "AdapterRegistrationError", "AdapterResult", "AdapterSpec", "BackpressureConfig", "BatchResult", "Begun",
+    "AdapterRegistrationError", "AdapterResult", "AdapterSpec", "BackpressureConfig", "BackpressureController", "BatchResult", "Begun",
     "Blocker", "BreakerPermit", "CallFromInsideError", "CircuitBreaker", "CircuitBreakerConfig", "CircuitCall",
     "CircuitOpenError", "CircuitState", "CircuitStats", "CircuitTransitionError", "ClosedReason", "CodecError",
     "ConditionConfig", "ConditionError", "ConditionErrors", "ConditionOperator", "ConditionOperatorError",
@@ -28,7 +28,7 @@ ENGINE = {
     "EngineInstruction", "ErrorHandlingConfig", "ExecutionClosedError", "ExecutionIdError", "ExecutionReport",
     "ExecutionScopedQueue", "ExecutionStartError", "ExecutionStatistics", "ExecutionStatus", "FactflowError",
     "FailureRecord", "Finding", "HeldMessage", "Holder", "InboundConfig", "InitMessageConfig", "LetterStaysError",
-    "LettersLeftError", "LoadResult", "ManagerStateError", "MessageStatus", "NativePanicError", "NotInTrioError",
+    "LettersLeftError", "LimitChange", "LimitPermit", "LimitStatistics", "LimitedCall", "LoadResult", "ManagerStateError", "MessageStatus", "NativePanicError", "NotInTrioError",
     "OperatorRegistry", "OrchestratorConfig", "OrchestratorManager", "OrphanedQueue", "OutboundConfig", "Outcome", "Overloaded",
     "PipelineAdapter", "PipelineConfigLoader", "PipelineContext", "PipelineGlobalConfig", "PipelineOrchestrator",
     "ProcessorConfig", "QueueClosedError", "QueueError", "QueueFileError", "QueueFullError", "QueueMessage",

@@ -66,15 +66,19 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         UnknownRouteError,
         UnsupportedFeatureError,
     )
-    from factflow_engine.native import BreakerPermit
+    from factflow_engine.native import BreakerPermit, LimitPermit
     from factflow_engine.queues.providers import open_queue
     from factflow_engine.queues.sqlite import QueueFileError
     from factflow_engine.resilience import (
         AdapterCircuitMetrics,
+        BackpressureController,
         CircuitBreaker,
         CircuitState,
         CircuitStats,
         DomainMetrics,
+        LimitChange,
+        LimitedCall,
+        LimitStatistics,
     )
     from factflow_engine.resilience.circuit_breaker import CircuitCall
     from factflow_engine.runtime.execution.manager import OrchestratorManager
@@ -140,6 +144,7 @@ _MODULES: Final = {
     "AdapterResult": "factflow_protocols",
     "AdapterSpec": "factflow_engine.adapters",
     "BackpressureConfig": "factflow_engine.config",
+    "BackpressureController": "factflow_engine.resilience",
     "BatchResult": "factflow_protocols",
     "Begun": "factflow_protocols",
     "Blocker": "factflow_engine.runtime.report",
@@ -182,6 +187,10 @@ _MODULES: Final = {
     "InboundConfig": "factflow_engine.config",
     "InitMessageConfig": "factflow_engine.config",
     "LetterStaysError": "factflow_protocols",
+    "LimitChange": "factflow_engine.resilience",
+    "LimitedCall": "factflow_engine.resilience",
+    "LimitPermit": "factflow_engine.native",
+    "LimitStatistics": "factflow_engine.resilience",
     "LettersLeftError": "factflow_protocols",
     "LoadResult": "factflow_engine.config",
     "ManagerStateError": "factflow_engine.errors",
@@ -249,6 +258,7 @@ __all__ = [
     "AdapterResult",
     "AdapterSpec",
     "BackpressureConfig",
+    "BackpressureController",
     "BatchResult",
     "Begun",
     "Blocker",
@@ -292,6 +302,10 @@ __all__ = [
     "InitMessageConfig",
     "LetterStaysError",
     "LettersLeftError",
+    "LimitChange",
+    "LimitPermit",
+    "LimitStatistics",
+    "LimitedCall",
     "LoadResult",
     "ManagerStateError",
     "MessageStatus",

@@ -12,8 +12,6 @@ __all__ = [
     "CONDITION_CODES",
     "EMITTED",
     "LIMIT_ALGORITHMS",
-    "LIMIT_SCALES",
-    "LIMIT_SCENARIOS",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -42,7 +40,8 @@ __all__ = [
     "FrameDecoder",
     "Journal",
     "LeasedFrame",
-    "LimitScenario",
+    "LimitController",
+    "LimitPermit",
     "LoopWatch",
     "MessageContext",
     "PatternBudget",
@@ -57,11 +56,11 @@ __all__ = [
     "WatchedCall",
     "Worker",
     "WorkerPool",
-    "compare_limits",
     "compile_condition",
     "encoded_frames",
     "label_of",
     "leased_frames",
+    "limit_parameters",
     "pack",
     "panic_on_purpose",
     "peeked_frame",
@@ -579,93 +578,121 @@ class ConcurrencyLimit:
     def last_change(self) -> tuple[int, int, int, str, dict[str, float]] | None:
         """Return time, limits before and after, reason and statistics of the last change; None before the first."""
 
-# Comparison of concurrency limits
+def limit_parameters(name: str, /) -> tuple[str, ...] | None:
+    """Return the names of the parameters of a built-in limit algorithm, without `window`; None if it is none of them."""
 
-LIMIT_SCENARIOS: tuple[str, ...]
-"""Names of the published scenarios."""
+@disjoint_base
+class LimitController:
+    """Gives permits for calls, as many at a time as an algorithm allows; all times are arguments, in nanoseconds.
 
-LIMIT_SCALES: tuple[float, ...]
-"""Scales at which each is run."""
+    Use `factflow_engine.BackpressureController`, which names the parameters and adds trio.
+    """
+
+    def __new__(
+        cls,
+        algorithm: str,
+        parameters: dict[str, Any],
+        own: Any,
+        /,
+        *,
+        probe_jitter: list[float] | None,
+        seed: int,
+        least: int,
+        most: int,
+        monitor_only: bool,
+        now_ns: int,
+    ) -> Self:
+        """Make a controller of a built-in algorithm; or of an object with `limit` and `on_sample`, if `own` is not None.
+
+        Raises:
+            ValueError: There is no such algorithm, or a parameter is unknown or outside its bounds.
+            TypeError: A parameter is not a number.
+        """
+
+    def try_acquire(self, now_ns: int) -> LimitPermit | None:
+        """Return a permit for one call, or None at the limit: the algorithm then knows that a call waits."""
+
+    def advance(self, now_ns: int) -> None:
+        """Do what is due by time alone."""
+
+    def freeze(self) -> None:
+        """Learn nothing more until `restart`; the limit stays. For the time of an open circuit breaker."""
+
+    def cap(self, most: int, now_ns: int) -> None:
+        """Apply no limit above `most` until `restart`. For the trial calls of a circuit breaker."""
+
+    def restart(self, now_ns: int) -> None:
+        """Go on after `freeze` and `cap`, with half of the limit, for a dependency that has just come back."""
+
+    def reset(self, now_ns: int) -> None:
+        """Begin anew at the first limit; permits that are out no longer count."""
+
+    def learnt(self) -> tuple[int, int | None]:
+        """Return the limit that was found, and the latency in nanoseconds without a queue, if the algorithm knows it."""
+
+    def relearn(self, limit: int, baseline_ns: int | None, now_ns: int) -> None:
+        """Begin with what `learnt` has returned, within the present bounds."""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight: 1 at least."""
+
+    @property
+    def in_flight(self) -> int:
+        """Number of permits that are out."""
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """Time at which `advance` has something to do; None if time alone changes nothing."""
+
+    @property
+    def is_monitor_only(self) -> bool:
+        """True if the limit is computed and gates nothing."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """True from `freeze` to `restart`."""
+
+    @property
+    def has_waiters(self) -> bool:
+        """True while tasks wait for a permit: `_admit` is then called when one may be free."""
+
+    @has_waiters.setter
+    def has_waiters(self, has_waiters: bool) -> None: ...
+    def last_change(self) -> tuple[int, int, int, str, dict[str, float]] | None:
+        """Return time, limits before and after, reason and statistics of the last change; None before the first."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the counts of calls, and the limit's history in brief, by name (see `LimitStatistics`)."""
 
 @final
-class LimitScenario:
-    """A server, a load and a time to simulate, with the oracle's limits and a seed."""
+class LimitPermit:
+    """Right of one call to be in flight, to be given back once: recorded or released.
 
-    @staticmethod
-    def published(name: str, scale: float, /, *, seed: int = 1) -> LimitScenario:
-        """Return a scenario of the catalogue, its capacities multiplied by `scale`.
+    A permit that is dropped is released. Made by `BackpressureController.try_acquire`.
+    """
 
-        Raises:
-            ValueError: There is none of this name, or the scale is not above 0 and up to 1000.
-        """
+    def record(self, now_ns: int, dropped: bool = False) -> bool:
+        """Give it back with a sample of the call; True if that counts.
 
-    @staticmethod
-    def varied(name: str, scale: float, /, *, seed: int, number: int) -> LimitScenario:
-        """Return a variant of a scenario of the catalogue: other capacities, times and seed.
-
-        Raises:
-            ValueError: As for `published`.
-        """
-
-    @staticmethod
-    def described(description: dict[str, Any]) -> LimitScenario:
-        """Return a scenario of a checked description; `factflow_engine.limit_suite` makes them of files and recordings.
+        It does not count if the permit was given back before, if the controller was reset meanwhile or has learnt
+        nothing since because of a circuit breaker, or if the call took no time and the algorithm needs some.
 
         Args:
-            description: `name`, `seed`, `duration_ns`, `target_ns`, `timeout_ns` or None, `joins` (times of routes), `poisson`
-            (calls a second, and the time from which there is a backlog) or None, `limits` (times and limits of the
-            oracle) or None for the best ones, and `server` with its `model` and what that has.
-
-        Raises:
-            KeyError: A part is missing.
-            ValueError: There is no such model.
-            TypeError: A part is of another type.
+            now_ns: The present time.
+            dropped: True if the call failed from overload: a time-out, a refusal.
         """
 
-    @property
-    def name(self) -> str:
-        """Name; that of the scenario that it varies."""
+    def release(self) -> None:
+        """Give it back without a sample, as if the call had not been made; does nothing if it was given back before."""
 
     @property
-    def scale(self) -> float:
-        """Scale of its capacities."""
+    def is_settled(self) -> bool:
+        """True if it was given back."""
 
     @property
-    def duration_ns(self) -> int:
-        """Duration in nanoseconds."""
-
-    @property
-    def target_ns(self) -> int:
-        """Latency in nanoseconds that callers want at most."""
-
-    @property
-    def limits(self) -> list[tuple[int, int]]:
-        """Limits of the oracle for each route: times in nanoseconds and limits."""
-
-def compare_limits(
-    scenarios: list[LimitScenario],
-    contenders: list[tuple[str, dict[str, Any]] | Callable[[], Any]],
-    *,
-    threads: int,
-    bins: int | None,
-    done: Callable[[int, int | None, dict[str, Any]], object],
-) -> None:
-    """Run every contender in every scenario, and the oracle in each; tell each result as it comes.
-
-    Built-in algorithms, by name and parameters, run on threads without the interpreter's lock; then those that a function
-    makes, with `limit` and `on_sample`, on this thread.
-
-    Args:
-        scenarios: The scenarios.
-        contenders: The algorithms.
-        threads: Most simulations at a time.
-        bins: Number of bins of what can be drawn; None for nothing.
-        done: Called on this thread with the places of scenario and contender (None: the oracle), and the measures.
-
-    Raises:
-        ValueError: A built-in algorithm cannot be made.
-        Exception: What an algorithm or `done` raises; a signal's exception at once.
-    """
+    def acquired_ns(self) -> int | None:
+        """Time at which it was given, by the caller's clock; None once it was given back."""
 
 @final
 class BreakerSettings:

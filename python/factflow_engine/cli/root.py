@@ -45,10 +45,6 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.dlq:dlq_group",
         summary="List, show, put back and delete dead letters.",
     ),
-    "bench": LazyCommand(
-        target="factflow_engine.cli.bench:bench_group",
-        summary="Compare algorithms by simulation.",
-    ),
 }
 
 

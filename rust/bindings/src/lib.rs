@@ -13,7 +13,6 @@ mod gil_cell;
 mod hop;
 mod ids;
 mod interpreter;
-mod limit_suite;
 mod limits;
 mod routing;
 mod stored;
@@ -52,6 +51,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Worker>()?;
     module.add_class::<ids::TimeOrderedIds>()?;
     module.add_class::<limits::ConcurrencyLimit>()?;
+    module.add_class::<limits::controller::LimitController>()?;
+    module.add_class::<limits::controller::LimitPermit>()?;
     module.add_class::<stored::LeasedFrame>()?;
     module.add_class::<routing::RouteTable>()?;
     module.add_class::<routing::RouteTableStatistics>()?;
@@ -63,12 +64,15 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stored::encoded_frames, module)?)?;
     module.add_function(wrap_pyfunction!(stored::leased_frames, module)?)?;
     module.add_function(wrap_pyfunction!(stored::peeked_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        limits::controller::limit_parameters,
+        module
+    )?)?;
     module.add_function(wrap_pyfunction!(errors::panic_on_purpose, module)?)?;
     conditions::add_constants(module)?;
     hop::add_am_send(module.py())?;
     hop::add_emitted(module)?;
     limits::add_names(module)?;
-    limit_suite::add_suite(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

@@ -1,4 +1,4 @@
-//! `ConcurrencyLimit`: an algorithm of the core behind the interpreter's lock.
+//! `ConcurrencyLimit`: an algorithm of the core behind the interpreter's lock. `controller` gives permits by one.
 //!
 //! An injected source of randomness is a Python function: it is called before the algorithm's step and never in it, so
 //! that no Python code runs while the state is touched.
@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use factflow_core::limits::{self as core, Jitter, Limit, Parameters, Sample, Value};
+use factflow_core::limits::{self as core, Change, Jitter, Limit, Parameters, Sample, Value};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
@@ -15,6 +15,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::errors;
 use crate::gil_cell::GilCell;
+
+pub mod controller;
 
 /// Numbers that were drawn for an algorithm, and not taken yet.
 type Drawn = Arc<Mutex<VecDeque<f64>>>;
@@ -52,7 +54,7 @@ impl ConcurrencyLimit {
                     locked(&drawn).pop_front().unwrap_or(1.0)
                 })))
             }
-            Some(jitter) => Some(Jitter::Cycle(jitter.extract()?, 0)),
+            Some(jitter) => Some(cycled(jitter.extract()?)),
         };
         let parameters = Parameters::new(name, table(parameters)?, jitter, seed);
         let algorithm = errors::guarded(py, || {
@@ -159,21 +161,7 @@ impl ConcurrencyLimit {
             self.algorithm
                 .with(py, |algorithm| algorithm.last_change().copied())
         };
-        let Some(change) = change else {
-            return Ok(None);
-        };
-        let statistics = PyDict::new(py);
-        for (name, number) in change.statistics() {
-            statistics.set_item(name, number)?;
-        }
-        let parts = (
-            change.at_ns,
-            change.from,
-            change.to,
-            change.reason,
-            statistics,
-        );
-        Ok(Some(parts.into_pyobject(py)?.unbind()))
+        change.map(|change| change_of(py, &change)).transpose()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -227,8 +215,29 @@ fn draw_up_to(function: &Bound<'_, PyAny>, drawn: &Drawn, count: usize) -> PyRes
     Ok(())
 }
 
+/// Return a change as Python's class takes it.
+fn change_of(py: Python<'_>, change: &Change) -> PyResult<Py<PyTuple>> {
+    let statistics = PyDict::new(py);
+    for (name, number) in change.statistics() {
+        statistics.set_item(name, number)?;
+    }
+    let parts = (
+        change.at_ns,
+        change.from,
+        change.to,
+        change.reason,
+        statistics,
+    );
+    Ok(parts.into_pyobject(py)?.unbind())
+}
+
+/// Return numbers that are taken in turn.
+fn cycled(numbers: Vec<f64>) -> Jitter {
+    Jitter::Cycle(numbers, 0)
+}
+
 /// Return parameters as the core takes them: numbers, and mappings of numbers.
-pub fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
+fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
     parameters
         .iter()
         .map(|(name, value)| {

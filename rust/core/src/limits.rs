@@ -7,18 +7,17 @@
 //! The algorithms that bear published names are exact to their originals, float arithmetic and corner cases included,
 //! except where these break: no limit here ever reaches 0 or stops being a number. `adaptive` is this engine's own.
 //!
-//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`,
-//! `plateau`, `brpc`, `bbr`; `windowed` wraps those that have no windows of their own; `simulation` compares them.
-//! `parameters` checks what they are made of, `change` is what they explain, `arithmetic` is what is the same on every
-//! machine.
+//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`, `plateau`,
+//! `brpc`, `bbr`; `windowed` wraps those that have no windows of their own; `controller` gives permits as one of them says;
+//! `simulation` compares them. `parameters` checks what they are made of, `change` is what they explain.
 
 mod adaptive;
 mod aimd;
 mod arc;
-mod arithmetic;
 mod bbr;
 mod brpc;
 mod change;
+mod controller;
 mod fixed;
 mod gradient;
 mod gradient2;
@@ -34,8 +33,9 @@ mod windowed;
 mod tests;
 
 pub use change::Change;
+pub use controller::{CallEnd, CallPermit, Controller, Counts, History, LimitBounds, own};
 pub use jitter::Jitter;
-pub use list::{NAMES, new_limit};
+pub use list::{NAMES, new_limit, parameter_names};
 pub use parameters::{ParameterError, Parameters, Value};
 
 /// A call that has ended.
@@ -90,6 +90,14 @@ pub trait Limit: Send + Sync {
 
     /// A call has ended, and nothing follows from it.
     fn ignored(&mut self, _now_ns: u64) {}
+
+    /// Do what is due by time alone.
+    fn advance(&mut self, _now_ns: u64) {}
+
+    /// Time at which `advance` has something to do; None if time alone changes nothing.
+    fn next_deadline_ns(&self) -> Option<u64> {
+        None
+    }
 
     /// True if it can use the sample.
     fn accepts(&self, _sample: &Sample) -> bool {

@@ -19,6 +19,25 @@ pub struct Change {
 }
 
 impl Change {
+    /// Return the same change between other limits.
+    pub(super) const fn between(mut self, from: u32, to: u32) -> Self {
+        self.from = from;
+        self.to = to;
+        self
+    }
+
+    /// Return a change without statistics.
+    pub(super) const fn plain(at_ns: u64, from: u32, to: u32, reason: &'static str) -> Self {
+        Self {
+            at_ns,
+            from,
+            to,
+            reason,
+            statistics: [("", 0.0); MOST],
+            count: 0,
+        }
+    }
+
     /// Statistics behind the decision, by name.
     #[must_use]
     pub fn statistics(&self) -> &[(&'static str, f64)] {

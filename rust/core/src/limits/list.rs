@@ -1,5 +1,7 @@
 //! The list of algorithms by name: the one place to add a new one to.
 
+use std::collections::BTreeMap;
+
 use super::Limit;
 use super::adaptive::Adaptive;
 use super::aimd::Aimd;
@@ -44,6 +46,15 @@ pub const NAMES: [&str; ALGORITHMS.len()] = {
     }
     names
 };
+
+/// Return the names of an algorithm's parameters, without those of a window; None if there is no such algorithm.
+#[must_use]
+pub fn parameter_names(name: &str) -> Option<Vec<&'static str>> {
+    let (_, make) = ALGORITHMS.iter().find(|(known, _)| *known == name)?;
+    let mut parameters = Parameters::new(name, BTreeMap::new(), None, 0);
+    make(&mut parameters).ok()?; // each default is within its bounds
+    Some(parameters.known().to_vec())
+}
 
 /// Make an algorithm by its name; the parameter `window` puts windows of samples in front of it.
 ///

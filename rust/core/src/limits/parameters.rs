@@ -41,8 +41,6 @@ pub struct Parameters {
     known: Vec<&'static str>,
     jitter: Option<Jitter>,
     seed: u64,
-    /// True to leave aside what is unknown.
-    is_offer: bool,
 }
 
 impl Parameters {
@@ -60,15 +58,6 @@ impl Parameters {
             known: Vec::new(),
             jitter,
             seed,
-            is_offer: false,
-        }
-    }
-
-    /// Prepare parameters of which an algorithm takes those that it has.
-    pub(super) fn offered(of: &str, given: BTreeMap<String, Value>, seed: u64) -> Self {
-        Self {
-            is_offer: true,
-            ..Self::new(of, given, None, seed)
         }
     }
 
@@ -190,16 +179,18 @@ impl Parameters {
         }))
     }
 
+    /// Return the names that were asked for.
+    pub(super) fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
     /// Return the seed of the algorithm's randomness.
     pub(super) const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Refuse what was not taken, unless it was only offered.
+    /// Refuse what was not taken.
     pub(super) fn end(self) -> Result<(), ParameterError> {
-        if self.is_offer {
-            return Ok(());
-        }
         let unknown = self.given.keys().next().map(String::as_str);
         match unknown.or(self.jitter.as_ref().map(|_| "probe_jitter")) {
             None => Ok(()),
