@@ -12,6 +12,8 @@ __all__ = [
     "CONDITION_CODES",
     "EMITTED",
     "LIMIT_ALGORITHMS",
+    "LIMIT_SCALES",
+    "LIMIT_SCENARIOS",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -42,6 +44,7 @@ __all__ = [
     "LeasedFrame",
     "LimitController",
     "LimitPermit",
+    "LimitScenario",
     "LoopWatch",
     "MessageContext",
     "PatternBudget",
@@ -56,6 +59,7 @@ __all__ = [
     "WatchedCall",
     "Worker",
     "WorkerPool",
+    "compare_limits",
     "compile_condition",
     "encoded_frames",
     "label_of",
@@ -693,6 +697,94 @@ class LimitPermit:
     @property
     def acquired_ns(self) -> int | None:
         """Time at which it was given, by the caller's clock; None once it was given back."""
+
+# Comparison of concurrency limits
+
+LIMIT_SCENARIOS: tuple[str, ...]
+"""Names of the published scenarios."""
+
+LIMIT_SCALES: tuple[float, ...]
+"""Scales at which each is run."""
+
+@final
+class LimitScenario:
+    """A server, a load and a time to simulate, with the oracle's limits and a seed."""
+
+    @staticmethod
+    def published(name: str, scale: float, /, *, seed: int = 1) -> LimitScenario:
+        """Return a scenario of the catalogue, its capacities multiplied by `scale`.
+
+        Raises:
+            ValueError: There is none of this name, or the scale is not above 0 and up to 1000.
+        """
+
+    @staticmethod
+    def varied(name: str, scale: float, /, *, seed: int, number: int) -> LimitScenario:
+        """Return a variant of a scenario of the catalogue: other capacities, times and seed.
+
+        Raises:
+            ValueError: As for `published`.
+        """
+
+    @staticmethod
+    def described(description: dict[str, Any]) -> LimitScenario:
+        """Return a scenario of a checked description; `factflow_engine.limit_suite` makes them of files and recordings.
+
+        Args:
+            description: `name`, `seed`, `duration_ns`, `target_ns`, `timeout_ns` or None, `joins` (times of routes), `poisson`
+            (calls a second, and the time from which there is a backlog) or None, `limits` (times and limits of the
+            oracle) or None for the best ones, and `server` with its `model` and what that has.
+
+        Raises:
+            KeyError: A part is missing.
+            ValueError: There is no such model.
+            TypeError: A part is of another type.
+        """
+
+    @property
+    def name(self) -> str:
+        """Name; that of the scenario that it varies."""
+
+    @property
+    def scale(self) -> float:
+        """Scale of its capacities."""
+
+    @property
+    def duration_ns(self) -> int:
+        """Duration in nanoseconds."""
+
+    @property
+    def target_ns(self) -> int:
+        """Latency in nanoseconds that callers want at most."""
+
+    @property
+    def limits(self) -> list[tuple[int, int]]:
+        """Limits of the oracle for each route: times in nanoseconds and limits."""
+
+def compare_limits(
+    scenarios: list[LimitScenario],
+    contenders: list[tuple[str, dict[str, Any]] | Callable[[], Any]],
+    *,
+    threads: int,
+    bins: int | None,
+    done: Callable[[int, int | None, dict[str, Any]], object],
+) -> None:
+    """Run every contender in every scenario, and the oracle in each; tell each result as it comes.
+
+    Built-in algorithms, by name and parameters, run on threads without the interpreter's lock; then those that a function
+    makes, with `limit` and `on_sample`, on this thread.
+
+    Args:
+        scenarios: The scenarios.
+        contenders: The algorithms.
+        threads: Most simulations at a time.
+        bins: Number of bins of what can be drawn; None for nothing.
+        done: Called on this thread with the places of scenario and contender (None: the oracle), and the measures.
+
+    Raises:
+        ValueError: A built-in algorithm cannot be made.
+        Exception: What an algorithm or `done` raises; a signal's exception at once.
+    """
 
 @final
 class BreakerSettings:

@@ -45,6 +45,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.dlq:dlq_group",
         summary="List, show, put back and delete dead letters.",
     ),
+    "bench": LazyCommand(
+        target="factflow_engine.cli.bench:bench_group",
+        summary="Compare algorithms by simulation.",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ mod gil_cell;
 mod hop;
 mod ids;
 mod interpreter;
+mod limit_suite;
 mod limits;
 mod routing;
 mod stored;
@@ -73,6 +74,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hop::add_am_send(module.py())?;
     hop::add_emitted(module)?;
     limits::add_names(module)?;
+    limit_suite::add_suite(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

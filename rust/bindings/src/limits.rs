@@ -237,7 +237,7 @@ fn cycled(numbers: Vec<f64>) -> Jitter {
 }
 
 /// Return parameters as the core takes them: numbers, and mappings of numbers.
-fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
+pub fn table(parameters: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Value>> {
     parameters
         .iter()
         .map(|(name, value)| {

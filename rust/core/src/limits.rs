@@ -7,13 +7,15 @@
 //! The algorithms that bear published names are exact to their originals, float arithmetic and corner cases included,
 //! except where these break: no limit here ever reaches 0 or stops being a number. `adaptive` is this engine's own.
 //!
-//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`, `plateau`,
-//! `brpc`, `bbr`; `windowed` wraps those that have no windows of their own; `controller` gives permits as one of them says;
-//! `simulation` compares them. `parameters` checks what they are made of, `change` is what they explain.
+//! One file each, and a line in `list`: `adaptive`, `fixed`, `aimd`, `vegas`, `gradient`, `gradient2`, `arc`,
+//! `plateau`, `brpc`, `bbr`; `windowed` wraps those that have no windows of their own; `controller` gives permits as one
+//! of them says; `simulation` compares them. `parameters` checks what they are made of, `change` is what they explain,
+//! `arithmetic` is what is the same on every machine.
 
 mod adaptive;
 mod aimd;
 mod arc;
+mod arithmetic;
 mod bbr;
 mod brpc;
 mod change;

@@ -41,6 +41,8 @@ pub struct Parameters {
     known: Vec<&'static str>,
     jitter: Option<Jitter>,
     seed: u64,
+    /// True to leave aside what is unknown.
+    is_offer: bool,
 }
 
 impl Parameters {
@@ -58,6 +60,15 @@ impl Parameters {
             known: Vec::new(),
             jitter,
             seed,
+            is_offer: false,
+        }
+    }
+
+    /// Prepare parameters of which an algorithm takes those that it has.
+    pub(super) fn offered(of: &str, given: BTreeMap<String, Value>, seed: u64) -> Self {
+        Self {
+            is_offer: true,
+            ..Self::new(of, given, None, seed)
         }
     }
 
@@ -189,8 +200,11 @@ impl Parameters {
         self.seed
     }
 
-    /// Refuse what was not taken.
+    /// Refuse what was not taken, unless it was only offered.
     pub(super) fn end(self) -> Result<(), ParameterError> {
+        if self.is_offer {
+            return Ok(());
+        }
         let unknown = self.given.keys().next().map(String::as_str);
         match unknown.or(self.jitter.as_ref().map(|_| "probe_jitter")) {
             None => Ok(()),

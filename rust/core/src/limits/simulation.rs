@@ -4,24 +4,31 @@
 //! and the ordinal of the call, so that every algorithm meets the same service times, and a run is the same on every
 //! machine.
 //!
-//! `scenario` is what is simulated, `catalogue` the published ones, `variants` others like them; `server` is the dependency, `random` its service
-//! times; `run` is the loop, `measure` what it counts, and `score` compares a run with the oracle's.
+//! `scenario` is what is simulated, `catalogue` the published ones, `variants` others like them, `best` their limits;
+//! `server` is the dependency, `random` its service times; `run` is the loop, `measure` what it counts, `series` what can
+//! be drawn of it, and `score` compares a run with the oracle's; `contender` makes the algorithms that are compared.
 
+mod best;
 mod catalogue;
+mod contender;
 mod measure;
 mod random;
 mod run;
 mod scenario;
 mod score;
+mod series;
 mod server;
 mod variants;
 
 #[cfg(test)]
 mod tests;
 
+pub use best::best_limits;
 pub use catalogue::{SCALES, SCENARIOS, scenario};
+pub use contender::contender;
 pub use measure::Measured;
-pub use run::{Controlled, run};
-pub use scenario::{Load, Phase, Scenario, ServerModel, Service, Steps};
+pub use run::{Controlled, run, run_unless};
+pub use scenario::{Level, Load, Phase, Scenario, ServerModel, Service, Steps};
 pub use score::{Cell, cell, oracle};
+pub use series::{Bin, LATENCY_CLASSES, Outcomes, Series};
 pub use variants::{Half, Variant, variant};

@@ -1,5 +1,6 @@
 //! The published scenarios, by name, at any scale of their capacities.
 
+use super::best::{of_usl, phases};
 use super::scenario::{Load, MS, Phase, SECOND, Scenario, ServerModel, Service, Steps};
 
 /// Scales at which each scenario is run: at one alone a lucky fixed limit would win.
@@ -71,7 +72,7 @@ impl Catalogue {
         oracle: Vec<Phase>,
     ) -> Scenario {
         Scenario {
-            name: self.name,
+            name: self.name.into(),
             scale: self.scale,
             duration_ns: seconds * SECOND,
             server,
@@ -181,7 +182,7 @@ impl Catalogue {
                     alpha,
                     beta,
                 };
-                self.made(60, 150, server, vec![phase(0, best_of_usl(alpha, beta))])
+                self.made(60, 150, server, vec![phase(0, of_usl(alpha, beta))])
             }
             "flaky" => {
                 let workers = self.constant(20);
@@ -237,14 +238,6 @@ fn served(milliseconds: u64) -> Service {
     Service::Steps(Steps::constant(milliseconds * MS))
 }
 
-fn phases(workers: &Steps) -> Vec<Phase> {
-    workers
-        .0
-        .iter()
-        .map(|(from_ns, limit)| phase(*from_ns, *limit))
-        .collect()
-}
-
 fn phase(from_ns: u64, limit: u64) -> Phase {
     Phase {
         from_ns,
@@ -260,15 +253,4 @@ fn phase(from_ns: u64, limit: u64) -> Phase {
 )]
 fn scaled(capacity: u64, scale: f64) -> u64 {
     ((capacity as f64 * scale).round() as u64).max(1)
-}
-
-/// Return the limit of the greatest power: throughput by latency.
-fn best_of_usl(alpha: f64, beta: f64) -> u64 {
-    let power = |n: u32| {
-        let (n, others) = (f64::from(n), f64::from(n - 1));
-        let latency = 1.0 + alpha * others + beta * n * others;
-        n / (latency * latency)
-    };
-    let best = (1..1000_u32).max_by(|a, b| power(*a).total_cmp(&power(*b)));
-    u64::from(best.unwrap_or(1))
 }

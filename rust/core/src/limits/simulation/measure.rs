@@ -18,7 +18,9 @@ pub struct Measured {
     pub failures: u64,
     /// Successes within the scenario's target.
     pub in_time: u64,
-    /// Calls that the server served although their callers had given up.
+    /// Calls that the server was done with, refusals and failures included.
+    pub served: u64,
+    /// Those of them that were for nothing: they failed, came after the target, or their callers had given up.
     pub wasted: u64,
     /// Most calls in flight at a time, of all routes.
     pub peak: u64,
@@ -39,6 +41,7 @@ impl Measured {
             successes: 0,
             failures: 0,
             in_time: 0,
+            served: 0,
             wasted: 0,
             peak: 0,
             changes: 0,
@@ -48,6 +51,12 @@ impl Measured {
             joined_ns: scenario.joins.iter().copied().max().unwrap_or(0),
             target_ns: scenario.target_ns,
         }
+    }
+
+    /// The server is done with a call.
+    pub(super) fn served(&mut self, for_nothing: bool) {
+        self.served += 1;
+        self.wasted += u64::from(for_nothing);
     }
 
     pub(super) fn succeeded(&mut self, route: usize, now_ns: u64, latency_ns: u64) {

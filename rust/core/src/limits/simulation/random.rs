@@ -1,5 +1,6 @@
 //! Random numbers of a simulated call: the n-th of a seed, whichever algorithm makes it.
 
+use crate::limits::arithmetic::{cos_of_turns, ln};
 use crate::random::draw;
 
 /// Streams of numbers of one call.
@@ -22,6 +23,6 @@ pub(super) fn uniform(seed: u64, ordinal: u64, stream: Stream) -> f64 {
 
 /// Return a standard normal number (Box and Muller 1958).
 pub(super) fn normal(seed: u64, ordinal: u64) -> f64 {
-    let radius = (-2.0 * (1.0 - uniform(seed, ordinal, Stream::Service)).ln()).sqrt();
-    radius * (std::f64::consts::TAU * uniform(seed, ordinal, Stream::Second)).cos()
+    let radius = (-2.0 * ln(1.0 - uniform(seed, ordinal, Stream::Service))).sqrt();
+    radius * cos_of_turns(uniform(seed, ordinal, Stream::Second))
 }

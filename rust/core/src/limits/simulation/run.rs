@@ -6,7 +6,9 @@ use std::collections::BinaryHeap;
 use super::measure::Measured;
 use super::random::{Stream, uniform};
 use super::scenario::{Load, Scenario};
+use super::series::Series;
 use super::server::{Completion, Server};
+use crate::limits::arithmetic::ln;
 use crate::limits::{Limit, Sample};
 
 /// Source of the limits.
@@ -16,6 +18,9 @@ pub enum Controlled<'a> {
     /// An algorithm for each route, made when the route joins.
     By(&'a mut dyn FnMut() -> Box<dyn Limit>),
 }
+
+/// Events between two looks at whether to stop: a power of two.
+const EVENTS_BETWEEN_LOOKS: u32 = 256;
 
 /// Kinds of events, in the order in which those of one time happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +51,8 @@ struct Route {
     joins_ns: u64,
     /// None before it joins, and for the oracle.
     limit: Option<Box<dyn Limit>>,
+    /// Its limit after the last event.
+    known: Option<u32>,
     in_flight: u32,
     /// Calls that have arrived and wait for a permit; None for a backlog without end.
     waiting: Option<u64>,
@@ -61,45 +68,41 @@ struct Run<'a> {
     calls: Vec<CallState>,
     routes: Vec<Route>,
     measured: Measured,
+    series: Option<Series>,
     completions: Vec<Completion>,
     in_flight: u64,
 }
 
 /// Simulate a scenario, and return what was counted.
 #[must_use]
-pub fn run(scenario: &Scenario, seed: u64, mut by: Controlled<'_>) -> Measured {
-    let mut run = Run::new(scenario, seed);
-    while let Some(Reverse((now_ns, kind, _, number))) = run.events.pop() {
-        if now_ns > scenario.duration_ns {
-            break;
-        }
-        match kind {
-            Kind::Change => run.server.change(now_ns, &mut run.completions),
-            Kind::Phase => {
-                if let Controlled::By(make) = &mut by {
-                    for route in &mut run.routes {
-                        if route.joins_ns == now_ns && route.limit.is_none() {
-                            route.limit = Some(make());
-                        }
-                    }
-                }
-            }
-            Kind::Timeout => run.time_out(number, now_ns),
-            Kind::Completion => run.complete(number, now_ns),
-            Kind::Arrival => run.demand(number, now_ns),
-        }
-        run.schedule();
-        run.fill(now_ns);
-    }
-    run.measured.end();
+pub fn run(scenario: &Scenario, seed: u64, by: Controlled<'_>) -> Measured {
+    let mut run = Run::new(scenario, seed, None);
+    run.go(by, &mut || false);
     run.measured
 }
 
+/// Simulate a scenario unless it is stopped, and return what was counted, and what can be drawn of it in so many bins.
+///
+/// `stops` is asked every few events; once it says so, there is no result.
+#[must_use]
+pub fn run_unless(
+    stops: &mut dyn FnMut() -> bool,
+    scenario: &Scenario,
+    seed: u64,
+    by: Controlled<'_>,
+    bins: Option<usize>,
+) -> Option<(Measured, Option<Series>)> {
+    let series = bins.map(|bins| Series::new(scenario.duration_ns, scenario.target_ns, bins));
+    let mut run = Run::new(scenario, seed, series);
+    run.go(by, stops).then_some((run.measured, run.series))
+}
+
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, seed: u64) -> Self {
+    fn new(scenario: &'a Scenario, seed: u64, series: Option<Series>) -> Self {
         let routes = scenario.joins.iter().map(|joins_ns| Route {
             joins_ns: *joins_ns,
             limit: None,
+            known: None,
             in_flight: 0,
             waiting: match scenario.load {
                 Load::Saturating => None,
@@ -116,6 +119,7 @@ impl<'a> Run<'a> {
             calls: Vec::new(),
             routes: routes.collect(),
             measured: Measured::new(scenario),
+            series,
             completions: Vec::new(),
             in_flight: 0,
         };
@@ -135,6 +139,64 @@ impl<'a> Run<'a> {
             }
         }
         made
+    }
+
+    /// Go to the end; return false if it was stopped before.
+    fn go(&mut self, mut by: Controlled<'_>, stops: &mut dyn FnMut() -> bool) -> bool {
+        let mut events = 0_u32;
+        while let Some(Reverse((now_ns, kind, _, number))) = self.events.pop() {
+            if now_ns > self.scenario.duration_ns {
+                break;
+            }
+            events = events.wrapping_add(1);
+            if events & (EVENTS_BETWEEN_LOOKS - 1) == 0 && stops() {
+                return false;
+            }
+            match kind {
+                Kind::Change => self.server.change(now_ns, &mut self.completions),
+                Kind::Phase => {
+                    if let Controlled::By(make) = &mut by {
+                        self.join(now_ns, *make);
+                    }
+                }
+                Kind::Timeout => self.time_out(number, now_ns),
+                Kind::Completion => self.complete(number, now_ns),
+                Kind::Arrival => self.demand(number, now_ns),
+            }
+            self.schedule();
+            self.fill(now_ns);
+            self.look(now_ns);
+        }
+        if let Some(series) = &mut self.series {
+            series.set(self.scenario.duration_ns, 0, 0);
+        }
+        self.measured.end();
+        !stops()
+    }
+
+    fn join(&mut self, now_ns: u64, make: &mut dyn FnMut() -> Box<dyn Limit>) {
+        for route in &mut self.routes {
+            if route.joins_ns == now_ns && route.limit.is_none() {
+                route.limit = Some(make());
+            }
+        }
+    }
+
+    /// Note what the limits are after an event.
+    fn look(&mut self, now_ns: u64) {
+        let mut all = 0;
+        for number in 0..self.routes.len() {
+            let limit = self.limit_of(number, now_ns);
+            all += u64::from(limit);
+            let route = &mut self.routes[number];
+            if route.limit.is_some() && route.known != Some(limit) {
+                self.measured.changes += u64::from(route.known.is_some());
+                route.known = Some(limit);
+            }
+        }
+        if let Some(series) = &mut self.series {
+            series.set(now_ns, all, self.in_flight);
+        }
     }
 
     fn at(&mut self, at_ns: u64, kind: Kind, number: usize) {
@@ -210,21 +272,21 @@ impl<'a> Run<'a> {
             return; // lost in an outage
         }
         let (is_over, succeeds) = (call.is_over, call.succeeds);
+        let is_late = now_ns - call.start_ns > self.scenario.target_ns;
         self.server.leave(now_ns, &mut self.completions);
-        if is_over {
-            self.measured.wasted += 1;
-        } else {
-            self.end(number, now_ns, !succeeds);
+        self.measured.served(is_over || !succeeds || is_late);
+        if !is_over {
+            self.end(number, now_ns, !succeeds, false);
         }
     }
 
     fn time_out(&mut self, number: usize, now_ns: u64) {
         if !self.calls[number].is_over {
-            self.end(number, now_ns, true);
+            self.end(number, now_ns, true, true);
         }
     }
 
-    fn end(&mut self, number: usize, now_ns: u64, dropped: bool) {
+    fn end(&mut self, number: usize, now_ns: u64, dropped: bool, was_given_up: bool) {
         let call = &mut self.calls[number];
         call.is_over = true;
         let sample = Sample {
@@ -238,14 +300,17 @@ impl<'a> Run<'a> {
         route.in_flight -= 1;
         self.in_flight -= 1;
         if let Some(limit) = &mut route.limit {
-            let before = limit.limit();
             limit.sampled(&sample);
-            self.measured.changes += u64::from(limit.limit() != before);
         }
         if dropped {
             self.measured.failures += 1;
         } else {
             self.measured.succeeded(number, now_ns, sample.rtt_ns);
+        }
+        match &mut self.series {
+            Some(series) if dropped => series.failed(now_ns, was_given_up),
+            Some(series) => series.succeeded(now_ns, sample.rtt_ns),
+            None => {}
         }
     }
 
@@ -274,7 +339,7 @@ impl<'a> Run<'a> {
         let route = &mut self.routes[number];
         route.arrivals += 1;
         let ordinal = route.arrivals * self.scenario.joins.len() as u64 + number as u64;
-        let seconds = -(1.0 - uniform(self.seed, ordinal, Stream::Arrival)).ln() / rate;
+        let seconds = -ln(1.0 - uniform(self.seed, ordinal, Stream::Arrival)) / rate;
         let at_ns = now_ns.saturating_add((seconds * 1e9) as u64);
         self.at(at_ns.min(until_ns), Kind::Arrival, number);
     }

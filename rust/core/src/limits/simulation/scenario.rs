@@ -1,5 +1,7 @@
 //! `Scenario`: a server, a load, and the limits that an oracle would set.
 
+use std::borrow::Cow;
+
 /// Number of nanoseconds in a second.
 pub(super) const SECOND: u64 = 1_000_000_000;
 /// Number of nanoseconds in a millisecond.
@@ -101,6 +103,11 @@ pub enum ServerModel {
         /// Most calls that are there.
         room: u64,
     },
+    /// Latencies that were recorded, by the calls that were there.
+    Recorded {
+        /// Levels by calls in flight, ascending; one at least, each with one call at least.
+        levels: Vec<Level>,
+    },
     /// Serves a batch at each tick.
     Batch {
         /// Time between ticks.
@@ -110,6 +117,15 @@ pub enum ServerModel {
         /// Time of service.
         service_ns: u64,
     },
+}
+
+/// Calls that were recorded while about so many were in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// Calls in flight, each itself included.
+    pub in_flight: u64,
+    /// Duration of each in nanoseconds, and true if it was dropped.
+    pub calls: Vec<(u64, bool)>,
 }
 
 /// Calls that want to be made.
@@ -139,7 +155,7 @@ pub struct Phase {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Scale of its capacities.
     pub scale: f64,
     /// Duration.
@@ -164,6 +180,49 @@ impl Scenario {
     pub fn oracle_at(&self, now_ns: u64) -> u32 {
         let after = self.oracle.partition_point(|phase| phase.from_ns <= now_ns);
         self.oracle[after.max(1) - 1].limit
+    }
+
+    /// Times at which the server, its load or the number of routes changes, in order: 0, and what comes later.
+    #[must_use]
+    pub fn changes(&self) -> Vec<u64> {
+        let mut times: Vec<u64> = self.oracle.iter().map(|phase| phase.from_ns).collect();
+        times.extend(&self.joins);
+        if let ServerModel::Workers {
+            workers,
+            service,
+            outage,
+            ..
+        } = &self.server
+        {
+            times.extend(workers.times());
+            if let Service::Steps(steps) = service {
+                times.extend(steps.times());
+            }
+            if outage.0 < outage.1 {
+                times.extend([outage.0, outage.1]);
+            }
+        }
+        if let Load::PoissonUntil { until_ns, .. } = self.load {
+            times.push(until_ns);
+        }
+        times.push(0);
+        times.retain(|at_ns| *at_ns < self.duration_ns);
+        times.sort_unstable();
+        times.dedup();
+        times
+    }
+
+    /// Most calls that the oracle has in flight, of all routes together.
+    #[must_use]
+    pub fn most_in_flight(&self) -> u64 {
+        self.changes()
+            .into_iter()
+            .map(|at_ns| {
+                let routes = self.joins.iter().filter(|joins_ns| **joins_ns <= at_ns);
+                u64::from(self.oracle_at(at_ns)) * routes.count() as u64
+            })
+            .max()
+            .unwrap_or(1)
     }
 
     /// Highest limit of the oracle.

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::random::{Stream, normal, uniform};
-use super::scenario::{MS, ServerModel, Service};
+use super::scenario::{Level, MS, ServerModel, Service};
+use crate::limits::arithmetic::{exp, ln};
 
 /// Number of a call.
 pub(super) type CallNumber = usize;
@@ -103,6 +104,9 @@ impl<'a> Server<'a> {
                 )
             }
             ServerModel::Refusing { latency_ns, room } => (*latency_ns, n <= *room),
+            ServerModel::Recorded { levels } => {
+                recorded(levels, n, uniform(self.seed, call as u64, Stream::Service))
+            }
         };
         completions.push(Completion {
             call,
@@ -186,8 +190,8 @@ impl<'a> Server<'a> {
         match service {
             Service::Steps(steps) => steps.at(now_ns),
             Service::LogNormal { mean_ns, sigma } => {
-                let mu = mean_ns.ln() - sigma * sigma / 2.0;
-                whole((mu + sigma * normal(self.seed, ordinal)).exp())
+                let mu = ln(*mean_ns) - sigma * sigma / 2.0;
+                whole(exp(mu + sigma * normal(self.seed, ordinal)))
             }
             Service::Bimodal {
                 fast_ns,
@@ -201,9 +205,31 @@ impl<'a> Server<'a> {
                 warm_ns,
                 cold_ns,
                 constant_ns,
-            } => warm_ns + scaled(*cold_ns, (-float(now_ns) / float(*constant_ns)).exp()),
+            } => warm_ns + scaled(*cold_ns, exp(-float(now_ns) / float(*constant_ns))),
         }
     }
+}
+
+/// Return the duration of a call, and whether it succeeds: those of one that was recorded with as many in flight.
+///
+/// Between two levels it is the lower one's. Above the last one it takes longer in proportion: what is beyond the most
+/// that was ever seen is taken for a queue.
+fn recorded(levels: &[Level], n: u64, at: f64) -> (u64, bool) {
+    let after = levels.partition_point(|level| level.in_flight <= n);
+    let Some(level) = levels.get(after.max(1) - 1) else {
+        return (1, false);
+    };
+    let place = whole(float(level.calls.len() as u64) * at + 0.5) - 1;
+    let place = usize::try_from(place).unwrap_or(0);
+    let Some((duration_ns, dropped)) = level.calls.get(place).or(level.calls.last()) else {
+        return (1, false);
+    };
+    let beyond = if after == levels.len() {
+        (float(n) / float(level.in_flight.max(1))).max(1.0)
+    } else {
+        1.0
+    };
+    (scaled(*duration_ns, beyond), !dropped)
 }
 
 fn scaled(nanoseconds: u64, factor: f64) -> u64 {
@@ -211,7 +237,7 @@ fn scaled(nanoseconds: u64, factor: f64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn float(number: u64) -> f64 {
+pub(super) fn float(number: u64) -> f64 {
     number as f64
 }
 
@@ -223,4 +249,27 @@ fn float(number: u64) -> f64 {
 )]
 fn whole(nanoseconds: f64) -> u64 {
     (nanoseconds.round() as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_call_is_one_of_its_level_and_waits_beyond_the_last() {
+        let level = |in_flight, calls: &[(u64, bool)]| Level {
+            in_flight,
+            calls: calls.to_vec(),
+        };
+        let levels = [
+            level(1, &[(10, false), (20, false)]),
+            level(4, &[(30, false), (40, true)]),
+        ];
+        assert_eq!(recorded(&levels, 1, 0.0), (10, true));
+        assert_eq!(recorded(&levels, 1, 0.49), (10, true));
+        assert_eq!(recorded(&levels, 3, 0.51), (20, true));
+        assert_eq!(recorded(&levels, 4, 0.999), (40, false));
+        assert_eq!(recorded(&levels, 8, 0.0), (60, true));
+        assert_eq!(recorded(&levels[1..], 1, 0.0), (30, true));
+    }
 }

@@ -146,7 +146,7 @@ fn variants_are_pure_and_differ() {
                     "{name} {scale}"
                 );
                 assert_ne!(one.scenario, published, "{name} {scale}");
-                assert_eq!((one.scenario.name, one.scenario.scale), (name, scale));
+                assert_eq!((&*one.scenario.name, one.scenario.scale), (name, scale));
                 assert!(
                     made[..number].iter().all(|other| other.seed != one.seed),
                     "{name} {scale}"

@@ -1,0 +1,208 @@
+//! `LimitScenario`: what is simulated, of the catalogue or described by a program.
+
+use std::sync::Arc;
+
+use factflow_core::limits::simulation::{
+    Level, Load, Phase, SCALES, SCENARIOS, Scenario, ServerModel, Service, Steps, best_limits,
+    scenario, variant,
+};
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// A scenario and the seed of its randomness.
+#[derive(Clone)]
+pub(super) struct Task {
+    pub scenario: Arc<Scenario>,
+    pub seed: u64,
+}
+
+/// A scenario with its seed.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct LimitScenario {
+    pub(super) task: Task,
+}
+
+impl LimitScenario {
+    fn of(scenario: Scenario, seed: u64) -> Self {
+        let scenario = Arc::new(scenario);
+        Self {
+            task: Task { scenario, seed },
+        }
+    }
+}
+
+#[pymethods]
+impl LimitScenario {
+    /// Return one of the catalogue.
+    #[staticmethod]
+    #[pyo3(signature = (name, scale, /, *, seed = 1))]
+    fn published(name: &str, scale: f64, seed: u64) -> PyResult<Self> {
+        if !(scale > 0.0 && scale <= 1000.0) {
+            let text = format!("scale: expected a number above 0 and up to 1000, got {scale}");
+            return Err(PyValueError::new_err(text));
+        }
+        scenario(name, scale)
+            .map(|scenario| Self::of(scenario, seed))
+            .ok_or_else(|| {
+                let known = SCENARIOS.join(", ");
+                PyValueError::new_err(format!("no scenario {name:?}; there are {known}"))
+            })
+    }
+
+    /// Return a variant of one of the catalogue.
+    #[staticmethod]
+    #[pyo3(signature = (name, scale, /, *, seed, number))]
+    fn varied(name: &str, scale: f64, seed: u64, number: u64) -> PyResult<Self> {
+        let Self { task } = Self::published(name, scale, seed)?;
+        let varied = variant(&task.scenario.name, scale, seed, number);
+        varied
+            .map(|varied| Self::of(varied.scenario, varied.seed))
+            .ok_or_else(|| PyValueError::new_err(format!("no variants of {name:?}")))
+    }
+
+    /// Return one that was checked and described: see the stub.
+    #[staticmethod]
+    fn described(description: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let server = server(&dict(description, "server")?)?;
+        let oracle = match optional::<Vec<(u64, u32)>>(description, "limits")? {
+            None => best_limits(&server),
+            Some(limits) => limits
+                .into_iter()
+                .map(|(from_ns, limit)| Phase { from_ns, limit })
+                .collect(),
+        };
+        let load = match optional::<(f64, u64)>(description, "poisson")? {
+            None => Load::Saturating,
+            Some((rate, until_ns)) => Load::PoissonUntil { rate, until_ns },
+        };
+        let name: String = item(description, "name")?;
+        let scenario = Scenario {
+            name: name.into(),
+            scale: 1.0,
+            duration_ns: item(description, "duration_ns")?,
+            server,
+            load,
+            joins: item(description, "joins")?,
+            timeout_ns: optional(description, "timeout_ns")?,
+            target_ns: item(description, "target_ns")?,
+            oracle,
+        };
+        if scenario.oracle.is_empty() || scenario.joins.is_empty() {
+            return Err(PyValueError::new_err("expected a limit and a route"));
+        }
+        Ok(Self::of(scenario, item(description, "seed")?))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.task.scenario.name
+    }
+
+    #[getter]
+    fn scale(&self) -> f64 {
+        self.task.scenario.scale
+    }
+
+    #[getter]
+    fn duration_ns(&self) -> u64 {
+        self.task.scenario.duration_ns
+    }
+
+    #[getter]
+    fn target_ns(&self) -> u64 {
+        self.task.scenario.target_ns
+    }
+
+    /// Oracle's limits of a route: nanoseconds and limit.
+    #[getter]
+    fn limits(&self) -> Vec<(u64, u32)> {
+        let phases = self.task.scenario.oracle.iter();
+        phases.map(|phase| (phase.from_ns, phase.limit)).collect()
+    }
+}
+
+fn item<'py, T: FromPyObjectOwned<'py>>(of: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+    optional(of, name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+}
+
+fn optional<'py, T: FromPyObjectOwned<'py>>(
+    of: &Bound<'py, PyDict>,
+    name: &str,
+) -> PyResult<Option<T>> {
+    of.get_item(name)?
+        .filter(|value| !value.is_none())
+        .map(|value| value.extract().map_err(Into::into))
+        .transpose()
+}
+
+fn dict<'py>(of: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+    let found = of
+        .get_item(name)?
+        .ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+    Ok(found.cast_into()?)
+}
+
+fn server(given: &Bound<'_, PyDict>) -> PyResult<ServerModel> {
+    let model: String = item(given, "model")?;
+    Ok(match model.as_str() {
+        "workers" => ServerModel::Workers {
+            workers: Steps(item(given, "workers")?),
+            service: service(&dict(given, "service")?)?,
+            failing: item(given, "failing")?,
+            outage: item(given, "outage")?,
+        },
+        "knee" => ServerModel::Knee {
+            base_ns: item(given, "base_ns")?,
+            knee: item(given, "knee")?,
+        },
+        "usl" => ServerModel::Usl {
+            base_ns: item(given, "base_ns")?,
+            alpha: item(given, "alpha")?,
+            beta: item(given, "beta")?,
+        },
+        "refusing" => ServerModel::Refusing {
+            latency_ns: item(given, "latency_ns")?,
+            room: item(given, "room")?,
+        },
+        "batch" => ServerModel::Batch {
+            tick_ns: item(given, "tick_ns")?,
+            most: item(given, "most")?,
+            service_ns: item(given, "service_ns")?,
+        },
+        "recorded" => {
+            let levels: Vec<(u64, Vec<(u64, bool)>)> = item(given, "levels")?;
+            ServerModel::Recorded {
+                levels: levels
+                    .into_iter()
+                    .map(|(in_flight, calls)| Level { in_flight, calls })
+                    .collect(),
+            }
+        }
+        other => return Err(PyValueError::new_err(format!("no server model {other:?}"))),
+    })
+}
+
+fn service(given: &Bound<'_, PyDict>) -> PyResult<Service> {
+    let kind: String = item(given, "kind")?;
+    Ok(match kind.as_str() {
+        "steps" => Service::Steps(Steps(item(given, "steps")?)),
+        "lognormal" => Service::LogNormal {
+            mean_ns: item(given, "mean_ns")?,
+            sigma: item(given, "sigma")?,
+        },
+        "bimodal" => Service::Bimodal {
+            fast_ns: item(given, "fast_ns")?,
+            slow_ns: item(given, "slow_ns")?,
+            slow_share: item(given, "slow_share")?,
+        },
+        other => return Err(PyValueError::new_err(format!("no service {other:?}"))),
+    })
+}
+
+/// Add the names and the scales of the catalogue to the module.
+pub(super) fn add_names(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("LIMIT_SCENARIOS", PyTuple::new(py, SCENARIOS)?)?;
+    module.add("LIMIT_SCALES", PyTuple::new(py, SCALES)?)
+}
