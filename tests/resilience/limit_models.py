@@ -3,6 +3,7 @@
 
 import inspect
 import math
+from fractions import Fraction
 
 MS = 1_000_000
 
@@ -42,8 +43,22 @@ class Estimating:
 
 
 class Vegas(Estimating):
-    def __init__(self, initial=20, max=1000, smoothing=1.0, probe_multiplier=30, probe_jitter=(0.75,)):
+    def __init__(
+        self,
+        initial=20,
+        max=1000,
+        smoothing=1.0,
+        threshold=None,
+        alpha=None,
+        beta=None,
+        increase=None,
+        decrease=None,
+        decrease_ratio=1.0,
+        probe_multiplier=30,
+        probe_jitter=(0.75,),
+    ):
         self.estimate, self.max, self.smoothing, self.multiplier = initial, max, smoothing, probe_multiplier
+        self.given, self.decrease_ratio = (threshold, alpha, beta, increase, decrease), decrease_ratio
         self.jitters = cycled(probe_jitter)
         self.jitter, self.count, self.smallest = next(self.jitters), 0, None
 
@@ -57,16 +72,20 @@ class Vegas(Estimating):
             return
         queue = math.ceil(self.estimate * (1 - self.smallest / rtt))
         step = max(1, len(str(int(self.estimate))) - 1)
+        usual = (step, 3 * step, 6 * step, step, step)
+        threshold, alpha, beta, increase, decrease = (
+            usual if given is None else given for given, usual in zip(self.given, usual, strict=True)
+        )
         if dropped:
-            wanted = self.estimate - step
+            wanted = self.estimate * self.decrease_ratio - decrease
         elif in_flight * 2 < self.estimate:
             return
-        elif queue <= step:
-            wanted = self.estimate + 6 * step
-        elif queue < 3 * step:
-            wanted = self.estimate + step
-        elif queue > 6 * step:
-            wanted = self.estimate - step
+        elif queue <= threshold:
+            wanted = self.estimate + beta
+        elif queue < alpha:
+            wanted = self.estimate + increase
+        elif queue > beta:
+            wanted = self.estimate * self.decrease_ratio - decrease
         else:
             return
         wanted = max(1, min(self.max, wanted))
@@ -82,22 +101,23 @@ class Gradient(Estimating):
         smoothing=0.2,
         tolerance=2.0,
         backoff=0.9,
+        queue_size=None,
         probe_interval=1000,
         probe_jitter=(0.5,),
     ):
-        self.estimate, self.min, self.max, self.smoothing = initial, min, max, smoothing
+        self.estimate, self.min, self.max, self.smoothing, self.queue = initial, min, max, smoothing, queue_size
         self.tolerance, self.backoff, self.interval = tolerance, backoff, probe_interval
         self.jitters = cycled(probe_jitter)
         self.smallest = None
         self.countdown = self.drawn()
 
     def drawn(self):
-        return self.interval + min(int(self.interval * next(self.jitters)), self.interval - 1)
+        return self.interval + max(0, min(int(self.interval * next(self.jitters)), self.interval - 1))
 
     def sample(self, rtt, in_flight, dropped):
-        queue = max(4, math.isqrt(self.limit))
-        if self.countdown == 0:
-            self.countdown, self.estimate, self.smallest = self.drawn(), max(self.min, queue), None
+        queue = max(4, math.isqrt(self.limit)) if self.queue is None else self.queue
+        if self.countdown == 0 and self.interval:
+            self.countdown, self.estimate, self.smallest = self.drawn(), min(self.max, max(self.min, queue)), None
             return
         self.countdown -= 1
         self.smallest = rtt if self.smallest is None else min(self.smallest, rtt)
@@ -110,7 +130,7 @@ class Gradient(Estimating):
             wanted = self.estimate * gradient + queue
         if wanted < self.estimate:
             wanted = max(self.min, self.estimate * (1 - self.smoothing) + self.smoothing * wanted)
-        self.estimate = max(queue, min(self.max, wanted))
+        self.estimate = min(self.max, max(queue, wanted))
 
 
 class Gradient2(Estimating):
@@ -202,7 +222,7 @@ class Arc:
             self.limit = whole(self.limit * self.ratio)
         if present is not None:
             increment = self.alpha * (present - mean)
-            self.past = (mean + increment, (1 - self.alpha) * (variance + (present - mean) * increment))
+            self.past = (mean + increment, (1 - self.alpha) * fused(present - mean, increment, variance))
         self.next = now + nanoseconds(self.past[0])
         self.count, self.mean, self.overloaded, self.reached = 0, 0.0, False, False
 
@@ -392,6 +412,11 @@ def bounded(model, limit):
 def cycled(numbers):
     while True:
         yield from numbers
+
+
+def fused(a, b, c):
+    """a * b + c, rounded once."""
+    return float(Fraction(a) * Fraction(b) + Fraction(c))
 
 
 def seconds(ns):

@@ -18,16 +18,19 @@ SAMPLES = st.lists(
     st.tuples(st.integers(0, 50 * MS), LATENCIES, st.integers(0, 300), st.sampled_from([False, False, False, True])),
     max_size=300,
 )
-BOUNDS = {"initial": st.integers(1, 300), "min": st.integers(1, 50), "max": st.integers(50, 300)}
+BOUNDS = {"initial": st.integers(1, 300), "min": st.integers(1, 50), "max": st.integers(2, 300)}
 SMOOTHING = {"smoothing": st.floats(0, 1)}
 PARAMETERS = {
     "aimd": BOUNDS | {"backoff": st.floats(0.5, 0.99), "timeout_ns": st.integers(1, 3_000 * MS)},
     "vegas": {"initial": st.integers(1, 3000), "max": st.integers(1, 3000), "probe_multiplier": st.integers(1, 30)}
     | SMOOTHING
+    | {"threshold": st.integers(0, 9), "alpha": st.integers(0, 9), "beta": st.integers(0, 9)}
+    | {"increase": st.integers(0, 9), "decrease": st.integers(0, 9), "decrease_ratio": st.floats(0, 1)}
     | {"probe_jitter": st.lists(st.floats(0.5, 1), min_size=1, max_size=3)},
     "gradient": BOUNDS
     | SMOOTHING
-    | {"tolerance": st.floats(1, 3), "backoff": st.floats(0.5, 1), "probe_interval": st.integers(1, 50)}
+    | {"tolerance": st.floats(1, 3), "backoff": st.floats(0.5, 1), "probe_interval": st.integers(0, 50)}
+    | {"queue_size": st.integers(0, 20)}
     | {"probe_jitter": st.lists(st.floats(0, 1), min_size=1, max_size=3)},
     "gradient2": BOUNDS
     | SMOOTHING

@@ -28,7 +28,7 @@ impl Aimd {
     }
 }
 
-const BELOW_ONE: f64 = 1.0 - f64::EPSILON;
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 impl Limit for Aimd {
     fn limit(&self) -> u32 {

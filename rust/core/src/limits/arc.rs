@@ -54,7 +54,7 @@ impl Past {
         let difference = sample - self.mean;
         let increment = alpha * difference;
         self.mean += increment;
-        self.variance = (1.0 - alpha) * (self.variance + difference * increment);
+        self.variance = (1.0 - alpha) * difference.mul_add(increment, self.variance); // rounded once, as there
     }
 }
 
@@ -152,7 +152,7 @@ impl Limit for Arc {
     }
 
     fn started(&mut self, _now_ns: u64) {
-        self.in_flight += 1;
+        self.in_flight = self.in_flight.saturating_add(1);
         self.reached |= self.in_flight >= self.tracked.limit();
     }
 

@@ -4,15 +4,16 @@ use super::change::{Change, Tracked};
 use super::parameters::{ParameterError, Parameters};
 use super::{Limit, Sample, Snapshot};
 
-/// A limit that never changes; samples are ignored.
+/// A limit that never changes; samples are ignored. It is given as `limit`, or as `initial` as to the others.
 pub(super) struct Fixed {
     tracked: Tracked,
 }
 
 impl Fixed {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        let initial = parameters.limit("initial", 20)?;
         Ok(Self {
-            tracked: Tracked::new(parameters.limit("limit", 20)?),
+            tracked: Tracked::new(parameters.limit("limit", initial)?),
         })
     }
 }

@@ -7,7 +7,8 @@ use super::{Limit, Sample, Snapshot, float, whole};
 
 /// Multiplies the limit by the ratio of latencies, and adds room for a queue of its square root.
 ///
-/// Every so many samples it falls to that room, and measures the smallest latency anew.
+/// Every so many samples it falls to that room, and measures the smallest latency anew. The room is no reason to pass the
+/// maximum, as it is in the original if that is less.
 pub(super) struct Gradient {
     tracked: Tracked,
     estimate: f64,
@@ -17,6 +18,7 @@ pub(super) struct Gradient {
     tolerance: f64,
     backoff: f64,
     queue_size: Option<u32>,
+    /// Samples between two probes at least; 0 for no probes.
     probe_interval: u64,
     jitter: Jitter,
     countdown: u64,
@@ -29,8 +31,8 @@ impl Gradient {
         let smoothing = parameters.number("smoothing", 0.2, (0.0, 1.0))?;
         let tolerance = parameters.number("tolerance", 2.0, (1.0, 1e6))?;
         let backoff = parameters.number("backoff", 0.9, (0.5, 1.0))?;
-        let queue_size = parameters.whole("queue_size", 0, (0, 1_000_000))?;
-        let probe_interval = parameters.whole("probe_interval", 1000, (1, 1_000_000_000))?;
+        let queue_size = parameters.given_whole("queue_size", (0, 1_000_000))?;
+        let probe_interval = parameters.whole("probe_interval", 1000, (0, 1_000_000_000))?;
         let jitter = parameters.jitter(0.0)?;
         let mut made = Self {
             tracked: Tracked::new(initial),
@@ -40,7 +42,7 @@ impl Gradient {
             smoothing,
             tolerance,
             backoff,
-            queue_size: u32::try_from(queue_size).ok().filter(|size| *size > 0),
+            queue_size: queue_size.and_then(|size| u32::try_from(size).ok()),
             probe_interval,
             jitter,
             countdown: 0,
@@ -58,7 +60,7 @@ impl Gradient {
     )]
     fn next_countdown(&mut self) -> u64 {
         let drawn = (float(self.probe_interval) * self.jitter.take()) as u64;
-        self.probe_interval + drawn.min(self.probe_interval - 1)
+        self.probe_interval + drawn.min(self.probe_interval.saturating_sub(1))
     }
 
     /// Return the room for a queue: the square root of the limit, 4 at least, unless it was configured.
@@ -81,15 +83,15 @@ impl Limit for Gradient {
 
     fn sampled(&mut self, sample: &Sample) {
         let (queue, now) = (self.queue(), sample.end_ns());
-        if self.countdown == 0 {
+        if self.countdown == 0 && self.probe_interval > 0 {
             self.countdown = self.next_countdown();
-            self.estimate = f64::from(self.min).max(queue);
+            self.estimate = f64::from(self.min).max(queue).min(f64::from(self.max));
             self.smallest_ns = 0;
             self.tracked
                 .set(whole(self.estimate), now, "probe", &[("queue", queue)]);
             return;
         }
-        self.countdown -= 1;
+        self.countdown = self.countdown.saturating_sub(1);
         if self.smallest_ns == 0 || sample.rtt_ns < self.smallest_ns {
             self.smallest_ns = sample.rtt_ns;
         }
@@ -112,7 +114,7 @@ impl Limit for Gradient {
             wanted = f64::from(self.min)
                 .max(self.estimate * (1.0 - self.smoothing) + self.smoothing * wanted);
         }
-        self.estimate = f64::from(self.max).min(wanted).max(queue);
+        self.estimate = wanted.max(queue).min(f64::from(self.max));
         let statistics = [
             ("rtt_ns", float(sample.rtt_ns)),
             ("smallest_rtt_ns", float(self.smallest_ns)),

@@ -116,6 +116,17 @@ impl Parameters {
         }
     }
 
+    /// Take a whole number within closed bounds; None if it is not given.
+    pub(super) fn given_whole(
+        &mut self,
+        name: &'static str,
+        (low, high): (u64, u64),
+    ) -> Result<Option<u64>, ParameterError> {
+        let is_given = self.given.contains_key(name);
+        let number = self.whole(name, low, (low, high))?;
+        Ok(is_given.then_some(number))
+    }
+
     /// Take a limit: a whole number of calls, 1 at least.
     pub(super) fn limit(
         &mut self,
@@ -127,19 +138,19 @@ impl Parameters {
     }
 
     /// Take the first limit and its bounds, each by its name; `min` is None if there is no such parameter. A default that a
-    /// given bound excludes is moved to that bound.
+    /// given bound excludes is moved to that bound. No limit is 0: a `min` of 0, which the originals take, is one of 1.
     pub(super) fn bounds(
         &mut self,
         initial: u32,
         min: Option<u32>,
         max: u32,
     ) -> Result<LimitRange, ParameterError> {
-        let given = self.given_limit("initial")?;
+        let given = self.given_limit("initial", 1)?;
         let low = match min {
             None => None,
-            Some(_) => self.given_limit("min")?,
+            Some(_) => self.given_limit("min", 0)?.map(|low| low.max(1)),
         };
-        let high = self.given_limit("max")?;
+        let high = self.given_limit("max", 1)?;
         let max = high.unwrap_or_else(|| max.max(low.unwrap_or(1)));
         let min = low.unwrap_or_else(|| min.unwrap_or(1).min(max));
         Ok(LimitRange {
@@ -149,10 +160,9 @@ impl Parameters {
         })
     }
 
-    fn given_limit(&mut self, name: &'static str) -> Result<Option<u32>, ParameterError> {
-        let is_given = self.given.contains_key(name);
-        let limit = self.limit(name, 1)?;
-        Ok(is_given.then_some(limit))
+    fn given_limit(&mut self, name: &'static str, low: u64) -> Result<Option<u32>, ParameterError> {
+        let limit = self.given_whole(name, (low, u64::from(MOST_CALLS)))?;
+        Ok(limit.map(|limit| u32::try_from(limit).unwrap_or(MOST_CALLS)))
     }
 
     /// Take the parameters of a part; None if it is not wanted.

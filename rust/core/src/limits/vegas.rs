@@ -5,7 +5,7 @@ use super::jitter::Jitter;
 use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, Snapshot, float, whole};
 
-/// Keeps an estimated queue between two thresholds, which grow with the logarithm of the limit.
+/// Keeps an estimated queue between two thresholds, which grow with the logarithm of the limit unless they are given.
 ///
 /// The smallest latency is measured anew from time to time, from whatever call comes then: under load it drifts up.
 pub(super) struct Vegas {
@@ -13,6 +13,7 @@ pub(super) struct Vegas {
     estimate: f64,
     max: u32,
     smoothing: f64,
+    steps: Steps,
     probe_multiplier: f64,
     jitter: Jitter,
     probe_jitter: f64,
@@ -20,11 +21,39 @@ pub(super) struct Vegas {
     smallest_ns: u64,
 }
 
+/// What was given in place of a function of the limit; None for the multiple of its digits.
+struct Steps {
+    threshold: Option<f64>,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+    increase: Option<f64>,
+    decrease: Option<f64>,
+    decrease_ratio: f64,
+}
+
+impl Steps {
+    fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        let mut given = |name| {
+            let number = parameters.given_whole(name, (0, 1_000_000))?;
+            Ok::<_, ParameterError>(number.map(float))
+        };
+        Ok(Self {
+            threshold: given("threshold")?,
+            alpha: given("alpha")?,
+            beta: given("beta")?,
+            increase: given("increase")?,
+            decrease: given("decrease")?,
+            decrease_ratio: parameters.number("decrease_ratio", 1.0, (0.0, 1.0))?,
+        })
+    }
+}
+
 impl Vegas {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
         let LimitRange { initial, max, .. } = parameters.bounds(20, None, 1000)?;
         let smoothing = parameters.number("smoothing", 1.0, (0.0, 1.0))?;
         let probe_multiplier = parameters.number("probe_multiplier", 30.0, (1.0, 1e6))?;
+        let steps = Steps::new(parameters)?;
         let mut jitter = parameters.jitter(0.5)?;
         let probe_jitter = jitter.take();
         Ok(Self {
@@ -32,6 +61,7 @@ impl Vegas {
             estimate: f64::from(initial),
             max,
             smoothing,
+            steps,
             probe_multiplier,
             jitter,
             probe_jitter,
@@ -70,17 +100,22 @@ impl Limit for Vegas {
             return;
         }
         let queue = (self.estimate * (1.0 - float(self.smallest_ns) / float(sample.rtt_ns))).ceil();
-        let step = f64::from(digits(self.estimate));
+        let (step, steps) = (f64::from(digits(self.estimate)), &self.steps);
+        let beta = steps.beta.unwrap_or(6.0 * step);
+        let less = self.estimate * steps.decrease_ratio - steps.decrease.unwrap_or(step);
         let (wanted, reason) = if sample.dropped {
-            (self.estimate - step, "dropped")
+            (less, "dropped")
         } else if f64::from(sample.in_flight) * 2.0 < self.estimate {
             return;
-        } else if queue <= step {
-            (self.estimate + 6.0 * step, "no queue")
-        } else if queue < 3.0 * step {
-            (self.estimate + step, "short queue")
-        } else if queue > 6.0 * step {
-            (self.estimate - step, "long queue")
+        } else if queue <= steps.threshold.unwrap_or(step) {
+            (self.estimate + beta, "no queue")
+        } else if queue < steps.alpha.unwrap_or(3.0 * step) {
+            (
+                self.estimate + steps.increase.unwrap_or(step),
+                "short queue",
+            )
+        } else if queue > beta {
+            (less, "long queue")
         } else {
             return;
         };
