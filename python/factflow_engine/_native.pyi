@@ -23,6 +23,7 @@ __all__ = [
     "PULL_TURN_OVER",
     "STEP_AWAITABLE",
     "STEP_ENDED",
+    "STEP_LAST_CHILD",
     "STEP_LEFT_OPEN",
     "STEP_RETURNED",
     "STEP_STRANDED",
@@ -34,9 +35,11 @@ __all__ = [
     "Carrier",
     "Channel",
     "Child",
+    "Children",
     "ConcurrencyLimit",
     "Condition",
     "Counters",
+    "Family",
     "FieldPath",
     "Frame",
     "FrameDecoder",
@@ -935,6 +938,7 @@ STEP_AWAITABLE: Final[int]
 STEP_RETURNED: Final[int]
 STEP_STRANDED: Final[int]
 STEP_LEFT_OPEN: Final[int]
+STEP_LAST_CHILD: Final[int]
 
 @disjoint_base
 class Channel:
@@ -1179,6 +1183,36 @@ class Child:
         """Return the message for another attempt, with that attempt's frame and the last attempt's error."""
 
 @final
+class Children:
+    """Messages that have begun inside a route and wait for a worker, in order. What is taken or iterated over are copies."""
+
+    def __new__(cls) -> Self: ...
+    def append(self, child: Child, /) -> None:
+        """Add one behind the others."""
+
+    def take(self) -> Child | None:
+        """Take the first one, if there is one."""
+
+    def take_later(self, index: int, most: int, /) -> Child | None:
+        """Take the first of the foremost `most` that begins at a later stage than `index`, if there is one."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Child]: ...
+
+@disjoint_base
+class Family:
+    """The number of children of one message that have not ended; base of `Parent`. Its own arguments are ignored.
+
+    Attributes:
+        open: Number of children that have not ended.
+        exhausted: True if no more will come.
+    """
+
+    def __new__(cls, *_arguments: Any) -> Self: ...
+    open: int
+    exhausted: bool
+
+@final
 class Pull:
     """The rest of a native pull, to be awaited: gives an element or what stands for the end, or raises what the source raised."""
 
@@ -1204,7 +1238,7 @@ class Puller:
     Args:
         carrier: The route's.
         worker: The worker that drives the message.
-        parent: The message's `Parent`; children that Python is to end are added to its `open`.
+        parent: The message's `Parent`; children that have not ended are added to its `open`.
         siblings: Names its children.
         driving: Workers that drive messages of the route; a live view.
         attend: Has a worker look at the route.
@@ -1215,7 +1249,7 @@ class Puller:
         cls,
         carrier: Carrier,
         worker: Worker,
-        parent: Any,
+        parent: Family,
         siblings: Siblings,
         driving: set[Worker],
         attend: Callable[[], None],
@@ -1312,6 +1346,9 @@ class Worker:
 
         Values are compared by equality, or by identity if they cannot be compared.
         """
+
+    def take_child(self) -> Child | None:
+        """Take the child that it carries, unless its message came from the inbound queue or it carries none."""
 
     def enter(self, now_ns: int, /) -> None:
         """Begin another quantum, after trio has run all other tasks."""
@@ -1424,7 +1461,8 @@ class Carrier:
     message has ended and is counted; for `carry`, the turn is over), `STEP_SUSPENDED` (the adapter's coroutine
     `worker.pending` waits for `worker.value`), `STEP_AWAITABLE` (the adapter returned `worker.pending`, which is no
     coroutine), `STEP_RETURNED` (it returned `worker.value`, which Python must check), `STEP_STRANDED` (no outbound
-    accepts the message), `STEP_LEFT_OPEN` (it returned while `worker.is_astray`). They raise exceptions of the adapter,
+    accepts the message), `STEP_LEFT_OPEN` (it returned while `worker.is_astray`), `STEP_LAST_CHILD` (only `carry`: the
+    message has ended and is counted, and was the last child of `worker.value`). They raise exceptions of the adapter,
     of a condition, or of encoding its result. Unless the message has ended, `worker.context` is its state.
     """
 
@@ -1440,7 +1478,7 @@ class Carrier:
         unrouted_fails: bool,
         pauses: set[str],
         drivers: Sized,
-        children: Sized,
+        children: Children,
         limit: int,
         now: Callable[[], int],
         watch: LoopWatch,
@@ -1453,7 +1491,7 @@ class Carrier:
     intake_closed: bool
     circuit_open: bool
     def carry(self, worker: Worker, waited: bool, /) -> int:
-        """Take messages from the inbound queue until `worker.left` is 0, none waits, or a pause or the clock stops it.
+        """Take children, then messages from the inbound queue, until `worker.left` is 0, none waits, or a pause or the clock stops it.
 
         `waited` is True if time has passed since there was room for all of them, so that room is checked before each.
         """

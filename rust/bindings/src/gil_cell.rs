@@ -44,6 +44,14 @@ impl<T> GilCell<T> {
     }
 }
 
+impl<T> GilCell<T> {
+    /// Visit what the value holds for the garbage collector.
+    pub fn visit<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: see above; the collector's visitors run no code.
+        visit(unsafe { &*self.0.get() })
+    }
+}
+
 impl<T> GilCell<Option<Py<T>>> {
     /// Take the object out of the cell.
     pub fn take(&self, py: Python<'_>) -> Option<Py<T>> {

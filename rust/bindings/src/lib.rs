@@ -41,6 +41,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Journal>()?;
     module.add_class::<hop::Channel>()?;
     module.add_class::<hop::Child>()?;
+    module.add_class::<hop::Children>()?;
+    module.add_class::<hop::Family>()?;
     module.add_class::<hop::LoopWatch>()?;
     module.add_class::<hop::MessageContext>()?;
     module.add_class::<hop::Publisher>()?;

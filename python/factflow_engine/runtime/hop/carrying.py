@@ -154,6 +154,11 @@ class Carrying:
         elif child is not None and child.parent is not None:
             self.settlement.end_child(route, child.parent)
 
+    def end_parent(self, worker: Worker, route: RouteState) -> None:
+        """End the parent whose last child has just ended on this worker."""
+        parent, worker.value = worker.value, None  # not kept while the worker is idle
+        self.settlement.end_parent(route, parent)
+
     async def fail(self, worker: Worker, route: RouteState, child: Child | None, raised: BaseException) -> None:
         """End the attempt at the worker's message, whose stage has raised this.
 

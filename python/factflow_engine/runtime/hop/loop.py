@@ -24,7 +24,8 @@ Invariants (each has a test in tests/runtime/hop/test_loop_invariants.py, 8 in t
     while its route is listed, or has work that an event will make it check: a permit, room, a resume.
  6. A message that emits lends its permit to its children: a child is handed to other workers while they have permits,
     or soon will (as many may wait as there are other permits), else its driver carries it. So children never wait for a
-    permit that their parent holds, and a slow child of the driver's own does not leave the others idle. See `fan_out`.
+    permit that their parent holds, and a slow child of the driver's own does not leave the others idle. A turn takes
+    children that wait before messages of the queue, natively too, and Python ends only their parent. See `fan_out`.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
     returns to trio can therefore not be interrupted by Ctrl-C; a second signal ends the process.
  8. Each message, children too, begins with the context variables of the starter of the execution, and its stages see
@@ -41,7 +42,7 @@ from typing import Final
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import STEP_SUSPENDED, Worker
+from factflow_engine.native import STEP_LAST_CHILD, STEP_SUSPENDED, Worker
 from factflow_engine.runtime.hop.carrying import Carrying
 from factflow_engine.runtime.hop.circuits import Circuits
 from factflow_engine.runtime.hop.cycles import Cycle
@@ -206,23 +207,18 @@ class Loop:
                         not route.inbound.ready or route.inbound.shared
                     )  # events make the waiting messages proceed
                     continue
-                child = route.children.popleft() if route.children else None
-                if route.children or route.inbound.ready > (child is None):
+                if len(route.children) + route.inbound.ready > 1:
                     workers.attend(route)  # others may take from it while this worker is suspended in an adapter
                 else:
                     route.inbound.armed = True
                 carrier = route.carrier
                 worker.route = route
                 worker.turns -= turns
+                worker.left = turns
                 carrier.busy += 1
                 waited = False
                 try:
-                    if child is not None:
-                        await carrying.carry_child(worker, route, child)
-                        worker.since_ns = self._now()
-                    else:
-                        worker.left = turns
-                    while child is None:
+                    while True:
                         try:
                             step = carrier.carry(worker, waited)
                             if not (step or worker.left or worker.has_set):
@@ -232,10 +228,12 @@ class Loop:
                                     progress.stir()
                                 step = await carrier.waited(worker, pool, False)
                         except BaseException as raised:  # noqa: BLE001 - `fail` raises what interrupts
-                            await carrying.fail(worker, route, None, raised)
+                            await carrying.fail(worker, route, worker.take_child(), raised)
                         else:
-                            if step:
-                                await carrying.carry_on(worker, route, None, step)
+                            if step == STEP_LAST_CHILD:
+                                carrying.end_parent(worker, route)
+                            elif step:
+                                await carrying.carry_on(worker, route, worker.take_child(), step)
                         if worker.has_set:
                             worker.context = None  # its message has ended
                             await workers.switch(worker, None)

@@ -6,14 +6,12 @@ rule about running ("has work", "has a permit", "has room") is in one place.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from factflow_engine.conditions import RouteTable
 from factflow_engine.frames import Frame
-from factflow_engine.native import Carrier, Counters, LoopWatch, Worker
+from factflow_engine.native import Carrier, Children, Counters, LoopWatch, Worker
 from factflow_engine.resilience.retry import DeferralPolicy, RetryPolicy
 from factflow_engine.runtime.hop.delays import Delays
 from factflow_engine.runtime.hop.drivers import Drivers
@@ -118,7 +116,7 @@ class RouteState:
         self.name = name
         self.queue = inbound.queue
         self.inbound = inbound.channel
-        self.children: deque[Child] = deque()
+        self.children: Final = Children()
         self.stages = tuple(stages)
         self.outbounds = tuple(outbounds)
         self.table = table
@@ -185,14 +183,8 @@ class RouteState:
             index: The stage of the driver, which gets only a child of a later stage: it may have to drive such a
             child's emission, too, and so on, no deeper than the route has stages.
         """
-        children = self.children
-        if children and children[0].index > index:  # as nearly always
-            return children.popleft()
         # Retried children may be many; children behind them wait as they do.
-        child = next((child for child in islice(children, LOOKED_AT) if child.index > index), None)
-        if child is not None:
-            children.remove(child)
-        return child
+        return self.children.take_later(index, LOOKED_AT)
 
     @property
     def waits_for_circuits(self) -> bool:

@@ -324,8 +324,7 @@ class Settlement:
     def give_back_waiting(self, route: RouteState) -> None:
         """Give back and record the messages that wait for a worker or for a time; the execution ends."""
         self.given_back.extend(waiting_of(route, self._now()))
-        while route.children:
-            child = route.children.popleft()
+        while (child := route.children.take()) is not None:
             self.give_back(route, child.frame, child.parent)
         for waiting in reversed(route.waiting.drain()):
             route.counters.retrying -= 1

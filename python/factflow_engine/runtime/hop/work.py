@@ -6,29 +6,27 @@ Kept separate from `route_state` because `delays`, `settlement` and `fan_out` us
 from typing import Final
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import Child
+from factflow_engine.native import Child, Family
 from factflow_engine.runtime.stages.stage import Stage
 
 
-class Parent:
+class Parent(Family):
     """A message whose stage emitted children: it ends when the source is exhausted and all children have ended.
 
     Attributes:
         frame: The parent.
         child: The parent as a child, if it is one or was tried before; None if it came from the queue.
         open: Number of children that have not ended.
-        exhausted: True if nothing more will be pulled.
+        exhausted: True if nothing more will be pulled. Both are counted natively as well (see `Family`).
         error: Error of the source, and its stage.
         interrupted: True if the parent or a child was cancelled: the parent is given back, whatever else happened.
     """
 
-    __slots__ = ("child", "error", "exhausted", "frame", "interrupted", "open")
+    __slots__ = ("child", "error", "frame", "interrupted")
 
     def __init__(self, frame: Frame, child: Child | None) -> None:
         self.frame = frame
         self.child = child
-        self.open = 0
-        self.exhausted = False
         self.error: tuple[Exception, Stage] | None = None
         self.interrupted = False
 

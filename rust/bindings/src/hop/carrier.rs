@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PySet, PyTuple};
 
 use super::carrying::{Moving, next, state_of};
 use super::channel::Channel;
+use super::children::Children;
 use super::clock::Clock;
 use super::context::Changes;
 use super::counters::Counters;
@@ -41,7 +42,7 @@ impl Carrier {
         unrouted_fails: bool,
         pauses: Py<PySet>,
         drivers: Py<PyAny>,
-        children: Py<PyAny>,
+        children: Py<Children>,
         limit: isize,
         now: Bound<'_, PyAny>,
         watch: Py<LoopWatch>,
@@ -78,7 +79,7 @@ impl Carrier {
         })
     }
 
-    /// Take and carry messages from the inbound queue until `worker.left` of them have ended, nothing waits, the route
+    /// Take and carry messages, children first, then from the inbound queue, until `worker.left` of them have ended, nothing waits, the route
     /// is paused or the worker's time is up; or until one needs Python.
     #[pyo3(signature = (worker, waited, /))]
     fn carry(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<u8> {
@@ -158,14 +159,16 @@ impl Carrier {
     #[pyo3(signature = (turn, /))]
     fn takable(&self, py: Python<'_>, turn: isize) -> PyResult<isize> {
         errors::guarded(py, || {
-            let children = self.children.bind(py).is_truthy()?;
-            let work = if self.takes() {
+            let children = self.children.get().len(py).cast_signed();
+            let work = if children > 0 {
+                children
+            } else if self.takes() {
                 self.inbound.get().takable(py).cast_signed()
             } else {
                 0
             };
             if self.busy.load(Relaxed) >= self.limit.load(Relaxed)
-                || (work == 0 && !children)
+                || work == 0
                 || !self.pauses.bind(py).is_empty()
             {
                 return Ok(0);
@@ -173,8 +176,6 @@ impl Carrier {
             let room = self.room(py, 0)?;
             Ok(if room <= 0 {
                 -1
-            } else if children {
-                1
             } else {
                 work.min(room).min(turn)
             })

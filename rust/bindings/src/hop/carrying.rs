@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::channel::Channel;
+use super::child::Begun;
 use super::context::{Changes, MessageContext};
 use super::journal::Journal;
 use super::outbounds::{Leaving, Left};
@@ -26,6 +27,17 @@ pub(super) struct Moving {
     pub fields: Fields,
     pub changes: Changes,
     pub index: usize,
+}
+
+impl Moving {
+    /// Return a child before its first stage.
+    pub fn child(py: Python<'_>, child: &Begun, since_ns: i64) -> Self {
+        Self {
+            fields: child.fields.clone_ref(py),
+            changes: Changes::since(since_ns),
+            index: child.index,
+        }
+    }
 }
 
 impl Carrier {
@@ -176,37 +188,54 @@ impl Carrier {
     }
 
     /// Take and carry messages until the turn is over or one needs Python. `waited`: since the turn began.
-    pub(super) fn turn(&self, worker: &Bound<'_, Worker>, waited: bool) -> PyResult<Step> {
+    pub(super) fn turn(&self, worker: &Bound<'_, Worker>, mut waited: bool) -> PyResult<Step> {
         let py = worker.py();
         let inbound = self.inbound.bind(py);
+        let children = self.children.get();
         let state = worker.get();
         let (until, mut left) = (state.until_ns.get(), state.left.get());
         while left > 0 {
             // The turn was given when there was room; while a worker waits others may take it.
-            if waited && !self.may_take(py)? {
+            if waited && !self.may_begin(py)? {
                 break;
             }
-            let Some(fields) = Channel::pop(inbound).inspect_err(|_| let_go(worker))? else {
+            let child = children.pop(py);
+            let fields = if child.is_some() {
+                waited = true; // the turn was given for children alone
+                None
+            } else if waited && !self.takes() {
                 break;
-            };
-            if self.inbound.get().ordered(py) {
-                // What has become ready since the turn began is for others, while this message may have to wait.
-                if let Err(error) = Channel::tell_of_rest(inbound) {
-                    Channel::give_back(inbound, fields);
-                    let_go(worker);
-                    return Err(error);
+            } else {
+                let Some(fields) = Channel::pop(inbound).inspect_err(|_| let_go(worker))? else {
+                    break;
+                };
+                if self.inbound.get().ordered(py) {
+                    // What has become ready since the turn began is for others, while this message may have to wait.
+                    if let Err(error) = Channel::tell_of_rest(inbound) {
+                        Channel::give_back(inbound, fields);
+                        let_go(worker);
+                        return Err(error);
+                    }
                 }
-            }
+                self.counters.get().received.add(1);
+                Some(fields)
+            };
             left -= 1;
             state.left.set(left);
-            self.counters.get().received.add(1);
-            let moving = Moving {
-                fields,
-                changes: Changes::since(state.since_ns.get()),
-                index: 0,
+            let since_ns = state.since_ns.get();
+            state.step_ns.set(since_ns);
+            let step = if let Some(child) = child {
+                self.carry_child(worker, child)
+            } else if let Some(fields) = fields {
+                let moving = Moving {
+                    fields,
+                    changes: Changes::since(since_ns),
+                    index: 0,
+                };
+                self.run(worker, moving)
+            } else {
+                break;
             };
-            state.step_ns.set(state.since_ns.get());
-            let step = self.run(worker, moving);
             if !matches!(step, Ok(Step::Ended)) {
                 self.watch.get().leave(worker);
                 return step;
@@ -225,6 +254,22 @@ impl Carrier {
         Ok(Step::Ended)
     }
 
+    /// Carry a child that has waited for a worker, and end it with its parent's count.
+    fn carry_child(&self, worker: &Bound<'_, Worker>, child: Begun) -> PyResult<Step> {
+        let py = worker.py();
+        let moving = Moving::child(py, &child, worker.get().since_ns.get());
+        let result = child.result.as_ref().map(|result| result.clone_ref(py));
+        worker.get().hold_child(py, child);
+        let step = match result {
+            None => self.run(worker, moving),
+            Some(result) => {
+                self.hold(worker, moving)?;
+                self.go_on(worker, result.into_bound(py))
+            }
+        };
+        Ok(end_child(worker, step?))
+    }
+
     /// True if the inbound queue is open: not while as many messages wait to be tried again as may wait in the inbound
     /// queue itself, nor while a circuit breaker would refuse each of them.
     pub(super) fn takes(&self) -> bool {
@@ -234,16 +279,10 @@ impl Carrier {
             && (retrying == 0 || retrying < self.inbound.get().capacity() as u64)
     }
 
-    /// True if a worker that already holds a permit may take another message from the inbound queue; children go
-    /// before.
-    fn may_take(&self, py: Python<'_>) -> PyResult<bool> {
-        if !self.takes()
-            || !self.pauses.bind(py).is_empty()
-            || self.children.bind(py).is_truthy()?
-        {
-            return Ok(false);
-        }
-        Ok(self.outbounds.room(py, self.on_its_way(py)? - 1)? > 0)
+    /// True if a worker that already holds a permit may begin another message.
+    fn may_begin(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.pauses.bind(py).is_empty()
+            && self.outbounds.room(py, self.on_its_way(py)? - 1)? > 0)
     }
 
     /// Return the number of messages that are in adapters and will need room; drivers ask for it themselves.
@@ -301,6 +340,24 @@ impl Carrier {
             Channel::end_of_own(self.inbound.bind(py), fields)?;
         }
         Ok(())
+    }
+}
+
+/// End the child that the worker carries, if it does and this step ends it.
+pub(super) fn end_child(worker: &Bound<'_, Worker>, step: Step) -> Step {
+    let py = worker.py();
+    if step != Step::Ended {
+        return step;
+    }
+    let parent = worker.get().take_begun(py).and_then(|child| child.parent);
+    match parent {
+        Some(parent) if parent.get().end() => {
+            worker
+                .get()
+                .wait(py, None, Some(parent.into_bound(py).into_any()));
+            Step::LastChild
+        }
+        _ => Step::Ended,
     }
 }
 

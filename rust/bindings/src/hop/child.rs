@@ -8,17 +8,17 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::family::Family;
 use super::worker::LoopNumber;
 use crate::frame::{Fields, Frame};
 
 /// A message that a stage emitted, or that is tried again.
-#[pyclass(frozen, module = "factflow_engine._native")]
-pub struct Child {
+pub struct Begun {
     pub fields: Fields,
     /// The stage to begin at.
     pub index: usize,
-    /// The parent, for Python to tell of its end.
-    pub parent: Option<Py<PyAny>>,
+    /// The parent, to be told of its end.
+    pub parent: Option<Py<Family>>,
     /// The result that the stage at `index` has returned already.
     pub result: Option<Py<PyAny>>,
     /// Description of the last attempt's error, kept for the error of a deadline.
@@ -30,22 +30,46 @@ pub struct Child {
     deferred_ns: LoopNumber,
 }
 
-impl Child {
-    pub fn new(fields: Fields, index: usize, parent: Option<Py<PyAny>>, since_ns: i64) -> Self {
-        let child = Self {
+impl Begun {
+    pub fn new(fields: Fields, index: usize, parent: Option<Py<Family>>, since_ns: i64) -> Self {
+        Self {
             fields,
             index,
             parent,
             result: None,
             last_error: None,
-            since_ns: LoopNumber::default(),
+            since_ns: LoopNumber::of(since_ns),
             deferrals: LoopNumber::default(),
             deferred_ns: LoopNumber::default(),
-        };
-        child.since_ns.set(since_ns);
-        child
+        }
+    }
+
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        let parent = self.parent.as_ref().map(|parent| parent.clone_ref(py));
+        Self {
+            result: self.result.as_ref().map(|result| result.clone_ref(py)),
+            last_error: self.last_error.as_ref().map(|error| error.clone_ref(py)),
+            deferrals: LoopNumber::of(self.deferrals.get()),
+            deferred_ns: LoopNumber::of(self.deferred_ns.get()),
+            ..Self::new(
+                self.fields.clone_ref(py),
+                self.index,
+                parent,
+                self.since_ns.get(),
+            )
+        }
+    }
+
+    /// Visit the held objects for the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.parent)?;
+        visit.call(&self.result)
     }
 }
+
+/// Such a message, as an object.
+#[pyclass(frozen, module = "factflow_engine._native")]
+pub struct Child(pub Begun);
 
 #[pymethods]
 impl Child {
@@ -54,94 +78,85 @@ impl Child {
     fn create(
         frame: &Bound<'_, Frame>,
         index: usize,
-        parent: Option<Py<PyAny>>,
+        parent: Option<Py<Family>>,
         result: Option<Py<PyAny>>,
         since_ns: i64,
     ) -> Self {
         let fields = frame.get().0.clone_ref(frame.py());
-        Self {
+        Self(Begun {
             result,
-            ..Self::new(fields, index, parent, since_ns)
-        }
+            ..Begun::new(fields, index, parent, since_ns)
+        })
     }
 
     /// Return the same message for another attempt, with that attempt's frame and the last attempt's error.
     #[pyo3(signature = (frame, last_error=None, /))]
     fn retried(&self, frame: &Bound<'_, Frame>, last_error: Option<Py<PyString>>) -> Self {
         let py = frame.py();
-        let again = Self {
-            last_error,
-            result: self.result.as_ref().map(|result| result.clone_ref(py)),
-            ..Self::new(
-                frame.get().0.clone_ref(py),
-                self.index,
-                self.parent.as_ref().map(|parent| parent.clone_ref(py)),
-                0,
-            )
-        };
-        again.deferrals.set(self.deferrals.get());
-        again.deferred_ns.set(self.deferred_ns.get());
-        again
+        let mut again = self.0.clone_ref(py);
+        again.fields = frame.get().0.clone_ref(py);
+        again.last_error = last_error;
+        again.since_ns.set(0);
+        Self(again)
     }
 
     #[getter]
     fn frame(&self, py: Python<'_>) -> Frame {
-        Frame(self.fields.clone_ref(py))
+        Frame(self.0.fields.clone_ref(py))
     }
 
     #[getter]
     fn index(&self) -> usize {
-        self.index
+        self.0.index
     }
 
     #[getter]
-    fn parent<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
-        self.parent.as_ref().map(|parent| parent.bind(py))
+    fn parent<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, Family>> {
+        self.0.parent.as_ref().map(|parent| parent.bind(py))
     }
 
     #[getter]
     fn result<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
-        self.result.as_ref().map(|result| result.bind(py))
+        self.0.result.as_ref().map(|result| result.bind(py))
     }
 
     #[getter]
     fn last_error<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyString>> {
-        self.last_error.as_ref().map(|error| error.bind(py))
+        self.0.last_error.as_ref().map(|error| error.bind(py))
     }
 
     #[getter]
     fn get_since_ns(&self) -> i64 {
-        self.since_ns.get()
+        self.0.since_ns.get()
     }
 
     #[setter]
     fn set_since_ns(&self, since_ns: i64) {
-        self.since_ns.set(since_ns);
+        self.0.since_ns.set(since_ns);
     }
 
     #[getter]
     fn get_deferrals(&self) -> i64 {
-        self.deferrals.get()
+        self.0.deferrals.get()
     }
 
     #[setter]
     fn set_deferrals(&self, deferrals: i64) {
-        self.deferrals.set(deferrals);
+        self.0.deferrals.set(deferrals);
     }
 
     #[getter]
     fn get_deferred_ns(&self) -> i64 {
-        self.deferred_ns.get()
+        self.0.deferred_ns.get()
     }
 
     #[setter]
     fn set_deferred_ns(&self, deferred_ns: i64) {
-        self.deferred_ns.set(deferred_ns);
+        self.0.deferred_ns.set(deferred_ns);
     }
 
     /// Visit the held objects for the garbage collector; the parent, a Python object, breaks cycles.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.parent)?;
-        visit.call(&self.result)
+        self.0.traverse(&visit)
     }
 }

@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::carrying::Moving;
-use super::child::Child;
-use super::context::{Changes, MessageContext};
+use super::child::{Begun, Child};
+use super::context::MessageContext;
+use super::family::Family;
 use super::loop_watch::EMITTED;
 use super::outbounds::Leaving;
 use super::pull::{Pull, Pulled, pull};
@@ -53,7 +53,7 @@ pub struct Puller {
     worker: Py<Worker>,
     context: Py<MessageContext>,
     /// The message's place in Python, which counts the children that have not ended.
-    parent: Py<PyAny>,
+    parent: Py<Family>,
     siblings: Py<Siblings>,
     /// The workers that drive messages of this route; the owner of the set may change it.
     driving: Py<PySet>,
@@ -69,8 +69,8 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Pull until something stops that. `open`: children that were made and have not ended here.
-    fn go(&self, py: Python<'_>, source: &Bound<'_, PyAny>, open: &mut i64) -> PyResult<Stop> {
+    /// Pull until something stops that.
+    fn go(&self, py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Stop> {
         let carrier = self.carrier.get();
         let counters = carrier.counters.get();
         let worker = self.worker.get();
@@ -80,8 +80,9 @@ impl Puller {
         let watch = carrier.watch.get();
         let stage = stage_of(self.context.get(), py)?;
         let mut step_ns = watch.begin_ns(py);
+        let mut may_have_set = needs_own_variables;
         loop {
-            if self.must_wait(py)? || (needs_own_variables && worker.has_set(py)) {
+            if self.must_wait(py)? || (may_have_set && worker.has_set(py)) {
                 return Ok(Stop::Blocked);
             }
             carrier
@@ -119,35 +120,32 @@ impl Puller {
             {
                 let step = self.publish(py, &fields);
                 if !matches!(step, Ok(Step::Ended)) {
-                    *open += 1;
-                    let child = self.child(py, fields, now)?;
+                    let child = self.child(py, fields, now);
                     if !needs_own_variables
                         && matches!(step, Ok(Step::Stranded))
                         && worker.has_set(py)
                     {
                         // Nothing was published, and the variables are the source's: Python tries again in others and
                         // restores them, while ending the child here would lose them.
-                        self.leave(child.into_any());
-                        return Ok(Stop::Made);
+                        return self.stop_made(py, child);
                     }
-                    self.hold(&child, now)?;
-                    return Ok(self.stop_within(child, step));
+                    self.hold(py, &child, now)?;
+                    return self.stop_within(py, child, step);
                 }
             } else {
-                *open += 1;
-                let child = self.child(py, fields, now)?;
+                let child = self.child(py, fields, now);
                 if !is_free || is_last {
-                    self.leave(child.into_any());
-                    return Ok(Stop::Made);
+                    return self.stop_made(py, child);
                 }
-                match self.place(child)? {
+                match self.place(py, child)? {
                     Placed::Here(child) => {
-                        let step = self.carry(&child, now);
+                        let step = self.carry(py, &child, now);
                         if !matches!(step, Ok(Step::Ended)) {
                             watch.leave(self.worker.bind(py));
-                            return Ok(self.stop_within(child, step));
+                            return self.stop_within(py, child, step);
                         }
-                        *open -= 1;
+                        self.parent.get().end(); // it is not exhausted, and so not ended
+                        drop(child);
                         let ended_ns = carrier.now.now_ns(py);
                         if let Ok(ended_ns) = ended_ns {
                             watch.leave_at(self.worker.bind(py), ended_ns);
@@ -160,11 +158,9 @@ impl Puller {
                         now = ended_ns?;
                     }
                     Placed::Elsewhere => {}
-                    Placed::ForPython(child) => {
-                        self.leave(child.into_any());
-                        return Ok(Stop::Made);
-                    }
+                    Placed::ForPython(child) => return self.stop_made(py, child),
                 }
+                may_have_set = false; // looked at since code of theirs has run
             }
             if worker.spend(now) {
                 return Ok(Stop::TurnOver);
@@ -183,7 +179,7 @@ impl Puller {
         {
             return Ok(true);
         }
-        let children = carrier.children.bind(py).len()?.cast_signed();
+        let children = carrier.children.get().len(py).cast_signed();
         if children == 0 {
             return Ok(false);
         }
@@ -193,27 +189,26 @@ impl Puller {
         Ok(is_last || driving >= limit || (retrying > 0 && busy + children >= 2 * limit - 1))
     }
 
-    /// Return the child of these fields.
-    fn child<'py>(&self, py: Python<'py>, fields: Fields, now: i64) -> PyResult<Bound<'py, Child>> {
-        let parent = Some(self.parent.clone_ref(py));
-        Bound::new(py, Child::new(fields, self.index, parent, now))
+    /// Count and return the child of these fields.
+    fn child(&self, py: Python<'_>, fields: Fields, now: i64) -> Begun {
+        self.parent.get().begin();
+        Begun::new(fields, self.index, Some(self.parent.clone_ref(py)), now)
     }
 
     /// Hand a child that was just made to other workers, or return the one that this driver carries.
-    fn place<'py>(&self, child: Bound<'py, Child>) -> PyResult<Placed<'py>> {
-        let py = child.py();
+    fn place(&self, py: Python<'_>, mut child: Begun) -> PyResult<Placed> {
         let carrier = self.carrier.get();
         if !carrier.pauses.bind(py).is_empty() {
             return Ok(Placed::ForPython(child));
         }
-        let children = carrier.children.bind(py);
-        let waiting = children.len()?;
+        let children = carrier.children.get();
+        let waiting = children.len(py);
         let (busy, limit) = (carrier.busy.load(Relaxed), carrier.limit.load(Relaxed));
         // Permits of those that carry children by themselves.
         let others = limit - self.driving.bind(py).len().cast_signed();
         let is_handed_over = others > 0 && busy + waiting.cast_signed() < 2 * limit - 1;
         if is_handed_over || carrier.room(py, 1)? <= 0 {
-            children.call_method1(intern!(py, "append"), (child,))?;
+            children.push(py, child);
             if is_handed_over {
                 self.attend.bind(py).call0()?;
             }
@@ -222,18 +217,11 @@ impl Puller {
         if waiting == 0 {
             return Ok(Placed::Here(child));
         }
-        let first = children.get_item(0)?.cast_into::<Child>()?;
-        let state = first.get();
-        let is_sibling = state
-            .parent
-            .as_ref()
-            .is_some_and(|parent| parent.is(&self.parent));
-        if !is_sibling || state.index != self.index || state.result.is_some() {
-            return Ok(Placed::ForPython(child));
-        }
-        children.call_method0(intern!(py, "popleft"))?;
-        children.call_method1(intern!(py, "append"), (child,))?;
-        Ok(Placed::Here(first))
+        Ok(if children.exchange(py, &mut child, &self.parent) {
+            Placed::Here(child)
+        } else {
+            Placed::ForPython(child)
+        })
     }
 
     /// Publish a child past the last stage. What panics is its error, as the errors of its stages are.
@@ -247,20 +235,24 @@ impl Puller {
     }
 
     /// Carry a child as far as nobody has to wait. What panics is its error.
-    fn carry(&self, child: &Bound<'_, Child>, now: i64) -> PyResult<Step> {
-        let worker = self.worker.bind(child.py());
+    fn carry(&self, py: Python<'_>, child: &Begun, now: i64) -> PyResult<Step> {
+        let worker = self.worker.bind(py);
         worker.get().since_ns.set(now);
         worker.get().step_ns.set(now);
-        errors::guarded(child.py(), || {
-            self.carrier.get().run(worker, moving(child, now))
+        errors::guarded(py, || {
+            self.carrier
+                .get()
+                .run(worker, Moving::child(py, child, now))
         })
     }
 
     /// Make a child's state the worker's.
-    fn hold(&self, child: &Bound<'_, Child>, now: i64) -> PyResult<()> {
-        let worker = self.worker.bind(child.py());
+    fn hold(&self, py: Python<'_>, child: &Begun, now: i64) -> PyResult<()> {
+        let worker = self.worker.bind(py);
         worker.get().since_ns.set(now);
-        self.carrier.get().hold(worker, moving(child, now))?;
+        self.carrier
+            .get()
+            .hold(worker, Moving::child(py, child, now))?;
         Ok(())
     }
 
@@ -269,22 +261,28 @@ impl Puller {
         drop(self.left.replace(left.py(), Some(left.unbind())));
     }
 
+    /// Note a child that Python hands on or carries.
+    fn stop_made(&self, py: Python<'_>, child: Begun) -> PyResult<Stop> {
+        self.leave(Bound::new(py, Child(child))?.into_any());
+        Ok(Stop::Made)
+    }
+
     /// Note a child that Python carries on, from this step.
-    fn stop_within(&self, child: Bound<'_, Child>, step: PyResult<Step>) -> Stop {
-        drop(self.step.replace(child.py(), Some(step)));
-        self.leave(child.into_any());
-        Stop::Carried
+    fn stop_within(&self, py: Python<'_>, child: Begun, step: PyResult<Step>) -> PyResult<Stop> {
+        drop(self.step.replace(py, Some(step)));
+        self.leave(Bound::new(py, Child(child))?.into_any());
+        Ok(Stop::Carried)
     }
 }
 
 /// Destination of a new child.
-enum Placed<'py> {
+enum Placed {
     /// A child that other workers carry.
     Elsewhere,
     /// A child that the driver carries itself.
-    Here(Bound<'py, Child>),
+    Here(Begun),
     /// A child about which Python decides.
-    ForPython(Bound<'py, Child>),
+    ForPython(Begun),
 }
 
 /// Return the stage that emits.
@@ -296,16 +294,6 @@ fn stage_of<'a, 'py>(
     stage.ok_or_else(|| PyRuntimeError::new_err("a message past its last stage emits nothing"))
 }
 
-/// Return a child before its first stage.
-fn moving(child: &Bound<'_, Child>, now: i64) -> Moving {
-    let state = child.get();
-    Moving {
-        fields: state.fields.clone_ref(child.py()),
-        changes: Changes::since(now),
-        index: state.index,
-    }
-}
-
 #[pymethods]
 impl Puller {
     #[new]
@@ -313,7 +301,7 @@ impl Puller {
     fn new(
         carrier: Py<Carrier>,
         worker: Py<Worker>,
-        parent: Py<PyAny>,
+        parent: Py<Family>,
         siblings: &Bound<'_, Siblings>,
         driving: Py<PySet>,
         attend: Py<PyAny>,
@@ -340,17 +328,7 @@ impl Puller {
     #[pyo3(signature = (source, /))]
     fn pull(&self, source: &Bound<'_, PyAny>) -> PyResult<u8> {
         let py = source.py();
-        errors::guarded(py, || {
-            let mut open = 0;
-            let stop = self.go(py, source, &mut open);
-            if open != 0 {
-                let name = intern!(py, "open");
-                let parent = self.parent.bind(py);
-                let others: i64 = parent.getattr(name)?.extract()?;
-                parent.setattr(name, others + open)?;
-            }
-            stop.map(|stop| stop as u8)
-        })
+        errors::guarded(py, || self.go(py, source).map(|stop| stop as u8))
     }
 
     /// Take the rest of the last stop.

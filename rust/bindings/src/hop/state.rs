@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PySet, PyType};
 
 use super::channel::Channel;
+use super::children::Children;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::journal::Journal;
@@ -37,8 +38,8 @@ pub struct Carrier {
     pub(super) pauses: Py<PySet>,
     /// Tasks that wait for room with a permit each; the owner of the list may change it.
     pub(super) drivers: Py<PyAny>,
-    /// Messages begun inside the route that wait for a worker; the owner of the list may change it.
-    pub(super) children: Py<PyAny>,
+    /// Messages begun inside the route that wait for a worker; they go before the inbound queue.
+    pub(super) children: Py<Children>,
     /// Number of permits.
     pub(super) limit: AtomicIsize,
     pub(super) busy: AtomicIsize,

@@ -18,6 +18,8 @@ pub enum Step {
     Stranded = 4,
     /// Return of the adapter with a cancel scope or a nursery left open in the worker's task.
     LeftOpen = 5,
+    /// End of the message, a child, and with it of the last child of `worker.value`, which Python is to end.
+    LastChild = 6,
 }
 
 /// Add the steps' numbers to the module.
@@ -29,6 +31,7 @@ pub fn add_steps(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("STEP_RETURNED", Step::Returned),
         ("STEP_STRANDED", Step::Stranded),
         ("STEP_LEFT_OPEN", Step::LeftOpen),
+        ("STEP_LAST_CHILD", Step::LastChild),
     ] {
         module.add(name, step as u8)?;
     }

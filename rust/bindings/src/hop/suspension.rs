@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::carrying::pending_of;
+use super::carrying::{end_child, pending_of};
 use super::pool::WorkerPool;
 use super::start::{send, throw};
 use super::state::Carrier;
@@ -97,11 +97,17 @@ impl Suspension {
             let watch = carrier.watch.get();
             watch.enter(worker);
             let resumed = send(&coroutine, value)
-                .and_then(|started| carrier.resume(worker, coroutine, started));
+                .and_then(|started| carrier.resume(worker, coroutine, started))
+                .map(|step| end_child(worker, step));
             let step = match resumed {
-                Ok(Step::Ended) if !self.alone && !worker.get().has_set(py) => {
+                Ok(step @ (Step::Ended | Step::LastChild))
+                    if !self.alone && !worker.get().has_set(py) =>
+                {
                     carrier.renew(worker)?;
-                    carrier.turn(worker, true)?
+                    match step {
+                        Step::Ended => carrier.turn(worker, true)?,
+                        step => step,
+                    }
                 }
                 resumed => {
                     watch.leave(worker);
@@ -201,7 +207,8 @@ impl Suspension {
             let carrier = self.carrier.get();
             let step = carrier.watched(worker, |worker| {
                 let started = throw(&coroutine, error)?;
-                carrier.resume(worker, coroutine, started)
+                let step = carrier.resume(worker, coroutine, started)?;
+                Ok(end_child(worker, step))
             })?;
             told(self.give(py, step)?)
         })

@@ -8,6 +8,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PySet};
 
+use super::child::{Begun, Child};
 use super::context::MessageContext;
 use crate::gil_cell::GilCell;
 
@@ -16,6 +17,10 @@ use crate::gil_cell::GilCell;
 pub struct LoopNumber(AtomicI64);
 
 impl LoopNumber {
+    pub fn of(number: i64) -> Self {
+        Self(AtomicI64::new(number))
+    }
+
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
@@ -33,6 +38,8 @@ pub struct Worker {
     route: GilCell<Option<Py<PyAny>>>,
     /// The message that it carries, at the stage that has it.
     context: GilCell<Option<Py<MessageContext>>>,
+    /// That message as a child, if its carrier has taken it from the children that waited.
+    child: GilCell<Option<Begun>>,
     /// The awaitable that it waits for: an adapter's coroutine that was started, or another awaitable that was not.
     pending: GilCell<Option<Py<PyAny>>>,
     /// The value that the coroutine gave to be waited for, or that the adapter returned.
@@ -97,6 +104,17 @@ impl Worker {
     /// Set the message that it carries.
     pub fn hold(&self, py: Python<'_>, context: Option<Py<MessageContext>>) {
         drop(self.context.replace(py, context)); // what the last one holds may run code when it goes
+    }
+
+    /// Set the message that it carries as a child.
+    pub fn hold_child(&self, py: Python<'_>, child: Begun) {
+        drop(self.child.replace(py, Some(child)));
+    }
+
+    /// Take that child, if it carries one.
+    #[inline]
+    pub fn take_begun(&self, py: Python<'_>) -> Option<Begun> {
+        self.child.replace(py, None)
     }
 
     /// True if its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
@@ -185,6 +203,11 @@ impl Worker {
         self.has_set(py)
     }
 
+    /// Take the child that it carries, unless its message came from the inbound queue or it carries none.
+    fn take_child(&self, py: Python<'_>) -> Option<Child> {
+        self.take_begun(py).map(Child)
+    }
+
     #[getter]
     fn get_route(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.route.get(py)
@@ -268,6 +291,11 @@ impl Worker {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.route.traverse(&visit)?;
         self.context.traverse(&visit)?;
+        self.child.visit(|child| {
+            child
+                .as_ref()
+                .map_or(Ok(()), |child| child.traverse(&visit))
+        })?;
         self.pending.traverse(&visit)?;
         self.value.traverse(&visit)?;
         self.tasks.traverse(&visit)?;
@@ -279,6 +307,7 @@ impl Worker {
     fn __clear__(slf: &Bound<'_, Self>) {
         let (py, worker) = (slf.py(), slf.get());
         worker.hold(py, None);
+        drop(worker.take_begun(py));
         worker.wait(py, None, None);
         worker.set_route(py, None);
         drop((worker.tasks.take(py), worker.nurseries.take(py)));
