@@ -63,6 +63,18 @@ PRESSURE = st.fixed_dictionaries(
         "target_latency_ms": st.floats(1, 1000),
         "min_concurrency": st.integers(1, 5),
         "max_concurrency": st.integers(5, 50),
+        "monitor_only": st.booleans(),
+    },
+)
+KEYED = st.fixed_dictionaries(
+    {"algorithm": st.sampled_from(["aimd", "vegas"])},
+    optional={
+        "parameters": st.fixed_dictionaries(
+            {}, optional={"window": st.just({"size": 12, "max_window_ms": 2_000}) | st.just({})}
+        ),
+        "key": st.just("host"),
+        "max_keys": st.integers(1, 50),
+        "monitor_only": st.booleans(),
     },
 )
 BREAKER = st.fixed_dictionaries(
@@ -106,6 +118,7 @@ def stages(draw: st.DrawFn) -> list[dict[str, Any]]:
             "condition": CONDITIONS,
             "timeout_seconds": st.integers(1, 9),
             "circuit_breaker": st.none() | BREAKER,
+            "backpressure": st.none() | PRESSURE | KEYED,
         }
         found.append(stage | draw(st.fixed_dictionaries({}, optional=optional)))
     return found

@@ -13,6 +13,7 @@ from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config.completion import complete
 from factflow_engine.config.findings import Finding
 from factflow_engine.config.interpolation import interpolate
+from factflow_engine.config.limits import check_groups, check_limits
 from factflow_engine.config.models import PipelineGlobalConfig
 from factflow_engine.config.nodes import START, MappingNode, Node, Path, ScalarNode, literal, locate
 from factflow_engine.config.report import Report
@@ -50,10 +51,12 @@ def build(
         return None
     # Adapters first: the models then get the reading of a value that suits its adapter.
     check_stages(root, registry=registry, operators=operators, report=report, durable=durable, imports=imports)
-    config = build_config(root, report)
+    config = build_config(root, report, imports=imports)
+    check_limits(root, report, imports=imports)
     check_wiring(root, validate_queue_name=validate_queue_name, report=report)
     if config is None:
         return None
+    check_groups(config, root, report)
     if not report.has_errors:
         check_meaning(config, root, report)
         check_supported(config, root, report)

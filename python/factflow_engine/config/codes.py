@@ -249,6 +249,36 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "Each value is allowed, but not together with another one.",
         "change one of them",
     ),
+    (
+        "E503",
+        "unknown limit algorithm",
+        "No limit algorithm has this name: built in, registered by the program, or of an installed package.",
+        "write the name of an algorithm; docs/limits.md lists the built-in ones",
+    ),
+    (
+        "E504",
+        "parameter of a limit algorithm",
+        "The algorithm has no such parameter, or does not take this value.",
+        "write one that it takes, or remove it; docs/limits.md lists the parameters",
+    ),
+    (
+        "E505",
+        "shared limit with two settings",
+        "Routes and stages with the same group share one limit, which has one algorithm and one set of bounds.",
+        "write the same settings in each, or name another group",
+    ),
+    (
+        "E506",
+        "shared limit that waits for itself",
+        "A message holds its route's permit while it waits for its stage's: by shared limits they may wait for one another.",
+        "give the stage's limit another group, or none",
+    ),
+    (
+        "E507",
+        "route's limit with a key",
+        "A route has one limit for all its messages. Only a stage's limit may have one for each value of a field.",
+        "move key to the backpressure of the stage that makes the calls",
+    ),
     ("W001", "unused anchor", "Nothing refers to this anchor.", "remove it, or refer to it"),
     (
         "W002",

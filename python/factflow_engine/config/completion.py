@@ -6,7 +6,12 @@ where it is written, and a route that is wrong elsewhere is still completed and 
 
 from typing import Final
 
-from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
+from factflow_engine.config.models.resilience import (
+    ALGORITHM_FIELD,
+    BackpressureConfig,
+    CircuitBreakerConfig,
+    ErrorHandlingConfig,
+)
 from factflow_engine.config.models.route import MAX_PREFETCH
 from factflow_engine.config.nodes import MappingNode, Mark, Node, ScalarNode, SequenceNode, literal, string
 
@@ -18,6 +23,10 @@ INHERITED: Final = {
 """Sections that a level inherits from the one above, each with its fields."""
 PREFETCH_FACTOR: Final = 4
 """Messages fetched ahead for each message that may be in flight, unless `inbound.prefetch` is given."""
+
+
+MOST_CONCURRENCY: Final = 100_000
+DEFAULT_MAX_CONCURRENCY: Final = int(BackpressureConfig.model_fields["max_concurrency"].default)
 
 
 def complete(root: MappingNode) -> MappingNode:
@@ -71,7 +80,10 @@ def _inherit(entries: dict[str, tuple[Mark, Node]], name: str, above: Section) -
     if own is None:
         return None if was_written else above
     if above is not None and isinstance(own[1], MappingNode) and isinstance(above[1], MappingNode):
-        return own[0], MappingNode(own[1].mark, {**above[1].entries, **own[1].entries})
+        inherited = above[1].entries
+        if ALGORITHM_FIELD in own[1].entries:  # which may have other parameters
+            inherited = {field: entry for field, entry in inherited.items() if field != "parameters"}
+        return own[0], MappingNode(own[1].mark, {**inherited, **own[1].entries})
     return own
 
 
@@ -82,6 +94,9 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
     entries.setdefault("name", (mark, literal(route_id, mark)))
     inbound_mark, inbound = entries.get("inbound", (mark, MappingNode(mark, {})))
     if isinstance(inbound, MappingNode):
+        if "concurrency" not in inbound.entries and sections["backpressure"] is not None:
+            most = literal(_greatest_limit(sections["backpressure"][1]), inbound_mark)
+            inbound = MappingNode(inbound.mark, {**inbound.entries, "concurrency": (inbound_mark, most)})
         if "concurrency" in inbound.entries and "prefetch" not in inbound.entries:
             concurrency = inbound.get("concurrency")
             if isinstance(concurrency, ScalarNode) and type(concurrency.value) is int and concurrency.value > 0:
@@ -100,6 +115,13 @@ def _route(route_id: str, mark: Mark, route: MappingNode, above: dict[str, Secti
             ]
             entries["adapters"] = adapters_mark, SequenceNode(adapters.mark, stages)
     return MappingNode(route.mark, entries)
+
+
+def _greatest_limit(backpressure: Node) -> int:
+    """Return the upper bound of a route's limit: as written, or the default if nothing usable is."""
+    written = backpressure.get("max_concurrency") if isinstance(backpressure, MappingNode) else None
+    most = written.value if isinstance(written, ScalarNode) else None
+    return most if type(most) is int and 0 < most <= MOST_CONCURRENCY else DEFAULT_MAX_CONCURRENCY
 
 
 def _stage(index: int, stage: MappingNode, breaker: Section) -> MappingNode:

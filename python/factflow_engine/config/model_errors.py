@@ -12,10 +12,22 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from factflow_engine.config.condition_errors import report_condition
-from factflow_engine.config.nodes import MappingNode, Mark, Node, Path, ScalarNode, has_variables, key_mark, locate
+from factflow_engine.config.models.resilience import ALGORITHM_FIELD
+from factflow_engine.config.nodes import (
+    MappingNode,
+    Mark,
+    Node,
+    Path,
+    ScalarNode,
+    has_variables,
+    key_mark,
+    locate,
+    plain_value,
+)
 from factflow_engine.config.report import Report
 from factflow_engine.config.value_remedies import value_remedy
 from factflow_engine.errors import ConditionErrors
+from factflow_engine.resilience.limit_settings import DEFAULT_ALGORITHM, ParameterProblem, parameter_names
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "a string",
@@ -153,6 +165,10 @@ def _report_one(
         place = locate(root, location)[0] if location else at
         report.add(code, place, message, path=(*prefix, *location))
         return
+    if kind == "limit":
+        for problem in context["problems"]:
+            _report_limit(context["code"], problem, root, location, prefix, report)
+        return
     mark, node, depth = locate(root, location)
     if not depth:
         mark = at
@@ -178,6 +194,22 @@ def _report_one(
         path=(*prefix, *location[:depth]),
         remedy=remedy or codes.remedy,
     )
+
+
+def _report_limit(
+    code: str, problem: ParameterProblem, root: Node, location: Path, prefix: Path, report: Report
+) -> None:
+    where = (*location, *problem.inside)
+    mark, node, _ = locate(root, where)
+    if problem.inside and problem.known:  # the name is wrong
+        mark = key_mark(root, where)
+    hides = has_variables(node)
+    remedy = "" if hides else problem.remedy
+    if problem.known and not hides:
+        name = str(problem.inside[-1] if problem.inside else plain_value(node))
+        remedy = report.suggestions.remedy(name, sorted(problem.known))
+    message = "the algorithm does not take this value of the environment" if hides else problem.problem
+    report.add(code, mark, message, path=(*prefix, *where), remedy=remedy)
 
 
 def _special_code(location: Path, kind: str, code: str) -> str:
@@ -253,6 +285,13 @@ def _report_unknown(
         )
         return
     owner = locate(root, location[:-1])[1]
+    if location[-2:-1] == ("backpressure",) and isinstance(owner, MappingNode):
+        own = parameter_names(owner.text(ALGORITHM_FIELD) or DEFAULT_ALGORITHM) or ()
+        if name in own:
+            remedy = f"write it under parameters: {{{name}: ...}}"
+            text = f"there is no field {name!r} here"
+            report.add(codes.unknown, key_mark(root, location), text, path=(*prefix, *location), remedy=remedy)
+            return
     is_shorthand = location[-3:-2] == ("adapters",) and isinstance(owner, MappingNode) and owner.get("type") is None
     report.add(
         codes.unknown,

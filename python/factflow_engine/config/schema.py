@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config.models import PipelineGlobalConfig
+from factflow_engine.config.models.resilience import ALGORITHM_FIELD
+from factflow_engine.resilience.limits import registered
 
 _REFERENCE: Final = {
     "type": "string",
@@ -43,6 +45,7 @@ def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
         for name in _NULLABLE:
             if name in definition["properties"]:
                 definition["properties"][name] = _or_null(definition["properties"][name])
+    definitions["BackpressureConfig"]["properties"][ALGORITHM_FIELD]["enum"] = list(registered())
     routes = schema["properties"]["routes"]
     routes["minProperties"] = routes.pop("minLength")  # pydantic's word for any container that it does not know
     init = schema["properties"]["init_message"]

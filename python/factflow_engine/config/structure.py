@@ -14,16 +14,16 @@ from factflow_engine.config.nodes import START, MappingNode, plain_value, writte
 from factflow_engine.config.report import Report
 
 
-def build_config(root: MappingNode, report: Report) -> PipelineGlobalConfig | None:
+def build_config(root: MappingNode, report: Report, *, imports: bool = True) -> PipelineGlobalConfig | None:
     """Return the models of a completed document; None, and findings, if they refuse it.
 
     Defaults of the models need nothing of the tree. Each value that is one reference to the environment may change its
-    reading here.
+    reading here. Without `imports`, nothing is imported that the document names.
     """
     for attempt in (1, 2):
         data: Any = plain_value(root)
         try:
-            config = PipelineGlobalConfig.model_validate(data)
+            config = PipelineGlobalConfig.model_validate(data, context={"imports": imports})
         except ValidationError as error:
             if attempt == 1 and flip_readings(error, root):
                 continue

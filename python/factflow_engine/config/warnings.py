@@ -11,6 +11,7 @@ from factflow_engine.config.graph import (
     build_graph,
     strongly_connected,
 )
+from factflow_engine.config.limits import warn_of_limits
 from factflow_engine.config.models import ErrorHandlingConfig, PipelineGlobalConfig, RouteConfig
 from factflow_engine.config.nodes import MappingNode, Mark, Path, has_variables, key_mark, locate
 from factflow_engine.config.report import Report
@@ -29,6 +30,7 @@ def check_meaning(config: PipelineGlobalConfig, root: MappingNode, report: Repor
         _check_outbounds(route_id, route, read, root, report)
         _check_settings(route_id, route, root, report)
     _check_retries(config, root, report)
+    warn_of_limits(config, root, report)
 
 
 def _check_reachable(config: PipelineGlobalConfig, graph: RouteGraph, root: MappingNode, report: Report) -> None:
@@ -139,9 +141,6 @@ def _check_settings(route_id: str, route: RouteConfig, root: MappingNode, report
         where: Path = (*path, *parts)
         report.add(code, key_mark(root, where), message, path=where)
 
-    limits = route.backpressure
-    if limits is not None and limits.is_fixed and limits.target_latency_ms is not None:
-        warn("W501", "target_latency_ms has no effect with algorithm: fixed", "backpressure", "target_latency_ms")
     if route.unrouted != "filter" and not route.outbound:
         warn("W501", "unrouted has no effect in a route without outbounds", "unrouted")
     if route.inbound.prefetch < route.inbound.concurrency:

@@ -9,8 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
 from factflow_engine.native import LIMIT_ALGORITHMS, ConcurrencyLimit
+from factflow_engine.resilience.limit_entry_points import installed_algorithms, load_algorithm
 
-__all__ = ["ALGORITHMS", "Limit", "LimitChange", "NativeLimit", "OwnLimit", "new_limit", "register", "registered"]
+__all__ = [
+    "ALGORITHMS",
+    "Limit",
+    "LimitChange",
+    "NativeLimit",
+    "OwnLimit",
+    "is_registered",
+    "new_limit",
+    "register",
+    "registered",
+]
 
 ALGORITHMS: Final[tuple[str, ...]] = LIMIT_ALGORITHMS
 """Names of the built-in algorithms."""
@@ -146,9 +157,17 @@ def register(name: str, factory: Callable[..., Limit]) -> None:
     _REGISTERED[name] = factory
 
 
+def is_registered(name: str) -> bool:
+    """True if the program has registered an algorithm of this name."""
+    return name in _REGISTERED
+
+
 def registered() -> tuple[str, ...]:
-    """Return the names of all algorithms: the built-in ones, then the program's own."""
-    return (*ALGORITHMS, *_REGISTERED)
+    """Return the names of all algorithms: the built-in ones, the program's own, then those of the installed packages.
+
+    A package has one by an entry point of the group `factflow.limits`; it is imported when it is first made.
+    """
+    return tuple(dict.fromkeys((*ALGORITHMS, *_REGISTERED, *installed_algorithms())))
 
 
 def new_limit(
@@ -158,7 +177,7 @@ def new_limit(
     probe_jitter: Sequence[float] | Callable[[], float] | None = None,
     **parameters: Any,
 ) -> NativeLimit | OwnLimit:
-    """Make a built-in algorithm, or one that was registered.
+    """Make a built-in algorithm, or one that was registered or installed.
 
     Args:
         name: Name of the algorithm.
@@ -178,6 +197,8 @@ def new_limit(
         (27, 'dropped')
     """
     own = _REGISTERED.get(name)
+    if own is None and name not in ALGORITHMS:
+        own = load_algorithm(name)
     if own is not None:
         return OwnLimit(name, own(**parameters))
     given = {key: dict(value) if isinstance(value, Mapping) else value for key, value in parameters.items()}
@@ -185,6 +206,7 @@ def new_limit(
     try:
         return NativeLimit(name, given, jitter, seed)
     except ValueError as error:
-        if name in ALGORITHMS or not _REGISTERED:
+        own_names = registered()[len(ALGORITHMS) :]
+        if name in ALGORITHMS or not own_names:
             raise
-        raise ValueError(f"{error}; registered are {', '.join(_REGISTERED)}") from None
+        raise ValueError(f"{error}; registered are {', '.join(own_names)}") from None

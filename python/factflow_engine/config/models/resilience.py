@@ -3,13 +3,25 @@
 Kept separate because the document, its routes and (the breaker) its stages all have them, field by field.
 """
 
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from factflow_engine.config.frozen import FrozenDict
 from factflow_engine.config.models.base import ConfigModel, Sequence_
-from factflow_engine.native import LIMIT_ALGORITHMS, FieldPath
+from factflow_engine.native import FieldPath
+from factflow_engine.resilience.limit_settings import (
+    DEFAULT_ALGORITHM,
+    ParameterProblem,
+    is_imported,
+    is_known,
+    parameter_problems,
+)
+from factflow_engine.resilience.limits import registered
+
+GROUP_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+"""Pattern of names of shared limits: they become keys of statistics."""
 
 
 class ErrorHandlingConfig(ConfigModel):
@@ -99,30 +111,94 @@ class ErrorHandlingConfig(ConfigModel):
         return self
 
 
-if TYPE_CHECKING:
-    LimitAlgorithm: TypeAlias = str
-else:
-    LimitAlgorithm = Literal[LIMIT_ALGORITHMS]
-"""Name of an algorithm that adjusts a limit; the list is the native module's."""
+ALGORITHM_FIELD: Final = "algorithm"
+"""Field of a section on limits that says what its parameters mean."""
+
+
+def field_path(key: str | None) -> str | None:
+    """Return the path of a message field; an error if it is none."""
+    if key is not None:
+        try:
+            FieldPath(key)
+        except ValueError as error:
+            problem, _, remedy = str(error).partition("; ")
+            context = {"problem": problem, "remedy": remedy or "write a path, such as host or urls[0].host"}
+            raise PydanticCustomError("field_path", "{problem}", context) from None
+    return key
 
 
 class BackpressureConfig(ConfigModel):
-    """Limit on the messages in flight on a route, and the algorithm that adjusts it."""
+    """Limit on the messages in flight on a route, or on the calls of a stage, and the algorithm that adjusts it."""
 
-    algorithm: LimitAlgorithm = Field(default="adaptive", description="Algorithm that adjusts the limit; fixed: none.")
+    algorithm: str = Field(
+        default=DEFAULT_ALGORITHM,
+        min_length=1,
+        max_length=128,
+        description="Algorithm that adjusts the limit; fixed: none. `docs/limits.md` says which when. A program's own by "
+        "its name.",
+    )
+    parameters: FrozenDict[str, Any] = Field(
+        default_factory=FrozenDict,
+        validate_default=True,  # an algorithm may need some, or not be importable
+        description="The algorithm's own parameters, such as {backoff: 0.8} for aimd. A route that names another algorithm "
+        "inherits none.",
+    )
     target_latency_ms: float | None = Field(
-        default=None, gt=0, le=86_400_000, description="Milliseconds that an attempt should not exceed."
+        default=None,
+        ge=0.001,
+        le=86_400_000,
+        description="Milliseconds that an attempt should not exceed: a ceiling, not an aim.",
     )
     min_concurrency: int = Field(default=1, ge=1, le=100_000, description="The limit never falls below this.")
     max_concurrency: int = Field(default=200, ge=1, le=100_000, description="The limit never rises above this.")
     initial_concurrency: int | None = Field(
         default=None, ge=1, le=100_000, description="The limit at the start; by default the algorithm's own."
     )
+    monitor_only: bool = Field(
+        default=False, description="True: the limit is computed and reported, and nothing waits for it."
+    )
+    group: str | None = Field(
+        default=None,
+        pattern=GROUP_PATTERN,
+        description="Name of a limit that all routes and stages with this group share; their settings must be equal.",
+    )
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="In a stage: path of a message field, as conditions write it; each of its values has its own limit "
+        "(one a host, say), and messages without it share one.",
+    )
+    max_keys: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Most limits of one stage or group; beyond that, the least recently used one without calls is evicted.",
+    )
 
     @property
     def is_fixed(self) -> bool:
         """True if nothing adjusts the limit."""
         return self.algorithm == "fixed"
+
+    _check_key = field_validator("key")(field_path)
+
+    @field_validator("algorithm")
+    @classmethod
+    def _is_known(cls, algorithm: str) -> str:
+        if not is_known(algorithm):
+            problem = ParameterProblem((), f"there is no limit algorithm {algorithm[:60]!r}", known=registered())
+            raise _limit_error("E503", (problem,))
+        return algorithm
+
+    @field_validator("parameters")
+    @classmethod
+    def _algorithm_takes_them(cls, parameters: FrozenDict[str, Any], info: ValidationInfo) -> FrozenDict[str, Any]:
+        algorithm, imports = info.data.get("algorithm"), (info.context or {}).get("imports", True)
+        if algorithm is not None and (imports or not is_imported(algorithm)):
+            problems = parameter_problems(algorithm, parameters)
+            if problems:
+                raise _limit_error("E504", problems)
+        return parameters
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
@@ -139,6 +215,13 @@ class BackpressureConfig(ConfigModel):
                 f"to max_concurrency ({self.max_concurrency})",
                 "initial_concurrency",
                 "max_concurrency",
+            )
+        if self.target_latency_ms is not None and "timeout_ms" in self.parameters:
+            raise contradiction(
+                f"target_latency_ms ({self.target_latency_ms:g}) is what {self.algorithm} takes for timeout_ms "
+                f"({self.parameters['timeout_ms']:g})",
+                "parameters",
+                "target_latency_ms",
             )
         return self
 
@@ -220,17 +303,7 @@ class CircuitBreakerConfig(ConfigModel):
         default=(), description="Names of exception classes that count as nothing; takes precedence over record_errors."
     )
 
-    @field_validator("key")
-    @classmethod
-    def _is_a_path(cls, key: str | None) -> str | None:
-        if key is not None:
-            try:
-                FieldPath(key)
-            except ValueError as error:
-                problem, _, remedy = str(error).partition("; ")
-                context = {"problem": problem, "remedy": remedy or "write a path, such as host or urls[0].host"}
-                raise PydanticCustomError("field_path", "{problem}", context) from None
-        return key
+    _check_key = field_validator("key")(field_path)
 
     @model_validator(mode="after")
     def _waits_agree(self) -> Self:
@@ -247,3 +320,8 @@ class CircuitBreakerConfig(ConfigModel):
 def contradiction(problem: str, *fields: str) -> PydanticCustomError:
     """Return the error of a model whose fields contradict each other; the loader points at the first written one."""
     return PydanticCustomError("contradiction", "{problem}", {"problem": problem, "fields": fields})
+
+
+def _limit_error(code: str, problems: tuple[ParameterProblem, ...]) -> PydanticCustomError:
+    """Return the error of a limit's algorithm, with one problem or more."""
+    return PydanticCustomError("limit", "{text}", {"text": problems[0].problem, "code": code, "problems": problems})

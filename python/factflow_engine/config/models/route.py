@@ -76,6 +76,10 @@ class AdapterConfig(ConfigModel):
     max_messages_per_process: int | None = Field(
         default=None, ge=1, description="Messages after which a worker process is replaced; by default never."
     )
+    backpressure: BackpressureConfig | None = Field(
+        default=None,
+        description="Limit of the stage's own calls, besides the route's; nothing is inherited. none: no limit of its own.",
+    )
     circuit_breaker: CircuitBreakerConfig | None = Field(
         default=None, description="The stage's breaker; omitted fields are inherited from the route; null: none."
     )
@@ -90,7 +94,10 @@ class InboundConfig(ConfigModel):
         description="Name of the subscription: its consumers share the messages, and on a topic each subscription gets all. Default: the route's id.",
     )
     concurrency: int = Field(
-        default=8, ge=1, le=100_000, description="Messages in flight; with backpressure, the limit's upper bound."
+        default=8,
+        ge=1,
+        le=100_000,
+        description="Messages in flight; with backpressure, the limit's upper bound, by default its max_concurrency.",
     )
     prefetch: int = Field(
         default=32,
