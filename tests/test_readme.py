@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -48,12 +49,16 @@ def test_the_example_does_the_same_on_a_durable_queue(tmp_path: Path) -> None:
 
 
 def test_the_sections_that_the_readme_shows_belong_to_a_pipeline() -> None:
-    _, sections = _blocks("yaml")
+    _, sections, limited = _blocks("yaml")
     registry = ValidatingAdapterRegistry()
     text = 'version: "1.0"\nroutes: {r: {adapters: [{type: log}]}}\n' + sections
     route = PipelineConfigLoader(registry).load_text(text).routes["r"]
     assert route.error_handling.max_retries == 3
     assert route.adapters[0].circuit_breaker is not None
+    text = 'version: "1.0"\nroutes:\n  r:\n' + indent(limited, "    ")
+    limit = PipelineConfigLoader(registry).load_text(text).routes["r"].adapters[0].backpressure
+    assert limit is not None
+    assert limit.algorithm == "adaptive"
 
 
 def test_every_command_that_the_readme_shows_exists() -> None:

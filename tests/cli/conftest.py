@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from factflow_engine.cli.root import root
+from factflow_engine.resilience import LimitChange, LimitStatistics
 from factflow_engine.runtime.report import (
     ExecutionReport,
     ExecutionStatistics,
@@ -79,6 +80,19 @@ class Samples:
     @staticmethod
     def statistics(status: ExecutionStatus = ExecutionStatus.RUNNING, **routes: RouteStatistics) -> ExecutionStatistics:
         return ExecutionStatistics(execution_id="e" * 32, status=status, elapsed_seconds=1.25, routes=routes)
+
+    @staticmethod
+    def limit(**changes: Any) -> LimitStatistics:
+        counts = dict.fromkeys(
+            ("in_flight", "waiting", "acquired", "refused", "answered", "dropped", "released", "stale"), 0
+        )
+        change = LimitChange(at_ns=5, before=10, after=12, reason="grow", statistics={"queue": 0.5})
+        values: dict[str, Any] = {
+            "algorithm": "adaptive", "limit": 12, "is_monitor_only": False, "is_frozen": False, "least_limit": 4,
+            "median_limit": 11, "greatest_limit": 24, "changes": {"grow": 7, "queue": 3}, "last_change": change, **counts,
+            **changes,
+        }  # fmt: skip
+        return LimitStatistics(**values)
 
     @staticmethod
     def failure(**changes: Any) -> FailureRecord:

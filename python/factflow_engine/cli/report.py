@@ -17,6 +17,7 @@ from factflow_engine.cli.failure_groups import (
     failure_key,
     group_lines,
 )
+from factflow_engine.cli.limits import history_lines, limit_document
 from factflow_engine.cli.session import SessionEnd
 from factflow_engine.cli.settings import Layout
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
@@ -37,6 +38,7 @@ _HOLDERS: Final = {
     Holder.CIRCUIT_OPEN: ", waiting for its circuit breaker",
     Holder.DEAD_LETTER_QUEUE: ", waiting for room in the dead-letter queue",
     Holder.PERMIT: ", waiting for its turn",
+    Holder.STAGE_PERMIT: ", waiting for a permit",
 }
 _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed", "emitted")
 
@@ -44,7 +46,7 @@ _COUNTS: Final = ("received", "completed", "filtered", "dead_lettered", "failed"
 def print_report(
     end: SessionEnd, console: Console, *, layout: Layout = Layout.TEXT, rows: Console | None = None
 ) -> None:
-    """Write the report for people: status, routes, failures by name, messages still held, and blockers.
+    """Write the report for people: status, routes, failures by name, limits that adapt, messages still held, and blockers.
 
     Args:
         end: End of the session.
@@ -68,6 +70,7 @@ def print_report(
     _routes_table(report.routes).print(rows or console, layout)
     for line in (
         *_failure_lines(report),
+        *map(Text, history_lines(report.limits)),
         *_held_lines(report),
         *_blocker_lines(report),
         *_orphan_lines(report),
@@ -177,6 +180,7 @@ def report_document(end: SessionEnd) -> dict[str, object]:
             {"queue": orphan.queue, "subscription": orphan.subscription, "messages": orphan.messages}
             for orphan in report.orphans
         ],
+        "limits": {name: limit_document(limit) for name, limit in report.limits.items()},
         "blockers": [_blocker_document(blocker) for blocker in report.blockers],
     }
 

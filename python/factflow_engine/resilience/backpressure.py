@@ -319,7 +319,11 @@ class LimitedCall:
             permit.release()
         else:
             dropped = error is not None and (isinstance(error, TimeoutError | trio.TooSlowError) or is_overload(error))
-            permit.record(self._controller._now_ns(), dropped)
+            try:
+                permit.record(self._controller._now_ns(), dropped)
+            except BaseException:
+                self._controller._admit()  # a program's own algorithm has raised; the permit is back all the same
+                raise
 
     async def park(self) -> None:
         """Wait for `receive`, or a cancellation."""

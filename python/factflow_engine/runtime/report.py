@@ -14,7 +14,7 @@ from factflow_engine.error_texts import bounded
 from factflow_engine.frames import unpack
 
 if TYPE_CHECKING:
-    from factflow_engine.resilience import AdapterCircuitMetrics
+    from factflow_engine.resilience import AdapterCircuitMetrics, LimitStatistics
 
 PREVIEW_CHARACTERS: Final = 200
 PREVIEW_MAX_BYTES: Final = 65_536
@@ -84,7 +84,7 @@ def preview_of(payload: bytes, redacted: Callable[[str], str]) -> str:
 
 
 class Holder(StrEnum):
-    """Party that a message waits for which has not ended; the first five apply to one that has begun."""
+    """Party that a message waits for which has not ended; the first six apply to one that has begun."""
 
     ADAPTER = "adapter"
     """The stage's adapter, or the iterator that it emitted."""
@@ -96,6 +96,8 @@ class Holder(StrEnum):
     """Room in the dead-letter queue."""
     PERMIT = "permit"
     """A permit: the route is at its limit. A stage has emitted the message, or its next attempt is due."""
+    STAGE_PERMIT = "stage_permit"
+    """A permit of the stage's own limit, or of its group's."""
     ROOM = "room"
     """Room in an outbound queue, without which the route takes nothing."""
     PAUSE = "pause"
@@ -116,7 +118,7 @@ class HeldMessage:
         message_id: 32 hexadecimal digits.
         seconds: Time that it has been waiting there; in an adapter, since it entered the chain of stages.
         by: What it waits for.
-        reason: Last error of a message to be retried, or the circuit breaker or queue that it waits for.
+        reason: Last error of a message to be retried, or the circuit breaker, the queue or the limit that it waits for.
     """
 
     route: str
@@ -135,7 +137,8 @@ class Wait:
         route: Route id.
         stage: Name of the stage that they are at; empty between stages and in the inbound queue.
         by: What they wait for.
-        reason: Last error of a message to be retried, or the circuit breaker, the full queues, the reasons of a pause.
+        reason: Last error of a message to be retried, or the circuit breaker, the stage's limit, the full queues, the
+        reasons of a pause.
         messages: Number of these messages.
         seconds: Wait of the oldest of them so far; None if none has begun, or none was examined.
         next_seconds: Seconds until the next of them proceeds; None if that is unknown.
@@ -192,6 +195,7 @@ _WAITS: Final = {
     Holder.RETRY: "to be tried again",
     Holder.CIRCUIT_OPEN: "waiting for circuit breaker {}",
     Holder.DEAD_LETTER_QUEUE: "waiting for room in dead-letter queue {}",
+    Holder.STAGE_PERMIT: "waiting for a permit of {}",
     Holder.ROOM: "waiting for room in {}",
     Holder.PAUSE: "paused ({})",
     Holder.ELSEWHERE: "leased by other consumers, or delayed",
@@ -265,6 +269,8 @@ class ExecutionStatistics:
         the first 1,000 messages of a route; outside of trio, nobody knows when the next of them proceeds.
         circuits: States and counts of the circuit breakers, by `route/stage`, for stages that have any.
         blockers: Stages that have held trio's loop.
+        limits: Concurrency limits with their last change, by name: `route`, `route/stage` or `group NAME`, followed by
+        `[key]` if a stage has one for each key; at most 1,000 of a stage.
     """
 
     execution_id: str
@@ -276,6 +282,7 @@ class ExecutionStatistics:
     waits: tuple[Wait, ...] = ()
     circuits: Mapping[str, AdapterCircuitMetrics] = field(default_factory=dict)
     blockers: tuple[Blocker, ...] = ()
+    limits: Mapping[str, LimitStatistics] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:
@@ -316,6 +323,8 @@ class ExecutionReport:
         duration_seconds: Time from the beginning of its start to its end.
         orphans: Queues with messages of this id that the configuration no longer names.
         blockers: Stages that have held trio's loop.
+        limits: Concurrency limits at the end, and their history in brief: least, median, greatest, changes by reason. By
+        name, as in `ExecutionStatistics`.
     """
 
     execution_id: str
@@ -331,6 +340,7 @@ class ExecutionReport:
     duration_seconds: float
     orphans: tuple[OrphanedQueue, ...] = ()
     blockers: tuple[Blocker, ...] = ()
+    limits: Mapping[str, LimitStatistics] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

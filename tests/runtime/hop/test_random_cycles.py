@@ -23,6 +23,15 @@ SECONDS = 3000.0
 """Much less than a trial call's lease: no run may need that to end, in virtual time."""
 
 
+def limit_of(seed):
+    """A limit of a stage, for some; by a seed of its own, so that the rest of a pipeline does not depend on it."""
+    generator = random.Random(seed)
+    if generator.random() < 0.6:
+        return ""
+    shared = generator.choice(["", ", key: key", ", group: shared", ", group: keyed, key: key"])
+    return f", backpressure: {{algorithm: fixed, max_concurrency: 1{shared}}}"
+
+
 def pipeline_of(generator):
     """A configuration, and by route what its stages do."""
     names = [f"r{number}" for number in range(generator.randint(1, 5))]
@@ -48,8 +57,9 @@ def pipeline_of(generator):
                 calls = generator.randint(1, 3)
                 key = generator.choice(["", ", key: key"])
                 breaker = ", circuit_breaker: " + BREAKER % (calls, calls, generator.randint(1, 2), key)
+            limit = limit_of(f"{names} {name} {stage} {kind}")
             only = ", condition: {field: key, operator: eq, value: a}" if generator.random() < 0.3 else ""
-            lines.append(f"      - {{type: {kind}, name: s{stage}{breaker}{only}}}")
+            lines.append(f"      - {{type: {kind}, name: s{stage}{breaker}{limit}{only}}}")
         lines.append("      - {type: hop, name: end}")
         if targets:
             choice = [f"{{route: {target}, condition: {{field: left, operator: gt, value: 0}}}}" for target in targets]

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from factflow_engine.cli.limits import limit_lines
 from factflow_engine.cli.progress.base import Progress
 from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
@@ -64,7 +65,7 @@ def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Ta
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),
         title_justify="left",
-        caption=_waits(statistics),
+        caption=_caption(statistics),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -113,12 +114,13 @@ def _width(headings: tuple[str, ...], rows: list[list[Text]]) -> int:
     return sum(max(cell.cell_len for cell in column) + _GAP for column in columns)
 
 
-def _waits(statistics: ExecutionStatistics) -> Text | None:
-    """Return the waits, a line each; None if there are none."""
-    lines = [clean(str(wait), limit=300) for wait in statistics.waits[:_MOST_WAITS]]
+def _caption(statistics: ExecutionStatistics) -> Text | None:
+    """Return the limits and the waits, a line each; None if there are none."""
+    lines = [Text(line, style="dim") for line in limit_lines(statistics.limits)]
+    lines += [Text(clean(str(wait), limit=300), style="yellow") for wait in statistics.waits[:_MOST_WAITS]]
     if len(statistics.waits) > _MOST_WAITS:
-        lines.append(f"and {len(statistics.waits) - _MOST_WAITS} more waits")
-    return Text("\n".join(lines), style="yellow") if lines else None
+        lines.append(Text(f"and {len(statistics.waits) - _MOST_WAITS} more waits", style="yellow"))
+    return Text("\n").join(lines) if lines else None
 
 
 def _reason(route: RouteStatistics) -> Text:

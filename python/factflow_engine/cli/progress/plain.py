@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from rich.console import Console
 from rich.text import Text
 
+from factflow_engine.cli.limits import limit_lines
 from factflow_engine.cli.progress.base import Progress
 from factflow_engine.cli.text import clean
 from factflow_engine.runtime.report import ExecutionStatistics, RouteStatistics
@@ -47,7 +48,7 @@ def _state(statistics: ExecutionStatistics) -> object:
 
 
 def progress_line(statistics: ExecutionStatistics) -> str:
-    """Return one line: time, totals, the routes that have work, and what messages wait for."""
+    """Return one line: time, totals, the routes that have work, limits that adapt, and what messages wait for."""
     routes = statistics.routes
     ended = sum(statistics.outcomes.values())
     failed = sum(route.failed for route in routes.values())
@@ -57,6 +58,7 @@ def progress_line(statistics: ExecutionStatistics) -> str:
     parts = [_route_part(name, route) for name, route in busy[:_MOST_ROUTES]]
     if len(busy) > _MOST_ROUTES:
         parts.append(f"and {len(busy) - _MOST_ROUTES} more routes")
+    parts += limit_lines(statistics.limits)
     parts += [clean(str(wait)) for wait in statistics.waits[:_MOST_WAITS]]
     if len(statistics.waits) > _MOST_WAITS:
         parts.append(f"and {len(statistics.waits) - _MOST_WAITS} more waits")

@@ -26,6 +26,7 @@ from factflow_engine.runtime.hop.cycles import cycles_of
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState, permits
 from factflow_engine.runtime.hop.workers import Workers
+from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.transport.base import Channels, Transport
 from factflow_engine.runtime.transport.choice import channels_for
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
@@ -53,6 +54,7 @@ class Parts(NamedTuple):
         routes: Routes by id, in the configuration's order.
         loop: Loop that carries the routes' messages.
         blockers: Stages that have held trio's loop.
+        limits: Concurrency limits of the execution.
         frames: Factory of the frames of published messages.
         transport: Transport between the routes and the provider.
         processors: Processors that open and close the routes, in their order.
@@ -65,6 +67,7 @@ class Parts(NamedTuple):
     routes: Mapping[str, RouteState]
     loop: Loop
     blockers: Blockers
+    limits: Limits
     frames: FrameFactory
     transport: Transport
     processors: Sequence[ReactiveRouteProcessor]
@@ -99,6 +102,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         most=sum(permits(route) for route in config.routes.values()),
     )
     blockers = Blockers(plan.execution_id, now=plan.seams.clock.monotonic_ns, redacted=redacted)
+    limits = Limits(plan.seams.clock, plan.seams.randomness)
     builder = RouteBuilder(
         config=config,
         execution_id=plan.execution_id,
@@ -107,6 +111,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         operators=plan.operators,
         workers=workers,
         watch=blockers.watch,
+        limits=limits,
         seams=plan.seams,
         redacted=redacted,
     )
@@ -142,6 +147,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         routes=routes,
         loop=loop,
         blockers=blockers,
+        limits=limits,
         frames=frames,
         transport=transport,
         processors=[

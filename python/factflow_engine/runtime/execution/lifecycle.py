@@ -104,6 +104,7 @@ class Lifecycle:
             transport=parts.transport,
             watchdog=parts.watchdog,
             blockers=parts.blockers,
+            limits=parts.limits,
             clock=clock,
             started_ns=started_ns,
         )
@@ -284,6 +285,7 @@ class Lifecycle:
             duration_seconds=self.observation.elapsed_seconds(),
             orphans=self._opening.orphans,
             blockers=self.observation.blockers(),
+            limits=self.observation.limits(keys=True),
         )
         self.discard()
         self.access.end()

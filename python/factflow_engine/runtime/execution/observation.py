@@ -1,4 +1,4 @@
-"""Observation of one execution: snapshots of its counters, circuit breakers and held messages.
+"""Observation of one execution: snapshots of its counters, circuit breakers, limits and held messages.
 
 Kept separate from `lifecycle` because reading changes nothing.
 """
@@ -14,11 +14,12 @@ from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import Blocker, ExecutionStatistics, ExecutionStatus, RouteStatistics
+from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.transport.base import Transport
 from factflow_engine.seams import Clock
 
 if TYPE_CHECKING:
-    from factflow_engine.resilience import AdapterCircuitMetrics
+    from factflow_engine.resilience import AdapterCircuitMetrics, LimitStatistics
 
 MOST_HELD: Final = 1_000
 """Most messages that `statistics()` lists: it is called often, and the configuration allows any number to wait."""
@@ -36,6 +37,7 @@ class Observation:
         transport: Transport,
         watchdog: Watchdog,
         blockers: Blockers,
+        limits: Limits,
         clock: Clock,
         started_ns: int,
     ) -> None:
@@ -48,6 +50,7 @@ class Observation:
             transport: Transport between the routes and the provider.
             watchdog: Watchdog that reports a lack of progress.
             blockers: Stages that have held trio's loop.
+            limits: Concurrency limits of the execution.
             clock: Clock of the execution.
             started_ns: Time at which its start began, by that clock.
         """
@@ -57,6 +60,7 @@ class Observation:
         self._transport = transport
         self._watchdog = watchdog
         self._blockers = blockers
+        self._limits = limits
         self._clock = clock
         self._started_ns = started_ns
         self._last_routes: Mapping[str, RouteStatistics] = {}
@@ -85,11 +89,16 @@ class Observation:
             waits=(*self._loop.waits(), *self._transport.waits()),
             circuits=self.circuits() if details else {},
             blockers=self.blockers(),
+            limits=self.limits(keys=details),
         )
 
     def blockers(self) -> tuple[Blocker, ...]:
         """Return the stages that have held trio's loop."""
         return self._blockers.found()
+
+    def limits(self, *, keys: bool) -> Mapping[str, LimitStatistics]:
+        """Return the concurrency limits by name, with those of keys only if asked for."""
+        return self._limits.statistics(keys=keys)
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return states and counts of the circuit breakers, by `route/stage`, for stages that have any."""

@@ -19,6 +19,7 @@ from factflow_engine.runtime.hop.endpoints import Outbound
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
+from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.stages.process_pool import make_adapter
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Channels
@@ -44,6 +45,7 @@ class RouteBuilder:
         operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
         workers: Workers that carry their messages.
         watch: Notices stages that hold the loop.
+        limits: Concurrency limits of the execution.
         seams: Time, randomness, ids and threads.
         redacted: Removes secrets from a text.
     """
@@ -55,6 +57,7 @@ class RouteBuilder:
     operators: OperatorRegistry | None
     workers: Workers
     watch: LoopWatch
+    limits: Limits
     seams: Seams
     redacted: Callable[[str], str]
 
@@ -124,6 +127,8 @@ class RouteBuilder:
                 deadline_seconds=errors.deadline_seconds,
                 close_seconds=close_seconds,
                 circuit_breaker=section.circuit_breaker,
+                backpressure=section.backpressure,
+                limits=self.limits,
                 seams=self.seams,
                 watch=self.watch,
                 roots=roots,

@@ -237,6 +237,11 @@ class Watchdog:
             for one in held:
                 if one.by is Holder.ADAPTER:
                     busy[one.stage] = max(busy.get(one.stage, (seconds, one.message_id)), (one.seconds, one.message_id))
+        # Another route may have the permits, and says so; here nothing is stuck.
+        permits = {one.stage: one for one in held if one.by is Holder.STAGE_PERMIT and one.stage not in busy}
+        for stage, one in permits.items():
+            text = f"{_place(route.id, stage)} waits for a permit of {one.reason}"
+            yield Stalled(route, (Holder.STAGE_PERMIT, stage), text, is_waiting=True)
         parked = route.inbound.waiting - route.inbound.ready
         behind = f", {parked} of them behind one of their key" if parked else ""
         more = f", and {waiting} wait{behind}" if waiting else ""
@@ -251,7 +256,7 @@ class Watchdog:
         if route.inbound.outside:
             text = f"a consumer from outside holds {route.inbound.outside} messages of {route.queue!r}"
             yield Stalled(route, "outside", f"{_place(route.id)}: {text}", is_waiting=True)
-        if route.inbound.waiting and not (full or busy or route.waiting or route.carrier.intake_closed):
+        if route.inbound.waiting and not (full or busy or permits or route.waiting or route.carrier.intake_closed):
             text = f"route {route.id!r} holds {waiting} messages{behind} and waits for nothing that is known"
             yield Stalled(route, "unknown", text)
 

@@ -1,14 +1,15 @@
 """Messages that have not ended: what each waits for, and for how long. Reading the loop's state changes nothing."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from factflow_engine.native import Worker
+from factflow_engine.native import MessageContext, Worker
 from factflow_engine.runtime.hop.delays import Waiting
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import HeldMessage, Holder, Wait
+from factflow_engine.runtime.stages.stage_limit import StageLimit
 
 MOST_LOOKED_AT: Final = 1_000
 """Most waiting messages of a route whose times are examined, and most groups that are listed."""
@@ -26,18 +27,33 @@ def held_by(
         most: Most messages to list; the cost is then independent of the number of waiting messages, and those of a
         route are in no order. None: all of them, the longest wait first by kind.
     """
+    limits = {
+        (route.id, stage.info.stage): stage.limit
+        for route in routes
+        for stage in route.stages
+        if stage.limit is not None
+    }
     in_adapters = [
-        HeldMessage(
-            route=worker.context.route,
-            stage=worker.context.stage,
-            message_id=worker.context.message_id,
-            seconds=(now_ns - worker.since_ns) / 1e9,
-        )
-        for worker in workers
-        if worker.context is not None
+        _in_adapter(worker, worker.context, limits, now_ns) for worker in workers if worker.context is not None
     ]
     waiting = (held for route in routes for held in waiting_of(route, now_ns, in_order=most is None))
     return tuple(islice(chain(in_adapters, waiting), most))
+
+
+def _in_adapter(
+    worker: Worker, context: MessageContext, limits: Mapping[tuple[str, str], StageLimit], now_ns: int
+) -> HeldMessage:
+    """Return a worker's message, which is in an adapter or waits for a permit of its stage."""
+    limit = limits.get((context.route, context.stage)) if limits else None
+    wait = None if limit is None else limit.wait_of(context)
+    return HeldMessage(
+        route=context.route,
+        stage=context.stage,
+        message_id=context.message_id,
+        seconds=(now_ns - (worker.since_ns if wait is None else wait[1])) / 1e9,
+        by=Holder.ADAPTER if wait is None else Holder.STAGE_PERMIT,
+        reason="" if wait is None else wait[0],
+    )
 
 
 def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iterator[HeldMessage]:
@@ -68,7 +84,7 @@ def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iter
 
 
 def waits_of(route: RouteState, now_ns: int, now: float | None) -> Iterator[Wait]:
-    """Yield what messages of the route wait for: a pause, room, then what `waiting_of` names, by stage and reason.
+    """Yield what messages of the route wait for: a pause, room, permits of stages, then what `waiting_of` names.
 
     Those that are to be tried again at one stage are one wait, whatever their errors; the reason is the newest one's.
 
@@ -85,6 +101,16 @@ def waits_of(route: RouteState, now_ns: int, now: float | None) -> Iterator[Wait
         if full:
             waiting = inbound + len(route.children) + len(route.drivers)
             yield Wait(route=route.id, stage="", by=Holder.ROOM, reason=", ".join(full), messages=waiting)
+    for limited in route.stages:
+        for permits in () if limited.limit is None else limited.limit.waits():
+            yield Wait(
+                route=route.id,
+                stage=limited.info.stage,
+                by=Holder.STAGE_PERMIT,
+                reason=permits.reason,
+                messages=permits.calls,
+                seconds=(now_ns - permits.since_ns) / 1e9,
+            )
     samples: dict[tuple[str, Holder, str | None], list[Waiting]] = {}
     for one in islice(route.waiting, MOST_LOOKED_AT):
         samples.setdefault(one.group, []).append(one)

@@ -306,9 +306,17 @@ class Settlement:
 
     def note(self, worker: Worker, route: RouteState, context: MessageContext) -> None:
         """Record the interrupted message and its stage."""
-        seconds = (self._now() - worker.since_ns) / 1e9
+        limit = route.stages[context.index].limit if context.index < len(route.stages) else None
+        wait = None if limit is None else limit.interruption_of(context)
         self.given_back.append(
-            HeldMessage(route=route.id, stage=context.stage, message_id=context.message_id, seconds=seconds)
+            HeldMessage(
+                route=route.id,
+                stage=context.stage,
+                message_id=context.message_id,
+                seconds=(self._now() - (worker.since_ns if wait is None else wait[1])) / 1e9,
+                by=Holder.ADAPTER if wait is None else Holder.STAGE_PERMIT,
+                reason="" if wait is None else wait[0],
+            )
         )
 
     def give_back(self, route: RouteState, frame: Frame, parent: Parent | None) -> None:

@@ -29,6 +29,9 @@ SHOWN_KEY_CHARACTERS: Final = 100
 """Characters of a longer key that are kept verbatim, before its digest."""
 
 
+_OPEN: Final = frozenset({"open", "forced_open"})
+
+
 class WatchedSource:
     """Lazy source of a stage behind a circuit breaker: the stage's call lasts for as long as the source is pulled.
 
@@ -72,10 +75,12 @@ class BreakerGuard:
         key: The field; None if there is one breaker for all messages.
         events: Events of the breakers.
         is_timed: True if time alone may change a breaker's state.
+        trial_calls: Trial calls that decide whether a breaker closes.
     """
 
     __slots__ = (
         "_breaker", "_breakers", "_call", "_clock", "_key_path", "_trial_listeners", "events", "is_timed", "key", "name",
+        "trial_calls",
     )  # fmt: skip
 
     events: CircuitEvents
@@ -86,6 +91,7 @@ class BreakerGuard:
         self.name = name
         self.key = section.key
         self.is_timed = section.automatic_half_open or section.max_half_open_seconds is not None
+        self.trial_calls = section.permitted_calls_in_half_open
         self._trial_listeners: list[Callable[[str], None]] = []
         self._call = call
         self._clock = clock
@@ -120,7 +126,21 @@ class BreakerGuard:
         """Return the breaker of this name, unless it was evicted."""
         if self._breakers is None:
             return self._breaker
-        return self._breakers.known(name[len(self.name) + 1 : -1])  # `name[key]`
+        return self._breakers.known(self.key_of(name) or "")
+
+    def key_of(self, name: str) -> str | None:
+        """Return the key of the breaker of this name; None if there is one breaker for all messages."""
+        return None if self._breakers is None else name[len(self.name) + 1 : -1]  # `name[key]`
+
+    def refuse_while_open(self, context: MessageContext) -> None:
+        """Refuse a call that an open breaker would refuse now; takes no permit.
+
+        Raises:
+            CircuitOpenError: The breaker is open.
+        """
+        breaker = self._breaker_of(context)
+        if breaker.state in _OPEN and breaker.retry_after_ns(self._clock.monotonic_ns()) != 0:
+            breaker.acquire_nowait().release()
 
     def metrics(self) -> AdapterCircuitMetrics:
         """Return the states and counts of the breakers."""

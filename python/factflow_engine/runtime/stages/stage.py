@@ -14,14 +14,16 @@ from factflow_engine.native import LoopWatch, MessageContext, WatchedCall
 from factflow_engine.runtime.stages.answers import Answers, Roots
 from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
 from factflow_engine.runtime.stages.lifecycle import Opened
+from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.stages.open_scopes import guarded
 from factflow_engine.runtime.stages.process_pool import ProcessPool
+from factflow_engine.runtime.stages.stage_limit import StageLimit
 from factflow_engine.runtime.stages.timeouts import StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
 
 if TYPE_CHECKING:
-    from factflow_engine.config import CircuitBreakerConfig
+    from factflow_engine.config import BackpressureConfig, CircuitBreakerConfig
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class Stage:
         pool.
         is_stateful: True if there is one.
         guard: Its circuit breakers, if it has any.
+        limit: Limit of its calls, if it has one of its own.
         deadline_seconds: Deadline since its message was published, for its emitted source as for its call; None: no
         bound.
         clock: Clock of the deadline.
@@ -68,6 +71,7 @@ class Stage:
         "is_flushed",
         "is_stateful",
         "label",
+        "limit",
         "loses",
         "opened",
         "pull_seconds",
@@ -87,6 +91,8 @@ class Stage:
         deadline_seconds: float | None,
         close_seconds: float,
         circuit_breaker: CircuitBreakerConfig | None,
+        backpressure: BackpressureConfig | None = None,
+        limits: Limits,
         seams: Seams,
         watch: LoopWatch,
         roots: Roots | None = None,
@@ -111,7 +117,10 @@ class Stage:
         self.is_flushed = info.durable and flushes(type(adapter))
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
         answers = roots is not None and snapshots(type(adapter))
-        if answers or (timeout_seconds, circuit_breaker, route_timeout_seconds, deadline_seconds) != (None,) * 4:
+        if (
+            answers
+            or (timeout_seconds, circuit_breaker, backpressure, route_timeout_seconds, deadline_seconds) != (None,) * 5
+        ):
             call = guarded(call, info)  # innermost: the guards around it see the call fail
         self.answers: Answers | None = None
         if roots is not None and answers:
@@ -127,6 +136,19 @@ class Stage:
             call = self.guard.call
         if isinstance(adapter, ProcessPool):
             call = adapter.in_turn(call)
+        self.limit: StageLimit | None = None
+        if backpressure is not None:
+            shared = limits.of_stage(f"{info.route}/{info.stage}", backpressure)
+            self.limit = StageLimit(
+                call,
+                backpressure,
+                shared,
+                stage=info.stage,
+                guard=self.guard,
+                is_shared=backpressure.group is not None,
+                clock=seams.clock,
+            )
+            call = self.limit.call
         if route_timeout_seconds is not None:
             call = in_route_time(call, route_timeout_seconds, seams.clock)
         if deadline_seconds is not None:

@@ -1,0 +1,211 @@
+"""Limit of a stage's own calls: each waits for a permit of the stage's, its key's or its group's controller.
+
+A message that waits holds nothing but its route's permit, and a permit is held during the adapter's `process` alone:
+what that emits lazily is pulled without one, and the stages after it run without one. So calls that hold permits never
+wait for other permits, and a permit that is waited for is always given back. The wait is not in the latency that the
+controller learns from, nor in the stage's `timeout_seconds`; it is in the route's and in the message's deadline.
+
+Kept separate from `breaker_guard`: a call is refused by the breaker before it waits here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from factflow_engine.native import FieldPath, MessageContext
+from factflow_engine.resilience.keyed_limits import KeyedLimits
+from factflow_engine.runtime.stages.breaker_guard import BreakerGuard, bounded_key
+from factflow_engine.runtime.stages.timeouts import StageCall
+from factflow_engine.seams import Clock
+from factflow_protocols import AdapterResult
+
+if TYPE_CHECKING:
+    from factflow_engine.config import BackpressureConfig
+    from factflow_engine.resilience import BackpressureController, CircuitEvent, LimitedCall
+
+logger = logging.getLogger("factflow_engine.runtime")
+
+REFUSING: Final = frozenset({"open", "forced_open"})
+"""States of a circuit breaker in which a limit learns nothing."""
+
+
+class PermitWait(NamedTuple):
+    """Calls of a stage that wait for permits of one controller.
+
+    Attributes:
+        reason: Name, limit and key of the permits.
+        calls: Number of the calls.
+        since_ns: Beginning of the longest wait, by the execution's clock.
+    """
+
+    reason: str
+    calls: int
+    since_ns: int
+
+
+class StageLimit:
+    """A stage's call within a limit.
+
+    Attributes:
+        limits: Controllers by key.
+        key: Field of the message that selects the controller; None if there is one for all messages.
+    """
+
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_given_up",
+        "_guard",
+        "_has_failed",
+        "_key_path",
+        "_stage",
+        "_troubled",
+        "_waiting",
+        "key",
+        "limits",
+    )
+
+    def __init__(
+        self,
+        call: StageCall,
+        section: BackpressureConfig,
+        limits: KeyedLimits,
+        *,
+        stage: str,
+        guard: BreakerGuard | None,
+        is_shared: bool,
+        clock: Clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            call: The stage's call.
+            section: The stage's section on its limit.
+            limits: Controllers by key.
+            stage: Name of the stage.
+            guard: The stage's circuit breakers, if it has any.
+            is_shared: True if other routes or stages have these limits: a breaker of this one does not change them.
+            clock: Clock of the execution.
+        """
+        self.limits = limits
+        self.key = section.key
+        self._call = call
+        self._stage = stage
+        self._guard = guard
+        self._clock = clock
+        self._key_path = None if section.key is None else FieldPath(section.key)
+        # By identity, because contexts are equal if their messages are.
+        self._waiting: dict[int, tuple[MessageContext, str, int]] = {}
+        # Of calls that were cancelled just now: whoever gives their messages back asks at once.
+        self._given_up: dict[int, tuple[MessageContext, str, int]] = {}
+        self._has_failed = False  # its algorithm, which is a program's own then
+        self._troubled: set[str] = set()  # names of breakers that refuse calls, or are on trial
+        if guard is not None and not is_shared and guard.key in {None, section.key}:
+            guard.events.subscribe(self._heard)
+
+    async def call(self, context: MessageContext) -> AdapterResult | None:
+        """Wait for a permit, and call.
+
+        Raises:
+            CircuitOpenError: The stage's breaker refuses the call; nothing was waited for, or nothing was learnt.
+
+        Cancellation: gives up the wait, or the permit, and teaches the controller nothing.
+        """
+        if self._guard is not None:
+            self._guard.refuse_while_open(context)
+        key = "" if self._key_path is None else _key_of(self._key_path, context)
+        controller = self.limits.enter(key)
+        self._given_up.clear()
+        try:
+            attempt = controller.attempt()
+            # Noted in any case: whether it waits is seen by a reader, who comes while it does.
+            self._waiting[id(context)] = context, key, self._clock.monotonic_ns()
+            try:
+                await attempt.__aenter__()
+            except BaseException:
+                self._given_up[id(context)] = self._waiting.pop(id(context))
+                raise
+            del self._waiting[id(context)]
+            try:
+                result = await self._call(context)
+            except BaseException as error:
+                await self._end(attempt, error)
+                raise
+            await self._end(attempt, None)
+            return result
+        finally:
+            self.limits.leave(key)
+
+    async def _end(self, attempt: LimitedCall, error: BaseException | None) -> None:
+        """Give the permit back; an error of a program's own algorithm fails no message, and is logged once."""
+        try:
+            await attempt.__aexit__(None if error is None else type(error), error, None)
+        except Exception:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.exception("the limit of stage %s does not learn", self.limits.name)
+
+    def wait_of(self, context: MessageContext) -> tuple[str, int] | None:
+        """Return the reason why a call waits for a permit, and since when; None if it does not."""
+        found = self._waiting.get(id(context))
+        return (self._reason(found[1]), found[2]) if found is not None and self._has_waiters(found[1]) else None
+
+    def interruption_of(self, context: MessageContext) -> tuple[str, int] | None:
+        """Return the reason why a call that was cancelled just now had waited, and since when; None if it had not."""
+        found = self._given_up.pop(id(context), None)
+        return None if found is None else (self._reason(found[1]), found[2])
+
+    def waits(self) -> Iterator[PermitWait]:
+        """Yield the waits for permits, by key."""
+        calls = Counter(key for _, key, _ in self._waiting.values())
+        for key, count in calls.items():
+            if not self._has_waiters(key):
+                continue  # it passes a checkpoint
+            since_ns = min(since_ns for _, of, since_ns in self._waiting.values() if of == key)
+            yield PermitWait(self._reason(key), count, since_ns)
+
+    def _has_waiters(self, key: str) -> bool:
+        controller = self.limits.known(key)
+        return controller is not None and controller.has_waiters
+
+    def _reason(self, key: str) -> str:
+        controller = self.limits.known(key)
+        limit = "" if controller is None else f"limit {controller.limit:,}"
+        group = "" if self.limits.name.endswith(f"/{self._stage}") else self.limits.name
+        parts = [part for part in (group, limit, f"key {key}" if key else "") if part]
+        return f"{self._stage} ({', '.join(parts)})"
+
+    # -- the stage's circuit breaker ---------------------------------------------------------------------------------
+
+    def _heard(self, event: CircuitEvent) -> None:
+        if event.kind == "reset" or event.to_state == "closed":
+            if event.name in self._troubled:
+                self._troubled.discard(event.name)
+                for controller in self._controllers_of(event.name):
+                    controller.restart(event.time_ns)
+        elif event.to_state in REFUSING:
+            self._troubled.add(event.name)
+            for controller in self._controllers_of(event.name):
+                controller.freeze()
+        elif event.to_state == "half_open":
+            assert self._guard is not None
+            self._troubled.add(event.name)
+            for controller in self._controllers_of(event.name):
+                controller.cap(self._guard.trial_calls, event.time_ns)
+
+    def _controllers_of(self, breaker: str) -> list[BackpressureController]:
+        """Return the controllers of the calls that a breaker is asked about."""
+        assert self._guard is not None
+        key = self._guard.key_of(breaker)
+        if key is None:
+            return [controller for _, controller in self.limits.items()]
+        known = self.limits.known(key)
+        return [] if known is None else [known]
+
+
+def _key_of(path: FieldPath, context: MessageContext) -> str:
+    value = path.value(context.payload)
+    return "" if value is None else bounded_key(str(value))
