@@ -5,7 +5,7 @@ Kept separate from `states`, which serves an execution's own processes, and from
 
 from typing import Final
 
-from factflow_engine.queues.sqlite.states import shape_of
+from factflow_engine.queues.sqlite.joining import shape_of
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import QueueError, StageShape
 

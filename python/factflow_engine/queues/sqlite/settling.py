@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 from factflow_engine.queues.sqlite.claiming import replace_holds
 from factflow_engine.queues.sqlite.holds import Hold, Return, settle
 from factflow_engine.queues.sqlite.publishing import Publish
+from factflow_engine.queues.sqlite.state_changes import Change
 from factflow_engine.queues.sqlite.statements import insert_rows, numbers, runs_of, where_in, where_within
-from factflow_engine.queues.sqlite.states import Change
 from factflow_engine.queues.sqlite.store import Request, Store
 
 _LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400

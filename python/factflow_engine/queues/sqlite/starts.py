@@ -13,8 +13,8 @@ from factflow_engine.queues.naming import owner_of
 from factflow_engine.queues.sqlite.encoding import Encoded
 from factflow_engine.queues.sqlite.lines import subscription_key
 from factflow_engine.queues.sqlite.looking import depth_of
+from factflow_engine.queues.sqlite.owners import begin_stages, forget_idle, unfinished_of
 from factflow_engine.queues.sqlite.publishing import PublishBeyondCapacity
-from factflow_engine.queues.sqlite.states import begin_stages, forget_idle, unfinished_of
 from factflow_engine.queues.sqlite.store import Request, Store
 from factflow_protocols import Begun, Holding, QueueError
 

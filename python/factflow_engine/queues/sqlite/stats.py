@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factflow_engine.queues.sqlite.durability import Durability
+from factflow_engine.queues.sqlite.owners import OPENING
 from factflow_engine.queues.sqlite.schema import LINE_SHIFT
-from factflow_engine.queues.sqlite.states import OPENING
 from factflow_engine.queues.sqlite.store import Store
 from factflow_protocols import LineStatistics, StageStatistics
 

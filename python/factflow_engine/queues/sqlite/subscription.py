@@ -5,8 +5,7 @@ Kept separate from the provider because a consumer has a state of its own: its u
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import attrgetter, is_
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -14,12 +13,12 @@ import trio
 from factflow_engine.error_texts import describe
 from factflow_engine.queues.sqlite.bells import Bell, Bells
 from factflow_engine.queues.sqlite.claiming import Claim, Claimed, SqliteDelivery
-from factflow_engine.queues.sqlite.holds import Hold
 from factflow_engine.queues.sqlite.looking import Peek, depth_of, leased_elsewhere, peek
 from factflow_engine.queues.sqlite.publishing import publish_requests
 from factflow_engine.queues.sqlite.settling import PublishAndSettle, Release, Renew, Settle, Settled
-from factflow_engine.queues.sqlite.states import Change, lost_error
+from factflow_engine.queues.sqlite.state_changes import Change, lost_error
 from factflow_engine.queues.sqlite.store import Look
+from factflow_engine.queues.sqlite.unsettled import Unsettled
 from factflow_engine.queues.sqlite.writer import Writer
 from factflow_engine.seams import Clock
 from factflow_protocols import (
@@ -41,9 +40,6 @@ LONGEST_POLL_SECONDS: Final = 0.25
 
 _MOST: Final = 1_000
 """Most messages claimed at a time."""
-
-_SEQ: Final = attrgetter("seq")
-_TOKEN: Final = attrgetter("token")
 
 
 class SqliteSubscription:
@@ -74,8 +70,7 @@ class SqliteSubscription:
         self._clock = clock
         self._tell_arrived = tell_arrived  # of the numbers of messages that were published, by line
         self._bell = Bell()
-        self._unsettled: dict[int, SqliteDelivery] = {}  # by sequence number
-        self._settling: list[Collection[int]] = []  # sequence numbers in settlements under way
+        self._unsettled = Unsettled(queue, lease_seconds)
         self._over: QueueError | None = None  # the reason why nothing can be received any more
         self._isolates = False
         self._alone = False  # True if unsettled messages must be settled before the next claim
@@ -112,7 +107,7 @@ class SqliteSubscription:
                     self._line,
                     room,
                     unsettled=len(self._unsettled) if self._isolates else None,
-                    in_order_beside=frozenset(self._tokens()) if self._in_order else None,
+                    in_order_beside=frozenset(self._unsettled.tokens()) if self._in_order else None,
                 )
                 claimed = await self._writer.submit(claim)
                 self._waiting, self._alone = claimed.waiting, claimed.alone
@@ -134,23 +129,20 @@ class SqliteSubscription:
         """See `StateSubscription.settle`; without a change, messages of expired leases are skipped, and logged."""
         if change is not None:
             self._require_mine(acks, change)
-        acked = self._tokens_of(acks)
+        acked = self._unsettled.tokens_of(acks)
         returned: dict[int, tuple[int, float, bool]] = {}
         for nack in nacks:
-            delivery = self._mine(nack.delivery)
+            delivery = self._unsettled.mine(nack.delivery)
             if delivery is not None and delivery.seq not in acked:
                 returned[delivery.seq] = (delivery.token, nack.delay_seconds, nack.counts)
         if not (acked or returned or change):
             await trio.lowlevel.checkpoint()
             return
         tokens = acked | {seq: token for seq, (token, _, _) in returned.items()}
-        self._settling.append(tokens)
-        try:
+        with self._unsettled.settling(tokens):
             settled = await self._writer.submit(
                 Settle(self._queue, self._line, acked, returned, self._covering(change))
             )
-        finally:
-            self._settling.remove(tokens)
         self._waiting += sum(not delay > 0 for _, delay, _ in returned.values())
         self._note_settled(tokens, settled)
         if returned:
@@ -171,12 +163,9 @@ class SqliteSubscription:
         if requests is None:
             await trio.lowlevel.checkpoint()
             return False
-        acked = self._tokens_of(acks)
-        self._settling.append(acked)
-        try:
+        acked = self._unsettled.tokens_of(acks)
+        with self._unsettled.settling(acked):
             done = await self._writer.submit(PublishAndSettle(requests, Settle(self._queue, self._line, acked, {})))
-        finally:
-            self._settling.remove(acked)
         if done is None:
             return False
         added, settled = done
@@ -224,13 +213,13 @@ class SqliteSubscription:
         alive = trio.current_time()  # the last time at which the leases were known to be valid
         while True:
             await trio.sleep(self._lease_seconds / 3)
-            asked, tokens = trio.current_time(), self._tokens()
+            asked, tokens = trio.current_time(), self._unsettled.tokens()
             try:
                 if tokens:
                     expected = len(self._unsettled)
                     holds = await self._writer.submit(Renew(self._queue, self._line, tokens))
-                    if sum(hold.size for hold in holds) < expected:
-                        self._drop_lost(tokens, holds)
+                    if sum(hold.size for hold in holds) < expected and self._unsettled.drop_lost(tokens, holds):
+                        self._bell.ring()
             except QueueError as error:
                 logger.warning("queue %r: the leases of a consumer were not renewed: %s", self._queue, error)
                 if trio.current_time() - alive >= self._lease_seconds:
@@ -249,7 +238,7 @@ class SqliteSubscription:
         """Give back unsettled messages, at once, with no attempt spent; nothing can be received or settled then."""
         self._bells.unlisten(self._line, self._bell)
         self.end("its subscription was closed")
-        tokens = self._tokens()
+        tokens = self._unsettled.tokens()
         self._unsettled.clear()
         if tokens:
             with trio.CancelScope(shield=True):
@@ -262,9 +251,7 @@ class SqliteSubscription:
         self._bell.ring()
 
     def _take(self, claimed: Claimed) -> Sequence[SqliteDelivery]:
-        expected = len(self._unsettled) + len(claimed.deliveries)
-        self._unsettled.update(zip(map(_SEQ, claimed.deliveries), claimed.deliveries, strict=True))
-        self._report_lost(expected - len(self._unsettled))
+        self._unsettled.take(claimed.deliveries)
         self._redelivered += claimed.again
         return claimed.deliveries
 
@@ -288,43 +275,21 @@ class SqliteSubscription:
         """Drop what was settled, and notify this consumer, and publishers, of the room."""
         saturated = len(self._unsettled) >= self._prefetch
         before = len(self._unsettled)
-        self._drop(tokens)
-        self._report_lost(before - len(self._unsettled) - settled.gone - settled.back)
+        self._unsettled.drop(tokens)
+        self._unsettled.report_lost(before - len(self._unsettled) - settled.gone - settled.back)
         if saturated or self._alone:
             self._bell.ring()
         if settled.gone:
             self._bells.left(self._queue)
 
-    def _drop(self, tokens: Mapping[int, int]) -> None:
-        """Forget what was settled, unless it was handed out again meanwhile, under another lease."""
-        unsettled = self._unsettled
-        held = list(map(unsettled.get, tokens))
-        if None not in held and list(map(_TOKEN, held)) == list(tokens.values()):  # as a rule
-            for seq in tokens:
-                del unsettled[seq]
-            return
-        for (seq, token), delivery in zip(tokens.items(), held, strict=True):
-            if delivery is not None and delivery.token == token:
-                del unsettled[seq]
-
-    def _tokens_of(self, deliveries: Sequence[Delivery]) -> dict[int, int]:
-        """Return the lease of each delivery that is not settled yet, by sequence number; others are passed over."""
-        if set(map(type, deliveries)) == {SqliteDelivery}:  # all are this provider's, as a rule
-            numbers = list(map(_SEQ, deliveries))
-            if all(map(is_, map(self._unsettled.get, numbers), deliveries)):
-                return dict(zip(numbers, map(_TOKEN, deliveries), strict=True))
-        return {delivery.seq: delivery.token for delivery in map(self._mine, deliveries) if delivery is not None}
-
-    def _mine(self, delivery: Delivery) -> SqliteDelivery | None:
-        """Return the delivery if it is unsettled; None if it is settled, or another subscription's."""
-        if isinstance(delivery, SqliteDelivery) and self._unsettled.get(delivery.seq) is delivery:
-            return delivery
-        return None
-
     def _covering(self, change: StateChange | None) -> Change | None:
         if change is None:
             return None
-        covered = {delivery.seq: delivery.token for delivery in map(self._mine, change.covered) if delivery is not None}
+        covered = {
+            delivery.seq: delivery.token
+            for delivery in map(self._unsettled.mine, change.covered)
+            if delivery is not None
+        }
         return Change(change, covered)
 
     def _require_mine(self, acks: Sequence[Delivery], change: StateChange) -> None:
@@ -333,35 +298,6 @@ class SqliteSubscription:
         Raises:
             QueueError: Another consumer has some of it.
         """
-        lost = sum(self._mine(delivery) is None for delivery in (*acks, *change.covered))
+        lost = sum(self._unsettled.mine(delivery) is None for delivery in (*acks, *change.covered))
         if lost:
             raise lost_error(self._queue, lost)
-
-    def _drop_lost(self, tokens: Sequence[int], holds: Sequence[Hold]) -> None:
-        """Drop the deliveries that have lost these leases."""
-        asked, covered = set(tokens), {(seq, hold.token) for hold in holds for seq in range(hold.low, hold.high + 1)}
-        lost = [
-            seq
-            for seq, delivery in self._unsettled.items()
-            if delivery.token in asked
-            and (seq, delivery.token) not in covered
-            and not any(seq in settling for settling in self._settling)
-        ]
-        for seq in lost:
-            del self._unsettled[seq]
-        if lost:
-            self._report_lost(len(lost))
-            self._bell.ring()
-
-    def _report_lost(self, count: int) -> None:
-        if count > 0:
-            logger.warning(
-                "queue %r: %d messages that a consumer had are no longer its own: they were handed out again, since it was "
-                "blocked or the file was locked for longer than the lease of %g s, or they were purged",
-                self._queue,
-                count,
-                self._lease_seconds,
-            )
-
-    def _tokens(self) -> list[int]:
-        return sorted({delivery.token for delivery in self._unsettled.values()})
