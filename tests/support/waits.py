@@ -4,15 +4,17 @@ A model's routes have queues, permits, messages in adapters, drivers that emit l
 breaker or for room for their dead letter, and pauses. They have two stages: either may emit lazily, and have a breaker that
 is half open with one trial call; what the first emits goes through the second. Its moves are those of the rule in
 `factflow_engine.runtime.hop.deadlock`; what comes from outside (an adapter returns, time passes, an operator resumes) is a
-step of its own.
+step of its own. Each step changes one route, and publishes to the queues of others: so it is a function of that route alone,
+which `support.waits_search` works out once.
 """
 
 import itertools
+from enum import IntEnum
 from typing import NamedTuple
 
 from factflow_engine.config.graph import strongly_connected
 from factflow_engine.runtime.hop.cycles import circles
-from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, foremost, relief
+from factflow_engine.runtime.hop.deadlock import Bound, Kind, Move, Need, foremost
 
 OUTSIDE = Need(is_outside=True)
 STAGES = (0, 1)
@@ -33,10 +35,11 @@ class Shape(NamedTuple):
     limit: tuple[int, ...]
     does: tuple[str, ...]
 
-    def emits(self, number):
-        """The stages of a route that emit lazily, and whether each has a breaker."""
-        does = self.does[number].split()
-        return [(stage, trial in does) for stage, (emit, trial) in enumerate(ACTS) if emit in does]
+    @property
+    def sections(self):
+        """What the steps of each route depend on."""
+        of_each = zip(self.capacity, self.limit, self.does, self.dead, strict=True)
+        return tuple(Section(capacity, limit, does, dead is not None) for capacity, limit, does, dead in of_each)
 
     @property
     def cycles(self):
@@ -54,6 +57,21 @@ class Shape(NamedTuple):
 
 
 ACTS = (("emit", "trial"), ("deep", "deeptrial"))
+
+
+class Section(NamedTuple):
+    """What the steps of one route depend on, wherever its messages go."""
+
+    capacity: int
+    limit: int
+    does: str
+    has_dead: bool
+
+    @property
+    def emits(self):
+        """The stages that emit lazily, and whether each has a breaker."""
+        does = self.does.split()
+        return [(stage, trial in does) for stage, (emit, trial) in enumerate(ACTS) if emit in does]
 
 
 class Driver(NamedTuple):
@@ -101,42 +119,84 @@ class Route(NamedTuple):
         return [place for place, driver in enumerate(self.drivers) if driver.holds and driver.stage == stage]
 
 
-def describe(shape, state):
-    """What each move lacks, as `Cycle` says it of the engine's routes."""
+class View(NamedTuple):
+    """What the rule and the other routes see of a route; by `over` messages its inbound queue exceeds its capacity."""
+
+    over: int
+    is_paused: bool
+    lacks_place: bool
+    awaits: bool
+    is_driven: bool
+    is_busy: bool
+    has_inbound: bool
+    has_adapters: bool
+    has_drivers: bool
+    has_begun: bool
+    has_timed: bool
+    has_letters: bool
+
+
+def view(section, route):
+    awaited = [stage for stage in STAGES if route.awaited(stage)]
+    return View(
+        over=route.inbound - section.capacity,
+        is_paused=route.paused,
+        lacks_place=route.waiting >= section.capacity,
+        awaits=bool(awaited),
+        is_driven=all(route.trials(stage) for stage in awaited),
+        is_busy=route.busy >= section.limit,
+        has_inbound=route.inbound > 0,
+        has_adapters=any(route.adapters),
+        has_drivers=bool(route.drivers),
+        has_begun=any(route.begun),
+        has_timed=any(route.timed),
+        has_letters=route.letters > 0,
+    )
+
+
+class To(IntEnum):
+    """Where a step publishes one message."""
+
+    NOWHERE = 0
+    OUTS = 1
+    DEAD = 2
+
+
+class Step(NamedTuple):
+    """A route after one step of it, and where that publishes."""
+
+    route: Route
+    to: To = To.NOWHERE
+
+
+def describe(shape, views):
+    """What each move lacks, as `Cycle` says it of the engine's routes, given a `View` of each."""
 
     def room(queue):
-        return (
-            [Need((Move(queue, Kind.TAKE),), bound=Bound.ROOM)] if state[queue].inbound >= shape.capacity[queue] else []
-        )
+        return [Need((Move(queue, Kind.TAKE),), bound=Bound.ROOM)] if views[queue].over >= 0 else []
 
     moves = {}
-    for number, route in enumerate(state):
+    for number, route in enumerate(views):
         begin, take, post, drive = (Move(number, kind) for kind in Kind)
         ready = [need for out in shape.outs[number] for need in room(out)]
-        ready += [OUTSIDE] * route.paused
+        ready += [OUTSIDE] * route.is_paused
         place = []
-        if route.waiting >= shape.capacity[number]:
-            awaited = [stage for stage in STAGES if route.awaited(stage)]
-            driven = all(route.trials(stage) for stage in awaited)
-            by = ((post,) if route.letters else ()) + ((drive,) if awaited and driven else ())
-            place = [Need(by, bool(any(route.timed) or not driven), Bound.WAITING)]
-        if route.drivers:
+        if route.lacks_place:
+            by = ((post,) if route.has_letters else ()) + ((drive,) if route.awaits and route.is_driven else ())
+            place = [Need(by, route.has_timed or not route.is_driven, Bound.WAITING)]
+        if route.has_drivers:
             moves[drive] = ready + place
-        if route.letters:
+        if route.has_letters:
             moves[post] = room(shape.dead[number])
-        if route.busy >= shape.limit[number]:
-            ready = [*ready, Need((drive,) if route.drivers else (), bool(any(route.adapters) or not route.drivers))]
-        if any(route.begun):
+        if route.is_busy:
+            by = (drive,) if route.has_drivers else ()
+            ready = [*ready, Need(by, route.has_adapters or not route.has_drivers)]
+        if route.has_begun:
             moves[begin] = ready
             ready = [*ready, Need((begin,))]
-        if route.inbound:
+        if route.has_inbound:
             moves[take] = ready + [need._replace(bound=Bound.NONE) for need in place]
     return moves
-
-
-def relief_of(state, shape, moves):
-    """What the rule lets go ahead."""
-    return relief(moves, {number: route.inbound - shape.capacity[number] for number, route in enumerate(state)})
 
 
 def within(moves, members):
@@ -154,65 +214,49 @@ def within(moves, members):
     }
 
 
-def with_route(state, number, **changes):
-    return (*state[:number], state[number]._replace(**changes), *state[number + 1 :])
-
-
 def added(pair, stage, count=1):
     return tuple(value + count if stage == place else value for place, value in enumerate(pair))
 
 
-def published(shape, state, number):
-    for out in shape.outs[number]:
-        state = with_route(state, out, inbound=state[out].inbound + 1)
-    return state
-
-
-def made(shape, state, move, *, ahead):
-    """The states after a move, whatever it lacked."""
-    number, kind = move
-    route = state[number]
+def made(section, route, kind, *, ahead, first=foremost):
+    """The steps of a move, whatever it lacked."""
     if kind is Kind.TAKE:
-        yield with_route(state, number, inbound=route.inbound - 1, adapters=added(route.adapters, 0))
+        yield Step(route._replace(inbound=route.inbound - 1, adapters=added(route.adapters, 0)))
     elif kind is Kind.BEGIN:
         for stage in STAGES:
             if route.begun[stage]:
-                yield with_route(
-                    state, number, begun=added(route.begun, stage, -1), adapters=added(route.adapters, stage)
-                )
+                begun = added(route.begun, stage, -1)
+                yield Step(route._replace(begun=begun, adapters=added(route.adapters, stage)))
     elif kind is Kind.POST:
-        state = with_route(state, number, letters=route.letters - 1)
-        yield with_route(state, shape.dead[number], inbound=state[shape.dead[number]].inbound + 1)
+        yield Step(route._replace(letters=route.letters - 1), To.DEAD)
     else:
-        for place in who_drives(shape, route, number, ahead=ahead):
-            yield from driven(shape, state, number, place)
+        for place in who_drives(section, route, first if ahead else None):
+            yield from driven(section, route, place)
 
 
-def who_drives(shape, route, number, *, ahead):
-    """The drivers any of which may be the one that goes on."""
-    if ahead and route.waiting >= shape.capacity[number]:
+def who_drives(section, route, first):
+    """The drivers any of which may be the one that goes on; with `first`, those of which it goes beyond a capacity."""
+    if first is not None and route.waiting >= section.capacity:
         stages = {
             place: driver.stage
             for place, driver in enumerate(route.drivers)
             if driver.holds and route.awaited(driver.stage)
         }
         if stages:
-            return [foremost(stages, None)]
+            return [first(stages, None)]
     return range(len(route.drivers))
 
 
-def driven(shape, state, number, place):
-    """The states after this driver went on by one child: what waits for a permit before what it emits, if nobody has one."""
-    route = state[number]
-    driver = route.drivers[place]
-    limit = shape.limit[number]
+def driven(section, route, place):
+    """The steps of this driver by one child: what waits for a permit before what it emits, if nobody has one."""
+    driver, limit = route.drivers[place], section.limit
     is_full = route.busy >= limit or (route.waiting and route.busy + sum(route.begun) >= 2 * limit - 1)
     if is_full and driver.stage == 0 and route.begun[1]:
-        yield from carried(shape, with_route(state, number, begun=added(route.begun, 1, -1)), number, 1)
+        yield from carried(section, route._replace(begun=added(route.begun, 1, -1)), 1)
         return
     refused, begun = route.refused, route.begun
     drivers = [*route.drivers]
-    if driver.left > 1 or ("endless" in shape.does[number] and not driver.holds):
+    if driver.left > 1 or ("endless" in section.does and not driver.holds):
         drivers[place] = driver._replace(left=max(driver.left - 1, 1))
     else:  # the last: it lets go what it holds
         del drivers[place]
@@ -221,60 +265,41 @@ def driven(shape, state, number, place):
                 if at == driver.stage:
                     begun = added(begun, begins, refused[place])
                     refused = added(refused, place, -refused[place])
-    state = with_route(state, number, drivers=tuple(drivers), refused=refused, begun=begun)
-    yield from carried(shape, state, number, driver.stage + 1)
+    # Sorted, for nothing tells drivers that are alike apart.
+    route = route._replace(drivers=tuple(sorted(drivers)), refused=refused, begun=begun)
+    yield from carried(section, route, driver.stage + 1)
 
 
-def carried(shape, state, number, stage):
-    """The states after a message that has begun at this stage came to an end, or has to wait."""
-    route = state[number]
-    yield published(shape, state, number)
-    if "retry" in shape.does[number] and stage in STAGES:
-        yield with_route(state, number, timed=added(route.timed, stage))
-    if shape.dead[number] is not None:
-        yield with_route(state, number, letters=route.letters + 1)
+def carried(section, route, stage):
+    """The steps of a message that has begun at this stage and comes to an end, or has to wait."""
+    yield Step(route, To.OUTS)
+    if "retry" in section.does and stage in STAGES:
+        yield Step(route._replace(timed=added(route.timed, stage)))
+    if section.has_dead:
+        yield Step(route._replace(letters=route.letters + 1))
     for place, (at, begins) in enumerate(REFUSALS):
         if begins == stage and route.trials(at):
-            yield with_route(state, number, refused=added(route.refused, place))
+            yield Step(route._replace(refused=added(route.refused, place)))
 
 
-def from_outside(shape, state):
-    """The states after something from outside."""
-    for number, route in enumerate(state):
-        if route.paused:
-            yield with_route(state, number, paused=False)
-        for stage in STAGES:
-            if route.timed[stage]:
-                yield with_route(state, number, timed=added(route.timed, stage, -1), begun=added(route.begun, stage))
-        for place, (at, begins) in enumerate(REFUSALS):
-            if route.refused[place] and not route.trials(at):
-                yield with_route(
-                    state, number, refused=added(route.refused, place, -1), begun=added(route.begun, begins)
-                )
-        for begun in STAGES:
-            if not route.adapters[begun]:
-                continue
-            ended = with_route(state, number, adapters=added(route.adapters, begun, -1))
-            yield from carried(shape, ended, number, begun)
-            for stage, trial in shape.emits(number):
-                if stage >= begun and not (trial and route.trials(stage)):
-                    drivers = tuple(sorted((*route.drivers, Driver(2, stage, trial))))
-                    yield with_route(ended, number, drivers=drivers)
-
-
-def fed(shape, state):
-    """The states after a message was published to a route of which that is no other's to do."""
-    for number, route in enumerate(state):
-        if route.inbound < shape.capacity[number] and not any(number in part for part in shape.cycles):
-            yield with_route(state, number, inbound=route.inbound + 1)
-
-
-def others(shape, state, moves):
-    """The states after what comes without relief."""
-    for move, lacking in moves.items():
-        if not lacking:
-            yield from made(shape, state, move, ahead=False)
-    yield from from_outside(shape, state)
+def from_outside(section, route):
+    """The steps of something from outside."""
+    if route.paused:
+        yield Step(route._replace(paused=False))
+    for stage in STAGES:
+        if route.timed[stage]:
+            yield Step(route._replace(timed=added(route.timed, stage, -1), begun=added(route.begun, stage)))
+    for place, (at, begins) in enumerate(REFUSALS):
+        if route.refused[place] and not route.trials(at):
+            yield Step(route._replace(refused=added(route.refused, place, -1), begun=added(route.begun, begins)))
+    for begun in STAGES:
+        if not route.adapters[begun]:
+            continue
+        ended = route._replace(adapters=added(route.adapters, begun, -1))
+        yield from carried(section, ended, begun)
+        for stage, trial in section.emits:
+            if stage >= begun and not (trial and route.trials(stage)):
+                yield Step(ended._replace(drivers=tuple(sorted((*route.drivers, Driver(2, stage, trial))))))
 
 
 def shapes(count, capacities, limits, does):
@@ -291,7 +316,7 @@ def shapes(count, capacities, limits, does):
 
 def starts(shape):
     """Full queues, and with each route paused or none."""
-    full = tuple(Route(inbound=capacity) for capacity in shape.capacity)
-    yield full
-    for number in range(len(full)):
-        yield with_route(full, number, paused=True)
+    full = [Route(inbound=capacity) for capacity in shape.capacity]
+    yield tuple(full)
+    for number, route in enumerate(full):
+        yield (*full[:number], route._replace(paused=True), *full[number + 1 :])
