@@ -9,6 +9,8 @@ import time
 import pytest
 import trio
 
+from factflow_engine.conditions import ConditionOperator, OperatorRegistry
+from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.native import EMITTED, LoopWatch, WatchedCall
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.hop import blockers
@@ -338,3 +340,42 @@ async def test_a_watched_call_awaits_as_if_it_were_not_watched():
     assert closed.cr_frame.f_code.co_name == "call"
     assert closed.cr_await is None
     closed.close()
+
+
+async def test_what_is_awaited_is_what_the_type_says_as_without_the_watch():
+    class Instance:
+        def __init__(self):
+            self.__await__ = trio.lowlevel.checkpoint().__await__
+
+    one = Instance()
+    with pytest.raises(AttributeError, match="__await__"):
+        WatchedCall(one, LoopWatch(now=lambda: 0, limit_ns=0, note=print), "stage", "open")
+    one.__await__().close()
+
+
+async def test_the_source_is_not_named_for_what_a_condition_behind_it_held():
+    by = Holder()
+
+    class Holds(ConditionOperator):
+        name = "holds"
+        needs_value = False
+
+        def matches(self, field_value, literal):
+            by.hold()
+            return True
+
+    async def emits(context):
+        return AdapterResult(emitted=[{"a": 1}, {"a": 2}, {"a": 3}])
+
+    registry, operators = registry_of(emits=emits), OperatorRegistry()
+    operators.register(Holds())
+    config = PipelineConfigLoader(registry, operators=operators).load_text(
+        'version: "1.0"\nroutes: {r: {adapters: [{type: emits}], outbound: [{queue: /queue/out, condition: '
+        "{field: a, operator: holds}}]}}"
+    )
+    async with OrchestratorManager(registry=registry, operators=operators, seams=by.clock.seams) as manager:
+        execution = await manager.start(config)
+        await execution.publish("r", 1)
+        report = await execution.complete()
+    assert report.outcomes["completed"] == 4
+    assert [one.call for one in report.blockers] == []

@@ -76,7 +76,8 @@ impl Puller {
         let worker = self.worker.get();
         let since_ns = worker.since_ns.get();
         let is_last = self.index >= carrier.stages.len();
-        let needs_own_variables = !is_last || carrier.outbounds.run_code();
+        let asks_code = is_last && carrier.outbounds.run_code();
+        let needs_own_variables = !is_last || asks_code;
         let watch = carrier.watch.get();
         let stage = stage_of(self.context.get(), py)?;
         let mut step_ns = watch.begin_ns(py);
@@ -165,7 +166,8 @@ impl Puller {
             if worker.spend(now) {
                 return Ok(Stop::TurnOver);
             }
-            step_ns = now;
+            // What outbounds' conditions took is not the source's.
+            step_ns = if asks_code { watch.begin_ns(py) } else { now };
         }
     }
 

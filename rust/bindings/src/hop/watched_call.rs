@@ -68,7 +68,11 @@ impl WatchedCall {
         let awaited = if is_coroutine {
             awaitable.clone()
         } else {
-            awaitable.call_method0(intern!(awaitable.py(), "__await__"))?
+            // Of its type, as `await` does: an attribute of the object itself is none.
+            let of_type = awaitable
+                .get_type()
+                .getattr(intern!(awaitable.py(), "__await__"))?;
+            of_type.call1((awaitable,))?
         };
         Ok(Self {
             awaited: awaited.unbind(),
