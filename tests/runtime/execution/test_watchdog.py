@@ -6,6 +6,7 @@ import logging
 import pytest
 import trio
 
+from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing.simulation import simulate
@@ -337,6 +338,31 @@ async def test_a_provider_that_does_not_answer_is_named(what, said, autojump_clo
         assert execution.statistics().stalled == (said,)
         [record] = barks(caplog)
         assert record.levelno == (logging.WARNING if what == "receive" else logging.ERROR)
+        await execution.cancel()
+
+
+async def test_a_provider_that_does_not_answer_what_others_have_is_named(autojump_clock):
+    class Asked(Silent):
+        @contextlib.asynccontextmanager
+        async def subscribe(self, queue, subscription, prefetch, capacity=None):
+            async with super().subscribe(queue, subscription, prefetch, capacity) as inner:
+                inner.leased_elsewhere = trio.sleep_forever
+                yield inner
+
+    registry, store = registry_of(), MemoryQueue()
+    await store.publish("exec:x:/queue/r", Frame.create(pack(1), message_id=b"1" * 16))
+    async with (
+        store.subscribe("exec:x:/queue/r", "", 10) as other,
+        OrchestratorManager(registry=registry, queue=Asked(store)) as manager,
+        trio.open_nursery() as nursery,
+    ):
+        await other.receive(10)
+        execution = await manager.start(
+            load(registry, SECONDS + "routes: {r: {adapters: [{type: forward}]}}"), execution_id="x"
+        )
+        nursery.start_soon(execution.complete)
+        await trio.sleep(60)
+        assert execution.statistics().stalled == ("the provider does not answer what other consumers have",)
         await execution.cancel()
 
 

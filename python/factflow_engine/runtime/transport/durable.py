@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -40,6 +40,7 @@ from factflow_protocols import (
 )
 
 logger = logging.getLogger("factflow_engine.runtime")
+T = TypeVar("T")
 
 ANSWERS: Final = "answers"
 DELIVERIES: Final = "deliveries"
@@ -100,7 +101,7 @@ class DurableTransport:
         self._leased: Mapping[str, LeasedElsewhere] = {}  # by route, by its last answer while the end was awaited
         self._leased_at = -math.inf  # time of that answer, by trio's clock
         self._answers = 0
-        self._asking = False
+        self._asking = ""  # what the provider is being asked, for people
 
     def _start(self, asked_ns: int | None) -> Start:
         if asked_ns is None:
@@ -313,7 +314,7 @@ class DurableTransport:
         """See `Transport.stuck`."""
         yield from self._links.stuck(still)
         if self._asking and ANSWERS in still:
-            yield Stuck(ANSWERS, "the provider does not answer how many messages are left")
+            yield Stuck(ANSWERS, f"the provider does not answer {self._asking}")
         elif self._left and self.is_empty and not self._connection.is_closed and DELIVERIES in still:
             text = f"the provider hands out none of its {self._left} messages, unless to other consumers"
             yield Stuck(DELIVERIES, text, is_waiting=True)
@@ -330,7 +331,7 @@ class DurableTransport:
         if now - self._leased_at < ELSEWHERE_SECONDS:
             return
         try:
-            self._leased = await contained(self._links.leased_elsewhere())
+            self._leased = await contained(self._ask("what other consumers have", self._links.leased_elsewhere))
         except FaultError as fault:
             self._connection.died("asking what others have", fault.error)
         else:
@@ -338,11 +339,14 @@ class DurableTransport:
 
     async def _depth(self) -> int:
         """Return the number of messages that the provider has for the execution's routes; see `Links.depth`."""
-        self._asking = True
+        return await self._ask("how many messages are left", self._links.depth)
+
+    async def _ask(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        self._asking = what
         try:
-            return await self._links.depth()
+            return await call()
         finally:
-            self._asking = False
+            self._asking = ""
             self._answers += 1
 
     def _is_done_here(self) -> bool:

@@ -35,6 +35,11 @@ UNBOUNDED: Final = 1 << 40
 """Capacity of the queues of a cycle: on disk they may grow, so that a cycle cannot wait for itself."""
 
 
+def stored_capacity(route: str, section: InboundConfig, cycles: Sequence[Sequence[str]]) -> int:
+    """Return the capacity of a route's inbound queue at the provider; `cycles` are ids of the routes of each cycle."""
+    return UNBOUNDED if any(route in cycle for cycle in cycles) else section.capacity
+
+
 class DurableChannels:
     """See `Channels` for the contract."""
 
@@ -50,7 +55,7 @@ class DurableChannels:
         self._sources: dict[str, Source] = {}  # by route, in the order of the calls of `inbound`
         self._outbound: dict[str, MemoryChannel] = {}  # by the provider's name of a queue
         self._provider = provider
-        self._unbounded = frozenset(route for cycle in cycles for route in cycle)
+        self._cycles = cycles
 
     def targets(self, queue: str) -> list[MemoryChannel]:
         """See `Channels.targets`."""
@@ -66,7 +71,7 @@ class DurableChannels:
         source = self._sources[route] = Source(
             queue=queue,
             subscription=self._scope.scope_subscription(section.queue, section.subscription),
-            capacity=UNBOUNDED if route in self._unbounded else section.capacity,
+            capacity=stored_capacity(route, section, self._cycles),
             prefetch=section.prefetch,
             channel=MemoryChannel(queue, section.prefetch),
             journal=Journal(ended.unpark_all),
