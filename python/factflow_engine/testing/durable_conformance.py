@@ -20,7 +20,7 @@ from factflow_engine.testing.expectations import (
     take,
     values,
 )
-from factflow_protocols import MessageStatus, Nack
+from factflow_protocols import LeasingSubscription, MessageStatus, Nack
 
 LONGEST_LEASE_SECONDS: Final = 1.0
 """Longest lease that the provider under test may have."""
@@ -140,6 +140,38 @@ async def a_topics_subscription_outlives_its_consumers(open_queue: OpenQueue) ->
             await expect_quiet(new)
 
 
+async def what_other_consumers_have_is_told(open_queue: OpenQueue) -> None:
+    """Check that a subscription tells what others have and for how long, if it is a `LeasingSubscription`.
+
+    Its own messages are left out, and those that wait for a time count; what has been settled does not.
+    """
+    async with (
+        open_queue() as queue,
+        queue.subscribe(QUEUE, "s", 10, 100) as first,
+        queue.subscribe(QUEUE, "s", 10, 100) as second,
+    ):
+        if not isinstance(second, LeasingSubscription) or not isinstance(first, LeasingSubscription):
+            return
+        expect((await second.leased_elsewhere()).messages, 0, "what others have of an empty queue")
+        await queue.publish_batch(QUEUE, [message(number) for number in range(3)])
+        expect((await second.leased_elsewhere()).messages, 0, "what others have before anything was received")
+        held = await take(first, 3)
+        expect((await first.leased_elsewhere()).messages, 0, "what others have of what the consumer itself has")
+        leased = await second.leased_elsewhere()
+        expect(leased.messages, 3, "what others have of three messages that one of them received")
+        if leased.next_seconds is not None and not 0 <= leased.next_seconds <= LONGEST_LEASE_SECONDS:
+            raise ConformanceError(
+                f"expected next_seconds of 0 to {LONGEST_LEASE_SECONDS:g}, the lease, or None; got {leased.next_seconds}"
+            )
+        await first.settle(held[:1], [Nack(held[1], delay_seconds=60)])
+        expect((await second.leased_elsewhere()).messages, 2, "what others have when one is settled and one delayed")
+        await first.settle(held[2:])
+        leased = await second.leased_elsewhere()
+        expect(leased.messages, 1, "what others have when only a delayed one is left")
+        if leased.next_seconds is not None and not 50 <= leased.next_seconds <= 60:
+            raise ConformanceError(f"expected next_seconds of almost 60, the delay, or None; got {leased.next_seconds}")
+
+
 DURABLE_QUEUE_CHECKS: Final[tuple[Check, ...]] = (
     what_was_accepted_is_there_after_reopening,
     a_delay_survives_reopening,
@@ -148,5 +180,6 @@ DURABLE_QUEUE_CHECKS: Final[tuple[Check, ...]] = (
     what_one_opening_publishes_another_receives,
     room_that_another_opening_makes_is_noticed,
     a_topics_subscription_outlives_its_consumers,
+    what_other_consumers_have_is_told,
 )
 """Every check of this module."""
