@@ -88,7 +88,7 @@ async def test_split_gives_children_what_they_are_to_keep():
 
 async def test_split_adds_to_elements_that_are_maps():
     assert await run("split", {"field": "a", "index_to": "n"}, {"a": [{"b": 1}]}) == [{"b": 1, "n": 0}]
-    with pytest.raises(Reject, match="is a int, not a map"):
+    with pytest.raises(Reject, match="is an integer, not a map"):
         await run("split", {"field": "a", "index_to": "n"}, {"a": [1]})
 
 

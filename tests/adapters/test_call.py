@@ -126,7 +126,7 @@ async def test_a_plain_function_that_returns_a_coroutine_is_told_so():
         ("userlib.gone:f", "there is no module 'userlib.gone'"),
         ("userlib.steps:gone", "'userlib.steps' has no 'gone'"),
         ("userlib.steps.gone", "'userlib.steps' has no 'gone'"),
-        ("userlib.steps:NUMBER", "is a int and cannot be called"),
+        ("userlib.steps:NUMBER", "is an integer and cannot be called"),
         ("userlib.steps:_private", "private name '_private'"),
         ("userlib.steps:upper.__globals__", "private name '__globals__'"),
         ("userlib.broken:f", "importing 'userlib.broken' failed: ModuleNotFoundError: No module named"),

@@ -74,7 +74,7 @@ def test_a_required_field_that_is_missing_names_what_there_is():
 @pytest.mark.parametrize(
     ("text", "message", "problem"),
     [
-        ("a.b", {"a": 1}, "is a int, not a map"),
+        ("a.b", {"a": 1}, "is an integer, not a map"),
         ("a[3]", {"a": [1]}, "is a list, not a list that is long enough"),
         ("a[0]", {}, "is missing"),
     ],

@@ -18,7 +18,7 @@ version: "1.0"
 name: service
 routes:
   parse:
-    inbound: {queue: /queue/parse.in, ordering: key}
+    inbound: {queue: /queue/parse.in, ordering: key, capacity: 5000}
     adapters: [{type: write_jsonl, config: {path: out.jsonl}}]
   news:
     inbound: {queue: /topic/news, subscription: readers}
@@ -150,6 +150,41 @@ def test_a_last_line_without_an_end_and_a_byte_order_mark_are_read(service, stor
     ended = publish_input(tmp_path, b'\xef\xbb\xbf{"n": 1}\r\n\n{"n": 2}', "-o", "json")
     assert json.loads(ended.stdout)["published"] == 2
     assert stored() == {QUEUE: 2}
+
+
+def test_gzip_is_unpacked_whatever_the_files_name_and_named_on_standard_input(factflow, service, stored, tmp_path):
+    packed = gzip.compress(b'{"n": 1}\n{"n": 2}\n')
+    (tmp_path / "in.jsonl").write_bytes(packed)
+    assert factflow("publish", "parse", *service, "--from", tmp_path / "in.jsonl").status == 0
+    assert stored() == {QUEUE: 2}
+    ended = publish_input(tmp_path, packed)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith(
+        "factflow: standard input is gzip: unpack it first, as in `gzip -dc FILE | "
+    )
+    assert stored() == {QUEUE: 2}
+
+
+@pytest.mark.parametrize("cycle", [False, True], ids=["", "on a cycle"])
+def test_the_first_publisher_finds_the_capacity_of_the_route(service, stored, tmp_path, cycle):
+    """A queue of a cycle has none on disk: it could wait for itself."""
+    pipeline = PIPELINE.replace("ordering: key, capacity: 5000", "capacity: 10")
+    loop = pipeline.replace(
+        "  news:", "    outbound: [{queue: /queue/parse.in, condition: {field: n, operator: eq, value: 2}}]\n  news:"
+    )
+    service[1].write_text(loop if cycle else pipeline)
+    (tmp_path / "in.jsonl").write_text('{"n": 1}\n' * 30)
+    command = [*COMMAND, "publish", "parse", *map(str, service)]
+    assert subprocess.run([*command, "--payload", "1"], cwd=tmp_path, check=False).returncode == 0
+    if cycle:
+        assert subprocess.run([*command, "--from", "in.jsonl"], cwd=tmp_path, check=False).returncode == 0
+        assert stored() == {QUEUE: 31}
+        return
+    with Running(tmp_path, "publish", "parse", *service, "--from", "in.jsonl") as process:
+        assert "waiting for room in exec:service:/queue/parse.in" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert stored() == {QUEUE: 10}
 
 
 def test_standard_input_that_is_closed_is_an_error(service, tmp_path):
@@ -296,7 +331,7 @@ def test_a_run_for_ever_needs_a_durable_queue(factflow, service, queue):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_full_queue_is_waited_for_and_an_interruption_says_how_many_are_published(service, tmp_path, number):
-    service[1].write_text(PIPELINE.replace("ordering: key", "capacity: 10"))
+    service[1].write_text(PIPELINE.replace("ordering: key, capacity: 5000", "capacity: 10"))
     assert subprocess.run([*COMMAND, "run", *map(str, service[1:])], cwd=tmp_path, check=False).returncode == 0
     (tmp_path / "in.jsonl").write_text('{"n": 1}\n' * 30)
     with Running(tmp_path, "publish", "parse", *service, "--from", "in.jsonl", "-o", "json") as process:

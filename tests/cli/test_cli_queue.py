@@ -217,8 +217,20 @@ def test_dead_letters_are_listed_and_shown(factflow: Callable[..., Any], file: t
     shown = factflow("dlq", "show", url, "/queue/dlq", identity)
     assert "ValueError" in shown.out
     assert "\x1b" not in shown.out
+    assert "\nkey:               k\n" in shown.out
     document = factflow("dlq", "show", url, "/queue/dlq", identity, "-o", "json").document
     assert (document["payload"], document["headers"], document["attempts"]) == (1, {"trace": "t"}, 3)
+
+
+def test_what_a_letter_does_not_have_is_left_out(factflow: Callable[..., Any], file: tuple[Path, str]) -> None:
+    path, url = file
+    keyless = Frame.create(pack(1), message_id=dead(1).message_id, headers=dead(1).headers)
+    fill(path, keyless, queue="/queue/dlq")
+    shown = factflow("dlq", "show", url, "/queue/dlq", dead(1).message_id.hex())
+    assert shown.status == 0
+    assert "payload:" in shown.out
+    assert "\nkey:" not in shown.out
+    assert "None" not in shown.out
 
 
 def test_a_letter_that_was_given_up_again_shows_what_became_of_it_first(

@@ -48,6 +48,20 @@ def test_a_wrong_command_names_the_right_ones(factflow: Callable[..., Any]) -> N
     assert "--help" in said.err
 
 
+@pytest.mark.parametrize("output", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]], ids=" ".join)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_option_that_there_is_not_is_a_document_where_one_was_asked_for(
+    factflow: Callable[..., Any], output: list[str], place: int
+) -> None:
+    wrong = ["--frmo", "x"]
+    said = factflow("adapters", "list", *(wrong + output if place else output + wrong))
+    assert said.status == 2
+    assert said.document["status"] == "error"
+    assert "No such option" in said.document["error"]
+    assert "No such option" in said.err
+    assert factflow("adapters", "list", "--frmo", "--", *output).out == ""
+
+
 def test_help_loads_no_command() -> None:
     """Start-up is what a shell waits for: whatever the engine's own import costs, the command line adds click only."""
     program = (

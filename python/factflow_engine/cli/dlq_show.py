@@ -56,8 +56,10 @@ def show_command(settings: Settings, *, url: str, queue: str, message_id: str) -
 
 
 def _show(values: Mapping[str, object], before: str = "") -> None:
-    """Print one value a line, with times for people to read."""
+    """Print one value a line, with times for people to read; what a letter does not have is left out."""
     for name, value in values.items():
+        if name != "payload" and value in (None, {}):
+            continue
         label, text = name.replace("_", " "), value if isinstance(value, str) else repr(value)
         if name == "time_ns" and isinstance(value, int):
             label, text = "when (UTC)", when(value)

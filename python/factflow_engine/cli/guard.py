@@ -69,6 +69,7 @@ def _reported(call: Callable[[], object], settings: Settings, interrupts: Interr
     try:
         result = call()
     except click.ClickException as error:
+        settings.as_json = settings.as_json or settings.asks_json  # its option may come after the one that is wrong
         error.show()
         _print_error(error.format_message(), type(error).__name__, settings)
         return error.exit_code

@@ -5,6 +5,7 @@ Callbacks fill in the invocation's `Settings`; commands get only their own optio
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import pairwise, takewhile
 from typing import Any, TypeVar, cast
 
 import click
@@ -24,6 +25,15 @@ def _set_output(ctx: click.Context, _: click.Parameter, value: str) -> None:
     settings = ctx.ensure_object(Settings)
     settings.as_json = value == "json"
     settings.layout = Layout.TEXT if settings.as_json else Layout(value)
+
+
+def asks_json(arguments: Sequence[str]) -> bool:
+    """True if these arguments have `--output json`, in any of the forms that click knows; for those it cannot parse."""
+    named = takewhile(lambda argument: argument != "--", arguments)
+    return any(
+        one in ("-ojson", "--output=json") or (one in ("-o", "--output") and other == "json")
+        for one, other in pairwise([*named, ""])
+    )
 
 
 def debug_option(command: F) -> F:

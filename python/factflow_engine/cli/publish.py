@@ -17,7 +17,7 @@ from factflow_engine.cli.interrupts import is_interrupt, python_interrupts, term
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.publish_input import Item, Keys, can_be_read_twice, items_of, parsed_headers
-from factflow_engine.cli.publish_target import check_target, target_of
+from factflow_engine.cli.publish_target import check_target, reader_of, target_of
 from factflow_engine.cli.publisher import Publisher
 from factflow_engine.cli.run_input import parsed_payload
 from factflow_engine.cli.settings import Settings
@@ -112,7 +112,8 @@ def publish_command(
     name, subscription = target_of(target, config, execution_id)
     if (config is None or is_topic(name)) and isinstance(queue, AdministeredQueue):
         check_target(queue_url, name, subscription)
-    publisher = Publisher(queue, name, headers=given)
+    reader = None if config is None or is_topic(name) else reader_of(name, config, execution_id)
+    publisher = Publisher(queue, name, headers=given, reader=reader)
     with python_interrupts(), termination_as_interrupt() as is_terminated:
         try:
             trio.run(_publish, queue, publisher, items)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from factflow_engine.adapters.builtin._fields import FieldPath
+from factflow_engine.adapters.builtin._fields import FieldPath, kind_of
 from factflow_engine.adapters.builtin._lines import BadLineError, parsed_line, read_lines
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.queues.dead_letters import HEADER as DEAD_LETTER
@@ -21,6 +21,9 @@ STANDARD_INPUT: Final = Path("-")
 
 LONGEST_LINE: Final = 64 << 20
 """Length of the longest line, in characters, of standard input in bytes."""
+
+GZIP: Final = b"\x1f\x8b"
+"""First bytes of gzip; no text in UTF-8 begins with them."""
 
 _CHUNK: Final = 1 << 16
 
@@ -67,9 +70,8 @@ class Keys:
         except Reject as error:
             raise InvalidInputError(f"{place}: --key-field: {error.reason}") from error
         if isinstance(key, bool) or not isinstance(key, (str, int)):
-            kind = type(key).__name__
             raise InvalidInputError(
-                f"{place}: --key-field: field {self.field.text!r} holds a {kind}; expected a text or an integer"
+                f"{place}: --key-field: field {self.field.text!r} holds {kind_of(key)}; expected a text or an integer"
             )
         return str(key)
 
@@ -85,7 +87,7 @@ def items_of(path: Path, keys: Keys) -> Iterator[Item | None]:
     None stands for a wait: more can be read only when standard input has more.
 
     Args:
-        path: The file, `-` for standard input; one whose name ends in `.gz` is read as gzip.
+        path: The file, `-` for standard input; one whose name ends in `.gz`, or that begins as gzip does, is unpacked.
         keys: Keys of the messages.
 
     Raises:
@@ -115,6 +117,9 @@ def _file_lines(path: Path) -> Iterator[str | BadLineError]:
     if path.is_dir():
         raise InvalidInputError(f"{path} is a folder; name a file, or - for standard input")
     is_gzip = path.suffix.lower() == ".gz"
+    if not is_gzip and path.is_file():  # whatever its name; a pipe can be read only once
+        with path.open("rb") as file:
+            is_gzip = file.read(len(GZIP)) == GZIP
     return read_lines(
         path.open("rb"), path, encoding="utf-8", errors="strict", max_length=LONGEST_LINE, compressed=is_gzip
     )
@@ -126,6 +131,11 @@ def _input_lines() -> Iterator[str | BadLineError | None]:
         raise InvalidInputError("standard input is closed; start the command with it open, as in `< FILE`")
     number, rest = 0, bytearray()
     while chunk := os.read(0, _CHUNK):
+        if number == 0 and len(rest) < len(GZIP) and (rest + chunk).startswith(GZIP):
+            raise InvalidInputError(
+                "standard input is gzip: unpack it first, as in `gzip -dc FILE | factflow publish ... --from -`, "
+                "or name the file, as in --from FILE.gz"
+            )
         *lines, last = chunk.split(b"\n")
         for line in lines:
             number += 1

@@ -11,8 +11,10 @@ from factflow_engine.cli.durable_queue import with_queue
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.run_input import durable_id
 from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.config.graph import build_graph
 from factflow_engine.queues.naming import is_topic, prefix_of, stored_queue_name_problem
 from factflow_engine.runtime.execution.manager import is_execution_id
+from factflow_engine.runtime.transport.durable_channels import stored_capacity
 from factflow_protocols import QueueAdministration
 
 
@@ -55,6 +57,23 @@ def target_of(name: str, config: PipelineGlobalConfig | None, execution_id: str 
     if name.removeprefix(prefix) not in read:
         raise InvalidInputError(f"no route of the pipeline reads {name!r}; {_nearest(name, read)}")
     return _scoped(name.removeprefix(prefix), prefix), None
+
+
+def reader_of(queue: str, config: PipelineGlobalConfig, execution_id: str | None) -> tuple[str, int]:
+    """Return the subscription and the capacity of the route that reads a point-to-point queue, as a run gives them.
+
+    Args:
+        queue: The queue's stored name, one of the execution's.
+        config: The pipeline; one of its routes reads the queue.
+        execution_id: The execution's id, if one is given.
+    """
+    prefix = prefix_of(durable_id(config, execution_id))
+    cycles = build_graph(config).cycles
+    return next(
+        (route.inbound.subscription, stored_capacity(route_id, route.inbound, cycles))
+        for route_id, route in config.routes.items()
+        if prefix + route.inbound.queue == queue
+    )
 
 
 def check_target(url: str, queue: str, subscription: str | None) -> None:

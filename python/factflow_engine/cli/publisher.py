@@ -38,19 +38,24 @@ class Publisher:
         last_id: Id of the last of them, 32 hexadecimal digits; None before the first.
     """
 
-    def __init__(self, queue: QueueProtocol, name: str, *, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, queue: QueueProtocol, name: str, *, headers: Mapping[str, str], reader: tuple[str, int] | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             queue: The provider.
             name: Its name of the queue.
             headers: Headers of each message.
+            reader: Subscription and capacity of the consumer that is to come; None if it is unknown. A queue gets its
+            capacity from its first consumer, which may not have come yet.
         """
         self.published = 0
         self.last_id: str | None = None
         self._queue = queue
         self._name = name
         self._headers = headers or None
+        self._reader = reader
         self._frames = FrameFactory(Seams.real())
         self._last: Item | None = None  # the last one that is stored
         self._sending: Sequence[Item] = ()  # those of the batch that is being stored
@@ -82,6 +87,10 @@ class Publisher:
 
     async def _store(self, batch: Sequence[Item]) -> None:
         frames = [self._frame(item) for item in batch]
+        if self._reader is not None:
+            subscription, capacity = self._reader
+            async with self._queue.subscribe(self._name, subscription, 1, capacity):
+                self._reader = None
         self._sending = batch
         result = await self._queue.publish_batch(self._name, frames)
         self._sending = ()

@@ -3,6 +3,7 @@
 Imports click and nothing of the engine; see `lazy`.
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -11,7 +12,7 @@ import click
 
 from factflow_engine.cli.guard import guarded
 from factflow_engine.cli.lazy import LazyCommand, LazyGroup
-from factflow_engine.cli.options import debug_option
+from factflow_engine.cli.options import asks_json, debug_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import OutputClosedError
 from factflow_engine.version import __version__
@@ -69,7 +70,7 @@ class RootGroup(LazyGroup):
 
         `owns_process` is for the `factflow` script: the process exists for this command alone.
         """
-        settings = Settings(owns_process=owns_process)
+        settings = Settings(owns_process=owns_process, asks_json=asks_json(sys.argv[1:] if args is None else args))
         call = partial(
             super().main,
             args,

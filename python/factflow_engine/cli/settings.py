@@ -24,6 +24,7 @@ class Settings:
         debug: True if an error prints its traceback.
         layout: Layout of tables, if the output is no document.
         as_json: True if standard output must hold exactly one JSON document, errors included.
+        asks_json: True if the arguments ask for that, whether they could be parsed or not.
         document_printed: True if that document was printed.
         owns_process: True if the process exists for this invocation, so that its start time is the command's.
         hidden: Removes the configuration's secrets from a text.
@@ -32,6 +33,7 @@ class Settings:
     debug: bool = False
     layout: Layout = Layout.TEXT
     as_json: bool = False
+    asks_json: bool = False
     document_printed: bool = False
     owns_process: bool = False
     hidden: Callable[[str], str] = str

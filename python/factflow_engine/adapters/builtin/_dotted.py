@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from factflow_engine.adapters.builtin._config import explained
+from factflow_engine.adapters.builtin._fields import kind_of
 from factflow_engine.adapters.importing import MISSING, ModuleImportError, import_named
 
 
@@ -119,4 +120,4 @@ def _callable(name: str, module: ModuleType, attributes: list[str]) -> Callable[
     if callable(value):
         function: Callable[..., Any] = value
         return function
-    raise explained(f"{name!r} is a {type(value).__name__} and cannot be called", "name a function")
+    raise explained(f"{name!r} is {kind_of(value)} and cannot be called", "name a function")

@@ -91,10 +91,33 @@ class FieldPath:
         else:
             fits = isinstance(holder, list) and -len(holder) <= segment < len(holder)
         if not fits:
-            kind = "missing" if holder is MISSING else f"a {type(holder).__name__}"
             wanted = "a map" if isinstance(segment, str) else "a list that is long enough"
-            raise Reject(f"field {self.text!r} cannot be set: what should hold {segment!r} is {kind}, not {wanted}")
+            raise Reject(
+                f"field {self.text!r} cannot be set: what should hold {segment!r} is {kind_of(holder)}, not {wanted}"
+            )
         container[segment] = value
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in the words of JSON, as messages say it: `null`, `a map`, `an integer`; or `missing`."""
+    if value is MISSING:
+        return "missing"
+    if value is None:
+        return "null"
+    for kind, name in _KINDS:
+        if isinstance(value, kind):
+            return name
+    return f"a {type(value).__name__}"
+
+
+_KINDS: Final[tuple[tuple[type, str], ...]] = (
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a number"),
+    (str, "a text"),
+    (Mapping, "a map"),
+    (list, "a list"),
+)
 
 
 def require_map(message: Any, adapter: str) -> dict[str, Any]:
@@ -154,7 +177,7 @@ def _step(value: Any, segment: str | int) -> Any:
 
 def _described(message: Any) -> str:
     if not isinstance(message, Mapping):
-        return f"it is a {type(message).__name__}"
+        return f"it is {kind_of(message)}"
     names = sorted(str(name) for name in message)
     listing = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     return f"it has {listing}" if names else "it is an empty map"

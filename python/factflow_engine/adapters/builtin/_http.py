@@ -14,7 +14,7 @@ from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import quote
 
-from factflow_engine.adapters.builtin._fields import FieldPath
+from factflow_engine.adapters.builtin._fields import FieldPath, kind_of
 from factflow_protocols import FactflowError, Overloaded, Reject, RetryLater
 
 SCHEMES: Final = ("http", "https")
@@ -262,7 +262,7 @@ def _text(part: FieldPath | str, message: Any) -> str:
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise Reject(f"field {part.text!r} must hold text or a number for the url, it holds a {type(value).__name__}")
+    raise Reject(f"field {part.text!r} must hold text or a number for the url, it holds {kind_of(value)}")
 
 
 def _segment(text: str, field: str) -> str:

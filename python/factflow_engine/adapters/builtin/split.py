@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
+from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath, kind_of
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject
 
 
@@ -55,7 +55,7 @@ class Split(PipelineAdapter):
         message = context.message
         elements = self._field.require(message)
         if not isinstance(elements, list):
-            raise Reject(f"field {self._field.text!r} must hold a list, it holds a {type(elements).__name__}")
+            raise Reject(f"field {self._field.text!r} must hold a list, it holds {kind_of(elements)}")
         return AdapterResult(emitted=self._children(message, elements))
 
     def _children(self, message: Any, elements: list[Any]) -> Iterator[Any]:

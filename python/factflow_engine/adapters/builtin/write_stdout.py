@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
+from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, kind_of
 from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.adapters.builtin._line_stream import LineStream
 from factflow_engine.adapters.builtin._stdio import standard_output
@@ -99,8 +99,9 @@ class WriteStdout(StatefulAdapter):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            kind = "is missing" if value is MISSING else f"is a {type(value).__name__}"
-            raise Reject(f"{name} must be a text or a number to be written as text, it {kind}; or write format: json")
+            raise Reject(
+                f"{name} must be a text or a number to be written as text, it is {kind_of(value)}; or write format: json"
+            )
         if "\n" in value or "\r" in value:
             raise Reject(f"{name} holds a line break and cannot be one line of text; write format: json")
         return value.encode() + b"\n"
