@@ -283,7 +283,7 @@ async def test_a_named_pipe_is_written_to_once_it_has_a_reader(tmp_path, nursery
     await adapter.flush()
     assert await finished(adapter) == []
     await adapter.close()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while b"".join(received).count(b"\n") < 300:
             await trio.sleep(0.01)
     assert [json.loads(line) for line in b"".join(received).splitlines()] == messages

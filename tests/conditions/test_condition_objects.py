@@ -1,7 +1,5 @@
 """What a condition is besides its answer: what it shows of itself, and how it bears bad bytes and bad patterns."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from conditions.strategies import conditions
 from factflow_engine.conditions import compile_condition
 from factflow_engine.errors import CodecError, CorruptError, TruncatedError
 from factflow_engine.native import pack
+from support.timings import grows_at_most
 
 
 def test_it_shows_what_it_was_compiled_from():
@@ -81,22 +80,12 @@ def answer_or_offset(condition, data):
         return error.offset
 
 
-def least_seconds(call):
-    """The quickest of some calls: the others were disturbed."""
-    timings = []
-    for _ in range(5):
-        started = time.thread_time()
-        call()
-        timings.append(time.thread_time() - started)
-    return min(timings)
-
-
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "(a*)*b", "(a|aa)+$", "(.*)(.*)(.*)x"])
 def test_matching_is_linear_in_the_text(pattern):
     condition = compile_condition({"field": "x", "operator": "matches", "value": pattern})
     short, long = (pack({"x": "a" * size + "!"}) for size in (10_000, 100_000))
     # Ten times the text: linear is 10, quadratic 100. What backtracking would take cannot be waited for.
-    assert least_seconds(lambda: condition.matches(long)) < 40 * least_seconds(lambda: condition.matches(short)) + 0.001
+    assert grows_at_most(40, lambda: condition.matches(short), lambda: condition.matches(long), slack=0.001)
 
 
 def test_looking_for_many_paths_is_linear_in_the_message():
@@ -110,4 +99,4 @@ def test_looking_for_many_paths_is_linear_in_the_message():
         return pack(value)
 
     short, long = message(20), message(200)
-    assert least_seconds(lambda: condition.matches(long)) < 40 * least_seconds(lambda: condition.matches(short)) + 0.001
+    assert grows_at_most(40, lambda: condition.matches(short), lambda: condition.matches(long), slack=0.001)

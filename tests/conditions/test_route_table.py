@@ -3,8 +3,8 @@
 import collections
 import ipaddress
 import random
-import time
 import types
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,7 @@ from conditions.strategies import drawn
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry, RouteTable, compile_condition
 from factflow_engine.errors import ConditionErrors, ConditionOperatorError, CorruptError
 from factflow_engine.native import pack
+from support.timings import grows_at_most
 
 
 def tables(draw):
@@ -264,14 +265,11 @@ def test_rules_on_elements_are_their_rules_one_by_one(forms, rows, names):
 def test_building_intervals_that_all_overlap_is_not_quadratic(operator):
     def build(count):
         value = (lambda n: n) if operator == "gt" else (lambda n: [n, n + count])
-        rules = [(n, rule("x", operator, value(n))) for n in range(count)]
-        begin = time.process_time()
-        table = RouteTable(rules)
-        return time.process_time() - begin, table
+        return partial(RouteTable, [(n, rule("x", operator, value(n))) for n in range(count)])
 
-    small = min(build(8_000)[0] for _ in range(2))
-    large, table = build(64_000)
-    assert large < 30 * small + 0.05  # eight times as many; the square would be 64
+    # Eight times as many; the square would be 64.
+    assert grows_at_most(30, build(8_000), build(64_000), slack=0.05)
+    table = build(64_000)()
     assert table.match(pack({"x": 3})) == ([0, 1, 2] if operator == "gt" else [0, 1, 2, 3])
 
 

@@ -4,7 +4,6 @@ Times are of this process's processor alone and compared with each other: a squa
 sixteen times as much, and a busy machine does not.
 """
 
-import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from factflow_engine.config import LoadResult, PipelineConfigLoader
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.suggestions import MOST_WORK, Suggestions
+from support.timings import grows_at_most
 
 HEAD = 'version: "1.0"\n'
 ROUTE = "routes: {a: {adapters: [{type: plain}]}}\n"
@@ -82,15 +82,6 @@ TEXTS: dict[str, tuple[int, Callable[[int], str]]] = {
 }
 
 
-def cost(run: Callable[[], object]) -> float:
-    times = []
-    for _ in range(2):
-        begin = time.process_time()
-        run()
-        times.append(time.process_time() - begin)
-    return min(times)
-
-
 def check(loader: PipelineConfigLoader, text: str) -> LoadResult:
     result = loader.check_text(text)
     result.render()
@@ -105,7 +96,7 @@ def test_four_times_the_text_costs_about_four_times_as_much(
     size, make = TEXTS[name]
     small, large = make(size), make(4 * size)
     check(loader, small)
-    assert cost(lambda: check(loader, large)) < 9 * cost(lambda: check(loader, small)) + 0.05
+    assert grows_at_most(9, lambda: check(loader, small), lambda: check(loader, large), slack=0.05)
 
 
 def test_routes_that_share_a_topic_are_checked_without_an_edge_for_each_pair(loader: PipelineConfigLoader) -> None:
@@ -162,4 +153,6 @@ def test_values_are_found_at_the_price_of_the_text_however_many_there_are() -> N
     few = Hiding(dict(list(values.items())[:20]))
     few("secret-1")
     text = "no secret, and secret-1 beside it; " * 5
-    assert cost(lambda: [hiding(text) for _ in range(500)]) < 20 * cost(lambda: [few(text) for _ in range(500)]) + 0.05
+    assert grows_at_most(
+        20, lambda: [few(text) for _ in range(500)], lambda: [hiding(text) for _ in range(500)], slack=0.05
+    )

@@ -386,7 +386,7 @@ async def test_a_synchronous_adapter_runs_in_a_thread_under_the_limit():
     threads = set()
     at_once = [0, 0]
     lock = threading.Lock()
-    gate = threading.Barrier(3, timeout=10)
+    gate = threading.Barrier(3, timeout=60)
 
     def block(context):
         with lock:
