@@ -37,6 +37,15 @@ def stage(written: str) -> str:
         (stage("{type: log, config: {level: loud}}"), "E303", 4, "write one of these"),
         (f"{ROUTE}      config: {{text: x}}\n", "E001", 5, "indent it as deep as the lines that it belongs to; fields of an element stand under its first field"),
         (ROUTE.replace("version: ", "version:"), "E001", 2, "put a space behind the colon of each key, on the lines above too, and quote text with a colon in it"),
+        (stage("{type: log, condition: 'n > 3'}"), "E104", 4, "write {field: n, operator: gt, value: 3}"),
+        (stage("{type: log, condition: 'user.name == \"Ann\"'}"), "E104", 4, 'write {field: user.name, operator: eq, value: "Ann"}'),
+        (stage("{type: log, condition: payload.get('n')}"), "E104", 4, "write {field: NAME, operator: eq, value: ...}"),
+        (f"{ROUTE}    outbound: [s]\n", "E104", 5, "write {route: s}"),
+        (f"{ROUTE}    outbound: [/queue/s]\n", "E104", 5, "write {queue: /queue/s}"),
+        (f"{ROUTE}    concurrency: 4\n", "E101", 5, "write it under inbound: {concurrency: ...}"),
+        (f"{ROUTE}    max_retries: 4\n", "E101", 5, "write it under error_handling: {max_retries: ...}"),
+        (f"{ROUTE}    init_message: {{payload: 1}}\n", "E101", 5, "write it at the top of the file, beside routes:"),
+        (f"{ROUTE}init_message: {{route: r, payload: {{}}, text: hi}}\n", "E101", 5, "write it under payload: {text: ...}"),
         (f"{ROUTE}    backpressure: {{max_concurrency: 10}}\n", "W503", 5, "write algorithm: fixed, or remove the section and set inbound.concurrency"),
         (f"{ROUTE}storage: {{url: 'memory://'}}\n", "W503", 5, "remove the section"),
     ],
@@ -50,6 +59,15 @@ def test_a_field_of_the_adapter_beside_its_config_is_told_to_move() -> None:
     (found,) = findings(stage("{type: log, max_value_length: 10}"))
     assert (found.code, found.path) == ("E101", "routes.r.adapters[0].max_value_length")
     assert found.remedy == "write it under config: {max_value_length: ...}"
+
+
+def test_a_condition_without_its_key_and_a_key_without_its_space_are_told_both() -> None:
+    found = findings(stage("{type: filter, config: {field: n, operator: gt, value: 3}}"))
+    assert [each.remedy for each in found if each.code == "E301"] == [
+        f"write it under condition: {{{name}: ...}}" for name in ("field", "operator", "value")
+    ]
+    [unknown] = [each for each in findings(stage("{type:log}")) if each.code == "E101"]
+    assert unknown.remedy == "write type: log, with a space behind the colon"
 
 
 def test_an_adapter_written_as_a_key_is_told_the_form() -> None:

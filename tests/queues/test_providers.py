@@ -76,6 +76,7 @@ def test_what_a_provider_says_of_its_url_comes_out_as_it_is(site):
     ("url", "said"),
     [
         ("nonsense", r"expected SCHEME://..., got no scheme; the schemes are fake, memory, sqlite"),
+        ("jobs/q.db", r"expected SCHEME://..., got no scheme; write sqlite:///jobs/q.db for a file; the schemes are"),
         ("sqlit:///q.db", r"no queue provider has the scheme 'sqlit'; did you mean sqlite://\? the schemes are"),
         ("SQLITE:///q.db", r"did you mean sqlite://\?"),
         ("fakes://x", r"did you mean fake://\?"),

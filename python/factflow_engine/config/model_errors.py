@@ -3,7 +3,7 @@
 Kept separate because both the document's models and the adapters' use it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -298,8 +298,29 @@ def _report_unknown(
         key_mark(root, location),
         f"there is no field {name[:_LONGEST_VALUE]!r} here",
         path=(*prefix, *location),
-        remedy=report.suggestions.remedy(name, known) + (_TYPE_FIRST if is_shorthand else ""),
+        remedy=_place_of(location, known, model)
+        or report.suggestions.remedy(name, known) + (_TYPE_FIRST if is_shorthand else ""),
     )
+
+
+def _place_of(location: Path, known: Collection[str], model: type[BaseModel] | None) -> str:
+    """Return how to write a known field that stands at the wrong place, or without a space; empty for other names."""
+    name, shown = str(location[-1]), str(location[-1])[:_LONGEST_VALUE]
+    key, colon, value = name.partition(":")
+    if colon and key in known and value == value.strip() and value:
+        return f"write {key}: {value[:_LONGEST_VALUE]}, with a space behind the colon"
+    if location[0] == "init_message" and "payload" in known:
+        return f"write it under payload: {{{shown}: ...}}"
+    if "condition" in known and name in {"field", "operator", "value"}:
+        return f"write it under condition: {{{shown}: ...}}"
+    if model is None:
+        return ""
+    sections = [section for section in known if name in fields_at(model, (*location[:-1], section))]
+    if len(sections) == 1:
+        return f"write it under {sections[0]}: {{{shown}: ...}}"
+    if len(location) > 1 and name in fields_at(model, ()):
+        return f"write it at the top of the file, beside {location[0]}:"
+    return ""
 
 
 def fields_at(model: type[BaseModel], location: Path) -> set[str]:

@@ -21,6 +21,10 @@ _BOOLEANS: Final = frozenset({"bool_type", "bool_parsing"})
 _BOUNDS: Final = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"})
 _SHELL_VARIABLE: Final = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _WITH_UNIT: Final = re.compile(r"[-+]?\d+(\.\d+)? ?[A-Za-zµ%]{1,7}")
+_OPERATORS: Final = {"==": "eq", "=": "eq", "!=": "neq", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_EXPRESSION: Final = re.compile(
+    r" *(?P<field>[A-Za-z_][\w.]*) *(?P<operator>==|!=|>=|<=|=|>|<) *(?P<value>[-+\w.]+|'[\w .-]*'|\"[\w .-]*\") *"
+)
 _CHOICES: Final = frozenset({"literal_error", "enum"})
 _YES: Final = frozenset({"yes", "on", "y", "true"})
 _NO: Final = frozenset({"no", "off", "n", "false"})
@@ -67,14 +71,26 @@ def _mapping_remedy(location: Path, node: Node) -> str:
         return "write a key for each element rather than a hyphen: NAME: ..."
     if isinstance(node, ScalarNode) and node.value is None:
         return "write its fields below it, further indented, or remove the key"
-    if location[-2:-1] == ("adapters",) and _shown(node):
+    if location[-2:-1] in {("adapters",), ("outbound",)} and _shown(node):
         return f"write {_element(location[:-1], node)}"
+    if location[-1:] == ("condition",):
+        return _condition_remedy(_shown(node))
     return "write fields with their values, indented below the key, or in braces: {field: value}"
+
+
+def _condition_remedy(written: str) -> str:
+    """Return the form of a condition; for an expression, what was probably meant by it."""
+    field, operator, value = "NAME", "eq", "..."
+    if found := _EXPRESSION.fullmatch(written):
+        field, operator, value = found["field"], _OPERATORS[found["operator"]], found["value"]
+    return f"write {{field: {field}, operator: {operator}, value: {value}}}"
 
 
 def _element(location: Path, node: Node) -> str:
     """Return an element of a list, for which a text was written alone."""
     field = {"adapters": "type", "outbound": "route"}.get(str(location[-1]) if location else "")
+    if field == "route" and _shown(node).startswith("/"):
+        field = "queue"
     return _shown(node) if field is None else f"{{{field}: {_shown(node)}}}"
 
 

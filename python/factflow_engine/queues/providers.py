@@ -150,4 +150,6 @@ def _unknown(scheme: str, url: str, installed: Iterable[str]) -> str:
     near = difflib.get_close_matches((scheme or url).lower(), known, 1)
     problem = f"no queue provider has the scheme {scheme!r}" if scheme else "expected SCHEME://..., got no scheme"
     hint = f"did you mean {near[0]}://? " if near else ""
+    if not scheme and Path(url).suffix in {".db", ".sqlite", ".sqlite3"}:
+        hint = f"write sqlite:///{url} for a file; "
     return f"{problem}; {hint}the schemes are {', '.join(known)}"
