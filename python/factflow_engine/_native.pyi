@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import Context
 from types import FrameType, GenericAlias
-from typing import Any, Final, Generic, Self, TypeVar, final
+from typing import Any, Final, Generic, Never, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -50,6 +50,7 @@ __all__ = [
     "LimitScenario",
     "LoopWatch",
     "MessageContext",
+    "Notifier",
     "PatternBudget",
     "Publisher",
     "Pull",
@@ -954,6 +955,7 @@ class Channel:
         awaited: True if `tell_of_room` is called after a frame was taken.
         is_read: True if it has a consumer.
         shared: True if it has several.
+        sole: Callback of the only one, called in place of `tell`.
     """
 
     def __new__(cls, owner: str, capacity: int) -> Self: ...
@@ -964,6 +966,7 @@ class Channel:
     awaited: bool
     is_read: bool
     shared: bool
+    sole: Callable[[], None] | None
     @property
     def waiting(self) -> int:
         """Number of frames in the channel."""
@@ -1400,6 +1403,28 @@ class WorkerPool:
     active: Worker | None
     def leave(self) -> None:
         """Note that the running worker may have to wait; wake another one if there is work."""
+
+@final
+class Notifier:
+    """Lets workers check one route; called when it may have become runnable.
+
+    Args:
+        pool: Workers of the loop.
+        route: The route, which goes into the ready list.
+        inbound: The route's; it need not tell of frames while the route is listed.
+        drivers: Tasks that wait for room, woken by `wake_all`.
+
+    Attributes:
+        listed: True if the route is in the ready list.
+    """
+
+    def __new__(cls, *, pool: WorkerPool, route: Any, inbound: Channel, drivers: Sized) -> Self: ...
+    def __call__(self, *args: Never, **kwargs: Never) -> None:
+        """Wake a worker unless one runs, list the route, and let the drivers check again; takes no arguments."""
+
+    def attend(self) -> None:
+        """Put the route at the tail of the ready list, unless it is listed."""
+    listed: bool
 
 @final
 class LoopWatch:

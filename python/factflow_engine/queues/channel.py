@@ -34,7 +34,7 @@ class MemoryChannel(Channel):
         settled: Number of frames taken through subscriptions and acknowledged.
         awaited: True if `tell_of_room` must be called after a frame was taken, because a publisher waits for room.
         listeners: Callbacks of the consumers, called without arguments by `tell`. `is_read` is True if there are any,
-        `shared` if there are several, so that `armed` must stay set.
+        `shared` if there are several, so that `armed` must stay set. A single one is called natively (`sole`).
     """
 
     __slots__ = ("_room", "_watchers", "closed", "listeners", "outside", "redelivered", "settled", "sized")
@@ -52,20 +52,25 @@ class MemoryChannel(Channel):
     def listen(self, listener: Callable[[], None]) -> None:
         """Add a consumer."""
         self.listeners.append(listener)
-        self.is_read = self.armed = True
-        self.shared = len(self.listeners) > 1
+        self._count_listeners()
+        self.armed = True
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Remove a consumer; notify the others of the frames that it leaves, and publishers if no consumer is left."""
         if listener in self.listeners:
             self.listeners.remove(listener)
-            self.is_read = bool(self.listeners)
-            self.shared = len(self.listeners) > 1
+            self._count_listeners()
             self.armed = True
             self.tell()
             if not self.listeners:
                 self._tell_watchers()
                 self.wake_publishers()
+
+    def _count_listeners(self) -> None:
+        listeners = self.listeners
+        self.is_read = bool(listeners)
+        self.shared = len(listeners) > 1
+        self.sole = listeners[0] if len(listeners) == 1 else None
 
     def give_back(self, frame: Frame) -> None:
         """Put a taken frame back, as the next to be taken."""

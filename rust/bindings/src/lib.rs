@@ -45,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Family>()?;
     module.add_class::<hop::LoopWatch>()?;
     module.add_class::<hop::MessageContext>()?;
+    module.add_class::<hop::Notifier>()?;
     module.add_class::<hop::Publisher>()?;
     module.add_class::<hop::Pull>()?;
     module.add_class::<hop::Puller>()?;

@@ -59,7 +59,6 @@ class Carrying:
         self.settlement: Final = settlement
         self.now: Final = now
         self.pool: Final = workers.pool
-        self.attend: Final[Callable[[RouteState], None]] = workers.attend
         self.enter: Final[Callable[[Worker], None]] = workers.enter
         self.stand_still: Final[Callable[[], None]] = progress.note_stop
         self.switch: Final[Callable[[Worker, Context | None], Coroutine[Any, Any, None]]] = workers.switch

@@ -24,7 +24,6 @@ stops, and for sources that only `Source.pull` may be asked.
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -64,10 +63,6 @@ class Hands(Protocol):
 
     def now(self) -> int:
         """Return the loop's time, in nanoseconds."""
-        ...
-
-    def attend(self, route: RouteState, /) -> None:
-        """Let a worker check the route."""
         ...
 
     def enter(self, worker: Worker, /) -> None:
@@ -162,8 +157,7 @@ class FanOut:
     async def _pull(self, source: Source) -> None:
         hands, worker, route, context = self._hands, self._worker, self._route, self._context
         siblings = Siblings(context, context.stage_of.label)
-        attend = partial(hands.attend, route)
-        puller = Puller(route.carrier, worker, self._parent, siblings, route.driving, attend, EXHAUSTED)
+        puller = Puller(route.carrier, worker, self._parent, siblings, route.driving, route.notify.attend, EXHAUSTED)
         while True:
             iterator = source.begin()
             stop = PULL_BLOCKED if iterator is None else puller.pull(iterator)
@@ -226,8 +220,8 @@ class FanOut:
         hands, route = self._hands, self._route
         carrier = route.carrier
         carrier.pulling += 1
-        if not route.listed and route.has_work and carrier.takable(1) > 0:
-            hands.attend(route)  # the room that this message reserved until now may be what the route was left without
+        if not route.notify.listed and route.has_work and carrier.takable(1) > 0:
+            route.notify.attend()  # the room that this message reserved until now may be what the route was left without
         hands.pool.leave()
         try:
             return await pulled
@@ -253,7 +247,7 @@ class FanOut:
             and not route.pauses
         ):
             children.append(child)
-            self._hands.attend(route)
+            route.notify.attend()
             return None
         if not route.pauses and carrier.room(1) <= 0:
             children.append(child)  # others have used the room meanwhile
@@ -315,7 +309,7 @@ class FanOut:
                 return route.child_for_driver(self._context.index) if is_full else None, True
             hands.stand_still()
             if route.has_work:
-                hands.attend(route)  # this driver reserves no room any more, which may have been all that was missing
+                route.notify.attend()  # this driver reserves no room any more, which may have been all that was missing
             hands.pool.leave()
             try:
                 await trio.lowlevel.wait_task_rescheduled(abort)

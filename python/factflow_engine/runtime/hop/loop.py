@@ -200,7 +200,7 @@ class Loop:
                         await workers.park(worker, progress)
                     continue
                 route = ready.popleft()
-                route.listed = False
+                route.notify.listed = False
                 turns = route.carrier.takable(TURN)
                 if turns <= 0 and not (turns := self._takable(route)):
                     route.inbound.armed = (
@@ -208,7 +208,7 @@ class Loop:
                     )  # events make the waiting messages proceed
                     continue
                 if len(route.children) + route.inbound.ready > 1:
-                    workers.attend(route)  # others may take from it while this worker is suspended in an adapter
+                    route.notify.attend()  # others may take from it while this worker is suspended in an adapter
                 else:
                     route.inbound.armed = True
                 carrier = route.carrier
@@ -270,8 +270,8 @@ class Loop:
     def _after(self, route: RouteState) -> None:
         """Check the route again, for messages that waited for the returned permit or for its reserved room."""
         if route.children or route.inbound.ready:
-            self.workers.attend(route)
-        elif not route.listed:
+            route.notify.attend()
+        elif not route.notify.listed:
             route.inbound.armed = True  # it may have been off while every permit was in use
         if route.drivers:
             route.drivers.wake_all()

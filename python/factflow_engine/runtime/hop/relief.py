@@ -127,7 +127,7 @@ class Relief:
                         break  # that may be enough for the others
                 elif kind is not Kind.DRIVE:
                     self._granted.add(route)
-                    workers.attend(route)
+                    route.notify.attend()
                     tells = True
                 elif (driver := route.drivers.first(asks, route.waiting, lacks_place=route.lacks_place)) is None:
                     route.drivers.wake_all()

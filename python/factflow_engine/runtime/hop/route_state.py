@@ -59,12 +59,12 @@ class RouteState:
         table: The outbounds compiled by their conditions, if there are several; it then replaces the individual
         conditions.
         pauses: Reasons of a pause, given by callers.
-        listed: True if it is in the loop's ready list; at most once.
         carrier: Carries messages through the stages natively. It has the number of permits in use, `busy`, never below
         0, and at most `limit`, the number of permits, except after that was lowered; the number of those whose drivers
         wait for the next element, `pulling`; and `intake_closed`, True if nothing more is taken from the inbound queue.
         counters: Counters of its messages.
-        notify: Lets the workers check the route, which may have become runnable.
+        notify: Lets the workers check the route, which may have become runnable; `notify.listed` is True if it is in the
+        loop's ready list, at most once.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of drivers that wait for room.
         roots: Deliveries of the messages that stages emit, if they are needed.
@@ -81,7 +81,6 @@ class RouteState:
         "driving",
         "id",
         "inbound",
-        "listed",
         "name",
         "notify",
         "outbounds",
@@ -125,7 +124,6 @@ class RouteState:
         self.dead_letters = dead_letters
         self.waiting = Delays()
         self.pauses: set[str] = set()
-        self.listed = False
         self.driving: set[Worker] = set()
         self.drivers = Drivers()
         self.notify: Final = workers.notifier(self)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
-from factflow_engine.native import Worker, WorkerPool
+from factflow_engine.native import Notifier, Worker, WorkerPool
 from factflow_engine.runtime.stages.open_scopes import Footing
 
 if TYPE_CHECKING:
@@ -87,29 +87,9 @@ class Workers:
 
     # -- waking ----------------------------------------------------------------------------------------------------
 
-    def notifier(self, route: RouteState) -> Callable[[], None]:
+    def notifier(self, route: RouteState) -> Notifier:
         """Return the function to call when this route may have become runnable."""
-        pool, ready, wake = self.pool, self.ready, self._wake
-
-        def notify() -> None:
-            # First, because it raises in a thread without trio, and a listed route is not attended to again.
-            if pool.active is None:
-                wake()
-            if not route.listed:  # as `attend` does, without its call: every message that finds a route idle pays it
-                route.listed = True
-                route.inbound.armed = route.inbound.shared
-                ready.append(route)
-            if route.drivers:
-                route.drivers.wake_all()
-
-        return notify
-
-    def attend(self, route: RouteState) -> None:
-        """Put the route at the tail of the ready list, unless it is listed."""
-        if not route.listed:
-            route.listed = True
-            route.inbound.armed = route.inbound.shared
-            self.ready.append(route)
+        return Notifier(pool=self.pool, route=route, inbound=route.inbound, drivers=route.drivers)
 
     def rouse(self) -> None:
         """Wake a worker, unless one runs that will check the ready list."""

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
@@ -93,9 +92,7 @@ impl Batch {
                 }
             }
             for channel in &channels {
-                if channel.get().is_armed() {
-                    channel.call_method0(intern!(py, "tell"))?;
-                }
+                Channel::tell_if_armed(channel)?;
             }
             Ok(())
         })

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -31,6 +33,8 @@ pub struct Channel {
     is_read: AtomicBool,
     /// True if it has several consumers.
     shared: AtomicBool,
+    /// What tells the only consumer, if it has one: called in place of `tell`.
+    sole: GilCell<Option<Py<PyAny>>>,
 }
 
 impl Channel {
@@ -50,7 +54,7 @@ impl Channel {
         self.capacity.load(Relaxed)
     }
 
-    pub fn is_armed(&self) -> bool {
+    fn is_armed(&self) -> bool {
         self.armed.load(Relaxed)
     }
 
@@ -131,10 +135,26 @@ impl Channel {
         Ok(())
     }
 
+    /// Note that the consumer knows of its frames; but several consumers are always told.
+    pub fn disarm(&self) {
+        self.armed.store(self.shared.load(Relaxed), Relaxed);
+    }
+
+    /// Tell the consumers, if they want to know.
+    pub fn tell_if_armed(channel: &Bound<'_, Self>) -> PyResult<()> {
+        if channel.get().is_armed() {
+            Self::tell_consumers(channel)?;
+        }
+        Ok(())
+    }
+
     fn tell_consumers(channel: &Bound<'_, Self>) -> PyResult<()> {
-        channel
-            .call_method0(intern!(channel.py(), "tell"))
-            .map(drop)
+        let py = channel.py();
+        let told = match channel.get().sole.get(py) {
+            Some(sole) => sole.bind(py).call0(),
+            None => channel.call_method0(intern!(py, "tell")),
+        };
+        told.map(drop)
     }
 }
 
@@ -150,6 +170,7 @@ impl Channel {
             awaited: AtomicBool::new(false),
             is_read: AtomicBool::new(false),
             shared: AtomicBool::new(false),
+            sole: GilCell::default(),
         }
     }
 
@@ -201,6 +222,16 @@ impl Channel {
     #[setter]
     fn set_shared(&self, shared: bool) {
         self.shared.store(shared, Relaxed);
+    }
+
+    #[getter]
+    fn get_sole(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.sole.get(py)
+    }
+
+    #[setter]
+    fn set_sole(&self, py: Python<'_>, listener: Option<Py<PyAny>>) {
+        drop(self.sole.replace(py, listener)); // what goes may run code
     }
 
     #[getter]
@@ -306,4 +337,13 @@ impl Channel {
     /// Tell the publishers that wait for room; for subclasses.
     #[expect(clippy::unused_self, reason = "to be overridden")]
     fn tell_of_room(&self) {}
+
+    /// Visit the held objects for the garbage collector; the consumer, an object of a route's, breaks cycles.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.sole.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.set_sole(py, None);
+    }
 }

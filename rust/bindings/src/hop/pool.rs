@@ -2,6 +2,7 @@
 
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -28,6 +29,24 @@ impl WorkerPool {
     /// Note that this worker runs.
     pub(super) fn enter(&self, worker: &Bound<'_, Worker>) {
         self.set_active(worker.py(), Some(worker.clone().unbind()));
+    }
+
+    /// Wake a worker, unless one runs that will check the ready list.
+    pub(super) fn rouse(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: an option is looked at.
+        if unsafe { self.active.with(py, |active| active.is_some()) } {
+            return Ok(());
+        }
+        self.wake.bind(py).call0().map(drop)
+    }
+
+    /// Put a route at the tail of the ready list.
+    pub(super) fn list(&self, route: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = route.py();
+        let ready = self.ready.bind(py);
+        ready
+            .call_method1(intern!(py, "append"), (route,))
+            .map(drop)
     }
 }
 
