@@ -20,8 +20,8 @@ SERVICE_SECONDS = 0.25
 TARGET_MS = 500.0
 BEST = CAPACITY / SERVICE_SECONDS
 
-BAND = 0.25
-"""Accepted distance of the median limit from the capacity: a machine that others share makes the service slower."""
+BAND = 0.1
+"""Accepted distance of the median limit from the capacity, as a part of it."""
 
 
 class Server:
