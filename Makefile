@@ -36,6 +36,7 @@ test: setup ## the test suite (README's command)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-slow: setup ## long soaks
+	cargo test --quiet --release --locked -p factflow-core --lib -- --ignored
 	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 1800
 
 $(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed

@@ -2,6 +2,7 @@
 
 mod gathering;
 mod published;
+mod safety;
 
 use proptest::prelude::*;
 
