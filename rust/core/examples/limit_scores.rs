@@ -1,7 +1,7 @@
 //! Scores of the limit algorithms over the catalogue: `cargo run --release -p factflow-core --example limit_scores`.
 //!
 //! Names of algorithms as arguments; all of them without any. Each line is a cell: its score, and what that is
-//! made of. `--scenario NAME` keeps to one scenario.
+//! made of. `--scenario NAME` keeps to one scenario. Names joined by `+` are given to the routes of a scenario in turn.
 //!
 //! `--variants N --seed S --half tune|report` runs the first N variants of each cell of one half instead, and prints the
 //! distribution of each cell's scores. Tune on `tune` alone.
@@ -11,8 +11,8 @@ use std::env;
 use std::error::Error;
 
 use factflow_core::limits::simulation::{
-    Cell, Controlled, Half, Measured, SCALES, SCENARIOS, Scenario, Variant, cell, oracle, run,
-    scenario, variant,
+    Cell, Controlled, FURTHER, Half, Measured, SCALES, SCENARIOS, Scenario, Variant, cell, oracle,
+    run, scenario, variant,
 };
 use factflow_core::limits::{Limit, NAMES, ParameterError, Parameters, Value, new_limit};
 
@@ -51,9 +51,13 @@ impl Asked {
                 "--half" if value == "tune" => asked.half = Half::Tune,
                 "--half" if value == "report" => asked.half = Half::Report,
                 "--scenario" => {
-                    let known = SCENARIOS.into_iter().find(|known| *known == value);
+                    let known = SCENARIOS
+                        .into_iter()
+                        .chain(FURTHER)
+                        .find(|known| *known == value);
                     asked.scenarios.push(known.ok_or_else(|| {
-                        format!("no scenario {value:?}; there are {}", SCENARIOS.join(", "))
+                        let known = [&SCENARIOS[..], &FURTHER].concat().join(", ");
+                        format!("no scenario {value:?}; there are {known}")
                     })?);
                 }
                 _ => return Err(format!("unexpected {argument} {value}").into()),
@@ -118,14 +122,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn scored_by(name: &str, task: &Variant, best: &Measured) -> Result<Cell, ParameterError> {
-    made(name, &task.scenario, 0)?; // so that a name that is none is said once, and here
+    let kinds: Vec<&str> = name.split('+').collect();
+    for kind in &kinds {
+        made(kind, &task.scenario, 0)?; // so that a name that is none is said once, and here
+    }
     let mut joined = 0;
     let measured = run(
         &task.scenario,
         task.seed,
         Controlled::By(&mut || {
             joined += 1;
-            made(name, &task.scenario, joined).expect("it could be made before")
+            let kind = kinds[(joined - 1) % kinds.len()];
+            made(kind, &task.scenario, joined as u64).expect("it could be made before")
         }),
     );
     Ok(cell(&task.scenario, &measured, best))

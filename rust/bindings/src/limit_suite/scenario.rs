@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use factflow_core::limits::simulation::{
-    Level, Load, Phase, SCALES, SCENARIOS, Scenario, ServerModel, Service, Steps, best_limits,
-    scenario, variant,
+    FURTHER, Level, Load, Phase, SCALES, SCENARIOS, Scenario, ServerModel, Service, Steps,
+    best_limits, scenario, variant,
 };
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -45,7 +45,7 @@ impl LimitScenario {
         scenario(name, scale)
             .map(|scenario| Self::of(scenario, seed))
             .ok_or_else(|| {
-                let known = SCENARIOS.join(", ");
+                let known = [&SCENARIOS[..], &FURTHER].concat().join(", ");
                 PyValueError::new_err(format!("no scenario {name:?}; there are {known}"))
             })
     }
@@ -84,6 +84,7 @@ impl LimitScenario {
             server,
             load,
             joins: item(description, "joins")?,
+            leaves: Vec::new(),
             timeout_ns: optional(description, "timeout_ns")?,
             target_ns: item(description, "target_ns")?,
             oracle,

@@ -24,7 +24,7 @@ mod variants;
 mod tests;
 
 pub use best::best_limits;
-pub use catalogue::{SCALES, SCENARIOS, scenario};
+pub use catalogue::{FURTHER, SCALES, SCENARIOS, scenario};
 pub use contender::contender;
 pub use measure::Measured;
 pub use run::{Controlled, run, run_unless};

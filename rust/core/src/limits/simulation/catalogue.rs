@@ -27,12 +27,18 @@ pub const SCENARIOS: [&str; 17] = [
     "two_routes",
 ];
 
+/// Names of scenarios beyond those: they are simulated when they are asked for, and count in no summary.
+pub const FURTHER: [&str; 1] = ["joining_and_leaving"];
+
 const NEVER: (u64, u64) = (0, 0);
 
 /// Return a scenario; None if there is none of this name.
 #[must_use]
 pub fn scenario(name: &str, scale: f64) -> Option<Scenario> {
-    let name = SCENARIOS.into_iter().find(|known| *known == name)?;
+    let name = SCENARIOS
+        .into_iter()
+        .chain(FURTHER)
+        .find(|known| *known == name)?;
     let catalogue = Catalogue { name, scale };
     catalogue
         .with_workers()
@@ -78,6 +84,7 @@ impl Catalogue {
             server,
             load: Load::Saturating,
             joins: vec![0],
+            leaves: Vec::new(),
             timeout_ns: None,
             target_ns: target_ms * MS,
             oracle,
@@ -161,6 +168,18 @@ impl Catalogue {
                 oracle: vec![phase(0, self.of(20)), phase(30 * SECOND, self.of(10))],
                 ..self.queueing(120, 100, Steps::constant(2 * self.of(10)), served(50))
             },
+            "joining_and_leaving" => {
+                let share = self.of(6).max(2);
+                let members = [(0, 1), (20, 2), (40, 3), (60, 4), (90, 3), (110, 2)];
+                Scenario {
+                    joins: [0, 20, 40, 60].map(|at| at * SECOND).to_vec(),
+                    leaves: [90, 110].map(|at| at * SECOND).to_vec(),
+                    oracle: members
+                        .map(|(at, routes)| phase(at * SECOND, 4 * share / routes))
+                        .to_vec(),
+                    ..self.queueing(140, 100, Steps::constant(4 * share), served(50))
+                }
+            }
             _ => return None,
         })
     }

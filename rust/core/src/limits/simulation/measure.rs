@@ -28,9 +28,7 @@ pub struct Measured {
     pub changes: u64,
     pub(super) latencies_ns: Vec<u64>,
     pub(super) windows: Vec<SecondCounts>,
-    /// Successes of each route since the last one joined.
-    pub(super) shares: Vec<u64>,
-    joined_ns: u64,
+    shared: Vec<Shared>,
     target_ns: u64,
 }
 
@@ -47,8 +45,7 @@ impl Measured {
             changes: 0,
             latencies_ns: Vec::new(),
             windows: vec![SecondCounts::default(); seconds],
-            shares: vec![0; scenario.joins.len()],
-            joined_ns: scenario.joins.iter().copied().max().unwrap_or(0),
+            shared: Shared::of(scenario),
             target_ns: scenario.target_ns,
         }
     }
@@ -70,8 +67,16 @@ impl Measured {
             window.successes += 1;
             window.latency_ns += u128::from(latency_ns);
         }
-        if now_ns > self.joined_ns {
-            self.shares[route] += 1;
+        let after = self
+            .shared
+            .partition_point(|shared| shared.from_ns < now_ns);
+        if let Some(shared) = self.shared[..after].last_mut()
+            && let Some((_, successes)) = shared
+                .successes
+                .iter_mut()
+                .find(|(member, _)| *member == route)
+        {
+            *successes += u64::from(now_ns <= shared.until_ns);
         }
     }
 
@@ -120,20 +125,60 @@ impl Measured {
         }
     }
 
-    /// Jain's index of the routes' goodput since the last one joined: 1 is fair.
+    /// Jain's index of the routes' goodput, a mean over the times in which the same routes shared the server: 1 is fair.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn fairness(&self) -> f64 {
-        let sum: f64 = self.shares.iter().map(|share| *share as f64).sum();
-        let squares: f64 = self
-            .shares
+        let (mut sum, mut all_ns) = (0.0, 0.0);
+        for shared in &self.shared {
+            let duration_ns = (shared.until_ns - shared.from_ns) as f64;
+            sum += shared.fairness() * duration_ns;
+            all_ns += duration_ns;
+        }
+        if all_ns == 0.0 { 1.0 } else { sum / all_ns }
+    }
+}
+
+/// A time in which the same routes, two or more, shared the server.
+#[derive(Clone, Debug, PartialEq)]
+struct Shared {
+    from_ns: u64,
+    until_ns: u64,
+    /// Successes of each of the routes.
+    successes: Vec<(usize, u64)>,
+}
+
+impl Shared {
+    fn of(scenario: &Scenario) -> Vec<Self> {
+        let mut times: Vec<u64> = scenario
+            .joins
             .iter()
-            .map(|share| (*share as f64).powi(2))
-            .sum();
+            .chain(&scenario.leaves)
+            .copied()
+            .collect();
+        times.push(scenario.duration_ns);
+        times.retain(|at_ns| *at_ns <= scenario.duration_ns);
+        times.sort_unstable();
+        times.dedup();
+        times
+            .windows(2)
+            .map(|time| Self {
+                from_ns: time[0],
+                until_ns: time[1],
+                successes: scenario.members(time[0]).map(|route| (route, 0)).collect(),
+            })
+            .filter(|shared| shared.successes.len() > 1)
+            .collect()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    fn fairness(&self) -> f64 {
+        let counts = || self.successes.iter().map(|(_, count)| *count as f64);
+        let squares: f64 = counts().map(|count| count.powi(2)).sum();
         if squares == 0.0 {
             1.0
         } else {
-            sum * sum / (self.shares.len() as f64 * squares)
+            counts().sum::<f64>().powi(2) / (self.successes.len() as f64 * squares)
         }
     }
 }

@@ -49,7 +49,8 @@ struct CallState {
 
 struct Route {
     joins_ns: u64,
-    /// None before it joins, and for the oracle.
+    leaves_ns: u64,
+    /// None before it joins and after it has left, and for the oracle.
     limit: Option<Box<dyn Limit>>,
     /// Its limit after the last event.
     known: Option<u32>,
@@ -99,8 +100,9 @@ pub fn run_unless(
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64, series: Option<Series>) -> Self {
-        let routes = scenario.joins.iter().map(|joins_ns| Route {
-            joins_ns: *joins_ns,
+        let routes = (0..scenario.joins.len()).map(|route| Route {
+            joins_ns: scenario.joins[route],
+            leaves_ns: scenario.leaves_at(route),
             limit: None,
             known: None,
             in_flight: 0,
@@ -129,6 +131,7 @@ impl<'a> Run<'a> {
         let phases = scenario.oracle.iter().map(|phase| phase.from_ns);
         for at_ns in phases
             .chain(scenario.joins.iter().copied())
+            .chain(scenario.leaves.iter().copied())
             .collect::<Vec<_>>()
         {
             made.at(at_ns, Kind::Phase, 0);
@@ -156,7 +159,7 @@ impl<'a> Run<'a> {
                 Kind::Change => self.server.change(now_ns, &mut self.completions),
                 Kind::Phase => {
                     if let Controlled::By(make) = &mut by {
-                        self.join(now_ns, *make);
+                        self.join_and_leave(now_ns, *make);
                     }
                 }
                 Kind::Timeout => self.time_out(number, now_ns),
@@ -174,8 +177,11 @@ impl<'a> Run<'a> {
         !stops()
     }
 
-    fn join(&mut self, now_ns: u64, make: &mut dyn FnMut() -> Box<dyn Limit>) {
+    fn join_and_leave(&mut self, now_ns: u64, make: &mut dyn FnMut() -> Box<dyn Limit>) {
         for route in &mut self.routes {
+            if route.leaves_ns <= now_ns {
+                route.limit = None;
+            }
             if route.joins_ns == now_ns && route.limit.is_none() {
                 route.limit = Some(make());
             }
@@ -214,11 +220,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Limit of a route now; 0 before it joins.
+    /// Limit of a route now; 0 before it joins, and once it has left.
     fn limit_of(&self, route: usize, now_ns: u64) -> u32 {
         let route = &self.routes[route];
         match &route.limit {
-            _ if route.joins_ns > now_ns => 0,
+            _ if route.joins_ns > now_ns || route.leaves_ns <= now_ns => 0,
             Some(limit) => limit.limit(),
             None => self.scenario.oracle_at(now_ns),
         }

@@ -166,6 +166,8 @@ pub struct Scenario {
     pub load: Load,
     /// Times at which routes join, each with a controller of its own.
     pub joins: Vec<u64>,
+    /// Times at which they leave, in the same order; those without one stay. Their calls in flight go on.
+    pub leaves: Vec<u64>,
     /// Time after which a caller gives up.
     pub timeout_ns: Option<u64>,
     /// Latency that callers want at most.
@@ -187,6 +189,7 @@ impl Scenario {
     pub fn changes(&self) -> Vec<u64> {
         let mut times: Vec<u64> = self.oracle.iter().map(|phase| phase.from_ns).collect();
         times.extend(&self.joins);
+        times.extend(&self.leaves);
         if let ServerModel::Workers {
             workers,
             service,
@@ -212,15 +215,24 @@ impl Scenario {
         times
     }
 
+    /// Time at which a route leaves.
+    #[must_use]
+    pub fn leaves_at(&self, route: usize) -> u64 {
+        self.leaves.get(route).copied().unwrap_or(u64::MAX)
+    }
+
+    /// Routes that have joined by a time, and not left.
+    pub fn members(&self, at_ns: u64) -> impl Iterator<Item = usize> + '_ {
+        (0..self.joins.len())
+            .filter(move |route| self.joins[*route] <= at_ns && at_ns < self.leaves_at(*route))
+    }
+
     /// Most calls that the oracle has in flight, of all routes together.
     #[must_use]
     pub fn most_in_flight(&self) -> u64 {
         self.changes()
             .into_iter()
-            .map(|at_ns| {
-                let routes = self.joins.iter().filter(|joins_ns| **joins_ns <= at_ns);
-                u64::from(self.oracle_at(at_ns)) * routes.count() as u64
-            })
+            .map(|at_ns| u64::from(self.oracle_at(at_ns)) * self.members(at_ns).count() as u64)
             .max()
             .unwrap_or(1)
     }

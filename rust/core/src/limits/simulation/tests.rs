@@ -117,6 +117,45 @@ fn adaptive_is_as_good_as_it_was() {
 }
 
 #[test]
+fn shares_of_a_server_are_measured_by_jains_index() {
+    let scenario = scenario("two_routes", 1.0).expect("it is in the catalogue");
+    let mut limits = [5.0, 15.0].into_iter();
+    let mut next = || fixed(limits.next().expect("there are two routes"));
+    let measured = run(&scenario, 1, Controlled::By(&mut next));
+    let expected = 20.0_f64.powi(2) / (2.0 * (25.0 + 225.0));
+    assert!(
+        (measured.fairness() - expected).abs() < 0.001,
+        "{}",
+        measured.fairness()
+    );
+}
+
+#[test]
+fn routes_that_leave_start_no_calls_and_count_in_no_share() {
+    for scale in SCALES {
+        let scenario = scenario("joining_and_leaving", scale).expect("it is one of the further");
+        let workers = scenario.most();
+        let share = f64::from(workers / 4);
+        let measured = run(&scenario, 1, Controlled::By(&mut || fixed(share)));
+        for (second, routes) in [(10, 1), (30, 2), (50, 3), (80, 4), (100, 3), (130, 2)] {
+            let expected = 20 * u64::from(workers / 4) * routes;
+            assert_eq!(
+                measured.windows[second].successes, expected,
+                "{scale}, {second} s"
+            );
+        }
+        assert!(
+            measured.fairness() > 0.999,
+            "{scale}: {}",
+            measured.fairness()
+        );
+        let best = oracle(&scenario, 1);
+        assert!(best.fairness() > 0.999, "{scale}: {}", best.fairness());
+        assert!(cell(&scenario, &measured, &best).score < 1.0);
+    }
+}
+
+#[test]
 fn a_run_is_the_same_whenever_it_is_made() {
     let scenario = scenario("jitter", 0.2).expect("it is in the catalogue");
     assert_eq!(oracle(&scenario, 3), oracle(&scenario, 3));

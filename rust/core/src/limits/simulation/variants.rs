@@ -114,6 +114,7 @@ impl Times {
     fn of(scenario: &Scenario, all: f64, draws: &mut Draws) -> Self {
         let mut old: Vec<u64> = scenario.oracle.iter().map(|phase| phase.from_ns).collect();
         old.extend(&scenario.joins);
+        old.extend(&scenario.leaves);
         old.push(scenario.duration_ns);
         if let Load::PoissonUntil { until_ns, .. } = scenario.load {
             old.push(until_ns);
@@ -156,7 +157,7 @@ impl Times {
         for phase in &mut scenario.oracle {
             phase.from_ns = self.at(phase.from_ns);
         }
-        for joins_ns in &mut scenario.joins {
+        for joins_ns in scenario.joins.iter_mut().chain(&mut scenario.leaves) {
             *joins_ns = self.at(*joins_ns);
         }
         scenario.duration_ns = self.at(scenario.duration_ns);
