@@ -17,6 +17,7 @@ from factflow_engine.adapters.named_modules import search_named
 from factflow_engine.config import Finding, PipelineConfigLoader, Severity
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.seams import CallRecords, Seams
 from factflow_protocols import FactflowError, QueueProtocol
 
 
@@ -51,10 +52,15 @@ class App:
     problems: tuple[DiscoveryProblem, ...]
 
     @asynccontextmanager
-    async def manager(self) -> AsyncIterator[OrchestratorManager]:
-        """Open a manager of executions; stop the queue provider at the end, so that only one manager uses it."""
+    async def manager(self, *, calls: CallRecords | None = None) -> AsyncIterator[OrchestratorManager]:
+        """Open a manager of executions; stop the queue provider at the end, so that only one manager uses it.
+
+        Args:
+            calls: Taker of what the calls of adapters took.
+        """
+        seams = None if calls is None else Seams.real(calls=calls)
         try:
-            async with OrchestratorManager(registry=self.registry, queue=self.queue) as manager:
+            async with OrchestratorManager(registry=self.registry, queue=self.queue, seams=seams) as manager:
                 yield manager
         finally:
             if self.queue is not None:

@@ -88,6 +88,23 @@ class Processes(Protocol):
         ...
 
 
+class CallRecords(Protocol):
+    """Taker of what the calls of adapters took."""
+
+    def ended(self, route: str, stage: str, start_ns: int, duration_ns: int, in_flight: int, dropped: bool) -> None:  # noqa: FBT001 - called once a call
+        """Note a call that has ended; must not block.
+
+        Args:
+            route: Id of its route.
+            stage: Name of its stage.
+            start_ns: Monotonic time at which it began.
+            duration_ns: Its duration, 1 at least.
+            in_flight: Calls of the stage in flight when it began, itself included.
+            dropped: True if it failed from overload.
+        """
+        ...
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -180,6 +197,7 @@ class Seams:
     Attributes:
         processes: Starter of worker processes; None if there is none, as under a virtual clock: their work then runs in
         `threads`.
+        calls: Taker of what the calls of adapters took; None to record nothing.
     """
 
     clock: Clock
@@ -187,9 +205,10 @@ class Seams:
     ids: Ids
     threads: Threads = field(default_factory=TrioThreads)
     processes: Processes | None = field(default_factory=TrioProcesses)
+    calls: CallRecords | None = None
 
     @staticmethod
-    def real() -> "Seams":
-        """Return the machine's own sources."""
+    def real(*, calls: CallRecords | None = None) -> "Seams":
+        """Return the machine's own sources, and a taker of calls."""
         randomness = SystemRandomness()
-        return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness))
+        return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness), calls=calls)

@@ -12,14 +12,19 @@ from factflow_engine.cli.bench_progress import told_progress
 from factflow_engine.cli.bench_tables import print_comparison
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.findings import findings_document
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.streams import reserve_results, results
+from factflow_engine.config import render_findings
 from factflow_engine.limit_suite.contenders import Contender, contenders
 from factflow_engine.limit_suite.page import BINS, page
+from factflow_engine.limit_suite.recordings import RecordingError, recorded_tasks
+from factflow_engine.limit_suite.scenario_file import ScenarioError, scenario_tasks
 from factflow_engine.limit_suite.suite import Task, compare, published_tasks, variants_of
+from factflow_engine.native import LIMIT_SCALES
 
 _MOST_VARIANTS: Final = 1_000
 _MOST_THREADS: Final = 8
@@ -49,7 +54,19 @@ oracle's, which knows the server. U: successes, I and I99: mean and 99th percent
 E: share of failures beyond the oracle's; J: fairness between routes. The score is U by I, less E, times J.""",
 )
 @click.option("--algorithm", "algorithms", multiple=True, metavar="NAME[:...]", help="Only these; may be repeated.")
-@click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only these; may be repeated.")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME|FILE.yaml",
+    help="Only these: published ones, or files of your own; may be repeated.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Replay latencies that `factflow run --record-latency` wrote, a scenario a stage.",
+)
 @click.option(
     "--scale",
     "scales",
@@ -92,6 +109,7 @@ def limits_command(
     *,
     algorithms: tuple[str, ...],
     scenarios: tuple[str, ...],
+    trace: Path | None,
     scales: tuple[float, ...],
     variants: int | None,
     seed: int | None,
@@ -108,7 +126,7 @@ def limits_command(
     if seed is not None and variants is None:
         raise InvalidInputError("--seed is the seed of random variants: add --variants N")
     _import_modules(modules)
-    compared, tasks = _contenders(algorithms), _tasks(scenarios, scales, variants, seed)
+    compared, tasks = _contenders(algorithms), _tasks(scenarios, trace, scales, variants, seed)
     with told_progress(len(compared) * len(tasks)) as told:
         bins = BINS if kind == "html" else None
         comparison = compare(tasks, compared, threads=_threads(), bins=bins, told=told)
@@ -128,12 +146,48 @@ def _contenders(asked: Sequence[str]) -> tuple[Contender, ...]:
         raise InvalidInputError(f"--algorithm: {error}") from error
 
 
-def _tasks(names: Sequence[str], scales: Sequence[float], variants: int | None, seed: int | None) -> tuple[Task, ...]:
+def _tasks(
+    asked: Sequence[str], trace: Path | None, scales: Sequence[float], variants: int | None, seed: int | None
+) -> tuple[Task, ...]:
+    """Return what is simulated: the catalogue, unless something else was asked for.
+
+    Raises:
+        InvalidInputError: A scenario or the trace cannot be used, or the options do not go together.
+    """
+    scales = tuple(dict.fromkeys(scales))
+    names = [name for name in dict.fromkeys(asked) if not _is_file(name)]
+    files = [name for name in dict.fromkeys(asked) if _is_file(name)]
+    if variants is not None and (files or trace is not None):
+        raise InvalidInputError("--variants are of published scenarios: leave out files of --scenario, and --trace")
+    tasks = [] if trace is None else list(_recorded(trace))
+    for name in files:
+        tasks += _described(Path(name), scales or LIMIT_SCALES)
+    if names or not tasks:
+        try:
+            tasks += published_tasks(names, scales)
+        except ValueError as error:
+            raise InvalidInputError(f"--scenario: {error}; or the path of a YAML file") from error
+    return tuple(tasks) if variants is None else variants_of(tasks, variants, 1 if seed is None else seed)
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or Path(name).is_file()
+
+
+def _described(path: Path, scales: tuple[float, ...]) -> tuple[Task, ...]:
     try:
-        tasks = published_tasks(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(scales)))
-    except ValueError as error:
-        raise InvalidInputError(f"--scenario: {error}") from error
-    return tasks if variants is None else variants_of(tasks, variants, 1 if seed is None else seed)
+        return scenario_tasks(path, scales)
+    except ScenarioError as error:
+        shown = render_findings(error.findings, error.source)
+        document = {"status": "invalid", "findings": findings_document(error.findings)}
+        raise InvalidInputError(f"--scenario {path} cannot be used\n{shown}", document) from error
+
+
+def _recorded(path: Path) -> tuple[Task, ...]:
+    try:
+        return recorded_tasks(path)
+    except RecordingError as error:
+        raise InvalidInputError(f"--trace: {error}") from error
 
 
 def _import_modules(modules: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """`factflow run`: run a pipeline to its end in this process."""
 
 import sys
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, redirect_stdout
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import trio
 
 from factflow_engine.adapters.builtin._special_files import names_standard_output
+from factflow_engine.app import App
 from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.console import messages, output
 from factflow_engine.cli.exit_status import ExitStatus
@@ -18,6 +20,7 @@ from factflow_engine.cli.findings import load_or_report
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.latency_file import LatencyFile
 from factflow_engine.cli.logs import logs_through
 from factflow_engine.cli.options import adapters_option, allow_loss_option, debug_option, table_output_option
 from factflow_engine.cli.progress import ProgressMode, open_progress
@@ -36,6 +39,7 @@ from factflow_engine.cli.signals import interruptions
 from factflow_engine.cli.text import clean
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.runtime.execution.init_messages import what_is_left
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.seams import process_started_ns
 from factflow_protocols import Begun, QueueProtocol
 
@@ -135,6 +139,12 @@ Exit status:
     "early, set orchestrator.max_failed_messages.",
 )
 @click.option(
+    "--record-latency",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write how long each call of an adapter took, a line of JSON each, for `factflow bench limits --trace FILE`.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -156,6 +166,7 @@ def run_command(
     drain_timeout: float | None,
     forever: bool,
     fail_on_failed: int | None,
+    record_latency: Path | None,
     log_level: str,
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
@@ -180,6 +191,7 @@ def run_command(
         )
     execution_id = None if queue is None else durable_id(config, execution_id)
     init = None if payload is _NONE_GIVEN else (replaced_init_message(config, payload),)
+    latencies = None if record_latency is None else LatencyFile(record_latency)
     mode = ProgressMode(progress_mode)
     with ExitStack() as stack:
         if lines_on_stdout:
@@ -188,7 +200,7 @@ def run_command(
         progress = stack.enter_context(open_progress(mode, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=log_level))
         session = Session(
-            open_manager=app.manager,
+            open_manager=app.manager if latencies is None else partial(_recording, app, latencies),
             config=config,
             progress=progress,
             drain_seconds=drain_seconds(config, drain_timeout),
@@ -204,6 +216,8 @@ def run_command(
         nothing_came = None if config.init_message or init else empty_notice(end, durable=queue is not None)
         if nothing_came is not None:
             progress.say(nothing_came)
+        if latencies is not None and latencies.notice is not None:
+            progress.say(latencies.notice)
     status = status_of(end, fail_on_failed=fail_on_failed, forever=forever)
     if settings.as_json:
         print_document({**report_document(end), "exit_status": int(status)}, settings)
@@ -239,6 +253,13 @@ def _say_last(line: str | None) -> None:
 async def _interruptible(session: Session) -> SessionEnd:
     with interruptions() as signals:
         return await session.run(signals)
+
+
+@asynccontextmanager
+async def _recording(app: App, latencies: LatencyFile) -> AsyncIterator[OrchestratorManager]:
+    """Open the manager of a run whose calls are recorded; what is recorded is written until it is closed."""
+    async with latencies.writing(), app.manager(calls=latencies) as manager:
+        yield manager
 
 
 def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:

@@ -17,6 +17,7 @@ from factflow_engine.runtime.stages.lifecycle import Opened
 from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.stages.open_scopes import guarded
 from factflow_engine.runtime.stages.process_pool import ProcessPool
+from factflow_engine.runtime.stages.recorded import recorded
 from factflow_engine.runtime.stages.stage_limit import StageLimit
 from factflow_engine.runtime.stages.timeouts import StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
@@ -128,6 +129,8 @@ class Stage:
             call = self.answers.call
         if timeout_seconds is not None:
             call = in_time(call, timeout_seconds)
+        if seams.calls is not None:
+            call = recorded(call, info, seams.calls, seams.clock)
         self.guard: BreakerGuard | None = None
         if circuit_breaker is not None:
             self.guard = BreakerGuard(

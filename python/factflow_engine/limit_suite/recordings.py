@@ -1,0 +1,137 @@
+"""Recorded latencies as a server to simulate: what `factflow run --record-latency FILE` wrote.
+
+The model: of each stage's calls, those that began with about as many in flight are a level, and a simulated call takes as
+long as one of its level, drawn at random; it is dropped if that one was. What the model cannot know: between two levels
+it takes the lower one's; above the highest one latency grows in proportion, as if all beyond were a queue; calls are
+independent of each other and of the time of day, so that a slow minute becomes slow calls here and there. So a recording
+tells most where the real limit moved up and down a lot, and nothing about limits that were never tried.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from factflow_engine.limit_suite.suite import Task
+from factflow_engine.native import LimitScenario
+from factflow_protocols import FactflowError
+
+MOST_LINES: Final = 2_000_000
+LONGEST_LINE: Final = 4_096
+_MOST_OF_LEVEL: Final = 512
+_LEAST_OF_LEVEL: Final = 20
+_GROWTH: Final = 1.25
+"""Width of a level, as a factor of the calls in flight."""
+_SECONDS: Final = 60
+_MOST_CALLS: Final = 1_000_000
+_NS: Final = 1_000_000_000
+_NUMBERS: Final = ("start_ns", "duration_ns", "in_flight")
+
+Level = tuple[int, list[tuple[int, bool]]]
+
+
+class RecordingError(FactflowError, ValueError):
+    """Unusable recording; its text says where and what was expected."""
+
+
+def recorded_tasks(path: Path) -> tuple[Task, ...]:
+    """Return a scenario for each stage of a recording: a backlog without end before a server with its latencies.
+
+    The target is twice the mean latency at the level of the greatest power (throughput by latency).
+
+    Raises:
+        RecordingError: The file cannot be read, is none, or has too few calls.
+    """
+    calls: dict[str, list[tuple[int, int, bool]]] = {}
+    for route, stage, in_flight, duration_ns, dropped in _lines(path):
+        calls.setdefault(f"{route}/{stage}", []).append((in_flight, duration_ns, dropped))
+    if not calls:
+        raise RecordingError(f"{path}: no calls were recorded; expected one JSON object a line")
+    few = [name for name, found in calls.items() if len(found) < _LEAST_OF_LEVEL]
+    if len(few) == len(calls):
+        raise RecordingError(
+            f"{path}: expected {_LEAST_OF_LEVEL} calls of a stage at least; {', '.join(few)} had fewer"
+        )
+    return tuple(_task(name, levels_of(found)) for name, found in calls.items() if name not in few)
+
+
+def levels_of(calls: Iterable[tuple[int, int, bool]]) -> list[Level]:
+    """Return the levels of calls, given by in-flight count, duration and whether they were dropped.
+
+    A level has calls whose counts are within a quarter of each other, twenty at least; of a level with very many, evenly
+    spaced ones by duration are kept.
+    """
+    levels: list[tuple[list[int], list[tuple[int, bool]]]] = []
+    for in_flight, duration_ns, dropped in sorted(calls):
+        if not levels or (in_flight > levels[-1][0][0] * _GROWTH and len(levels[-1][1]) >= _LEAST_OF_LEVEL):
+            levels.append(([], []))
+        counts, found = levels[-1]
+        counts.append(in_flight)
+        found.append((duration_ns, dropped))
+    if len(levels) > 1 and len(levels[-1][1]) < _LEAST_OF_LEVEL:
+        counts, found = levels.pop()
+        levels[-1][0].extend(counts)
+        levels[-1][1].extend(found)
+    return [(round(sum(counts) / len(counts)), _thinned(sorted(found))) for counts, found in levels]
+
+
+def _thinned(found: list[tuple[int, bool]]) -> list[tuple[int, bool]]:
+    if len(found) <= _MOST_OF_LEVEL:
+        return found
+    return [found[(2 * place + 1) * len(found) // (2 * _MOST_OF_LEVEL)] for place in range(_MOST_OF_LEVEL)]
+
+
+def _task(name: str, levels: list[Level]) -> Task:
+    description: dict[str, Any] = {
+        "name": name,
+        "seed": 1,
+        "duration_ns": _SECONDS * _NS,
+        "target_ns": 1,
+        "timeout_ns": None,
+        "joins": [0],
+        "poisson": None,
+        "limits": None,
+        "server": {"model": "recorded", "levels": levels},
+    }
+    best = LimitScenario.described(description).limits[0][1]
+    at_best = next(found for in_flight, found in levels if max(1, in_flight) == best)
+    mean_ns = sum(duration_ns for duration_ns, _ in at_best) / len(at_best)
+    longest_ns = round(mean_ns * _MOST_CALLS / best)
+    description["target_ns"] = max(1, round(2 * mean_ns))
+    description["duration_ns"] = max(_NS, min(_SECONDS * _NS, longest_ns))
+    return Task(label=name, scale=1.0, scenario=LimitScenario.described(description))
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str, int, int, bool]]:
+    try:
+        with path.open("rb") as file:
+            for number in range(1, MOST_LINES + 2):
+                line = file.readline(LONGEST_LINE + 1)
+                if not line:
+                    return
+                where = f"{path}:{number}"
+                if number > MOST_LINES:
+                    raise RecordingError(f"{where}: expected {MOST_LINES:,} lines at most; cut the file")
+                if len(line) > LONGEST_LINE:
+                    raise RecordingError(f"{where}: expected lines of {LONGEST_LINE:,} bytes at most")
+                if line.strip():
+                    yield _call(line, where)
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _call(line: bytes, where: str) -> tuple[str, str, int, int, bool]:
+    try:
+        found: Any = json.loads(line)
+    except ValueError as error:
+        raise RecordingError(f"{where}: expected a JSON object: {error}") from error
+    if not isinstance(found, Mapping):
+        raise RecordingError(f"{where}: expected a JSON object, got {type(found).__name__}")
+    for name in _NUMBERS:
+        number = found.get(name)
+        if type(number) is not int or not 0 <= number < 2**63 or (name != "start_ns" and number == 0):
+            raise RecordingError(f"{where}: {name}: expected a whole number above 0, got {number!r:.60}")
+    for name, kind in (("route", str), ("stage", str), ("dropped", bool)):
+        if not isinstance(found.get(name), kind):
+            raise RecordingError(f"{where}: {name}: expected a {kind.__name__}, got {found.get(name)!r:.60}")
+    return found["route"], found["stage"], found["in_flight"], found["duration_ns"], found["dropped"]
