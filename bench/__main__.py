@@ -18,7 +18,19 @@ from bench.record import RECORDS, ROOT, as_record, write
 from bench.run import CaseResult, run_case
 from bench.table import render
 
-SUITES = ("hop", "latency", "routing", "frames", "queue", "scale", "stages", "permits", "processes", "profile")
+SUITES = (
+    "hop",
+    "latency",
+    "routing",
+    "frames",
+    "queue",
+    "scale",
+    "stages",
+    "permits",
+    "limits",
+    "processes",
+    "profile",
+)
 CHARTS = ROOT / "out" / "bench"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import limit_scores
 import operators
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
@@ -68,6 +69,7 @@ def pages() -> Mapping[Path, str]:
             ("codes", _codes()),
             ("commands", _commands()),
             ("operators", _operators()),
+            ("limit-scores", _limit_scores()),
         )
     }
 
@@ -170,6 +172,11 @@ def _codes() -> Iterator[str]:
 def _operators() -> Iterator[str]:
     yield from _heading("Operators", "the engine's answers, and docs/operators.yaml")
     yield from operators.lines()
+
+
+def _limit_scores() -> Iterator[str]:
+    yield from _heading("Scores of concurrency limits", "the suite that `factflow bench limits` runs")
+    yield from limit_scores.lines()
 
 
 def _commands() -> Iterator[str]:

@@ -14,6 +14,11 @@ from factflow_engine.resilience import limits
 SMALL = ("bench", "limits", "--scenario", "steady", "--scale", "0.2", "--algorithm", "arc", "--algorithm", "aimd")
 
 
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_REGISTERED", {})
+
+
 def test_tables_fit_eighty_columns_and_the_league_comes_first(factflow: Callable[..., Any]) -> None:
     said = factflow("bench", "limits", "--scale", "1", "--scenario", "two_routes", "--scenario", "noisy_neighbour")
     assert (said.status, said.err) == (0, "")
@@ -59,6 +64,9 @@ def test_variants_take_the_place_of_the_scenarios(factflow: Callable[..., Any]) 
         (("--scale", "0"), "is not in the range"),
         (("--seed", "3"), "add --variants N"),
         (("-a", "none.py"), "--adapters none.py cannot be used"),
+        (("--scenario", "none.yaml"), "none.yaml:1:1: E016 the file does not exist"),
+        (("--trace", "none.jsonl"), "--trace: none.jsonl cannot be read: No such file"),
+        (("--trace", "none.jsonl", "--variants", "2"), "--variants are of published scenarios"),
     ],
 )
 def test_what_cannot_be_is_answered_with_what_can(factflow: Callable[..., Any], options: Any, said: str) -> None:
@@ -68,10 +76,7 @@ def test_what_cannot_be_is_answered_with_what_can(factflow: Callable[..., Any], 
     assert answer.out == ""
 
 
-def test_a_module_may_register_algorithms(
-    factflow: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "_REGISTERED", {})
+def test_a_module_may_register_algorithms(factflow: Callable[..., Any], tmp_path: Path) -> None:
     module = tmp_path / "steadfast.py"
     module.write_text(
         "from factflow_engine.resilience.limits import register\n"

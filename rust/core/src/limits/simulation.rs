@@ -11,6 +11,7 @@
 mod best;
 mod catalogue;
 mod contender;
+mod levels;
 mod measure;
 mod random;
 mod run;
@@ -19,6 +20,7 @@ mod score;
 mod series;
 mod server;
 mod variants;
+mod vector;
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +28,11 @@ mod tests;
 pub use best::best_limits;
 pub use catalogue::{FURTHER, SCALES, SCENARIOS, scenario};
 pub use contender::contender;
+pub use levels::{Histogram, Levels};
 pub use measure::Measured;
-pub use run::{Controlled, run, run_unless};
-pub use scenario::{Level, Load, Phase, Scenario, ServerModel, Service, Steps};
+pub use run::{Controlled, run, run_levels, run_unless};
+pub use scenario::{Excess, Growth, Level, Load, Phase, Scenario, ServerModel, Service, Steps};
 pub use score::{Cell, cell, oracle};
 pub use series::{Bin, LATENCY_CLASSES, Outcomes, Series};
 pub use variants::{Half, Variant, variant};
+pub use vector::{VECTOR, vector};

@@ -1,6 +1,6 @@
 //! Best limits of servers whose latency is known by the calls that are there: of the greatest power, `X(L)^2 / L`.
 
-use super::scenario::{Level, Phase, ServerModel, Steps};
+use super::scenario::{Excess, Level, Phase, ServerModel, Steps};
 use super::server::float;
 
 /// Most calls in flight that are tried.
@@ -15,6 +15,12 @@ pub fn best_limits(server: &ServerModel) -> Vec<Phase> {
         ServerModel::Refusing { room, .. } => phases(&Steps::constant(*room)),
         ServerModel::Batch { most, .. } => phases(&Steps::constant(*most)),
         ServerModel::Usl { alpha, beta, .. } => phases(&Steps::constant(of_usl(*alpha, *beta))),
+        ServerModel::Link { by_calls, .. } => {
+            let most = by_calls
+                .limit
+                .or(by_calls.knee.map(|(start, _)| (start, Excess::Defer)));
+            phases(&Steps::constant(most.map_or(1, |(level, _)| level)))
+        }
         ServerModel::Recorded { levels } => phases(&Steps::constant(of_levels(levels))),
     }
 }

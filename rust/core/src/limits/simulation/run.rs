@@ -1,11 +1,12 @@
 //! `run`: the loop of events.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
+use super::levels::Levels;
 use super::measure::Measured;
 use super::random::{Stream, uniform};
-use super::scenario::{Load, Scenario};
+use super::scenario::{Load, SECOND, Scenario};
 use super::series::Series;
 use super::server::{Completion, Server};
 use crate::limits::arithmetic::ln;
@@ -35,6 +36,8 @@ enum Kind {
     Completion,
     /// A call wants to be made.
     Arrival,
+    /// A call that failed wants to be made again.
+    Again,
 }
 
 /// A call, and what its caller waits for.
@@ -45,6 +48,8 @@ struct CallState {
     epoch: u32,
     succeeds: bool,
     is_over: bool,
+    /// Times that it was made before.
+    attempts: u32,
 }
 
 struct Route {
@@ -58,6 +63,24 @@ struct Route {
     /// Calls that have arrived and wait for a permit; None for a backlog without end.
     waiting: Option<u64>,
     arrivals: u64,
+    /// Attempts of calls that failed and are due again; they come before `waiting`.
+    again: VecDeque<u32>,
+}
+
+impl Route {
+    /// True if a call wants to be made.
+    fn has_calls(&self) -> bool {
+        self.waiting != Some(0) || !self.again.is_empty()
+    }
+}
+
+/// Return the seconds before an attempt that follows on so many others.
+fn fibonacci(attempts: u32) -> u64 {
+    let (mut now, mut next) = (1, 1);
+    for _ in 0..attempts.min(40) {
+        (now, next) = (next, now + next);
+    }
+    now
 }
 
 struct Run<'a> {
@@ -70,6 +93,7 @@ struct Run<'a> {
     routes: Vec<Route>,
     measured: Measured,
     series: Option<Series>,
+    levels: Option<Levels>,
     completions: Vec<Completion>,
     in_flight: u64,
 }
@@ -98,6 +122,15 @@ pub fn run_unless(
     run.go(by, stops).then_some((run.measured, run.series))
 }
 
+/// Simulate a scenario, and return what was counted, and how long each level of it lasted.
+#[must_use]
+pub fn run_levels(scenario: &Scenario, seed: u64, by: Controlled<'_>) -> (Measured, Levels) {
+    let mut run = Run::new(scenario, seed, None);
+    run.levels = Some(Levels::default());
+    run.go(by, &mut || false);
+    (run.measured, run.levels.unwrap_or_default())
+}
+
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64, series: Option<Series>) -> Self {
         let routes = (0..scenario.joins.len()).map(|route| Route {
@@ -109,8 +142,12 @@ impl<'a> Run<'a> {
             waiting: match scenario.load {
                 Load::Saturating => None,
                 Load::PoissonUntil { .. } => Some(0),
+                Load::Every {
+                    interval_ns, calls, ..
+                } => Some(if interval_ns == 0 { calls } else { 0 }),
             },
             arrivals: 0,
+            again: VecDeque::new(),
         });
         let mut made = Self {
             scenario,
@@ -122,6 +159,7 @@ impl<'a> Run<'a> {
             routes: routes.collect(),
             measured: Measured::new(scenario),
             series,
+            levels: None,
             completions: Vec::new(),
             in_flight: 0,
         };
@@ -135,6 +173,13 @@ impl<'a> Run<'a> {
             .collect::<Vec<_>>()
         {
             made.at(at_ns, Kind::Phase, 0);
+        }
+        if let Load::Every { interval_ns, calls } = scenario.load
+            && interval_ns > 0
+        {
+            for number in 0..calls {
+                made.at(number * interval_ns, Kind::Arrival, 0);
+            }
         }
         if matches!(scenario.load, Load::PoissonUntil { .. }) {
             for route in 0..scenario.joins.len() {
@@ -162,9 +207,14 @@ impl<'a> Run<'a> {
                         self.join_and_leave(now_ns, *make);
                     }
                 }
-                Kind::Timeout => self.time_out(number, now_ns),
+                Kind::Timeout if self.calls[number].is_over => continue,
+                Kind::Timeout => self.end(number, now_ns, true, true),
                 Kind::Completion => self.complete(number, now_ns),
                 Kind::Arrival => self.demand(number, now_ns),
+                Kind::Again => {
+                    let call = &self.calls[number];
+                    self.routes[call.route].again.push_back(call.attempts + 1);
+                }
             }
             self.schedule();
             self.fill(now_ns);
@@ -203,6 +253,10 @@ impl<'a> Run<'a> {
         if let Some(series) = &mut self.series {
             series.set(now_ns, all, self.in_flight);
         }
+        if let Some(levels) = &mut self.levels {
+            levels.calls.set(now_ns, self.server.there());
+            levels.limit.set(now_ns, all);
+        }
     }
 
     fn at(&mut self, at_ns: u64, kind: Kind, number: usize) {
@@ -234,12 +288,12 @@ impl<'a> Run<'a> {
     fn fill(&mut self, now_ns: u64) {
         for number in 0..self.routes.len() {
             while self.routes[number].in_flight < self.limit_of(number, now_ns)
-                && self.routes[number].waiting != Some(0)
+                && self.routes[number].has_calls()
             {
                 self.start(number, now_ns);
             }
             if self.routes[number].joins_ns <= now_ns
-                && self.routes[number].waiting != Some(0)
+                && self.routes[number].has_calls()
                 && let Some(limit) = &mut self.routes[number].limit
             {
                 limit.blocked(now_ns);
@@ -250,7 +304,10 @@ impl<'a> Run<'a> {
     fn start(&mut self, number: usize, now_ns: u64) {
         let call = self.calls.len();
         let route = &mut self.routes[number];
-        route.waiting = route.waiting.map(|waiting| waiting - 1);
+        let again = route.again.pop_front();
+        if again.is_none() {
+            route.waiting = route.waiting.map(|waiting| waiting - 1);
+        }
         route.in_flight += 1;
         if let Some(limit) = &mut route.limit {
             limit.started(now_ns);
@@ -262,6 +319,7 @@ impl<'a> Run<'a> {
             epoch: self.server.epoch,
             succeeds: false,
             is_over: false,
+            attempts: again.unwrap_or(0),
         });
         self.in_flight += 1;
         self.measured.peak = self.measured.peak.max(self.in_flight);
@@ -269,6 +327,12 @@ impl<'a> Run<'a> {
             self.at(now_ns + timeout_ns, Kind::Timeout, call);
         }
         self.server.arrive(call, now_ns, &mut self.completions);
+        if let Some(levels) = &mut self.levels {
+            levels.calls.set(now_ns, self.server.there());
+            levels
+                .rate
+                .add(now_ns, self.server.rate().saturating_sub(1));
+        }
         self.schedule();
     }
 
@@ -286,13 +350,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn time_out(&mut self, number: usize, now_ns: u64) {
-        if !self.calls[number].is_over {
-            self.end(number, now_ns, true, true);
-        }
-    }
-
     fn end(&mut self, number: usize, now_ns: u64, dropped: bool, was_given_up: bool) {
+        let call_number = number;
         let call = &mut self.calls[number];
         call.is_over = true;
         let sample = Sample {
@@ -308,10 +367,19 @@ impl<'a> Run<'a> {
         if let Some(limit) = &mut route.limit {
             limit.sampled(&sample);
         }
+        if dropped && let Load::Every { .. } = self.scenario.load {
+            let wait_ns = fibonacci(self.calls[call_number].attempts) * SECOND;
+            self.at(now_ns + wait_ns, Kind::Again, call_number);
+        }
         if dropped {
             self.measured.failures += 1;
         } else {
             self.measured.succeeded(number, now_ns, sample.rtt_ns);
+        }
+        if let Some(levels) = &mut self.levels
+            && !dropped
+        {
+            levels.latencies_ns.push(sample.rtt_ns);
         }
         match &mut self.series {
             Some(series) if dropped => series.failed(now_ns, was_given_up),
@@ -322,14 +390,15 @@ impl<'a> Run<'a> {
 
     /// A call of a route wants to be made.
     fn demand(&mut self, number: usize, now_ns: u64) {
-        let Load::PoissonUntil { until_ns, .. } = self.scenario.load else {
-            return;
-        };
-        if now_ns >= until_ns {
-            self.routes[number].waiting = None;
-        } else {
-            self.routes[number].waiting = self.routes[number].waiting.map(|waiting| waiting + 1);
-            self.arrive_later(number, now_ns);
+        let route = &mut self.routes[number];
+        match self.scenario.load {
+            Load::PoissonUntil { until_ns, .. } if now_ns >= until_ns => route.waiting = None,
+            Load::PoissonUntil { .. } => {
+                route.waiting = route.waiting.map(|waiting| waiting + 1);
+                self.arrive_later(number, now_ns);
+            }
+            Load::Every { .. } => route.waiting = route.waiting.map(|waiting| waiting + 1),
+            Load::Saturating => {}
         }
     }
 

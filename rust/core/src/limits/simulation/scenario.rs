@@ -108,6 +108,17 @@ pub enum ServerModel {
         /// Levels by calls in flight, ascending; one at least, each with one call at least.
         levels: Vec<Level>,
     },
+    /// A link that grows slow by the calls on it, and by those of the last second (Vector's test server).
+    Link {
+        /// Latency of a call alone.
+        delay_ns: u64,
+        /// Mean of the exponential part, in the latency.
+        jitter: f64,
+        /// What the calls there do to it.
+        by_calls: Growth,
+        /// What the starts of the last second do to it.
+        by_rate: Growth,
+    },
     /// Serves a batch at each tick.
     Batch {
         /// Time between ticks.
@@ -117,6 +128,26 @@ pub enum ServerModel {
         /// Time of service.
         service_ns: u64,
     },
+}
+
+/// How a level slows a link down, and when it is too much.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Growth {
+    /// What each call beyond the first adds, in the latency of one alone.
+    pub scale: f64,
+    /// Level of a knee, and the base of the power by which latency grows beyond it.
+    pub knee: Option<(u64, f64)>,
+    /// Level beyond which a call is not served, and what becomes of it.
+    pub limit: Option<(u64, Excess)>,
+}
+
+/// What becomes of a call that is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// It fails, as fast as one alone is served.
+    Defer,
+    /// It is never answered.
+    Drop,
 }
 
 /// Calls that were recorded while about so many were in flight.
@@ -133,6 +164,14 @@ pub struct Level {
 pub enum Load {
     /// A backlog without end: the next call starts as soon as the limit allows.
     Saturating,
+    /// So many calls, each so long after the one before; 0 for all at once. One that fails is made again, after one
+    /// second, one more, two, three, five: Fibonacci's numbers.
+    Every {
+        /// Time between two.
+        interval_ns: u64,
+        /// Number of them.
+        calls: u64,
+    },
     /// Arrivals at random at a rate per second, then a backlog without end.
     PoissonUntil {
         /// Calls per second.

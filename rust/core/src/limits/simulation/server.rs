@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::random::{Stream, normal, uniform};
-use super::scenario::{Level, MS, ServerModel, Service};
+use super::scenario::{Excess, Growth, Level, MS, SECOND, ServerModel, Service};
 use crate::limits::arithmetic::{exp, ln};
 
 /// Number of a call.
@@ -21,6 +21,9 @@ pub(super) struct Completion {
 /// Duration of the service of a call that fails.
 const FAILING_NS: u64 = 5 * MS;
 
+/// How much later than asked for a timer of a link rings.
+const TIMER_NS: u64 = MS;
+
 /// State of the dependency.
 pub(super) struct Server<'a> {
     model: &'a ServerModel,
@@ -31,6 +34,8 @@ pub(super) struct Server<'a> {
     busy: u64,
     /// Counts outages: what was there before one never completes.
     pub epoch: u32,
+    /// Starts of the last second, if the model asks for them.
+    starts: VecDeque<u64>,
 }
 
 impl<'a> Server<'a> {
@@ -42,7 +47,18 @@ impl<'a> Server<'a> {
             queue: VecDeque::new(),
             busy: 0,
             epoch: 0,
+            starts: VecDeque::new(),
         }
+    }
+
+    /// Calls that are there.
+    pub(super) fn there(&self) -> u64 {
+        self.there
+    }
+
+    /// Calls that began within the last second before the last one.
+    pub(super) fn rate(&self) -> u64 {
+        self.starts.len() as u64
     }
 
     /// Times at which it changes by itself.
@@ -104,6 +120,28 @@ impl<'a> Server<'a> {
                 )
             }
             ServerModel::Refusing { latency_ns, room } => (*latency_ns, n <= *room),
+            ServerModel::Link {
+                delay_ns,
+                jitter,
+                by_calls,
+                by_rate,
+            } => {
+                self.starts.push_back(now_ns);
+                while self.starts.front().is_some_and(|at| at + SECOND <= now_ns) {
+                    self.starts.pop_front();
+                }
+                let r = self.starts.len() as u64;
+                let spread = -jitter * ln(1.0 - uniform(self.seed, call as u64, Stream::Service));
+                let slower = 1.0 + spread + by_calls.at(n) + by_rate.at(r);
+                match by_calls.excess(n).or(by_rate.excess(r)) {
+                    None => (scaled(*delay_ns, slower) + TIMER_NS, true),
+                    Some(Excess::Defer) => (scaled(*delay_ns, 1.0 + spread) + TIMER_NS, false),
+                    Some(Excess::Drop) => {
+                        self.there -= 1;
+                        return;
+                    }
+                }
+            }
             ServerModel::Recorded { levels } => {
                 recorded(levels, n, uniform(self.seed, call as u64, Stream::Service))
             }
@@ -207,6 +245,23 @@ impl<'a> Server<'a> {
                 constant_ns,
             } => warm_ns + scaled(*cold_ns, exp(-float(now_ns) / float(*constant_ns))),
         }
+    }
+}
+
+impl Growth {
+    /// Return what a level adds to the latency, in that of a call alone.
+    fn at(&self, level: u64) -> f64 {
+        let beyond = self.knee.map_or(0.0, |(start, base)| {
+            let over = level.saturating_sub(start).min(1_000);
+            (0..over).fold(1.0, |power, _| power * base) - 1.0
+        });
+        float(level.saturating_sub(1)) * self.scale + beyond
+    }
+
+    fn excess(&self, level: u64) -> Option<Excess> {
+        self.limit
+            .filter(|(most, _)| level > *most)
+            .map(|(_, excess)| excess)
     }
 }
 

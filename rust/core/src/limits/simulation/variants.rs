@@ -201,6 +201,7 @@ fn stretch_service(server: &mut ServerModel, factor: f64, all: f64) {
         },
         ServerModel::Knee { base_ns, .. } | ServerModel::Usl { base_ns, .. } => times(base_ns),
         ServerModel::Refusing { latency_ns, .. } => times(latency_ns),
+        ServerModel::Link { delay_ns, .. } => times(delay_ns),
         ServerModel::Recorded { levels } => levels
             .iter_mut()
             .flat_map(|level| &mut level.calls)
