@@ -6,6 +6,7 @@ the page of a comparison is the same on every machine.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -21,6 +22,7 @@ MOST_DRAWN: Final = 1_000
 _EDGES: Final = (0.0625, 0.125, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8)
 """Edges of the classes of latency, in the target, as the simulation has them."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MARK: Final = re.compile(r"\{\{(\w+)\}\}")
 _OUTCOMES: Final = ("in_time", "late", "failed", "given_up")
 
 
@@ -40,12 +42,7 @@ def page(comparison: Comparison) -> str:
         "scales": "".join(_option(f"{scale:g}", f"{scale:g}", first=scale == 1) for scale in scales),
         "data": json.dumps(_data(comparison, drawn), separators=(",", ":")).replace("<", "\\u003c"),
     }
-    text = _part("page.html")
-    for name, part in parts.items():
-        head, mark, tail = text.partition("{{" + name + "}}")
-        assert mark, name
-        text = head + part + tail
-    return text
+    return _MARK.sub(lambda mark: parts[mark[1]], _part("page.html"))
 
 
 def _part(name: str) -> str:

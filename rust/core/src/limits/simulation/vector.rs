@@ -78,6 +78,7 @@ pub fn vector(name: &str) -> Option<Scenario> {
             calls,
         },
         joins: vec![0],
+        leaves: Vec::new(),
         timeout_ns: Some(SECOND),
         target_ns: 2 * delay_ms * MS,
     })
