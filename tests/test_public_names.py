@@ -65,7 +65,8 @@ TESTING = {
 # Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or
 # belong to the command.
 INTERNAL = {
-    "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.queues.sqlite.store",
+    "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.limit_suite",
+    "factflow_engine.queues.sqlite.store",
     "factflow_engine.queues.sqlite.watching", "factflow_engine.runtime", "factflow_engine.testing",
 }  # fmt: skip
 

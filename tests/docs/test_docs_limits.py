@@ -1,7 +1,6 @@
 """The page "Concurrency limits": its scenario and its algorithm are compared, and its tables say what there is."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [algorithm] = [block for block in blocks(PAGE, "python") if "class Patient" in block]
     for name, text in {**files(PAGE), "patient.py": algorithm}.items():
         assert len(text.splitlines()) < 30

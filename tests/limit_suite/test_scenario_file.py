@@ -119,7 +119,7 @@ def test_what_never_succeeds_has_no_measure_that_is_infinite(written: Path) -> N
     [
         ("name: mine", "name: two words", ":2:7: E106 "),
         ("capacity: 20", "capacity: many", ":4:20: E104 expected a whole number, got 'many' (server.capacity)"),
-        ("capacity: 20", "capcity: 20", "write 'capacity'"),
+        ("capacity: 20", "kapacity: 20", "write 'capacity'"),
         ("capacity: 20", "capacity: 0", ":4:20: E105 "),
         (", service_ms: 50", "", "the field 'service_ms' is missing"),
         ("seconds: 60", "seconds: 3601", "E105"),
