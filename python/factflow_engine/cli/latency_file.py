@@ -100,7 +100,7 @@ class LatencyFile:
 
     @property
     def notice(self) -> str | None:
-        """What went wrong, in a line; None if every call was written."""
+        """Problem in a line; None if every call was written."""
         if not self.lost and self.problem is None:
             return None
         why = "they came faster than they could be written" if self.problem is None else self.problem

@@ -81,7 +81,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What an algorithm has achieved.
+    """Standing of an algorithm in the league.
 
     Attributes:
         algorithm: Its label.

@@ -31,7 +31,7 @@ struct Done {
     series: Option<Series>,
 }
 
-/// What is run.
+/// Scenarios and contenders to run.
 struct Suite {
     tasks: Vec<Task>,
     contenders: Vec<Contender>,

@@ -1,7 +1,7 @@
 """One stage of a route: its adapter, the guards around its call, its opening and closing.
 
 - `stage`: an adapter instance with its condition and its guarded call.
-- `timeouts`: time limits of a call. `breaker_guard`: circuit breakers around it.
+- `timeouts`: time limits of a call; `recorded`: what it took. `breaker_guard`: circuit breakers around it.
 - `lifecycle`: `open` and `close` in a task of their own; `isolation` keeps their faults from other executions.
 - `open_scopes`: scopes that `process` leaves open; `forgotten`: generators that it drops with an open nursery.
 - `answers`: stored answers of a stage to unacknowledged messages; `results` encodes results.

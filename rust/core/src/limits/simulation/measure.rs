@@ -20,7 +20,7 @@ pub struct Measured {
     pub in_time: u64,
     /// Calls that the server was done with, refusals and failures included.
     pub served: u64,
-    /// Those of them that were for nothing: they failed, came after the target, or their callers had given up.
+    /// Number of them that were for nothing: they failed, came after the target, or their callers had given up.
     pub wasted: u64,
     /// Most calls in flight at a time, of all routes.
     pub peak: u64,

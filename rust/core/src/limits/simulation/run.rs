@@ -57,7 +57,7 @@ struct Route {
     leaves_ns: u64,
     /// None before it joins and after it has left, and for the oracle.
     limit: Option<Box<dyn Limit>>,
-    /// Its limit after the last event.
+    /// Limit after the last event.
     known: Option<u32>,
     in_flight: u32,
     /// Calls that have arrived and wait for a permit; None for a backlog without end.

@@ -114,9 +114,9 @@ pub enum ServerModel {
         delay_ns: u64,
         /// Mean of the exponential part, in the latency.
         jitter: f64,
-        /// What the calls there do to it.
+        /// Growth by the calls there.
         by_calls: Growth,
-        /// What the starts of the last second do to it.
+        /// Growth by the starts of the last second.
         by_rate: Growth,
     },
     /// Serves a batch at each tick.
@@ -130,10 +130,10 @@ pub enum ServerModel {
     },
 }
 
-/// How a level slows a link down, and when it is too much.
+/// Growth of a link's latency with a level, and its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Growth {
-    /// What each call beyond the first adds, in the latency of one alone.
+    /// Latency that each call beyond the first adds, in that of one alone.
     pub scale: f64,
     /// Level of a knee, and the base of the power by which latency grows beyond it.
     pub knee: Option<(u64, f64)>,
@@ -141,12 +141,12 @@ pub struct Growth {
     pub limit: Option<(u64, Excess)>,
 }
 
-/// What becomes of a call that is too much.
+/// Fate of a call that is too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// It fails, as fast as one alone is served.
+    /// A failure, as fast as one alone is served.
     Defer,
-    /// It is never answered.
+    /// No answer, ever.
     Drop,
 }
 
@@ -164,7 +164,7 @@ pub struct Level {
 pub enum Load {
     /// A backlog without end: the next call starts as soon as the limit allows.
     Saturating,
-    /// So many calls, each so long after the one before; 0 for all at once. One that fails is made again, after one
+    /// Calls in equal steps, or all at once. One that fails is made again, after one
     /// second, one more, two, three, five: Fibonacci's numbers.
     Every {
         /// Time between two.

@@ -21,7 +21,7 @@ pub(super) struct Completion {
 /// Duration of the service of a call that fails.
 const FAILING_NS: u64 = 5 * MS;
 
-/// How much later than asked for a timer of a link rings.
+/// Lateness of a timer of a link.
 const TIMER_NS: u64 = MS;
 
 /// State of the dependency.
