@@ -5,7 +5,7 @@ cost is that of the whole run, source included, divided by messages times hops.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgpack
@@ -14,7 +14,7 @@ import trio
 
 from bench import emission, pipelines
 from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, trio_channels
-from bench.model import OURS, Case, Scale, Subject, at_most, better_than, within
+from bench.model import OURS, Case, Metric, Scale, Subject, at_most, better_than, within
 from bench.timing import CPU, WALL
 from bench.workloads.messages import KINDS, orders
 
@@ -25,6 +25,7 @@ BARE = "trio, the calls alone"
 NOWAIT = "ours, publish_nowait()"
 AWAITED = "ours, publish()"
 SEND = "await send()"
+MORE = Metric(name="more", unit="ns than fixed")
 
 SOURCES: Final[Mapping[str, emission.Source]] = {
     "a list": emission.listed,
@@ -74,9 +75,10 @@ async def _suspend_asyncio(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def cases(scale: Scale) -> list[Case]:
-    """Pass-through, rewriting, suspending, one to three by content, emitting, and publishing alone."""
+    """Pass-through, rewriting, suspending, with limits, one to three by content, emitting, and publishing alone."""
     emitting = [_emitting(scale, kind, source) for kind, source in SOURCES.items()]
-    return [_linear(scale), _rewriting(scale), _suspending(scale), _fan_out(scale), *emitting, _publishing(scale)]
+    ways = [_linear(scale), _rewriting(scale), _suspending(scale), _limited(scale), _fan_out(scale)]
+    return [*ways, *emitting, _publishing(scale)]
 
 
 def _linear(scale: Scale) -> Case:
@@ -156,6 +158,35 @@ def _suspending(scale: Scale) -> Case:
             ),
         ),
         targets=(within("cpu", [BARE], 1.35),),
+    )
+
+
+def _limited(scale: Scale) -> Case:
+    many = orders(scale.of(20_000))
+    text = pipelines.linear("pass", capacity=1000)
+    fixed = f"{text}backpressure: {{algorithm: fixed}}\n"
+    run_fixed = pipelines.carrying(fixed, many, hops=3)
+
+    def beside_fixed(algorithm: str) -> Callable[[], Mapping[str, float]]:
+        run = pipelines.carrying(f"{text}backpressure: {{algorithm: {algorithm}}}\n", many, hops=3)
+
+        def measure() -> Mapping[str, float]:
+            before, figures, after = run_fixed()["cpu"], run(), run_fixed()["cpu"]
+            return {**figures, "more": (figures["cpu"] - (before + after) / 2) * 1e3}
+
+        return measure
+
+    return Case(
+        name="limited",
+        answers="As linear, with limits that adapt: what does a hop cost more than with a fixed one, run before and after?",
+        metrics=(CPU, MORE),
+        subjects=(
+            Subject(name=OURS, measure=beside_fixed("adaptive"), note="algorithm: adaptive"),
+            Subject(name="ours, aimd", measure=beside_fixed("aimd"), note="algorithm: aimd"),
+            Subject(name="ours, fixed", measure=beside_fixed("fixed"), note="algorithm: fixed, against itself"),
+            Subject(name="ours, no limit", measure=pipelines.carrying(text, many, hops=3), note="no backpressure"),
+        ),
+        targets=(at_most("more", 60, "ns"),),
     )
 
 

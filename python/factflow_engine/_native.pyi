@@ -8,6 +8,9 @@ from typing import Any, Final, Generic, Never, Self, TypeVar, final
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "ATTEMPT_ANSWERED",
+    "ATTEMPT_DROPPED",
+    "ATTEMPT_IGNORED",
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
     "EMITTED",
@@ -940,6 +943,12 @@ STEP_RETURNED: Final[int]
 STEP_STRANDED: Final[int]
 STEP_LEFT_OPEN: Final[int]
 STEP_LAST_CHILD: Final[int]
+ATTEMPT_ANSWERED: Final[int]
+"""End of an attempt that the dependency answered, whatever the answer."""
+ATTEMPT_DROPPED: Final[int]
+"""End of an attempt that failed from overload."""
+ATTEMPT_IGNORED: Final[int]
+"""End of an attempt that says nothing of the dependency: cancelled, or refused by a circuit breaker."""
 
 @disjoint_base
 class Channel:
@@ -1508,7 +1517,9 @@ class Carrier:
         now: Callable[[], int],
         watch: LoopWatch,
         forward: Any,
+        risen: Callable[[], None],
         journal: Journal | None = None,
+        limiter: LimitController | None = None,
     ) -> Self: ...
     limit: int
     busy: int
@@ -1532,6 +1543,21 @@ class Carrier:
 
     def proceed(self, worker: Worker, result: Any, /) -> int:
         """Continue with the worker's message, whose adapter has returned."""
+
+    def end_attempt(self, worker: Worker, end: int, /) -> None:
+        """Give the message's permit of the adaptive limit back, if it has one: its adapters have ended.
+
+        Args:
+            worker: Worker of the message.
+            end: `ATTEMPT_ANSWERED`, `ATTEMPT_DROPPED` (a failure from overload) or `ATTEMPT_IGNORED` (no sample).
+
+        Raises:
+            Exception: An error of the program's own algorithm.
+        """
+
+    @property
+    def is_permitted(self) -> bool:
+        """True if a message may begin by the adaptive limit; always, if there is none."""
 
     def change(self, worker: Worker, payload: bytes | None, headers: Mapping[str, Any] | None, /) -> int:
         """Continue with the worker's message at its next stage; None leaves payload or headers unchanged."""

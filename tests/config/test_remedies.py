@@ -46,7 +46,6 @@ def stage(written: str) -> str:
         (f"{ROUTE}    max_retries: 4\n", "E101", 5, "write it under error_handling: {max_retries: ...}"),
         (f"{ROUTE}    init_message: {{payload: 1}}\n", "E101", 5, "write it at the top of the file, beside routes:"),
         (f"{ROUTE}init_message: {{route: r, payload: {{}}, text: hi}}\n", "E101", 5, "write it under payload: {text: ...}"),
-        (f"{ROUTE}    backpressure: {{max_concurrency: 10}}\n", "W503", 5, "write algorithm: fixed, or remove the section and set inbound.concurrency"),
         (f"{ROUTE}storage: {{url: 'memory://'}}\n", "W503", 5, "remove the section"),
     ],
 )  # fmt: skip

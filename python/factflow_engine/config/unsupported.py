@@ -17,18 +17,6 @@ if TYPE_CHECKING:
 
 def unsupported(config: PipelineGlobalConfig) -> Iterator[tuple[Path, str, str]]:
     """Yield the path of each such setting, the problem, and the remedy."""
-    for route_id, route in config.routes.items():
-        limits = route.backpressure
-        if limits is not None and not limits.is_fixed:
-            yield (
-                ("routes", route_id, "backpressure", "algorithm"),
-                f"limits do not adapt yet, and the algorithm is {limits.algorithm}",
-                "write algorithm: fixed, or remove the section and set inbound.concurrency",
-            )
-        for name in ("monitor_only", "group"):
-            if limits is not None and getattr(limits, name):
-                where = ("routes", route_id, "backpressure", name)
-                yield where, f"limits of routes have no {name} yet", "remove it, or set inbound.concurrency"
     if config.storage is not None:
         yield ("storage",), "stages cannot be stored yet", "remove the section"
     if config.lineage is not None:

@@ -7,7 +7,7 @@ take a time use none of these. Kept separate from `limits`, whose algorithms cou
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
@@ -66,13 +66,15 @@ class BackpressureController(LimitController):
             permit.record(now_ns=10**18 + 5_000)  # or record(now_ns, dropped=True), or release()
     """
 
-    __slots__ = ("_algorithm", "_clock", "_entered", "_own", "_token", "_waiting")
+    __slots__ = ("_algorithm", "_clock", "_entered", "_own", "_token", "_waiting", "_watching")
 
     _algorithm: str
     _clock: Clock
     _own: OwnLimit | None
     # Calls that wait for a permit, first come first; None while none ever did.
     _waiting: dict[LimitedCall, None] | None
+    # Callbacks for when a permit may be free; None while there never was one.
+    _watching: dict[Callable[[], None], None] | None
     # The event loop of those that wait, for permits that are dropped in another thread.
     _token: trio.lowlevel.TrioToken | None
     # For each task, its open `async with` blocks, innermost last; no task has an empty list.
@@ -127,7 +129,7 @@ class BackpressureController(LimitController):
         self._algorithm = algorithm
         self._own = own
         self._clock = _CLOCK if clock is None else clock
-        self._waiting = self._token = self._entered = None
+        self._waiting = self._watching = self._token = self._entered = None
         return self
 
     @property
@@ -183,6 +185,13 @@ class BackpressureController(LimitController):
         if snapshot.get("algorithm") != self._algorithm:
             baseline_ns = None
         self.relearn(limit, baseline_ns, now_ns)
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Call this once when a permit may be free, after the tasks that wait for one; another call has no effect."""
+        if self._watching is None:
+            self._watching = {}
+        self._watching[notify] = None
+        self.has_waiters = True
 
     # -- for programs without a pipeline -----------------------------------------------------------------------------
 
@@ -250,7 +259,7 @@ class BackpressureController(LimitController):
             raise
         finally:
             self._waiting.pop(call, None)
-            self.has_waiters = bool(self._waiting)
+            self.has_waiters = bool(self._waiting or self._watching)
 
     def _admit(self) -> None:
         """Give permits to those that wait, as long as there are some; called by the state machine."""
@@ -267,6 +276,9 @@ class BackpressureController(LimitController):
             del self._waiting[call]
             call.receive(permit)
         self.has_waiters = False
+        watching, self._watching = self._watching, None
+        for notify in watching or ():
+            notify()
 
     def _has_to_wait(self) -> bool:
         return bool(self._waiting)

@@ -78,6 +78,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hop::add_emitted(module)?;
     limits::add_names(module)?;
     limit_suite::add_suite(module)?;
+    hop::add_ends(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

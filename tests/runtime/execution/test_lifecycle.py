@@ -340,7 +340,8 @@ async def test_a_configuration_that_needs_what_is_not_there_is_refused():
     text = """
 version: "1.0"
 routes:
-  r: {adapters: [{type: forward}], backpressure: {algorithm: adaptive, target_latency_ms: 5, max_concurrency: 4}}
+  r: {adapters: [{type: forward}]}
+storage: {url: 'memory://'}
 """
     result = PipelineConfigLoader(registry).check_text(text)
     assert [found.code for found in result.findings] == ["W503"]
@@ -350,7 +351,7 @@ routes:
         with pytest.raises(UnsupportedFeatureError) as caught:
             await manager.start(config)
     text = str(caught.value)
-    assert "routes.r.backpressure.algorithm: limits do not adapt yet" in text
+    assert "storage: stages cannot be stored yet" in text
 
 
 async def test_start_needs_an_entered_manager():

@@ -32,6 +32,18 @@ def limit_of(seed):
     return f", backpressure: {{algorithm: fixed, max_concurrency: 1{shared}}}"
 
 
+def adaptive_limit_of(seed):
+    """A limit of a route, for some, likewise."""
+    generator = random.Random(seed)
+    if generator.random() < 0.5:
+        return None
+    algorithm = generator.choice(["adaptive", "aimd", "arc"])
+    group = generator.choice(["", "", ", group: routes"])
+    initial, most = (2, 3) if group else (generator.randint(1, 2), generator.randint(2, 3))
+    algorithm = "aimd" if group else algorithm  # members of a group have equal settings
+    return f"{{algorithm: {algorithm}, initial_concurrency: {initial}, max_concurrency: {most}{group}}}"
+
+
 def pipeline_of(generator):
     """A configuration, and by route what its stages do."""
     names = [f"r{number}" for number in range(generator.randint(1, 5))]
@@ -43,6 +55,9 @@ def pipeline_of(generator):
             f"    inbound: {{queue: /queue/{name}, capacity: {generator.randint(1, 3)}, "
             f"concurrency: {generator.randint(1, 3)}}}"
         )
+        limit = adaptive_limit_of(f"{name} {generator.getstate()[1][:3]}")
+        if limit is not None:
+            lines.append(f"    backpressure: {limit}")
         letters = generator.choice([None, *names, *names])
         dead = "" if letters is None else f", dead_letter_queue: /queue/{letters}"
         lines.append(

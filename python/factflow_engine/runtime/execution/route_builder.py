@@ -16,7 +16,7 @@ from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
 from factflow_engine.native import LoopWatch
 from factflow_engine.runtime.hop.endpoints import Outbound
-from factflow_engine.runtime.hop.route_state import RouteState
+from factflow_engine.runtime.hop.route_state import RouteState, permits
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.limits import Limits
@@ -28,6 +28,7 @@ from factflow_protocols import StageInfo
 
 if TYPE_CHECKING:
     from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig, RouteConfig
+    from factflow_engine.resilience import BackpressureController
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
 """Exceptions of an adapter's constructor that are reported as the reason why its stage could not be made."""
@@ -97,11 +98,20 @@ class RouteBuilder:
             outbounds=outbounds,
             table=table,
             dead_letters=None if letters is None else self._outbound(letters, None, 0),
+            limiter=self._limiter(route_id, route),
+            shares_limit=route.backpressure is not None and route.backpressure.group is not None,
             workers=self.workers,
             clock=self.seams.clock,
             watch=self.watch,
             roots=roots if any(stage.answers is not None for stage in stages) else None,
         )
+
+    def _limiter(self, route_id: str, route: RouteConfig) -> BackpressureController | None:
+        """Return the controller of a route; None if the number of messages in flight is all that limits it."""
+        section = route.backpressure
+        if section is None or (section.is_fixed and section.group is None and not section.monitor_only):
+            return None
+        return self.limits.of_route(route_id, section, permits(route))
 
     def _stages(self, route_id: str, route: RouteConfig, roots: Roots | None) -> list[Stage]:
         errors, close_seconds = route.error_handling, self.config.orchestrator.close_seconds

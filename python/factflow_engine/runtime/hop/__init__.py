@@ -17,6 +17,7 @@ State of a route:
   `dispositions` decides which, for an attempt that raised.
 - `delays`: messages that wait for a time, a breaker or room; `timers` has one alarm for all of them, `circuits` listens
   to breakers.
+- `limiting`: the route's adaptive limit beside messages: breakers and time.
 - `dead_letters`: publishing of letters whose queue was full.
 - `errors`: reasons why a message cannot proceed.
 

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 import trio
 
 from factflow_engine.frames import pack
-from factflow_engine.native import STEP_LEFT_OPEN, STEP_RETURNED, STEP_STRANDED, STEP_SUSPENDED, Worker
+from factflow_engine.native import (
+    ATTEMPT_ANSWERED,
+    ATTEMPT_IGNORED,
+    STEP_LEFT_OPEN,
+    STEP_RETURNED,
+    STEP_STRANDED,
+    STEP_SUSPENDED,
+    Worker,
+)
 from factflow_engine.runtime.hop.context import MessageContext
 from factflow_engine.runtime.hop.errors import stranded
 from factflow_engine.runtime.hop.fan_out import FanOut
+from factflow_engine.runtime.hop.limiting import end_of
 from factflow_engine.runtime.hop.progress import Progress
 from factflow_engine.runtime.hop.relief import Relief
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -125,6 +134,8 @@ class Carrying:
                     context = _context_of(worker)
                     headers = None if result.headers is None else context.merged(result.headers)
                     if result.emitted is not None:
+                        if route.limiter is not None:
+                            carrier.end_attempt(worker, ATTEMPT_ANSWERED)
                         if headers is not None:
                             worker.context = context.with_headers(headers)
                         emitting = result
@@ -164,6 +175,7 @@ class Carrying:
         Raises only exceptions that interrupt it, after giving it back; or what no message has caused.
         """
         held, error, settlement = worker.context, raised, self.settlement
+        end = ATTEMPT_IGNORED
         try:
             if held is None:
                 raise raised  # nothing was taken: the engine's own failure
@@ -180,8 +192,11 @@ class Carrying:
                 settlement.interrupt(worker, route, held, None if child is None else child.parent)
                 raise
             else:
+                end = end_of(error)
                 settlement.fail(route, held, child, error)
         finally:
+            if route.limiter is not None:
+                route.carrier.end_attempt(worker, end)
             del raised, error  # their tracebacks hold this frame: a cycle of references
 
     async def _recover(self, worker: Worker) -> Exception:

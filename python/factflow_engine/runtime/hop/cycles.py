@@ -85,6 +85,8 @@ class Cycle:
         ready: list[Need] = [*self._room(route)]
         if route.pauses:
             ready.append(OUTSIDE)
+        if not carrier.is_permitted:
+            ready.append(OUTSIDE)  # permits are held in adapters alone
         place: list[Need] = []
         if route.lacks_place:
             place.append(self._place(route, post, drive))

@@ -202,7 +202,12 @@ class FanOut:
         """
         route = self._route
         carrier, children, waiting = route.carrier, route.children, route.counters.retrying
-        if route.pauses or (waiting and waiting >= route.inbound.capacity) or carrier.room(1) <= 0:
+        if (
+            route.pauses
+            or (waiting and waiting >= route.inbound.capacity)
+            or carrier.room(1) <= 0
+            or not self._is_permitted
+        ):
             child, goes_ahead = await self._wait_for_room()
             if child is not None or goes_ahead:
                 return child, goes_ahead
@@ -249,13 +254,18 @@ class FanOut:
             children.append(child)
             route.notify.attend()
             return None
-        if not route.pauses and carrier.room(1) <= 0:
-            children.append(child)  # others have used the room meanwhile
+        if not route.pauses and (carrier.room(1) <= 0 or not self._is_permitted):
+            children.append(child)  # others have used the room, or the permit, meanwhile
             return None
         if children and (first := route.child_for_driver(self._context.index)) is not None:
             children.append(child)
             return first
         return child
+
+    @property
+    def _is_permitted(self) -> bool:
+        """True if the adaptive limit lets a child begin, or it has only to be published."""
+        return self._is_last or self._route.carrier.is_permitted
 
     @property
     def _is_last(self) -> bool:

@@ -26,6 +26,8 @@ Invariants (each has a test in tests/runtime/hop/test_loop_invariants.py, 8 in t
     or soon will (as many may wait as there are other permits), else its driver carries it. So children never wait for a
     permit that their parent holds, and a slow child of the driver's own does not leave the others idle. A turn takes
     children that wait before messages of the queue, natively too, and Python ends only their parent. See `fan_out`.
+    An adaptive limit (`limiting`) counts messages in adapters alone, and has permits of its own: who waits for room, for
+    children or for a retry holds none, so that a permit is always given back.
  7. Workers are protected from KeyboardInterrupt (trio raises it in the main task instead). An adapter that never
     returns to trio can therefore not be interrupted by Ctrl-C; a second signal ends the process.
  8. Each message, children too, begins with the context variables of the starter of the execution, and its stages see
@@ -42,16 +44,17 @@ from typing import Final
 import trio
 
 from factflow_engine.frames import Frame
-from factflow_engine.native import STEP_LAST_CHILD, STEP_SUSPENDED, Worker
+from factflow_engine.native import ATTEMPT_IGNORED, STEP_LAST_CHILD, STEP_SUSPENDED, Worker
 from factflow_engine.runtime.hop.carrying import Carrying
 from factflow_engine.runtime.hop.circuits import Circuits
 from factflow_engine.runtime.hop.cycles import Cycle
 from factflow_engine.runtime.hop.dead_letters import DeadLetters
 from factflow_engine.runtime.hop.errors import DeliveriesExhaustedError
 from factflow_engine.runtime.hop.held import held_by, waits_of
+from factflow_engine.runtime.hop.limiting import Limiting
 from factflow_engine.runtime.hop.progress import Progress
 from factflow_engine.runtime.hop.relief import Relief
-from factflow_engine.runtime.hop.route_state import TURN, RouteState
+from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import OnFailure, Settlement
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import Child
@@ -114,6 +117,7 @@ class Loop:
             config_hash=config_hash,
         )
         Circuits(self._routes, self.settlement, self._timers)
+        self._limiting = Limiting(self._routes, self._timers, now=self._now)
         self._carrying = Carrying(workers, self.settlement, self.progress, self._relief, now=self._now)
         for route in routes:
             route.inbound.listen(route.notify)
@@ -201,7 +205,7 @@ class Loop:
                     continue
                 route = ready.popleft()
                 route.notify.listed = False
-                turns = route.carrier.takable(TURN)
+                turns = route.carrier.takable(route.turn)
                 if turns <= 0 and not (turns := self._takable(route)):
                     route.inbound.armed = (
                         not route.inbound.ready or route.inbound.shared
@@ -244,6 +248,8 @@ class Loop:
                 finally:
                     worker.context = None
                     carrier.busy -= 1
+                    if route.limiter is not None:
+                        carrier.end_attempt(worker, ATTEMPT_IGNORED)  # does nothing, unless the worker is dying
                     self._after(route)
                 if worker.turns <= 0 or worker.since_ns > worker.until_ns:
                     await workers.give_way(worker)
@@ -275,6 +281,8 @@ class Loop:
             route.inbound.armed = True  # it may have been off while every permit was in use
         if route.drivers:
             route.drivers.wake_all()
+        if route.limiter is not None:
+            self._limiting.attend(route)
         if self._has_cycles:
             self._relief.note_permit(route)
 

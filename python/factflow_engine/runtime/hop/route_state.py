@@ -25,6 +25,7 @@ from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import RouteConfig
+    from factflow_engine.resilience import BackpressureController
     from factflow_engine.runtime.hop.workers import Workers
 
 CIRCUIT_OPEN: Final = "circuit_open"
@@ -68,6 +69,9 @@ class RouteState:
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of drivers that wait for room.
         roots: Deliveries of the messages that stages emit, if they are needed.
+        limiter: Adaptive limit of the messages in adapters; None if only `carrier.limit` limits them.
+        shares_limit: True if others have the same one. Then a turn is one message, so that each gets its share.
+        turn: Most messages of one turn.
     """
 
     __slots__ = (
@@ -81,6 +85,7 @@ class RouteState:
         "driving",
         "id",
         "inbound",
+        "limiter",
         "name",
         "notify",
         "outbounds",
@@ -89,8 +94,10 @@ class RouteState:
         "retry",
         "roots",
         "settings",
+        "shares_limit",
         "stages",
         "table",
+        "turn",
         "waiting",
     )  # fmt: skip
 
@@ -109,6 +116,8 @@ class RouteState:
         clock: Clock,
         watch: LoopWatch,
         roots: Roots | None = None,
+        limiter: BackpressureController | None = None,
+        shares_limit: bool = False,
     ) -> None:
         self.id = id
         self.settings = settings
@@ -127,6 +136,9 @@ class RouteState:
         self.driving: set[Worker] = set()
         self.drivers = Drivers()
         self.notify: Final = workers.notifier(self)
+        self.limiter = limiter
+        self.shares_limit = shares_limit
+        self.turn = 1 if shares_limit else TURN
         self.counters = Counters()
         self.roots = roots
         self._note_end: Callable[[Frame], None] = _nothing if inbound.journal is None else inbound.journal.note
@@ -146,6 +158,8 @@ class RouteState:
             watch=watch,
             forward=AdapterResult.forward(),
             journal=inbound.journal,
+            risen=self.notify,
+            limiter=limiter,
         )
 
     @property
@@ -161,8 +175,11 @@ class RouteState:
 
     @property
     def may_go_on(self) -> bool:
-        """True if a driver may carry a child: the route is not paused and has room."""
-        return not self.pauses and self.room(1) > 0
+        """True if a driver may carry a child: the route is not paused, has room, and its adaptive limit permits it."""
+        if self.pauses or self.room(1) <= 0:
+            return False
+        self._watch_limit()
+        return self.carrier.is_permitted
 
     @property
     def may_emit(self) -> bool:
@@ -192,11 +209,17 @@ class RouteState:
 
     def takable(self) -> int:
         """Return the number of messages that one turn may take now: 0 without work, permit or room, or if paused."""
-        turns = self.carrier.takable(TURN)
-        if turns >= 0:
-            return turns
-        self.watch_full()
-        return 0
+        turns = self.carrier.takable(self.turn)
+        if turns < 0:
+            self.watch_full()
+        elif turns == 0:
+            self._watch_limit()
+        return max(turns, 0)
+
+    def _watch_limit(self) -> None:
+        """Have `notify` called when there is a permit again, if others may give it back."""
+        if self.shares_limit and self.limiter is not None and not self.carrier.is_permitted:
+            self.limiter.watch(self.notify)
 
     def room(self, own: int) -> int:
         """Return how many more messages every outbound can take besides those in adapters, except `own` of them.
@@ -287,6 +310,12 @@ class RouteState:
         if self.inbound.ordered:
             self.inbound.end(frame)
 
+    @property
+    def limit(self) -> int:
+        """Most messages that may be in flight now."""
+        limiter, most = self.limiter, self.carrier.limit
+        return most if limiter is None or limiter.is_monitor_only else min(most, limiter.limit)
+
     def statistics(self) -> RouteStatistics:
         """Return the counters."""
         return RouteStatistics(
@@ -294,7 +323,7 @@ class RouteState:
             waiting=self.inbound.waiting,
             in_flight=self.counters.in_flight,
             retrying=self.counters.retrying,
-            limit=self.carrier.limit,
+            limit=self.limit,
             received=self.counters.received,
             emitted=self.counters.emitted,
             skipped=self.counters.skipped,
@@ -308,11 +337,9 @@ class RouteState:
 
 
 def permits(settings: RouteConfig) -> int:
-    """Return the number of messages that may be in flight."""
-    limit = settings.inbound.concurrency
-    if settings.backpressure is not None and settings.backpressure.max_concurrency is not None:
-        limit = min(limit, settings.backpressure.max_concurrency)
-    return limit
+    """Return the number of messages that may be in flight at any time, whatever an adaptive limit says."""
+    most, section = settings.inbound.concurrency, settings.backpressure
+    return most if section is None or section.monitor_only else min(most, section.max_concurrency)
 
 
 def _nothing(_: Frame) -> None:

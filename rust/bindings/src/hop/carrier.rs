@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::context::Changes;
 use super::counters::Counters;
 use super::journal::Journal;
+use super::limiting::end_of;
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use super::pool::WorkerPool;
@@ -22,12 +23,13 @@ use super::suspension::Suspension;
 use super::worker::Worker;
 use crate::errors;
 use crate::frame::{Frame, Headers};
+use crate::limits::controller::LimitController;
 use crate::routing::RouteTable;
 
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, watch, forward, journal=None))]
+    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, watch, forward, risen, journal=None, limiter=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
@@ -47,7 +49,9 @@ impl Carrier {
         now: Bound<'_, PyAny>,
         watch: Py<LoopWatch>,
         forward: &Bound<'_, PyAny>,
+        risen: Py<PyAny>,
         journal: Option<Py<Journal>>,
+        limiter: Option<Py<LimitController>>,
     ) -> PyResult<Self> {
         Ok(Self {
             inbound,
@@ -61,6 +65,8 @@ impl Carrier {
             drivers,
             children,
             limit: AtomicIsize::new(limit),
+            limiter,
+            risen,
             busy: AtomicIsize::new(0),
             pulling: AtomicIsize::new(0),
             intake_closed: AtomicBool::new(false),
@@ -106,6 +112,7 @@ impl Carrier {
                 changes: Changes::since(worker.get().since_ns.get()),
                 index,
             };
+            self.begin_permit(worker)?;
             Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })
     }
@@ -125,6 +132,7 @@ impl Carrier {
                 changes: Changes::since(worker.get().since_ns.get()),
                 index,
             };
+            self.begin_permit(worker)?;
             self.hold(worker, moving)?;
             Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
         })
@@ -136,6 +144,19 @@ impl Carrier {
         errors::guarded(worker.py(), || {
             Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
         })
+    }
+
+    /// Give the permit of the worker's message back, if it has one, because its adapters have ended so: one of the module's
+    /// numbers of ends.
+    #[pyo3(signature = (worker, end, /))]
+    fn end_attempt(&self, worker: &Bound<'_, Worker>, end: u8) -> PyResult<()> {
+        errors::guarded(worker.py(), || self.end_permit(worker, end_of(end)))
+    }
+
+    /// True if a message may begin by the adaptive limit; always, if there is none.
+    #[getter]
+    fn is_permitted(&self, py: Python<'_>) -> bool {
+        self.permits(py)
     }
 
     /// Go on with the worker's message at its next stage, with a new payload or headers; None keeps the present ones.
@@ -167,13 +188,20 @@ impl Carrier {
             } else {
                 0
             };
-            if self.busy.load(Relaxed) >= self.limit.load(Relaxed)
+            let is_crowded = !self.permits(py);
+            if (self.busy.load(Relaxed) >= self.limit.load(Relaxed) && !is_crowded)
                 || work == 0
                 || !self.pauses.bind(py).is_empty()
             {
                 return Ok(0);
             }
             let room = self.room(py, 0)?;
+            if is_crowded {
+                if room > 0 {
+                    self.note_crowd(py);
+                }
+                return Ok(0);
+            }
             Ok(if room <= 0 {
                 -1
             } else {
@@ -252,6 +280,8 @@ impl Carrier {
             visit.call(object)?;
         }
         self.outbounds.traverse(&visit)?;
+        visit.call(&self.limiter)?;
+        visit.call(&self.risen)?;
         visit.call(&self.watch)?;
         visit.call(&self.pauses)?;
         visit.call(&self.drivers)?;

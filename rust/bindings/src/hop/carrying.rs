@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use factflow_core::limits::CallEnd;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -69,6 +70,9 @@ impl Carrier {
         watch.enter(worker);
         let step = go(worker);
         watch.leave(worker);
+        if matches!(step, Ok(Step::Ended | Step::LastChild)) {
+            self.end_permit(worker, CallEnd::Answered)?;
+        }
         step
     }
 
@@ -199,6 +203,12 @@ impl Carrier {
             if waited && !self.may_begin(py)? {
                 break;
             }
+            if !self.permits(py) {
+                if children.len(py) > 0 || self.inbound.get().takable(py) > 0 {
+                    self.note_crowd(py);
+                }
+                break;
+            }
             let child = children.pop(py);
             let fields = if child.is_some() {
                 waited = true; // the turn was given for children alone
@@ -224,6 +234,13 @@ impl Carrier {
             state.left.set(left);
             let since_ns = state.since_ns.get();
             state.step_ns.set(since_ns);
+            if self.limiter.is_some() {
+                self.begin_permit(worker)?;
+                if !self.permits(py) && self.inbound.get().takable(py) > 0 && self.room(py, 0)? > 0
+                {
+                    self.note_crowd(py);
+                }
+            }
             let step = if let Some(child) = child {
                 self.carry_child(worker, child)
             } else if let Some(fields) = fields {
@@ -238,11 +255,15 @@ impl Carrier {
             };
             if !matches!(step, Ok(Step::Ended)) {
                 self.watch.get().leave(worker);
+                if matches!(step, Ok(Step::LastChild)) {
+                    self.end_permit(worker, CallEnd::Answered)?;
+                }
                 return step;
             }
             let now = self.time(worker)?;
             self.watch.get().leave_at(worker, now);
             state.since_ns.set(now);
+            self.end_permit_at(worker, CallEnd::Answered, now)?;
             if now > until || !self.pauses.bind(py).is_empty() {
                 break;
             }
@@ -309,7 +330,7 @@ impl Carrier {
         self.watch.get().leave_at(worker, now);
         worker.get().since_ns.set(now);
         worker.get().renew(now);
-        Ok(())
+        self.end_permit_at(worker, CallEnd::Answered, now)
     }
 
     pub(super) fn time(&self, worker: &Bound<'_, Worker>) -> PyResult<i64> {

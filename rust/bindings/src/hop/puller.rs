@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use factflow_core::limits::CallEnd;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
@@ -153,10 +154,12 @@ impl Puller {
                         }
                         worker.hold(py, Some(self.context.clone_ref(py)));
                         worker.since_ns.set(since_ns);
+                        let ended_ns = ended_ns?;
+                        carrier.end_permit_at(self.worker.bind(py), CallEnd::Answered, ended_ns)?;
                         if worker.has_set(py) {
                             return Ok(Stop::Switch);
                         }
-                        now = ended_ns?;
+                        now = ended_ns;
                     }
                     Placed::Elsewhere => {}
                     Placed::ForPython(child) => return self.stop_made(py, child),
@@ -178,6 +181,7 @@ impl Puller {
         if !carrier.pauses.bind(py).is_empty()
             || (retrying > 0 && retrying >= carrier.inbound.get().capacity() as u64)
             || carrier.room(py, 1)? <= 0
+            || (self.index < carrier.stages.len() && !carrier.permits(py))
         {
             return Ok(true);
         }
@@ -209,7 +213,7 @@ impl Puller {
         // Permits of those that carry children by themselves.
         let others = limit - self.driving.bind(py).len().cast_signed();
         let is_handed_over = others > 0 && busy + waiting.cast_signed() < 2 * limit - 1;
-        if is_handed_over || carrier.room(py, 1)? <= 0 {
+        if is_handed_over || carrier.room(py, 1)? <= 0 || !carrier.permits(py) {
             children.push(py, child);
             if is_handed_over {
                 self.attend.bind(py).call0()?;
@@ -242,9 +246,9 @@ impl Puller {
         worker.get().since_ns.set(now);
         worker.get().step_ns.set(now);
         errors::guarded(py, || {
-            self.carrier
-                .get()
-                .run(worker, Moving::child(py, child, now))
+            let carrier = self.carrier.get();
+            carrier.begin_permit(worker)?;
+            carrier.run(worker, Moving::child(py, child, now))
         })
     }
 

@@ -14,6 +14,7 @@ use super::journal::Journal;
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use crate::conditions::Condition;
+use crate::limits::controller::LimitController;
 
 /// One adapter's place in the route.
 #[derive(FromPyObject)]
@@ -42,6 +43,10 @@ pub struct Carrier {
     pub(super) children: Py<Children>,
     /// Number of permits.
     pub(super) limit: AtomicIsize,
+    /// Adaptive limit of the messages in adapters, which other routes may share.
+    pub(super) limiter: Option<Py<LimitController>>,
+    /// Lets another worker check the route, because that limit has risen.
+    pub(super) risen: Py<PyAny>,
     pub(super) busy: AtomicIsize,
     /// Number of holders that wait for the next element of what they emit, and ask for room themselves.
     pub(super) pulling: AtomicIsize,

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use factflow_core::limits::CallEnd;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
@@ -111,7 +112,11 @@ impl Suspension {
                 }
                 resumed => {
                     watch.leave(worker);
-                    resumed?
+                    let step = resumed?;
+                    if matches!(step, Step::Ended | Step::LastChild) {
+                        carrier.end_permit(worker, CallEnd::Answered)?;
+                    }
+                    step
                 }
             };
             self.give(py, step)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+use factflow_core::limits::CallPermit;
 use pyo3::PyTraverseError;
 use pyo3::basic::CompareOp;
 use pyo3::gc::PyVisit;
@@ -40,6 +41,8 @@ pub struct Worker {
     context: GilCell<Option<Py<MessageContext>>>,
     /// That message as a child, if its carrier has taken it from the children that waited.
     child: GilCell<Option<Begun>>,
+    /// Permit of that message within the route's adaptive limit, if it has one, until its adapters have ended.
+    permit: GilCell<Option<CallPermit>>,
     /// The awaitable that it waits for: an adapter's coroutine that was started, or another awaitable that was not.
     pending: GilCell<Option<Py<PyAny>>>,
     /// The value that the coroutine gave to be waited for, or that the adapter returned.
@@ -115,6 +118,11 @@ impl Worker {
     #[inline]
     pub fn take_begun(&self, py: Python<'_>) -> Option<Begun> {
         self.child.replace(py, None)
+    }
+
+    /// Set the permit of its message; return the one before.
+    pub fn set_permit(&self, py: Python<'_>, permit: Option<CallPermit>) -> Option<CallPermit> {
+        self.permit.replace(py, permit)
     }
 
     /// True if its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.

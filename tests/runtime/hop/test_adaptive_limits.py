@@ -1,0 +1,412 @@
+"""Adaptive limits of routes: who may be in adapters, what is a sample, and what breakers, pauses and sharing do."""
+
+import random
+
+import pytest
+import trio
+
+from factflow_engine.resilience import limits
+from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.runtime.hop.limiting import Limiting
+from factflow_engine.runtime.hop.timers import Timers
+from factflow_engine.testing import simulate
+from factflow_protocols import AdapterResult, Overloaded, Reject, RetryLater
+from support.floods import Presence
+from support.pipelines import assert_counters_balance, load, registry_of
+
+
+def simulated(text, adapters, publish, *, seed=1, look=None, until=None, **options):
+    """Run a pipeline under virtual time; return its last statistics and its report."""
+
+    async def main(simulation):
+        registry = registry_of(**adapters)
+        async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
+            execution = await manager.start(load(registry, text))
+            for route, payload in publish:
+                execution.publish_nowait(route, payload)
+            if look is not None:
+                await look(execution)
+            if until is not None:
+                await trio.sleep(until)
+                await execution.cancel(grace=0)
+            report = await execution.complete() if until is None else await execution.wait_ended()
+            return execution.statistics(), report
+
+    return simulate(main, seed=seed, **options)
+
+
+def route(backpressure, *, concurrency=100, stage="{type: work}", more=""):
+    return f"""
+routes:
+  r:
+    inbound: {{concurrency: {concurrency}, capacity: 10000}}
+    adapters: [{stage}]
+    backpressure: {{{backpressure}}}
+    {more}
+"""
+
+
+async def work(context):
+    await trio.sleep(0.05)
+    return AdapterResult.forward()
+
+
+def flood(count=200, name="r"):
+    return [(name, {"n": number}) for number in range(count)]
+
+
+def test_no_more_are_in_adapters_than_the_limit_says():
+    presence = Presence()
+
+    async def watched(context):
+        presence.enter("r")
+        try:
+            return await work(context)
+        finally:
+            presence.leave("r")
+
+    text = route("algorithm: aimd, initial_concurrency: 4, max_concurrency: 4")
+    _, report = simulated(text, {"work": watched}, flood())
+    assert presence.most["r"] == 4
+    figures = report.limits["r"]
+    assert (figures.answered, figures.in_flight, figures.acquired) == (200, 0, 200)
+    assert report.outcomes["completed"] == 200
+
+
+def test_adaptive_finds_out_that_more_may_run():
+    statistics, report = simulated(route("algorithm: adaptive"), {"work": work}, flood(3000))
+    figures = report.limits["r"]
+    assert figures.greatest_limit >= 80
+    assert set(figures.changes) == {"doubling"}
+    assert statistics.routes["r"].limit == figures.limit
+    assert figures.refused > 0
+
+
+def test_a_route_without_a_backlog_keeps_its_limit():
+    async def one_at_a_time(execution):
+        for number in range(200):
+            await execution.publish("r", number)
+            await trio.sleep(0.06)
+
+    _, report = simulated(route("algorithm: adaptive"), {"work": work}, [], look=one_at_a_time)
+    assert report.limits["r"].changes == {}
+    assert report.limits["r"].refused == 0
+
+
+def test_the_sample_is_the_time_in_adapters_alone():
+    """Neither the wait for a retry nor that in the queue counts; each attempt is a sample."""
+    samples = []
+
+    class Noting:
+        limit = 3
+
+        def on_sample(self, *, start_ns, rtt_ns, in_flight, dropped=False):
+            samples.append((rtt_ns, in_flight, dropped))
+
+    async def fails_first(context):
+        await trio.sleep(0.01)
+        if context.attempt == 1:
+            raise OSError("once")
+        return AdapterResult.forward()
+
+    limits.register("noting", Noting)
+    try:
+        text = route(
+            "algorithm: noting",
+            stage="{type: work}, {type: forward}",
+            more="error_handling: {max_retries: 1, retry_delay_seconds: 5, jitter: none}",
+        )
+        _, report = simulated(text, {"work": fails_first}, flood(9))
+    finally:
+        del limits._REGISTERED["noting"]
+    assert report.outcomes["completed"] == 9
+    assert len(samples) == 18
+    assert {rtt_ns for rtt_ns, _, _ in samples} == {10_000_000}
+    assert {in_flight for _, in_flight, _ in samples} == {1, 2, 3}
+    assert not any(dropped for _, _, dropped in samples)
+
+
+@pytest.mark.parametrize(
+    ("raised", "counted"),
+    [
+        (Overloaded(), "dropped"),
+        (OSError("down"), "answered"),
+        (Reject("never"), "answered"),
+        (RetryLater(0.001), "answered"),
+        (None, "answered"),
+    ],
+)
+@pytest.mark.parametrize("suspends", [True, False])
+def test_each_end_of_an_attempt_is_a_sample_of_its_kind(raised, counted, suspends):
+    async def end(context):
+        if suspends:
+            await trio.sleep(0.01)
+        if raised is None:
+            return None  # filtered
+        if isinstance(raised, RetryLater) and context.attempt > 3:
+            return None
+        raise raised
+
+    more = "error_handling: {max_deferrals: 2}"
+    _, report = simulated(route("algorithm: aimd, initial_concurrency: 10", more=more), {"work": end}, flood(5))
+    figures = report.limits["r"]
+    assert getattr(figures, counted) == figures.acquired >= 5
+    assert figures.in_flight == 0
+
+
+def test_a_time_out_is_overload():
+    async def slow(context):
+        await trio.sleep(10)
+
+    text = route("algorithm: aimd, initial_concurrency: 10", stage="{type: work, timeout_seconds: 1}")
+    _, report = simulated(text, {"work": slow}, flood(5))
+    assert report.limits["r"].dropped == 5
+
+
+def test_what_is_cancelled_teaches_nothing():
+    async def slow(context):
+        await trio.sleep(10)
+
+    text = route("algorithm: aimd, initial_concurrency: 10")
+    _, report = simulated(text, {"work": slow}, flood(50), until=5)
+    figures = report.limits["r"]
+    assert (figures.acquired, figures.released, figures.answered, figures.dropped) == (10, 10, 0, 0)
+    assert figures.in_flight == 0
+
+
+def test_one_that_only_monitors_gates_nothing():
+    presence = Presence()
+
+    async def watched(context):
+        presence.enter("r")
+        try:
+            return await work(context)
+        finally:
+            presence.leave("r")
+
+    text = route("algorithm: aimd, initial_concurrency: 2, max_concurrency: 5, monitor_only: true", concurrency=30)
+    statistics, report = simulated(text, {"work": watched}, flood())
+    assert presence.most["r"] == 30
+    assert statistics.routes["r"].limit == 30
+    figures = report.limits["r"]
+    assert (figures.is_monitor_only, figures.limit, figures.answered) == (True, 5, 200)
+
+
+def test_an_open_breaker_freezes_the_limit_and_it_restarts_at_half():
+    down = {"until": 20.0}
+    seen = []
+
+    async def call(context):
+        await trio.sleep(0.05)
+        if trio.current_time() < down["until"]:
+            raise Overloaded
+        return AdapterResult.forward()
+
+    async def look(execution):
+        for _ in range(300):
+            figures = execution.statistics().limits["r"]
+            seen.append((figures.is_frozen, figures.limit, figures.in_flight))
+            await trio.sleep(0.1)
+
+    stage = (
+        "{type: work, circuit_breaker: {minimum_calls: 10, sliding_window_size: 10, wait_duration_seconds: 1, "
+        "max_wait_duration_seconds: 1, wait_jitter: 0, permitted_calls_in_half_open: 2, automatic_half_open: true}}"
+    )
+    more = "error_handling: {max_retries: 1000, retry_delay_seconds: 0.1, backoff: fixed}"
+    text = route("algorithm: aimd, initial_concurrency: 40", stage=stage, more=more)
+    _, report = simulated(text, {"work": call}, flood(400), look=look)
+    frozen = [(limit, in_flight) for is_frozen, limit, in_flight in seen if is_frozen]
+    assert len(frozen) > 150
+    assert max(in_flight for _, in_flight in frozen[5:]) <= 2
+    figures = report.limits["r"]
+    assert figures.changes["circuit closed"] >= 1
+    assert figures.changes["half open"] >= 1
+    assert not figures.is_frozen
+    assert figures.dropped <= 60, "while it is open nothing is learnt from its trials"
+    assert report.outcomes["completed"] == 400
+
+
+def test_children_are_within_the_limit_of_their_route():
+    presence = Presence()
+
+    async def spread(context):
+        async def children():
+            for number in range(20):
+                await trio.sleep(0.001)
+                yield {"n": number}
+
+        return AdapterResult(
+            emitted=[{"n": number} for number in range(20)] if context.message["n"] % 2 else children()
+        )
+
+    async def watched(context):
+        presence.enter("r")
+        try:
+            return await work(context)
+        finally:
+            presence.leave("r")
+
+    for most in (1, 2, 5):
+        presence.most.clear()
+        text = route(
+            f"algorithm: aimd, initial_concurrency: {most}, max_concurrency: {most}",
+            stage="{type: spread}, {type: work}",
+        )
+        _, report = simulated(text, {"spread": spread, "work": watched}, flood(10))
+        assert presence.most["r"] <= most
+        assert report.outcomes["completed"] == 210
+        assert report.limits["r"].in_flight == 0
+
+
+GROUP = """
+routes:
+  a: {inbound: {concurrency: 50, capacity: 10000}, adapters: [{type: work}], backpressure: {algorithm: aimd, initial_concurrency: 6, max_concurrency: 6, group: g}}
+  b: {inbound: {concurrency: 50, capacity: 10000}, adapters: [{type: work}], backpressure: {algorithm: aimd, initial_concurrency: 6, max_concurrency: 6, group: g}}
+"""
+
+
+def test_routes_of_a_group_share_one_limit_fairly():
+    presence, begun = Presence(), []
+
+    async def watched(context):
+        presence.enter("all")
+        begun.append(context.route)
+        try:
+            return await work(context)
+        finally:
+            presence.leave("all")
+
+    _, report = simulated(GROUP, {"work": watched}, [*flood(300, "a"), *flood(300, "b")])
+    assert presence.most["all"] == 6
+    first = begun[:400]
+    assert 160 <= first.count("a") <= 240, "neither starves while both have work"
+    [figures] = report.limits.values()
+    assert (figures.answered, figures.in_flight) == (600, 0)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_permits_are_conserved_whatever_happens(seed):
+    """Random cancellations, failures, retries, fan-out and limits that shrink; the limit holds at each start."""
+    generator = random.Random(seed)
+    presence = Presence()
+    kinds = ["plain", "fails", "emits", "slow", "rejects", "filters"]
+
+    async def anything(context):
+        presence.enter(context.route)
+        try:
+            kind = generator.choice(kinds)
+            if generator.random() < 0.7:
+                await trio.sleep(generator.choice([0, 0.01, 0.3]))
+            if kind == "fails":
+                raise generator.choice([OSError("x"), Overloaded(), RetryLater(0.01)])
+            if kind == "rejects":
+                raise Reject("no")
+            if kind == "filters":
+                return None
+            if kind == "emits" and context.stage == "s0":
+                count = generator.randint(0, 5)
+                return AdapterResult(emitted=[1] * count if generator.random() < 0.5 else slow(count))
+            return AdapterResult.forward()
+        finally:
+            presence.leave(context.route)
+
+    async def slow(count):
+        for number in range(count):
+            await trio.sleep(generator.choice([0, 0.02]))
+            yield number
+
+    algorithm = generator.choice(["aimd", "adaptive", "arc", "gradient2"])
+    most = generator.randint(1, 12)
+    section = f"algorithm: {algorithm}, initial_concurrency: {generator.randint(1, most)}, max_concurrency: {most}"
+    text = f"""
+routes:
+  a:
+    inbound: {{concurrency: {generator.randint(1, 20)}, capacity: 5}}
+    adapters: [{{type: any, name: s0}}, {{type: any, name: s1}}]
+    outbound: [{{route: b}}]
+    error_handling: {{max_retries: 2, retry_delay_seconds: 0.1}}
+    backpressure: {{{section}}}
+  b:
+    inbound: {{concurrency: {generator.randint(1, 20)}, capacity: 3}}
+    adapters: [{{type: any, name: s0}}]
+    error_handling: {{max_retries: 1, retry_delay_seconds: 0.1}}
+    backpressure: {{{section}}}
+"""
+    cancelled = generator.random() < 0.4
+
+    async def publish(execution):
+        with trio.move_on_after(2 if cancelled else 600):
+            for number in range(120):
+                await execution.publish("a", number)
+
+    _, report = simulated(text, {"any": anything}, [], seed=seed, look=publish, until=0.5 if cancelled else None)
+    assert_counters_balance(report)
+    for name, figures in report.limits.items():
+        assert figures.in_flight == 0, name
+        assert figures.acquired == figures.answered + figures.dropped + figures.released
+        assert figures.stale == 0
+        assert presence.most[name] <= figures.greatest_limit
+
+
+class Limited:
+    """A route, as far as its limit is concerned."""
+
+    shares_limit, stages, has_work, drivers = False, (), True, ()
+
+    def __init__(self, limiter, notified):
+        self.limiter = limiter
+        self.notify = lambda: notified.append(1)
+
+
+class Due:
+    """A limit that wants to be called at times."""
+
+    def __init__(self, *due_ns):
+        self.due_ns = list(due_ns)
+        self.advanced_ns = []
+
+    @property
+    def next_deadline_ns(self):
+        return self.due_ns[0] if self.due_ns else None
+
+    def advance(self, now_ns):
+        self.advanced_ns.append(now_ns)
+        self.due_ns = [due_ns for due_ns in self.due_ns if due_ns > now_ns]
+
+
+def test_a_limit_is_advanced_when_it_wants_to_be():
+    notified = []
+
+    async def main(simulation):
+        limiter = Due(2_000_000_000, 5_000_000_000)
+        one = Limited(limiter, notified)
+        start_ns = simulation.seams.clock.monotonic_ns()
+        limiter.due_ns = [start_ns + due_ns for due_ns in limiter.due_ns]
+        async with trio.open_nursery() as nursery:
+            timers = Timers(on_death=lambda _, error: pytest.fail(str(error)))
+            timers.start(nursery)
+            limiting = Limiting([one], timers, now=simulation.seams.clock.monotonic_ns)
+            limiting.attend(one)
+            await trio.sleep(10)
+            nursery.cancel_scope.cancel()
+        return [(now_ns - start_ns) / 1e9 for now_ns in limiter.advanced_ns]
+
+    assert simulate(main, seed=1) == pytest.approx([2, 5], abs=1e-3)
+    assert len(notified) == 2
+
+
+def test_an_error_of_a_programs_own_algorithm_fails_its_route_and_not_a_message():
+    class Wrong:
+        limit = 3
+
+        def on_sample(self, **_):
+            raise ZeroDivisionError("by the algorithm")
+
+    limits.register("wrong", Wrong)
+    try:
+        _, report = simulated(route("algorithm: wrong"), {"work": work}, flood(9))
+    finally:
+        del limits._REGISTERED["wrong"]
+    assert report.status == "failed"
+    assert report.error == "route 'r' died: ZeroDivisionError: by the algorithm"
+    assert report.outcomes["failed"] == 0
