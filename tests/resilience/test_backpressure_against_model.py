@@ -25,7 +25,10 @@ class Comparison(RuleBasedStateMachine):
     )
     def begin(self, monitor_only: bool, bounds: tuple[int, int], initial: int, own_least: int) -> None:
         least, most = bounds[0], sum(bounds)
-        self.first: dict[str, Any] = {"initial": min(most, max(least, initial)), "min": own_least, "max": 200}
+        first = min(most, max(least, initial))
+        # A reset begins within the algorithm's own bounds, which a first limit need not keep.
+        own_least = min(own_least, first)
+        self.first: dict[str, Any] = {"initial": first, "min": own_least, "max": 200}
         self.controller = BackpressureController(
             algorithm="aimd",
             min_concurrency=least,
