@@ -35,9 +35,9 @@ test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core # the examples of its documentation too
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
-test-slow: setup ## long soaks
+test-slow: setup ## long soaks, and every state of the model of deadlocks
 	cargo test --quiet --release --locked -p factflow-core --lib -- --ignored
-	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 1800
+	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 900
 
 $(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)

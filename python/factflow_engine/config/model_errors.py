@@ -50,6 +50,20 @@ _EXPECTED: Final[Mapping[str, str]] = {
 }
 _MISSING: Final = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_ADD: Final[Mapping[Path, str]] = {("version",): 'add version: "1.0"'}
+"""Remedies for missing fields that have one value."""
+
+_MEANT: Final[Mapping[str, str]] = {
+    "dlq": "dead_letter_queue",
+    "input": "inbound",
+    "output": "outbound",
+    "outputs": "outbound",
+    "processors": "adapters",
+    "stages": "adapters",
+    "steps": "adapters",
+}
+"""Words of other engines, and this one's for the same."""
+
 _TYPE_FIRST: Final = "; an adapter is written type: NAME, with its settings under config:"
 _LONGEST_VALUE: Final = 60
 _LONGEST_TEXT: Final = 200
@@ -153,7 +167,7 @@ def _report_one(
             key_mark(root, location[:depth]) if depth else at,
             f"the field {name!r} is missing",
             path=(*prefix, *location),
-            remedy=f"add {name}:" if isinstance(node, MappingNode) else "",
+            remedy=_ADD.get(location, f"add {name}:") if isinstance(node, MappingNode) else "",
         )
         return
     if kind == "contradiction":
@@ -315,9 +329,12 @@ def _place_of(location: Path, known: Collection[str], model: type[BaseModel] | N
         return f"write it under condition: {{{shown}: ...}}"
     if model is None:
         return ""
-    sections = [section for section in known if name in fields_at(model, (*location[:-1], section))]
+    meant = _MEANT.get(name, name)
+    if meant in known:
+        return f"write {meant!r}"
+    sections = [section for section in known if meant in fields_at(model, (*location[:-1], section))]
     if len(sections) == 1:
-        return f"write it under {sections[0]}: {{{shown}: ...}}"
+        return f"write it under {sections[0]}: {{{meant[:_LONGEST_VALUE]}: ...}}"
     if len(location) > 1 and name in fields_at(model, ()):
         return f"write it at the top of the file, beside {location[0]}:"
     return ""

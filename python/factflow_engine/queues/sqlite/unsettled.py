@@ -1,7 +1,7 @@
 """Unsettled deliveries of a consumer, under the leases that it has.
 
-Kept separate from the subscription because a lease is lost whatever the consumer does: what others took, or what was
-handed out again meanwhile under another lease, must be told apart from what is still its own.
+Kept separate from the subscription because a lease is lost whatever the consumer does: deliveries that others took, or
+that were handed out again under another lease, are told apart here from those that are still its own.
 """
 
 import logging

@@ -12,7 +12,8 @@ Messages on their way:
 
 State of a route:
 
-- `route_state`: waiting messages, permits, outbounds and counters.
+- `route_state`: waiting messages, permits and counters; `endpoints`: where its messages come from, and where they go.
+- `drivers`: drivers that wait for room, and the circuit breakers that they keep half open.
 - `settlement`: the end of an attempt: an outcome, another attempt, a dead letter, or back to the queue;
   `dispositions` decides which, for an attempt that raised.
 - `delays`: messages that wait for a time, a breaker or room; `timers` has one alarm for all of them, `circuits` listens
