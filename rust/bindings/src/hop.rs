@@ -18,6 +18,7 @@ mod counters;
 mod family;
 mod journal;
 mod limiting;
+mod loop_number;
 mod loop_watch;
 mod notifier;
 mod outbounds;

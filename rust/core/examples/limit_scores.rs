@@ -19,7 +19,7 @@ use factflow_core::limits::{Limit, NAMES, ParameterError, Parameters, Value, new
 const SEED: u64 = 1;
 const INITIAL: f64 = 10.0;
 
-/// What was asked for.
+/// Options of the command line.
 struct Asked {
     names: Vec<String>,
     scenarios: Vec<&'static str>,

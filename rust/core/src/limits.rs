@@ -61,7 +61,7 @@ impl Sample {
     }
 }
 
-/// What an algorithm has learnt, for one that starts again after it.
+/// Knowledge of an algorithm, for one that starts again after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The limit found.
@@ -106,7 +106,7 @@ pub trait Limit: Send + Sync {
         true
     }
 
-    /// What it has learnt: to be kept, and given to `restore` after a restart.
+    /// Return what it has learnt, for `restore` after a restart.
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             limit: self.limit(),

@@ -33,7 +33,7 @@ pub struct Channel {
     is_read: AtomicBool,
     /// True if it has several consumers.
     shared: AtomicBool,
-    /// What tells the only consumer, if it has one: called in place of `tell`.
+    /// Notifier of the only consumer, if it has one: called in place of `tell`.
     sole: GilCell<Option<Py<PyAny>>>,
 }
 

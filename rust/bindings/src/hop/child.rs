@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::family::Family;
-use super::worker::LoopNumber;
+use super::loop_number::LoopNumber;
 use crate::frame::{Fields, Frame};
 
 /// A message that a stage emitted, or that is tried again.

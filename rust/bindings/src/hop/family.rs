@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pyo3::prelude::*;
 
-use super::worker::LoopNumber;
+use super::loop_number::LoopNumber;
 
 /// A message with children; base of Python's `Parent`.
 #[pyclass(frozen, subclass, module = "factflow_engine._native")]

@@ -15,11 +15,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::carrying::{end_child, pending_of};
+use super::loop_number::LoopNumber;
 use super::pool::WorkerPool;
 use super::start::{send, throw};
 use super::state::Carrier;
 use super::step::Step;
-use super::worker::{LoopNumber, Worker};
+use super::worker::Worker;
 use crate::errors;
 use crate::gil_cell::GilCell;
 

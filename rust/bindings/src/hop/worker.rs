@@ -1,7 +1,5 @@
 //! `Worker`: state of one worker of the loop, for the loop and for reports on what each worker holds.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-
 use factflow_core::limits::CallPermit;
 use pyo3::PyTraverseError;
 use pyo3::basic::CompareOp;
@@ -11,25 +9,8 @@ use pyo3::types::{PyBool, PyList, PySet};
 
 use super::child::{Begun, Child};
 use super::context::MessageContext;
+use super::loop_number::LoopNumber;
 use crate::gil_cell::GilCell;
-
-/// A number that only the thread of the event loop changes, so that a plain load and store is enough.
-#[derive(Default)]
-pub struct LoopNumber(AtomicI64);
-
-impl LoopNumber {
-    pub fn of(number: i64) -> Self {
-        Self(AtomicI64::new(number))
-    }
-
-    pub fn get(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
-
-    pub fn set(&self, number: i64) {
-        self.0.store(number, Relaxed);
-    }
-}
 
 /// One worker's state.
 #[pyclass(frozen, module = "factflow_engine._native")]

@@ -51,7 +51,7 @@ impl Native {
         move || {
             joined += 1;
             contender(&self.name, &self.parameters, scenario, joined)
-                .unwrap_or_else(|_| Box::new(Stopped))
+                .unwrap_or_else(|_| Box::new(StoppedLimit))
         }
     }
 }
@@ -108,7 +108,7 @@ impl Foreign {
             Ok(foreign) => Box::new(foreign),
             Err(error) => {
                 failure.note::<()>(Err(error));
-                Box::new(Stopped)
+                Box::new(StoppedLimit)
             }
         }
     }
@@ -150,9 +150,9 @@ impl Limit for Foreign {
 }
 
 /// The limit in place of one that could not be made: the run is stopped.
-pub(super) struct Stopped;
+pub(super) struct StoppedLimit;
 
-impl Limit for Stopped {
+impl Limit for StoppedLimit {
     fn limit(&self) -> u32 {
         1
     }

@@ -18,7 +18,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub(super) struct Brpc {
     tracked: Tracked,
     range: LimitRange,
-    settings: Settings,
+    settings: BrpcSettings,
     jitter: Jitter,
     now_ns: u64,
     /// Time of the last call that was looked at.
@@ -32,10 +32,10 @@ pub(super) struct Brpc {
     /// Calls a nanosecond at the peak; 0 before the first window.
     peak: f64,
     explore_ratio: f64,
-    window: Window,
+    window: BrpcWindow,
 }
 
-struct Settings {
+struct BrpcSettings {
     window_ns: u64,
     min_samples: u64,
     max_samples: u64,
@@ -53,7 +53,7 @@ struct Settings {
 }
 
 #[derive(Default)]
-struct Window {
+struct BrpcWindow {
     start_ns: Option<u64>,
     /// All successes; the other counts are of the calls that were looked at.
     all_successes: u64,
@@ -64,7 +64,7 @@ struct Window {
     reached: bool,
 }
 
-impl Window {
+impl BrpcWindow {
     fn begin(&mut self, now_ns: u64) {
         *self = Self {
             start_ns: Some(now_ns),
@@ -73,7 +73,7 @@ impl Window {
     }
 }
 
-impl Settings {
+impl BrpcSettings {
     fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
         let samples = (1, 1_000_000_000);
         let min_explore_ratio = parameters.number("min_explore_ratio", 0.06, (0.0, 10.0))?;
@@ -112,7 +112,7 @@ impl Settings {
     }
 
     /// Return the mean latency of successes, to which failures add their own: all of it, or by their share.
-    fn punished_ns(&self, window: &Window) -> f64 {
+    fn punished_ns(&self, window: &BrpcWindow) -> f64 {
         let (successes, failures) = (float(window.successes), float(window.failures));
         let share = failures / (successes + failures);
         let attenuation = if self.punish_threshold <= 0.0 || self.punish_threshold >= 1.0 {
@@ -128,7 +128,7 @@ impl Settings {
 impl Brpc {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
         let range = parameters.bounds(40, Some(40), 1000)?;
-        let settings = Settings::new(parameters)?;
+        let settings = BrpcSettings::new(parameters)?;
         Ok(Self {
             tracked: Tracked::new(range.initial),
             range,
@@ -141,7 +141,7 @@ impl Brpc {
             peak: 0.0,
             explore_ratio: settings.max_explore_ratio,
             settings,
-            window: Window::default(),
+            window: BrpcWindow::default(),
         })
     }
 
@@ -289,7 +289,7 @@ impl Limit for Brpc {
         self.drained_ns = None;
         self.remeasure_ns = None;
         self.explore_ratio = self.settings.max_explore_ratio;
-        self.window = Window::default();
+        self.window = BrpcWindow::default();
         self.set(snapshot.limit, now_ns, "restored", self.smallest_ns);
         self.peak = if self.smallest_ns > 0.0 {
             f64::from(self.tracked.limit()) / (self.smallest_ns * (1.0 + self.explore_ratio))

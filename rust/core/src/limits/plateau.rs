@@ -22,7 +22,7 @@ pub(super) struct Plateau {
     margin: f64,
     smoothing: f64,
     hold_ticks: u64,
-    levels: Levels,
+    levels: PlateauLevels,
     /// The next tick is not counted: it follows a change.
     settling: bool,
     /// Ticks until one more may be tried.
@@ -35,9 +35,9 @@ pub(super) struct Plateau {
 }
 
 /// Throughputs by limit, in calls a tick.
-struct Levels([(u32, f64); ROOM as usize]);
+struct PlateauLevels([(u32, f64); ROOM as usize]);
 
-impl Levels {
+impl PlateauLevels {
     const fn place(limit: u32) -> usize {
         (limit % ROOM) as usize
     }
@@ -66,7 +66,7 @@ impl Plateau {
             margin: parameters.number("margin", 1.05, (1.0, 10.0))?,
             smoothing: parameters.number("smoothing", 0.5, (0.0, 1.0))?,
             hold_ticks: parameters.whole("hold_ticks", 10, (0, 1_000_000_000))?,
-            levels: Levels([(0, 0.0); ROOM as usize]),
+            levels: PlateauLevels([(0, 0.0); ROOM as usize]),
             settling: true,
             holding: 0,
             tick_end_ns: None,
@@ -170,7 +170,7 @@ impl Limit for Plateau {
 
     /// Throughputs are measured anew, from the limit downwards.
     fn restore(&mut self, snapshot: Snapshot, now_ns: u64) {
-        self.levels = Levels([(0, 0.0); ROOM as usize]);
+        self.levels = PlateauLevels([(0, 0.0); ROOM as usize]);
         self.tick_end_ns = None;
         self.successes = 0;
         self.dropped = false;

@@ -13,7 +13,7 @@ pub(super) struct Vegas {
     estimate: f64,
     max: u32,
     smoothing: f64,
-    steps: Steps,
+    steps: StepSizes,
     probe_multiplier: f64,
     jitter: Jitter,
     probe_jitter: f64,
@@ -21,8 +21,8 @@ pub(super) struct Vegas {
     smallest_ns: u64,
 }
 
-/// What was given in place of a function of the limit; None for the multiple of its digits.
-struct Steps {
+/// Constant in place of a function of the limit; None for the multiple of its digits.
+struct StepSizes {
     threshold: Option<f64>,
     alpha: Option<f64>,
     beta: Option<f64>,
@@ -31,7 +31,7 @@ struct Steps {
     decrease_ratio: f64,
 }
 
-impl Steps {
+impl StepSizes {
     fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
         let mut given = |name| {
             let number = parameters.given_whole(name, (0, 1_000_000))?;
@@ -53,7 +53,7 @@ impl Vegas {
         let LimitRange { initial, max, .. } = parameters.bounds(20, None, 1000)?;
         let smoothing = parameters.number("smoothing", 1.0, (0.0, 1.0))?;
         let probe_multiplier = parameters.number("probe_multiplier", 30.0, (1.0, 1e6))?;
-        let steps = Steps::new(parameters)?;
+        let steps = StepSizes::new(parameters)?;
         let mut jitter = parameters.jitter(0.5)?;
         let probe_jitter = jitter.take();
         Ok(Self {

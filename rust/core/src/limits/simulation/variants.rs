@@ -36,7 +36,7 @@ impl Half {
 /// A scenario, and the seed of its run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variant {
-    /// What is simulated; it has the name and the scale of the scenario that it varies.
+    /// Simulated scenario; it has the name and the scale of the scenario that it varies.
     pub scenario: Scenario,
     /// Seed of its random numbers.
     pub seed: u64,

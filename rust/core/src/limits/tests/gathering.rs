@@ -1,4 +1,4 @@
-//! What the algorithms that gather samples themselves do with servers that are easy to compute.
+//! Algorithms that gather samples themselves, beside servers that are easy to compute.
 
 use super::{MS, attempted, made, tell};
 use crate::limits::{Jitter, Limit};

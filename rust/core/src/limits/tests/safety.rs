@@ -76,7 +76,7 @@ fn made(name: &str, windowed: bool, min: u32) -> Box<dyn Limit> {
 }
 
 /// Calls of one algorithm, at times that do not go back.
-struct History {
+struct CallHistory {
     name: &'static str,
     min: u32,
     limit: Box<dyn Limit>,
@@ -89,7 +89,7 @@ struct History {
     digest: u64,
 }
 
-impl History {
+impl CallHistory {
     fn new(name: &'static str, windowed: bool, min: u32, seed: u64) -> Self {
         Self {
             name,
@@ -254,12 +254,12 @@ fn histories(calls: u64, seed: u64) {
     let kinds = TROUBLES.len() as u64;
     for (name, windowed) in all() {
         let digests = [0, 1].map(|_| {
-            let mut history = History::new(name, windowed, 2, seed);
+            let mut history = CallHistory::new(name, windowed, 2, seed);
             history.go(calls, kinds);
             history.digest
         });
         assert_eq!(digests[0], digests[1], "{name}: the same again");
-        let mut history = History::new(name, windowed, 1, seed + 1);
+        let mut history = CallHistory::new(name, windowed, 1, seed + 1);
         history.go(calls, kinds - 1);
         assert!(
             history.recovers(),
