@@ -58,10 +58,10 @@ def test_adaptive_is_the_default_and_finds_out_that_more_may_run():
     assert controller.limit == 200
     change = controller.explain()
     assert change is not None
-    assert (change.after, change.reason) == (200, "doubling")
+    assert (change.after, change.reason) == (200, "search: doubled, calls did not queue")
     figures = controller.statistics()
-    assert (figures.least_limit, figures.greatest_limit) == (10, 200)
-    assert figures.changes == {"doubling": 5}
+    assert (figures.least_limit, figures.greatest_limit) == (5, 200)
+    assert figures.changes == {"search: halved, to compare latencies": 1, "search: doubled, calls did not queue": 5}
 
 
 def test_a_target_is_a_ceiling():

@@ -12,7 +12,7 @@ pub struct Change {
     pub from: u32,
     /// Limit after.
     pub to: u32,
-    /// Reason, in one word or two.
+    /// Reason, in a few words.
     pub reason: &'static str,
     statistics: [(&'static str, f64); MOST],
     count: usize,
@@ -63,6 +63,15 @@ impl Tracked {
 
     pub(super) const fn last(&self) -> Option<&Change> {
         self.last.as_ref()
+    }
+
+    /// Say of the limit, which stays, what is known of it now.
+    pub(super) fn restate(&mut self, at_ns: u64, reason: &'static str) {
+        let limit = self.limit;
+        let last = self
+            .last
+            .get_or_insert(Change::plain(at_ns, limit, limit, reason));
+        last.reason = reason;
     }
 
     /// Set the limit; remember why, if that changes it. At most six statistics are kept.

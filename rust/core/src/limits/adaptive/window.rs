@@ -1,6 +1,7 @@
 //! `LevelWindow`: the calls that were made under one limit, and their statistics.
 
 use super::super::{Sample, float};
+use super::failures::Failures;
 
 const MS: u64 = 1_000_000;
 
@@ -16,6 +17,8 @@ const LENGTH_NS: (u64, u64) = (20 * MS, 1500 * MS);
 /// Length at which a few calls are enough.
 const LONGEST_NS: u64 = 3000 * MS;
 const FEW: u64 = 5;
+/// Part of a latency within which ends are one burst.
+const BURST: u64 = 1000;
 /// Windows in a row after which a service is taken to be narrow again.
 const CALM: u32 = 100;
 
@@ -26,6 +29,8 @@ pub(super) struct LevelStats {
     pub estimate: f64,
     /// Successes a nanosecond.
     pub rate: f64,
+    /// Standard error of that rate, as a share of it.
+    pub rate_error: f64,
     /// Central latency: the mean, or that of the lower four fifths where services differ much.
     pub latency_ns: f64,
     /// Standard error of that latency.
@@ -44,8 +49,23 @@ pub(super) struct LevelStats {
 ///
 /// After a change of the limit, calls of the one before are waited for, and then the first call that started after these:
 /// what comes then meets the dependency as the new limit leaves it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one window"
+)]
 pub(super) struct LevelWindow {
     in_flight: u32,
+    /// Time of the last start or end, and the sum of calls in flight by time since the window opened.
+    counted_ns: u64,
+    area: f64,
+    area_from_ns: u64,
+    begun_ns: u64,
+    /// Time of the last end.
+    last_ns: u64,
+    /// True if calls end many at a time: such a window ends between bursts.
+    bursts: bool,
+    /// True if it has enough calls.
+    full: bool,
     /// Calls in flight that started before the change.
     old: u32,
     drained_ns: Option<u64>,
@@ -60,12 +80,21 @@ pub(super) struct LevelWindow {
     /// True while services are all alike, so that whatever latencies differ by is a queue's.
     narrow: bool,
     calm: u32,
+    rough: u32,
+    pub failures: Failures,
 }
 
 impl LevelWindow {
     pub(super) fn new() -> Self {
         Self {
             in_flight: 0,
+            counted_ns: 0,
+            area: 0.0,
+            area_from_ns: 0,
+            begun_ns: 0,
+            last_ns: 0,
+            bursts: false,
+            full: false,
             old: 1, // the first calls meet an empty dependency: the first of them is waited for
             drained_ns: None,
             opened_ns: None,
@@ -77,11 +106,19 @@ impl LevelWindow {
             longest_ns: 0,
             narrow: true,
             calm: 0,
+            rough: 0,
+            failures: Failures::default(),
         }
     }
 
     pub(super) const fn is_narrow(&self) -> bool {
         self.narrow
+    }
+
+    /// Take services to differ.
+    pub(super) fn widen(&mut self) {
+        self.narrow = false;
+        self.calm = 0;
     }
 
     /// Begin a new one, under another limit or the same.
@@ -91,17 +128,34 @@ impl LevelWindow {
             self.opened_ns = None;
             self.drained_ns = (self.old == 0).then_some(now_ns);
         } else {
-            self.opened_ns = Some(now_ns);
+            self.opened_ns = Some(self.last_ns.min(now_ns));
         }
+        self.begun_ns = now_ns;
+        self.area = 0.0;
+        self.area_from_ns = now_ns;
         self.latencies_ns.clear();
         self.calls = 0;
         self.successes = 0;
         self.sum_ns = 0;
         self.blocked = false;
+        self.bursts = false;
+        self.full = false;
     }
 
-    pub(super) fn started(&mut self) {
-        self.in_flight += 1;
+    /// Time since it began, with that for which calls of another limit were waited for.
+    pub(super) fn since_begun_ns(&self, now_ns: u64) -> f64 {
+        float(now_ns.saturating_sub(self.begun_ns))
+    }
+
+    /// Add the time since the last start or end to the sum of calls in flight.
+    fn count(&mut self, now_ns: u64) {
+        self.area += f64::from(self.in_flight) * float(now_ns.saturating_sub(self.counted_ns));
+        self.counted_ns = self.counted_ns.max(now_ns);
+    }
+
+    pub(super) fn started(&mut self, now_ns: u64) {
+        self.count(now_ns);
+        self.in_flight = self.in_flight.saturating_add(1);
     }
 
     pub(super) fn blocked(&mut self) {
@@ -110,27 +164,59 @@ impl LevelWindow {
 
     /// A call has ended without a sample.
     pub(super) fn ignored(&mut self, now_ns: u64) {
+        self.count(now_ns);
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.opened_ns.is_none() && self.drained_ns.is_none() {
             self.drain(now_ns);
         }
     }
 
-    /// Add a call that has ended; return true if the window has enough of them.
+    /// Add a call that has ended; return true if the window had enough of them before it, or has now.
     pub(super) fn sampled(&mut self, sample: &Sample, limit: u32) -> bool {
         let now_ns = sample.end_ns();
+        self.count(now_ns);
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(opened_ns) = self.opened_ns else {
+        let is_burst = now_ns.saturating_sub(self.last_ns) <= sample.rtt_ns / BURST;
+        if self.opened_ns.is_none() {
             match self.drained_ns {
                 None => self.drain(now_ns),
                 Some(drained_ns) if sample.start_ns >= drained_ns || sample.dropped => {
                     self.opened_ns = Some(now_ns);
+                    self.area = 0.0;
+                    self.area_from_ns = now_ns;
                 }
                 Some(_) => {}
             }
+            self.last_ns = now_ns;
             return false;
-        };
+        }
+        if self.full && !(is_burst && self.calls < 2 * MOST_CALLS) {
+            return true;
+        }
+        self.add(sample, limit, is_burst);
+        (self.full && !self.bursts) || self.failures.is_many()
+    }
+
+    /// Add the call that ended a burst, if the limit is the same.
+    pub(super) fn carry(&mut self, sample: &Sample, limit: u32) {
+        if self
+            .opened_ns
+            .is_some_and(|opened_ns| opened_ns < sample.end_ns())
+            && self.calls == 0
+        {
+            self.add(sample, limit, false);
+        }
+    }
+
+    fn add(&mut self, sample: &Sample, limit: u32, is_burst: bool) {
+        let (now_ns, opened_ns) = (sample.end_ns(), self.opened_ns.unwrap_or(0));
+        self.last_ns = now_ns;
+        if now_ns <= opened_ns {
+            return; // of the burst after which it opened
+        }
+        self.bursts |= is_burst && self.calls > 0;
         self.calls += 1;
+        self.failures.add(sample.dropped);
         self.sum_ns = self.sum_ns.saturating_add(sample.rtt_ns);
         if !sample.dropped {
             self.successes += 1;
@@ -144,8 +230,8 @@ impl LevelWindow {
         let needed_ns = (self.longest_ns.saturating_mul(3) / 2).clamp(LENGTH_NS.0, LENGTH_NS.1);
         let fewest = if self.narrow { FEWEST.0 } else { FEWEST.1 };
         let needed = u64::from(limit).clamp(fewest, MOST_CALLS);
-        (length_ns >= needed_ns && self.calls >= needed)
-            || (self.calls >= FEW && (length_ns >= LONGEST_NS || self.successes * 2 < self.calls))
+        self.full = (length_ns >= needed_ns && self.calls >= needed)
+            || (self.calls >= FEW && length_ns >= LONGEST_NS);
     }
 
     fn drain(&mut self, now_ns: u64) {
@@ -156,13 +242,7 @@ impl LevelWindow {
     }
 
     /// Return the statistics; `is_base` if no queue is expected, so that any spread is the service's own.
-    pub(super) fn level(
-        &mut self,
-        now_ns: u64,
-        estimate: f64,
-        limit: u32,
-        is_base: bool,
-    ) -> LevelStats {
+    pub(super) fn level(&mut self, now_ns: u64, estimate: f64, is_base: bool) -> LevelStats {
         self.latencies_ns.sort_unstable_by(f32::total_cmp);
         let count = self.latencies_ns.len();
         let all = Moments::of(&self.latencies_ns);
@@ -177,16 +257,23 @@ impl LevelWindow {
                 lower_moments.deviation / float(lower.max(1) as u64).sqrt(),
             )
         };
-        let length_ns = float(now_ns.saturating_sub(self.opened_ns.unwrap_or(now_ns))).max(1.0);
-        // Little's law is exact where all latencies are about the same; a count depends on where the window begins.
-        let rate = if self.blocked && self.sum_ns > 0 && all.deviation < 0.15 * all.mean {
-            f64::from(limit) * float(self.successes) / float(self.sum_ns)
+        let length_ns = float(
+            self.last_ns
+                .saturating_sub(self.opened_ns.unwrap_or(now_ns)),
+        )
+        .max(1.0);
+        // Little's law is exact where latencies are about the same; a count depends on where the window begins.
+        let rate = if self.narrow && self.sum_ns > 0 && self.area > 0.0 {
+            self.area / float(now_ns.saturating_sub(self.area_from_ns)).max(1.0)
+                * float(self.successes)
+                / float(self.sum_ns)
         } else {
             float(self.successes) / length_ns
         };
         LevelStats {
             estimate,
             rate,
+            rate_error: all.deviation / (all.mean * float(count.max(1) as u64).sqrt()).max(1.0),
             latency_ns: central.mean,
             error_ns,
             p90_ns: self
@@ -206,9 +293,11 @@ impl LevelWindow {
             return;
         }
         if all.deviation > if is_base { 0.3 } else { 0.6 } * all.mean {
-            self.narrow = false;
+            self.rough += 1;
+            self.narrow &= self.rough < 2 && !is_base;
             self.calm = 0;
         } else {
+            self.rough = 0;
             self.calm += 1;
             self.narrow |= self.calm > CALM;
         }
