@@ -258,6 +258,57 @@ def test_children_are_within_the_limit_of_their_route():
         assert report.limits["r"].in_flight == 0
 
 
+class Unchanging:
+    """A program's own algorithm whose limit stays what it was at first."""
+
+    def __init__(self, initial=1):
+        self.limit = initial
+
+    def on_sample(self, **_):
+        pass
+
+
+@pytest.fixture
+def unchanging():
+    limits.register("unchanging", Unchanging)
+    yield
+    del limits._REGISTERED["unchanging"]
+
+
+@pytest.mark.usefixtures("unchanging")
+def test_a_driver_gets_the_permit_that_another_one_gave_back_before_a_silence():
+    ended = []
+
+    async def spread(context):
+        name = context.message["n"]
+
+        async def children():
+            await trio.sleep(0.1 + name / 10)
+            for _ in range(name + 1):
+                yield {"n": name}
+            if name == 0:
+                await trio.sleep(1000)
+
+        return AdapterResult(emitted=children())
+
+    async def watched(context):
+        await trio.sleep(1)
+        ended.append((context.message["n"], trio.current_time() - begun[0]))
+        return AdapterResult.forward()
+
+    begun = []
+
+    async def look(_):
+        begun.append(trio.current_time())
+
+    text = route(
+        "algorithm: unchanging, initial_concurrency: 1", concurrency=2, stage="{type: spread}, {type: watched}"
+    )
+    _, report = simulated(text, {"spread": spread, "watched": watched}, flood(2), look=look)
+    assert ended == [(number, pytest.approx(at, abs=0.01)) for number, at in ((0, 1.1), (1, 2.1), (1, 3.1))]
+    assert report.outcomes["completed"] == 5
+
+
 GROUP = """
 routes:
   a: {inbound: {concurrency: 50, capacity: 10000}, adapters: [{type: work}], backpressure: {algorithm: aimd, initial_concurrency: 6, max_concurrency: 6, group: g}}

@@ -178,8 +178,10 @@ class RouteState:
         """True if a driver may carry a child: the route is not paused, has room, and its adaptive limit permits it."""
         if self.pauses or self.room(1) <= 0:
             return False
+        if self.carrier.is_permitted:
+            return True
         self._watch_limit()
-        return self.carrier.is_permitted
+        return False
 
     @property
     def may_emit(self) -> bool:
@@ -212,13 +214,14 @@ class RouteState:
         turns = self.carrier.takable(self.turn)
         if turns < 0:
             self.watch_full()
-        elif turns == 0:
+        elif turns == 0 and self.shares_limit and not self.carrier.is_permitted:
+            # Without others, whoever gives a permit back takes the next message or has the route checked.
             self._watch_limit()
         return max(turns, 0)
 
     def _watch_limit(self) -> None:
-        """Have `notify` called when there is a permit again, if others may give it back."""
-        if self.shares_limit and self.limiter is not None and not self.carrier.is_permitted:
+        """Have `notify` called when the adaptive limit has a permit again."""
+        if self.limiter is not None:
             self.limiter.watch(self.notify)
 
     def room(self, own: int) -> int:
