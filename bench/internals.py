@@ -40,7 +40,7 @@ def route_of(execution: PipelineOrchestrator, name: str) -> Route:
     route, loop = execution._lifecycle.routes[name], execution._lifecycle.loop
 
     def list_and_after() -> None:
-        loop.workers.attend(route)
+        route.notify.attend()
         loop._after(route)
 
     return Route(

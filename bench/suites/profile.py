@@ -139,6 +139,9 @@ async def carried(text: str, count: int, *, turn: int | None = None) -> float:
         carrier = route_of(execution, "r0").carrier
         execution.resume("r0")  # no await from here on: the loop's own workers get no turn
         worker = Worker(quantum_ns=FOREVER_NS, quantum_turns=count)
+        worker.since_ns = (
+            time.perf_counter_ns()
+        )  # else its first step seems to have held the loop since the clock began
         worker.until_ns, worker.left = FOREVER_NS, count if turn is None else turn
         with Stopwatch() as watch:
             carrier.carry(worker, False)

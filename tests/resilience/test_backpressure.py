@@ -16,6 +16,7 @@ from factflow_engine.native import LIMIT_ALGORITHMS
 from factflow_engine.resilience import limits
 from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import CircuitOpenError, Overloaded, Reject
+from support.hostile_errors import HOSTILE, Examined
 
 MS = 1_000_000
 
@@ -359,6 +360,19 @@ async def test_the_end_of_a_block_is_a_sample(autojump_clock, error, counted):
     assert getattr(figures, counted) == 1
     assert figures.answered + figures.dropped + figures.released == 1
     assert figures.in_flight == 0
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_an_error_that_cannot_be_examined_gives_its_permit_back(kind):
+    controller = BackpressureController(algorithm="fixed", max_concurrency=1)
+    caught: Any = None
+    try:
+        async with controller.attempt():
+            raise HOSTILE[kind]()
+    except BaseException as error:
+        caught = error
+    assert type(caught) is not Examined
+    assert controller.in_flight == 0
 
 
 async def test_a_cancelled_block_teaches_nothing(autojump_clock):

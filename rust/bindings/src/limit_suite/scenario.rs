@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use factflow_core::limits::simulation::{
-    FURTHER, Level, Load, Phase, SCALES, SCENARIOS, Scenario, ServerModel, Service, Steps,
+    FURTHER, Load, Phase, RecordedLevel, SCALES, SCENARIOS, Scenario, ServerModel, Service, Steps,
     best_limits, scenario, variant,
 };
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -176,7 +176,7 @@ fn server(given: &Bound<'_, PyDict>) -> PyResult<ServerModel> {
             ServerModel::Recorded {
                 levels: levels
                     .into_iter()
-                    .map(|(in_flight, calls)| Level { in_flight, calls })
+                    .map(|(in_flight, calls)| RecordedLevel { in_flight, calls })
                     .collect(),
             }
         }

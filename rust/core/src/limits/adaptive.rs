@@ -24,7 +24,7 @@ mod tests;
 mod trials;
 mod window;
 
-use self::refusals::Refusal;
+use self::refusals::RefusedCalls;
 use self::window::{LevelStats, LevelWindow};
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
@@ -80,7 +80,7 @@ pub(super) struct Adaptive {
     /// Lowest limit that was refused lately.
     ceiling: Option<(f64, u64)>,
     ceiling_wait_ns: f64,
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedCalls>,
     /// Estimate before failures that had other reasons than the limit.
     resume: Option<f64>,
     seed: u64,

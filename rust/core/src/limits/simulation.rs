@@ -28,10 +28,12 @@ mod tests;
 pub use best::best_limits;
 pub use catalogue::{FURTHER, SCALES, SCENARIOS, scenario};
 pub use contender::contender;
-pub use levels::{Histogram, Levels};
+pub use levels::{Histogram, TimedLevels};
 pub use measure::Measured;
 pub use run::{Controlled, run, run_levels, run_unless};
-pub use scenario::{Excess, Growth, Level, Load, Phase, Scenario, ServerModel, Service, Steps};
+pub use scenario::{
+    Excess, Growth, Load, Phase, RecordedLevel, Scenario, ServerModel, Service, Steps,
+};
 pub use score::{Cell, cell, oracle};
 pub use series::{Bin, LATENCY_CLASSES, Outcomes, Series};
 pub use variants::{Half, Variant, variant};

@@ -15,7 +15,7 @@ const FEW_FAILURES: f64 = 0.1;
 
 /// Failures of many calls, and the cuts that followed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct RefusedCalls {
     /// Lowest limit at which they fail.
     lowest: f64,
     /// Estimate before the cuts.
@@ -37,7 +37,7 @@ impl Adaptive {
         }
         self.window.failures.forget();
         let limit = self.limit_as_float();
-        let mut refusal = self.refusal.unwrap_or(Refusal {
+        let mut refusal = self.refusal.unwrap_or(RefusedCalls {
             lowest: limit,
             first: self.estimate,
             cuts: 0,

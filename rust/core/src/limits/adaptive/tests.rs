@@ -180,14 +180,14 @@ fn an_hour_without_calls_changes_nothing() {
 }
 
 /// A step of a history: its kind, the time that passes before it, and a duration.
-type Step = (u8, u64, u64);
+type CallEvent = (u8, u64, u64);
 
-fn histories() -> impl Strategy<Value = Vec<Step>> {
+fn histories() -> impl Strategy<Value = Vec<CallEvent>> {
     prop::collection::vec((0..10_u8, 0..200 * MS, 0..SECOND), 0..400)
 }
 
 /// Play a history: calls start, end, fail, are cancelled and wait; return the limits, and the time at its end.
-fn play(limit: &mut dyn Limit, history: &[Step]) -> (Vec<u32>, u64) {
+fn play(limit: &mut dyn Limit, history: &[CallEvent]) -> (Vec<u32>, u64) {
     let (mut now_ns, mut open, mut limits) = (SECOND, Vec::new(), Vec::new());
     for (kind, passes_ns, rtt_ns) in history {
         now_ns += if *kind == 9 {

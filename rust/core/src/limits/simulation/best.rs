@@ -1,6 +1,6 @@
 //! Best limits of servers whose latency is known by the calls that are there: of the greatest power, `X(L)^2 / L`.
 
-use super::scenario::{Excess, Level, Phase, ServerModel, Steps};
+use super::scenario::{Excess, Phase, RecordedLevel, ServerModel, Steps};
 use super::server::float;
 
 /// Most calls in flight that are tried.
@@ -46,8 +46,8 @@ pub(super) fn of_usl(alpha: f64, beta: f64) -> u64 {
 }
 
 /// Return the best of the levels that were recorded; what was dropped is no throughput.
-fn of_levels(levels: &[Level]) -> u64 {
-    let power = |level: &&Level| {
+fn of_levels(levels: &[RecordedLevel]) -> u64 {
+    let power = |level: &&RecordedLevel| {
         let sum: u128 = level.calls.iter().map(|(ns, _)| u128::from(*ns)).sum();
         let good = level.calls.iter().filter(|(_, dropped)| !dropped).count() as u64;
         let all = level.calls.len() as u64;
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_best_level_is_the_last_one_before_latency_grows() {
-        let level = |in_flight, ns, dropped| Level {
+        let level = |in_flight, ns, dropped| RecordedLevel {
             in_flight,
             calls: vec![(ns, dropped)],
         };

@@ -1,4 +1,4 @@
-//! `Levels`: how long there were how many calls, starts and permits, as Vector's tests count them.
+//! `TimedLevels`: how long there were how many calls, starts and permits, as Vector's tests count them.
 //!
 //! Kept separate from `series`, which keeps the order of time and not the levels.
 
@@ -63,7 +63,7 @@ impl Histogram {
 
 /// Levels of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Levels {
+pub struct TimedLevels {
     /// Calls that the server has.
     pub calls: Histogram,
     /// Starts of the last second before each start.

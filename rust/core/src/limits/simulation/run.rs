@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::levels::Levels;
+use super::levels::TimedLevels;
 use super::measure::Measured;
 use super::random::{Stream, uniform};
 use super::scenario::{Load, SECOND, Scenario};
@@ -93,7 +93,7 @@ struct Run<'a> {
     routes: Vec<Route>,
     measured: Measured,
     series: Option<Series>,
-    levels: Option<Levels>,
+    levels: Option<TimedLevels>,
     completions: Vec<Completion>,
     in_flight: u64,
 }
@@ -124,9 +124,9 @@ pub fn run_unless(
 
 /// Simulate a scenario, and return what was counted, and how long each level of it lasted.
 #[must_use]
-pub fn run_levels(scenario: &Scenario, seed: u64, by: Controlled<'_>) -> (Measured, Levels) {
+pub fn run_levels(scenario: &Scenario, seed: u64, by: Controlled<'_>) -> (Measured, TimedLevels) {
     let mut run = Run::new(scenario, seed, None);
-    run.levels = Some(Levels::default());
+    run.levels = Some(TimedLevels::default());
     run.go(by, &mut || false);
     (run.measured, run.levels.unwrap_or_default())
 }

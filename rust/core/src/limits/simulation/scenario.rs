@@ -106,7 +106,7 @@ pub enum ServerModel {
     /// Latencies that were recorded, by the calls that were there.
     Recorded {
         /// Levels by calls in flight, ascending; one at least, each with one call at least.
-        levels: Vec<Level>,
+        levels: Vec<RecordedLevel>,
     },
     /// A link that grows slow by the calls on it, and by those of the last second (Vector's test server).
     Link {
@@ -152,7 +152,7 @@ pub enum Excess {
 
 /// Calls that were recorded while about so many were in flight.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Level {
+pub struct RecordedLevel {
     /// Calls in flight, each itself included.
     pub in_flight: u64,
     /// Duration of each in nanoseconds, and true if it was dropped.

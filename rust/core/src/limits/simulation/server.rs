@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::random::{Stream, normal, uniform};
-use super::scenario::{Excess, Growth, Level, MS, SECOND, ServerModel, Service};
+use super::scenario::{Excess, Growth, MS, RecordedLevel, SECOND, ServerModel, Service};
 use crate::limits::arithmetic::{exp, ln};
 
 /// Number of a call.
@@ -269,7 +269,7 @@ impl Growth {
 ///
 /// Between two levels it is the lower one's. Above the last one it takes longer in proportion: what is beyond the most
 /// that was ever seen is taken for a queue.
-fn recorded(levels: &[Level], n: u64, at: f64) -> (u64, bool) {
+fn recorded(levels: &[RecordedLevel], n: u64, at: f64) -> (u64, bool) {
     let after = levels.partition_point(|level| level.in_flight <= n);
     let Some(level) = levels.get(after.max(1) - 1) else {
         return (1, false);
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_recorded_call_is_one_of_its_level_and_waits_beyond_the_last() {
-        let level = |in_flight, calls: &[(u64, bool)]| Level {
+        let level = |in_flight, calls: &[(u64, bool)]| RecordedLevel {
             in_flight,
             calls: calls.to_vec(),
         };

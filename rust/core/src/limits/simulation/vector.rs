@@ -86,7 +86,7 @@ pub fn vector(name: &str) -> Option<Scenario> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Controlled, Levels, run_levels};
+    use super::super::{Controlled, TimedLevels, run_levels};
     use super::*;
     use crate::limits::{Limit, Parameters, Value, new_limit};
 
@@ -234,7 +234,7 @@ mod tests {
         ),
     ];
 
-    fn statistic(name: &str, levels: &Levels) -> f64 {
+    fn statistic(name: &str, levels: &TimedLevels) -> f64 {
         let seconds: Vec<f64> = levels
             .latencies_ns
             .iter()
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    fn levels_of(name: &str) -> Levels {
+    fn levels_of(name: &str) -> TimedLevels {
         let scenario = vector(name).expect("it is listed");
         let Load::Every { calls, .. } = scenario.load else {
             unreachable!("all are of this load")
