@@ -368,9 +368,10 @@ async def test_an_error_that_cannot_be_examined_gives_its_permit_back(kind):
     caught: Any = None
     try:
         async with controller.attempt():
-            raise HOSTILE[kind]()
-    except BaseException as error:
-        caught = error
+            error = HOSTILE[kind]()
+            raise error
+    except BaseException as raised:
+        caught = raised
     assert type(caught) is not Examined
     assert controller.in_flight == 0
 
