@@ -130,6 +130,9 @@ def test_what_never_succeeds_has_no_measure_that_is_infinite(written: Path) -> N
         ("target_ms", "joins_seconds: [0, 60]\ntarget_ms", "expected times from 0 below 60 seconds"),
         ("{capacity", "{model: knee, capacity", None),
         ("name: mine", "- mine", "E0"),
+        ("name: mine", "name: .mine", "beginning with a letter or digit, at most 128"),
+        ("[{seconds: 60}]", "[]", "expected 1 or more elements, got 0"),
+        (STEADY, "# nothing yet", "write name:, target_ms:, server: and phases:"),
     ],
 )
 def test_what_is_wrong_is_shown_where_it_stands(written: Path, change: str, to: str, said: str | None) -> None:
@@ -141,6 +144,13 @@ def test_what_is_wrong_is_shown_where_it_stands(written: Path, change: str, to: 
         scenario_tasks(written)
     assert said in str(caught.value)
     assert f"{written}:" in str(caught.value)
+
+
+def test_a_list_of_wrong_elements_is_not_also_said_to_be_empty(written: Path) -> None:
+    written.write_text(STEADY.replace("seconds: 60", "seconds: 1e9"))
+    with pytest.raises(ScenarioError) as caught:
+        scenario_tasks(written)
+    assert [finding.path for finding in caught.value.findings] == ["phases[0].seconds"]
 
 
 def test_a_phase_of_another_model_cannot_change_the_server(written: Path) -> None:

@@ -19,6 +19,7 @@ from factflow_engine.config.nodes import (
     Node,
     Path,
     ScalarNode,
+    SequenceNode,
     has_variables,
     key_mark,
     locate,
@@ -138,8 +139,15 @@ def report_model_errors(
         report: Report that gets the findings.
     """
     # The input is left out: an error's own text must not contain values of the environment.
-    for details in error.errors(include_url=False, include_input=False):
+    found = error.errors(include_url=False, include_input=False)
+    for details in found:
+        if details["type"] == "too_short" and any(_is_within(other["loc"], details["loc"]) for other in found):
+            continue  # what is missing are the elements that have findings of their own
         _report_one(details, root, at, prefix, model, codes, report)
+
+
+def _is_within(location: Path, outer: Path) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
 
 
 def _report_one(
@@ -244,6 +252,11 @@ def _message(details: ErrorDetails, expected: str | None, node: Node, problem: s
     if problem is not None and not has_variables(node):
         return problem
     text = details["msg"]
+    if isinstance(node, SequenceNode) and details["type"] in {"too_short", "too_long"}:
+        context = details.get("ctx", {})
+        if details["type"] == "too_short":
+            return f"expected {context['min_length']} or more elements, got {len(node.items)}"
+        return f"expected {context['max_length']} elements at most, got {len(node.items)}"
     if isinstance(node, ScalarNode):
         if text.startswith("Input should be "):
             return f"expected {text.removeprefix('Input should be ')}, got {got}"

@@ -1,6 +1,7 @@
 """A program's own scenario from YAML: read, checked with places, and made into what is simulated."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,11 +46,17 @@ def scenario_tasks(path: Path, scales: tuple[float, ...] = (1.0,)) -> tuple[Task
         report.add(problem.code, problem.mark, problem.message, remedy=problem.remedy)
     config = _checked(text, report) if text or not report.has_errors else None
     if config is None or report.has_errors:
-        raise ScenarioError(report.findings(), text)
+        raise ScenarioError(tuple(map(_of_scenario, report.findings())), text)
     return tuple(
         Task(label=config.name, scale=scale, scenario=LimitScenario.described(described(config, scale)))
         for scale in scales
     )
+
+
+def _of_scenario(finding: Finding) -> Finding:
+    """Return a finding with the remedy for a scenario, where that for a pipeline is another."""
+    is_empty = finding.code == "E017"
+    return replace(finding, remedy="write name:, target_ms:, server: and phases:") if is_empty else finding
 
 
 def _checked(text: str, report: Report) -> ScenarioConfig | None:

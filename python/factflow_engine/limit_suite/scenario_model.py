@@ -66,7 +66,7 @@ class PhaseConfig(ConfigModel):
 class ScenarioConfig(ConfigModel):
     """A scenario: what calls are made to what, and what is wanted of them."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in tables.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="Name in tables.")
     target_ms: float = Field(gt=0, le=3_600_000, description="Milliseconds that a call should take at most.")
     timeout_ms: float | None = Field(
         default=None, gt=0, le=3_600_000, description="Milliseconds after which a caller gives up; None: never."
