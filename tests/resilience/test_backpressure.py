@@ -219,12 +219,21 @@ def test_an_error_of_a_registered_algorithm_is_raised_and_the_permit_is_back(hal
         ({"initial_concurrency": 300}, "initial_concurrency: expected a limit from 1 to 200, got 300"),
         ({"target_latency_ms": 0}, "target_latency_ms: expected a number above 0 and at most 86400000, got 0"),
         ({"target_latency_ms": float("nan")}, "target_latency_ms: expected a number"),
+        ({"target_latency_ms": True}, "target_latency_ms: expected a number above 0 and at most 86400000, got True"),
+        ({"now_ns": -1}, "now_ns: expected a whole number from 0 to 18446744073709551615, got -1"),
+        ({"seed": 2**64}, "seed: expected a whole number from 0 to 18446744073709551615, got 18446744073709551616"),
+        ({"seed": 0.5}, r"seed: expected a whole number from 0 to 18446744073709551615, got 0\.5"),
         ({"algorithm": "aimd", "backof": 0.7}, 'aimd: unknown parameter "backof"'),
     ],
 )
 def test_wrong_arguments_are_told(arguments, text):
     with pytest.raises(ValueError, match=text):
         BackpressureController(**arguments)
+
+
+def test_an_algorithm_is_a_name():
+    with pytest.raises(TypeError, match=r"algorithm: expected a name, got None"):
+        BackpressureController(algorithm=None)  # type: ignore[arg-type]
 
 
 def test_randomness_is_a_list():

@@ -278,6 +278,10 @@ def test_a_programs_own_algorithm_is_made_by_its_name(monkeypatch):
         limits.register("halving", Halving.__init__)
     with pytest.raises(ValueError, match="'aimd' is a built-in algorithm; give yours another name"):
         limits.register("aimd", Halving)
+    with pytest.raises(ValueError, match="expected a name, got ''"):
+        limits.register("", Halving)
+    with pytest.raises(TypeError, match="'five': expected a class, or a function that makes one, got 5"):
+        limits.register("five", 5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"no limit algorithm .*; registered are halving"):
         new_limit("halfing")
 

@@ -22,6 +22,7 @@ from factflow_engine.seams import Clock, SystemClock
 from factflow_protocols import CircuitOpenError
 
 _CLOCK: Final = SystemClock()
+_LARGEST: Final = 2**64 - 1
 
 
 class BackpressureController(LimitController):
@@ -96,7 +97,12 @@ class BackpressureController(LimitController):
         **parameters: Any,
     ) -> BackpressureController:
         """See the class."""
+        if not isinstance(algorithm, str):
+            raise TypeError(f"algorithm: expected a name, got {algorithm!r}")
         check_bounds(target_latency_ms, min_concurrency, max_concurrency, initial_concurrency)
+        for name, number in (("now_ns", now_ns), ("seed", seed)):
+            if not is_whole(number, 0, _LARGEST):
+                raise ValueError(f"{name}: expected a whole number from 0 to {_LARGEST}, got {number!r}")
         if callable(probe_jitter):
             raise TypeError("probe_jitter: expected a list of numbers, which are taken in turn, got a function")
         own: OwnLimit | None = None

@@ -72,7 +72,9 @@ def check_bounds(target_latency_ms: Any, least: Any, most: Any, initial: Any) ->
     if initial is not None and not least <= initial <= most:
         raise ValueError(f"initial_concurrency: expected a limit from {least} to {most}, got {initial}")
     if target_latency_ms is not None and not (
-        isinstance(target_latency_ms, int | float) and 0 < target_latency_ms <= LONGEST_TARGET_MS
+        isinstance(target_latency_ms, int | float)
+        and not isinstance(target_latency_ms, bool)
+        and 0 < target_latency_ms <= LONGEST_TARGET_MS
     ):
         raise ValueError(
             f"target_latency_ms: expected a number above 0 and at most {LONGEST_TARGET_MS}, got {target_latency_ms!r}"

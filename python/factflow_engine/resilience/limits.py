@@ -141,7 +141,8 @@ def register(name: str, factory: Callable[..., Limit]) -> None:
         factory: Called with the parameters as keywords; returns the algorithm.
 
     Raises:
-        ValueError: The name is a built-in algorithm's, or another factory's.
+        ValueError: The name is a built-in algorithm's, or another factory's, or empty.
+        TypeError: The factory cannot be called.
 
     Example:
         >>> class Steady:
@@ -151,6 +152,10 @@ def register(name: str, factory: Callable[..., Limit]) -> None:
         >>> new_limit("steady").limit
         3
     """
+    if not name:
+        raise ValueError("limit algorithm: expected a name, got ''")
+    if not callable(factory):
+        raise TypeError(f"limit algorithm {name!r}: expected a class, or a function that makes one, got {factory!r}")
     if name in ALGORITHMS or _REGISTERED.get(name, factory) is not factory:
         kind = "a built-in algorithm" if name in ALGORITHMS else "another one that was registered"
         raise ValueError(f"limit algorithm {name!r} is {kind}; give yours another name")
