@@ -62,6 +62,7 @@ def test_variants_take_the_place_of_the_scenarios(factflow: Callable[..., Any]) 
         (("--algorithm", "argh"), "--algorithm: no limit algorithm 'argh'; there are adaptive"),
         (("--scenario", "stedy"), '--scenario: no scenario "stedy"; there are steady'),
         (("--scale", "0"), "is not in the range"),
+        (("--scale", "nan"), "--scale: expected a number above 0 and up to 1000, got nan"),
         (("--seed", "3"), "add --variants N"),
         (("-a", "none.py"), "--adapters none.py cannot be used"),
         (("--scenario", "none.yaml"), "none.yaml:1:1: E016 the file does not exist"),
@@ -100,6 +101,31 @@ def test_a_module_may_register_algorithms(factflow: Callable[..., Any], tmp_path
         "json",
     ).document
     assert document["summary"]["steadfast"]["geometric_mean"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("raise RuntimeError('mine')", "'bad': RuntimeError: mine ("), ("self.limit = 0", "'bad': expected a limit")],
+)
+def test_an_own_algorithm_that_fails_is_named(
+    factflow: Callable[..., Any], tmp_path: Path, body: str, said: str
+) -> None:
+    module = tmp_path / "bad.py"
+    module.write_text(
+        "from factflow_engine.resilience.limits import register\n"
+        f"class Bad:\n    limit = 4\n    def on_sample(self, **sample): {body}\nregister('bad', Bad)\n"
+    )
+    answer = factflow("bench", "limits", "-a", module, "--algorithm", "bad", "--scenario", "steady", "--scale", "0.2")
+    assert (answer.status, answer.out) == (2, "")
+    assert f"limit algorithm {said}" in answer.err
+
+
+def test_scenarios_of_one_name_are_refused(factflow: Callable[..., Any], tmp_path: Path) -> None:
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text("name: steady\ntarget_ms: 9\nserver: {capacity: 2, service_ms: 5}\nphases: [{seconds: 1}]\n")
+    answer = factflow("bench", "limits", "--scenario", scenario, "--scenario", "steady")
+    assert answer.status == 2
+    assert "2 scenarios have the name 'steady'; write another `name:`" in answer.err
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(factflow: Callable[..., Any]) -> None:

@@ -1,13 +1,14 @@
 import json
 import math
 import random
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from factflow_engine.limit_suite.contenders import Contender, contenders
+from factflow_engine.limit_suite.contenders import Contender, OwnAlgorithmError, contenders
 from factflow_engine.limit_suite.suite import (
     MEASURES,
     compare,
@@ -134,16 +135,39 @@ class Unmade(Aimd):
 @pytest.mark.parametrize(
     ("algorithm", "error", "said"),
     [
-        (Failing, ZeroDivisionError, "mine"),
-        (Zero, ValueError, "expected a limit that is an int of 1 or more, got 0"),
-        (Unmade, LookupError, "not today"),
+        (
+            Failing,
+            ZeroDivisionError,
+            rf"^limit algorithm 'mine': ZeroDivisionError: mine \({re.escape(__file__)}:\d+\)$",
+        ),
+        (Zero, ValueError, "^limit algorithm 'mine': expected a limit that is an int of 1 or more, got 0$"),
+        (Unmade, LookupError, "^limit algorithm 'mine': LookupError: not today "),
     ],
 )
-def test_an_own_algorithms_error_is_raised(own: Any, algorithm: Any, error: Any, said: str) -> None:
+def test_an_own_algorithms_error_is_told_with_its_name_and_line(
+    own: Any, algorithm: Any, error: Any, said: str
+) -> None:
     own("mine", algorithm)
     mine = Contender(label="mine", name="mine", parameters={})
-    with pytest.raises(error, match=said):
+    with pytest.raises(OwnAlgorithmError, match=said) as caught:
         compare(published_tasks(("steady",), (0.2,)), [mine])
+    assert isinstance(caught.value.__cause__, error)
+
+
+def test_an_own_algorithm_gets_whole_numbers_as_they_are_written(own: Any) -> None:
+    class Started(Aimd):
+        def __init__(self, start: int, share: float = 1.0) -> None:
+            super().__init__()
+            self.limit, self.share = start, share
+
+    own("started", Started)
+    asked = contenders(("started:start=8,share=0.5", "aimd:timeout_ns=1e8", "aimd:initial=12"))
+    assert [one.parameters for one in asked] == [{"start": 8, "share": 0.5}, {"timeout_ns": 1e8}, {"initial": 12}]
+    assert isinstance(asked[0].parameters["start"], int)
+    with pytest.raises(OwnAlgorithmError, match=r"'start'; write its parameters as started:PARAMETER=NUMBER$"):
+        contenders(("started",))
+    with pytest.raises(ValueError, match="initial: expected a number from 1 to"):
+        contenders((f"aimd:initial={'9' * 400}",))
 
 
 def test_an_interrupt_ends_it_wherever_it_is(own: Any) -> None:

@@ -1,6 +1,8 @@
 """`factflow bench limits`: compare the algorithms of concurrency limits in simulated scenarios."""
 
+import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ from factflow_engine.cli.options import debug_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.streams import reserve_results, results
 from factflow_engine.config import render_findings
-from factflow_engine.limit_suite.contenders import Contender, contenders
+from factflow_engine.limit_suite.contenders import Contender, OwnAlgorithmError, contenders
 from factflow_engine.limit_suite.page import BINS, page
 from factflow_engine.limit_suite.recordings import RecordingError, recorded_tasks
 from factflow_engine.limit_suite.scenario_file import ScenarioError, scenario_tasks
@@ -129,7 +131,10 @@ def limits_command(
     compared, tasks = _contenders(algorithms), _tasks(scenarios, trace, scales, variants, seed)
     with told_progress(len(compared) * len(tasks)) as told:
         bins = BINS if kind == "html" else None
-        comparison = compare(tasks, compared, threads=_threads(), bins=bins, told=told)
+        try:
+            comparison = compare(tasks, compared, threads=_threads(), bins=bins, told=told)
+        except OwnAlgorithmError as error:
+            raise InvalidInputError(str(error)) from error
     if settings.as_json:
         print_document(comparison.document(), settings)
     elif kind == "html":
@@ -142,7 +147,7 @@ def limits_command(
 def _contenders(asked: Sequence[str]) -> tuple[Contender, ...]:
     try:
         return contenders(asked)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OwnAlgorithmError) as error:
         raise InvalidInputError(f"--algorithm: {error}") from error
 
 
@@ -155,6 +160,8 @@ def _tasks(
         InvalidInputError: A scenario or the trace cannot be used, or the options do not go together.
     """
     scales = tuple(dict.fromkeys(scales))
+    if any(map(math.isnan, scales)):
+        raise InvalidInputError("--scale: expected a number above 0 and up to 1000, got nan")
     names = [name for name in dict.fromkeys(asked) if not _is_file(name)]
     files = [name for name in dict.fromkeys(asked) if _is_file(name)]
     if variants is not None and (files or trace is not None):
@@ -167,6 +174,11 @@ def _tasks(
             tasks += published_tasks(names, scales)
         except ValueError as error:
             raise InvalidInputError(f"--scenario: {error}; or the path of a YAML file") from error
+    (name, _), times = Counter((task.label, task.scale) for task in tasks).most_common(1)[0]
+    if times > 1:
+        raise InvalidInputError(
+            f"--scenario: {times} scenarios have the name {name!r}; write another `name:` in a file"
+        )
     return tuple(tasks) if variants is None else variants_of(tasks, variants, 1 if seed is None else seed)
 
 

@@ -5,9 +5,54 @@ Kept separate from the suite because here texts of the command line are read.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from factflow_engine.error_texts import describe
 from factflow_engine.resilience.limits import ALGORITHMS, Limit, new_limit, registered
+from factflow_engine.user_frames import innermost, user_frames
+from factflow_protocols import FactflowError
+
+_LARGEST: Final = 2**53
+
+
+class OwnAlgorithmError(FactflowError):
+    """Failure of a program's own algorithm in a comparison: its name, its error, and the line. The cause is the error."""
+
+    def __init__(self, name: str, error: Exception, remedy: str = "") -> None:
+        frame = innermost(user_frames(error))
+        if frame is None and isinstance(error, ValueError):  # this engine's own text, which has the name
+            super().__init__(str(error))
+            return
+        place = "" if frame is None else f" ({frame.file}:{frame.line})"
+        super().__init__(f"limit algorithm {name!r}: {describe(error)}{place}{remedy}")
+
+
+class _Named:
+    """A program's own algorithm, whose errors say that they are its."""
+
+    def __init__(self, name: str, parameters: dict[str, Any]) -> None:
+        self._name = name
+        try:
+            self._limit = new_limit(name, **parameters)
+        except Exception as error:
+            remedy = f"; write its parameters as {name}:PARAMETER=NUMBER" if isinstance(error, TypeError) else ""
+            raise OwnAlgorithmError(name, error, remedy) from error
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight."""
+        return self._limit.limit
+
+    def on_sample(self, *, start_ns: int, rtt_ns: int, in_flight: int, dropped: bool = False) -> None:
+        """See `Limit.on_sample`.
+
+        Raises:
+            OwnAlgorithmError: The algorithm has raised an error.
+        """
+        try:
+            self._limit.on_sample(start_ns=start_ns, rtt_ns=rtt_ns, in_flight=in_flight, dropped=dropped)
+        except Exception as error:
+            raise OwnAlgorithmError(self._name, error) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +74,7 @@ class Contender:
         if self.name in ALGORITHMS:
             return self.name, self.parameters
 
-        def made() -> Any:
-            return new_limit(self.name, **self.parameters)
-
-        return made
+        return lambda: _Named(self.name, self.parameters)
 
 
 def contenders(asked: Sequence[str] = ()) -> tuple[Contender, ...]:
@@ -40,10 +82,15 @@ def contenders(asked: Sequence[str] = ()) -> tuple[Contender, ...]:
 
     Raises:
         ValueError: A text names no algorithm, or a parameter that it does not have, or one outside its bounds.
+        OwnAlgorithmError: One of the program's own cannot be made.
     """
     found = tuple(map(_contender, dict.fromkeys(asked or registered())))
     for contender in found:
-        new_limit(contender.name, **contender.parameters)  # says what is wrong with it
+        # Says what is wrong with it.
+        if contender.name in ALGORITHMS:
+            new_limit(contender.name, **contender.parameters)
+        else:
+            _Named(contender.name, contender.parameters)
     return found
 
 
@@ -73,7 +120,9 @@ def _contender(text: str) -> Contender:
 
 
 def _number(text: str) -> float | None:
+    """Return a number, whole if it is written so; None if the text is none."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return int(text) if abs(number) < _LARGEST and text.strip().lstrip("+-").isdecimal() else number

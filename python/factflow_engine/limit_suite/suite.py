@@ -197,7 +197,8 @@ def compare(
 
     Raises:
         ValueError: An algorithm cannot be made with its parameters.
-        Exception: Whatever a program's own algorithm raises, and `told`; KeyboardInterrupt at once.
+        OwnAlgorithmError: A program's own algorithm has raised an error, which is the cause.
+        Exception: Whatever `told` raises; KeyboardInterrupt at once.
     """
     cells: dict[tuple[int, int], Cell] = {}
     oracles: list[Mapping[str, Any] | None] = [None] * len(tasks)
