@@ -48,6 +48,19 @@ def test_a_recording_is_replayed_as_the_server_that_it_was_made_of(file: Path) -
     assert scores[3] == pytest.approx(16 / 160, abs=0.03), "beyond what was seen it queues"
 
 
+def test_a_server_that_refuses_at_once_is_replayed_with_the_number_that_it_takes(file: Path) -> None:
+    taken = [line(n, 12) for n in range(1, 5) for _ in range(100)]
+    file.write_text("\n".join([*taken, *([line(5, 0.011, dropped=True)] * 265), *([line(9, 0.011, dropped=True)] * 9)]))
+    (task,) = recorded_tasks(file)
+    assert task.scenario.limits == [(0, 4)], "four calls and the fifth are no level together"
+    assert task.scenario.target_ns == 24 * MS, "refusals are no latencies"
+    found = compare((task,), contenders(("adaptive", "fixed:limit=4", "fixed:limit=10")))
+    scores = [cell.score for cell in found.cells]
+    assert scores[1] == 1.0
+    assert scores[0] > 0.8
+    assert scores[2] < 0.3
+
+
 def test_each_stage_is_a_scenario_and_those_with_few_calls_are_left_out(file: Path) -> None:
     lines = [line(route="a"), *([line(route="b")] * 20), "", *([line(route="b", stage="t", dropped=True)] * 20)]
     file.write_text("\n".join(lines))
@@ -67,8 +80,9 @@ def test_fast_calls_are_not_simulated_for_a_minute(file: Path) -> None:
         (line(), "expected 20 calls of a stage at least; r/s had fewer"),
         ("{", ":1: expected a JSON object: "),
         ("[]", ":1: expected a JSON object, got list"),
-        (line() + "\n" + line(in_flight=0), ":2: in_flight: expected a whole number above 0, got 0"),
-        (line(duration_ns=1.5), "duration_ns: expected a whole number above 0, got 1.5"),
+        (line() + "\n" + line(in_flight=0), ":2: in_flight: expected a whole number from 1 to 100000, got 0"),
+        (line(duration_ns=1.5), "duration_ns: expected a whole number from 1 to 9223372036854775807, got 1.5"),
+        (line(in_flight=10**6), "in_flight: expected a whole number from 1 to 100000, got 1000000"),
         (line(dropped=1), "dropped: expected a bool, got 1"),
         (line(stage="s" * 5000), ":1: expected lines of 4,096 bytes at most"),
     ],
