@@ -86,6 +86,7 @@ class Cycle:
         if route.pauses:
             ready.append(OUTSIDE)
         if not carrier.is_permitted:
+            route.watch_limit()  # when the route was checked it may have lacked only room
             ready.append(OUTSIDE)  # permits are held in adapters alone
         place: list[Need] = []
         if route.lacks_place:

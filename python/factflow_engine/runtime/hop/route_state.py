@@ -180,7 +180,7 @@ class RouteState:
             return False
         if self.carrier.is_permitted:
             return True
-        self._watch_limit()
+        self.watch_limit()
         return False
 
     @property
@@ -216,10 +216,10 @@ class RouteState:
             self.watch_full()
         elif turns == 0 and self.shares_limit and not self.carrier.is_permitted:
             # Without others, whoever gives a permit back takes the next message or has the route checked.
-            self._watch_limit()
+            self.watch_limit()
         return max(turns, 0)
 
-    def _watch_limit(self) -> None:
+    def watch_limit(self) -> None:
         """Have `notify` called when the adaptive limit has a permit again."""
         if self.limiter is not None:
             self.limiter.watch(self.notify)
