@@ -7,7 +7,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueClosedError, Reject
-from support.pipelines import Recorder, load, registry_of
+from support.pipelines import Recorder, adapter, load, registry_of
 from support.sqlite_queues import settings, simulated
 
 TOPIC = "routes: {r: {inbound: {queue: /topic/t}, adapters: [{type: work}], outbound: [{queue: /queue/out}]}}"
@@ -188,3 +188,31 @@ async def test_two_executions_of_one_id_keep_the_order_of_each_key(autojump_cloc
         assert set(numbers) == {number for number in range(60) if "abc"[number % 3] == key}
     await here.stop()
     await there.stop()
+
+
+@pytest.mark.parametrize(("limit", "prefetch", "most"), [(2, "", 32), (20, "", 80), (20, ", prefetch: 50", 50)])
+async def test_a_route_takes_what_its_limit_can_use_soon_and_leaves_the_rest_to_others(tmp_path, limit, prefetch, most):
+    """By default 800 messages may be taken ahead: four for each of the 200 that may be in flight at most."""
+    here = []
+
+    async def work(context):
+        route = execution._routes["r"]
+        here.append(route.inbound.waiting + route.counters.in_flight)
+        await trio.sleep(0)
+        return AdapterResult.forward()
+
+    registry = registry_of(work=adapter(work))
+    config = load(
+        registry,
+        f"routes: {{r: {{inbound: {{capacity: 10000{prefetch}}}, adapters: [{{type: work}}], "
+        f"backpressure: {{algorithm: fixed, initial_concurrency: {limit}, group: g}}}}}}",
+    )
+    queue = SqliteQueue(settings(tmp_path / "q.db"))
+    with trio.fail_after(60):
+        async with OrchestratorManager(registry=registry, queue=queue) as manager:
+            execution = await manager.start(config)
+            await execution.publish_batch("r", list(range(1000)))
+            report = await execution.complete()
+    assert report.outcomes["completed"] == 1000
+    assert max(here) == most
+    await queue.stop()

@@ -103,7 +103,8 @@ class InboundConfig(ConfigModel):
         default=32,
         ge=1,
         le=MAX_PREFETCH,
-        description="Most messages taken from the queue and not yet settled; by default four times concurrency.",
+        description="Most messages taken from the queue and not yet settled; by default four times concurrency. An adaptive "
+        "limit takes fewer: at most four times what it permits at the time, or 32.",
     )
     capacity: int = Field(
         default=1_000, ge=1, le=100_000_000, description="Messages that wait in the queue before publishers wait."

@@ -65,6 +65,7 @@ class Links:
                 take_in=partial(take_in, route),
                 counts_deliveries=route.settings.error_handling.max_deliveries is not None,
                 changed=self._changed,
+                limit=None if route.limiter is None else partial(_limit_of, route),
             )
         self._by_route: Final = receivers
         self._upstream_first: Final = tuple(receivers.values())
@@ -171,3 +172,8 @@ class Patience:
         if self._progress != self._links.progress:
             self._progress, self._since = self._links.progress, trio.current_time()
         return trio.current_time() - self._since >= 2 * POLL_SECONDS
+
+
+def _limit_of(route: RouteState) -> int:
+    """Return the number of messages that may be in flight on a route now."""
+    return route.limit

@@ -38,6 +38,13 @@ HELD: Final = 1_000
 """Most ended messages whose acknowledgements are collected, beside those of the prefetch."""
 
 
+AHEAD: Final = 4
+"""Messages here for each that may be in flight by the route's adaptive limit: the factor of the default prefetch."""
+
+LEAST_AHEAD: Final = 32
+"""Messages that may be here however low that limit is: some of them may have to wait for a retry or for their key."""
+
+
 class Source(NamedTuple):
     """A provider's queue that one route reads; made before the route.
 
@@ -45,7 +52,7 @@ class Source(NamedTuple):
         queue: The provider's name.
         subscription: The provider's name.
         capacity: Most messages that may wait there.
-        prefetch: Most messages that may be here.
+        prefetch: Most messages that may be here; fewer, if the route has an adaptive limit.
         channel: Channel in which they wait for the route.
         journal: Journal in which the route notes their ends.
         ended: Parking lot that is unparked when the route has noted an end.
@@ -79,6 +86,7 @@ class Receiver:
         take_in: Callable[[Sequence[Frame]], None],
         counts_deliveries: bool,
         changed: Callable[[], None],
+        limit: Callable[[], int] | None,
     ) -> None:
         """Prepare; nothing is subscribed yet.
 
@@ -89,6 +97,7 @@ class Receiver:
             take_in: Called with each batch of messages.
             counts_deliveries: True if a message that was handed out too often fails.
             changed: Called when deliveries were settled.
+            limit: Returns the route's present limit, if that is adaptive: what cannot be in flight soon is left to others.
         """
         self.queue: Final = source.queue
         self.subscription: Final = source.subscription
@@ -103,6 +112,7 @@ class Receiver:
         self._take_in = take_in
         self._counts_deliveries = counts_deliveries
         self._changed = changed
+        self._limit = limit
         self._left: int | None = None  # the provider's last depth, once nothing more is received
         self._let_go = 0  # received, and given back without having begun
         self._held: dict[bytes, Delivery] = {}  # by message
@@ -200,19 +210,22 @@ class Receiver:
             await self._acknowledge()
 
     async def _receive(self, subscription: Subscription) -> None:
-        states, prefetch = self._states, self._source.prefetch
+        states, room = self._states, self._source.prefetch
+        counts = states.holds or self._limit is not None  # else the provider counts them
         with self._receiving:
             while True:
-                room = prefetch
-                if states.holds:
-                    # The provider counts messages that consumers have, too.
-                    while len(self._held) >= prefetch:
+                if counts:
+                    while (room := self._most_here() - len(self._held)) <= 0:
                         await self._room.park()
-                    room -= len(self._held)
                 deliveries = await subscription.receive(room)
                 if states.holds:
                     await states.load([as_frame(delivery.message).message_id for delivery in deliveries])
                 self._take_in_all(deliveries)
+
+    def _most_here(self) -> int:
+        """Return the number of messages that may be here now, and have not ended."""
+        prefetch = self._source.prefetch
+        return prefetch if self._limit is None else min(prefetch, max(LEAST_AHEAD, AHEAD * self._limit()))
 
     def _take_in_all(self, deliveries: Sequence[Delivery]) -> None:
         """Have what was received carried; a copy of a message that is here is settled with it, and no more."""
