@@ -1413,6 +1413,9 @@ class WorkerPool:
     def leave(self) -> None:
         """Note that the running worker may have to wait; wake another one if there is work."""
 
+    def leave_out(self, waited_ns: int, /) -> None:
+        """Leave this time out of the attempt of the running worker, whose message waited for a permit of its stage."""
+
 @final
 class Notifier:
     """Lets workers check one route; called when it may have become runnable.

@@ -196,6 +196,8 @@ class BackpressureController(LimitController):
         """Call this once when a permit may be free, after the tasks that wait for one; another call has no effect."""
         if self._watching is None:
             self._watching = {}
+        if self._token is None:
+            self._token = trio.lowlevel.current_trio_token()
         self._watching[notify] = None
         self.has_waiters = True
 
@@ -337,11 +339,7 @@ class LimitedCall:
             permit.release()
         else:
             dropped = error is not None and (_is_a(error, TimeoutError, trio.TooSlowError) or is_overload(error))
-            try:
-                permit.record(self._controller._now_ns(), dropped)
-            except BaseException:
-                self._controller._admit()  # a program's own algorithm has raised; the permit is back all the same
-                raise
+            permit.record(self._controller._now_ns(), dropped)
 
     async def park(self) -> None:
         """Wait for `receive`, or a cancellation."""

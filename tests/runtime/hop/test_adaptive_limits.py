@@ -1,6 +1,7 @@
 """Adaptive limits of routes: who may be in adapters, what is a sample, and what breakers, pauses and sharing do."""
 
 import random
+from typing import ClassVar
 
 import pytest
 import trio
@@ -124,6 +125,62 @@ def test_the_sample_is_the_time_in_adapters_alone():
     assert {rtt_ns for rtt_ns, _, _ in samples} == {10_000_000}
     assert {in_flight for _, in_flight, _ in samples} == {1, 2, 3}
     assert not any(dropped for _, _, dropped in samples)
+
+
+class Latencies:
+    """A program's own algorithm that notes the latencies that it is given."""
+
+    seen: ClassVar = []
+
+    def __init__(self, initial=1):
+        self.limit = initial
+        self.seen.clear()
+
+    def on_sample(self, *, rtt_ns, **_):
+        self.seen.append(rtt_ns)
+
+
+@pytest.fixture
+def latencies():
+    limits.register("latencies", Latencies)
+    yield Latencies.seen
+    del limits._REGISTERED["latencies"]
+
+
+@pytest.mark.parametrize("times_out", [False, True])
+def test_the_wait_for_a_permit_of_a_stage_is_in_no_sample_of_the_route(latencies, times_out):
+    """A route's limit judges the adapters: what waits for the limit of one of them says nothing about it."""
+
+    async def quick(context):
+        await trio.sleep(0.01)
+        return AdapterResult.forward()
+
+    text = route(
+        "algorithm: latencies, initial_concurrency: 8",
+        stage="{type: quick}, {type: work, backpressure: {algorithm: fixed, max_concurrency: 1}}, {type: quick, name: q}",
+        more="error_handling: {timeout_seconds: 0.11, max_retries: 0}" if times_out else "",
+    )
+    _, report = simulated(text, {"work": work, "quick": quick}, flood(8))
+    assert (report.outcomes["completed"], report.outcomes["failed"]) == ((1, 7) if times_out else (8, 0))
+    assert report.limits["r"].dropped == report.outcomes["failed"]
+    assert len(latencies) == 8
+    if times_out:
+        assert max(latencies) == 70_000_000
+    else:
+        assert set(latencies) == {70_000_000}
+
+
+def test_what_a_deadline_forbids_or_cuts_short_teaches_nothing():
+    """It would pass for a fast answer: most of them have waited in the queue for longer than they may."""
+    text = route(
+        "algorithm: aimd, initial_concurrency: 1, max_concurrency: 1",
+        concurrency=1,
+        more="error_handling: {deadline_seconds: 0.12}",
+    )
+    _, report = simulated(text, {"work": work}, flood(20))
+    figures = report.limits["r"]
+    assert (figures.answered, figures.dropped, figures.released) == (2, 0, 18)
+    assert (report.outcomes["completed"], report.outcomes["failed"]) == (2, 18)
 
 
 @pytest.mark.parametrize(

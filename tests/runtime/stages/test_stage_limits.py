@@ -369,6 +369,88 @@ async def test_a_breaker_by_key_restarts_the_limit_of_its_key_alone(autojump_clo
     assert "circuit closed" not in report.limits["r/a[b]"].changes
 
 
+async def test_a_limit_learns_again_when_the_breaker_that_froze_it_was_evicted(autojump_clock):
+    """Breakers by key are bounded in number, and one that is made anew is closed without an event."""
+    down = {"a"}
+
+    async def dial(context):
+        await trio.sleep(0.1)
+        if context.message["host"] in down:
+            raise ConnectionError
+        return AdapterResult.forward()
+
+    keyed = BREAKER.replace("{", "{key: host, max_keys: 1, ")
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: a, {keyed}, "
+        "backpressure: {key: host, algorithm: aimd, initial_concurrency: 8, max_concurrency: 8}}]}}",
+        adapters={"a": dial},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        for _ in range(2):
+            await execution.publish("r", {"host": "a"})
+        await trio.sleep(1)
+        assert execution.statistics().limits["r/a[a]"].is_frozen
+        await execution.publish("r", {"host": "b"})
+        await trio.sleep(1)
+        down.clear()
+        for _ in range(3):
+            await execution.publish("r", {"host": "a"})
+        report = await execution.complete()
+    limit = report.limits["r/a[a]"]
+    assert not limit.is_frozen
+    assert limit.changes["circuit closed"] == 1
+    assert limit.answered >= 3
+
+
+async def test_a_limit_made_anew_while_its_breaker_is_on_trial_is_frozen_too(autojump_clock):
+    """Limits by key behind one breaker: those that are made while it is half open learn nothing from its trials."""
+    state = {"down": True}
+
+    async def dial(context):
+        await trio.sleep(2)
+        if state["down"]:
+            raise ConnectionError
+        return AdapterResult.forward()
+
+    async with running(
+        f"routes: {{r: {{adapters: [{{type: a, {BREAKER}, backpressure: {{key: host, algorithm: aimd}}}}]}}}}",
+        adapters={"a": dial},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        for host in "ab":
+            await execution.publish("r", {"host": host})
+        await trio.sleep(8)
+        state["down"] = False
+        await execution.publish("r", {"host": "c"})
+        await trio.sleep(1)
+        limit = execution.statistics().limits["r/a[c]"]
+        assert (limit.is_frozen, limit.limit, limit.in_flight) == (True, 1, 1)
+        await trio.sleep(2)
+        assert not execution.statistics().limits["r/a[c]"].is_frozen
+        report = await execution.complete()
+    assert_no_permit_is_out(report)
+
+
+async def test_names_of_evicted_breakers_are_bounded(autojump_clock):
+    async def dial(context):
+        raise ConnectionError
+
+    keyed = BREAKER.replace("{", "{key: host, max_keys: 2, ")
+    async with running(
+        f"routes: {{r: {{inbound: {{capacity: 1000}}, adapters: [{{type: a, {keyed}, "
+        "backpressure: {key: host, algorithm: aimd, max_keys: 2}}]}}",
+        adapters={"a": dial},
+        seams=seams_on_trio_time(),
+    ) as execution:
+        for number in range(400):
+            await execution.publish("r", {"host": str(number // 2)})
+        await trio.sleep(1)
+        [stage] = execution._routes["r"].stages
+        assert stage.limit is not None
+        assert len(stage.limit._troubled) <= 70
+        await execution.cancel(grace=0)
+
+
 # -- a program's own algorithm ---------------------------------------------------------------------------------------
 
 

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.settlement import Settlement
 from factflow_engine.runtime.hop.timers import Timers
-from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
+from factflow_engine.runtime.stages.breaker_guard import PERMITTING, BreakerGuard
 
 if TYPE_CHECKING:
     from factflow_engine.resilience import CircuitEvent
-
-PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
-"""States of a circuit breaker in which it refuses no call."""
 
 
 class Circuits:

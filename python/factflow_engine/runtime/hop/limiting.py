@@ -14,14 +14,12 @@ from factflow_engine.native import ATTEMPT_ANSWERED, ATTEMPT_DROPPED, ATTEMPT_IG
 from factflow_engine.resilience.overload import is_overload
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.timers import Timers
-from factflow_engine.runtime.stages.breaker_guard import BreakerGuard
+from factflow_engine.runtime.stages.breaker_guard import REFUSING, BreakerGuard
+from factflow_engine.runtime.stages.timeouts import DeadlineExceededError
 from factflow_protocols import CircuitOpenError
 
 if TYPE_CHECKING:
     from factflow_engine.resilience import BackpressureController, CircuitEvent
-
-REFUSING: Final = frozenset({"open", "forced_open"})
-"""States of a circuit breaker in which it refuses every call."""
 
 TIMER: Final = "limit"
 """Name of a route's timer for its limit."""
@@ -31,9 +29,10 @@ def end_of(error: BaseException) -> int:
     """Return how an attempt that failed with this error, and was not cancelled, has ended for a limit.
 
     Only overload is a dropped sample. Other failures are answers, and so are instructions (`RetryLater`, `Reject`). A call
-    that a circuit breaker refused was not made.
+    that a circuit breaker refused was not made, and one that a message's deadline forbade or cut short was not answered: the
+    deadline counts from publishing, and says nothing of what is limited.
     """
-    if issubclass(type(error), CircuitOpenError):  # not `isinstance`, which asks the error
+    if issubclass(type(error), CircuitOpenError | DeadlineExceededError):  # not `isinstance`, which asks the error
         return ATTEMPT_IGNORED
     return ATTEMPT_DROPPED if is_overload(error) else ATTEMPT_ANSWERED
 

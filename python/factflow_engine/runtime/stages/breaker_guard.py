@@ -28,8 +28,11 @@ messages."""
 SHOWN_KEY_CHARACTERS: Final = 100
 """Characters of a longer key that are kept verbatim, before its digest."""
 
+REFUSING: Final = frozenset({"open", "forced_open"})
+"""States of a circuit breaker in which it refuses every call."""
 
-_OPEN: Final = frozenset({"open", "forced_open"})
+PERMITTING: Final = frozenset({"closed", "disabled", "metrics_only"})
+"""States of a circuit breaker in which it refuses no call."""
 
 
 class WatchedSource:
@@ -132,15 +135,16 @@ class BreakerGuard:
         """Return the key of the breaker of this name; None if there is one breaker for all messages."""
         return None if self._breakers is None else name[len(self.name) + 1 : -1]  # `name[key]`
 
-    def refuse_while_open(self, context: MessageContext) -> None:
-        """Refuse a call that an open breaker would refuse now; takes no permit.
+    def refuse_while_open(self, context: MessageContext) -> CircuitBreaker:
+        """Refuse a call that an open breaker would refuse now; takes no permit. Return the breaker of the call.
 
         Raises:
             CircuitOpenError: The breaker is open.
         """
         breaker = self._breaker_of(context)
-        if breaker.state in _OPEN and breaker.retry_after_ns(self._clock.monotonic_ns()) != 0:
+        if breaker.state in REFUSING and breaker.retry_after_ns(self._clock.monotonic_ns()) != 0:
             breaker.acquire_nowait().release()
+        return breaker
 
     def metrics(self) -> AdapterCircuitMetrics:
         """Return the states and counts of the breakers."""

@@ -5,11 +5,12 @@ Kept separate from `stage_limit`, which limits one stage's calls, because only t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from factflow_engine import resilience
+from factflow_engine.native import WorkerPool
 from factflow_engine.resilience.keyed_limits import KeyedLimits
 from factflow_engine.resilience.limit_parameters import has_target
 from factflow_engine.resilience.limit_settings import LimitSection, native_arguments
@@ -24,9 +25,14 @@ MOST_SHOWN: Final = 1_000
 
 
 class Limits:
-    """The limits of one execution by name: `route`, `route/stage`, `group NAME`, each followed by `[key]` if it has keys."""
+    """The limits of one execution by name: `route`, `route/stage`, `group NAME`, each followed by `[key]` if it has keys.
 
-    def __init__(self, clock: Clock, randomness: Randomness) -> None:
+    Attributes:
+        leave_out: Leaves nanoseconds out of what the route's limit learns of the running message.
+    """
+
+    def __init__(self, clock: Clock, randomness: Randomness, pool: WorkerPool) -> None:
+        self.leave_out: Final[Callable[[int], None]] = pool.leave_out
         self._clock = clock
         self._randomness = randomness
         self._by_name: dict[str, KeyedLimits] = {}

@@ -149,6 +149,7 @@ class Stage:
                 stage=info.stage,
                 guard=self.guard,
                 is_shared=backpressure.group is not None,
+                leave_out=limits.leave_out,
                 clock=seams.clock,
             )
             call = self.limit.call

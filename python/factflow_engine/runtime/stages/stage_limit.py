@@ -3,7 +3,8 @@
 A message that waits holds nothing but its route's permit, and a permit is held during the adapter's `process` alone:
 what that emits lazily is pulled without one, and the stages after it run without one. So calls that hold permits never
 wait for other permits, and a permit that is waited for is always given back. The wait is not in the latency that the
-controller learns from, nor in the stage's `timeout_seconds`; it is in the route's and in the message's deadline.
+controller learns from, nor in the one that the route's does, nor in the stage's `timeout_seconds`; it is in the route's
+`timeout_seconds` and in the message's deadline.
 
 Kept separate from `breaker_guard`: a call is refused by the breaker before it waits here.
 """
@@ -12,24 +13,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from factflow_engine.native import FieldPath, MessageContext
 from factflow_engine.resilience.keyed_limits import KeyedLimits
-from factflow_engine.runtime.stages.breaker_guard import BreakerGuard, bounded_key
+from factflow_engine.runtime.stages.breaker_guard import PERMITTING, REFUSING, BreakerGuard, bounded_key
 from factflow_engine.runtime.stages.timeouts import StageCall
 from factflow_engine.seams import Clock
 from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import BackpressureConfig
-    from factflow_engine.resilience import BackpressureController, CircuitEvent, LimitedCall
+    from factflow_engine.resilience import BackpressureController, CircuitBreaker, CircuitEvent, LimitedCall
 
 logger = logging.getLogger("factflow_engine.runtime")
 
-REFUSING: Final = frozenset({"open", "forced_open"})
-"""States of a circuit breaker in which a limit learns nothing."""
+FEW_FORGOTTEN: Final = 64
+"""Most names of evicted breakers that are kept, however few limits there are."""
 
 
 class PermitWait(NamedTuple):
@@ -61,6 +62,7 @@ class StageLimit:
         "_guard",
         "_has_failed",
         "_key_path",
+        "_leave_out",
         "_stage",
         "_troubled",
         "_waiting",
@@ -77,6 +79,7 @@ class StageLimit:
         stage: str,
         guard: BreakerGuard | None,
         is_shared: bool,
+        leave_out: Callable[[int], None],
         clock: Clock,
     ) -> None:
         """Prepare.
@@ -88,6 +91,7 @@ class StageLimit:
             stage: Name of the stage.
             guard: The stage's circuit breakers, if it has any.
             is_shared: True if other routes or stages have these limits: a breaker of this one does not change them.
+            leave_out: Called with the nanoseconds that the running message has waited, for its route's own limit.
             clock: Clock of the execution.
         """
         self.limits = limits
@@ -95,6 +99,7 @@ class StageLimit:
         self._call = call
         self._stage = stage
         self._guard = guard
+        self._leave_out = leave_out
         self._clock = clock
         self._key_path = None if section.key is None else FieldPath(section.key)
         # By identity, because contexts are equal if their messages are.
@@ -114,21 +119,24 @@ class StageLimit:
 
         Cancellation: gives up the wait, or the permit, and teaches the controller nothing.
         """
-        if self._guard is not None:
-            self._guard.refuse_while_open(context)
+        breaker = None if self._guard is None else self._guard.refuse_while_open(context)
         key = "" if self._key_path is None else _key_of(self._key_path, context)
         controller = self.limits.enter(key)
         self._given_up.clear()
         try:
+            if breaker is not None and breaker.name in self._troubled:
+                self._agree(breaker, controller)
             attempt = controller.attempt()
             # Noted in any case: whether it waits is seen by a reader, who comes while it does.
             self._waiting[id(context)] = context, key, self._clock.monotonic_ns()
             try:
                 await attempt.__aenter__()
             except BaseException:
-                self._given_up[id(context)] = self._waiting.pop(id(context))
+                self._given_up[id(context)] = self._waiting[id(context)]
                 raise
-            del self._waiting[id(context)]
+            finally:
+                _, _, since_ns = self._waiting.pop(id(context))
+                self._leave_out(self._clock.monotonic_ns() - since_ns)
             try:
                 result = await self._call(context)
             except BaseException as error:
@@ -181,20 +189,38 @@ class StageLimit:
     # -- the stage's circuit breaker ---------------------------------------------------------------------------------
 
     def _heard(self, event: CircuitEvent) -> None:
-        if event.kind == "reset" or event.to_state == "closed":
+        if event.kind == "reset" or event.to_state in PERMITTING:
             if event.name in self._troubled:
                 self._troubled.discard(event.name)
                 for controller in self._controllers_of(event.name):
                     controller.restart(event.time_ns)
         elif event.to_state in REFUSING:
-            self._troubled.add(event.name)
+            self._note_trouble(event.name)
             for controller in self._controllers_of(event.name):
                 controller.freeze()
         elif event.to_state == "half_open":
             assert self._guard is not None
-            self._troubled.add(event.name)
+            self._note_trouble(event.name)
             for controller in self._controllers_of(event.name):
                 controller.cap(self._guard.trial_calls, event.time_ns)
+
+    def _agree(self, breaker: CircuitBreaker, controller: BackpressureController) -> None:
+        """Make up for events that a call's controller has missed: one of the two was evicted, and made anew."""
+        assert self._guard is not None
+        if breaker.state in PERMITTING:
+            self._troubled.discard(breaker.name)
+            for frozen in self._controllers_of(breaker.name):
+                frozen.restart(self._clock.monotonic_ns())
+        elif not controller.is_frozen:
+            controller.freeze()
+            if breaker.is_half_open:
+                controller.cap(self._guard.trial_calls, self._clock.monotonic_ns())
+
+    def _note_trouble(self, breaker: str) -> None:
+        troubled = self._troubled
+        troubled.add(breaker)
+        if len(troubled) > 2 * len(self.limits) + FEW_FORGOTTEN:  # of breakers and controllers that were evicted
+            troubled.intersection_update([name for name in troubled if self._controllers_of(name)])
 
     def _controllers_of(self, breaker: str) -> list[BackpressureController]:
         """Return the controllers of the calls that a breaker is asked about."""

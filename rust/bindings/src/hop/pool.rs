@@ -76,6 +76,14 @@ impl WorkerPool {
         self.active.get(py)
     }
 
+    /// Leave this time out of the attempt of the running worker, whose message waited for a permit of its stage.
+    #[pyo3(signature = (waited_ns, /))]
+    fn leave_out(&self, py: Python<'_>, waited_ns: u64) {
+        if let Some(worker) = self.active.get(py) {
+            worker.get().postpone(py, waited_ns);
+        }
+    }
+
     #[setter]
     fn set_active(&self, py: Python<'_>, worker: Option<Py<Worker>>) {
         drop(self.active.replace(py, worker)); // a worker's last reference may run code when it goes

@@ -106,6 +106,18 @@ impl Worker {
         self.permit.replace(py, permit)
     }
 
+    /// Begin the attempt at its message later by this time, for the permit that it has.
+    pub fn postpone(&self, py: Python<'_>, by_ns: u64) {
+        // SAFETY: a permit is plain data.
+        unsafe {
+            self.permit.with(py, |permit| {
+                if let Some(permit) = permit {
+                    permit.postpone(by_ns);
+                }
+            });
+        }
+    }
+
     /// True if its task has entered a cancel scope or a nursery, or left one, since it was told where it stands.
     pub fn strayed(&self, py: Python<'_>) -> bool {
         // SAFETY: the lengths of a set and of a list are read.

@@ -244,13 +244,14 @@ impl LimitController {
     ) -> PyResult<bool> {
         let (py, state) = (slf.py(), slf.get());
         let sample = state.with(py, |controller| controller.settle(permit, now_ns, outcome));
+        let mut learnt = Ok(());
         if let (Some(own), Some(sample)) = (&state.own, &sample)
             && let Some(own) = own.get(py)
         {
-            state.learn(py, own.bind(py), sample)?;
+            learnt = state.learn(py, own.bind(py), sample);
         }
-        Self::admit(slf)?;
-        Ok(sample.is_some())
+        Self::admit(slf)?; // the permit is back, whatever is wrong with the algorithm
+        learnt.map(|()| sample.is_some())
     }
 
     /// Let tasks that wait go on if there are permits.

@@ -45,6 +45,11 @@ impl CallPermit {
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
     }
+
+    /// Begin its call later by this time, in which it waited for something else than what is limited.
+    pub const fn postpone(&mut self, by_ns: u64) {
+        self.start_ns = self.start_ns.saturating_add(by_ns);
+    }
 }
 
 /// End of a call.

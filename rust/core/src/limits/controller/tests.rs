@@ -58,6 +58,17 @@ fn a_sample_lasts_from_the_permit_to_its_end() {
 }
 
 #[test]
+fn a_call_that_waited_for_something_else_begins_later() {
+    let mut one = controller("aimd", 20, 1, 200, false);
+    let mut permit = one.try_acquire(2 * MS).expect("below the limit");
+    permit.postpone(MS);
+    permit.postpone(3 * MS);
+    let sample = one.settle(permit, 9 * MS, CallEnd::Answered);
+    let found = sample.map(|sample| (sample.start_ns, sample.rtt_ns));
+    assert_eq!(found, Some((6 * MS, 3 * MS)));
+}
+
+#[test]
 fn a_released_call_teaches_nothing() {
     let mut one = controller("aimd", 40, 1, 200, false);
     for _ in 0..100 {
