@@ -42,6 +42,11 @@ def parked_workers_of(execution):
     return execution._lifecycle.loop.workers._parked
 
 
+def troubled_of(execution, route, stage):
+    """Return the names of breakers that the limit of a stage, by its place in its route, takes for open or on trial."""
+    return route_of(execution, route).stages[stage].limit._troubled
+
+
 def replace_routes(execution, replacement):
     """Have those who wait for the end look at what `replacement` makes of the routes."""
     progress = execution._lifecycle.loop.progress

@@ -7,6 +7,7 @@ from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueClosedError, Reject
+from support.internals import route_of
 from support.pipelines import Recorder, adapter, load, registry_of
 from support.sqlite_queues import settings, simulated
 
@@ -196,7 +197,7 @@ async def test_a_route_takes_what_its_limit_can_use_soon_and_leaves_the_rest_to_
     here = []
 
     async def work(context):
-        route = execution._routes["r"]
+        route = route_of(execution, "r")
         here.append(route.inbound.waiting + route.counters.in_flight)
         await trio.sleep(0)
         return AdapterResult.forward()

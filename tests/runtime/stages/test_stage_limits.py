@@ -14,6 +14,7 @@ from factflow_engine.runtime.report import Holder
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Overloaded, Reject, RetryLater
 from support.clocks import seams_on_trio_time
+from support.internals import troubled_of
 from support.pipelines import Recorder, assert_counters_balance, assert_nothing_is_left, load, registry_of, running
 
 FIXED = "algorithm: fixed, max_concurrency: %d"
@@ -445,9 +446,7 @@ async def test_names_of_evicted_breakers_are_bounded(autojump_clock):
         for number in range(400):
             await execution.publish("r", {"host": str(number // 2)})
         await trio.sleep(1)
-        [stage] = execution._routes["r"].stages
-        assert stage.limit is not None
-        assert len(stage.limit._troubled) <= 70
+        assert len(troubled_of(execution, "r", 0)) <= 70
         await execution.cancel(grace=0)
 
 

@@ -104,7 +104,7 @@ class InboundConfig(ConfigModel):
         ge=1,
         le=MAX_PREFETCH,
         description="Most messages taken from the queue and not yet settled; by default four times concurrency. An adaptive "
-        "limit takes fewer: at most four times what it permits at the time, or 32.",
+        "limit takes fewer: at most four times what it permits at the time, 32 at least.",
     )
     capacity: int = Field(
         default=1_000, ge=1, le=100_000_000, description="Messages that wait in the queue before publishers wait."
