@@ -30,6 +30,8 @@ from factflow_engine.native import LIMIT_SCALES
 
 _MOST_VARIANTS: Final = 1_000
 _MOST_THREADS: Final = 8
+_MOST_SCALE: Final = 100
+"""At it the largest scenario keeps 20 million calls: a gigabyte an algorithm."""
 _OUTPUTS: Final = ("table", *(layout.value for layout in Layout if layout is not Layout.TEXT), "json", "html")
 
 
@@ -73,7 +75,7 @@ E: share of failures beyond the oracle's; J: fairness between routes. The score 
     "--scale",
     "scales",
     multiple=True,
-    type=click.FloatRange(min=0, max=1_000, min_open=True),
+    type=click.FloatRange(min=0, max=_MOST_SCALE, min_open=True),
     metavar="NUMBER",
     help="Only these scales of the capacities; may be repeated.  [default: 0.2, 1 and 5]",
 )
@@ -161,7 +163,7 @@ def _tasks(
     """
     scales = tuple(dict.fromkeys(scales))
     if any(map(math.isnan, scales)):
-        raise InvalidInputError("--scale: expected a number above 0 and up to 1000, got nan")
+        raise InvalidInputError(f"--scale: expected a number above 0 and up to {_MOST_SCALE}, got nan")
     names = [name for name in dict.fromkeys(asked) if not _is_file(name)]
     files = [name for name in dict.fromkeys(asked) if _is_file(name)]
     if variants is not None and (files or trace is not None):
