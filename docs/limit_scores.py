@@ -13,6 +13,7 @@ from typing import Final
 
 from factflow_engine.limit_suite.contenders import contenders
 from factflow_engine.limit_suite.suite import GOOD, Cell, Comparison, compare, published_tasks
+from factflow_engine.native import FURTHER_LIMIT_SCENARIOS
 from factflow_engine.resilience.limits import ALGORITHMS
 from factflow_engine.seams import SystemClock
 
@@ -26,6 +27,12 @@ _UNKNOWN: Final = "0000-00-00"
 def comparison() -> Comparison:
     """Return all built-in algorithms in all scenarios."""
     return compare(published_tasks(), contenders(ALGORITHMS))
+
+
+@cache
+def further() -> Comparison:
+    """Return all built-in algorithms in the scenarios outside the table."""
+    return compare(published_tasks(FURTHER_LIMIT_SCENARIOS), contenders(ALGORITHMS))
 
 
 def lines() -> Iterator[str]:
@@ -56,12 +63,7 @@ def _body(date: str) -> Iterator[str]:
     yield ""
     yield "At a fifth of the capacities, at the capacities themselves, and at five times them. The best of each is bold."
     yield ""
-    yield f"| scenario | {' | '.join(f'`{name}`' for name in ALGORITHMS)} |"
-    yield f"|---{'|---' * len(ALGORITHMS)}|"
-    for scenario in dict.fromkeys(cell.scenario for cell in cells):
-        of = [cell for cell in cells if cell.scenario == scenario]
-        row = (" · ".join(_shown(cell, of) for cell in of if cell.algorithm == name) for name in ALGORITHMS)
-        yield f"| `{scenario}` | {' | '.join(row)} |"
+    yield from _table(cells)
     yield ""
     yield "## Where another algorithm wins"
     yield ""
@@ -73,6 +75,27 @@ def _body(date: str) -> Iterator[str]:
     )
     yield ""
     yield from lost
+    yield ""
+    yield "## Further cells"
+    yield ""
+    yield "Scenarios outside the table above, which count in no summary; [Further cells](../limits.md#further-cells) says what"
+    yield "they are."
+    yield ""
+    others = further().cells
+    yield from _table(others)
+    yield ""
+    yield f"Cells in which `{OURS}` is not the best:"
+    yield ""
+    yield from _lost(others)
+
+
+def _table(cells: Sequence[Cell]) -> Iterator[str]:
+    yield f"| scenario | {' | '.join(f'`{name}`' for name in ALGORITHMS)} |"
+    yield f"|---{'|---' * len(ALGORITHMS)}|"
+    for scenario in dict.fromkeys(cell.scenario for cell in cells):
+        of = [cell for cell in cells if cell.scenario == scenario]
+        row = (" · ".join(_shown(cell, of) for cell in of if cell.algorithm == name) for name in ALGORITHMS)
+        yield f"| `{scenario}` | {' | '.join(row)} |"
 
 
 def _best(cell: Cell, cells: Sequence[Cell]) -> Cell:

@@ -14,6 +14,7 @@ __all__ = [
     "BUILT_IN_OPERATORS",
     "CONDITION_CODES",
     "EMITTED",
+    "FURTHER_LIMIT_SCENARIOS",
     "LIMIT_ALGORITHMS",
     "LIMIT_SCALES",
     "LIMIT_SCENARIOS",
@@ -709,6 +710,9 @@ class LimitPermit:
 
 LIMIT_SCENARIOS: tuple[str, ...]
 """Names of the published scenarios."""
+
+FURTHER_LIMIT_SCENARIOS: tuple[str, ...]
+"""Names of the scenarios outside the published table, which are simulated when they are asked for by name."""
 
 LIMIT_SCALES: tuple[float, ...]
 """Scales at which each is run."""

@@ -16,7 +16,7 @@ from factflow_engine.limit_suite.suite import (
     published_tasks,
     variants_of,
 )
-from factflow_engine.native import LIMIT_SCALES, LIMIT_SCENARIOS
+from factflow_engine.native import FURTHER_LIMIT_SCENARIOS, LIMIT_SCALES, LIMIT_SCENARIOS
 from factflow_engine.resilience import limits
 from support.interrupts import interruptible
 
@@ -220,8 +220,20 @@ def test_what_names_no_algorithm_is_answered_with_what_does(text: str, said: str
         contenders((text,))
 
 
+@pytest.mark.parametrize("name", FURTHER_LIMIT_SCENARIOS)
+def test_scenarios_outside_the_table_are_compared_by_name(name: str) -> None:
+    label = "fixed:limit=1"
+    found = compare(published_tasks((name,), (0.2,)), contenders((label,)))
+    (cell,) = found.cells
+    assert (cell.scenario, cell.algorithm) == (name, label)
+    assert 0 < cell.score <= 1
+
+
 def test_the_catalogue_is_complete() -> None:
     assert len(published_tasks()) == len(LIMIT_SCENARIOS) * len(LIMIT_SCALES)
+    assert set(LIMIT_SCENARIOS).isdisjoint(FURTHER_LIMIT_SCENARIOS)
+    with pytest.raises(ValueError, match=f"{', '.join(FURTHER_LIMIT_SCENARIOS)}$"):
+        published_tasks(("stedy",))
     with pytest.raises(ValueError, match='no scenario "stedy"; there are steady, '):
         published_tasks(("stedy",))
     with pytest.raises(ValueError, match="scale: expected a number above 0"):

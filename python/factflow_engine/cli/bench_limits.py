@@ -26,7 +26,7 @@ from factflow_engine.limit_suite.page import BINS, page
 from factflow_engine.limit_suite.recordings import RecordingError, recorded_tasks
 from factflow_engine.limit_suite.scenario_file import ScenarioError, scenario_tasks
 from factflow_engine.limit_suite.suite import Task, compare, published_tasks, variants_of
-from factflow_engine.native import LIMIT_SCALES
+from factflow_engine.native import FURTHER_LIMIT_SCENARIOS, LIMIT_SCALES, LIMIT_SCENARIOS
 
 _MOST_VARIANTS: Final = 1_000
 _MOST_THREADS: Final = 8
@@ -45,7 +45,9 @@ def _set_output(ctx: click.Context, _: click.Parameter, value: str) -> str:
 @click.command(
     "limits",
     short_help="Compare the algorithms of concurrency limits.",
-    epilog="""\b
+    epilog=f"""Scenarios: {", ".join(LIMIT_SCENARIOS)}. By name alone: {", ".join(FURTHER_LIMIT_SCENARIOS)}.
+
+\b
 Examples:
   factflow bench limits
   factflow bench limits --algorithm adaptive --algorithm fixed:limit=20 --scale 1

@@ -205,5 +205,6 @@ fn service(given: &Bound<'_, PyDict>) -> PyResult<Service> {
 pub(super) fn add_names(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("LIMIT_SCENARIOS", PyTuple::new(py, SCENARIOS)?)?;
+    module.add("FURTHER_LIMIT_SCENARIOS", PyTuple::new(py, FURTHER)?)?;
     module.add("LIMIT_SCALES", PyTuple::new(py, SCALES)?)
 }

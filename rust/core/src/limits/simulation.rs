@@ -4,14 +4,17 @@
 //! and the ordinal of the call, so that every algorithm meets the same service times, and a run is the same on every
 //! machine.
 //!
-//! `scenario` is what is simulated, `catalogue` the published ones, `variants` others like them, `best` their limits;
-//! `server` is the dependency, `random` its service times; `run` is the loop, `measure` what it counts, `series` what can
-//! be drawn of it, and `score` compares a run with the oracle's; `contender` makes the algorithms that are compared.
+//! `scenario` is what is simulated, `catalogue` the published ones, `further` those outside their table, `maker` what both
+//! are made with, `variants` others like the published ones, `best` their limits; `server` is the dependency, `sharing` a
+//! link in it, `random` its service times; `run` is the loop, `measure` what it counts, `series` what can be drawn of it,
+//! and `score` compares a run with the oracle's; `contender` makes the algorithms that are compared.
 
 mod best;
 mod catalogue;
 mod contender;
+mod further;
 mod levels;
+mod maker;
 mod measure;
 mod random;
 mod run;
@@ -19,6 +22,7 @@ mod scenario;
 mod score;
 mod series;
 mod server;
+mod sharing;
 mod variants;
 mod vector;
 
@@ -26,8 +30,9 @@ mod vector;
 mod tests;
 
 pub use best::best_limits;
-pub use catalogue::{FURTHER, SCALES, SCENARIOS, scenario};
+pub use catalogue::{SCALES, SCENARIOS, scenario};
 pub use contender::contender;
+pub use further::FURTHER;
 pub use levels::{Histogram, TimedLevels};
 pub use measure::Measured;
 pub use run::{Controlled, run, run_levels, run_unless};

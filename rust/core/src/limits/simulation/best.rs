@@ -12,6 +12,8 @@ pub fn best_limits(server: &ServerModel) -> Vec<Phase> {
     match server {
         ServerModel::Workers { workers, .. } => phases(workers),
         ServerModel::Knee { knee, .. } => phases(&Steps::constant(*knee)),
+        ServerModel::Sharing { streams, .. } => phases(&Steps::constant(*streams)),
+        ServerModel::Breaking { workers, .. } => phases(&Steps::constant(*workers)),
         ServerModel::Refusing { room, .. } => phases(&Steps::constant(*room)),
         ServerModel::Batch { most, .. } => phases(&Steps::constant(*most)),
         ServerModel::Usl { alpha, beta, .. } => phases(&Steps::constant(of_usl(*alpha, *beta))),

@@ -1,7 +1,9 @@
 //! The published scenarios, by name, at any scale of their capacities.
 
 use super::best::{of_usl, phases};
-use super::scenario::{Load, MS, Phase, SECOND, Scenario, ServerModel, Service, Steps};
+use super::further::FURTHER;
+use super::maker::{NEVER, ScenarioMaker, phase, served};
+use super::scenario::{Load, MS, SECOND, Scenario, ServerModel, Service, Steps};
 
 /// Scales at which each scenario is run: at one alone a lucky fixed limit would win.
 pub const SCALES: [f64; 3] = [0.2, 1.0, 5.0];
@@ -27,11 +29,6 @@ pub const SCENARIOS: [&str; 17] = [
     "two_routes",
 ];
 
-/// Names of scenarios beyond those: they are simulated when they are asked for, and count in no summary.
-pub const FURTHER: [&str; 1] = ["joining_and_leaving"];
-
-const NEVER: (u64, u64) = (0, 0);
-
 /// Return a scenario; None if there is none of this name.
 #[must_use]
 pub fn scenario(name: &str, scale: f64) -> Option<Scenario> {
@@ -39,70 +36,14 @@ pub fn scenario(name: &str, scale: f64) -> Option<Scenario> {
         .into_iter()
         .chain(FURTHER)
         .find(|known| *known == name)?;
-    let catalogue = Catalogue { name, scale };
-    catalogue
+    let maker = ScenarioMaker { name, scale };
+    maker
         .with_workers()
-        .or_else(|| catalogue.with_other_servers())
+        .or_else(|| maker.with_other_servers())
+        .or_else(|| maker.further())
 }
 
-/// Maker of one scenario at one scale.
-struct Catalogue {
-    name: &'static str,
-    scale: f64,
-}
-
-impl Catalogue {
-    fn of(&self, capacity: u64) -> u64 {
-        scaled(capacity, self.scale)
-    }
-
-    fn constant(&self, capacity: u64) -> Steps {
-        Steps::constant(self.of(capacity))
-    }
-
-    /// Return capacities by seconds.
-    fn steps(&self, steps: &[(u64, u64)]) -> Steps {
-        Steps(
-            steps
-                .iter()
-                .map(|(at, capacity)| (at * SECOND, self.of(*capacity)))
-                .collect(),
-        )
-    }
-
-    fn made(
-        &self,
-        seconds: u64,
-        target_ms: u64,
-        server: ServerModel,
-        oracle: Vec<Phase>,
-    ) -> Scenario {
-        Scenario {
-            name: self.name.into(),
-            scale: self.scale,
-            duration_ns: seconds * SECOND,
-            server,
-            load: Load::Saturating,
-            joins: vec![0],
-            leaves: Vec::new(),
-            timeout_ns: None,
-            target_ns: target_ms * MS,
-            oracle,
-        }
-    }
-
-    /// Return a scenario of calls that queue for workers, so that the best limit is their number.
-    fn queueing(&self, seconds: u64, target_ms: u64, workers: Steps, service: Service) -> Scenario {
-        let oracle = phases(&workers);
-        let server = ServerModel::Workers {
-            workers,
-            service,
-            failing: 0.0,
-            outage: NEVER,
-        };
-        self.made(seconds, target_ms, server, oracle)
-    }
-
+impl ScenarioMaker {
     fn with_workers(&self) -> Option<Scenario> {
         Some(match self.name {
             "steady" => self.queueing(60, 100, self.constant(20), served(50)),
@@ -168,18 +109,6 @@ impl Catalogue {
                 oracle: vec![phase(0, self.of(20)), phase(30 * SECOND, self.of(10))],
                 ..self.queueing(120, 100, Steps::constant(2 * self.of(10)), served(50))
             },
-            "joining_and_leaving" => {
-                let share = self.of(6).max(2);
-                let members = [(0, 1), (20, 2), (40, 3), (60, 4), (90, 3), (110, 2)];
-                Scenario {
-                    joins: [0, 20, 40, 60].map(|at| at * SECOND).to_vec(),
-                    leaves: [90, 110].map(|at| at * SECOND).to_vec(),
-                    oracle: members
-                        .map(|(at, routes)| phase(at * SECOND, 4 * share / routes))
-                        .to_vec(),
-                    ..self.queueing(140, 100, Steps::constant(4 * share), served(50))
-                }
-            }
             _ => return None,
         })
     }
@@ -251,25 +180,4 @@ impl Catalogue {
             _ => return None,
         })
     }
-}
-
-fn served(milliseconds: u64) -> Service {
-    Service::Steps(Steps::constant(milliseconds * MS))
-}
-
-fn phase(from_ns: u64, limit: u64) -> Phase {
-    Phase {
-        from_ns,
-        limit: u32::try_from(limit).unwrap_or(u32::MAX),
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "capacities are small and positive"
-)]
-fn scaled(capacity: u64, scale: f64) -> u64 {
-    ((capacity as f64 * scale).round() as u64).max(1)
 }

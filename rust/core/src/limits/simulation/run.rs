@@ -48,6 +48,8 @@ struct CallState {
     epoch: u32,
     succeeds: bool,
     is_over: bool,
+    /// Time at which the server is done with it; None before that is known, and once it is done.
+    completes_ns: Option<u64>,
     /// Times that it was made before.
     attempts: u32,
 }
@@ -95,6 +97,8 @@ struct Run<'a> {
     series: Option<Series>,
     levels: Option<TimedLevels>,
     completions: Vec<Completion>,
+    /// Time for which the server's next change was asked for last.
+    next_change_ns: Option<u64>,
     in_flight: u64,
 }
 
@@ -140,8 +144,8 @@ impl<'a> Run<'a> {
             known: None,
             in_flight: 0,
             waiting: match scenario.load {
-                Load::Saturating => None,
-                Load::PoissonUntil { .. } => Some(0),
+                Load::Saturating | Load::Pausing { .. } => None,
+                Load::PoissonUntil { .. } | Load::Retrying { .. } => Some(0),
                 Load::Every {
                     interval_ns, calls, ..
                 } => Some(if interval_ns == 0 { calls } else { 0 }),
@@ -161,6 +165,7 @@ impl<'a> Run<'a> {
             series,
             levels: None,
             completions: Vec::new(),
+            next_change_ns: None,
             in_flight: 0,
         };
         for at_ns in made.server.changes(scenario.duration_ns) {
@@ -181,9 +186,13 @@ impl<'a> Run<'a> {
                 made.at(number * interval_ns, Kind::Arrival, 0);
             }
         }
-        if matches!(scenario.load, Load::PoissonUntil { .. }) {
-            for route in 0..scenario.joins.len() {
-                made.arrive_later(route, scenario.joins[route]);
+        for route in 0..scenario.joins.len() {
+            match scenario.load {
+                Load::PoissonUntil { .. } | Load::Retrying { .. } => {
+                    made.arrive_later(route, scenario.joins[route]);
+                }
+                Load::Pausing { from_ns, .. } => made.at(from_ns, Kind::Arrival, route),
+                Load::Saturating | Load::Every { .. } => {}
             }
         }
         made
@@ -270,7 +279,15 @@ impl<'a> Run<'a> {
             let call = &mut self.calls[completion.call];
             call.succeeds = completion.succeeds;
             call.epoch = self.server.epoch;
+            call.completes_ns = Some(completion.at_ns);
             self.at(completion.at_ns, Kind::Completion, completion.call);
+        }
+        let next_ns = self.server.next_change_ns();
+        if next_ns != self.next_change_ns {
+            self.next_change_ns = next_ns;
+            if let Some(next_ns) = next_ns {
+                self.at(next_ns, Kind::Change, 0);
+            }
         }
     }
 
@@ -319,6 +336,7 @@ impl<'a> Run<'a> {
             epoch: self.server.epoch,
             succeeds: false,
             is_over: false,
+            completes_ns: None,
             attempts: again.unwrap_or(0),
         });
         self.in_flight += 1;
@@ -337,13 +355,17 @@ impl<'a> Run<'a> {
     }
 
     fn complete(&mut self, number: usize, now_ns: u64) {
-        let call = &self.calls[number];
+        let call = &mut self.calls[number];
         if call.epoch != self.server.epoch {
             return; // lost in an outage
         }
+        if call.completes_ns != Some(now_ns) {
+            return; // its connection broke before
+        }
+        call.completes_ns = None;
         let (is_over, succeeds) = (call.is_over, call.succeeds);
         let is_late = now_ns - call.start_ns > self.scenario.target_ns;
-        self.server.leave(now_ns, &mut self.completions);
+        self.server.leave(number, now_ns, &mut self.completions);
         self.measured.served(is_over || !succeeds || is_late);
         if !is_over {
             self.end(number, now_ns, !succeeds, false);
@@ -371,6 +393,13 @@ impl<'a> Run<'a> {
             let wait_ns = fibonacci(self.calls[call_number].attempts) * SECOND;
             self.at(now_ns + wait_ns, Kind::Again, call_number);
         }
+        if dropped
+            && let Load::Retrying { most, .. } = self.scenario.load
+            && self.calls[call_number].attempts < most
+        {
+            let attempts = self.calls[call_number].attempts + 1;
+            self.routes[number].again.push_back(attempts);
+        }
         if dropped {
             self.measured.failures += 1;
         } else {
@@ -397,6 +426,11 @@ impl<'a> Run<'a> {
                 route.waiting = route.waiting.map(|waiting| waiting + 1);
                 self.arrive_later(number, now_ns);
             }
+            Load::Pausing { until_ns, .. } if now_ns >= until_ns => route.waiting = None,
+            Load::Pausing { .. } | Load::Retrying { .. } => {
+                route.waiting = Some(route.waiting.map_or(0, |waiting| waiting + 1));
+                self.arrive_later(number, now_ns);
+            }
             Load::Every { .. } => route.waiting = route.waiting.map(|waiting| waiting + 1),
             Load::Saturating => {}
         }
@@ -408,8 +442,12 @@ impl<'a> Run<'a> {
         reason = "a positive number of nanoseconds"
     )]
     fn arrive_later(&mut self, number: usize, now_ns: u64) {
-        let Load::PoissonUntil { rate, until_ns } = self.scenario.load else {
-            return;
+        let (rate, until_ns) = match self.scenario.load {
+            Load::PoissonUntil { rate, until_ns } | Load::Pausing { rate, until_ns, .. } => {
+                (rate, until_ns)
+            }
+            Load::Retrying { rate, .. } => (rate, u64::MAX),
+            Load::Saturating | Load::Every { .. } => return,
         };
         let route = &mut self.routes[number];
         route.arrivals += 1;

@@ -64,6 +64,8 @@ pub enum Service {
         /// Time constant.
         constant_ns: u64,
     },
+    /// By the size of a call: shares that add up to 1, each with its time in nanoseconds.
+    Sizes(Vec<(f64, u64)>),
 }
 
 /// A dependency.
@@ -118,6 +120,26 @@ pub enum ServerModel {
         by_calls: Growth,
         /// Growth by the starts of the last second.
         by_rate: Growth,
+    },
+    /// A link that calls share fairly: up to its streams each is as fast as alone, beyond them all are slower in proportion.
+    Sharing {
+        /// Calls that are as fast as one alone.
+        streams: u64,
+        /// Mean time of a call alone; sizes are spread evenly.
+        alone_ns: u64,
+        /// Size of the largest call beyond the mean, and of the smallest below it, as a share of the mean.
+        spread: f64,
+    },
+    /// Workers behind connections, some of which break now and then, however many calls there are.
+    Breaking {
+        /// Number of workers.
+        workers: u64,
+        /// Time of service.
+        service_ns: u64,
+        /// Times at which connections break.
+        breaks: Vec<u64>,
+        /// Share of calls that are on a connection that breaks: those there fail at once.
+        share: f64,
     },
     /// Serves a batch at each tick.
     Batch {
@@ -178,6 +200,22 @@ pub enum Load {
         rate: f64,
         /// Time from which there is a backlog.
         until_ns: u64,
+    },
+    /// A backlog without end, but for a time in which there are calls at random at a rate per second.
+    Pausing {
+        /// Calls per second in between.
+        rate: f64,
+        /// Time from which there is no backlog.
+        from_ns: u64,
+        /// Time from which there is one again.
+        until_ns: u64,
+    },
+    /// Arrivals at random at a rate per second. A call that fails is made again at once.
+    Retrying {
+        /// Calls per second, without those that are made again.
+        rate: f64,
+        /// Most times that a call is made again.
+        most: u32,
     },
 }
 
@@ -244,8 +282,12 @@ impl Scenario {
                 times.extend([outage.0, outage.1]);
             }
         }
-        if let Load::PoissonUntil { until_ns, .. } = self.load {
-            times.push(until_ns);
+        match self.load {
+            Load::PoissonUntil { until_ns, .. } => times.push(until_ns),
+            Load::Pausing {
+                from_ns, until_ns, ..
+            } => times.extend([from_ns, until_ns]),
+            Load::Saturating | Load::Every { .. } | Load::Retrying { .. } => {}
         }
         times.push(0);
         times.retain(|at_ns| *at_ns < self.duration_ns);

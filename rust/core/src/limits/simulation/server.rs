@@ -1,13 +1,11 @@
 //! The simulated dependency: told what arrives, it answers what completes and when.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::random::{Stream, normal, uniform};
 use super::scenario::{Excess, Growth, MS, RecordedLevel, SECOND, ServerModel, Service};
+use super::sharing::{CallNumber, SharedLink};
 use crate::limits::arithmetic::{exp, ln};
-
-/// Number of a call.
-pub(super) type CallNumber = usize;
 
 /// End of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +34,10 @@ pub(super) struct Server<'a> {
     pub epoch: u32,
     /// Starts of the last second, if the model asks for them.
     starts: VecDeque<u64>,
+    /// Calls that share the link.
+    link: SharedLink,
+    /// Calls that have a worker whose connection may break.
+    serving: BTreeSet<CallNumber>,
 }
 
 impl<'a> Server<'a> {
@@ -48,6 +50,8 @@ impl<'a> Server<'a> {
             busy: 0,
             epoch: 0,
             starts: VecDeque::new(),
+            link: SharedLink::default(),
+            serving: BTreeSet::new(),
         }
     }
 
@@ -76,7 +80,16 @@ impl<'a> Server<'a> {
             ServerModel::Batch { tick_ns, .. } => (0..=duration_ns / tick_ns)
                 .map(|tick| tick * tick_ns)
                 .collect(),
+            ServerModel::Breaking { breaks, .. } => breaks.clone(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Next time at which it changes by itself because of the calls that are there.
+    pub(super) fn next_change_ns(&self) -> Option<u64> {
+        match self.model {
+            ServerModel::Sharing { streams, .. } => self.link.next_ns(*streams),
+            _ => None,
         }
     }
 
@@ -99,6 +112,21 @@ impl<'a> Server<'a> {
             }
             ServerModel::Batch { .. } => {
                 self.queue.push_back(call);
+                return;
+            }
+            ServerModel::Breaking { .. } => {
+                self.queue.push_back(call);
+                self.serve(now_ns, completions);
+                return;
+            }
+            ServerModel::Sharing {
+                streams,
+                alone_ns,
+                spread,
+            } => {
+                let at = uniform(self.seed, call as u64, Stream::Service);
+                let size_ns = scaled(*alone_ns, 1.0 + spread * (2.0 * at - 1.0));
+                self.link.begin(call, size_ns, now_ns, *streams);
                 return;
             }
             ServerModel::Knee { base_ns, knee } => {
@@ -154,11 +182,23 @@ impl<'a> Server<'a> {
     }
 
     /// A call that was served, or refused, leaves.
-    pub(super) fn leave(&mut self, now_ns: u64, completions: &mut Vec<Completion>) {
+    pub(super) fn leave(
+        &mut self,
+        call: CallNumber,
+        now_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) {
         self.there = self.there.saturating_sub(1);
-        if let ServerModel::Workers { .. } = self.model {
-            self.busy = self.busy.saturating_sub(1);
-            self.serve(now_ns, completions);
+        match self.model {
+            ServerModel::Workers { .. } => {
+                self.busy = self.busy.saturating_sub(1);
+                self.serve(now_ns, completions);
+            }
+            ServerModel::Breaking { .. } => {
+                self.serving.remove(&call);
+                self.serve(now_ns, completions);
+            }
+            _ => {}
         }
     }
 
@@ -188,11 +228,50 @@ impl<'a> Server<'a> {
                     });
                 }
             }
+            ServerModel::Sharing { streams, .. } => {
+                while let Some(call) = self.link.ended(now_ns, *streams) {
+                    completions.push(Completion {
+                        call,
+                        at_ns: now_ns,
+                        succeeds: true,
+                    });
+                }
+            }
+            ServerModel::Breaking { share, .. } => {
+                let seed = self.seed;
+                let breaks =
+                    |call: &CallNumber| uniform(seed, *call as u64, Stream::Failure) < *share;
+                let waiting = self.queue.iter().filter(|call| breaks(call));
+                let served = self.serving.iter().filter(|call| breaks(call));
+                completions.extend(served.chain(waiting).map(|call| Completion {
+                    call: *call,
+                    at_ns: now_ns,
+                    succeeds: false,
+                }));
+                self.queue.retain(|call| !breaks(call));
+            }
             _ => {}
         }
     }
 
     fn serve(&mut self, now_ns: u64, completions: &mut Vec<Completion>) {
+        if let ServerModel::Breaking {
+            workers,
+            service_ns,
+            ..
+        } = self.model
+        {
+            while (self.serving.len() as u64) < *workers
+                && let Some(call) = self.queue.pop_front()
+            {
+                self.serving.insert(call);
+                completions.push(Completion {
+                    call,
+                    at_ns: now_ns + service_ns,
+                    succeeds: true,
+                });
+            }
+        }
         let ServerModel::Workers {
             workers,
             service,
@@ -244,6 +323,14 @@ impl<'a> Server<'a> {
                 cold_ns,
                 constant_ns,
             } => warm_ns + scaled(*cold_ns, exp(-float(now_ns) / float(*constant_ns))),
+            Service::Sizes(sizes) => {
+                let mut at = uniform(self.seed, ordinal, Stream::Service);
+                let size = sizes.iter().find(|(share, _)| {
+                    at -= share;
+                    at < 0.0
+                });
+                size.or(sizes.last()).map_or(1, |(_, served_ns)| *served_ns)
+            }
         }
     }
 }

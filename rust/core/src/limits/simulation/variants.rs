@@ -198,6 +198,7 @@ fn stretch_service(server: &mut ServerModel, factor: f64, all: f64) {
                 [warm_ns, cold_ns].into_iter().for_each(times);
                 *constant_ns = times_factor(*constant_ns, all);
             }
+            Service::Sizes(sizes) => sizes.iter_mut().for_each(|(_, served)| times(served)),
         },
         ServerModel::Knee { base_ns, .. } | ServerModel::Usl { base_ns, .. } => times(base_ns),
         ServerModel::Refusing { latency_ns, .. } => times(latency_ns),
@@ -206,6 +207,8 @@ fn stretch_service(server: &mut ServerModel, factor: f64, all: f64) {
             .iter_mut()
             .flat_map(|level| &mut level.calls)
             .for_each(|(duration_ns, _)| times(duration_ns)),
+        ServerModel::Sharing { alone_ns, .. } => times(alone_ns),
+        ServerModel::Breaking { service_ns, .. } => times(service_ns),
         ServerModel::Batch {
             tick_ns,
             service_ns,
@@ -227,7 +230,7 @@ fn reshape(server: &mut ServerModel, draws: &mut Draws) {
         Service::LogNormal { sigma, .. } => *sigma *= draws.factor(SHAPE),
         Service::Bimodal { slow_share, .. } => *slow_share *= draws.factor(SHAPE),
         Service::Warming { cold_ns, .. } => *cold_ns = times_factor(*cold_ns, draws.factor(SHAPE)),
-        Service::Steps(_) => {}
+        Service::Steps(_) | Service::Sizes(_) => {}
     }
 }
 
