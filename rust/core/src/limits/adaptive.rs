@@ -26,6 +26,7 @@ mod window;
 
 use self::refusals::RefusedCalls;
 use self::window::{LevelStats, LevelWindow};
+use super::arithmetic::hypot;
 use super::change::{Change, Tracked};
 use super::parameters::{LimitRange, ParameterError, Parameters};
 use super::{Limit, Sample, Snapshot, float, nanoseconds, whole};
@@ -182,7 +183,7 @@ impl Adaptive {
                         + if self.window.is_narrow() {
                             0.0
                         } else {
-                            level.error_ns.hypot(base.1)
+                            hypot(level.error_ns, base.1)
                         } =>
             {
                 base
@@ -190,7 +191,7 @@ impl Adaptive {
             _ => (level.latency_ns, level.error_ns),
         };
         self.base = Some(base);
-        let noise_ns = 2.0 * level.error_ns.hypot(base.1);
+        let noise_ns = 2.0 * hypot(level.error_ns, base.1);
         let wait_ns = (level.latency_ns - base.0 - noise_ns / 2.0).max(0.0);
         let queue = (level.rate * wait_ns)
             .min(self.limit_as_float() - 1.0)

@@ -1,4 +1,4 @@
-//! Logarithm, exponential and cosine by additions and multiplications alone: the same bits on every machine.
+//! Logarithm, exponential, cosine and hypotenuse by operations that are exactly rounded: the same bits on every machine.
 //!
 //! Those of the standard library are the platform's, and differ in the last bit from one to the next; one bit of one
 //! service time is enough for a simulation to go another way. Kept separate because algorithms and the simulation both
@@ -61,6 +61,11 @@ pub(super) fn exp(x: f64) -> f64 {
         sum = 1.0 + sum * rest / f64::from(n);
     }
     sum * f64::from_bits(((k as i64 + 1023) as u64) << 52)
+}
+
+/// Return the root of the sum of two squares, which must be far from the greatest number.
+pub(super) fn hypot(x: f64, y: f64) -> f64 {
+    (x * x + y * y).sqrt()
 }
 
 /// Return the cosine of so many turns, from 0 up to 1.

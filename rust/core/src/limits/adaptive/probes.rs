@@ -3,6 +3,7 @@
 //! Every other decision takes that latency for known. It changes when a service gets slower or faster, and it is wrong from
 //! the beginning where another caller's queue was there first.
 
+use super::super::arithmetic::{hypot, ln};
 use super::window::LevelStats;
 use super::{Adaptive, Mode, SECOND_NS, later, reasons};
 
@@ -38,7 +39,11 @@ impl Adaptive {
         let wait_ns =
             (PROBES * self.window.since_begun_ns(now_ns)).clamp(PROBE_WAIT_NS.0, PROBE_WAIT_NS.1);
         self.next_probe_ns = later(now_ns, wait_ns * (1.0 + self.draw() / 2.0));
-        if wanted < self.back && self.window.is_narrow() {
+        if !self.window.is_narrow() && self.is_half_enough(&last, level) {
+            self.next_probe_ns = now_ns; // half of it may be enough, too
+            self.stay(now_ns, Mode::Steady, level);
+            self.tracked.restate(now_ns, reasons::ENOUGH);
+        } else if wanted < self.back && self.window.is_narrow() {
             self.before = Some(last);
             self.set(wanted, now_ns, Mode::Less, reasons::QUEUE, level);
         } else {
@@ -46,10 +51,20 @@ impl Adaptive {
         }
     }
 
+    /// True if the throughput of a probe is so near that of the limit before it that the difference was a queue's.
+    ///
+    /// A probe is the largest of trials: where services differ, it tells what small ones cannot.
+    fn is_half_enough(&self, before: &LevelStats, level: &LevelStats) -> bool {
+        let cut = ln((self.back / self.estimate).max(1.01));
+        let elasticity = ln(before.rate / level.rate) / cut;
+        let noise = hypot(level.rate_error, before.rate_error) / cut;
+        self.back > self.estimate + 0.5 && before.rate > 0.0 && elasticity + 2.0 * noise < 0.5
+    }
+
     pub(super) fn cut(&mut self, now_ns: u64, level: &LevelStats, base: (f64, f64), noise_ns: f64) {
         let before = self.before.unwrap_or(*level);
-        let cut = (before.estimate / self.estimate).max(1.01).ln();
-        let lost = (before.rate / level.rate).ln() / cut; // elasticity of throughput: none in a queue
+        let cut = ln((before.estimate / self.estimate).max(1.01));
+        let lost = ln(before.rate / level.rate) / cut; // elasticity of throughput: none in a queue
         if level.latency_ns > base.0 * 1.15 + noise_ns && lost > 0.3 {
             if lost < 0.85 {
                 // Latency grows with the load, and so does throughput: no queue.

@@ -5,6 +5,7 @@ pub(super) const HALVED: &str = "search: halved, to compare latencies";
 pub(super) const QUEUE: &str = "queue: fewer calls by as many as waited";
 pub(super) const PROBE: &str = "probe: half for a moment, to measure latency without a queue";
 pub(super) const PROBED: &str = "probe: over";
+pub(super) const ENOUGH: &str = "probe: half is enough, the rest would wait";
 pub(super) const MORE: &str = "trial: a little more";
 pub(super) const LESS: &str = "trial: a little less";
 pub(super) const UNDONE: &str = "trial: undone, it was no better";

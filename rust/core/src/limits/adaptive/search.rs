@@ -1,5 +1,6 @@
 //! The search for the first limit: half of it, to see if calls queue; then double it until they do.
 
+use super::super::arithmetic::hypot;
 use super::window::LevelStats;
 use super::{Adaptive, Mode, reasons};
 
@@ -41,7 +42,7 @@ impl Adaptive {
             return;
         };
         let rise_ns = level.latency_ns - before.latency_ns;
-        let noise_ns = 2.5 * level.error_ns.hypot(before.error_ns);
+        let noise_ns = 2.5 * hypot(level.error_ns, before.error_ns);
         if rise_ns <= (0.05 * before.latency_ns).max(noise_ns) {
             self.before = Some(*level);
             if self.estimate >= self.max {
@@ -73,7 +74,7 @@ impl Adaptive {
         let knee =
             (before.estimate - before.rate * (before.latency_ns - level.latency_ns)).max(1.0);
         self.base = Some((level.latency_ns, level.error_ns));
-        let noise_ns = 4.0 * level.error_ns.hypot(before.error_ns);
+        let noise_ns = 4.0 * hypot(level.error_ns, before.error_ns);
         let is_queue = before.latency_ns - level.latency_ns > noise_ns.max(0.1 * level.latency_ns);
         if level.latency_ns - before.latency_ns > noise_ns.max(0.3 * before.latency_ns) {
             self.window.widen(); // fewer calls cannot be slower: services differ

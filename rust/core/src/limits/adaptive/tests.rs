@@ -5,8 +5,9 @@ use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
 
-use super::super::{Limit, Parameters, Sample, Value, new_limit};
-use super::reasons;
+use super::super::{Limit, Parameters, Sample, Snapshot, Value, new_limit};
+use super::{Adaptive, reasons};
+use crate::random::draw;
 
 const US: u64 = 1000;
 const MS: u64 = 1000 * US;
@@ -247,13 +248,111 @@ proptest! {
         prop_assert_eq!(limits, play(&mut *made(&given), &history).0);
     }
 
-    // Nine is less than half of the workers: a probe may be under way at the end. Without a target nothing bounds the limit from
-    // above for a while: a base from a history of chaos takes many probes to forget.
     #[test]
-    fn whatever_came_before_it_keeps_the_workers_busy(history in histories()) {
+    fn whatever_came_before_it_finds_the_workers(history in histories()) {
+        let found = found_after(&history);
+        prop_assert!(FOUND.contains(&found), "{}", found);
+    }
+}
+
+/// Limits at which twenty workers are busy, and as many calls wait at most; half of the workers while a probe is under way.
+const FOUND: std::ops::RangeInclusive<u32> = 9..=40;
+
+/// Return the limit two minutes after a history.
+fn found_after(history: &[CallEvent]) -> u32 {
+    let mut limit = made(&[]);
+    let (_, now_ns) = play(&mut *limit, history);
+    TWENTY.drive(&mut *limit, now_ns, 120 * SECOND);
+    limit.limit()
+}
+
+/// Make one that stays at a limit, with a latency without a queue that is not that of [`TWENTY`].
+fn restored(min: u32, limit: u32, baseline_ns: u64) -> Adaptive {
+    let given = [("min".to_owned(), Value::Number(min.into()))].into();
+    let mut parameters = Parameters::new("adaptive", given, None, 3);
+    let mut made = Adaptive::new(&mut parameters).expect("it can be made");
+    let snapshot = Snapshot {
+        limit,
+        baseline_ns: Some(baseline_ns),
+    };
+    made.restore(snapshot, 0);
+    made
+}
+
+#[test]
+fn a_latency_that_was_much_lower_once_keeps_it_at_no_minimum() {
+    for min in 1..5 {
+        for is_narrow in [true, false] {
+            let mut limit = restored(min, min, US);
+            if !is_narrow {
+                limit.window.widen();
+            }
+            TWENTY.drive(&mut limit, 0, 120 * SECOND);
+            let found = limit.limit();
+            assert!(FOUND.contains(&found), "{min}, {is_narrow}: {found}");
+        }
+    }
+}
+
+#[test]
+fn a_queue_is_left_where_services_seemed_to_differ() {
+    for initial in [80, 120, 160, 200] {
+        for baseline_ns in [200 * MS, 400 * MS] {
+            let mut limit = restored(1, initial, baseline_ns);
+            limit.window.widen();
+            TWENTY.drive(&mut limit, 0, 15 * SECOND);
+            let found = limit.limit();
+            assert!(
+                FOUND.contains(&found),
+                "{initial}, {baseline_ns} ns: {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn calls_across_a_jump_of_the_clock_put_nothing_off_for_hours() {
+    for lasted_ns in (0..12).map(|step| 4 * SECOND + step * 250 * MS) {
         let mut limit = made(&[]);
-        let (_, now_ns) = play(&mut *limit, &history);
-        TWENTY.drive(&mut *limit, now_ns, 120 * SECOND);
-        prop_assert!(limit.limit() >= 9, "{}", limit.limit());
+        let now_ns = TWENTY.drive(&mut *limit, 0, lasted_ns);
+        let jumped_ns = now_ns + 6 * 3600 * SECOND;
+        for _ in 0..8 {
+            limit.started(now_ns);
+            limit.blocked(now_ns);
+        }
+        for _ in 0..8 {
+            let _: u64 = end(&mut *limit, now_ns, jumped_ns, 6);
+        }
+        let slower = Workers {
+            service_ns: 100 * MS,
+            ..TWENTY
+        };
+        slower.drive(&mut *limit, jumped_ns, 60 * SECOND);
+        let found = limit.limit();
+        assert!(FOUND.contains(&found), "{lasted_ns} ns: {found}");
+    }
+}
+
+#[test]
+fn it_recovers_from_failures_at_irregular_times() {
+    for seed in 0..8 {
+        let mut limit = made(&[]);
+        let mut now_ns = TWENTY.drive(&mut *limit, 0, 10 * SECOND);
+        for call in 0..300 {
+            let start_ns = now_ns;
+            limit.started(start_ns);
+            limit.blocked(start_ns);
+            let share = draw(seed, call);
+            now_ns += if share < 0.1 {
+                30 * SECOND
+            } else {
+                MS * (1 + call * 7919 % 200)
+            };
+            let _: u64 = end(&mut *limit, start_ns, now_ns, 7);
+        }
+        assert_eq!(limit.limit(), 1);
+        TWENTY.drive(&mut *limit, now_ns, 60 * SECOND);
+        let found = limit.limit();
+        assert!(FOUND.contains(&found), "seed {seed}: {found}");
     }
 }

@@ -1,5 +1,6 @@
 //! Trials: a little more or less, kept if that was better.
 
+use super::super::arithmetic::{hypot, ln};
 use super::window::LevelStats;
 use super::{Adaptive, Mode, TRIAL_WAIT_NS, later, reasons};
 
@@ -10,7 +11,7 @@ impl Adaptive {
     pub(super) fn stayed(&mut self, now_ns: u64, level: &LevelStats, queue: f64) {
         self.last = Some(*level);
         let limit = self.limit_as_float();
-        if level.blocked && queue > (limit / 4.0).max(allowed(limit)) {
+        if level.blocked && self.estimate > self.min && queue > (limit / 4.0).max(allowed(limit)) {
             self.before = Some(*level);
             self.set(limit - queue, now_ns, Mode::Cut, reasons::QUEUE, level);
             self.streak = 0;
@@ -23,13 +24,13 @@ impl Adaptive {
         self.last = Some(*level);
         let limit = self.limit_as_float();
         let before = self.before.unwrap_or(*level);
-        let growth = (limit / before.estimate.floor().max(1.0)).ln();
+        let growth = ln(limit / before.estimate.floor().max(1.0));
         let elasticity = if growth == 0.0 || before.rate == 0.0 {
             0.0
         } else {
-            (level.rate / before.rate).ln() / growth
+            ln(level.rate / before.rate) / growth
         };
-        let noise = level.rate_error.hypot(before.rate_error) / growth.abs().max(0.01);
+        let noise = hypot(level.rate_error, before.rate_error) / growth.abs().max(0.01);
         let is_less = self.mode == Mode::Less;
         let is_better = if self.window.is_narrow() {
             (elasticity > 0.5) != is_less
@@ -59,6 +60,9 @@ impl Adaptive {
             self.next_trial_ns = later(now_ns, self.trial_wait_ns * (0.75 + self.draw() / 2.0));
             self.tries_less = !is_less;
             self.streak = 0;
+            if is_less && queue > long(limit, self.window.is_narrow()) {
+                self.next_probe_ns = now_ns; // no call waited: the latency without a queue is another now
+            }
             let knee = if is_less || !self.window.is_narrow() {
                 0.0
             } else {
@@ -105,12 +109,7 @@ impl Adaptive {
         limit: f64,
     ) -> bool {
         let step = step_of(limit);
-        let long = if self.window.is_narrow() {
-            limit / 4.0
-        } else {
-            allowed(limit)
-        };
-        if queue > long {
+        if queue > long(limit, self.window.is_narrow()) {
             self.tries_less = true;
         } else if queue < 0.02 * limit {
             self.tries_less = false;
@@ -160,4 +159,13 @@ fn step_of(limit: f64) -> f64 {
 /// Return the length of a queue that is not worth a change.
 fn allowed(limit: f64) -> f64 {
     (0.08 * limit).max(0.5)
+}
+
+/// Return the length of a queue that is reason enough to try less.
+fn long(limit: f64, is_narrow: bool) -> f64 {
+    if is_narrow {
+        limit / 4.0
+    } else {
+        allowed(limit)
+    }
 }

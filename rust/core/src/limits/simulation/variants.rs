@@ -8,6 +8,7 @@
 //! A variant is a pure function of the scenario's name, its scale, a seed and a number. It stays a fair task: targets move
 //! with the time of service, so that the oracle meets them, and loads with the capacity.
 
+use super::super::arithmetic::{exp, ln};
 use super::catalogue::{SCENARIOS, scenario};
 use super::scenario::{Load, Scenario, ServerModel, Service, Steps};
 use crate::random::draw;
@@ -102,7 +103,7 @@ impl Draws {
 
     /// Return a factor between `most` and its inverse, as likely below 1 as above.
     fn factor(&mut self, most: f64) -> f64 {
-        rounded(most.powf(2.0 * self.next() - 1.0))
+        rounded(exp(ln(most) * (2.0 * self.next() - 1.0)))
     }
 }
 
