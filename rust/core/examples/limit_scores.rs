@@ -273,6 +273,7 @@ fn made(name: &str, scenario: &Scenario, seed: u64) -> Result<Box<dyn Limit>, Pa
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few thousand cells")]
+#[expect(clippy::disallowed_methods, reason = "printed to three digits")]
 fn geometric_mean(scores: &[f64]) -> f64 {
     let logarithms: f64 = scores.iter().map(|score| score.max(0.01).ln()).sum();
     (logarithms / scores.len() as f64).exp()

@@ -90,6 +90,7 @@ pub(super) fn cos_of_turns(turns: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the platform's, for comparison")]
 mod tests {
     use std::f64::consts::TAU;
 
