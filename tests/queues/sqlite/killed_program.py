@@ -101,20 +101,23 @@ async def drain(path: Path, durability: str) -> tuple[list[bytes], list[bytes], 
     """Carry over what is left, and list what the first queue and the last gave, in ids."""
     queue = SqliteQueue(settings(path, durability))
     carried, arrived = [], []
-    async with queue.subscribe(SOURCE, "s", 1000, 10**9) as subscription:
-        while await subscription.depth():
-            deliveries = await subscription.receive(500)
+    # The second queue has room for what is left in the first, even if the kills left it full.
+    async with (
+        queue.subscribe(MIDDLE, "s", 1000, 10**9) as middle,
+        queue.subscribe(SOURCE, "s", 1000, 10**9) as source,
+    ):
+        while await source.depth():
+            deliveries = await source.receive(500)
             assert all(
                 unpack(delivery.message.payload) == delivery.message.message_id.hex() * 4 for delivery in deliveries
             )
             await queue.publish_batch(MIDDLE, [delivery.message.child(1, 0) for delivery in deliveries])
-            await subscription.settle(deliveries)
+            await source.settle(deliveries)
             carried += [delivery.message.message_id for delivery in deliveries]
-    async with queue.subscribe(MIDDLE, "s", 1000, 10**9) as subscription:
-        while await subscription.depth():
-            deliveries = await subscription.receive(500)
+        while await middle.depth():
+            deliveries = await middle.receive(500)
             children = [delivery.message.child(1, 0) for delivery in deliveries]
-            assert await subscription.publish_and_settle([(TARGET, children)], deliveries)
+            assert await middle.publish_and_settle([(TARGET, children)], deliveries)
     async with queue.subscribe(TARGET, "s", 1000, 10**9) as subscription:
         while await subscription.depth():
             deliveries = await subscription.receive(500)
