@@ -64,7 +64,7 @@ def class_names(error: BaseException, within: type = object) -> tuple[str, ...]:
 
 def sole_cause(error: Exception) -> Exception:
     """Return the only exception that a nursery wrapped; the error itself if it wraps several, or none."""
-    while issubclass(type(error), ExceptionGroup) and len(inside := _MEMBERS(error)) == 1:
+    while is_a(error, ExceptionGroup) and len(inside := _MEMBERS(error)) == 1:
         error = inside[0]
     return error
 
@@ -86,8 +86,13 @@ def members(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
-    """True if an error is a group; unlike `isinstance`, this does not ask the error's own `__class__`."""
-    return issubclass(type(error), BaseExceptionGroup)
+    """True if an error is a group."""
+    return is_a(error, BaseExceptionGroup)
+
+
+def is_a(error: BaseException, *classes: type[BaseException]) -> bool:
+    """True if an error is of one of the classes; unlike `isinstance`, this does not ask the error's own `__class__`."""
+    return issubclass(type(error), classes)
 
 
 def error_text(error: BaseException) -> str:
@@ -117,7 +122,7 @@ def bounded(text: str, most: int) -> str:
 
 def describe(error: BaseException) -> str:
     """Return an error's class and text, for one line of a report; unwrap one that a nursery wrapped alone."""
-    if issubclass(type(error), ExceptionGroup):
+    if is_a(error, ExceptionGroup):
         error = sole_cause(error)  # type: ignore[arg-type]  # a type checker does not follow the line above
     return f"{class_name(error)}: {error_text(error)}"
 
@@ -150,5 +155,5 @@ def _text(error: BaseException) -> str:
         text = str.__str__(str(error))  # a subclass of `str` may have its own idea of length
     except BaseException as failure:  # noqa: BLE001 - `__str__` is the error's author's
         return f"<its text cannot be had: {class_name(failure)}>"
-    hints = [hint for kind, beginning, hint in _HINTS if issubclass(type(error), kind) and text.startswith(beginning)]
+    hints = [hint for kind, beginning, hint in _HINTS if is_a(error, kind) and text.startswith(beginning)]
     return "; ".join([text, *hints])

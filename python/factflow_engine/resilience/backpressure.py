@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import trio
 
+from factflow_engine.error_texts import is_a
 from factflow_engine.native import LimitController, LimitPermit
 from factflow_engine.resilience.limit_parameters import MOST_CALLS, check_bounds, is_whole, parameters_of
 from factflow_engine.resilience.limit_statistics import LimitStatistics
@@ -338,7 +339,7 @@ class LimitedCall:
         if error is not None and _teaches_nothing(error):
             permit.release()
         else:
-            dropped = error is not None and (_is_a(error, TimeoutError, trio.TooSlowError) or is_overload(error))
+            dropped = error is not None and (is_a(error, TimeoutError, trio.TooSlowError) or is_overload(error))
             permit.record(self._controller._now_ns(), dropped)
 
     async def park(self) -> None:
@@ -361,11 +362,4 @@ class LimitedCall:
 
 def _teaches_nothing(error: BaseException) -> bool:
     """True if a block that ended with this error was cancelled, or its call never made."""
-    return (
-        not _is_a(error, Exception) or _is_a(error, CircuitOpenError) or trio.current_effective_deadline() == -math.inf
-    )
-
-
-def _is_a(error: BaseException, *classes: type[BaseException]) -> bool:
-    """True if an error is of one of the classes; unlike `isinstance`, this does not ask the error's own `__class__`."""
-    return issubclass(type(error), classes)
+    return not is_a(error, Exception) or is_a(error, CircuitOpenError) or trio.current_effective_deadline() == -math.inf

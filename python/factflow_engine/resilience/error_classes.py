@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from factflow_engine.error_texts import class_names, is_group, leaves
+from factflow_engine.error_texts import class_names, is_a, is_group, leaves
 from factflow_protocols import EngineInstruction, RetryLater
 
 _MAX_SECONDS: Final = 1e9
@@ -62,7 +62,7 @@ class ErrorClasses:
             return verdict, _asked_ns(error) if verdict is Verdict.FAILURE else None
         if not self.ignore.isdisjoint(class_names(error)):
             return Verdict.IGNORED, None
-        if issubclass(type(error), Exception) and not self.record.isdisjoint(class_names(error, BaseExceptionGroup)):
+        if is_a(error, Exception) and not self.record.isdisjoint(class_names(error, BaseExceptionGroup)):
             return Verdict.FAILURE, max(
                 (asked for leaf in leaves(error) if (asked := _asked_ns(leaf)) is not None), default=None
             )
@@ -96,7 +96,7 @@ class ErrorClasses:
 
 
 def _asked_ns(error: BaseException) -> int | None:
-    if issubclass(type(error), RetryLater):
+    if is_a(error, RetryLater):
         return _attribute_ns(error, "delay_seconds")
     asked_ns = _attribute_ns(error, "retry_after_seconds")
     return _attribute_ns(error, "retry_after") if asked_ns is None else asked_ns

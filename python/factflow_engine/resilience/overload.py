@@ -5,7 +5,7 @@ Kept separate from `error_classes`, whose rules a configuration may change: a li
 
 from typing import Final
 
-from factflow_engine.error_texts import is_group, leaves
+from factflow_engine.error_texts import is_a, is_group, leaves
 from factflow_protocols import Overloaded
 
 LONGEST_SECONDS: Final = 1e9
@@ -14,7 +14,7 @@ LONGEST_SECONDS: Final = 1e9
 
 def is_overload(error: BaseException) -> bool:
     """True if an error says that its dependency is overloaded, or if one in the group that it is does."""
-    return any(issubclass(type(one), Overloaded) for one in _each(error))
+    return any(is_a(one, Overloaded) for one in _each(error))
 
 
 def asked_wait(error: BaseException) -> float:
@@ -22,7 +22,7 @@ def asked_wait(error: BaseException) -> float:
 
     Of several errors in a group the longest wait applies; one that is no number of seconds, zero or more, is none.
     """
-    return max((_seconds(one) for one in _each(error) if issubclass(type(one), Overloaded)), default=0.0)
+    return max((_seconds(one) for one in _each(error) if is_a(one, Overloaded)), default=0.0)
 
 
 def _each(error: BaseException) -> tuple[BaseException, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from factflow_engine.error_texts import is_a
 from factflow_engine.native import ATTEMPT_ANSWERED, ATTEMPT_DROPPED, ATTEMPT_IGNORED
 from factflow_engine.resilience.overload import is_overload
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -32,7 +33,7 @@ def end_of(error: BaseException) -> int:
     that a circuit breaker refused was not made, and one that a message's deadline forbade or cut short was not answered: the
     deadline counts from publishing, and says nothing of what is limited.
     """
-    if issubclass(type(error), CircuitOpenError | DeadlineExceededError):  # not `isinstance`, which asks the error
+    if is_a(error, CircuitOpenError, DeadlineExceededError):
         return ATTEMPT_IGNORED
     return ATTEMPT_DROPPED if is_overload(error) else ATTEMPT_ANSWERED
 
