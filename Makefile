@@ -87,7 +87,7 @@ format: setup ## rewrite the sources in the house format
 
 lock: $(VENV)/.installed ## resolve dependencies again and rewrite the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra http --group checks pyproject.toml -o $(LOCK)
+	  --no-emit-index-url --no-emit-find-links --extra http --extra objects --extra postgres --extra parquet --group checks pyproject.toml -o $(LOCK)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --constraint $(LOCK) --group bench -o $(BENCH_LOCK)
 	cargo update --workspace --quiet

@@ -28,6 +28,7 @@ from factflow_protocols.errors import (
     CircuitOpenError,
     EngineInstruction,
     FactflowError,
+    LineageError,
     Overloaded,
     QueueClosedError,
     QueueError,
@@ -35,10 +36,13 @@ from factflow_protocols.errors import (
     QueueUrlError,
     Reject,
     RetryLater,
+    StorageCorruptError,
     StorageError,
+    StorageKeyError,
     StorageNotFoundError,
+    StorageUrlError,
 )
-from factflow_protocols.lineage import LineageEntry, LineageSink, StageStatus
+from factflow_protocols.lineage import LineageEntry, LineageSink, OutcomeEntry, StageStatus
 from factflow_protocols.pipeline import (
     AdapterResult,
     Emit,
@@ -76,7 +80,7 @@ from factflow_protocols.states import (
     StoredAnswer,
     StoredState,
 )
-from factflow_protocols.storage import ObjectMetadata, StorageProtocol
+from factflow_protocols.storage import ObjectMetadata, StorageProtocol, StorageProviderClass
 from factflow_protocols.values import Ext, Timestamp
 
 __all__ = [
@@ -104,12 +108,14 @@ __all__ = [
     "LettersLeftError",
     "LineStatistics",
     "LineageEntry",
+    "LineageError",
     "LineageSink",
     "MessageState",
     "MessageStatus",
     "Nack",
     "ObjectMetadata",
     "OrderedQueueProtocol",
+    "OutcomeEntry",
     "Overloaded",
     "PipelineAdapter",
     "PipelineContext",
@@ -136,9 +142,13 @@ __all__ = [
     "StateProvider",
     "StateSubscription",
     "StatefulAdapter",
+    "StorageCorruptError",
     "StorageError",
+    "StorageKeyError",
     "StorageNotFoundError",
     "StorageProtocol",
+    "StorageProviderClass",
+    "StorageUrlError",
     "StoreProblem",
     "StoreStatistics",
     "StoredAnswer",

@@ -163,3 +163,27 @@ class StorageNotFoundError(StorageError):
 
     def __init__(self, key: str) -> None:
         super().__init__(key, "does not exist")
+
+
+class StorageKeyError(StorageError, ValueError):
+    """Whoever made the key must change it: no object can have it."""
+
+
+class StorageCorruptError(StorageError):
+    """Object whose bytes or metadata are not what was written."""
+
+
+class StorageUrlError(FactflowError, ValueError):
+    """Whoever wrote the URL of an object store must change it.
+
+    Attributes:
+        url: The URL as written; the text shows it without its password.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"storage URL {_PASSWORD.sub('***', url)!r}: {problem}")
+
+
+class LineageError(FactflowError):
+    """Failure of a lineage store."""

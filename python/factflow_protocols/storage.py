@@ -1,43 +1,99 @@
-"""Protocol of an object-store provider; kept separate from queues because a deployment may have only one of them."""
+"""Protocol of an object store; kept separate from queues because a deployment may have only one of them."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMetadata:
     """Metadata of a stored object.
 
     Attributes:
         content_type: A media type.
         size_bytes: Length of the object.
-        custom: Fields of the pipeline's metadata schema. Unknown fields are kept.
+        checksum: SHA-256 of its bytes, in 64 hexadecimal digits.
+        custom: What its writer added: values that JSON can hold. Unknown fields are kept.
     """
 
     content_type: str
     size_bytes: int
-    custom: Mapping[str, Any]
+    checksum: str
+    custom: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class StorageProtocol(Protocol):
-    """Store of whole objects under slash-separated keys. Keys are untrusted: no `..`, absolute path or empty part."""
+    """Store of whole objects under slash-separated keys.
 
-    async def write(self, key: str, data: bytes, metadata: ObjectMetadata) -> None:
-        """Store the object and its metadata, replacing an older one, so that a reader sees the old or the new.
+    A key is 1 to 1,024 bytes of UTF-8 in parts of at most 255 bytes. Refused are empty parts, `.` and `..`, control
+    characters, backslashes and what the store itself needs for its metadata.
+    """
+
+    async def write(
+        self,
+        key: str,
+        data: bytes | AsyncIterable[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+        custom: Mapping[str, Any] | None = None,
+    ) -> ObjectMetadata:
+        """Store an object and its metadata, replacing an older one; a reader sees the old or the new.
+
+        When this returns, both outlive the process, and the machine if the store does.
+
+        Args:
+            key: Key of the object.
+            data: Its bytes, or parts of them, which are held one at a time.
+            content_type: A media type.
+            custom: Values that JSON can hold, to be stored beside it.
 
         Raises:
-            StorageError: Nothing was changed.
+            StorageKeyError: The key cannot be one.
+            StorageError: The store failed; the former object, if any, is unchanged.
 
-        Cancellation: the old or the new object is there, never a part of it.
+        Cancellation: the old or the new object is there, never a part of one.
         """
         ...
 
     async def read(self, key: str) -> tuple[bytes, ObjectMetadata]:
-        """Return the object and its metadata.
+        """Return an object and its metadata.
 
         Raises:
+            StorageKeyError: The key cannot be one.
             StorageNotFoundError: There is no such object.
+            StorageCorruptError: The bytes are not those that were written.
+        """
+        ...
+
+    async def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return `length` bytes of an object from `start` on, fewer at its end; nothing is checked against a checksum.
+
+        Raises:
+            StorageKeyError: The key cannot be one.
+            StorageNotFoundError: There is no such object.
+        """
+        ...
+
+    def stream(self, key: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open an object to be read in parts of at most 1 MiB, one in memory at a time.
+
+        Raises:
+            StorageKeyError: The key cannot be one.
+            StorageNotFoundError: There is no such object; raised on entry.
+            StorageCorruptError: The bytes were not those that were written; raised after the last part.
+        """
+        ...
+
+    async def metadata(self, key: str) -> ObjectMetadata:
+        """Return an object's metadata without its bytes.
+
+        Raises:
+            StorageKeyError: The key cannot be one.
+            StorageNotFoundError: There is no such object.
+            StorageCorruptError: There is an object without readable metadata.
         """
         ...
 
@@ -45,10 +101,31 @@ class StorageProtocol(Protocol):
         """True if an object is stored under the key."""
         ...
 
-    def list(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the keys that begin with `prefix`, in order, lazily."""
+    def list(self, prefix: str = "") -> AsyncIterator[str]:
+        """Yield the keys that begin with `prefix`, which may end within a part, in order of their code points."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove the object and its metadata; a missing object is ignored."""
+        """Remove an object and its metadata; a missing object is ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the store holds, such as connections. Objects stay."""
+        ...
+
+
+@runtime_checkable
+class StorageProviderClass(Protocol):
+    """Class of an object store, for the table of URL schemes and the entry points `factflow.storages`."""
+
+    def from_url(self, url: str, *, directory: Path | None = None) -> StorageProtocol:
+        """Return the store that a URL names; nothing is opened yet.
+
+        Args:
+            url: The URL, scheme included.
+            directory: Folder that relative paths start from; the working directory by default.
+
+        Raises:
+            StorageUrlError: The URL cannot be read.
+        """
         ...
