@@ -39,6 +39,9 @@ ENGINE = {
     "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
     "TruncatedError", "UnknownRouteError", "UnpicklableError", "UnsupportedFeatureError", "ValidatingAdapterRegistry",
     "Wait", "WorkerDiedError", "__version__",
+    "Home",
+    "HomeError",
+    "find_home",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

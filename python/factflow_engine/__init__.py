@@ -1,10 +1,10 @@
 """factflow-engine: declarative pipelines on trio, with a Rust core for what is paid per message.
 
-Arrows point down only. `cli` and `app` put things together; `runtime` runs executions; `config` turns text into a
-checked snapshot, using `queues` (names), `adapters` (the registry) and `conditions`; `frames` is the wire form of a
-message; `seams` provides time, randomness, ids and threads; `native` imports the Rust module. Plug-ins depend on
-`factflow_protocols` alone. This file holds the public names and no logic; a name's module is imported when the name is
-first used, so that importing the package costs next to nothing.
+Arrows point down only. `cli` and `app` put things together; `executions` stores what ran; `runtime` runs executions;
+`config` turns text into a checked snapshot, using `queues` (names), `adapters` (the registry) and `conditions`;
+`frames` is the wire form of a message; `seams` provides time, randomness, ids and threads; `native` imports the Rust
+module. Plug-ins depend on `factflow_protocols` alone. This file holds the public names and no logic; a name's module is
+imported when the name is first used, so that importing the package costs next to nothing.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +66,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         UnknownRouteError,
         UnsupportedFeatureError,
     )
+    from factflow_engine.executions import Home, HomeError, find_home
     from factflow_engine.native import BreakerPermit, LimitPermit
     from factflow_engine.queues.providers import open_queue
     from factflow_engine.queues.sqlite import QueueFileError
@@ -188,14 +189,17 @@ _MODULES: Final = {
     "Finding": "factflow_engine.config",
     "HeldMessage": "factflow_engine.runtime.report",
     "Holder": "factflow_engine.runtime.report",
+    "Home": "factflow_engine.executions",
+    "HomeError": "factflow_engine.executions",
     "InboundConfig": "factflow_engine.config",
     "InitMessageConfig": "factflow_engine.config",
     "LetterStaysError": "factflow_protocols",
+    "LettersLeftError": "factflow_protocols",
     "LimitChange": "factflow_engine.resilience",
-    "LimitedCall": "factflow_engine.resilience",
     "LimitPermit": "factflow_engine.native",
     "LimitStatistics": "factflow_engine.resilience",
-    "LettersLeftError": "factflow_protocols",
+    "LimitedCall": "factflow_engine.resilience",
+    "LineageError": "factflow_protocols",
     "LoadResult": "factflow_engine.config",
     "ManagerStateError": "factflow_engine.errors",
     "MessageStatus": "factflow_protocols",
@@ -207,7 +211,6 @@ _MODULES: Final = {
     "OrphanedQueue": "factflow_engine.runtime.report",
     "OutboundConfig": "factflow_engine.config",
     "Outcome": "factflow_engine.runtime.report",
-    "LineageError": "factflow_protocols",
     "Overloaded": "factflow_protocols",
     "PipelineAdapter": "factflow_protocols",
     "PipelineConfigLoader": "factflow_engine.config",
@@ -252,6 +255,7 @@ _MODULES: Final = {
     "__version__": "factflow_engine.version",
     "auto_discover_and_register": "factflow_engine.adapters",
     "configure_validation": "factflow_engine.config",
+    "find_home": "factflow_engine.executions",
     "open_queue": "factflow_engine.queues.providers",
     "validate_route_config": "factflow_engine.config",
 }
@@ -306,6 +310,8 @@ __all__ = [
     "Finding",
     "HeldMessage",
     "Holder",
+    "Home",
+    "HomeError",
     "InboundConfig",
     "InitMessageConfig",
     "LetterStaysError",
@@ -370,6 +376,7 @@ __all__ = [
     "__version__",
     "auto_discover_and_register",
     "configure_validation",
+    "find_home",
     "open_queue",
     "validate_route_config",
 ]
