@@ -59,8 +59,10 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         ManagerStateError,
         NativePanicError,
         NotInTrioError,
+        ProviderError,
         QueueProviderError,
         StateLossError,
+        StorageProviderError,
         TooManyConcurrentExecutionsError,
         TruncatedError,
         UnknownRouteError,
@@ -102,6 +104,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
     from factflow_engine.runtime.stages.stage import Stage
     from factflow_engine.runtime.stages.worker import WorkerDiedError
     from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
+    from factflow_engine.storages.providers import open_storage
     from factflow_engine.version import __version__
     from factflow_protocols import (
         AdapterResult,
@@ -116,6 +119,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         LetterStaysError,
         LineageError,
         MessageStatus,
+        ObjectMetadata,
         Overloaded,
         PipelineAdapter,
         PipelineContext,
@@ -134,6 +138,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         StorageError,
         StorageKeyError,
         StorageNotFoundError,
+        StorageProtocol,
         StorageUrlError,
         Subscription,
         SubscriptionStatistics,
@@ -205,6 +210,7 @@ _MODULES: Final = {
     "MessageStatus": "factflow_protocols",
     "NativePanicError": "factflow_engine.errors",
     "NotInTrioError": "factflow_engine.errors",
+    "ObjectMetadata": "factflow_protocols",
     "OperatorRegistry": "factflow_engine.conditions",
     "OrchestratorConfig": "factflow_engine.config",
     "OrchestratorManager": "factflow_engine.runtime.execution.manager",
@@ -218,6 +224,7 @@ _MODULES: Final = {
     "PipelineGlobalConfig": "factflow_engine.config",
     "PipelineOrchestrator": "factflow_engine.runtime.execution.orchestrator",
     "ProcessorConfig": "factflow_engine.config",
+    "ProviderError": "factflow_engine.errors",
     "QueueClosedError": "factflow_protocols",
     "QueueError": "factflow_protocols",
     "QueueFileError": "factflow_engine.queues.sqlite",
@@ -241,6 +248,8 @@ _MODULES: Final = {
     "StorageError": "factflow_protocols",
     "StorageKeyError": "factflow_protocols",
     "StorageNotFoundError": "factflow_protocols",
+    "StorageProtocol": "factflow_protocols",
+    "StorageProviderError": "factflow_engine.errors",
     "StorageUrlError": "factflow_protocols",
     "Subscription": "factflow_protocols",
     "SubscriptionStatistics": "factflow_protocols",
@@ -257,6 +266,7 @@ _MODULES: Final = {
     "configure_validation": "factflow_engine.config",
     "find_home": "factflow_engine.executions",
     "open_queue": "factflow_engine.queues.providers",
+    "open_storage": "factflow_engine.storages.providers",
     "validate_route_config": "factflow_engine.config",
 }
 
@@ -326,6 +336,7 @@ __all__ = [
     "MessageStatus",
     "NativePanicError",
     "NotInTrioError",
+    "ObjectMetadata",
     "OperatorRegistry",
     "OrchestratorConfig",
     "OrchestratorManager",
@@ -339,6 +350,7 @@ __all__ = [
     "PipelineGlobalConfig",
     "PipelineOrchestrator",
     "ProcessorConfig",
+    "ProviderError",
     "QueueClosedError",
     "QueueError",
     "QueueFileError",
@@ -362,6 +374,8 @@ __all__ = [
     "StorageError",
     "StorageKeyError",
     "StorageNotFoundError",
+    "StorageProtocol",
+    "StorageProviderError",
     "StorageUrlError",
     "Subscription",
     "SubscriptionStatistics",
@@ -378,6 +392,7 @@ __all__ = [
     "configure_validation",
     "find_home",
     "open_queue",
+    "open_storage",
     "validate_route_config",
 ]
 

@@ -7,7 +7,7 @@ with the loader's findings in `config`.
 import difflib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from factflow_engine.error_texts import describe
 from factflow_engine.user_frames import innermost, user_frames
@@ -143,18 +143,33 @@ class UnsupportedFeatureError(FactflowError):
         super().__init__(f"this version cannot run the configuration as it is written:\n{listing}")
 
 
-class QueueProviderError(FactflowError):
-    """Unusable queue provider: the operator must act. The cause is chained.
+class ProviderError(FactflowError):
+    """Unusable provider: the operator must act. The cause is chained.
 
     Attributes:
+        noun: The kind of provider.
         scheme: Scheme of its URLs.
         distribution: Name of the distribution that contains it.
     """
 
+    noun: ClassVar[str] = "a"
+
     def __init__(self, scheme: str, distribution: str, problem: str) -> None:
         self.scheme = scheme
         self.distribution = distribution
-        super().__init__(f"queue provider {scheme!r} of {distribution}: {problem}")
+        super().__init__(f"{self.noun} provider {scheme!r} of {distribution}: {problem}")
+
+
+class QueueProviderError(ProviderError):
+    """Unusable queue provider: the operator must act. The cause is chained."""
+
+    noun = "queue"
+
+
+class StorageProviderError(ProviderError):
+    """Unusable provider of an object store: the operator must act. The cause is chained."""
+
+    noun = "storage"
 
 
 class ExecutionStartError(FactflowError):

@@ -28,8 +28,10 @@ class ObjectMetadata:
 class StorageProtocol(Protocol):
     """Store of whole objects under slash-separated keys.
 
-    A key is 1 to 1,024 bytes of UTF-8 in parts of at most 255 bytes. Refused are empty parts, `.` and `..`, control
-    characters, backslashes and what the store itself needs for its metadata.
+    A key is 1 to 900 bytes of UTF-8 in parts of at most 200 bytes. Refused are empty parts, `.` and `..`, control
+    characters, line and paragraph separators, backslashes, and what stores need for themselves: parts that end in
+    `.meta.json` or begin with `.factflow-`. No key should be the folder of another, as `a` is of `a/b`: some stores
+    cannot have both, and then refuse the second.
     """
 
     async def write(
