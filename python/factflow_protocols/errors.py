@@ -187,3 +187,15 @@ class StorageUrlError(FactflowError, ValueError):
 
 class LineageError(FactflowError):
     """Failure of a lineage store."""
+
+
+class LineageUrlError(LineageError, ValueError):
+    """Whoever wrote the URL of a lineage store must change it.
+
+    Attributes:
+        url: The URL as written; the text shows it without its password.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"lineage URL {_PASSWORD.sub('***', url)!r}: {problem}")
