@@ -62,7 +62,7 @@ PROTOCOLS = {
 
 
 TESTING = {
-    "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
+    "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "simulate",
 }  # fmt: skip
@@ -72,7 +72,7 @@ TESTING = {
 INTERNAL = {
     "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.limit_suite",
     "factflow_engine.queues.sqlite.store",
-    "factflow_engine.queues.sqlite.watching", "factflow_engine.runtime", "factflow_engine.testing",
+    "factflow_engine.queues.sqlite.watching", "factflow_engine.storages.examination", "factflow_engine.storages.file.writing", "factflow_engine.runtime", "factflow_engine.testing",
 }  # fmt: skip
 
 # Names in annotations that are Python's, or other libraries', or an alias.

@@ -48,13 +48,14 @@ class StorageProtocol(Protocol):
 
         Args:
             key: Key of the object.
-            data: Its bytes, or parts of them, which are held one at a time.
+            data: Its bytes, or parts of them, which are held one at a time; an async generator is closed in any case.
             content_type: A media type.
             custom: Values that JSON can hold, to be stored beside it.
 
         Raises:
             StorageKeyError: The key cannot be one.
-            StorageError: The store failed; the former object, if any, is unchanged.
+            StorageError: The store failed, or the content type or `custom` cannot be stored. The former object is there,
+            if any; or, if only the last step failed, the new one.
 
         Cancellation: the old or the new object is there, never a part of one.
         """

@@ -6,13 +6,28 @@ Kept separate from the stores because they differ in where bytes lie, and in not
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import asynccontextmanager
+from typing import Any, Final, Generic, TypeVar
 
 from factflow_protocols import ObjectMetadata, StorageError
 
+T = TypeVar("T")
+
 PART_BYTES: Final = 1 << 20
 """Size of the parts in which objects are read and written."""
+
+KEYS_A_CHECKPOINT: Final = 256
+"""Most keys that a listing gives without a checkpoint."""
 
 LARGEST_METADATA_BYTES: Final = 1 << 20
 """Largest metadata of an object, as JSON."""
@@ -94,23 +109,56 @@ async def parts_of(key: str, data: bytes | AsyncIterable[bytes]) -> AsyncGenerat
     Raises:
         StorageError: A part is not bytes.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)) and not hasattr(data, "__aiter__"):
+        raise StorageError(key, f"expected bytes, or an async iterable of bytes, got {type(data).__name__}")
     waiting = bytearray()
-    async for part in _one(data) if isinstance(data, (bytes, bytearray, memoryview)) else data:
-        if not isinstance(part, (bytes, bytearray, memoryview)):
-            raise StorageError(
-                key, f"expected bytes, or an async iterable of bytes, got a part of {type(part).__name__}"
-            )
-        if not waiting and len(part) == PART_BYTES:
-            yield bytes(part)
-            continue
-        waiting += part
-        while len(waiting) >= PART_BYTES:
-            yield bytes(waiting[:PART_BYTES])
-            del waiting[:PART_BYTES]
-    if waiting:
-        yield bytes(waiting)
+    async with closed(_one(data) if isinstance(data, (bytes, bytearray, memoryview)) else data) as source:
+        async for part in source:
+            if not isinstance(part, (bytes, bytearray, memoryview)):
+                raise StorageError(
+                    key, f"expected bytes, or an async iterable of bytes, got a part of {type(part).__name__}"
+                )
+            waiting += part
+            while len(waiting) >= PART_BYTES:
+                yield bytes(waiting[:PART_BYTES])
+                del waiting[:PART_BYTES]
+        if waiting:
+            yield bytes(waiting)
 
 
-async def _one(data: bytes) -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def closed(iterable: AsyncIterable[T]) -> AsyncIterator[AsyncIterable[T]]:
+    """Close an async generator at the end of the block; left half way, it would be a case for the garbage collector."""
+    try:
+        yield iterable
+    finally:
+        if isinstance(iterable, AsyncGenerator):
+            await iterable.aclose()
+
+
+class Listing(Generic[T]):
+    """Listing of keys or leftovers, from batches that are asked for one after another; it can be left anywhere.
+
+    A class rather than a generator, because a generator that is left must be closed.
+    """
+
+    def __init__(self, next_batch: Callable[[], Awaitable[Iterable[T]]]) -> None:
+        """Note the source: a function that returns some of them, and none at the end; always a checkpoint."""
+        self._next_batch = next_batch
+        self._batch: Iterator[T] = iter(())
+
+    def __aiter__(self) -> "Listing[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        for each in self._batch:
+            return each
+        self._batch = iter(await self._next_batch())
+        for each in self._batch:
+            return each
+        raise StopAsyncIteration
+
+
+async def _one(data: bytes) -> AsyncGenerator[bytes]:
     for start in range(0, len(data), PART_BYTES):
         yield data[start : start + PART_BYTES]

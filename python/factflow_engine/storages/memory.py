@@ -3,14 +3,23 @@
 Kept separate from the other stores because it needs neither files nor a network.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from factflow_engine.storages.content import PART_BYTES, check_range, described, parts_of, sha256
+from factflow_engine.storages.content import (
+    KEYS_A_CHECKPOINT,
+    PART_BYTES,
+    Listing,
+    check_range,
+    described,
+    parts_of,
+    sha256,
+)
 from factflow_engine.storages.keys import check_key, check_prefix
 from factflow_protocols import ObjectMetadata, StorageNotFoundError, StorageUrlError
 
@@ -76,12 +85,19 @@ class MemoryStorage:
         await trio.lowlevel.checkpoint()
         return check_key(key) in self._objects
 
-    async def list(self, prefix: str = "") -> AsyncIterator[str]:
-        """See `StorageProtocol.list`."""
+    def list(self, prefix: str = "") -> AsyncIterator[str]:
+        """See `StorageProtocol.list`; the keys are those that were there when the first was asked for."""
         check_prefix(prefix)
-        await trio.lowlevel.checkpoint()
-        for key in sorted(key for key in self._objects if key.startswith(prefix)):
-            yield key
+        keys: Iterator[str] | None = None
+
+        async def next_batch() -> Iterable[str]:
+            nonlocal keys
+            await trio.lowlevel.checkpoint()
+            if keys is None:
+                keys = iter(sorted(key for key in self._objects if key.startswith(prefix)))
+            return islice(keys, KEYS_A_CHECKPOINT)
+
+        return Listing(next_batch)
 
     async def delete(self, key: str) -> None:
         """See `StorageProtocol.delete`."""

@@ -11,7 +11,11 @@ from factflow_engine.schemes import SchemeTable
 from factflow_protocols import StorageProtocol, StorageUrlError
 
 BUILT_IN_PROVIDERS: Final = {
+    "az": "factflow_engine.storages.bucket:BucketStorage [objects]",
+    "file": "factflow_engine.storages.file:FileStorage",
+    "gs": "factflow_engine.storages.bucket:BucketStorage [objects]",
     "memory": "factflow_engine.storages.memory:MemoryStorage",
+    "s3": "factflow_engine.storages.bucket:BucketStorage [objects]",
 }
 """Scheme to `module:Class`, followed by `[extra]` if the class needs an extra of this distribution."""
 

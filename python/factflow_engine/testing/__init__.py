@@ -1,7 +1,7 @@
-"""Kit for tests of pipelines, adapters and queue providers; the engine never imports it.
+"""Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
 `simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
-adapter; the `*_CHECKS` are what a queue provider must pass, each a coroutine function without any test framework.
+adapter; the `*_CHECKS` are what a queue provider or an object store must pass, each a coroutine function without any test framework.
 """
 
 from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
@@ -19,24 +19,34 @@ from factflow_engine.testing.simulation import (
 )
 from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
+from factflow_engine.testing.storage_conformance import (
+    DURABLE_STORAGE_CHECKS,
+    STORAGE_CHECKS,
+    OpenStorage,
+    StorageCheck,
+)
 from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
 
 __all__ = [
     "ADMINISTRATION_CHECKS",
     "DURABLE_QUEUE_CHECKS",
+    "DURABLE_STORAGE_CHECKS",
     "QUEUE_CHECKS",
     "START_CHECKS",
     "STATE_CHECKS",
+    "STORAGE_CHECKS",
     "TRANSACTION_CHECKS",
     "Check",
     "ConformanceError",
     "CountedIds",
     "FakeContext",
     "OpenQueue",
+    "OpenStorage",
     "SimulatedClock",
     "SimulatedRandomness",
     "SimulatedThreads",
     "Simulation",
+    "StorageCheck",
     "check_name",
     "finished",
     "open_stage",

@@ -31,7 +31,7 @@ class ConformanceError(FactflowError, AssertionError):
     """Violation of a provider's contract."""
 
 
-def check_name(check: Check) -> str:
+def check_name(check: Callable[..., object]) -> str:
     """Return a check's name, for reports."""
     return getattr(check, "__name__", repr(check))
 
