@@ -40,6 +40,14 @@ ENGINE = {
     "TruncatedError", "UnknownRouteError", "UnpicklableError", "UnsupportedFeatureError", "ValidatingAdapterRegistry",
     "Wait", "WorkerDiedError", "__version__",
     "Home", "HomeError", "find_home", "open_storage",
+    "ConfigInUseError",
+    "ConfigNameError",
+    "ExecutionStoreError",
+    "ExecutionStoreUrlError",
+    "IdempotencyError",
+    "RecordValueError",
+    "StaleConfigError",
+    "UnknownRecordError",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

@@ -129,6 +129,24 @@ def process_started_ns() -> int:
     return min(time.time_ns() - age_ns, _IMPORTED_NS)
 
 
+def machine_instant() -> tuple[str, int]:
+    """Return the machine's boot, and nanoseconds of its monotonic clock.
+
+    All processes of the machine share this clock, nobody can set it, and it stands still while the machine sleeps: for
+    leases between processes. Where the boot is unknown, a lease may outlive one.
+    """
+    global _boot  # noqa: PLW0603 - read once: it does not change while a process lives
+    if _boot is None:
+        try:
+            _boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            _boot = "unknown"
+    return _boot, time.monotonic_ns()
+
+
+_boot: str | None = None
+
+
 class SystemRandomness:
     """The operating system's entropy for tokens, and a generator seeded from it for jitter."""
 

@@ -1,8 +1,84 @@
 """Stored configurations and executions: what ran, on what, how it ended.
 
-`home` names the directory of a machine's stores.
+`home` names the directory of a machine's stores. `protocol` is the store, of which `sql_store` is the implementation for
+SQL databases; `records` are what it keeps. A module is imported when one of its names is first used.
 """
 
-from factflow_engine.executions.home import Home, HomeError, find_home
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["Home", "HomeError", "find_home"]
+from factflow_engine.names import first_use
+
+if TYPE_CHECKING:
+    from factflow_engine.executions.errors import (
+        ConfigInUseError,
+        ConfigNameError,
+        ExecutionStoreError,
+        ExecutionStoreUrlError,
+        IdempotencyError,
+        RecordValueError,
+        StaleConfigError,
+        UnknownRecordError,
+    )
+    from factflow_engine.executions.home import Home, HomeError, find_home
+    from factflow_engine.executions.protocol import ExecutionStore
+    from factflow_engine.executions.providers import execution_store
+    from factflow_engine.executions.records import (
+        ConfigDraft,
+        ExecutionDraft,
+        ExecutionFilter,
+        ExecutionSummary,
+        StoredConfig,
+        StoredExecution,
+    )
+
+_MODULES: Final = {
+    "ConfigDraft": "factflow_engine.executions.records",
+    "ConfigInUseError": "factflow_engine.executions.errors",
+    "ConfigNameError": "factflow_engine.executions.errors",
+    "ExecutionDraft": "factflow_engine.executions.records",
+    "ExecutionFilter": "factflow_engine.executions.records",
+    "ExecutionStore": "factflow_engine.executions.protocol",
+    "ExecutionStoreError": "factflow_engine.executions.errors",
+    "ExecutionStoreUrlError": "factflow_engine.executions.errors",
+    "ExecutionSummary": "factflow_engine.executions.records",
+    "Home": "factflow_engine.executions.home",
+    "HomeError": "factflow_engine.executions.home",
+    "IdempotencyError": "factflow_engine.executions.errors",
+    "RecordValueError": "factflow_engine.executions.errors",
+    "StaleConfigError": "factflow_engine.executions.errors",
+    "StoredConfig": "factflow_engine.executions.records",
+    "StoredExecution": "factflow_engine.executions.records",
+    "UnknownRecordError": "factflow_engine.executions.errors",
+    "execution_store": "factflow_engine.executions.providers",
+    "find_home": "factflow_engine.executions.home",
+}
+
+__all__ = [
+    "ConfigDraft",
+    "ConfigInUseError",
+    "ConfigNameError",
+    "ExecutionDraft",
+    "ExecutionFilter",
+    "ExecutionStore",
+    "ExecutionStoreError",
+    "ExecutionStoreUrlError",
+    "ExecutionSummary",
+    "Home",
+    "HomeError",
+    "IdempotencyError",
+    "RecordValueError",
+    "StaleConfigError",
+    "StoredConfig",
+    "StoredExecution",
+    "UnknownRecordError",
+    "execution_store",
+    "find_home",
+]
+
+
+def __getattr__(name: str) -> Any:
+    return first_use(name, namespace=globals(), modules=_MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
