@@ -48,6 +48,14 @@ ENGINE = {
     "RecordValueError",
     "StaleConfigError",
     "UnknownRecordError",
+    "Executions",
+    "ExecutionSummary",
+    "ExecutionFilter",
+    "Origin",
+    "StartedExecution",
+    "StoredConfig",
+    "StoredExecution",
+    "open_executions",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

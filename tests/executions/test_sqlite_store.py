@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from factflow_engine.executions import ExecutionStoreError, ExecutionStoreUrlError, execution_store
+from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.seams import Seams
 from factflow_engine.testing import execution_conformance
 from factflow_engine.testing.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 from factflow_engine.testing.expectations import check_name
@@ -143,15 +145,18 @@ async def test_a_locked_store_is_waited_for_and_then_named(tmp_path: Path):
 
 
 async def test_a_full_disk_leaves_the_record_as_it_was(tmp_path: Path):
-    path = tmp_path / "executions.db"
-    async with opener(path)() as store:
+    database = SqliteDatabase(tmp_path / "executions.db")
+    store = SqlStore(database, seams=Seams.real())
+    try:
         await store.begin(draft(1), lease_seconds=600)
-        store._database._connection.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be full
+        database.transact(lambda session: session.rows("PRAGMA max_page_count = 1"), writes=False)  # a full disk
         with pytest.raises(ExecutionStoreError, match="disk is full"):
             await store.finish(
                 draft(1).id, ExecutionStatus.COMPLETED, ended_ns=1, error=None, report={"x": "y" * 1_000_000}
             )
         assert (await store.status(draft(1).id)).status is ExecutionStatus.RUNNING
+    finally:
+        await store.close()
 
 
 async def test_leases_of_an_earlier_boot_have_run_out(tmp_path: Path, monkeypatch):

@@ -11,7 +11,7 @@ from factflow_engine.resilience.keyed_limits import KeyedLimits
 
 def limits(max_keys: int) -> KeyedLimits:
     return KeyedLimits(
-        lambda: BackpressureController(algorithm="fixed", max_concurrency=2), name="x", max_keys=max_keys
+        lambda _: BackpressureController(algorithm="fixed", max_concurrency=2), name="x", max_keys=max_keys
     )
 
 

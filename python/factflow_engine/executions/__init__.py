@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from factflow_engine.executions.home import Home, HomeError, find_home
     from factflow_engine.executions.protocol import ExecutionStore
     from factflow_engine.executions.providers import execution_store
+    from factflow_engine.executions.recording import Executions, Origin, StartedExecution, open_executions
     from factflow_engine.executions.records import (
         ConfigDraft,
         ExecutionDraft,
@@ -41,16 +42,20 @@ _MODULES: Final = {
     "ExecutionStoreError": "factflow_engine.executions.errors",
     "ExecutionStoreUrlError": "factflow_engine.executions.errors",
     "ExecutionSummary": "factflow_engine.executions.records",
+    "Executions": "factflow_engine.executions.recording",
     "Home": "factflow_engine.executions.home",
     "HomeError": "factflow_engine.executions.home",
     "IdempotencyError": "factflow_engine.executions.errors",
+    "Origin": "factflow_engine.executions.recording",
     "RecordValueError": "factflow_engine.executions.errors",
     "StaleConfigError": "factflow_engine.executions.errors",
+    "StartedExecution": "factflow_engine.executions.recording",
     "StoredConfig": "factflow_engine.executions.records",
     "StoredExecution": "factflow_engine.executions.records",
     "UnknownRecordError": "factflow_engine.executions.errors",
     "execution_store": "factflow_engine.executions.providers",
     "find_home": "factflow_engine.executions.home",
+    "open_executions": "factflow_engine.executions.recording",
 }
 
 __all__ = [
@@ -63,16 +68,20 @@ __all__ = [
     "ExecutionStoreError",
     "ExecutionStoreUrlError",
     "ExecutionSummary",
+    "Executions",
     "Home",
     "HomeError",
     "IdempotencyError",
+    "Origin",
     "RecordValueError",
     "StaleConfigError",
+    "StartedExecution",
     "StoredConfig",
     "StoredExecution",
     "UnknownRecordError",
     "execution_store",
     "find_home",
+    "open_executions",
 ]
 
 

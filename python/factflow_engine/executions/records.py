@@ -86,7 +86,7 @@ class ExecutionSummary:
         replay_source: Origin of its messages then: `storage`, `queue` or `manual`.
         idempotency_key: Key that the caller gave; None if none.
         started_ns: Wall time of its start.
-        ended_ns: Wall time of its end; of an interrupted one, of its last sign of life; None while it runs.
+        ended_ns: Wall time of its end, or of the last renewal if it is interrupted; None while it runs.
         seen_ns: Wall time of its last renewal.
         host: Name of the machine.
         pid: Process id there; for people, nothing is decided by it.

@@ -238,7 +238,7 @@ def _summary(row: Sequence[Any]) -> dict[str, Any]:
         "id", "scope", "name", "status", "config_id", "config_version", "config_hash", "tag", "metadata", "parent",
         "replay_source", "idempotency_key", "started_ns", "ended_ns", "seen_ns", "host", "pid", "cancel_requested", "error",
     )  # fmt: skip
-    found = dict(zip(names, row, strict=True))
+    found: dict[str, Any] = dict(zip(names, row, strict=True))
     found["status"] = status_of(found["status"])
     found["metadata"] = json.loads(found["metadata"])
     found["cancel_requested"] = found["cancel_requested"] is not None

@@ -17,7 +17,7 @@ class KeyedLimits:
     that wait or are in flight is never evicted: there may be as many more of them as there are calls.
 
     Args:
-        make: Makes a controller.
+        make: Makes the controller of a key.
         name: Name of them together.
         max_keys: Most controllers, 1 or more.
 
@@ -28,7 +28,7 @@ class KeyedLimits:
 
     __slots__ = ("_busy", "_idle", "_make", "_max_keys", "evicted", "name")
 
-    def __init__(self, make: Callable[[], BackpressureController], *, name: str, max_keys: int) -> None:
+    def __init__(self, make: Callable[[str], BackpressureController], *, name: str, max_keys: int) -> None:
         self.name = name
         self.evicted = 0
         self._make = make
@@ -44,7 +44,7 @@ class KeyedLimits:
             controller = self._idle.pop(key, None)
         if controller is None:
             self._make_room(self._max_keys - 1)
-            controller = self._make()
+            controller = self._make(key)
         self._busy[key] = controller, calls + 1
         return controller
 

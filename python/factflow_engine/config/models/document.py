@@ -169,6 +169,13 @@ class PipelineGlobalConfig(ConfigModel):
         """
         return self._secrets
 
+    @property
+    def warm_starts(self) -> bool:
+        """True if a limit begins where that of the last execution was."""
+        sections = [route.backpressure for route in self.routes.values()]
+        sections += [stage.backpressure for route in self.routes.values() for stage in route.adapters]
+        return any(section is not None and section.warm_start for section in sections)
+
     def located(self, source: Source, secrets: Mapping[str, str]) -> Self:
         """Return the same configuration with its source and its secrets."""
         located = self.model_copy()

@@ -157,6 +157,11 @@ class BackpressureConfig(ConfigModel):
     monitor_only: bool = Field(
         default=False, description="True: the limit is computed and reported, and nothing waits for it."
     )
+    warm_start: bool = Field(
+        default=False,
+        description="True: the limit begins where that of the last recorded execution of this pipeline was at its end. "
+        "`docs/executions.md` says what is recorded.",
+    )
     group: str | None = Field(
         default=None,
         pattern=GROUP_PATTERN,

@@ -102,7 +102,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         most=sum(permits(route) for route in config.routes.values()),
     )
     blockers = Blockers(plan.execution_id, now=plan.seams.clock.monotonic_ns, redacted=redacted)
-    limits = Limits(plan.seams.clock, plan.seams.randomness, workers.pool)
+    limits = Limits(plan.seams.clock, plan.seams.randomness, workers.pool, learnt=plan.learnt_limits)
     builder = RouteBuilder(
         config=config,
         execution_id=plan.execution_id,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import trio
 
@@ -123,6 +123,7 @@ class OrchestratorManager:
         allow_loss: bool = False,
         init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
+        learnt_limits: Mapping[str, Any] | None = None,
     ) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
@@ -136,6 +137,8 @@ class OrchestratorManager:
             allow_loss: True to run, on a queue that outlives the process, stages whose state does not.
             init: The init messages, if not those of the configuration.
             asked_ns: Wall time at which the start was requested, if that was before this call.
+            learnt_limits: What `PipelineOrchestrator.learnt_limits` of an earlier execution has returned: limits with
+            `warm_start` go on from there.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
@@ -182,6 +185,7 @@ class OrchestratorManager:
             allow_loss=allow_loss,
             asked_ns=asked_ns,
             init=config.init_message if init is None else init,
+            learnt_limits=learnt_limits or {},
         )
         lifecycle = Lifecycle(plan)
         execution = PipelineOrchestrator(lifecycle)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.blockers import Blockers
@@ -99,6 +99,10 @@ class Observation:
     def limits(self, *, keys: bool) -> Mapping[str, LimitStatistics]:
         """Return the concurrency limits by name, with those of keys only if asked for."""
         return self._limits.statistics(keys=keys)
+
+    def learnt_limits(self) -> Mapping[str, Any]:
+        """Return what the limits with a warm start have learnt, by name; JSON can hold it."""
+        return self._limits.learnt()
 
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return states and counts of the circuit breakers, by `route/stage`, for stages that have any."""

@@ -290,6 +290,10 @@ class PipelineOrchestrator:
         """Return `statistics().circuits`, without the cost of the rest."""
         return self._lifecycle.observation.circuits()
 
+    def learnt_limits(self) -> Mapping[str, Any]:
+        """Return what the limits with `warm_start` have learnt, by name, for `OrchestratorManager.start`; JSON can hold it."""
+        return self._lifecycle.observation.learnt_limits()
+
     def _state(self, route: str) -> RouteState:
         try:
             return self._routes[route]

@@ -5,9 +5,9 @@ Kept separate from `lifecycle` and `assembly`, which both read it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
@@ -33,6 +33,7 @@ class ExecutionPlan:
         allow_loss: True to allow stages whose state does not outlive the process although messages do.
         asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the id.
         init: Init messages to publish.
+        learnt_limits: What the limits of an earlier execution had learnt, by name.
     """
 
     execution_id: str
@@ -45,3 +46,4 @@ class ExecutionPlan:
     allow_loss: bool
     asked_ns: int | None
     init: Sequence[InitMessageConfig]
+    learnt_limits: Mapping[str, Any]

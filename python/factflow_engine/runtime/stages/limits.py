@@ -5,9 +5,10 @@ Kept separate from `stage_limit`, which limits one stage's calls, because only t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine import resilience
 from factflow_engine.native import WorkerPool
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from factflow_engine.config import BackpressureConfig
     from factflow_engine.resilience import BackpressureController, LimitStatistics
 
+logger = logging.getLogger("factflow_engine.runtime")
+
 MOST_SHOWN: Final = 1_000
 """Most limits by key of one stage or group that are listed."""
 
@@ -31,11 +34,16 @@ class Limits:
         leave_out: Leaves nanoseconds out of what the route's limit learns of the running message.
     """
 
-    def __init__(self, clock: Clock, randomness: Randomness, pool: WorkerPool) -> None:
+    def __init__(
+        self, clock: Clock, randomness: Randomness, pool: WorkerPool, *, learnt: Mapping[str, Any] | None = None
+    ) -> None:
+        """Prepare; `learnt` is what `learnt()` of an earlier execution has returned, if its limits are to go on from there."""
         self.leave_out: Final[Callable[[int], None]] = pool.leave_out
         self._clock = clock
         self._randomness = randomness
         self._by_name: dict[str, KeyedLimits] = {}
+        self._learnt = learnt or {}
+        self._warm: set[str] = set()  # names of limits whose section has a warm start
 
     def of_route(self, route: str, section: BackpressureConfig, most: int) -> BackpressureController:
         """Return the controller of a route, for as long as the execution lasts.
@@ -61,17 +69,35 @@ class Limits:
             if keys or name == limits.name
         }
 
+    def learnt(self) -> dict[str, Any]:
+        """Return what the limits with a warm start have learnt, by name; JSON can hold it."""
+        return {
+            name: controller.snapshot()
+            for limits in self._by_name.values()
+            if limits.name in self._warm
+            for name, controller in _named(limits)
+        }
+
     def _limits(self, place: str, section: BackpressureConfig, most: int | None) -> KeyedLimits:
         name = place if section.group is None else f"group {section.group}"
         limits = self._by_name.get(name)
         if limits is None:
-            make = partial(self._controller, section, most)
+            make = partial(self._controller, section, most, name)
+            if section.warm_start and not section.is_fixed:
+                self._warm.add(name)
             limits = self._by_name[name] = KeyedLimits(make, name=name, max_keys=section.max_keys)
         return limits
 
-    def _controller(self, section: BackpressureConfig, most: int | None) -> BackpressureController:
+    def _controller(self, section: BackpressureConfig, most: int | None, name: str, key: str) -> BackpressureController:
         seed = int.from_bytes(self._randomness.token(8))
-        return controller_of(section, clock=self._clock, seed=seed, most=most)
+        controller = controller_of(section, clock=self._clock, seed=seed, most=most)
+        learnt = self._learnt.get(_name_of(name, key)) if name in self._warm else None
+        if learnt is not None:
+            try:
+                controller.restore(learnt, self._clock.monotonic_ns())
+            except (AttributeError, ValueError) as error:
+                logger.warning("limit %s begins without what was stored of it: %s", _name_of(name, key), error)
+        return controller
 
 
 def controller_of(section: LimitSection, *, clock: Clock, seed: int, most: int | None = None) -> BackpressureController:
@@ -107,4 +133,8 @@ def _named(limits: KeyedLimits) -> Iterator[tuple[str, BackpressureController]]:
     for shown, (key, controller) in enumerate(limits.items()):
         if shown == MOST_SHOWN:
             return
-        yield f"{limits.name}[{key}]" if key else limits.name, controller
+        yield _name_of(limits.name, key), controller
+
+
+def _name_of(name: str, key: str) -> str:
+    return f"{name}[{key}]" if key else name
