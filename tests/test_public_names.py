@@ -86,6 +86,7 @@ TESTING = {
 # Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or
 # belong to the command.
 INTERNAL = {
+    "factflow_engine.postgres",
     "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.limit_suite",
     "factflow_engine.queues.sqlite.store",
     "factflow_engine.queues.sqlite.watching", "factflow_engine.storages.examination", "factflow_engine.storages.file.writing", "factflow_engine.runtime", "factflow_engine.testing",

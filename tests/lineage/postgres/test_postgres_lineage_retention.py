@@ -1,0 +1,155 @@
+"""Removal of old days from PostgreSQL: which, while others read and write, and after it was interrupted."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from factflow_engine.lineage.postgres import PostgresLineage
+from factflow_engine.postgres import PostgresSettings
+from factflow_engine.testing.simulation import SimulatedClock
+from factflow_protocols import LineageError
+from support.lineage_rows import DAY_NS, HOUR_NS, NOON_NS, entry, outcome
+
+
+class WallClock(SimulatedClock):
+    """A clock whose wall time stands at noon."""
+
+    def wall_ns(self) -> int:
+        return NOON_NS
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+
+@asynccontextmanager
+async def opened(url, **options):
+    sink = PostgresLineage(PostgresSettings.from_url(url), clock=WallClock(), **options)
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+async def fill(url, days=5, rows=1):
+    """Write rows of the last days, one day's after the other's."""
+    async with opened(url) as sink:
+        for day in range(days):
+            start = NOON_NS - day * DAY_NS
+            await sink.write(
+                [entry(day * rows + row, started_ns=start) for row in range(rows)], [outcome(day, ended_ns=start)]
+            )
+
+
+def kept(server, url, table="visits"):
+    schema = PostgresSettings.from_url(url).schema
+    return [
+        age
+        for (age,) in server.rows(
+            f"SELECT DISTINCT ({NOON_NS} - {'started' if table == 'visits' else 'ended'}_ns) / {DAY_NS} FROM {schema}.{table} ORDER BY 1"
+        )
+    ]
+
+
+async def test_days_that_ended_too_long_ago_go_as_a_whole(postgres):
+    url = postgres.schema()
+    await fill(url)
+    async with opened(url, retention_days=2) as sink:
+        removed = await sink.expire()
+        assert await sink.expire() == []
+    assert removed == ["outcomes_20261126", "visits_20261126", "outcomes_20261127", "visits_20261127"]
+    assert kept(postgres, url) == kept(postgres, url, "outcomes") == [0, 1, 2]
+
+
+async def test_the_first_write_removes_them_too(postgres):
+    url = postgres.schema()
+    await fill(url)
+    async with opened(url, retention_days=1) as sink:
+        await sink.write([entry(7)], [])
+    assert kept(postgres, url) == [0, 1]
+
+
+async def test_the_oldest_days_go_as_long_as_all_weigh_too_much(postgres):
+    url = postgres.schema()
+    await fill(url, rows=200)
+    schema = PostgresSettings.from_url(url).schema
+    (weight,) = postgres.rows(f"SELECT pg_total_relation_size('{schema}.visits_20261130')")[0]
+    async with opened(url, retention_bytes=2 * weight + weight // 2) as sink:
+        await sink.expire()
+    assert kept(postgres, url) == [0, 1]
+    async with opened(url, retention_bytes=0) as sink:
+        await sink.expire()
+    assert kept(postgres, url) == [0]  # the present day stays
+
+
+async def test_writers_and_readers_go_on_while_days_are_removed(postgres):
+    url = postgres.schema()
+    await fill(url)
+    schema = PostgresSettings.from_url(url).schema
+    with postgres.connect() as reader:
+        reader.execute("BEGIN")
+        reader.execute(f"SELECT count(*) FROM {schema}.visits")  # uses all days until it ends
+        async with opened(url, retention_days=1) as sink, opened(url) as writer:
+            with pytest.raises(LineageError, match="lock timeout"):
+                await sink.expire()
+            await writer.write([entry(100)], [])
+            assert reader.execute(f"SELECT count(*) FROM {schema}.visits").fetchone()[0] >= 5
+            reader.execute("COMMIT")
+            await sink.expire()
+            await writer.write([entry(101, started_ns=NOON_NS - 4 * DAY_NS)], [])  # a day may come back
+    assert kept(postgres, url) == [0, 1, 4]
+
+
+async def test_a_removal_that_was_interrupted_is_ended_by_the_next(postgres):
+    url = postgres.schema()
+    await fill(url)
+    schema = PostgresSettings.from_url(url).schema
+    with postgres.connect() as reader:
+        reader.execute("BEGIN")
+        reader.execute(f"SELECT count(*) FROM {schema}.visits")
+        async with opened(url, retention_days=1) as sink:
+            with trio.move_on_after(0.3) as scope:
+                await sink.expire()
+            assert scope.cancelled_caught
+        reader.execute("COMMIT")
+    postgres.rows(f"ALTER TABLE {schema}.visits DETACH PARTITION {schema}.visits_20261127")
+    async with opened(url, retention_days=1) as sink:
+        await sink.expire()
+    tables = postgres.rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'", schema
+    )
+    assert {name for (name,) in tables} == {
+        "lineage_version",
+        *(f"{table}_202611{day}" for table in ("visits", "outcomes") for day in (29, 30)),
+    }
+
+
+async def test_a_day_whose_removal_is_pending_can_be_written_again(postgres):
+    url = postgres.schema()
+    await fill(url)
+    schema = PostgresSettings.from_url(url).schema
+    with postgres.connect() as reader:
+        reader.execute("BEGIN")
+        reader.execute(f"SELECT count(*) FROM {schema}.visits")
+        async with opened(url, retention_days=1) as sink:
+            with pytest.raises(LineageError, match="lock timeout"):
+                await sink.expire()
+        reader.execute("COMMIT")
+    async with opened(url) as sink:
+        late = NOON_NS - 4 * DAY_NS + HOUR_NS
+        await sink.write([entry(50, started_ns=late)], [outcome(50, ended_ns=late)])
+    assert 3 in kept(postgres, url)
+    assert 3 in kept(postgres, url, "outcomes")
+
+
+async def test_two_removals_at_once_do_not_disturb_each_other(postgres):
+    url = postgres.schema()
+    await fill(url)
+    async with (
+        opened(url, retention_days=1) as one,
+        opened(url, retention_days=1) as two,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(one.expire)
+        nursery.start_soon(two.expire)
+    assert kept(postgres, url) == [0, 1]

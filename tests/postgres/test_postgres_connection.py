@@ -1,0 +1,216 @@
+"""The shared connection: transactions, cancellation at any point, servers that go away or hang."""
+
+import os
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings
+from support.postgres import PASSWORD, Proxy
+
+
+@asynccontextmanager
+async def opened(url, **options):
+    connection = PostgresConnection(PostgresSettings.from_url(url), **options)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def one(query):
+    return lambda connection: connection.execute(query).fetchone()[0]
+
+
+@pytest.fixture
+def table(postgres):
+    name = postgres.schema().rpartition("=")[2]
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE TABLE {name} (value integer)")
+    return name
+
+
+async def test_callers_take_turns_on_one_connection(postgres, table):
+    async with opened(postgres.url) as connection, trio.open_nursery() as nursery:
+        for value in range(20):
+            nursery.start_soon(
+                connection.run, lambda c, value=value: c.execute(f"INSERT INTO {table} VALUES ({value})")
+            )
+    assert connection.opened == 1
+    assert postgres.rows(f"SELECT count(DISTINCT value) FROM {table}") == [(20,)]
+
+
+async def test_an_error_rolls_back_and_the_connection_serves_on(postgres, table):
+    def fails(connection):
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+        connection.execute("SELECT 1/0")
+
+    async with opened(postgres.url) as connection:
+        with pytest.raises(PostgresError, match="division by zero") as caught:
+            await connection.run(fails)
+        assert caught.value.code == "22012"
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
+        assert connection.opened == 1
+
+
+async def test_errors_of_the_function_itself_pass_unchanged(postgres):
+    def fails(connection):
+        raise KeyError("mine")
+
+    async with opened(postgres.url) as connection:
+        with pytest.raises(KeyError, match="mine"):
+            await connection.run(fails)
+
+
+async def test_a_cancelled_statement_ends_on_the_server_too(postgres, table):
+    def works(connection):
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+        begun.append(connection.info.backend_pid)
+        connection.execute("SELECT pg_sleep(600)")
+
+    begun = []
+    async with opened(postgres.url, patience_seconds=60) as connection:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.run, works)
+            while not postgres.rows("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"):
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert await connection.run(one("SELECT pg_backend_pid()")) == begun[0]  # the same connection
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
+
+
+async def test_a_caller_cancelled_while_it_waits_for_its_turn_does_nothing(postgres, table):
+    async with opened(postgres.url, patience_seconds=60) as connection, trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run, one("SELECT pg_sleep(600)"))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.01) as scope:
+            await connection.run(one(f"INSERT INTO {table} VALUES (1) RETURNING 1"))
+        assert scope.cancelled_caught
+        nursery.cancel_scope.cancel()
+    assert postgres.rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_cancelled_at_any_moment_all_or_nothing_is_committed(postgres, table):
+    def works(connection):
+        for part in range(3):
+            connection.execute(f"INSERT INTO {table} VALUES ({number * 3 + part})")
+
+    async with opened(postgres.url) as connection:
+        for number in range(60):
+            with trio.move_on_after(number / 10_000):
+                await connection.run(works)
+        counts = await connection.run(
+            lambda c: c.execute(f"SELECT count(*) FROM {table} GROUP BY value / 3").fetchall()
+        )
+    assert set(counts) <= {(3,)}
+
+
+async def test_a_hanging_server_is_left_within_the_patience(postgres):
+    async with trio.open_nursery() as nursery:
+        proxy = Proxy(postgres)
+        await nursery.start(proxy.run)
+        async with opened(proxy.url, patience_seconds=0.2) as connection:
+            assert await connection.run(one("SELECT 1")) == 1
+            proxy.block()
+            with trio.fail_after(60):
+                with trio.move_on_after(0.05) as scope:
+                    await connection.run(one("SELECT 2"))
+                assert scope.cancelled_caught
+                proxy.clear()
+                assert await connection.run(one("SELECT 3")) == 3
+            assert connection.opened == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_that_was_ended_is_opened_again(postgres, table):
+    async with opened(f"{postgres.url}?application_name=ended") as connection:
+        for value in range(3):
+            await connection.run(lambda c, value=value: c.execute(f"INSERT INTO {table} VALUES ({value})"))
+            assert postgres.terminate("ended") == 1
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 3
+        assert connection.opened == 4
+
+
+async def test_a_connection_that_ends_in_the_middle_is_tried_again(postgres, table):
+    def works(connection):
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+        if connection.info.backend_pid not in ended:
+            ended.append(connection.info.backend_pid)
+            postgres.rows("SELECT pg_terminate_backend(%s, 10000)", connection.info.backend_pid)
+        connection.execute(f"INSERT INTO {table} VALUES (2)")
+
+    ended = [0]
+    async with opened(postgres.url) as connection:
+        ended.remove(0)
+        with pytest.raises(PostgresError):  # each attempt is ended
+            await connection.run(works)
+        assert len(ended) == 3
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
+
+
+async def test_deadlocks_are_tried_again(postgres, table):
+    other = f"{table}_other"
+    with postgres.connect() as direct:
+        direct.execute(f"INSERT INTO {table} VALUES (0)")
+        direct.execute(f"CREATE TABLE {other} AS SELECT 0 AS value")
+    barrier = []
+
+    def locker(first, second):
+        def works(connection):
+            connection.execute(f"UPDATE {first} SET value = value + 1")
+            barrier.append(first)
+            while len(set(barrier)) < 2:
+                connection.execute("SELECT pg_sleep(0.01)")
+            connection.execute(f"UPDATE {second} SET value = value + 1")
+
+        return works
+
+    async with opened(postgres.url) as one_, opened(postgres.url) as two, trio.open_nursery() as nursery:
+        nursery.start_soon(one_.run, locker(table, other))
+        nursery.start_soon(two.run, locker(other, table))
+    assert postgres.rows(f"SELECT {table}.value, {other}.value FROM {table}, {other}") == [(2, 2)]
+
+
+async def test_no_server_is_one_clear_error_without_the_password(postgres):
+    wrong = postgres.url.replace(PASSWORD, "wrong-guess")
+    async with opened(wrong) as connection:
+        with pytest.raises(
+            PostgresError, match=r"PostgreSQL at 127\.0\.0\.1:\d+/postgres: cannot connect: .*password"
+        ) as caught:
+            await connection.run(one("SELECT 1"))
+    for text in (str(caught.value), repr(caught.value), str(caught.value.__cause__)):
+        assert "wrong-guess" not in text
+    async with opened("postgresql://u:hidden@127.0.0.1:1/db") as connection:
+        with pytest.raises(PostgresError, match="refused"):
+            await connection.run(one("SELECT 1"))
+
+
+async def test_a_closed_connection_is_opened_by_the_next_call(postgres):
+    async with opened(postgres.url) as connection:
+        await connection.close()
+        await connection.run(one("SELECT 1"))
+        await connection.close()
+        await connection.close()
+        await connection.run(one("SELECT 1"))
+        assert connection.opened == 2
+
+
+async def test_a_crash_of_the_server_costs_nothing_committed(postgres, table):
+    async with opened(postgres.url) as connection:
+        await connection.run(lambda c: c.execute(f"INSERT INTO {table} VALUES (1)"))
+        await trio.to_thread.run_sync(postgres.stop)
+        with pytest.raises(PostgresError, match="cannot connect"):
+            await connection.run(one("SELECT 1"))
+        await trio.to_thread.run_sync(postgres.start)
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the parent's connection is not closed here
+async def test_a_forked_child_opens_a_connection_of_its_own(postgres, monkeypatch):
+    async with opened(postgres.url) as connection:
+        pid = await connection.run(one("SELECT pg_backend_pid()"))
+        child = os.getpid() + 1
+        monkeypatch.setattr(os, "getpid", lambda: child)
+        assert await connection.run(one("SELECT pg_backend_pid()")) != pid
