@@ -56,6 +56,8 @@ ENGINE = {
     "StoredConfig",
     "StoredExecution",
     "open_executions",
+    "LineageEntry", "LineageProviderError", "LineageReader", "LineageSelection", "LineageSink", "LineageStatistics", "LineageStoreError", "MessageLineage",
+    "OutcomeEntry", "QueryResult", "RouteLineage", "StageLineage", "open_lineage", "open_lineage_reader",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 
@@ -79,6 +81,7 @@ PROTOCOLS = {
 
 TESTING = {
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
+    "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "simulate",
 }  # fmt: skip
@@ -90,6 +93,7 @@ INTERNAL = {
     "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.limit_suite",
     "factflow_engine.queues.sqlite.store",
     "factflow_engine.queues.sqlite.watching", "factflow_engine.storages.examination", "factflow_engine.storages.file.writing", "factflow_engine.runtime", "factflow_engine.testing",
+    "factflow_engine.lineage.sqlite.reader",
 }  # fmt: skip
 
 # Names in annotations that are Python's, or other libraries', or an alias.

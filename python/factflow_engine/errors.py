@@ -172,6 +172,12 @@ class StorageProviderError(ProviderError):
     noun = "storage"
 
 
+class LineageProviderError(ProviderError):
+    """Unusable provider of a lineage store: the operator must act. The cause is chained."""
+
+    noun = "lineage"
+
+
 class ExecutionStartError(FactflowError):
     """Failed start of an execution, with nothing processed. The cause is chained.
 

@@ -2,6 +2,7 @@
 
 `simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
 adapter; the `*_CHECKS` are what a queue provider or an object store must pass, each a coroutine function without any test framework.
+adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function without any test framework.
 """
 
 from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
@@ -9,6 +10,14 @@ from factflow_engine.testing.conformance import QUEUE_CHECKS
 from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.expectations import Check, ConformanceError, OpenQueue, check_name
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_engine.testing.lineage_conformance import (
+    LINEAGE_CHECKS,
+    LineageCheck,
+    OpenLineage,
+    lineage_entry,
+    lineage_id,
+    lineage_outcome,
+)
 from factflow_engine.testing.simulation import (
     CountedIds,
     SimulatedClock,
@@ -31,6 +40,7 @@ __all__ = [
     "ADMINISTRATION_CHECKS",
     "DURABLE_QUEUE_CHECKS",
     "DURABLE_STORAGE_CHECKS",
+    "LINEAGE_CHECKS",
     "QUEUE_CHECKS",
     "START_CHECKS",
     "STATE_CHECKS",
@@ -40,6 +50,8 @@ __all__ = [
     "ConformanceError",
     "CountedIds",
     "FakeContext",
+    "LineageCheck",
+    "OpenLineage",
     "OpenQueue",
     "OpenStorage",
     "SimulatedClock",
@@ -49,6 +61,9 @@ __all__ = [
     "StorageCheck",
     "check_name",
     "finished",
+    "lineage_entry",
+    "lineage_id",
+    "lineage_outcome",
     "open_stage",
     "outputs",
     "simulate",

@@ -1,0 +1,143 @@
+"""Folder of the segments: their names, sizes and ages, and the removal of old ones.
+
+Kept separate from writing because readers list the same folder, and because nothing here opens a file.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from factflow_engine.lineage.sqlite.errors import LineageStoreError, store_error
+
+_NAME: Final = re.compile(r"lineage-[0-9a-f]{12}-[0-9a-f]{8}\.db", re.ASCII)
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+"""Ends of the names of the files that SQLite keeps beside a segment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SegmentFile:
+    """A segment as the folder shows it.
+
+    Attributes:
+        name: Its file name; a later segment's is greater.
+        path: The file.
+        size_bytes: Its size, with the files beside it.
+        written_ns: Wall time of the last write.
+    """
+
+    name: str
+    path: Path
+    size_bytes: int
+    written_ns: int
+
+
+def new_name(wall_ns: int, token: bytes) -> str:
+    """Return the name of a segment that begins now; `token` is four random bytes, for other processes begin some, too."""
+    return f"lineage-{max(0, wall_ns // 1_000_000):012x}-{token.hex()}.db"
+
+
+def segments(folder: Path) -> Sequence[SegmentFile]:
+    """Return the segments, oldest first; none if there is no folder. A segment's own path is accepted, too.
+
+    Raises:
+        LineageStoreError: The path is another file, or cannot be read.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed
+    except FileNotFoundError:
+        return ()
+    except NotADirectoryError:
+        if not _NAME.fullmatch(folder.name):
+            raise LineageStoreError(folder, "is a file; expected a folder of segments, or one segment of it") from None
+        return tuple(found for found in [_looked_at(folder)] if found is not None)
+    except OSError as error:
+        raise store_error(folder, error) from error
+    found = (_looked_at(folder / name) for name in sorted(names) if _NAME.fullmatch(name))
+    return tuple(each for each in found if each is not None)
+
+
+def _looked_at(path: Path) -> SegmentFile | None:
+    """Return the segment; None if it is gone."""
+    try:
+        main = path.stat()
+    except OSError:
+        return None
+    size, written = main.st_size, main.st_mtime_ns
+    for end in _BESIDE:
+        with suppress(OSError):
+            beside = Path(f"{path}{end}").stat()
+            size += beside.st_size
+            if end == "-wal" and beside.st_size:
+                written = max(written, beside.st_mtime_ns)
+    return SegmentFile(name=path.name, path=path, size_bytes=size, written_ns=written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Limits of what is kept.
+
+    Attributes:
+        days: Days for which a row is kept at least; None for no limit.
+        total_bytes: Bytes that the segments may hold; None for no limit.
+    """
+
+    days: float | None = None
+    total_bytes: int | None = None
+
+    def widened(self, other: "Retention") -> "Retention":
+        """Return the more generous of both, limit by limit."""
+        return Retention(
+            days=None if self.days is None or other.days is None else max(self.days, other.days),
+            total_bytes=None
+            if self.total_bytes is None or other.total_bytes is None
+            else max(self.total_bytes, other.total_bytes),
+        )
+
+    def expired(self, found: Sequence[SegmentFile], *, wall_ns: int) -> Sequence[SegmentFile]:
+        """Return the segments to remove, oldest first; the newest stays in any case."""
+        old = [each for each in found[:-1] if self._is_old(each, wall_ns)]
+        if self.total_bytes is not None:
+            total = sum(each.size_bytes for each in found) - sum(each.size_bytes for each in old)
+            for each in found[:-1]:
+                if total <= self.total_bytes:
+                    break
+                if each not in old:
+                    old.append(each)
+                    total -= each.size_bytes
+        return sorted(old)
+
+    def _is_old(self, segment: SegmentFile, wall_ns: int) -> bool:
+        return self.days is not None and segment.written_ns + self.days * 86_400e9 < wall_ns
+
+
+def remove(segment: SegmentFile) -> None:
+    """Remove a segment. Who has it open reads on undisturbed.
+
+    The file itself goes first: what lies beside it means nothing without it, and is swept by `sweep` if the process dies
+    in between.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    segment.path.unlink(missing_ok=True)
+    for end in _BESIDE:
+        Path(f"{segment.path}{end}").unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what lies beside segments that are gone.
+
+    Raises:
+        OSError: The folder cannot be read, or a file not removed.
+    """
+    names = set(os.listdir(folder))  # noqa: PTH208 - names are all that is needed
+    for name in names:
+        for end in _BESIDE:
+            main = name.removesuffix(end)
+            # SQLite makes the file before those beside it; looked for again because it may have been made meanwhile.
+            if main != name and main not in names and _NAME.fullmatch(main) and not (folder / main).exists():
+                (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""Open segments of a reader: connections that can only read, opened when they are needed and bounded in number.
+
+A segment that cannot be read costs its own rows and nothing else: it is left out, and named once in `problems`.
+
+Kept separate from what is asked of the segments. Everything here blocks.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from factflow_engine.lineage.sqlite.errors import explained
+from factflow_engine.lineage.sqlite.folder import segments
+from factflow_engine.lineage.sqlite.schema import problem_of
+
+T = TypeVar("T")
+
+MOST_OPEN: Final = 64
+"""Connections that are kept open; each holds up to three file descriptors."""
+
+_CACHE_KIB: Final = 4_096
+_BUSY_SECONDS: Final = 5.0
+
+LONGEST_VALUE: Final = 64 << 20
+"""Longest text or blob, in bytes, that a query may make or read."""
+
+
+def read_only_uri(path: Path, *, immutable: bool = False) -> str:
+    """Return the URI with which SQLite opens a file to read only."""
+    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if immutable else ''}"
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection to a segment that can only read.
+
+    Raises:
+        sqlite3.Error: It cannot be opened or read.
+    """
+    try:
+        return _connected(read_only_uri(path))
+    except sqlite3.OperationalError:
+        # A log is read through a file beside it, which a read-only folder does not let SQLite make. Without a log there
+        # is nothing to read through it.
+        wal = Path(f"{path}-wal")
+        if not path.is_file() or (wal.exists() and wal.stat().st_size):
+            raise
+        return _connected(read_only_uri(path, immutable=True))
+
+
+def _connected(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
+    try:
+        restrict(connection)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def restrict(connection: sqlite3.Connection) -> None:
+    """Let a connection only read, trust nothing that a file says about itself, and bound what a value may weigh.
+
+    Raises:
+        sqlite3.Error: The connection cannot be used.
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON", f"cache_size = -{_CACHE_KIB}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+class Pool:
+    """Segments of one folder.
+
+    Attributes:
+        folder: The folder, or one segment.
+        problems: Name of a segment that could not be read at the last attempt, to what is wrong with it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: dict[str, str] = {}
+        self._open: dict[str, sqlite3.Connection] = {}  # by name
+
+    def ask(self, question: Callable[[sqlite3.Connection], T], *, only: str | None = None) -> Iterator[tuple[str, T]]:
+        """Yield the name of each segment, or of one alone, and its answer, oldest first.
+
+        Raises:
+            LineageStoreError: The folder cannot be read.
+            sqlite3.OperationalError: The question was interrupted.
+        """
+        found = segments(self.folder)
+        names = {each.name for each in found}
+        for gone in set(self._open) - names:
+            self._open.pop(gone).close()
+        for gone in set(self.problems) - names:
+            del self.problems[gone]
+        for each in found:
+            if only is not None and each.name != only:
+                continue
+            try:
+                connection = self._connection(each.name, each.path)
+                if connection is None:
+                    continue
+                try:
+                    answer = question(connection)
+                finally:
+                    if each.name not in self._open:
+                        connection.close()
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                    raise
+                if each.path.exists():  # else retention removed it meanwhile
+                    self.note(each.name, error)
+                continue
+            self.problems.pop(each.name, None)
+            yield each.name, answer
+
+    def readable(self) -> list[tuple[str, Path]]:
+        """Return name and path of the segments that can be read, oldest first."""
+        paths = {each.name: each.path for each in segments(self.folder)}
+        return [(name, paths[name]) for name, _ in self.ask(lambda _: None) if name in paths]
+
+    def note(self, name: str, error: sqlite3.Error) -> None:
+        """Note that a segment cannot be read."""
+        self._note(name, explained(error))
+
+    def close(self) -> None:
+        """Close all connections."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _connection(self, name: str, path: Path) -> sqlite3.Connection | None:
+        """Return the connection; None if the file is no segment."""
+        connection = self._open.get(name)
+        if connection is None:
+            connection = open_read_only(path)
+            problem = _checked(connection)
+            if problem is not None:
+                self._note(name, problem)
+                return None
+            # All segments are asked in turn: to close one for the next would close each before it is asked again.
+            if len(self._open) < MOST_OPEN:
+                self._open[name] = connection
+        return connection
+
+    def _note(self, name: str, problem: str) -> None:
+        self.problems[name] = f"segment {name!r} {problem}; its rows are missing here"
+        connection = self._open.pop(name, None)
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def _checked(connection: sqlite3.Connection) -> str | None:
+    try:
+        problem = problem_of(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    if problem is not None:
+        connection.close()
+    return problem

@@ -1,0 +1,218 @@
+"""`sqlite:///folder`: the sink that writes segments.
+
+Several processes may write to one folder: all write to the newest segment, one at a time, and whoever finds it full or
+too old begins the next one. A segment that is damaged, or of a later version, is left as it is, and the next one begun.
+
+Kept separate from `segment`, which stores a batch in a file and knows nothing of others.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_damage, store_error
+from factflow_engine.lineage.sqlite.folder import Retention, new_name, remove, segments, sweep
+from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
+from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
+from factflow_engine.lineage.sqlite.segment import Segment
+from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomness, Threads, TrioThreads
+from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
+
+_PARTS: Final = 8
+"""Segments that the time or the room of the retention is divided into: so much more may be kept than asked for."""
+
+_LOOK_AFTER_NS: Final = 60_000_000_000
+"""Time after which a write looks for expired segments again."""
+
+
+class SqliteLineage:
+    """Sink in a folder of SQLite files. See `factflow_protocols.LineageSink` for the contract of its methods.
+
+    A written row survives the end of the process; a power cut may take the last ones (`synchronous=NORMAL`).
+
+    Example:
+        sink = SqliteLineage(SqliteLineageSettings(path=Path("lineage"), retention_days=30))
+        await sink.write([], [])  # OrchestratorManager(lineage=sink) does this
+        await sink.close()
+    """
+
+    def __init__(
+        self,
+        settings: SqliteLineageSettings,
+        *,
+        threads: Threads | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
+        """Prepare; nothing is opened or made.
+
+        Args:
+            settings: Folder, segments and retention.
+            threads: Threads for blocking calls; one at a time of its own if None.
+            clock: Its wall time names segments and decides their age; the machine's clock if None.
+            randomness: Tells apart segments that processes begin at once; the system's if None.
+        """
+        self._settings = settings
+        self._threads = threads or TrioThreads(limit=1)
+        self._clock = clock or SystemClock()
+        self._randomness = randomness or SystemRandomness()
+        self._segment: Segment | None = None
+        self._begun_ns = 0  # wall time at which the open segment began
+        self._shunned: set[str] = set()  # names of segments that cannot be written
+        self._retention = Retention(days=settings.retention_days, total_bytes=settings.retention_bytes)
+        self._is_asked = self._retention != Retention()  # somebody said how much to keep
+        self._next_look_ns = 0
+        self._removal_failure = ""
+
+    @classmethod
+    def from_url(cls, url: str, *, directory: Path | None = None) -> "SqliteLineage":
+        """Make one from `sqlite:///folder?retention_days=30`; see `SqliteLineageSettings.from_url`.
+
+        Raises:
+            LineageUrlError: The URL cannot be read.
+        """
+        return cls(SqliteLineageSettings.from_url(url, directory=directory))
+
+    @property
+    def settings(self) -> SqliteLineageSettings:
+        """Folder, segments and retention."""
+        return self._settings
+
+    @property
+    def removal_failure(self) -> str:
+        """Return the error of the last attempt to remove expired segments; empty if it had none."""
+        return self._removal_failure
+
+    def retain(self, *, days: float | None, total_bytes: int | None) -> None:
+        """See `factflow_protocols.RetainingLineage`; what the URL says is one of the calls."""
+        asked = Retention(days=days, total_bytes=total_bytes)
+        self._retention = self._retention.widened(asked) if self._is_asked else asked
+        self._is_asked = True
+        self._next_look_ns = 0
+
+    async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
+        """See `LineageSink.write`.
+
+        Raises:
+            LineageError: Nothing was stored.
+        """
+        await self._threads.run(partial(self._write, entries, outcomes))
+
+    def reader(self) -> SqliteLineageReader:
+        """See `factflow_protocols.ReadableLineage`; it has connections and a thread of its own."""
+        return SqliteLineageReader(self._settings)
+
+    async def close(self) -> None:
+        """See `LineageSink.close`; a later write opens a segment again."""
+        await self._threads.run(self._close_segment)
+
+    def _write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
+        now = self._clock.wall_ns()
+        try:
+            self._store(entries, outcomes, now)
+        except LineageError:
+            raise
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
+            path = self._settings.path if self._segment is None else self._segment.path
+            self._close_segment()  # whatever is wrong with the connection, the next write has another one
+            raise store_error(path, error) from error
+        if now >= self._next_look_ns or now < self._next_look_ns - _LOOK_AFTER_NS:
+            self._next_look_ns = now + _LOOK_AFTER_NS
+            self._remove_expired(now)
+
+    def _store(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry], now: int) -> None:
+        for _ in range(3):
+            segment = self._current(now)
+            try:
+                segment.store(entries, outcomes)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                self._shun(segment)
+                continue
+            if segment.is_in_place():
+                return
+            self._close_segment()  # removed while it was written: by a retention, or by hand
+        raise LineageStoreError(self._settings.path, "is damaged or removed as often as it is written")
+
+    def _shun(self, segment: Segment) -> None:
+        self._shunned.add(segment.path.name)
+        self._close_segment()
+
+    def _current(self, now: int) -> Segment:
+        """Return the segment to write to, opened; the newest one that can be, or a new one."""
+        segment = self._segment
+        if segment is not None:
+            if segment.is_in_place() and not self._is_over(segment, now):
+                return segment
+            self._close_segment()
+            self._next_look_ns = 0
+        self._make_folder()
+        for found in reversed(segments(self._settings.path)[-1:]):
+            segment = None if found.name in self._shunned else self._opened(found.path)
+            if segment is not None:
+                self._begun_ns = int(found.name[8:20], 16) * 1_000_000
+                if not self._is_over(segment, now):
+                    self._segment = segment
+                    return segment
+                segment.close()
+        self._begun_ns = now
+        path = self._settings.path / new_name(now, self._randomness.token(4))
+        self._segment = Segment(path, busy_seconds=self._settings.busy_seconds)
+        return self._segment
+
+    def _opened(self, path: Path) -> Segment | None:
+        """Return another one's segment; None if it cannot be written, which says nothing about the folder."""
+        with suppress(LineageStoreError):
+            try:
+                return Segment(path, busy_seconds=self._settings.busy_seconds)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+        self._shunned.add(path.name)
+        return None
+
+    def _is_over(self, segment: Segment, now: int) -> bool:
+        if segment.size_bytes() >= self._segment_bytes():
+            return True
+        seconds = [self._settings.segment_seconds] if self._settings.segment_seconds is not None else []
+        if self._retention.days is not None:
+            seconds.append(self._retention.days * 86_400 / _PARTS)
+        return bool(seconds) and now - self._begun_ns >= min(seconds) * 1e9
+
+    def _segment_bytes(self) -> int:
+        total = self._retention.total_bytes
+        most = self._settings.segment_bytes
+        return most if total is None else max(LEAST_SEGMENT_BYTES, min(most, total // _PARTS))
+
+    def _make_folder(self) -> None:
+        try:
+            self._settings.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise LineageStoreError(
+                self._settings.path, "is a file; expected a folder: move the file away, or name another one"
+            ) from None
+        except NotADirectoryError:
+            raise LineageStoreError(self._settings.path, "cannot be made: a part of its path is a file") from None
+
+    def _remove_expired(self, now: int) -> None:
+        """Remove what the retention does not keep. A failure is noted, and tried again: the rows are stored."""
+        if self._retention == Retention():
+            return
+        current = None if self._segment is None else self._segment.path.name
+        try:
+            for found in self._retention.expired(segments(self._settings.path), wall_ns=now):
+                if found.name != current:
+                    remove(found)
+            sweep(self._settings.path)
+            self._removal_failure = ""
+        except (OSError, LineageError) as error:
+            self._removal_failure = str(error)
+
+    def _close_segment(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
