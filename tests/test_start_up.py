@@ -89,3 +89,25 @@ def test_a_first_message_imports_only_what_carries_it():
 @pytest.mark.parametrize("name", ["AdapterDiscovery", "auto_discover_and_register"])
 def test_discovery_is_there_when_it_is_asked_for(name: str):
     assert "factflow_engine.adapters.discovery" in imported_by(f"from factflow_engine.adapters import {name}")
+
+
+RUN = """
+import os, sys, tempfile
+os.chdir(tempfile.mkdtemp())
+open("p.yaml", "w").write('{version: "1.0", routes: {a: {adapters: [{type: delay, config: {seconds: 0}}]}}}')
+sys.stdout = open(os.devnull, "w")
+from factflow_engine.cli.root import root
+assert root.main(["run", "p.yaml"], standalone_mode=False) == 0
+sys.stdout = sys.__stdout__
+"""
+
+
+def test_a_run_without_a_home_imports_no_store():
+    imported = imported_by(RUN)
+    assert "factflow_engine.executions.home" in imported
+    assert not imported & {
+        "sqlite3",
+        "factflow_engine.executions.recording",
+        "factflow_engine.lineage.providers",
+        "factflow_engine.storages.providers",
+    }

@@ -16,6 +16,12 @@ class ExitStatus(IntEnum):
     """Invalid input: the configuration, an option or an adapter module has to be changed first."""
     MESSAGES_FAILED = 3
     """With `run --fail-on-failed N`: the pipeline ran to its end, and N or more messages failed or were dead-lettered."""
+    CANCELLED = 4
+    """Of `execution wait`: the execution was cancelled."""
+    DIED = 5
+    """Of `execution wait`: the execution was interrupted, because its process died."""
+    STILL_RUNNING = 6
+    """Of `execution wait --timeout`: the execution still runs."""
     INTERRUPTED = 130
     """Ctrl-C (SIGINT), even if everything could still be drained."""
     OUTPUT_CLOSED = 141

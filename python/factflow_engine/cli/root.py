@@ -28,7 +28,15 @@ _COMMANDS: Final = {
     ),
     "config": LazyCommand(
         target="factflow_engine.cli.config:config_group",
-        summary="Check configurations and print their schema.",
+        summary="Check configurations, and keep them by name.",
+    ),
+    "execution": LazyCommand(
+        target="factflow_engine.cli.execution:execution_group",
+        summary="Show, wait for and cancel recorded executions.",
+    ),
+    "doctor": LazyCommand(
+        target="factflow_engine.cli.doctor:doctor_command",
+        summary="Say what is in the home, and what is wrong.",
     ),
     "graph": LazyCommand(
         target="factflow_engine.cli.graph:graph_command",

@@ -3,6 +3,8 @@
 Kept separate from `run` because `publish` must name the same executions and read payloads in the same way.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from factflow_engine.adapters.builtin._json import json_message
@@ -55,6 +57,26 @@ def parsed_payload(option: str, text: str) -> Any:
         raise InvalidInputError(
             f'{option} is not JSON: {error}; quote it for the shell, as in {option} \'{{"path": "docs"}}\''
         ) from error
+
+
+def parsed_metadata(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values that `--metadata NAME=VALUE` gives: JSON if it is, else text.
+
+    Raises:
+        InvalidInputError: A text has no name, or a name is given twice.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not name.isprintable():
+            raise InvalidInputError(f"--metadata: expected NAME=VALUE, got {text!r}")
+        if name in values:
+            raise InvalidInputError(f"--metadata: {name!r} is given twice; once is enough")
+        try:
+            values[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            values[name] = value
+    return values
 
 
 def replaced_init_message(config: PipelineGlobalConfig, payload: Any) -> InitMessageConfig:

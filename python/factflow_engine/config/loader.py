@@ -161,14 +161,24 @@ class PipelineConfigLoader:
             return _unreadable(problem, report)
         return self._check(Source(name=str(path), directory=directory, text=text), report, imports=imports)
 
-    def check_text(self, text: str | bytes, name: str = "<text>") -> LoadResult:
-        """Check a text as `load_text` does."""
+    def check_text(
+        self, text: str | bytes, name: str = "<text>", *, directory: Path | None = None, imports: bool = True
+    ) -> LoadResult:
+        """Check a text as `load_text` does.
+
+        Args:
+            text: The text.
+            name: Name of the file in findings.
+            directory: Folder that relative paths in the configuration start from; the working directory by default.
+            imports: See `check`.
+        """
         report = Report(name)
         try:
             text = decode(text, self._max_bytes) if isinstance(text, bytes) else check_text(text, self._max_bytes)
         except TextProblem as problem:
             return _unreadable(problem, report)
-        return self._check(Source(name=name, directory=Path.cwd(), text=text), report)
+        source = Source(name=name, directory=directory or Path.cwd(), text=text)
+        return self._check(source, report, imports=imports)
 
     def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
         """Check plain data as `load_mapping` does."""

@@ -100,6 +100,7 @@ TABLES: Final = (
         tag TEXT NOT NULL, metadata TEXT NOT NULL, parent TEXT, replay_source TEXT, idempotency_key TEXT UNIQUE,
         started_ns BIGINT NOT NULL, ended_ns BIGINT, seen_ns BIGINT NOT NULL, host TEXT NOT NULL, pid BIGINT NOT NULL,
         cancel_seconds DOUBLE PRECISION, error TEXT,
+        is_presumed INTEGER NOT NULL DEFAULT 0, -- 1: cancelled while nobody renewed its lease
         lease_epoch TEXT NOT NULL, lease_ns BIGINT NOT NULL,
         snapshot TEXT NOT NULL, directory TEXT NOT NULL, statistics TEXT, report TEXT, limits TEXT)""",
     "CREATE INDEX execution_running ON execution(lease_ns) WHERE status = 'running'",

@@ -117,8 +117,11 @@ class ExecutionStore(Protocol):
     async def request_cancel(self, execution_id: str, *, grace_seconds: float) -> ExecutionSummary:
         """Ask the process that runs an execution to cancel it; `renew` tells it. Of two requests the shorter grace applies.
 
+        An interrupted execution is cancelled at once. If its process lives after all, its next renewal takes it back, and
+        tells it.
+
         Returns:
-            The execution as it is: one that has ended is not touched.
+            The execution as it is then: one that has ended is not touched.
 
         Raises:
             UnknownRecordError: There is no such execution.

@@ -88,13 +88,14 @@ def renew(
 ) -> Renewal:
     """See `ExecutionStore`."""
     rows = session.rows(
-        f"SELECT cancel_seconds, {ALIVE} FROM execution WHERE id = ? AND status IN ('running', 'interrupted')",  # noqa: S608 - a constant
+        f"SELECT cancel_seconds, {ALIVE} FROM execution WHERE id = ? "  # noqa: S608 - a constant
+        "AND (status IN ('running', 'interrupted') OR (status = 'cancelled' AND is_presumed = 1))",
         [*session.now, execution_id],
     )
     if not rows:
         raise UnknownRecordError("running execution", execution_id)
     session.change(
-        "UPDATE execution SET status = 'running', ended_ns = NULL, seen_ns = ?, lease_epoch = ?, lease_ns = ?, "
+        "UPDATE execution SET status = 'running', is_presumed = 0, ended_ns = NULL, seen_ns = ?, lease_epoch = ?, lease_ns = ?, "
         "statistics = coalesce(?, statistics) WHERE id = ?",
         [seen_ns, *_lease(session.now, lease_seconds), _json_or_none(statistics), execution_id],
     )
@@ -114,7 +115,7 @@ def finish(
 ) -> None:
     """See `ExecutionStore`."""
     changed = session.change(
-        "UPDATE execution SET status = ?, ended_ns = ?, seen_ns = ?, error = ?, report = ?, limits = ? WHERE id = ?",
+        "UPDATE execution SET status = ?, is_presumed = 0, ended_ns = ?, seen_ns = ?, error = ?, report = ?, limits = ? WHERE id = ?",
         [str(status), ended_ns, ended_ns, error, _json_or_none(report), _json_or_none(limits or None), execution_id],
     )
     if not changed:
@@ -123,10 +124,16 @@ def finish(
 
 def request_cancel(session: Session, execution_id: str, *, grace_seconds: float) -> ExecutionSummary:
     """See `ExecutionStore`."""
+    store_interruptions(session)
     session.change(
-        f"UPDATE execution SET cancel_seconds = ? WHERE id = ? AND {ALIVE} "  # noqa: S608 - a constant
+        "UPDATE execution SET cancel_seconds = ? WHERE id = ? AND status IN ('running', 'interrupted') "
         "AND (cancel_seconds IS NULL OR cancel_seconds > ?)",
-        [grace_seconds, execution_id, *session.now, grace_seconds],
+        [grace_seconds, execution_id, grace_seconds],
+    )
+    session.change(
+        "UPDATE execution SET status = 'cancelled', is_presumed = 1, error = 'cancelled after it was interrupted' "
+        "WHERE id = ? AND status = 'interrupted'",
+        [execution_id],
     )
     return status(session, execution_id)
 

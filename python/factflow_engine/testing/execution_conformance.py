@@ -226,6 +226,13 @@ async def a_request_to_cancel_reaches_the_process(open_store: OpenExecutionStore
         ended = await store.request_cancel(draft(2).id, grace_seconds=0.0)
         expect((ended.status, ended.cancel_requested), (ExecutionStatus.COMPLETED, False), "an ended execution")
         await _refused(UnknownRecordError, store.request_cancel("0" * 32, grace_seconds=0.0))
+        await store.begin(draft(3), lease_seconds=SHORT_SECONDS)
+        await trio.sleep(2 * SHORT_SECONDS)
+        gone = await store.request_cancel(draft(3).id, grace_seconds=1.0)
+        expect((gone.status, gone.ended_ns), (ExecutionStatus.CANCELLED, gone.seen_ns), "one whose process has died")
+        renewal = await store.renew(draft(3).id, lease_seconds=LONG_SECONDS, statistics=None, seen_ns=STARTED_NS)
+        expect(tuple(renewal), (1.0, True), "what its process is told, if it lives after all")
+        expect((await store.status(draft(3).id)).status, ExecutionStatus.RUNNING, "its state then")
 
 
 async def executions_are_listed_and_found(open_store: OpenExecutionStore) -> None:

@@ -1,0 +1,167 @@
+"""`factflow doctor`: what is in the home, what it weighs, and what is wrong."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from factflow_engine.cli.console import output
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.home import home_of, home_option
+from factflow_engine.cli.home_store import in_store
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import debug_option, table_output_option
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.tables import Table, names, numbers, prose
+from factflow_engine.cli.text import clean
+from factflow_engine.executions import ExecutionFilter, Executions, ExecutionStoreError, ExecutionSummary
+from factflow_engine.executions.home import Home, HomeError
+from factflow_engine.runtime.report import ExecutionStatus
+
+_MOST_NAMED: Final = 5
+_MOST_EXECUTIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the home.
+
+    Attributes:
+        name: Name of the file or folder.
+        holds: Description of what is in it now.
+        files: Number of its files.
+        size_bytes: Bytes of them.
+    """
+
+    name: str
+    holds: str
+    files: int
+    size_bytes: int
+
+
+@click.command(
+    "doctor",
+    short_help="Say what is in the home, and what is wrong.",
+    epilog="""\b
+Examples:
+  factflow doctor
+  factflow doctor --home /var/lib/factflow --output json
+
+Exit status: 0 nothing is wrong, 1 something is.""",
+)
+@home_option
+@table_output_option
+@debug_option
+@click.pass_obj
+def doctor_command(settings: Settings, *, home: Path | None) -> int:
+    """Say what is in the home, what it weighs, and what is wrong with it; change nothing.
+
+    Wrong are: a home or a store that cannot be read, is damaged or of another version; a home that others can read;
+    executions whose process died, unless they were recovered, replayed or cancelled since.
+    """
+    place = home_of(home)
+    problems: list[str] = []
+    parts: list[Part] = []
+    try:
+        place.check()
+    except HomeError as error:
+        problems.append(str(error))
+    else:
+        if place.exists():
+            problems += _open_to_others(place)
+            parts = _parts(place, problems)
+    if settings.as_json:
+        document = {
+            "home": str(place.path),
+            "exists": place.exists(),
+            "parts": [asdict(part) for part in parts],
+            "problems": problems,
+        }
+        print_document({**document, "exit_status": 1 if problems else 0}, settings)
+    else:
+        _print(place, parts, problems, settings)
+    return ExitStatus.FAILED if problems else ExitStatus.OK
+
+
+def _print(place: Home, parts: Sequence[Part], problems: Sequence[str], settings: Settings) -> None:
+    console = output()
+    console.print(f"home {clean(str(place.path))}{'' if place.exists() else ': not there'}", soft_wrap=True)
+    if parts:
+        table = Table(*names("part"), *numbers("files", "bytes"), *prose("holds"))
+        for part in parts:
+            table.add(part.name, part.files, part.size_bytes, part.holds)
+        table.print(console, settings.layout)
+    for problem in problems:
+        console.print(clean(f"wrong: {problem}"), style="bold red", soft_wrap=True)
+    if not problems:
+        console.print("nothing is wrong")
+
+
+def _open_to_others(place: Home) -> list[str]:
+    mode = stat.S_IMODE(place.path.stat().st_mode)
+    if not mode & 0o077:
+        return []
+    return [f"other users may enter {place.path} (mode {mode:03o}); reports show messages: chmod 700 {place.path}"]
+
+
+def _parts(place: Home, problems: list[str]) -> list[Part]:
+    parts = []
+    if place.executions.exists():
+        files, size = _weight(place.executions.parent, place.executions.name)
+        parts.append(Part(name="executions.db", holds=_executions(place, problems), files=files, size_bytes=size))
+    for folder, holds in ((place.lineage, "lineage"), (place.objects, "stored objects")):
+        if folder.exists():
+            files, size = _weight(folder)
+            parts.append(Part(name=f"{folder.name}/", holds=holds, files=files, size_bytes=size))
+    return parts
+
+
+def _executions(place: Home, problems: list[str]) -> str:
+    """Return what the store holds; note what is wrong with it."""
+
+    async def look(executions: Executions) -> tuple[int, Sequence[ExecutionSummary], Sequence[str]]:
+        store = executions.store
+        return (
+            len(await store.configs()),
+            await store.executions(ExecutionFilter(limit=_MOST_EXECUTIONS)),
+            await store.examine(),
+        )
+
+    try:
+        configs, found, damages = in_store(place, look)
+    except ExecutionStoreError as error:
+        problems.append(str(error))
+        return "unknown"
+    problems += damages
+    followed = {execution.parent for execution in found}
+    dead = [one for one in found if one.status is ExecutionStatus.INTERRUPTED and one.id not in followed]
+    problems += [
+        f"execution {one.id} ({one.name}) was interrupted: its process {one.pid} on {one.host} has died, or cannot reach "
+        f"the store; see `factflow execution get {one.id}`, run it again, or settle it with `factflow execution cancel {one.id}`"
+        for one in dead[:_MOST_NAMED]
+    ]
+    if len(dead) > _MOST_NAMED:
+        problems.append(f"{len(dead) - _MOST_NAMED:,} more executions were interrupted")
+    states = [f"{sum(one.status is status for one in found):,} {status}" for status in ExecutionStatus]
+    counted = ", ".join(state for state in states if not state.startswith("0 "))
+    return f"{configs:,} configurations, {len(found):,} executions" + (f" ({counted})" if counted else "")
+
+
+def _weight(folder: Path, prefix: str = "") -> tuple[int, int]:
+    """Return the number of files below a folder whose names begin so, and their bytes."""
+    count = size = 0
+    for root, folders, files in os.walk(folder):
+        if prefix:
+            folders.clear()
+        for name in files:
+            if name.startswith(prefix):
+                try:
+                    size += os.lstat(Path(root, name)).st_size
+                except FileNotFoundError:
+                    continue  # removed meanwhile
+                count += 1
+    return count, size

@@ -1,0 +1,136 @@
+"""Recording of a run in a home, around the manager that a session opens.
+
+Kept separate from `running`, which also runs pipelines that nobody records.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
+
+import click
+
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.session import RunningExecution, Starter
+from factflow_engine.cli.settings import Settings
+from factflow_engine.cli.streams import results
+from factflow_engine.cli.text import clean
+from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
+from factflow_engine.executions import Executions, Home, Origin, open_executions
+from factflow_engine.executions.recording import Manager
+from factflow_protocols import FactflowError
+
+
+class _BegunBeforeError(FactflowError):
+    """Start that began nothing, because its idempotency key has begun an execution."""
+
+
+class Recorder:
+    """Recorder of one run.
+
+    Attributes:
+        id: Id of the record, once there is one; with a key that was used before, that of the first run.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        tag: str,
+        metadata: Mapping[str, Any],
+        idempotency_key: str | None,
+        config_id: str | None,
+        config_version: int | None,
+    ) -> None:
+        """Prepare; see `Executions.start`."""
+        self.id: str | None = None
+        self._home = home
+        self._tag = tag
+        self._metadata = metadata
+        self._key = idempotency_key
+        self._origin = Origin(config_id=config_id, config_version=config_version)
+
+    @asynccontextmanager
+    async def opened(
+        self, open_manager: Callable[[], AbstractAsyncContextManager[Starter]], say: Callable[[str], None]
+    ) -> AsyncIterator[Starter]:
+        """Open the store, and a manager whose start is recorded in it; say what could not be recorded."""
+        executions = open_executions(self._home.executions_url)
+        try:
+            async with executions, open_manager() as manager:
+                yield _RecordingStarter(self, executions, manager, say)
+        finally:
+            for problem in executions.problems:
+                say(problem)
+
+    async def start(
+        self, executions: Executions, manager: Starter, config: PipelineGlobalConfig, **options: Any
+    ) -> Any:
+        """Start the execution of the run, recorded.
+
+        Raises:
+            _BegunBeforeError: The key has begun another.
+        """
+        started = await executions.start(
+            cast("Manager", manager),
+            config,
+            tag=self._tag,
+            metadata=self._metadata,
+            idempotency_key=self._key,
+            origin=self._origin,
+            **options,
+        )
+        self.id = started.id
+        if started.execution is None:
+            raise _BegunBeforeError(f"execution {started.id} was begun with this key")
+        return started.execution
+
+    def began_before(self, error: BaseException) -> bool:
+        """True if a run ended with this error because its key was used before."""
+        return isinstance(error, _BegunBeforeError)
+
+    def report_earlier(self, settings: Settings) -> int:
+        """Report that nothing was started because of the key; print the id of the first run."""
+        if settings.as_json:
+            print_document({"status": "begun_before", "record": self.id, "exit_status": int(ExitStatus.OK)}, settings)
+        else:
+            click.echo(self.id, file=results())
+        click.echo(
+            f"factflow: nothing was started: idempotency key {clean(self._key or '')!r} has begun execution {self.id} "
+            f"before; `factflow execution wait {self.id}` waits for its end",
+            err=True,
+        )
+        return ExitStatus.OK
+
+
+class _RecordingStarter:
+    """Manager whose starts are recorded, as `Starter` documents it."""
+
+    def __init__(
+        self, recorder: Recorder, executions: Executions, manager: Starter, say: Callable[[str], None]
+    ) -> None:
+        self._recorder = recorder
+        self._executions = executions
+        self._manager = manager
+        self._say = say
+
+    async def start(
+        self,
+        config: PipelineGlobalConfig,
+        *,
+        execution_id: str | None,
+        init: Sequence[InitMessageConfig] | None,
+        asked_ns: int | None,
+        allow_loss: bool,
+    ) -> RunningExecution:
+        execution: RunningExecution = await self._recorder.start(
+            self._executions,
+            self._manager,
+            config,
+            execution_id=execution_id,
+            init=init,
+            asked_ns=asked_ns,
+            allow_loss=allow_loss,
+        )
+        self._say(f"recorded as execution {self._recorder.id}")
+        return execution

@@ -1,0 +1,185 @@
+"""Running of a loaded pipeline for an operator: display, signals, record, report, exit status.
+
+Kept separate from the commands `run` and `config run`, which differ only in where the pipeline comes from.
+"""
+
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from factflow_engine.adapters.builtin._special_files import names_standard_output
+from factflow_engine.app import App
+from factflow_engine.cli.console import messages, output
+from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.home import made, operators_errors
+from factflow_engine.cli.interrupts import python_interrupts
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.latency_file import LatencyFile
+from factflow_engine.cli.logs import logs_through
+from factflow_engine.cli.progress import open_progress
+from factflow_engine.cli.report import print_report, report_document
+from factflow_engine.cli.run_end import empty_notice, failure_notice, status_of
+from factflow_engine.cli.run_input import drain_seconds, durable_id
+from factflow_engine.cli.run_options import RunOptions
+from factflow_engine.cli.session import Session, SessionEnd, Starter
+from factflow_engine.cli.settings import Layout, Settings
+from factflow_engine.cli.signals import interruptions
+from factflow_engine.cli.text import clean
+from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
+from factflow_engine.error_texts import sole_cause
+from factflow_engine.runtime.execution.init_messages import what_is_left
+from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.seams import process_started_ns
+from factflow_protocols import Begun
+
+if TYPE_CHECKING:
+    from factflow_engine.cli.run_record import Recorder
+
+
+def run_pipeline(
+    settings: Settings,
+    app: App,
+    config: PipelineGlobalConfig,
+    options: RunOptions,
+    *,
+    init: Sequence[InitMessageConfig] | None = None,
+    config_id: str | None = None,
+    config_version: int | None = None,
+) -> int:
+    """Run a pipeline to its end, print its report, and return the exit status.
+
+    Args:
+        settings: Settings of the invocation.
+        app: Engine with the pipeline's adapters and queue.
+        config: The pipeline.
+        options: What the operator asked for.
+        init: Init messages, if not those of the pipeline.
+        config_id: Stored configuration that it is; None if it comes from a file.
+        config_version: Version of that.
+
+    Raises:
+        InvalidInputError: The options and the pipeline contradict each other.
+    """
+    lines_on_stdout = _writes_to_standard_output(config)
+    plain = settings.layout is Layout.PLAIN
+    if lines_on_stdout and (settings.as_json or plain):
+        kind, promised = ("plain", "the rows of routes") if plain else ("json", "one JSON document")
+        raise InvalidInputError(
+            f"--output {kind} promises {promised} on standard output, and stage {lines_on_stdout!r} writes lines to it; leave "
+            f"out --output {kind} (the report then goes to standard error), or write to a file with write_jsonl"
+        )
+    execution_id = None if options.queue is None else durable_id(config, options.execution_id)
+    latencies = None if options.record_latency is None else LatencyFile(options.record_latency)
+    recorder = _recorder(options, config_id=config_id, config_version=config_version)
+    with ExitStack() as stack:
+        if lines_on_stdout:
+            # Output of adapters must not mix with the lines.
+            stack.enter_context(redirect_stdout(sys.stderr))
+        progress = stack.enter_context(open_progress(options.progress, title=settings.hidden(config.name)))
+        stack.enter_context(logs_through(progress, level=options.log_level))
+        open_manager: Callable[[], AbstractAsyncContextManager[Starter]]
+        open_manager = app.manager if latencies is None else partial(_measuring, app, latencies)
+        session = Session(
+            open_manager=open_manager if recorder is None else partial(recorder.opened, open_manager, progress.say),
+            config=config,
+            progress=progress,
+            drain_seconds=drain_seconds(config, options.drain_timeout),
+            forever=options.forever,
+            init=init,
+            execution_id=execution_id,
+            allow_loss=options.allow_loss,
+            asked_ns=process_started_ns() if settings.owns_process else None,
+            unpublished=None if not init else partial(_unpublished, execution_id or "", options.queue_url or ""),
+        )
+        try:
+            with operators_errors(), python_interrupts():
+                end = trio.run(_interruptible, session)
+        except Exception as error:
+            if recorder is None or not recorder.began_before(sole_cause(error)):
+                raise
+            return recorder.report_earlier(settings)
+        nothing_came = None if config.init_message or init else empty_notice(end, durable=options.queue is not None)
+        if nothing_came is not None:
+            progress.say(nothing_came)
+        if latencies is not None and latencies.notice is not None:
+            progress.say(latencies.notice)
+    status = status_of(end, fail_on_failed=options.fail_on_failed, forever=options.forever)
+    if settings.as_json:
+        record = {} if recorder is None else {"record": recorder.id}
+        print_document({**report_document(end), **record, "exit_status": int(status)}, settings)
+    else:
+        rows = messages() if lines_on_stdout else output()
+        print_report(end, messages() if plain else rows, layout=settings.layout, rows=rows)
+    _say_last(failure_notice(end, status))
+    return status
+
+
+def _recorder(options: RunOptions, *, config_id: str | None, config_version: int | None) -> "Recorder | None":
+    """Return the recorder of a run; None if nothing asks for a record and there is no home.
+
+    Raises:
+        InvalidInputError: The home cannot be one.
+    """
+    home = options.home
+    if not (options.asks_for_a_record or config_id is not None or home.exists()):
+        return None
+    made(home)
+    # Imported late: most runs are not recorded.
+    recorder: Recorder = importlib.import_module("factflow_engine.cli.run_record").Recorder(
+        home,
+        tag=options.tag,
+        metadata=options.metadata,
+        idempotency_key=options.idempotency_key,
+        config_id=config_id,
+        config_version=config_version,
+    )
+    return recorder
+
+
+def _say_last(line: str | None) -> None:
+    """Print the last line of a run, after the report."""
+    if line is not None:
+        output().file.flush()  # the report, in case both go to the same place
+        click.echo(f"factflow: {clean(line)}", err=True)
+
+
+async def _interruptible(session: Session) -> SessionEnd:
+    with interruptions() as signals:
+        return await session.run(signals)
+
+
+@asynccontextmanager
+async def _measuring(app: App, latencies: LatencyFile) -> AsyncIterator[OrchestratorManager]:
+    """Open the manager of a run whose calls are recorded; what is recorded is written until it is closed."""
+    async with latencies.writing(), app.manager(calls=latencies) as manager:
+        yield manager
+
+
+def _writes_to_standard_output(config: PipelineGlobalConfig) -> str | None:
+    """Return the stage that writes to standard output, as `route/stage`; None if there is none."""
+    for route_id, route in config.routes.items():
+        for stage in route.adapters:
+            path = stage.config.get("path") if stage.type == "write_jsonl" else None
+            if stage.type == "write_stdout" or (isinstance(path, str) and names_standard_output(path)):
+                return f"{route_id}/{stage.name}"
+    return None
+
+
+def _unpublished(execution_id: str, queue_url: str, begun: Begun) -> str:
+    """Return the message for an execution that is resumed although another payload was given."""
+    if begun.left:
+        why = f"goes on with what it has left, {what_is_left(begun)}"
+        fresh = f"drop what is left: `factflow queue forget {queue_url} --execution {execution_id}`"
+    else:
+        why = "was begun before and has not ended, or is running in another process, and goes on"
+        fresh = "let it complete, and run this again"
+    return (
+        f"the payload of --set-payload was not published: execution {execution_id!r} {why}; for a fresh start pass another "
+        f"--id, or {fresh}"
+    )

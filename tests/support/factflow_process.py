@@ -1,0 +1,37 @@
+"""The command line in a process of its own, in a folder, without the variables of whoever runs the tests."""
+
+import os
+import subprocess
+import sys
+
+COMMAND = [sys.executable, "-c", "from factflow_engine.cli import main; main()"]
+
+
+def environment(**more):
+    hidden = {"FACTFLOW_HOME", "COLUMNS", "FORCE_COLOR"}
+    return {**{name: value for name, value in os.environ.items() if name not in hidden}, **more}
+
+
+def factflow(folder, *words, **variables):
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, words)],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def started(folder, *words, **variables):
+    """Start a command."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, words)],
+        cwd=folder,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
