@@ -24,6 +24,7 @@ SUITES = (
     "routing",
     "frames",
     "queue",
+    "storage",
     "scale",
     "stages",
     "permits",

@@ -26,7 +26,7 @@ def s3_server() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **ENVIRONMENT, "PYTHONUNBUFFERED": "1", "MOTO_S3_DEFAULT_MAX_KEYS": "1000"},
+        env={**os.environ, **ENVIRONMENT, "PYTHONUNBUFFERED": "1", "MOTO_S3_DEFAULT_MAX_KEYS": "50"},
     )
     assert process.stderr is not None
     try:

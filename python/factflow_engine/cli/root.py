@@ -54,6 +54,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.dlq:dlq_group",
         summary="List, show, put back and delete dead letters.",
     ),
+    "storage": LazyCommand(
+        target="factflow_engine.cli.storage:storage_group",
+        summary="Look into object stores, copy from them and check them.",
+    ),
     "bench": LazyCommand(
         target="factflow_engine.cli.bench:bench_group",
         summary="Compare algorithms by simulation.",

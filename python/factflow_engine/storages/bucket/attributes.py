@@ -19,7 +19,7 @@ from factflow_protocols import ObjectMetadata, StorageCorruptError
 
 _HEADER: Final = "factflow"
 _CONTENT_TYPE: Final = "Content-Type"
-_LONGEST_HEADER_BYTES: Final = 1800
+LONGEST_HEADER_BYTES: Final = 1800
 """Longest header: S3 takes 2 KiB of them in all."""
 
 _DIGITS: Final = 32
@@ -46,7 +46,7 @@ def encode(key: str, metadata: ObjectMetadata) -> Headers:
     sidecar = None
     if metadata.custom:
         whole = _json({**description, "custom": dict(metadata.custom)})
-        if len(whole) <= _LONGEST_HEADER_BYTES:
+        if len(whole) <= LONGEST_HEADER_BYTES:
             description["custom"] = dict(metadata.custom)
         else:
             content = _json({"custom": dict(metadata.custom)}).encode("ascii")

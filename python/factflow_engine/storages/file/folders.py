@@ -43,13 +43,14 @@ def make_root(disk: Disk, root: Path) -> None:
     for each in reversed(missing):
         with suppress(FileExistsError):
             each.mkdir()
-        # Of a parent that may be entered and not read, the names cannot be made durable from here.
-        with suppress(PermissionError):
+        try:
             parent = disk.open_root(str(each.parent))
-            try:
-                disk.sync_folder(parent)
-            finally:
-                os.close(parent)
+        except PermissionError:
+            continue  # it may be entered and not read: its names cannot be made durable from here
+        try:
+            disk.sync_folder(parent)
+        finally:
+            os.close(parent)
 
 
 def made_folder(disk: Disk, root: Path, parts: Sequence[str]) -> int:

@@ -210,7 +210,11 @@ def delete(disk: Disk, root: Path, key: str) -> None:
         OSError: One of them cannot be removed.
     """
     *parts, name = key.split("/")
-    with suppress(FileNotFoundError), opened_folder(disk, root, parts) as folder, KeyLock(disk, root, key):
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        opened_folder(disk, root, parts) as folder,
+        KeyLock(disk, root, key),
+    ):
         disk.unlink(folder, name)
         disk.sync_folder(folder)
         disk.unlink(folder, name + SIDECAR_ENDING)

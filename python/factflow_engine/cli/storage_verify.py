@@ -1,0 +1,107 @@
+"""`factflow storage verify`: read every object, and say what is wrong."""
+
+from dataclasses import asdict
+
+import click
+
+from factflow_engine.cli.console import output
+from factflow_engine.cli.exit_status import ExitStatus
+from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.options import debug_option, table_output_option
+from factflow_engine.cli.settings import Layout, Settings
+from factflow_engine.cli.storage_access import shown_progress, storage_options, with_storage
+from factflow_engine.cli.tables import Table, names, prose
+from factflow_engine.cli.text import plural
+from factflow_engine.storages.verification import GRACE_SECONDS, StorageProblem, Verified, verify
+
+
+@click.command(
+    "verify",
+    short_help="Read every object and say what is wrong.",
+    epilog="Exit status: 0 nothing is wrong (any more), 1 something is.",
+)
+@click.argument("prefix", default="")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Remove what killed writers left, and complete sidecars that are half replaced. No object is changed or removed.",
+)
+@click.option(
+    "--grace",
+    "grace_seconds",
+    type=click.FloatRange(min=0),
+    default=GRACE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave what is younger: a writer may be at work on it.",
+)
+@storage_options
+@table_output_option
+@debug_option
+@click.pass_obj
+def verify_command(settings: Settings, *, url: str, prefix: str, repair: bool, grace_seconds: float) -> int:
+    """Read every object whose key begins with PREFIX, compare it with its checksum, and look for leftovers.
+
+    torn: rest of a write that did not end; orphaned: metadata without an object, or an object without metadata; corrupt:
+    not what was written; unreadable: the store refused; foreign: a file of another program. Pipelines may run meanwhile.
+    """
+    problems: list[StorageProblem] = []
+    with shown_progress() as show:
+
+        def told(counts: Verified) -> None:
+            show(f"{plural(counts.objects, 'object')} read, {counts.size_bytes:,} bytes")
+
+        counts = with_storage(
+            url,
+            lambda storage: verify(
+                storage,
+                prefix=prefix,
+                repair=repair,
+                grace_seconds=grace_seconds,
+                found=problems.append,
+                progress=told,
+            ),
+        )
+    problems.sort(key=lambda problem: (problem.is_repaired, problem.key))
+    if settings.as_json:
+        print_document(
+            {
+                "objects": counts.objects,
+                "size_bytes": counts.size_bytes,
+                "unfinished": counts.unfinished,
+                "problems": [_document(each) for each in problems if not each.is_repaired],
+                "repaired": [_document(each) for each in problems if each.is_repaired],
+            },
+            settings,
+        )
+    else:
+        _print(settings, problems, counts)
+    return ExitStatus.FAILED if counts.problems else ExitStatus.OK
+
+
+def _print(settings: Settings, problems: list[StorageProblem], counts: Verified) -> None:
+    console = output()
+    if problems:
+        table = Table(*names("kind", "key"), *prose("problem"))
+        for each in problems:
+            table.add("repaired" if each.is_repaired else each.kind.value, each.key, each.text)
+        table.print(console, settings.layout)
+    if settings.layout is Layout.PLAIN:
+        return
+    parts = [
+        f"{plural(counts.objects, 'object')} whole, {counts.size_bytes:,} bytes",
+        plural(counts.problems, "problem"),
+    ]
+    parts += [f"{counts.repaired:,} repaired"] if counts.repaired else []
+    parts += (
+        [f"{plural(counts.unfinished, 'unfinished write')}, too young to be judged (--grace)"]
+        if counts.unfinished
+        else []
+    )
+    console.print("; ".join(parts), soft_wrap=True)
+
+
+def _document(problem: StorageProblem) -> dict[str, object]:
+    document = asdict(problem)
+    del document["is_repaired"]
+    return {**document, "kind": problem.kind.value}
