@@ -200,10 +200,8 @@ async def test_a_closed_connection_is_opened_by_the_next_call(postgres):
 async def test_a_crash_of_the_server_costs_nothing_committed(postgres, table):
     async with opened(postgres.url) as connection:
         await connection.run(lambda c: c.execute(f"INSERT INTO {table} VALUES (1)"))
-        await trio.to_thread.run_sync(postgres.stop)
-        with pytest.raises(PostgresError, match="cannot connect"):
+        with postgres.stopped(), pytest.raises(PostgresError, match="cannot connect"):
             await connection.run(one("SELECT 1"))
-        await trio.to_thread.run_sync(postgres.start)
         assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 1
 
 

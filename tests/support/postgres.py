@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -108,6 +109,15 @@ class Server:
         assert self._keeper.stdin is not None
         self._keeper.communicate(f"{how.name.removeprefix('SIG')}\n".encode(), timeout=60)
         self._keeper = None
+
+    @contextmanager
+    def stopped(self, how: signal.Signals = signal.SIGQUIT) -> Iterator[None]:
+        """Have no server within the block."""
+        self.stop(how)
+        try:
+            yield
+        finally:
+            self.start()
 
     def connect(self) -> psycopg.Connection[tuple]:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=10)

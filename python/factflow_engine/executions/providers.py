@@ -15,6 +15,8 @@ from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.seams import Seams
 
 DATABASES: Final = {
+    "postgres": "factflow_engine.executions.postgres:PostgresDatabase[postgres]",
+    "postgresql": "factflow_engine.executions.postgres:PostgresDatabase[postgres]",
     "sqlite": "factflow_engine.executions.sqlite:SqliteDatabase",
 }
 """Scheme to `module:Class`, followed by `[extra]` if the class needs an extra of this distribution."""

@@ -11,6 +11,8 @@ from factflow_engine.schemes import SchemeTable
 from factflow_protocols import LineageReader, LineageSink, LineageUrlError, ReadableLineage
 
 BUILT_IN_PROVIDERS: Final = {
+    "postgres": "factflow_engine.lineage.postgres:PostgresLineage[postgres]",
+    "postgresql": "factflow_engine.lineage.postgres:PostgresLineage[postgres]",
     "sqlite": "factflow_engine.lineage.sqlite:SqliteLineage",
 }
 """Scheme to `module:Class`, followed by `[extra]` if the class needs an extra of this distribution."""

@@ -84,7 +84,7 @@ def storable(row):
     return type(row)(*(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     st.lists(st.tuples(st.lists(entries, max_size=8), st.lists(outcomes, max_size=8)), max_size=3),
     st.lists(selections, min_size=3, max_size=6),
@@ -210,7 +210,7 @@ async def test_a_store_without_tables_reads_as_empty_and_nothing_is_made(postgre
         assert await reader.visits(LineageSelection(), limit=1) == []
         assert await reader.messages([an_id(1)]) == ([], [])
         assert await reader.statistics(LineageSelection()) == ([], [])
-        assert await reader.sql("SELECT * FROM visits", limit=1, seconds=1) == ([], [], False)
+        assert (await reader.sql("SELECT count(message_id) FROM visits", limit=1, seconds=1)).rows == [(0,)]
         assert list(await reader.problems()) == []
         assert postgres.rows("SELECT to_regnamespace(%s)", sink.settings.schema) == [(None,)]
         await sink.write([entry(1)], [])

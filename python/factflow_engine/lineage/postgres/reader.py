@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from factflow_engine.lineage.postgres.schema import Row, prepare, sql
+from factflow_engine.lineage.postgres.schema import OUTCOME_COLUMNS, VISIT_COLUMNS, Row, prepare, sql
 from factflow_engine.lineage.postgres.selecting import OUTCOMES, VISITS, latest, page
 from factflow_engine.lineage.postgres.statistics import statistics
 from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings
@@ -142,7 +142,7 @@ class PostgresLineageReader:
             return QueryResult(columns, rows[:limit], len(rows) > limit)
 
         try:
-            return await self._read(run, None) or QueryResult([], [], more=False)
+            return await self._read(run, None)
         except LineageError as error:
             cause = error.__cause__
             if isinstance(cause, PostgresError) and cause.code == _QUERY_CANCELED:
@@ -151,7 +151,7 @@ class PostgresLineageReader:
 
     async def problems(self) -> Sequence[str]:
         """Return nothing: a database is read as a whole or not at all."""
-        await self._read(lambda _: None, None)
+        await self._read(lambda _: True, empty=True)
         return ()
 
     async def close(self) -> None:
@@ -172,13 +172,13 @@ class PostgresLineageReader:
         none: list[Row] = []
         return await self._read(lambda connection: connection.execute(query, values).fetchall(), none)
 
-    async def _read(self, work: Callable[[psycopg.Connection[Row]], T], empty: T) -> T:
-        """Run a function in a transaction, or return `empty` if there are no tables."""
+    async def _read(self, work: Callable[[psycopg.Connection[Row]], T], empty: T | None) -> T:
+        """Run a function in a transaction, or return `empty`, unless that is None, if there are no tables."""
 
         def read(connection: psycopg.Connection[Row]) -> T:
             if not self._has_tables:
                 self._prepare(connection)
-            return work(connection) if self._has_tables else empty
+            return work(connection) if self._has_tables or empty is None else empty
 
         try:
             return await self._connection.run(read)
@@ -189,10 +189,11 @@ class PostgresLineageReader:
         self._has_tables = prepare(connection, self.settings.schema, create=False)
         connection.execute("SET jit = off")  # compiling costs more than these queries do
         connection.execute("SET work_mem = '64MB'")
-        if self._has_tables:
-            for kind in (VISITS, OUTCOMES):
-                view = latest(self.settings.schema, kind)
-                connection.execute(sql(f"CREATE OR REPLACE TEMPORARY VIEW {kind.name} AS {view}"))
+        for kind, columns in ((VISITS, VISIT_COLUMNS), (OUTCOMES, OUTCOME_COLUMNS)):
+            nothing = ", ".join(f"NULL::{types.split()[0]} AS {column}" for column, types in columns.items())
+            view = latest(self.settings.schema, kind) if self._has_tables else f"SELECT {nothing} WHERE FALSE"
+            connection.execute(sql(f"DROP VIEW IF EXISTS pg_temp.{kind.name}"))
+            connection.execute(sql(f"CREATE TEMPORARY VIEW {kind.name} AS {view}"))
 
 
 def _plain(value: Any) -> object:

@@ -78,7 +78,8 @@ def page(
     schema: str, kind: Kind, selection: LineageSelection, after: Any | None, limit: int
 ) -> tuple[bytes, list[Any]]:
     """Return the query for a page of a selection, and its parameters."""
-    streams = not _states(kind, selection) and selection.since_ns is None and selection.until_ns is None
+    others = (selection.correlation_id, selection.since_ns, selection.until_ns)
+    streams = not _states(kind, selection) and all(value is None for value in others)
     conditions, values = narrowed(kind, selection)
     direction = " DESC" if selection.newest_first else ""
     keys = [f"found.{column}" for column in kind.key]

@@ -1,0 +1,168 @@
+"""One connection that is opened when it is needed, and opened again when it broke. Blocks: for use in threads.
+
+Kept separate from `connection`, which lets tasks share it, because a store may have threads of its own.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from factflow_engine.postgres.errors import PostgresError
+from factflow_engine.postgres.settings import PostgresSettings
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Work = Callable[[psycopg.Connection[Row]], T]
+
+OLDEST_SERVER: Final = 140_000
+"""PostgreSQL 14, the first to detach partitions without a lock that stops their readers."""
+
+_ATTEMPTS: Final = 3
+_AGAIN: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_GONE: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class BlockingConnection:
+    """Connection for one caller at a time.
+
+    Functions may run again after the connection broke, or after a deadlock.
+
+    Attributes:
+        settings: Server, database and schema.
+        opened: Number of connections opened so far.
+    """
+
+    def __init__(
+        self, settings: PostgresSettings, *, prepare: Work[None] | None = None, repeats_commits: bool = False
+    ) -> None:
+        """Note the settings; nothing is opened yet.
+
+        Args:
+            settings: Server, database and schema.
+            prepare: Function for each new connection, in a transaction of its own.
+            repeats_commits: True if functions are safe to repeat, also after their transaction was committed and only
+                the answer got lost.
+        """
+        self.settings = settings
+        self._repeats_commits = repeats_commits
+        self._is_ending = False  # the function has returned: its transaction may have been committed
+        self.opened = 0
+        self._prepare = prepare
+        self._connection: psycopg.Connection[Row] | None = None
+        self._process = 0  # the process that opened it: a forked child must not use it
+        self._cancelled = False
+
+    def run(self, work: Work[T]) -> T:
+        """Run a function in a transaction.
+
+        Raises:
+            PostgresError: The server or the function's statements failed; the transaction was rolled back, or, if the
+                connection broke at its end, possibly committed.
+        """
+
+        def transaction(connection: psycopg.Connection[Row]) -> T:
+            with connection.transaction():
+                result = work(connection)
+                self._is_ending = True
+            return result
+
+        return self.run_alone(transaction)
+
+    def run_alone(self, work: Work[T]) -> T:
+        """Run a function outside any transaction, for statements that permit none; otherwise as `run`."""
+        try:
+            return self._attempt(work)
+        except psycopg.Error as error:
+            raise self._explained(error) from error
+
+    def begin(self) -> None:
+        """Forget a cancellation of an earlier call."""
+        self._cancelled = False
+
+    def note_cancelled(self) -> None:
+        """Begin nothing more: the caller was cancelled. Does not block."""
+        self._cancelled = True
+
+    def cancel(self, timeout_seconds: float) -> None:
+        """Cancel the statement that another thread runs, if it runs one."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error):  # a server that does not answer: the caller cuts the connection
+                connection.cancel_safe(timeout=timeout_seconds)
+
+    def cut(self) -> None:
+        """End the connection under the thread that waits for it. Does not block."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; a later call opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+
+    def _attempt(self, work: Work[T]) -> T:
+        """Run a function, again on a new connection if the one that lay idle is gone. Blocks."""
+        for left in reversed(range(_ATTEMPTS)):
+            self._is_ending = False
+            try:
+                connection = self._open()
+                if self._cancelled:
+                    raise PostgresError(self.settings.place, "the caller was cancelled")
+                return work(connection)
+            except _AGAIN:
+                if not left or self._cancelled:
+                    raise
+            except _GONE:
+                if not self._is_gone():
+                    raise
+                self.close()
+                if not left or self._cancelled or (self._is_ending and not self._repeats_commits):
+                    raise
+            except BaseException:
+                if self._is_gone():
+                    self.close()
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _is_gone(self) -> bool:
+        return self._connection is None or self._connection.broken or self._connection.closed
+
+    def _open(self) -> psycopg.Connection[Row]:
+        if self._connection is not None and self._process != os.getpid():
+            self._connection = None  # the parent's: not even closed here
+        if self._connection is None or self._connection.closed:
+            self._connection, self._process = self._connect(), os.getpid()
+            self.opened += 1
+            try:
+                if self._connection.info.server_version < OLDEST_SERVER:
+                    version = self._connection.info.server_version // 10_000
+                    raise PostgresError(self.settings.place, f"it is version {version}; expected 14 or newer")
+                if self._prepare is not None:
+                    with self._connection.transaction():
+                        self._prepare(self._connection)
+            except BaseException:
+                self.close()
+                raise
+        return self._connection
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        try:
+            return psycopg.connect(self.settings.url, autocommit=True, prepare_threshold=None)
+        except psycopg.Error as error:
+            raise PostgresError(self.settings.place, f"cannot connect: {_first_line(error)}", error.sqlstate) from error
+
+    def _explained(self, error: psycopg.Error) -> PostgresError:
+        broke = isinstance(error, _GONE) and error.sqlstate is None
+        problem = f"the connection broke: {_first_line(error)}" if broke else _first_line(error)
+        return PostgresError(self.settings.place, problem, error.sqlstate)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,87 @@
+"""The PostgreSQL store of executions against the public checks, and what only a server can suffer."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from factflow_engine.executions import ExecutionStoreError, ExecutionStoreUrlError, execution_store
+from factflow_engine.executions.postgres import PostgresDatabase
+from factflow_engine.testing.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
+from factflow_engine.testing.expectations import check_name
+
+
+def opener(url):
+    @asynccontextmanager
+    async def open_store():
+        store = execution_store(url)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return open_store
+
+
+@pytest.mark.parametrize("check", EXECUTION_CHECKS, ids=check_name)
+async def test_postgres(check, postgres):
+    await check(opener(postgres.schema()))
+
+
+async def test_two_processes_make_the_tables_at_once(postgres):
+    open_store = opener(postgres.schema())
+    async with open_store() as one, open_store() as two, trio.open_nursery() as nursery:
+        nursery.start_soon(one.save_config, CONFIG)
+        nursery.start_soon(two.configs)
+    async with open_store() as store:
+        assert len(await store.configs()) == 1
+
+
+async def test_a_server_that_restarts_loses_nothing_and_interrupts_nobody(postgres):
+    async with opener(postgres.schema())() as store:
+        begun = await store.begin(draft(1), lease_seconds=600)
+        with postgres.stopped(), pytest.raises(ExecutionStoreError, match="cannot connect") as caught:
+            await store.status(begun.id)
+        assert "tester" not in str(caught.value)
+        assert (await store.status(begun.id)).status == "running"
+        assert await store.examine() == ()
+
+
+def test_a_commit_without_an_answer_is_not_repeated(postgres):
+    database = PostgresDatabase.from_url(postgres.schema() + "&application_name=unanswered")
+    calls = []
+
+    def work(session):
+        calls.append(session.now)
+        session.change("INSERT INTO config(id, name, active, version, created_ns) VALUES ('a', 'b', 1, 1, 1)")
+        postgres.terminate("unanswered")
+
+    with pytest.raises(ExecutionStoreError, match="PostgreSQL at"):
+        database.transact(work, writes=True)
+    assert len(calls) == 1
+    database.close()
+
+
+def test_a_transaction_that_only_reads_cannot_write(postgres):
+    database = PostgresDatabase.from_url(postgres.schema())
+    with pytest.raises(ExecutionStoreError, match="read-only transaction"):
+        database.transact(lambda session: session.change("DELETE FROM config"), writes=False)
+    database.close()
+
+
+def test_tables_of_a_newer_version_are_left_alone(postgres):
+    url = postgres.schema()
+    database = PostgresDatabase.from_url(url)
+    database.transact(lambda session: None, writes=True)
+    database.close()
+    postgres.rows(f"UPDATE {url.rpartition('=')[2]}.executions_version SET version = 99")
+    with pytest.raises(ExecutionStoreError, match="version 99, this engine knows 1; use the engine that made it"):
+        database.transact(lambda session: None, writes=False)
+    database.close()
+
+
+def test_a_wrong_url_is_refused_without_its_password():
+    with pytest.raises(ExecutionStoreUrlError, match="did you mean 'schema'") as caught:
+        execution_store("postgresql://u:hidden@h/d?schemas=x")
+    assert "hidden" not in str(caught.value)
+    assert execution_store("postgresql://u:hidden@h/d?schema=x").name == "postgresql://h/d?schema=x"
