@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from factflow_engine.config.snapshot import written_of
+from factflow_engine.executions import Home
+from factflow_engine.storages.providers import open_storage
 from support.factflow_process import started
 
 GOOD = """\
@@ -313,3 +316,21 @@ def test_doctor_finds_a_damaged_store_and_an_open_home(factflow, pipeline, home:
         file.write(os.urandom(8192))
     damaged = factflow("doctor")
     assert (damaged.status, "wrong: " in damaged.out) == (1, True)
+
+
+def test_doctor_reads_the_objects(factflow, home: Path) -> None:
+    Home(home).make()
+
+    async def store() -> None:
+        storage = open_storage(Home(home).objects_url)
+        await storage.write("executions/a/b", b"whole")
+        await storage.close()
+
+    trio.run(store)
+    well = factflow("doctor", "--output", "json")
+    assert (well.status, well.document["parts"][0]["holds"]) == (0, "1 stored objects")
+    for path in home.rglob("b"):
+        path.write_bytes(b"torn")
+    sick = factflow("doctor")
+    assert (sick.status, "wrong: object 'executions/a/b'" in sick.out) == (1, True)
+    assert factflow("doctor", "--no-objects").status == 0

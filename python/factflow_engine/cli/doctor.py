@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import click
+import trio
 
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.home import home_of, home_option
 from factflow_engine.cli.home_store import in_store
+from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
@@ -21,6 +23,9 @@ from factflow_engine.cli.text import clean
 from factflow_engine.executions import ExecutionFilter, Executions, ExecutionStoreError, ExecutionSummary
 from factflow_engine.executions.home import Home, HomeError
 from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.storages.providers import open_storage
+from factflow_engine.storages.verification import StorageProblem, Verified, verify
+from factflow_protocols import StorageError
 
 _MOST_NAMED: Final = 5
 _MOST_EXECUTIONS: Final = 10_000
@@ -53,15 +58,16 @@ Examples:
 
 Exit status: 0 nothing is wrong, 1 something is.""",
 )
+@click.option("--objects/--no-objects", "reads_objects", default=True, help="Read every stored object, or none.")
 @home_option
 @table_output_option
 @debug_option
 @click.pass_obj
-def doctor_command(settings: Settings, *, home: Path | None) -> int:
+def doctor_command(settings: Settings, *, reads_objects: bool, home: Path | None) -> int:
     """Say what is in the home, what it weighs, and what is wrong with it; change nothing.
 
     Wrong are: a home or a store that cannot be read, is damaged or of another version; a home that others can read;
-    executions whose process died, unless they were recovered, replayed or cancelled since.
+    executions whose process died, unless they were recovered, replayed or cancelled since; torn and corrupt objects.
     """
     place = home_of(home)
     problems: list[str] = []
@@ -73,7 +79,7 @@ def doctor_command(settings: Settings, *, home: Path | None) -> int:
     else:
         if place.exists():
             problems += _open_to_others(place)
-            parts = _parts(place, problems)
+            parts = _parts(place, problems, reads_objects=reads_objects)
     if settings.as_json:
         document = {
             "home": str(place.path),
@@ -108,16 +114,42 @@ def _open_to_others(place: Home) -> list[str]:
     return [f"other users may enter {place.path} (mode {mode:03o}); reports show messages: chmod 700 {place.path}"]
 
 
-def _parts(place: Home, problems: list[str]) -> list[Part]:
+def _parts(place: Home, problems: list[str], *, reads_objects: bool) -> list[Part]:
     parts = []
     if place.executions.exists():
         files, size = _weight(place.executions.parent, place.executions.name)
         parts.append(Part(name="executions.db", holds=_executions(place, problems), files=files, size_bytes=size))
-    for folder, holds in ((place.lineage, "lineage"), (place.objects, "stored objects")):
-        if folder.exists():
-            files, size = _weight(folder)
-            parts.append(Part(name=f"{folder.name}/", holds=holds, files=files, size_bytes=size))
+    if place.lineage.exists():
+        files, size = _weight(place.lineage)
+        parts.append(Part(name="lineage/", holds="lineage", files=files, size_bytes=size))
+    if place.objects.exists():
+        files, size = _weight(place.objects)
+        holds = _objects(place, problems) if reads_objects else "stored objects, not read"
+        parts.append(Part(name="objects/", holds=holds, files=files, size_bytes=size))
     return parts
+
+
+def _objects(place: Home, problems: list[str]) -> str:
+    """Read every object; return what the store holds, and note what is wrong with it."""
+    found: list[StorageProblem] = []
+
+    async def look() -> Verified:
+        storage = open_storage(place.objects_url)
+        try:
+            return await verify(storage, found=found.append)
+        finally:
+            await storage.close()
+
+    try:
+        with python_interrupts():
+            counts = trio.run(look)
+    except StorageError as error:
+        problems.append(str(error))
+        return "unknown"
+    problems += [f"object {one.key!r}: {one.text}" for one in found[:_MOST_NAMED]]
+    if len(found) > _MOST_NAMED:
+        problems.append(f"{len(found) - _MOST_NAMED:,} more problems of objects; `factflow storage verify` has all")
+    return f"{counts.objects:,} stored objects"
 
 
 def _executions(place: Home, problems: list[str]) -> str:
