@@ -37,6 +37,9 @@ _SECTIONS = {
     "OrchestratorConfig": "Orchestrator",
     "ProcessorConfig": "Processor",
     "StorageConfig": "Storage",
+    "StoreConfig": "Stored output",
+    "StorageMetadataConfig": "Stored metadata",
+    "StorageMetadataField": "Metadata field",
     "LineageConfig": "Lineage",
     "InitMessageConfig": "Init message",
 }

@@ -196,6 +196,44 @@ class ExecutionStartError(FactflowError):
         super().__init__(f"route {route!r}, stage {stage!r} could not be opened: {describe(cause)}{where}")
 
 
+class StageStorageError(FactflowError):
+    """Message that cannot be stored as its stage's configuration says, or object that no message can be read from.
+
+    A failure of the attempt like any other. The pipeline's author must act.
+
+    Attributes:
+        message_id: Id of the message.
+        field: Name of the metadata field, or `content_field`; empty if no field is to blame.
+        source: Path of the message field that it is read from; empty if no field is to blame.
+        problem: What is wrong.
+    """
+
+    def __init__(self, message_id: str, problem: str, *, field: str = "", source: str = "") -> None:
+        self.message_id = message_id
+        self.field = field
+        self.source = source
+        self.problem = problem
+        what = "the content" if field == "content_field" else f"metadata field {field!r}"
+        where = f": {what} is read from {source!r}: {problem}" if field else f": {problem}"
+        super().__init__(f"message {message_id} cannot be stored{where}")
+
+
+class NoStorageError(FactflowError):
+    """Execution that stores objects, and has no object store: whoever starts it must act.
+
+    Attributes:
+        stages: The stages that need one, each as `route/stage: why`.
+    """
+
+    def __init__(self, stages: tuple[str, ...]) -> None:
+        self.stages = stages
+        listing = "\n".join(f"  - {stage}" for stage in stages)
+        super().__init__(
+            "there is no object store: write `storage: {url: 'file:///DIRECTORY'}` in the configuration, or give "
+            f"OrchestratorManager(storage=...) one; it is needed by:\n{listing}"
+        )
+
+
 class StateLossError(FactflowError):
     """Configuration with stages that would lose their state, although the queue acknowledges its messages for good.
 

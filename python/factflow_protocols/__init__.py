@@ -40,6 +40,7 @@ from factflow_protocols.errors import (
     StorageCorruptError,
     StorageError,
     StorageKeyError,
+    StorageNotBoundError,
     StorageNotFoundError,
     StorageUrlError,
 )
@@ -97,6 +98,7 @@ from factflow_protocols.states import (
     StoredState,
 )
 from factflow_protocols.storage import ObjectMetadata, StorageProtocol, StorageProviderClass
+from factflow_protocols.storage_adapter import StorageBackendAdapter
 from factflow_protocols.values import Ext, Timestamp
 
 __all__ = [
@@ -169,9 +171,11 @@ __all__ = [
     "StateProvider",
     "StateSubscription",
     "StatefulAdapter",
+    "StorageBackendAdapter",
     "StorageCorruptError",
     "StorageError",
     "StorageKeyError",
+    "StorageNotBoundError",
     "StorageNotFoundError",
     "StorageProtocol",
     "StorageProviderClass",

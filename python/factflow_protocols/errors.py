@@ -185,6 +185,21 @@ class StorageUrlError(FactflowError, ValueError):
         super().__init__(f"storage URL {_PASSWORD.sub('***', url)!r}: {problem}")
 
 
+class StorageNotBoundError(FactflowError, RuntimeError):
+    """Use of `StorageBackendAdapter.storage` before there is one: the adapter's author must act.
+
+    Attributes:
+        adapter: Name of the adapter's class.
+    """
+
+    def __init__(self, adapter: str) -> None:
+        self.adapter = adapter
+        super().__init__(
+            f"{adapter} has no object store yet: the engine gives it one after construction; use self.storage in open() "
+            "or process(), and in a test call bind_storage(store) first"
+        )
+
+
 class LineageError(FactflowError):
     """Failure of a lineage store."""
 

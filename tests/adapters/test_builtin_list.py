@@ -10,8 +10,8 @@ REGISTRY = ValidatingAdapterRegistry()
 def test_the_built_in_types_are_these():
     assert REGISTRY.types() == (
         "call", "call_async", "count_by_field", "delay", "filter", "http_request", "log", "pick_fields", "read_jsonl",
-        "read_lines", "read_stdin", "rename_fields", "set_fields", "split", "walk_directory", "write_jsonl", "write_sqlite",
-        "write_stdout",
+        "read_lines", "read_stdin", "rename_fields", "set_fields", "split", "store_object", "walk_directory", "write_jsonl",
+        "write_sqlite", "write_stdout",
     )  # fmt: skip
 
 

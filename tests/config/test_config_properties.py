@@ -167,7 +167,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "init_message": message | st.lists(message, max_size=2),
         "orchestrator": st.fixed_dictionaries({}, optional={"max_failed_messages": st.none() | st.integers(0, 9)}),
         "processor": st.fixed_dictionaries({}, optional={"quantum_microseconds": st.integers(1, 9)}),
-        "storage": st.none() | st.just({"url": "memory://", "metadata": {"a": [1]}}),
+        "storage": st.none() | st.just({"url": "memory://", "metadata": {"fields": [{"name": "a", "default": "${"}]}}),
         "lineage": st.none() | st.just({"sample_rate": 0.5}),
         **INHERITED,
     }

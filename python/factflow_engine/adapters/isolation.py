@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from factflow_engine.adapters.class_checks import is_sync
 from factflow_engine.adapters.registry import AdapterSpec
-from factflow_protocols import PipelineAdapter
+from factflow_protocols import PipelineAdapter, StorageBackendAdapter
 
 ANOTHER_PLACE: Final = "or write isolation: thread"
 
@@ -42,6 +42,11 @@ def isolation_fault(spec: AdapterSpec, isolation: str | None) -> tuple[str, str]
         return (
             f"{what} is a StatefulAdapter: each worker process would have a state of its own",
             f"subclass PipelineAdapter and keep what lasts in another stage, {ANOTHER_PLACE}",
+        )
+    if issubclass(cls, StorageBackendAdapter):
+        return (
+            f"{what} uses the object store, which a worker process does not have",
+            f"subclass PipelineAdapter and let `store:` of the stage write what it makes, {ANOTHER_PLACE}",
         )
     own = [cls] if spec.config_model in {None, cls.config_model} else [cls, spec.config_model]
     for needed in own:

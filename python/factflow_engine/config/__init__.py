@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         ProcessorConfig,
         RouteConfig,
         StorageConfig,
+        StorageMetadataConfig,
+        StorageMetadataField,
+        StoreConfig,
     )
     from factflow_engine.config.schema import config_schema
     from factflow_engine.config.single_route import validate_route_config
@@ -62,6 +65,9 @@ _MODULES: Final = {
     "RouteGraph": "factflow_engine.config.graph",
     "Severity": "factflow_engine.finding_code",
     "StorageConfig": "factflow_engine.config.models",
+    "StorageMetadataConfig": "factflow_engine.config.models",
+    "StorageMetadataField": "factflow_engine.config.models",
+    "StoreConfig": "factflow_engine.config.models",
     "build_graph": "factflow_engine.config.graph",
     "config_schema": "factflow_engine.config.schema",
     "configure_validation": "factflow_engine.config.strictness",
@@ -94,6 +100,9 @@ __all__ = [
     "RouteGraph",
     "Severity",
     "StorageConfig",
+    "StorageMetadataConfig",
+    "StorageMetadataField",
+    "StoreConfig",
     "build_graph",
     "config_schema",
     "configure_validation",

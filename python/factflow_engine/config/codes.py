@@ -189,6 +189,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "write /queue/NAME; a route that reads it may publish to the topic",
     ),
     (
+        "E208",
+        "unusable object store",
+        "The URL's scheme decides which store is used, and reads the rest; this one cannot be opened.",
+        "write file:///DIRECTORY, or another URL that docs/storage.md describes",
+    ),
+    (
         "E301",
         "unknown field of an adapter",
         "The adapter's configuration has no field of this name.",

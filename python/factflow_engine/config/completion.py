@@ -127,6 +127,14 @@ def _greatest_limit(backpressure: Node) -> int:
 def _stage(index: int, stage: MappingNode, breaker: Section) -> MappingNode:
     entries = dict(stage.entries)
     _put_back(entries, {"circuit_breaker": _inherit(entries, "circuit_breaker", breaker)})
+    if "store" in entries:
+        store_mark, store = entries["store"]
+        # A reference to the environment may be read as a text first.
+        readings = (store.value, *store.alternative) if isinstance(store, ScalarNode) else ()
+        if any(reading is True for reading in readings):
+            entries["store"] = store_mark, MappingNode(store.mark, {})
+        elif any(reading is False for reading in readings):
+            del entries["store"]
     if "name" not in entries:
         if string(stage.get("type")) is not None:
             # The same node: a type from the environment makes a name from the environment.

@@ -23,6 +23,7 @@ _FILLED_IN: Final = {
     "RouteConfig": {"name", "inbound"},
 }
 _NULLABLE: Final = ("error_handling", "backpressure", "circuit_breaker")
+_STORE: Final = "store"
 _CONDITION: Final = "ConditionConfig"
 _KEYWORDS_OF_SCALARS: Final = frozenset({"integer", "number", "boolean", "null"})
 
@@ -45,6 +46,8 @@ def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
         for name in _NULLABLE:
             if name in definition["properties"]:
                 definition["properties"][name] = _or_null(definition["properties"][name])
+    adapter = definitions["AdapterConfig"]["properties"]
+    adapter[_STORE]["anyOf"].insert(0, {"type": "boolean"})
     definitions["BackpressureConfig"]["properties"][ALGORITHM_FIELD]["enum"] = list(registered())
     routes = schema["properties"]["routes"]
     routes["minProperties"] = routes.pop("minLength")  # pydantic's word for any container that it does not know

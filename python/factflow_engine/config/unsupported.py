@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 def unsupported(config: PipelineGlobalConfig) -> Iterator[tuple[Path, str, str]]:
     """Yield the path of each such setting, the problem, and the remedy."""
-    if config.storage is not None:
-        yield ("storage",), "stages cannot be stored yet", "remove the section"
     if config.lineage is not None:
         yield ("lineage",), "lineage cannot be recorded yet", "remove the section"
 

@@ -118,7 +118,8 @@ class HeldMessage:
         message_id: 32 hexadecimal digits.
         seconds: Time that it has been waiting there; in an adapter, since it entered the chain of stages.
         by: What it waits for.
-        reason: Last error of a message to be retried, or the circuit breaker, the queue or the limit that it waits for.
+        reason: Last error of a message to be retried, or the circuit breaker, the queue or the limit that it waits for; of
+        a message whose stage stores, that it is being stored.
     """
 
     route: str

@@ -341,7 +341,7 @@ async def test_a_configuration_that_needs_what_is_not_there_is_refused():
 version: "1.0"
 routes:
   r: {adapters: [{type: forward}]}
-storage: {url: 'memory://'}
+lineage: {enabled: true}
 """
     result = PipelineConfigLoader(registry).check_text(text)
     assert [found.code for found in result.findings] == ["W503"]
@@ -351,7 +351,7 @@ storage: {url: 'memory://'}
         with pytest.raises(UnsupportedFeatureError) as caught:
             await manager.start(config)
     text = str(caught.value)
-    assert "storage: stages cannot be stored yet" in text
+    assert "lineage: lineage cannot be recorded yet" in text
 
 
 async def test_start_needs_an_entered_manager():

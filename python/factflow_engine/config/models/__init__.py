@@ -6,7 +6,6 @@ from factflow_engine.config.models.document import (
     OrchestratorConfig,
     PipelineGlobalConfig,
     ProcessorConfig,
-    StorageConfig,
 )
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import (
@@ -15,6 +14,12 @@ from factflow_engine.config.models.route import (
     InboundConfig,
     OutboundConfig,
     RouteConfig,
+)
+from factflow_engine.config.models.storage import (
+    StorageConfig,
+    StorageMetadataConfig,
+    StorageMetadataField,
+    StoreConfig,
 )
 
 __all__ = [
@@ -32,4 +37,7 @@ __all__ = [
     "ProcessorConfig",
     "RouteConfig",
     "StorageConfig",
+    "StorageMetadataConfig",
+    "StorageMetadataField",
+    "StoreConfig",
 ]

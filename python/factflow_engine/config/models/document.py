@@ -15,6 +15,7 @@ from factflow_engine.config.mapping import to_mapping
 from factflow_engine.config.models.base import ConfigModel, Sequence_
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import RouteConfig
+from factflow_engine.config.models.storage import StorageConfig
 from factflow_engine.config.text import Source
 
 
@@ -83,15 +84,6 @@ class ProcessorConfig(ConfigModel):
         gt=0,
         le=86_400,
         description="Seconds for a stage's flush(); a longer one fails the execution.",
-    )
-
-
-class StorageConfig(ConfigModel):
-    """Object store of the stages."""
-
-    url: str = Field(min_length=1, description="The object store, as file:///directory or memory://.")
-    metadata: FrozenDict[str, Any] = Field(
-        default_factory=FrozenDict, description="Fields added to the metadata of every stored object."
     )
 
 

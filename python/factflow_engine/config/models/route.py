@@ -16,6 +16,7 @@ from factflow_engine.config.models.resilience import (
     ErrorHandlingConfig,
     contradiction,
 )
+from factflow_engine.config.models.storage import StoreConfig
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 """Pattern of names of routes and stages: they become part of queue names, storage keys and metric labels."""
@@ -82,6 +83,11 @@ class AdapterConfig(ConfigModel):
     )
     circuit_breaker: CircuitBreakerConfig | None = Field(
         default=None, description="The stage's breaker; omitted fields are inherited from the route; null: none."
+    )
+    store: StoreConfig | None = Field(
+        default=None,
+        description="What the stage stores; true: its output, as msgpack. Stored before the message goes on, and so before "
+        "it is acknowledged.",
     )
 
 

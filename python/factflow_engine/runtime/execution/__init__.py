@@ -5,6 +5,7 @@ Before the start:
 - `manager`: starts executions and owns their nursery.
 - `plan`: the configuration of an execution, and the objects that it uses.
 - `assembly`: construction of the parts, in an order without a cycle; `route_builder` builds the routes.
+- `storage`: the object store of an execution, and who closes it.
 - `unsupported`: settings that this version refuses. `trio_only`: check that a caller runs under trio.
 
 While it runs:

@@ -19,6 +19,7 @@ from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
 from factflow_engine.runtime.execution.route_builder import RouteBuilder
 from factflow_engine.runtime.execution.shutdown import Shutdown
+from factflow_engine.runtime.execution.storage import ExecutionStorage, storage_of
 from factflow_engine.runtime.execution.unsupported import refuse_losses, refuse_unsupported
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.blockers import Blockers
@@ -61,6 +62,7 @@ class Parts(NamedTuple):
         init: Publisher of the init messages.
         watchdog: Watchdog that reports a lack of progress.
         completion: Detector of the end of all work.
+        storage: Object store of the stages; None if none of them needs one.
     """
 
     channels: Channels
@@ -74,6 +76,7 @@ class Parts(NamedTuple):
     init: InitMessages
     watchdog: Watchdog
     completion: Completion
+    storage: ExecutionStorage | None
 
 
 def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, access: Access, faults: Faults) -> Parts:
@@ -89,9 +92,12 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
     Raises:
         StateLossError: A stage would lose its state.
         UnsupportedFeatureError: The configuration needs something that this version lacks.
+        NoStorageError: A stage needs an object store, and there is none.
+        StorageUrlError: The configuration's object store cannot be used.
         ExecutionStartError: An adapter could not be made.
     """
     config = plan.config
+    storage = storage_of(config, plan.registry, plan.storage)
     graph = build_graph(config)
     channels = channels_for(plan.provider, plan.execution_id, cycles=graph.cycles)
     refuse_losses(config, plan.registry, channels, allow_loss=plan.allow_loss)
@@ -105,7 +111,9 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
     limits = Limits(plan.seams.clock, plan.seams.randomness, workers.pool, learnt=plan.learnt_limits)
     builder = RouteBuilder(
         config=config,
+        config_hash=plan.config_hash,
         execution_id=plan.execution_id,
+        storage=None if storage is None else storage.store,
         channels=channels,
         registry=plan.registry,
         operators=plan.operators,
@@ -177,4 +185,5 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
             shutdown=shutdown,
             is_last=not channels.outlives_process,
         ),
+        storage=storage,
     )

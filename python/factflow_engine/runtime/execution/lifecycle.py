@@ -10,6 +10,7 @@ Kept separate from `orchestrator`, the object that users hold, because only the 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 import trio
@@ -97,6 +98,8 @@ class Lifecycle:
         self.init: Final = parts.init
         self._watchdog = parts.watchdog
         self._completion = parts.completion
+        self._storage = parts.storage
+        self._storage_error: str | None = None
         self.observation: Final = Observation(
             plan.execution_id,
             parts.routes,
@@ -146,6 +149,8 @@ class Lifecycle:
                     self.transport.end(self.status, has_lived=self._has_lived)
                 routes.cancel_scope.cancel()
         finally:
+            if self._storage is not None:
+                self._storage_error = await self._storage.close(self.config.orchestrator.close_seconds)
             self._finalise()
         if start_error is not None:
             raise start_error
@@ -281,7 +286,7 @@ class Lifecycle:
             failures=tuple(self._failures.records),
             failures_omitted=self._failures.omitted,
             held=tuple(self.loop.settlement.given_back),
-            close_errors=self._cause.noted(text for processor in self._processors for text in processor.close_errors),
+            close_errors=self._cause.noted(self._close_errors()),
             duration_seconds=self.observation.elapsed_seconds(),
             orphans=self._opening.orphans,
             blockers=self.observation.blockers(),
@@ -290,6 +295,12 @@ class Lifecycle:
         self.discard()
         self.access.end()
         self.transport.close()
+
+    def _close_errors(self) -> Iterator[str]:
+        for processor in self._processors:
+            yield from processor.close_errors
+        if self._storage_error is not None:
+            yield self._storage_error
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

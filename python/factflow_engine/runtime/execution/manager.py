@@ -23,7 +23,7 @@ from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.seams import Seams
-from factflow_protocols import ExecutionStarts, QueueProtocol
+from factflow_protocols import ExecutionStarts, QueueProtocol, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -33,8 +33,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def is_execution_id(text: str) -> bool:
-    """True if the text is a valid execution id: 1 to 64 letters, digits, `.`, `_` or `-`."""
-    return _ID.fullmatch(text) is not None
+    """True if the text is a valid execution id: 1 to 64 letters, digits, `.`, `_` or `-`, and not `.` or `..`."""
+    return _ID.fullmatch(text) is not None and text not in {".", ".."}
 
 
 class OrchestratorManager:
@@ -49,6 +49,8 @@ class OrchestratorManager:
         max_concurrent_executions: Most executions that may run at a time.
         queue: Provider that executions share; an in-memory one by default. With another, such as
         `open_queue("sqlite:///queue.db")`, messages outlive the process. The caller must stop it.
+        storage: Object store of executions whose configuration names none, such as
+        `open_storage("file:///var/lib/pipeline")`; needed only if a stage stores something. The caller must close it.
         seams: Time, randomness, ids and threads; the machine's own by default.
 
     Example:
@@ -66,6 +68,7 @@ class OrchestratorManager:
         operators: OperatorRegistry | None = None,
         max_concurrent_executions: int = 64,
         queue: QueueProtocol | None = None,
+        storage: StorageProtocol | None = None,
         seams: Seams | None = None,
     ) -> None:
         if max_concurrent_executions < 1:
@@ -74,6 +77,7 @@ class OrchestratorManager:
         self._operators = operators
         self._limit = max_concurrent_executions
         self._provider: QueueProtocol = MemoryQueue() if queue is None else queue
+        self._storage = storage
         self._seams = seams or Seams.real()
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None  # made where trio runs
@@ -145,6 +149,8 @@ class OrchestratorManager:
             ConfigurationError: The provider refuses a queue name of the configuration.
             UnsupportedFeatureError: The configuration needs something that this version lacks.
             StateLossError: A stage would lose its state.
+            NoStorageError: A stage stores something, and neither the configuration nor the manager has an object store.
+            StorageUrlError: The configuration's object store cannot be used.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
             ExecutionIdError: The id is invalid, or an execution of that id is running here.
@@ -165,7 +171,7 @@ class OrchestratorManager:
             execution_id = self._seams.ids.new(self._seams.clock.wall_ns()).hex()
         elif not is_execution_id(execution_id):
             raise ExecutionIdError(
-                f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', got {execution_id!r}"
+                f"an execution's id is 1 to 64 letters, digits, '.', '_' or '-', and not '.' or '..', got {execution_id!r}"
             )
         elif execution_id in self._executions:
             raise ExecutionIdError(
@@ -181,6 +187,7 @@ class OrchestratorManager:
             registry=self._registry,
             operators=self._operators,
             provider=self._provider,
+            storage=self._storage,
             seams=self._seams,
             allow_loss=allow_loss,
             asked_ns=asked_ns,

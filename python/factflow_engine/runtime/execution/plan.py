@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.seams import Seams
-from factflow_protocols import QueueProtocol
+from factflow_protocols import QueueProtocol, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -29,6 +29,7 @@ class ExecutionPlan:
         registry: Registry of the stages' adapters.
         operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
         provider: Provider of the queues.
+        storage: Object store for a configuration that names none; None if the program has none.
         seams: Time, randomness, ids and threads.
         allow_loss: True to allow stages whose state does not outlive the process although messages do.
         asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the id.
@@ -42,6 +43,7 @@ class ExecutionPlan:
     registry: ValidatingAdapterRegistry
     operators: OperatorRegistry | None
     provider: QueueProtocol
+    storage: StorageProtocol | None
     seams: Seams
     allow_loss: bool
     asked_ns: int | None

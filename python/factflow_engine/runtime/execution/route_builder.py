@@ -7,7 +7,7 @@ the process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
@@ -22,12 +22,15 @@ from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.stages.process_pool import make_adapter
 from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.runtime.stages.storing import Storing, storing_step
 from factflow_engine.runtime.transport.base import Channels
 from factflow_engine.seams import Seams
-from factflow_protocols import StageInfo
+from factflow_engine.stages.scoped_storage import ScopedStorage
+from factflow_engine.stages.writer import StagePlace
+from factflow_protocols import StageInfo, StorageBackendAdapter, StorageProtocol
 
 if TYPE_CHECKING:
-    from factflow_engine.config import ConditionConfig, OutboundConfig, PipelineGlobalConfig, RouteConfig
+    from factflow_engine.config import AdapterConfig, ConditionConfig, OutboundConfig, PipelineGlobalConfig, RouteConfig
     from factflow_engine.resilience import BackpressureController
 
 STOPPABLE: Final = (Exception, SystemExit, GeneratorExit)
@@ -40,7 +43,9 @@ class RouteBuilder:
 
     Attributes:
         config: The configuration to run.
+        config_hash: Its hash.
         execution_id: Id of the execution that has the routes.
+        storage: Object store of the stages; None if none of them needs one.
         channels: Inbound and outbound channels of the routes.
         registry: Registry of the stages' adapters.
         operators: The condition operators that the configuration was loaded with, if not only the built-in ones.
@@ -52,7 +57,9 @@ class RouteBuilder:
     """
 
     config: PipelineGlobalConfig
+    config_hash: str
     execution_id: str
+    storage: StorageProtocol | None
     channels: Channels
     registry: ValidatingAdapterRegistry
     operators: OperatorRegistry | None
@@ -124,14 +131,27 @@ class RouteBuilder:
                 directory=self.config.directory,
                 durable=self.channels.outlives_process,
             )
+            condition = self._compiled(section.condition)
+            before: list[Stage] = []
+            after: list[Stage] = []
             try:
                 adapter = make_adapter(self.registry, section, info, self.seams)
+                place = self._place(section, info)
+                if isinstance(adapter, StorageBackendAdapter):
+                    assert place is not None, "refused before: `storage_of`"
+                    adapter.bind_storage(ScopedStorage(place))
+                if section.store is not None:
+                    assert place is not None, "refused before: `storage_of`"
+                    step = storing_step(section.store, place, clock=self.seams.clock, leave_out=self.limits.leave_out)
+                    is_first = section.store.what == "input"
+                    steps = before if is_first else after
+                    steps.append(self._step(step, info, route, condition if is_first else None, follows=not is_first))
             except STOPPABLE as error:
                 raise ExecutionStartError(route_id, section.name, error) from error
             stage = Stage(
                 info=info,
                 adapter=adapter,
-                condition=self._compiled(section.condition),
+                condition=None if before else condition,
                 timeout_seconds=section.timeout_seconds,
                 route_timeout_seconds=errors.timeout_seconds,
                 deadline_seconds=errors.deadline_seconds,
@@ -142,9 +162,45 @@ class RouteBuilder:
                 seams=self.seams,
                 watch=self.watch,
                 roots=roots,
+                follows=bool(before),
             )
-            stages.append(stage)
+            stages += [*before, stage, *after]
         return stages
+
+    def _step(
+        self, step: Storing, info: StageInfo, route: RouteConfig, condition: Condition | None, *, follows: bool
+    ) -> Stage:
+        """Return the step beside a stage that stores."""
+        return Stage(
+            info=info,
+            adapter=step,
+            condition=condition,
+            timeout_seconds=None,
+            route_timeout_seconds=route.error_handling.timeout_seconds,
+            deadline_seconds=route.error_handling.deadline_seconds,
+            close_seconds=self.config.orchestrator.close_seconds,
+            circuit_breaker=None,
+            limits=self.limits,
+            seams=replace(self.seams, calls=None),
+            watch=self.watch,
+            follows=follows,
+            doing="storing its output" if follows else "storing its input",
+        )
+
+    def _place(self, section: AdapterConfig, info: StageInfo) -> StagePlace | None:
+        """Return what all objects of a stage have in common; None if there is no object store."""
+        if self.storage is None:
+            return None
+        storage = self.config.storage
+        return StagePlace(
+            storage=self.storage,
+            info=info,
+            adapter=section.type,
+            config_hash=self.config_hash,
+            fields=() if storage is None else storage.metadata.fields,
+            wall_ns=self.seams.clock.wall_ns,
+            redacted=self.redacted if self.config.secrets else None,
+        )
 
     def _outbound(self, queue: str, condition: Condition | None, label: int) -> Outbound:
         return Outbound(queue, condition, label, self.channels.targets(queue), deduplicates=self.channels.deduplicates)

@@ -52,8 +52,13 @@ def _in_adapter(
         message_id=context.message_id,
         seconds=(now_ns - (worker.since_ns if wait is None else wait[1])) / 1e9,
         by=Holder.ADAPTER if wait is None else Holder.STAGE_PERMIT,
-        reason="" if wait is None else wait[0],
+        reason=_doing(context) if wait is None else wait[0],
     )
+
+
+def _doing(context: MessageContext) -> str:
+    stage = context.stage_of
+    return "" if stage is None else stage.doing
 
 
 def waiting_of(route: RouteState, now_ns: int, *, in_order: bool = True) -> Iterator[HeldMessage]:

@@ -55,6 +55,8 @@ class Stage:
         answers: Answers to unacknowledged messages, if its state is stored with acknowledgements.
         is_flushed: True if it makes its effects durable before messages are acknowledged.
         loses: True if it keeps state that is lost with the process.
+        doing: Reason that reports give for a message at this stage, if it is not the adapter's work; else empty.
+        follows: True if a message that skips the stage before this one skips this one, too: the two belong together.
     """
 
     __slots__ = (
@@ -66,6 +68,8 @@ class Stage:
         "close_seconds",
         "condition",
         "deadline_seconds",
+        "doing",
+        "follows",
         "guard",
         "in_thread",
         "info",
@@ -97,12 +101,16 @@ class Stage:
         seams: Seams,
         watch: LoopWatch,
         roots: Roots | None = None,
+        follows: bool = False,
+        doing: str = "",
     ) -> None:
         """Prepare; `roots` are the route's if a state can be stored with the acknowledgements of messages."""
         self.info = info
         self.adapter = adapter
         self._watch = watch
         self.condition = condition
+        self.follows = follows
+        self.doing = doing
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None
         self.opened: Opened | None = adapter if isinstance(adapter, ProcessPool) else self.stateful

@@ -90,7 +90,7 @@ impl Carrier {
                     Ok(true) => {}
                     Ok(false) => {
                         self.counters.get().skipped.add(1);
-                        moving.index += 1;
+                        moving.index = self.after_skipped(moving.index);
                         continue;
                     }
                     Err(error) => {
@@ -143,6 +143,12 @@ impl Carrier {
             self.hold(worker, moving)?;
         }
         step
+    }
+
+    /// Return the place after a stage that a message skips, and after the steps that belong to it.
+    fn after_skipped(&self, skipped: usize) -> usize {
+        let later = self.stages.iter().skip(skipped + 1);
+        skipped + 1 + later.take_while(|(stage, _)| stage.follows).count()
     }
 
     /// Return the message that an adapter has made, None if it made none; or the step at which Python takes over.

@@ -26,6 +26,9 @@ pub(super) struct Stage {
     /// True if it must be told that a message came: it has something to finish then.
     #[pyo3(attribute)]
     pub is_stateful: bool,
+    /// True if a message that skips the stage before this one skips this one, too.
+    #[pyo3(attribute)]
+    pub follows: bool,
 }
 
 /// Carrier of the messages of one route of one execution.

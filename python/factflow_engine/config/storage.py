@@ -1,0 +1,63 @@
+"""Rules of stored objects across a document: the store's URL can be opened, names can be parts of keys, nothing is idle.
+
+Kept separate from the models because these rules ask the stores, and compare sections with one another.
+"""
+
+import importlib
+from collections.abc import Iterator
+from typing import Final
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.config.models import PipelineGlobalConfig
+from factflow_engine.config.nodes import MappingNode, Path, ScalarNode, has_variables, key_mark, locate
+from factflow_engine.config.report import Report
+from factflow_engine.stages.keys import object_key
+from factflow_engine.storages.keys import key_problem
+from factflow_protocols import FactflowError, StorageBackendAdapter
+
+_SECTION: Final = "storage"
+_SAMPLE_ID: Final = "0" * 32
+
+
+def check_storage(root: MappingNode, report: Report, *, imports: bool) -> None:
+    """Add findings on the store's URL; with `imports` False, nothing is imported that is not of this distribution."""
+    section = root.mapping(_SECTION)
+    url = None if section is None else section.get("url")
+    if not isinstance(url, ScalarNode) or not isinstance(url.value, str) or not url.value:
+        return
+    path: Path = (_SECTION, "url")
+    # Imported late: most configurations name no store.
+    providers = importlib.import_module("factflow_engine.storages.providers")
+    if not imports and not providers.is_built_in(url.value):
+        report.leave_out(url.mark, "the object store", path=path)
+        return
+    try:
+        providers.open_storage(url.value)
+    except FactflowError as error:
+        text = "no object store can be opened by this URL" if has_variables(url) else str(error)
+        report.add("E208", url.mark, text, path=path)
+
+
+def check_stored(
+    config: PipelineGlobalConfig, root: MappingNode, registry: ValidatingAdapterRegistry, report: Report
+) -> None:
+    """Add findings on stages that store, of a configuration whose parts are valid."""
+    places = list(_storing(config, registry))
+    for route_id, index, name, extension in places:
+        problem = key_problem(object_key("0", route_id, name, _SAMPLE_ID, extension))
+        if problem:
+            path: Path = ("routes", route_id, "adapters", index, "name")
+            text = f"its objects would have keys that no store takes: {problem}"
+            report.add("E106", locate(root, path)[0], text, path=path)
+    if config.storage is not None and not places:
+        report.add("W501", key_mark(root, (_SECTION,)), "no stage stores anything", path=(_SECTION,))
+
+
+def _storing(config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry) -> Iterator[tuple[str, int, str, str]]:
+    """Yield route id, index, name and extension of the stages that use the object store."""
+    for route_id, route in config.routes.items():
+        for index, stage in enumerate(route.adapters):
+            if stage.store is not None:
+                yield route_id, index, stage.name, stage.store.extension or ""
+            elif stage.type in registry and issubclass(registry.get(stage.type).adapter_class, StorageBackendAdapter):
+                yield route_id, index, stage.name, ""
