@@ -58,6 +58,14 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.storage:storage_group",
         summary="Look into object stores, copy from them and check them.",
     ),
+    "lineage": LazyCommand(
+        target="factflow_engine.cli.lineage:lineage_group",
+        summary="Read what happened to each message.",
+    ),
+    "explain": LazyCommand(
+        target="factflow_engine.cli.explain:explain_command",
+        summary="Explain what happened to one message, and why.",
+    ),
     "bench": LazyCommand(
         target="factflow_engine.cli.bench:bench_group",
         summary="Compare algorithms by simulation.",

@@ -87,11 +87,13 @@ def _authorize(action: int, _one: str | None, two: str | None, _database: str | 
 
 def _said(error: Exception) -> str:
     text = str(error)
-    if "not authorized" in text or "prohibited" in text:
+    if any(words in text for words in ("not authorized", "prohibited", "cannot modify", "readonly")):
         return f"expected a query that only reads, got one that would do something else ({text})"
     if "one statement at a time" in text:
         return "expected one statement, got several"
-    return f"the query failed: {explained(error) if isinstance(error, sqlite3.Error) else text}"
+    return f"the query failed: {explained(error) if isinstance(error, sqlite3.Error) else text}".replace(
+        ": failed:", ":"
+    )
 
 
 def _taken(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Sequence[object]], bool]:
