@@ -25,6 +25,7 @@ SUITES = (
     "frames",
     "queue",
     "storage",
+    "lineage_store",
     "scale",
     "stages",
     "permits",

@@ -174,11 +174,34 @@ def test_the_most_generous_of_several_retentions_counts():
 def test_what_lies_beside_a_removed_segment_is_swept(tmp_path):
     left = tmp_path / "lineage-000000000001-00000000.db-wal"
     other = tmp_path / "notes.db-wal"
-    for path in (left, other):
+    dead = tmp_path / "lineage-000000000002-00000000.db.new"
+    fresh = tmp_path / "lineage-000000000003-00000000.db.new"
+    for path in (left, other, dead, fresh):
         path.write_bytes(b"x")
-    sweep(tmp_path)
-    assert not left.exists()
-    assert other.exists()
+    os.utime(dead, ns=(0, 0))
+    sweep(tmp_path, wall_ns=fresh.stat().st_mtime_ns + 1)
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, fresh.name}
+
+
+async def test_a_segment_that_another_process_holds_is_not_waited_for(tmp_path):
+    """Two writers that turned to a new segment at once met while one made it: SQLite does not wait for that."""
+    sink = a_sink(tmp_path / "l")
+    await sink.write([lineage_entry(1)], [])
+    await sink.close()
+    [first] = segments(tmp_path / "l")
+    held = sqlite3.connect(first.path, isolation_level=None)
+    held.execute("PRAGMA locking_mode = EXCLUSIVE")
+    held.execute("BEGIN EXCLUSIVE")
+    held.execute("DELETE FROM visit")
+    try:
+        sink = a_sink(tmp_path / "l", busy_seconds=0.05)
+        await sink.write([lineage_entry(2)], [])
+        await sink.close()
+    finally:
+        held.execute("ROLLBACK")
+        held.close()
+    assert len(segments(tmp_path / "l")) == 2
+    assert await rows_in(sink) == [lineage_entry(1), lineage_entry(2)]
 
 
 WRITER = """

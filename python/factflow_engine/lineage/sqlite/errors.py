@@ -41,6 +41,11 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _code(error) in _DAMAGES
 
 
+def is_passing(error: sqlite3.Error) -> bool:
+    """True if the file is in use, or gone: SQLite does not wait while another process recovers or closes it."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
+
+
 def explained(error: sqlite3.Error) -> str:
     """Return what is wrong, and SQLite's own words."""
     words = _SAID.get(_code(error))

@@ -14,8 +14,15 @@ from typing import Final
 from factflow_engine.lineage.sqlite.errors import LineageStoreError, store_error
 
 _NAME: Final = re.compile(r"lineage-[0-9a-f]{12}-[0-9a-f]{8}\.db", re.ASCII)
+_UNFINISHED_NAME: Final = re.compile(rf"{_NAME.pattern}\.new(-wal|-shm|-journal)?", re.ASCII)
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 """Ends of the names of the files that SQLite keeps beside a segment."""
+
+UNFINISHED: Final = ".new"
+"""End of the name of a segment that is being made."""
+
+_DEAD_NS: Final = 3_600_000_000_000
+"""Age from which on such a file is one whose maker died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -41,23 +48,32 @@ def new_name(wall_ns: int, token: bytes) -> str:
 
 
 def segments(folder: Path) -> Sequence[SegmentFile]:
-    """Return the segments, oldest first; none if there is no folder. A segment's own path is accepted, too.
+    """Return the segments, oldest first; none if there is no folder.
 
     Raises:
-        LineageStoreError: The path is another file, or cannot be read.
+        LineageStoreError: The path is no folder and no segment, or cannot be read.
+    """
+    found = (_looked_at(path) for path in segment_paths(folder).values())
+    return tuple(each for each in found if each is not None)
+
+
+def segment_paths(folder: Path) -> dict[str, Path]:
+    """Return the paths of the segments by name, oldest first. A segment's own path is accepted in the folder's place.
+
+    Raises:
+        LineageStoreError: The path is no folder and no segment, or cannot be read.
     """
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed
     except FileNotFoundError:
-        return ()
+        return {}
     except NotADirectoryError:
         if not _NAME.fullmatch(folder.name):
             raise LineageStoreError(folder, "is a file; expected a folder of segments, or one segment of it") from None
-        return tuple(found for found in [_looked_at(folder)] if found is not None)
+        return {folder.name: folder}
     except OSError as error:
         raise store_error(folder, error) from error
-    found = (_looked_at(folder / name) for name in sorted(names) if _NAME.fullmatch(name))
-    return tuple(each for each in found if each is not None)
+    return {name: folder / name for name in sorted(names) if _NAME.fullmatch(name)}
 
 
 def _looked_at(path: Path) -> SegmentFile | None:
@@ -128,16 +144,26 @@ def remove(segment: SegmentFile) -> None:
         Path(f"{segment.path}{end}").unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what lies beside segments that are gone.
+def sweep(folder: Path, *, wall_ns: int) -> None:
+    """Remove what lies beside segments that are gone, and segments whose maker died.
 
     Raises:
         OSError: The folder cannot be read, or a file not removed.
     """
     names = set(os.listdir(folder))  # noqa: PTH208 - names are all that is needed
     for name in names:
+        path = folder / name
         for end in _BESIDE:
             main = name.removesuffix(end)
             # SQLite makes the file before those beside it; looked for again because it may have been made meanwhile.
             if main != name and main not in names and _NAME.fullmatch(main) and not (folder / main).exists():
-                (folder / name).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+        if _UNFINISHED_NAME.fullmatch(name) and _age(path, wall_ns) > _DEAD_NS:
+            path.unlink(missing_ok=True)
+
+
+def _age(path: Path, wall_ns: int) -> int:
+    try:
+        return wall_ns - path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from factflow_engine.lineage.sqlite.errors import explained
-from factflow_engine.lineage.sqlite.folder import segments
+from factflow_engine.lineage.sqlite.folder import segment_paths
 from factflow_engine.lineage.sqlite.schema import problem_of
 
 T = TypeVar("T")
@@ -92,37 +92,38 @@ class Pool:
             LineageStoreError: The folder cannot be read.
             sqlite3.OperationalError: The question was interrupted.
         """
-        found = segments(self.folder)
-        names = {each.name for each in found}
-        for gone in set(self._open) - names:
+        found = segment_paths(self.folder)
+        for gone in set(self._open) - set(found):
             self._open.pop(gone).close()
-        for gone in set(self.problems) - names:
+        for gone in set(self.problems) - set(found):
             del self.problems[gone]
-        for each in found:
-            if only is not None and each.name != only:
+        for name, path in found.items():
+            if only is not None and name != only:
                 continue
             try:
-                connection = self._connection(each.name, each.path)
+                connection = self._connection(name, path)
                 if connection is None:
                     continue
                 try:
                     answer = question(connection)
                 finally:
-                    if each.name not in self._open:
+                    if name not in self._open:
                         connection.close()
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                     raise
-                if each.path.exists():  # else retention removed it meanwhile
-                    self.note(each.name, error)
+                if path.exists():  # else retention removed it meanwhile
+                    self.note(name, error)
                 continue
-            self.problems.pop(each.name, None)
-            yield each.name, answer
+            self.problems.pop(name, None)
+            yield name, answer
 
     def readable(self) -> list[tuple[str, Path]]:
         """Return name and path of the segments that can be read, oldest first."""
-        paths = {each.name: each.path for each in segments(self.folder)}
-        return [(name, paths[name]) for name, _ in self.ask(lambda _: None) if name in paths]
+        return [
+            (name, self.folder if self.folder.name == name else self.folder / name)
+            for name, _ in self.ask(lambda _: None)
+        ]
 
     def note(self, name: str, error: sqlite3.Error) -> None:
         """Note that a segment cannot be read."""

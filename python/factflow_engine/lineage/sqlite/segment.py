@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from factflow_engine.lineage.sqlite.errors import LineageStoreError
+from factflow_engine.lineage.sqlite.folder import UNFINISHED
 from factflow_engine.lineage.sqlite.packing import (
     OUTCOME_WIDTH,
     VISIT_WIDTH,
@@ -39,7 +40,7 @@ class Segment:
     """
 
     def __init__(self, path: Path, *, busy_seconds: float) -> None:
-        """Open a segment, or create it.
+        """Open a segment that is there.
 
         Raises:
             sqlite3.Error: SQLite cannot use the file.
@@ -48,7 +49,7 @@ class Segment:
         self.path = path
         self._places: dict[Place, int] = {}  # numbers of committed places, or of the transaction under way
         self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=rwc",
+            f"file:{quote(str(path))}?mode=rw",
             uri=True,
             isolation_level=None,
             check_same_thread=False,  # one thread at a time; which one, trio chooses
@@ -62,6 +63,27 @@ class Segment:
             self._connection.close()
             raise
 
+    @classmethod
+    def create(cls, path: Path, *, busy_seconds: float) -> "Segment":
+        """Make a segment and open it. It is made under another name, so that nobody opens a part of one.
+
+        Raises:
+            sqlite3.Error: SQLite cannot write to the folder.
+            OSError: The file cannot be moved to its name.
+        """
+        unfinished = path.with_name(path.name + UNFINISHED)
+        connection = sqlite3.connect(f"file:{quote(str(unfinished))}?mode=rwc", uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            create_tables(connection)
+        except BaseException:
+            connection.close()
+            unfinished.unlink(missing_ok=True)
+            raise
+        connection.close()
+        unfinished.rename(path)
+        return cls(path, busy_seconds=busy_seconds)
+
     def _prepare(self) -> None:
         run = self._connection.execute
         if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -71,7 +93,6 @@ class Segment:
         run(f"PRAGMA cache_size = -{_CACHE_KIB}")
         run(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         run(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * 4096}")
-        create_tables(self._connection)
         problem = problem_of(self._connection)
         if problem is not None:
             raise LineageStoreError(self.path, problem)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_damage, store_error
+from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_damage, is_passing, store_error
 from factflow_engine.lineage.sqlite.folder import Retention, new_name, remove, segments, sweep
 from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
@@ -161,15 +161,17 @@ class SqliteLineage:
                 segment.close()
         self._begun_ns = now
         path = self._settings.path / new_name(now, self._randomness.token(4))
-        self._segment = Segment(path, busy_seconds=self._settings.busy_seconds)
+        self._segment = Segment.create(path, busy_seconds=self._settings.busy_seconds)
         return self._segment
 
     def _opened(self, path: Path) -> Segment | None:
-        """Return another one's segment; None if it cannot be written, which says nothing about the folder."""
-        with suppress(LineageStoreError):
+        """Return a segment of an earlier process, or of another one; None if it cannot be used, so that one is begun."""
+        with suppress(LineageStoreError, FileNotFoundError):
             try:
                 return Segment(path, busy_seconds=self._settings.busy_seconds)
             except sqlite3.Error as error:
+                if is_passing(error):
+                    return None
                 if not is_damage(error):
                     raise
         self._shunned.add(path.name)
@@ -207,7 +209,7 @@ class SqliteLineage:
             for found in self._retention.expired(segments(self._settings.path), wall_ns=now):
                 if found.name != current:
                     remove(found)
-            sweep(self._settings.path)
+            sweep(self._settings.path, wall_ns=now)
             self._removal_failure = ""
         except (OSError, LineageError) as error:
             self._removal_failure = str(error)
