@@ -12,11 +12,12 @@ import click
 import trio
 
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.home import home_option, operators_errors
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.selection import time_of
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import LineageProviderError
-from factflow_engine.executions.home import HOME_VARIABLE, HomeError, find_home
+from factflow_engine.executions.home import find_home
 from factflow_engine.lineage.providers import open_lineage
 from factflow_engine.lineage.sqlite import SqliteLineage
 from factflow_engine.seams import SystemClock
@@ -40,22 +41,14 @@ _MOST_PROBLEMS: Final = 5
 
 def store_options(command: F) -> F:
     """Add `--home` and `--lineage`, as `home` and `url`."""
-    for option in (
+    return home_option(
         click.option(
             "--lineage",
             "url",
             metavar="URL",
             help="The lineage store, such as sqlite:///FOLDER; by default that of the home.",
-        ),
-        click.option(
-            "--home",
-            type=click.Path(path_type=Path),
-            metavar="DIRECTORY",
-            help=f"Directory whose lineage is read; by default {HOME_VARIABLE}, else .factflow here.",
-        ),
-    ):
-        command = option(command)
-    return command
+        )(command)
+    )
 
 
 def selection_options(command: F) -> F:
@@ -138,11 +131,9 @@ def lineage_url(home: Path | None) -> str:
     Raises:
         InvalidInputError: The directory is no home.
     """
-    try:
+    with operators_errors():
         found = find_home(home)
         found.check()
-    except HomeError as error:
-        raise InvalidInputError(str(error)) from error
     return found.lineage_url
 
 
