@@ -15,6 +15,7 @@ from factflow_engine.lineage.sqlite import LineageStoreError, SqliteLineage, Sql
 from factflow_engine.lineage.sqlite.folder import Retention, SegmentFile, segments, sweep
 from factflow_engine.testing import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import LineageSelection
+from support.internals import lineage_connection_of
 
 ALL = LineageSelection()
 DAY_NS = 86_400 * 10**9
@@ -366,9 +367,7 @@ async def test_a_file_in_the_folders_place_is_one_clear_error(tmp_path):
 async def test_a_full_disk_stores_nothing_and_the_next_write_all(tmp_path, monkeypatch):
     sink = a_sink(tmp_path / "l")
     await sink.write([lineage_entry(1)], [])
-    segment = sink._segment
-    assert segment is not None
-    segment._connection.execute("PRAGMA max_page_count = 1")
+    lineage_connection_of(sink).execute("PRAGMA max_page_count = 1")
     big = [lineage_entry(number, detail="x" * 10_000) for number in range(2, 100)]
     with pytest.raises(LineageStoreError, match="no room left"):
         await sink.write(big, [])

@@ -139,6 +139,11 @@ def store_of(queue):
     return queue._writer._store
 
 
+def lineage_connection_of(sink):
+    """Return the connection of the segment that an SQLite lineage sink writes to."""
+    return sink._segment._connection
+
+
 @contextmanager
 def pulled_plainly():
     """Pull what stages emit by `Source.pull` alone, as where nothing is done natively."""
