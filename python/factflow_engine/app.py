@@ -3,8 +3,9 @@
 The only module that chooses implementations; everything below is given its dependencies.
 """
 
+import importlib
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +15,10 @@ from factflow_engine.adapters import (
     auto_discover_and_register,
 )
 from factflow_engine.adapters.named_modules import search_named
-from factflow_engine.config import Finding, PipelineConfigLoader, Severity
+from factflow_engine.config import Finding, PipelineConfigLoader, PipelineGlobalConfig, Severity
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.runtime.execution.storage import needs_of
 from factflow_engine.seams import CallRecords, Seams
 from factflow_protocols import FactflowError, QueueProtocol
 
@@ -36,6 +38,17 @@ class AdapterModuleError(FactflowError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUrls:
+    """URLs of the stores of configurations that name none; None where there is none.
+
+    Attributes:
+        storage: The object store.
+    """
+
+    storage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """An engine that can load and run configurations.
 
@@ -51,20 +64,35 @@ class App:
     queue: QueueProtocol | None
     problems: tuple[DiscoveryProblem, ...]
 
+    def needs_storage(self, config: PipelineGlobalConfig) -> bool:
+        """True if a stage stores something, and the configuration does not say where."""
+        names_one = config.storage is not None and config.storage.url is not None
+        return not names_one and any(needs_of(config, self.registry))
+
     @asynccontextmanager
-    async def manager(self, *, calls: CallRecords | None = None) -> AsyncIterator[OrchestratorManager]:
+    async def manager(
+        self, *, calls: CallRecords | None = None, stores: StoreUrls | None = None
+    ) -> AsyncIterator[OrchestratorManager]:
         """Open a manager of executions; stop the queue provider at the end, so that only one manager uses it.
 
         Args:
             calls: Taker of what the calls of adapters took.
+            stores: Stores of configurations that name none; opened here, and closed at the end.
+
+        Raises:
+            StorageUrlError: The object store's URL cannot be read.
         """
         seams = None if calls is None else Seams.real(calls=calls)
-        try:
-            async with OrchestratorManager(registry=self.registry, queue=self.queue, seams=seams) as manager:
-                yield manager
-        finally:
+        async with AsyncExitStack() as stack:
             if self.queue is not None:
-                await self.queue.stop()
+                stack.push_async_callback(self.queue.stop)
+            storage = None
+            if stores is not None and stores.storage is not None:
+                # Imported late: most pipelines store nothing.
+                storage = importlib.import_module("factflow_engine.storages.providers").open_storage(stores.storage)
+                stack.push_async_callback(storage.close)
+            manager = OrchestratorManager(registry=self.registry, queue=self.queue, storage=storage, seams=seams)
+            yield await stack.enter_async_context(manager)
 
 
 def build_app(

@@ -88,6 +88,14 @@ def test_what_is_no_home_is_refused_with_one_line(factflow, pipeline, tmp_path: 
     assert said.err.count("\n") <= 2
 
 
+def test_a_pipeline_that_stores_makes_a_home(factflow, pipeline, home: Path) -> None:
+    ran = factflow("run", pipeline(GOOD.replace("seconds: 0}", "seconds: 0}, store: true")), "--output", "json")
+    assert ran.status == 0
+    [stored] = (home / "objects").rglob("*.msgpack")
+    assert stored.relative_to(home / "objects").parts[:4] == ("executions", ran.document["record"], "a", "delay")
+    assert factflow("doctor").status == 0
+
+
 # -- configurations ----------------------------------------------------------------------------------------------------
 
 

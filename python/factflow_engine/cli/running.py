@@ -14,7 +14,7 @@ import click
 import trio
 
 from factflow_engine.adapters.builtin._special_files import names_standard_output
-from factflow_engine.app import App
+from factflow_engine.app import App, StoreUrls
 from factflow_engine.cli.console import messages, output
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import made, operators_errors
@@ -33,6 +33,7 @@ from factflow_engine.cli.signals import interruptions
 from factflow_engine.cli.text import clean
 from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
 from factflow_engine.error_texts import sole_cause
+from factflow_engine.executions.home import Home
 from factflow_engine.runtime.execution.init_messages import what_is_left
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.seams import process_started_ns
@@ -76,7 +77,9 @@ def run_pipeline(
         )
     execution_id = None if options.queue is None else durable_id(config, options.execution_id)
     latencies = None if options.record_latency is None else LatencyFile(options.record_latency)
-    recorder = _recorder(options, config_id=config_id, config_version=config_version)
+    home = _home_of_run(app, config, options, is_stored=config_id is not None)
+    recorder = None if home is None else _recorder(home, options, config_id=config_id, config_version=config_version)
+    stores = None if home is None else StoreUrls(storage=home.objects_url if app.needs_storage(config) else None)
     with ExitStack() as stack:
         if lines_on_stdout:
             # Output of adapters must not mix with the lines.
@@ -84,7 +87,9 @@ def run_pipeline(
         progress = stack.enter_context(open_progress(options.progress, title=settings.hidden(config.name)))
         stack.enter_context(logs_through(progress, level=options.log_level))
         open_manager: Callable[[], AbstractAsyncContextManager[Starter]]
-        open_manager = app.manager if latencies is None else partial(_measuring, app, latencies)
+        open_manager = (
+            partial(app.manager, stores=stores) if latencies is None else partial(_measuring, app, latencies, stores)
+        )
         session = Session(
             open_manager=open_manager if recorder is None else partial(recorder.opened, open_manager, progress.say),
             config=config,
@@ -120,16 +125,17 @@ def run_pipeline(
     return status
 
 
-def _recorder(options: RunOptions, *, config_id: str | None, config_version: int | None) -> "Recorder | None":
-    """Return the recorder of a run; None if nothing asks for a record and there is no home.
+def _home_of_run(app: App, config: PipelineGlobalConfig, options: RunOptions, *, is_stored: bool) -> Home | None:
+    """Return the home that a run is recorded in, made if need be; None if nothing asks for one, and there is none.
 
     Raises:
         InvalidInputError: The home cannot be one.
     """
-    home = options.home
-    if not (options.asks_for_a_record or config_id is not None or home.exists()):
-        return None
-    made(home)
+    needs_it = is_stored or options.asks_for_a_record or app.needs_storage(config)
+    return made(options.home) if needs_it or options.home.exists() else None
+
+
+def _recorder(home: Home, options: RunOptions, *, config_id: str | None, config_version: int | None) -> "Recorder":
     # Imported late: most runs are not recorded.
     recorder: Recorder = importlib.import_module("factflow_engine.cli.run_record").Recorder(
         home,
@@ -155,9 +161,9 @@ async def _interruptible(session: Session) -> SessionEnd:
 
 
 @asynccontextmanager
-async def _measuring(app: App, latencies: LatencyFile) -> AsyncIterator[OrchestratorManager]:
+async def _measuring(app: App, latencies: LatencyFile, stores: StoreUrls | None) -> AsyncIterator[OrchestratorManager]:
     """Open the manager of a run whose calls are recorded; what is recorded is written until it is closed."""
-    async with latencies.writing(), app.manager(calls=latencies) as manager:
+    async with latencies.writing(), app.manager(calls=latencies, stores=stores) as manager:
         yield manager
 
 
