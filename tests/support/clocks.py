@@ -5,6 +5,7 @@ import dataclasses
 import trio
 
 from factflow_engine.seams import Seams
+from factflow_engine.testing.simulation import SimulatedRandomness, SimulatedThreads
 
 
 class TrioClock:
@@ -28,4 +29,11 @@ class CallClock:
 
 
 def seams_on_trio_time() -> Seams:
+    """Return real seams but for the clock: with them, nothing may run in a thread while the clock is virtual."""
     return dataclasses.replace(Seams.real(), clock=TrioClock())
+
+
+def seams_without_threads() -> Seams:
+    """Return the same with blocking work done inline: a virtual clock takes a wait for a real thread for idleness, and jumps."""
+    threads = SimulatedThreads(SimulatedRandomness(0), longest_seconds=0.001)
+    return dataclasses.replace(seams_on_trio_time(), threads=threads)

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import AdapterResult, QueueError, StatefulAdapter
-from support.clocks import seams_on_trio_time
+from support.clocks import seams_without_threads
 from support.internals import consumers_of, writer_of
 from support.pipelines import load, registry_of
 from support.sqlite_queues import simulated
@@ -55,7 +55,9 @@ class World:
         """An execution in a process of its own, as far as the file can tell."""
         queue = simulated(self.path, lease_seconds=lease)
         try:
-            async with OrchestratorManager(registry=self.registry, queue=queue, seams=seams_on_trio_time()) as manager:
+            async with OrchestratorManager(
+                registry=self.registry, queue=queue, seams=seams_without_threads()
+            ) as manager:
                 execution = await manager.start(self.config, execution_id=execution_id, **options)
                 yield Life(queue, execution)
         finally:

@@ -1,11 +1,12 @@
 """Several processes of one execution whose stages keep state: each effect once, one summary, whoever leaves or dies when."""
 
 import random
+import time
 
 import pytest
 import trio
 
-from factflow_protocols import AdapterResult, StatefulAdapter
+from factflow_protocols import AdapterResult, PipelineAdapter, StatefulAdapter
 from support.internals import writer_of
 from support.sqlite_queues import simulated
 from support.stored_states import World, after_any_history, in_order, messages, said_by, slowly
@@ -200,6 +201,23 @@ async def test_what_a_blocked_process_has_lost_it_does_not_store(autojump_clock,
     assert failed.status == "failed"
     assert "longer than the lease" in failed.error
     assert said_by(world) == [messages(20)]
+
+
+async def test_real_time_of_a_stage_that_blocks_is_no_virtual_time(autojump_clock, tmp_path):
+    """With real threads the clock jumps from lease to lease meanwhile: ten thousand seconds, on a busy machine."""
+
+    class Blocks(PipelineAdapter):
+        def process(self, context):
+            time.sleep(0.01)
+            return AdapterResult.forward()
+
+    text = "routes: {r: {inbound: {concurrency: 1}, adapters: [{type: blocks}]}}"
+    world = World(tmp_path / "q.db", text, blocks=Blocks)
+    start = trio.current_time()
+    async with world.life() as life:
+        await life.execution.publish_batch("r", messages(20))
+        await life.execution.complete()
+    assert trio.current_time() - start < 2
 
 
 FATES = ("complete", "drain", "drain 0", "cancel", "die", "die late")
