@@ -71,6 +71,17 @@ def test_all_problems_of_the_parameters_are_reported(loader):
     ]
 
 
+@pytest.mark.parametrize("written", ["'${B}'", '"${B}"'])
+def test_a_parameter_from_the_environment_is_read_as_a_number(registry, written):
+    section = f"{{algorithm: aimd, parameters: {{backoff: {written}, window: {{size: {written.replace('B', 'S')}}}}}}}"
+    loader = PipelineConfigLoader(registry, environ={"B": "0.8", "S": "20"})
+    config = loader.load_text(f"{ROUTE}    backpressure: {section}\n")
+    section = config.routes["r"].backpressure
+    assert section is not None
+    assert section.parameters["backoff"] == 0.8
+    assert section.parameters["window"]["size"] == 20
+
+
 def test_bounds_are_given_in_the_unit_that_is_written(loader):
     [found] = loader.check_text(
         f"{ROUTE}    backpressure: {{algorithm: aimd, parameters: {{timeout_ms: -8}}}}\n"

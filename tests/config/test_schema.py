@@ -52,6 +52,10 @@ def test_it_describes_every_field(registry: ValidatingAdapterRegistry) -> None:
         document({"adapters": [{"type": "probe", "config": {"url": "x", "limits": {"low": "1"}}}]}),
         document({"adapters": [{"type": "plain", "condition": {"all_of": []}}]}),
         document({"backpressure": {"algorithm": "magic"}}),
+        document({"backpressure": {"algorithm": "aimd", "parameters": {"bakcoff": 0.8}}}),
+        document({"backpressure": {"algorithm": "aimd", "parameters": {"backoff": "much"}}}),
+        document({"backpressure": {"algorithm": "vegas", "parameters": {"window": {"sized": 8}}}}),
+        document({"backpressure": {"algorithm": "adaptive", "parameters": {"window": {}}}}),
         document(init_message={"route": "a"}),
     ],
 )
@@ -69,6 +73,8 @@ def test_it_refuses_what_the_loader_refuses(wrong: dict[str, Any], validator: Dr
         document({"adapters": [{"type": "plain", "timeout_seconds": "${T}", "circuit_breaker": None}]}),
         document(init_message=[{"route": "a", "payload": None}], error_handling=None),
         document({"outbound": [{"route": "a", "queue": None}]}),
+        document({"backpressure": {"algorithm": "aimd", "parameters": {"backoff": "${B}", "window": {"size": 20}}}}),
+        document({"backpressure": {"algorithm": "${A}", "parameters": {"backoff": 0.8}}}),
     ],
 )
 def test_it_accepts_references_and_nulls(right: dict[str, Any], validator: Draft202012Validator) -> None:

@@ -110,10 +110,13 @@ def flip_readings(error: ValidationError, root: Node) -> bool:
         True if a value changed, so that validating again is worthwhile.
     """
     changed = False
-    for details in error.errors(include_url=False, include_input=False, include_context=False):
-        node = locate(root, details["loc"])[1]
-        if isinstance(node, ScalarNode) and node.flip():
-            changed = True
+    for details in error.errors(include_url=False, include_input=False):
+        # A limit's algorithm says which of its parameters it does not take.
+        problems: tuple[ParameterProblem, ...] = details.get("ctx", {}).get("problems", ())
+        for inside in [problem.inside for problem in problems] or [()]:
+            node = locate(root, (*details["loc"], *inside))[1]
+            if isinstance(node, ScalarNode) and node.flip():
+                changed = True
     return changed
 
 

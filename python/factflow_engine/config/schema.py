@@ -10,7 +10,8 @@ from typing import Any, Final
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config.models import PipelineGlobalConfig
 from factflow_engine.config.models.resilience import ALGORITHM_FIELD
-from factflow_engine.resilience.limits import registered
+from factflow_engine.resilience.limit_settings import WINDOW_PARAMETERS, parameter_names
+from factflow_engine.resilience.limits import ALGORITHMS, registered
 
 _REFERENCE: Final = {
     "type": "string",
@@ -56,12 +57,34 @@ def config_schema(registry: ValidatingAdapterRegistry) -> dict[str, Any]:
     del init["type"]
     _add_targets(definitions["OutboundConfig"])
     references = _with_references(schema)
+    references["$defs"]["BackpressureConfig"]["allOf"] = [_parameters_of(algorithm) for algorithm in ALGORITHMS]
     _add_adapters(references["$defs"], registry)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **references,
         "title": "factflow pipeline",
         "description": "Routes that carry messages through adapters, and what starts the work.",
+    }
+
+
+def _parameters_of(algorithm: str) -> dict[str, Any]:
+    """Return the rule on the parameters of a built-in algorithm, which are numbers but for `window`."""
+    number = {"type": "number"}
+    window = {
+        "type": "object",
+        "description": "Windows of samples in front of the algorithm.",
+        "properties": dict.fromkeys(WINDOW_PARAMETERS, number),
+        "additionalProperties": False,
+    }
+    names = parameter_names(algorithm) or ()
+    parameters = {
+        "type": "object",
+        "properties": {name: window if name == "window" else number for name in names},
+        "additionalProperties": False,
+    }
+    return {
+        "if": {"properties": {ALGORITHM_FIELD: {"const": algorithm}}, "required": [ALGORITHM_FIELD]},
+        "then": _with_references({"properties": {"parameters": parameters}}),
     }
 
 
