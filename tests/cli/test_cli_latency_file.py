@@ -65,12 +65,13 @@ def test_a_run_is_recorded_and_replayed(
     said = factflow("run", pipeline(PIPELINE), "-a", adapters, "--record-latency", file)
     assert said.status == 0, said.err
     calls = [call for call in read(file) if call["stage"] == "upstream"]
-    assert len(calls) == 39, "the one that failed by itself says nothing"
+    assert len(calls) == 40, "one that failed otherwise than from overload is an answer"
     assert [call["dropped"] for call in calls].count(True) == 1
     assert {call["in_flight"] for call in calls} == {1, 2, 3, 4}
     assert all(call["duration_ns"] > 0 and call["route"] == "call" for call in calls)
     replayed = factflow("bench", "limits", "--trace", file, "--algorithm", "fixed:limit=2", "-o", "json")
     assert {cell["scenario"] for cell in replayed.document["cells"]} == {"call/upstream", "call/after"}
+    assert "left out stages with fewer than 20 calls: feed/feed (1)" in replayed.err
 
 
 def test_a_file_that_cannot_be_opened_is_refused_before_anything_runs(

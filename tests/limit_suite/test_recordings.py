@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_recording_is_replayed_as_the_server_that_it_was_made_of(file: Path) -> None:
     file.write_text("\n".join(knee_at(16)) + "\n")
-    (task,) = recorded_tasks(file)
+    (task,) = recorded_tasks(file).tasks
     (start, best), *_ = task.scenario.limits
     assert (task.label, start) == ("r/s", 0)
     assert 14 <= best <= 18, "as far as levels tell"
@@ -51,7 +51,7 @@ def test_a_recording_is_replayed_as_the_server_that_it_was_made_of(file: Path) -
 def test_a_server_that_refuses_at_once_is_replayed_with_the_number_that_it_takes(file: Path) -> None:
     taken = [line(n, 12) for n in range(1, 5) for _ in range(100)]
     file.write_text("\n".join([*taken, *([line(5, 0.011, dropped=True)] * 265), *([line(9, 0.011, dropped=True)] * 9)]))
-    (task,) = recorded_tasks(file)
+    (task,) = recorded_tasks(file).tasks
     assert task.scenario.limits == [(0, 4)], "four calls and the fifth are no level together"
     assert task.scenario.target_ns == 24 * MS, "refusals are no latencies"
     found = compare((task,), contenders(("adaptive", "fixed:limit=4", "fixed:limit=10")))
@@ -64,12 +64,14 @@ def test_a_server_that_refuses_at_once_is_replayed_with_the_number_that_it_takes
 def test_each_stage_is_a_scenario_and_those_with_few_calls_are_left_out(file: Path) -> None:
     lines = [line(route="a"), *([line(route="b")] * 20), "", *([line(route="b", stage="t", dropped=True)] * 20)]
     file.write_text("\n".join(lines))
-    assert [task.label for task in recorded_tasks(file)] == ["b/s", "b/t"]
+    found = recorded_tasks(file)
+    assert [task.label for task in found.tasks] == ["b/s", "b/t"]
+    assert found.left_out == {"a/s": 1}
 
 
 def test_fast_calls_are_not_simulated_for_a_minute(file: Path) -> None:
     file.write_text("\n".join([line(4, 0.001)] * 50))
-    (task,) = recorded_tasks(file)
+    (task,) = recorded_tasks(file).tasks
     assert task.scenario.duration_ns == 1_000_000_000
 
 

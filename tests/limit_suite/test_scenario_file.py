@@ -78,7 +78,107 @@ server: {capacity: 20, service_ms: 50, failing: 0.05}
 phases: [{seconds: 60}]
 """
 
+OUTAGE = """
+name: mine
+target_ms: 100
+timeout_ms: 1000
+server: {capacity: 20, service_ms: 50}
+phases: [{seconds: 20}, {seconds: 15, outage: true}, {seconds: 45}]
+"""
+
+WARMUP = """
+name: mine
+target_ms: 600
+server: {capacity: 20, service_ms: 50, warm_up: {extra_ms: 450, seconds: 5}}
+phases: [{seconds: 60}]
+"""
+
+BIMODAL = """
+name: mine
+target_ms: 800
+server: {capacity: 20, service_ms: 10, sizes: [{share: 0.1, service_ms: 500}]}
+phases: [{seconds: 60}]
+"""
+
+BASELINE_X3 = """
+name: mine
+target_ms: 120
+server: {capacity: 20, service_ms: 20}
+phases: [{seconds: 30}, {seconds: 30, service_ms: 60}, {seconds: 30}]
+"""
+
+MICROSECOND = """
+name: mine
+target_ms: 0.1
+server: {capacity: 4, service_ms: 0.025}
+phases: [{seconds: 3}]
+"""
+
+CAPPED_LINK = """
+name: mine
+target_ms: 150
+server: {model: sharing, capacity: 20, service_ms: 50, spread: 0.5}
+phases: [{seconds: 60}]
+"""
+
+BROKEN_CONNECTIONS = """
+name: mine
+target_ms: 100
+server: {model: breaking, capacity: 20, service_ms: 50, break_seconds: 4, broken: 0.75}
+phases: [{seconds: 60}]
+"""
+
+GIVING_UP = """
+name: mine
+target_ms: 100
+timeout_ms: 150
+server: {capacity: 20, service_ms: 50}
+phases: [{seconds: 20}, {seconds: 5, capacity: 5}, {seconds: 35}]
+"""
+
+BURST_AFTER_IDLE = """
+name: mine
+target_ms: 40
+server: {capacity: 100, service_ms: 20}
+load: {calls_per_second: CALLS, from_seconds: 15, until_seconds: 195}
+phases: [{seconds: 215}]
+""".replace("CALLS", "10")  # a fifth of it is the two a second of every scale
+
+RETRY_STORM = """
+name: mine
+target_ms: 100
+timeout_ms: 200
+server: {capacity: 20, service_ms: 50}
+load: {calls_per_second: 300, retries: 3}
+phases: [{seconds: 20}, {seconds: 5, capacity: 2}, {seconds: 55}]
+"""
+
+JOINING_AND_LEAVING = """
+name: mine
+target_ms: 100
+server: {capacity: 40, service_ms: 50}
+joins_seconds: [0, 20, 40, 60]
+leaves_seconds: [90, 110]
+phases:
+  - {seconds: 20, limit: 40}
+  - {seconds: 20, limit: 20}
+  - {seconds: 20, limit: 15}
+  - {seconds: 30, limit: 10}
+  - {seconds: 20, limit: 15}
+  - {seconds: 30, limit: 20}
+"""
+
 SAME = {
+    "outage": OUTAGE,
+    "warmup": WARMUP,
+    "bimodal": BIMODAL,
+    "baseline_x3": BASELINE_X3,
+    "microsecond": MICROSECOND,
+    "capped_link": CAPPED_LINK,
+    "broken_connections": BROKEN_CONNECTIONS,
+    "giving_up": GIVING_UP,
+    "burst_after_idle": BURST_AFTER_IDLE,
+    "retry_storm": RETRY_STORM,
     "steady": STEADY,
     "cap_step": CAP_STEP,
     "reject": REJECT,
@@ -108,6 +208,15 @@ def test_a_published_scenario_can_be_written_and_is_the_same(written: Path, name
     assert [cell.scenario for cell in mine.cells] == ["mine", "mine"]
 
 
+def test_routes_that_join_and_leave_share_what_is_there(written: Path) -> None:
+    written.write_text(JOINING_AND_LEAVING)
+    (task,) = scenario_tasks(written)
+    assert [limit for _, limit in task.scenario.limits] == [40, 20, 15, 10, 15, 20]
+    (shared, greedy) = compare((task,), contenders(("fixed:limit=10", "fixed:limit=40"))).cells
+    assert shared.measures["J"] == 1.0
+    assert (shared.measures["I"] or 0) <= (greedy.measures["I"] or 0) / 2
+
+
 def test_what_never_succeeds_has_no_measure_that_is_infinite(written: Path) -> None:
     written.write_text(STEADY.replace("50}", "50, failing: 1}"))
     cell = compare(scenario_tasks(written), contenders(("arc",))).cells[0]
@@ -125,6 +234,22 @@ def test_what_never_succeeds_has_no_measure_that_is_infinite(written: Path) -> N
         ("seconds: 60", "seconds: 3601", "E105"),
         ("seconds: 60", "seconds: 60, capacity: 9", None),
         ("{capacity", "{model: knee, failing: .1, capacity", "failing is of the model workers, and this is knee"),
+        ("{capacity", "{model: batch, broken: .1, capacity", "broken is of the model breaking, and this is batch"),
+        ("{capacity", "{model: sharing, spread: 1, capacity", "expected a spread below 1 for the model sharing, got 1"),
+        (
+            "{capacity",
+            "{spread: 1, warm_up: {extra_ms: 5, seconds: 1}, capacity",
+            "a service has one of spread and warm_up",
+        ),
+        (
+            "{capacity",
+            "{sizes: [{share: .6, service_ms: 1}, {share: .6, service_ms: 2}], capacity",
+            "add up to 1 at most",
+        ),
+        ("seconds: 60", "seconds: 60, outage: true", "callers give up by timeout_ms"),
+        ("target_ms", "leaves_seconds: [0]\ntarget_ms", "a time after that of joining"),
+        ("target_ms", "load: {calls_per_second: 3, retries: 1, from_seconds: 3}\ntarget_ms", "has no from_seconds"),
+        ("target_ms", "load: {calls_per_second: 3, from_seconds: 3, until_seconds: 2}\ntarget_ms", "is not after from"),
         ("[{seconds: 60}]", "[{seconds: 60}, {seconds: 3600}]", "expected 3,600 seconds at most in all"),
         ("service_ms: 50", "service_ms: .001", "calls at most, got about 1,200,000,000; write less capacity"),
         ("target_ms", "joins_seconds: [0, 60]\ntarget_ms", "expected times from 0 below 60 seconds"),

@@ -18,6 +18,7 @@ from factflow_engine.limit_suite.suite import (
 )
 from factflow_engine.native import FURTHER_LIMIT_SCENARIOS, LIMIT_SCALES, LIMIT_SCENARIOS
 from factflow_engine.resilience import limits
+from support.distributions import open_site
 from support.interrupts import interruptible
 
 RECORDED = json.loads((Path(__file__).parent / "fixed_scores.json").read_text())
@@ -108,6 +109,22 @@ def test_an_own_algorithm_is_driven_as_the_built_in_one(own: Any, scenario: str)
     tasks = published_tasks((scenario,), (0.2,))
     mine, theirs = compare(tasks, contenders(("mine:first=10,most=200", "aimd:max=200")), bins=5).cells
     assert (mine.measures, mine.series) == (theirs.measures, theirs.series)
+
+
+@pytest.mark.usefixtures("own")
+def test_an_installed_algorithm_is_compared_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(__file__).read_text()
+    aimd = source[source.index("class Aimd:") :].partition("\n\n\n")[0]
+    with open_site(tmp_path, monkeypatch) as site:
+        site.module("own_limits.py", aimd + "\n")
+        site.module("broken_limits.py", "raise OSError('no')\n")
+        site.distribution("own-limits", "factflow.limits", installed="own_limits:Aimd", broken="broken_limits:Aimd")
+        assert {"installed", "broken"} <= set(limits.registered())
+        tasks = published_tasks(("steady",), (0.2,))
+        found = compare(tasks, contenders(("installed", "aimd:max=200"))).cells
+        assert found[0].measures == found[1].measures
+        with pytest.raises(OwnAlgorithmError, match="OSError: no"):
+            contenders(("broken",))
 
 
 def test_own_algorithms_are_compared_with_all_others(own: Any) -> None:

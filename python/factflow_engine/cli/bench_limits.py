@@ -20,10 +20,11 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.streams import reserve_results, results
+from factflow_engine.cli.text import clean
 from factflow_engine.config import render_findings
 from factflow_engine.limit_suite.contenders import Contender, OwnAlgorithmError, contenders
 from factflow_engine.limit_suite.page import BINS, page
-from factflow_engine.limit_suite.recordings import RecordingError, recorded_tasks
+from factflow_engine.limit_suite.recordings import LEAST_CALLS, RecordingError, recorded_tasks
 from factflow_engine.limit_suite.scenario_file import ScenarioError, scenario_tasks
 from factflow_engine.limit_suite.suite import Task, compare, published_tasks, variants_of
 from factflow_engine.native import FURTHER_LIMIT_SCENARIOS, LIMIT_SCALES, LIMIT_SCENARIOS
@@ -201,9 +202,13 @@ def _described(path: Path, scales: tuple[float, ...]) -> tuple[Task, ...]:
 
 def _recorded(path: Path) -> tuple[Task, ...]:
     try:
-        return recorded_tasks(path)
+        found = recorded_tasks(path)
     except RecordingError as error:
         raise InvalidInputError(f"--trace: {error}") from error
+    if found.left_out:
+        few = ", ".join(f"{clean(name)} ({count})" for name, count in found.left_out.items())
+        click.echo(f"factflow: --trace {path}: left out stages with fewer than {LEAST_CALLS} calls: {few}", err=True)
+    return found.tasks
 
 
 def _import_modules(modules: Sequence[str]) -> None:

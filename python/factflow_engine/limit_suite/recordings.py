@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from factflow_engine.limit_suite.suite import Task
 from factflow_engine.native import LimitScenario
@@ -21,7 +21,8 @@ from factflow_protocols import FactflowError
 MOST_LINES: Final = 2_000_000
 LONGEST_LINE: Final = 4_096
 _MOST_OF_LEVEL: Final = 512
-_LEAST_OF_LEVEL: Final = 20
+LEAST_CALLS: Final = 20
+"""Fewest calls of a level, and so of a stage."""
 _GROWTH: Final = 1.25
 """Width of a level, as a factor of the calls in flight."""
 _OTHER_SHARE: Final = 0.2
@@ -41,10 +42,22 @@ class RecordingError(FactflowError, ValueError):
     """Unusable recording; its text says where and what was expected."""
 
 
-def recorded_tasks(path: Path) -> tuple[Task, ...]:
+class RecordedTasks(NamedTuple):
+    """Scenarios of a recording.
+
+    Attributes:
+        tasks: One for each stage with enough calls.
+        left_out: Names of the other stages, each with its number of calls.
+    """
+
+    tasks: tuple[Task, ...]
+    left_out: Mapping[str, int]
+
+
+def recorded_tasks(path: Path) -> RecordedTasks:
     """Return a scenario for each stage of a recording: a backlog without end before a server with its latencies.
 
-    The target is twice the mean latency of answered calls at the level of the greatest power (throughput by latency).
+    A stage with fewer calls than make a level is left out. The target is twice the mean latency of answered calls at the level of the greatest power (throughput by latency).
 
     Raises:
         RecordingError: The file cannot be read, is none, or has too few calls.
@@ -54,12 +67,11 @@ def recorded_tasks(path: Path) -> tuple[Task, ...]:
         calls.setdefault(f"{route}/{stage}", []).append((in_flight, duration_ns, dropped))
     if not calls:
         raise RecordingError(f"{path}: no calls were recorded; expected one JSON object a line")
-    few = [name for name, found in calls.items() if len(found) < _LEAST_OF_LEVEL]
+    few = {name: len(found) for name, found in calls.items() if len(found) < LEAST_CALLS}
     if len(few) == len(calls):
-        raise RecordingError(
-            f"{path}: expected {_LEAST_OF_LEVEL} calls of a stage at least; {', '.join(few)} had fewer"
-        )
-    return tuple(_task(name, _paced(levels_of(found))) for name, found in calls.items() if name not in few)
+        raise RecordingError(f"{path}: expected {LEAST_CALLS} calls of a stage at least; {', '.join(few)} had fewer")
+    tasks = tuple(_task(name, _paced(levels_of(found))) for name, found in calls.items() if name not in few)
+    return RecordedTasks(tasks, few)
 
 
 def levels_of(calls: Iterable[tuple[int, int, bool]]) -> list[Level]:
@@ -77,7 +89,7 @@ def levels_of(calls: Iterable[tuple[int, int, bool]]) -> list[Level]:
         counts, found = levels[-1]
         counts.extend([in_flight] * len(those))
         found.extend(those)
-    if len(levels) > 1 and len(levels[-1][1]) < _LEAST_OF_LEVEL:
+    if len(levels) > 1 and len(levels[-1][1]) < LEAST_CALLS:
         counts, found = levels.pop()
         levels[-1][0].extend(counts)
         levels[-1][1].extend(found)
@@ -88,9 +100,9 @@ def _begins_another(
     in_flight: int, those: Sequence[tuple[int, bool]], level: tuple[list[int], list[tuple[int, bool]]]
 ) -> bool:
     counts, found = level
-    if len(found) < _LEAST_OF_LEVEL:
+    if len(found) < LEAST_CALLS:
         return False
-    is_enough = len(those) >= _LEAST_OF_LEVEL
+    is_enough = len(those) >= LEAST_CALLS
     return in_flight > counts[0] * _GROWTH or (is_enough and abs(_dropped(those) - _dropped(found)) > _OTHER_SHARE)
 
 
@@ -125,7 +137,8 @@ def _task(name: str, levels: list[Level]) -> Task:
         "target_ns": 1,
         "timeout_ns": None,
         "joins": [0],
-        "poisson": None,
+        "leaves": [],
+        "load": None,
         "limits": None,
         "server": {"model": "recorded", "levels": levels},
     }

@@ -1,5 +1,6 @@
 """A program's own scenario from YAML: read, checked with places, and made into what is simulated."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from factflow_engine.config.nodes import START, MappingNode, plain_value
 from factflow_engine.config.report import Report
 from factflow_engine.config.text import DEFAULT_MAX_BYTES, TextProblem, decode, read_file
 from factflow_engine.config.yaml import parse
-from factflow_engine.limit_suite.scenario_model import PhaseConfig, ScenarioConfig
+from factflow_engine.limit_suite.scenario_model import LoadConfig, PhaseConfig, ScenarioConfig, ServerModelConfig
 from factflow_engine.limit_suite.suite import Task
 from factflow_engine.native import LimitScenario
 
@@ -81,20 +82,16 @@ def described(config: ScenarioConfig, scale: float) -> dict[str, Any]:
         now += phase.seconds
     timed = tuple(zip(starts, config.phases, strict=True))
     server = _server(config, timed, scale)
-    load = config.load
-    until = round(now * _NS) if load is None or load.until_seconds is None else round(load.until_seconds * _NS)
-    own = any(phase.limit is not None for phase in config.phases)
     limits = None
-    if own:
+    if any(phase.limit is not None or phase.outage for phase in config.phases):
         best = LimitScenario.described({**_always(config), "server": server, "limits": None}).limits
-        limits = [
-            (start, _at(best, start) if phase.limit is None else _scaled(phase.limit, scale)) for start, phase in timed
-        ]
+        limits = [(start, _limit(phase, scale, _at(best, start))) for start, phase in timed]
     return {
         **_always(config),
         "duration_ns": round(now * _NS),
         "joins": [round(at * _NS) for at in config.joins_seconds],
-        "poisson": None if load is None else (load.calls_per_second * scale, until),
+        "leaves": [round(at * _NS) for at in config.leaves_seconds],
+        "load": None if config.load is None else _load(config.load, round(now * _NS), scale),
         "limits": limits,
         "server": server,
     }
@@ -108,8 +105,25 @@ def _always(config: ScenarioConfig) -> dict[str, Any]:
         "target_ns": round(config.target_ms * _MS),
         "timeout_ns": None if config.timeout_ms is None else round(config.timeout_ms * _MS),
         "joins": [0],
-        "poisson": None,
+        "leaves": [],
+        "load": None,
     }
+
+
+def _limit(phase: PhaseConfig, scale: float, best: int) -> int:
+    if phase.limit is not None:
+        return _scaled(phase.limit, scale)
+    return 1 if phase.outage else best
+
+
+def _load(load: LoadConfig, end_ns: int, scale: float) -> Mapping[str, Any]:
+    rate = load.calls_per_second * scale
+    until_ns = end_ns if load.until_seconds is None else round(load.until_seconds * _NS)
+    if load.retries:
+        return {"kind": "retrying", "rate": rate, "most": load.retries}
+    if load.from_seconds:
+        return {"kind": "pausing", "rate": rate, "from_ns": round(load.from_seconds * _NS), "until_ns": until_ns}
+    return {"kind": "poisson", "rate": rate, "until_ns": until_ns}
 
 
 def _server(config: ScenarioConfig, timed: tuple[tuple[int, PhaseConfig], ...], scale: float) -> Mapping[str, Any]:
@@ -118,16 +132,12 @@ def _server(config: ScenarioConfig, timed: tuple[tuple[int, PhaseConfig], ...], 
     match server.model:
         case "workers":
             workers = [(at, _scaled(phase.capacity or server.capacity, scale)) for at, phase in timed]
-            steps = [(at, _ns(phase.service_ms or server.service_ms)) for at, phase in timed]
-            service: dict[str, Any] = {"kind": "steps", "steps": _changes(steps)}
-            if server.spread:
-                service = {"kind": "lognormal", "mean_ns": float(service_ns), "sigma": server.spread}
             return {
                 "model": "workers",
                 "workers": _changes(workers),
-                "service": service,
+                "service": _service(server, timed),
                 "failing": server.failing,
-                "outage": (0, 0),
+                "outage": _outage(timed),
             }
         case "knee":
             return {"model": "knee", "base_ns": service_ns, "knee": capacity}
@@ -138,6 +148,42 @@ def _server(config: ScenarioConfig, timed: tuple[tuple[int, PhaseConfig], ...], 
             return {"model": "refusing", "latency_ns": service_ns, "room": capacity}
         case "batch":
             return {"model": "batch", "tick_ns": _ns(server.tick_ms), "most": capacity, "service_ns": service_ns}
+        case "sharing":
+            return {"model": "sharing", "streams": capacity, "alone_ns": service_ns, "spread": server.spread}
+        case "breaking":
+            every, seconds = server.break_seconds, config.seconds
+            breaks = [round(turn * every * _NS) for turn in range(1, math.ceil(seconds / every))]
+            return {
+                "model": "breaking",
+                "workers": capacity,
+                "service_ns": service_ns,
+                "breaks": breaks,
+                "share": server.broken,
+            }
+
+
+def _service(server: ServerModelConfig, timed: tuple[tuple[int, PhaseConfig], ...]) -> Mapping[str, Any]:
+    service_ns = _ns(server.service_ms)
+    if server.spread:
+        return {"kind": "lognormal", "mean_ns": float(service_ns), "sigma": server.spread}
+    if server.sizes:
+        sizes = [(size.share, _ns(size.service_ms)) for size in server.sizes]
+        usual = max(0.0, 1 - sum(share for share, _ in sizes))
+        return {"kind": "sizes", "sizes": [*sizes, (usual, service_ns)]}
+    if server.warm_up is not None:
+        warm_up = server.warm_up
+        cold_ns, constant_ns = _ns(warm_up.extra_ms), round(warm_up.seconds * _NS)
+        return {"kind": "warming", "warm_ns": service_ns, "cold_ns": cold_ns, "constant_ns": max(1, constant_ns)}
+    return {
+        "kind": "steps",
+        "steps": _changes([(at, _ns(phase.service_ms or server.service_ms)) for at, phase in timed]),
+    }
+
+
+def _outage(timed: tuple[tuple[int, PhaseConfig], ...]) -> tuple[int, int]:
+    """Return the time in which everything is lost; empty for none."""
+    lost = [(start, start + round(phase.seconds * _NS)) for start, phase in timed if phase.outage]
+    return (lost[0][0], lost[-1][1]) if lost else (0, 0)
 
 
 def _ns(milliseconds: float) -> int:

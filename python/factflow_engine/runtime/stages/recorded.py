@@ -6,16 +6,19 @@ pays nothing.
 
 from __future__ import annotations
 
+from factflow_engine.error_texts import is_a
 from factflow_engine.native import MessageContext
+from factflow_engine.resilience.overload import is_overload
+from factflow_engine.runtime.stages.isolation import is_cancelled
 from factflow_engine.runtime.stages.timeouts import StageCall
 from factflow_engine.seams import CallRecords, Clock
-from factflow_protocols import AdapterResult, Overloaded, StageInfo
+from factflow_protocols import AdapterResult, CircuitOpenError, StageInfo
 
 
 def recorded(call: StageCall, info: StageInfo, calls: CallRecords, clock: Clock) -> StageCall:
-    """Return a call whose end is recorded: a success, or `Overloaded` as dropped.
+    """Return a call whose end is recorded as a limit's sample: `Overloaded` as dropped, all other failures as answers.
 
-    Nothing is recorded of a call that failed otherwise, or was cancelled: it says nothing of the dependency.
+    Nothing is recorded of a call that was cancelled, or that a circuit breaker refused: it says nothing of the dependency.
     """
     in_flight = 0
 
@@ -26,12 +29,13 @@ def recorded(call: StageCall, info: StageInfo, calls: CallRecords, clock: Clock)
         try:
             result = await call(context)
             dropped = False
-        except Overloaded:
-            dropped = True
+        except Exception as error:
+            if not is_a(error, CircuitOpenError):
+                dropped = is_overload(error)
             raise
         finally:
             in_flight -= 1
-            if dropped is not None:
+            if dropped is not None and not is_cancelled():
                 duration_ns = max(1, clock.monotonic_ns() - start_ns)
                 calls.ended(info.route, info.stage, start_ns, duration_ns, beside, dropped)
         return result

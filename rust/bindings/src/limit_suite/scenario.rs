@@ -72,9 +72,9 @@ impl LimitScenario {
                 .map(|(from_ns, limit)| Phase { from_ns, limit })
                 .collect(),
         };
-        let load = match optional::<(f64, u64)>(description, "poisson")? {
+        let load = match optional::<Bound<'_, PyDict>>(description, "load")? {
             None => Load::Saturating,
-            Some((rate, until_ns)) => Load::PoissonUntil { rate, until_ns },
+            Some(given) => load(&given)?,
         };
         let name: String = item(description, "name")?;
         let scenario = Scenario {
@@ -84,7 +84,7 @@ impl LimitScenario {
             server,
             load,
             joins: item(description, "joins")?,
-            leaves: Vec::new(),
+            leaves: item(description, "leaves")?,
             timeout_ns: optional(description, "timeout_ns")?,
             target_ns: item(description, "target_ns")?,
             oracle,
@@ -144,6 +144,26 @@ fn dict<'py>(of: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py, PyDict>
     Ok(found.cast_into()?)
 }
 
+fn load(given: &Bound<'_, PyDict>) -> PyResult<Load> {
+    let (kind, rate): (String, f64) = (item(given, "kind")?, item(given, "rate")?);
+    Ok(match kind.as_str() {
+        "poisson" => Load::PoissonUntil {
+            rate,
+            until_ns: item(given, "until_ns")?,
+        },
+        "pausing" => Load::Pausing {
+            rate,
+            from_ns: item(given, "from_ns")?,
+            until_ns: item(given, "until_ns")?,
+        },
+        "retrying" => Load::Retrying {
+            rate,
+            most: item(given, "most")?,
+        },
+        other => return Err(PyValueError::new_err(format!("no load {other:?}"))),
+    })
+}
+
 fn server(given: &Bound<'_, PyDict>) -> PyResult<ServerModel> {
     let model: String = item(given, "model")?;
     Ok(match model.as_str() {
@@ -171,6 +191,17 @@ fn server(given: &Bound<'_, PyDict>) -> PyResult<ServerModel> {
             most: item(given, "most")?,
             service_ns: item(given, "service_ns")?,
         },
+        "sharing" => ServerModel::Sharing {
+            streams: item(given, "streams")?,
+            alone_ns: item(given, "alone_ns")?,
+            spread: item(given, "spread")?,
+        },
+        "breaking" => ServerModel::Breaking {
+            workers: item(given, "workers")?,
+            service_ns: item(given, "service_ns")?,
+            breaks: item(given, "breaks")?,
+            share: item(given, "share")?,
+        },
         "recorded" => {
             let levels: Vec<(u64, Vec<(u64, bool)>)> = item(given, "levels")?;
             ServerModel::Recorded {
@@ -192,10 +223,11 @@ fn service(given: &Bound<'_, PyDict>) -> PyResult<Service> {
             mean_ns: item(given, "mean_ns")?,
             sigma: item(given, "sigma")?,
         },
-        "bimodal" => Service::Bimodal {
-            fast_ns: item(given, "fast_ns")?,
-            slow_ns: item(given, "slow_ns")?,
-            slow_share: item(given, "slow_share")?,
+        "sizes" => Service::Sizes(item(given, "sizes")?),
+        "warming" => Service::Warming {
+            warm_ns: item(given, "warm_ns")?,
+            cold_ns: item(given, "cold_ns")?,
+            constant_ns: item(given, "constant_ns")?,
         },
         other => return Err(PyValueError::new_err(format!("no service {other:?}"))),
     })

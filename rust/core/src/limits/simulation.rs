@@ -5,11 +5,14 @@
 //! machine.
 //!
 //! `scenario` is what is simulated, `catalogue` the published ones, `further` those outside their table, `maker` what both
-//! are made with, `variants` others like the published ones, `best` their limits; `server` is the dependency, `sharing` a
-//! link in it, `random` its service times; `run` is the loop, `measure` what it counts, `series` what can be drawn of it,
+//! are made with, `variants` others like them, `best` their limits; `server` is the dependency, `sharing` a
+//! link in it, `service` and `random` its service times; `run` is the loop, `calls` what its events are about, `arrivals` the
+//! times at which calls want to be made, `measure` what it counts, `series` what can be drawn of it,
 //! and `score` compares a run with the oracle's; `contender` makes the algorithms that are compared.
 
+mod arrivals;
 mod best;
+mod calls;
 mod catalogue;
 mod contender;
 mod further;
@@ -22,6 +25,7 @@ mod scenario;
 mod score;
 mod series;
 mod server;
+mod service;
 mod sharing;
 mod variants;
 mod vector;

@@ -1,7 +1,7 @@
 //! Best limits of servers whose latency is known by the calls that are there: of the greatest power, `X(L)^2 / L`.
 
 use super::scenario::{Excess, Phase, RecordedLevel, ServerModel, Steps};
-use super::server::float;
+use super::service::float;
 
 /// Most calls in flight that are tried.
 const MOST: u32 = 10_000;

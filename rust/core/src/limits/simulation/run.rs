@@ -1,15 +1,17 @@
 //! `run`: the loop of events.
+//!
+//! Kept separate from `calls`, which holds what the events are about, and from `arrivals`, which says when calls want to be made.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use super::arrivals::{fibonacci, next_arrival_ns};
+use super::calls::{CallState, Calls, Kind, Route};
 use super::levels::TimedLevels;
 use super::measure::Measured;
-use super::random::{Stream, uniform};
 use super::scenario::{Load, SECOND, Scenario};
 use super::series::Series;
 use super::server::{Completion, Server};
-use crate::limits::arithmetic::ln;
 use crate::limits::{Limit, Sample};
 
 /// Source of the limits.
@@ -23,75 +25,13 @@ pub enum Controlled<'a> {
 /// Events between two looks at whether to stop: a power of two.
 const EVENTS_BETWEEN_LOOKS: u32 = 256;
 
-/// Kinds of events, in the order in which those of one time happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// The server changes by itself.
-    Change,
-    /// The oracle's limit changes, or a route joins.
-    Phase,
-    /// A caller gives up.
-    Timeout,
-    /// The server is done with a call.
-    Completion,
-    /// A call wants to be made.
-    Arrival,
-    /// A call that failed wants to be made again.
-    Again,
-}
-
-/// A call, and what its caller waits for.
-struct CallState {
-    route: usize,
-    start_ns: u64,
-    in_flight: u32,
-    epoch: u32,
-    succeeds: bool,
-    is_over: bool,
-    /// Time at which the server is done with it; None before that is known, and once it is done.
-    completes_ns: Option<u64>,
-    /// Times that it was made before.
-    attempts: u32,
-}
-
-struct Route {
-    joins_ns: u64,
-    leaves_ns: u64,
-    /// None before it joins and after it has left, and for the oracle.
-    limit: Option<Box<dyn Limit>>,
-    /// Limit after the last event.
-    known: Option<u32>,
-    in_flight: u32,
-    /// Calls that have arrived and wait for a permit; None for a backlog without end.
-    waiting: Option<u64>,
-    arrivals: u64,
-    /// Attempts of calls that failed and are due again; they come before `waiting`.
-    again: VecDeque<u32>,
-}
-
-impl Route {
-    /// True if a call wants to be made.
-    fn has_calls(&self) -> bool {
-        self.waiting != Some(0) || !self.again.is_empty()
-    }
-}
-
-/// Return the seconds before an attempt that follows on so many others.
-fn fibonacci(attempts: u32) -> u64 {
-    let (mut now, mut next) = (1, 1);
-    for _ in 0..attempts.min(40) {
-        (now, next) = (next, now + next);
-    }
-    now
-}
-
 struct Run<'a> {
     scenario: &'a Scenario,
     seed: u64,
     server: Server<'a>,
     events: BinaryHeap<Reverse<(u64, Kind, u64, usize)>>,
     sequence: u64,
-    calls: Vec<CallState>,
+    calls: Calls,
     routes: Vec<Route>,
     measured: Measured,
     series: Option<Series>,
@@ -159,7 +99,7 @@ impl<'a> Run<'a> {
             server: Server::new(&scenario.server, seed),
             events: BinaryHeap::new(),
             sequence: 0,
-            calls: Vec::new(),
+            calls: Calls::default(),
             routes: routes.collect(),
             measured: Measured::new(scenario),
             series,
@@ -209,6 +149,9 @@ impl<'a> Run<'a> {
             if events & (EVENTS_BETWEEN_LOOKS - 1) == 0 && stops() {
                 return false;
             }
+            if kind.is_of_a_call() {
+                self.calls[number].events -= 1;
+            }
             match kind {
                 Kind::Change => self.server.change(now_ns, &mut self.completions),
                 Kind::Phase => {
@@ -228,6 +171,7 @@ impl<'a> Run<'a> {
             self.schedule();
             self.fill(now_ns);
             self.look(now_ns);
+            self.calls.forget(self.server.epoch);
         }
         if let Some(series) = &mut self.series {
             series.set(self.scenario.duration_ns, 0, 0);
@@ -269,6 +213,9 @@ impl<'a> Run<'a> {
     }
 
     fn at(&mut self, at_ns: u64, kind: Kind, number: usize) {
+        if kind.is_of_a_call() {
+            self.calls[number].events += 1;
+        }
         self.sequence += 1;
         self.events
             .push(Reverse((at_ns, kind, self.sequence, number)));
@@ -319,7 +266,6 @@ impl<'a> Run<'a> {
     }
 
     fn start(&mut self, number: usize, now_ns: u64) {
-        let call = self.calls.len();
         let route = &mut self.routes[number];
         let again = route.again.pop_front();
         if again.is_none() {
@@ -329,15 +275,17 @@ impl<'a> Run<'a> {
         if let Some(limit) = &mut route.limit {
             limit.started(now_ns);
         }
-        self.calls.push(CallState {
+        let call = self.calls.add(CallState {
             route: number,
             start_ns: now_ns,
             in_flight: route.in_flight,
             epoch: self.server.epoch,
             succeeds: false,
             is_over: false,
+            is_served: false,
             completes_ns: None,
             attempts: again.unwrap_or(0),
+            events: 0,
         });
         self.in_flight += 1;
         self.measured.peak = self.measured.peak.max(self.in_flight);
@@ -363,6 +311,7 @@ impl<'a> Run<'a> {
             return; // its connection broke before
         }
         call.completes_ns = None;
+        call.is_served = true;
         let (is_over, succeeds) = (call.is_over, call.succeeds);
         let is_late = now_ns - call.start_ns > self.scenario.target_ns;
         self.server.leave(number, now_ns, &mut self.completions);
@@ -436,24 +385,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive number of nanoseconds"
-    )]
     fn arrive_later(&mut self, number: usize, now_ns: u64) {
-        let (rate, until_ns) = match self.scenario.load {
-            Load::PoissonUntil { rate, until_ns } | Load::Pausing { rate, until_ns, .. } => {
-                (rate, until_ns)
-            }
-            Load::Retrying { rate, .. } => (rate, u64::MAX),
-            Load::Saturating | Load::Every { .. } => return,
-        };
         let route = &mut self.routes[number];
         route.arrivals += 1;
         let ordinal = route.arrivals * self.scenario.joins.len() as u64 + number as u64;
-        let seconds = -ln(1.0 - uniform(self.seed, ordinal, Stream::Arrival)) / rate;
-        let at_ns = now_ns.saturating_add((seconds * 1e9) as u64);
-        self.at(at_ns.min(until_ns), Kind::Arrival, number);
+        if let Some(at_ns) = next_arrival_ns(self.scenario.load, self.seed, ordinal, now_ns) {
+            self.at(at_ns, Kind::Arrival, number);
+        }
     }
 }

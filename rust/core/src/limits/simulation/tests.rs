@@ -1,8 +1,8 @@
 //! The simulator against Little's law, and its own properties.
 
 use super::{
-    Controlled, Half, SCALES, SCENARIOS, Scenario, ServerModel, cell, oracle, run, scenario,
-    variant,
+    Controlled, FURTHER, Half, Load, SCALES, SCENARIOS, Scenario, ServerModel, cell, oracle, run,
+    scenario, variant,
 };
 use crate::limits::{Parameters, Value, new_limit};
 
@@ -174,7 +174,7 @@ fn the_halves_of_the_variants_have_none_in_common() {
 
 #[test]
 fn variants_are_pure_and_differ() {
-    for name in SCENARIOS {
+    for name in SCENARIOS.into_iter().chain(FURTHER) {
         for scale in SCALES {
             let published = scenario(name, scale).expect("it is in the catalogue");
             let made: Vec<_> = (0..8)
@@ -203,15 +203,26 @@ fn variants_are_pure_and_differ() {
 fn times(scenario: &Scenario) -> Vec<u64> {
     let mut times: Vec<u64> = scenario.oracle.iter().map(|phase| phase.from_ns).collect();
     times.extend(&scenario.joins);
-    if let ServerModel::Workers { workers, .. } = &scenario.server {
-        times.extend(workers.0.iter().map(|(at_ns, _)| *at_ns));
+    times.extend(&scenario.leaves);
+    match &scenario.server {
+        ServerModel::Workers { workers, .. } => {
+            times.extend(workers.0.iter().map(|(at_ns, _)| *at_ns));
+        }
+        ServerModel::Breaking { breaks, .. } => times.extend(breaks),
+        _ => {}
+    }
+    if let Load::Pausing {
+        from_ns, until_ns, ..
+    } = scenario.load
+    {
+        times.extend([from_ns, until_ns]);
     }
     times
 }
 
 #[test]
 fn variants_keep_the_order_of_phases() {
-    for name in SCENARIOS {
+    for name in SCENARIOS.into_iter().chain(FURTHER) {
         let before = times(&scenario(name, 1.0).expect("it is in the catalogue"));
         for number in 0..12 {
             let varied = variant(name, 1.0, 5, number).expect("it is in the catalogue");
@@ -231,7 +242,8 @@ fn variants_keep_the_order_of_phases() {
 
 #[test]
 fn the_oracle_of_a_variant_meets_its_target() {
-    for name in SCENARIOS.into_iter().filter(|name| *name != "warmup") {
+    let known = SCENARIOS.into_iter().chain(FURTHER);
+    for name in known.filter(|name| !["warmup", "microsecond"].contains(name)) {
         for number in 0..3 {
             let varied = variant(name, 0.2, 5, number).expect("it is in the catalogue");
             let best = oracle(&varied.scenario, varied.seed);

@@ -10,6 +10,7 @@
 
 use super::super::arithmetic::{exp, ln};
 use super::catalogue::{SCENARIOS, scenario};
+use super::further::FURTHER;
 use super::scenario::{Load, Scenario, ServerModel, Service, Steps};
 use crate::random::draw;
 
@@ -51,13 +52,18 @@ const LENGTH: f64 = 1.4;
 const PHASE: f64 = 1.2;
 /// Factor of a spread, a share of failures, or a load.
 const SHAPE: f64 = 1.35;
+/// Factor of a load that is made again where it fails: never more than the server can do.
+const RETRIED: f64 = 1.2;
+/// Largest share of calls on a connection that breaks, and of a size's spread.
+const MOST_SHARE: f64 = 0.95;
 /// Range of the target's factor, beside the time of service: never so tight that the oracle misses it.
 const TARGET: (f64, f64) = (0.9, 1.3);
 
 /// Return a variant of a scenario; None if there is none of this name.
 #[must_use]
 pub fn variant(name: &str, scale: f64, seed: u64, number: u64) -> Option<Variant> {
-    let place = SCENARIOS.iter().position(|known| *known == name)? as u64;
+    let mut known = SCENARIOS.iter().chain(&FURTHER);
+    let place = known.position(|known| *known == name)? as u64;
     let mut draws = Draws {
         seed: [place, scale.to_bits(), number]
             .into_iter()
@@ -80,8 +86,10 @@ pub fn variant(name: &str, scale: f64, seed: u64, number: u64) -> Option<Variant
     varied.timeout_ns = varied
         .timeout_ns
         .map(|timeout_ns| times_factor(timeout_ns, service));
-    if let Load::PoissonUntil { rate, .. } = &mut varied.load {
-        *rate *= draws.factor(SHAPE) / service;
+    match &mut varied.load {
+        Load::PoissonUntil { rate, .. } => *rate *= draws.factor(SHAPE) / service,
+        Load::Retrying { rate, .. } => *rate *= draws.factor(RETRIED) / service,
+        Load::Saturating | Load::Every { .. } | Load::Pausing { .. } => {}
     }
     Some(Variant {
         scenario: varied,
@@ -117,8 +125,15 @@ impl Times {
         old.extend(&scenario.joins);
         old.extend(&scenario.leaves);
         old.push(scenario.duration_ns);
-        if let Load::PoissonUntil { until_ns, .. } = scenario.load {
-            old.push(until_ns);
+        match scenario.load {
+            Load::PoissonUntil { until_ns, .. } => old.push(until_ns),
+            Load::Pausing {
+                from_ns, until_ns, ..
+            } => old.extend([from_ns, until_ns]),
+            Load::Saturating | Load::Every { .. } | Load::Retrying { .. } => {}
+        }
+        if let ServerModel::Breaking { breaks, .. } = &scenario.server {
+            old.extend(breaks);
         }
         if let ServerModel::Workers {
             workers,
@@ -162,8 +177,20 @@ impl Times {
             *joins_ns = self.at(*joins_ns);
         }
         scenario.duration_ns = self.at(scenario.duration_ns);
-        if let Load::PoissonUntil { until_ns, .. } = &mut scenario.load {
-            *until_ns = self.at(*until_ns);
+        match &mut scenario.load {
+            Load::PoissonUntil { until_ns, .. } => *until_ns = self.at(*until_ns),
+            Load::Pausing {
+                from_ns, until_ns, ..
+            } => {
+                *from_ns = self.at(*from_ns);
+                *until_ns = self.at(*until_ns);
+            }
+            Load::Saturating | Load::Every { .. } | Load::Retrying { .. } => {}
+        }
+        if let ServerModel::Breaking { breaks, .. } = &mut scenario.server {
+            for at_ns in breaks {
+                *at_ns = self.at(*at_ns);
+            }
         }
         if let ServerModel::Workers {
             workers,
@@ -220,11 +247,15 @@ fn stretch_service(server: &mut ServerModel, factor: f64, all: f64) {
 
 /// Change how much times of service differ, and how many calls fail.
 fn reshape(server: &mut ServerModel, draws: &mut Draws) {
-    let ServerModel::Workers {
-        service, failing, ..
-    } = server
-    else {
-        return;
+    let (service, failing) = match server {
+        ServerModel::Workers {
+            service, failing, ..
+        } => (service, failing),
+        ServerModel::Breaking { share, .. } | ServerModel::Sharing { spread: share, .. } => {
+            *share = (*share * draws.factor(SHAPE)).min(MOST_SHARE);
+            return;
+        }
+        _ => return,
     };
     *failing *= draws.factor(SHAPE);
     match service {
