@@ -26,6 +26,7 @@ NOWAIT = "ours, publish_nowait()"
 AWAITED = "ours, publish()"
 SEND = "await send()"
 MORE = Metric(name="more", unit="ns than fixed")
+MORE_THAN_FREE = Metric(name="more", unit="ns than without")
 
 SOURCES: Final[Mapping[str, emission.Source]] = {
     "a list": emission.listed,
@@ -77,7 +78,8 @@ async def _suspend_asyncio(message: dict[str, Any]) -> dict[str, Any] | None:
 def cases(scale: Scale) -> list[Case]:
     """Pass-through, rewriting, suspending, with limits, one to three by content, emitting, and publishing alone."""
     emitting = [_emitting(scale, kind, source) for kind, source in SOURCES.items()]
-    ways = [_linear(scale), _rewriting(scale), _suspending(scale), _limited(scale), _fan_out(scale)]
+    limited = [_limited(scale), _limited_stage(scale)]
+    ways = [_linear(scale), _rewriting(scale), _suspending(scale), *limited, _fan_out(scale)]
     return [*ways, *emitting, _publishing(scale)]
 
 
@@ -187,6 +189,39 @@ def _limited(scale: Scale) -> Case:
             Subject(name="ours, no limit", measure=pipelines.carrying(text, many, hops=3), note="no backpressure"),
         ),
         targets=(at_most("more", 60, "ns"),),
+    )
+
+
+def _limited_stage(scale: Scale) -> Case:
+    many = orders(scale.of(10_000))
+    text = pipelines.linear("pass", capacity=1000)
+    run_free = pipelines.carrying(text, many, hops=3)
+
+    def beside_free(section: str) -> Callable[[], Mapping[str, float]]:
+        limited = text.replace("{type: pass", f"{{type: pass, backpressure: {{{section}}}")
+        run = pipelines.carrying(limited, many, hops=3)
+
+        def measure() -> Mapping[str, float]:
+            before, figures, after = run_free()["cpu"], run(), run_free()["cpu"]
+            return {**figures, "more": (figures["cpu"] - (before + after) / 2) * 1e3}
+
+        return measure
+
+    return Case(
+        name="limited stage",
+        answers="As linear, with a limit of each stage's own calls, which always has a permit: what does a hop cost more?",
+        metrics=(CPU, MORE_THAN_FREE),
+        subjects=(
+            Subject(name=OURS, measure=beside_free("algorithm: adaptive"), note="algorithm: adaptive"),
+            Subject(name="ours, fixed", measure=beside_free("algorithm: fixed"), note="algorithm: fixed"),
+            Subject(
+                name="ours, by key",
+                measure=beside_free("algorithm: fixed, key: kind"),
+                note="a controller for each value of a field",
+            ),
+            Subject(name="ours, no limit", measure=run_free, note="no backpressure"),
+        ),
+        targets=(at_most("more", 3_000, "ns"),),
     )
 
 

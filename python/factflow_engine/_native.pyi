@@ -566,7 +566,8 @@ class ConcurrencyLimit:
         """Learn from a call that has ended; `in_flight` were there when it started, itself included.
 
         Raises:
-            TypeError: The algorithm counts calls itself, or needs a latency above 0.
+            TypeError: The algorithm counts calls itself.
+            ValueError: The algorithm needs a latency above 0, and `rtt_ns` is 0.
         """
 
     def on_start(self, now_ns: int) -> None:
@@ -614,7 +615,7 @@ class LimitController:
         monitor_only: bool,
         now_ns: int,
     ) -> Self:
-        """Make a controller of a built-in algorithm; or of an object with `limit` and `on_sample`, if `own` is not None.
+        """Make a controller of a built-in algorithm; or of an `OwnLimit`, if `own` is not None.
 
         Raises:
             ValueError: There is no such algorithm, or a parameter is unknown or outside its bounds.
@@ -625,7 +626,13 @@ class LimitController:
         """Return a permit for one call, or None at the limit: the algorithm then knows that a call waits."""
 
     def advance(self, now_ns: int) -> None:
-        """Do what is due by time alone."""
+        """Do what is due by time alone. Errors are those of the program's own algorithm."""
+
+    def refuse(self, now_ns: int) -> None:
+        """Count a call that has to wait for a permit, and was not refused by `try_acquire`."""
+
+    def crowd(self, now_ns: int) -> None:
+        """Tell the algorithm that a call, which was counted when it was refused, still waits for a permit."""
 
     def freeze(self) -> None:
         """Learn nothing more until `restart`; the limit stays. For the time of an open circuit breaker."""
@@ -648,6 +655,10 @@ class LimitController:
     @property
     def limit(self) -> int:
         """Calls that may be in flight: 1 at least."""
+
+    @property
+    def free(self) -> int:
+        """Number of calls that may start now; without bound if the limit gates nothing."""
 
     @property
     def in_flight(self) -> int:
@@ -742,9 +753,9 @@ class LimitScenario:
         """Return a scenario of a checked description; `factflow_engine.limit_suite` makes them of files and recordings.
 
         Args:
-            description: `name`, `seed`, `duration_ns`, `target_ns`, `timeout_ns` or None, `joins` (times of routes), `poisson`
-            (calls a second, and the time from which there is a backlog) or None, `limits` (times and limits of the
-            oracle) or None for the best ones, and `server` with its `model` and what that has.
+            description: `name`, `seed`, `duration_ns`, `target_ns`, `timeout_ns` or None, `joins` and `leaves` (times of
+            routes), `load` (its `kind`, `rate` and what that kind has) or None for a backlog, `limits` (times and limits of
+            the oracle) or None for the best ones, and `server` with its `model` and what that has.
 
         Raises:
             KeyError: A part is missing.

@@ -60,6 +60,17 @@ def test_the_table_and_the_plain_line_show_them(samples, width):
     assert "; limit of fetch: 12 (grow, was 10), in flight 3" in progress_line(statistics)
 
 
+def test_many_limits_with_long_names_fit_into_eighty_columns(samples):
+    limits = {
+        f"fetch-{number}/{'x' * 90}": samples.limit(in_flight=number, waiting=number * 1000) for number in range(12)
+    }
+    table = printed(live_table(with_limits(samples, **limits), title="a pipeline", width=80))
+    assert max(map(len, table.splitlines())) <= 80
+    whole = " ".join(table.split())
+    assert "11,000 waiting" in whole
+    assert "more limits" in whole
+
+
 def test_hostile_names_are_cleaned(samples):
     [line] = limit_lines({samples.HOSTILE: samples.limit()})
     assert "\x1b" not in line

@@ -148,6 +148,12 @@ def test_the_limit_found_survives_a_restart():
         again.restore({"limit": 0}, 0)
 
 
+@pytest.mark.parametrize("kept", [None, [], "limit", 3])
+def test_what_is_no_snapshot_is_told(kept):
+    with pytest.raises(ValueError, match="expected a snapshot, a mapping that snapshot\\(\\) has returned, got"):
+        one().restore(kept, 0)
+
+
 def test_a_breaker_freezes_caps_and_restarts_it():
     controller = one(initial_concurrency=40)
     controller.freeze()

@@ -203,13 +203,25 @@ def test_a_change_is_explained():
         (lambda: new_limit("arc").on_sample(start_ns=0, rtt_ns=1, in_flight=1), TypeError, "use on_start() and on_fin"),
         (lambda: new_limit("aimd").on_start(0), TypeError, "aimd: it takes samples"),
         (lambda: new_limit("arc").on_finish(1, 0, "lost"), ValueError, "expected `success`, `dropped` or `ignored`"),
-        (lambda: new_limit("vegas").on_sample(start_ns=0, rtt_ns=0, in_flight=1), TypeError, "above 0"),
+        (lambda: new_limit("vegas").on_sample(start_ns=0, rtt_ns=0, in_flight=1), ValueError, "above 0, got 0"),
+        (
+            lambda: new_limit("adaptive", min=20, max=5),
+            ValueError,
+            "adaptive, min: expected at most max, which is 5, got",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(("algorithm", "has_window"), [("adaptive", False), ("arc", False), ("aimd", True)])
+def test_a_window_is_offered_where_one_can_be(algorithm, has_window):
+    with pytest.raises(ValueError, match="unknown parameter") as caught:
+        new_limit(algorithm, mni=20)
+    assert str(caught.value).endswith(", window") is has_window
 
 
 @pytest.mark.parametrize("workers", [3, 20, 60])

@@ -2,8 +2,11 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import count
+
+import trio
 
 from factflow_engine import BackpressureController
 
@@ -60,6 +63,36 @@ class FifoServer:
         self._served -= 1
         done(True)
         self._serve()
+
+
+@asynccontextmanager
+async def in_trio(make: Callable[..., FifoServer]) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Give a function that calls the server, which lives by trio's clock, and returns True if it was served."""
+    begun = round(trio.current_time() * 1e9)
+
+    async def later(time_ns: int, call: Callable[[], None]) -> None:
+        await trio.sleep_until((time_ns + begun) / 1e9)
+        call()
+
+    async def call() -> bool:
+        done = trio.Event()
+        accepted: list[bool] = []
+
+        def end(was_accepted: bool) -> None:
+            accepted.append(was_accepted)
+            done.set()
+
+        server.call(end)
+        await done.wait()
+        return accepted[0]
+
+    async with trio.open_nursery() as nursery:
+        server = make(
+            at=lambda time_ns, call: nursery.start_soon(later, time_ns, call),
+            now=lambda: round(trio.current_time() * 1e9) - begun,
+        )
+        yield call
+        nursery.cancel_scope.cancel()
 
 
 def bare(

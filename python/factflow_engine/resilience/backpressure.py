@@ -6,6 +6,7 @@ take a time use none of these. Kept separate from `limits`, whose algorithms cou
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
@@ -22,6 +23,8 @@ from factflow_engine.resilience.overload import is_overload
 from factflow_engine.seams import Clock, SystemClock
 from factflow_protocols import CircuitOpenError
 
+logger = logging.getLogger("factflow_engine.resilience")
+
 _CLOCK: Final = SystemClock()
 _LARGEST: Final = 2**64 - 1
 
@@ -34,7 +37,7 @@ class BackpressureController(LimitController):
     cancelled or released teaches nothing; a dropped permit is released. A permit counts once, and not after a `reset`.
 
     Timers are deadlines: each attempt first does what is due. If no calls are made, call `advance` at
-    `next_deadline_ns`.
+    `next_deadline_ns`. Built-in algorithms have none; one of the program may (see `limits.TimedLimit`).
 
     A limit that falls takes no permit back; at least one call may always be in flight.
 
@@ -68,10 +71,11 @@ class BackpressureController(LimitController):
             permit.record(now_ns=10**18 + 5_000)  # or record(now_ns, dropped=True), or release()
     """
 
-    __slots__ = ("_algorithm", "_clock", "_entered", "_own", "_token", "_waiting", "_watching")
+    __slots__ = ("_algorithm", "_clock", "_entered", "_faults", "_own", "_token", "_waiting", "_watching")
 
     _algorithm: str
     _clock: Clock
+    _faults: int  # errors of the program's own algorithm that no caller was given
     _own: OwnLimit | None
     # Calls that wait for a permit, first come first; None while none ever did.
     _waiting: dict[LimitedCall, None] | None
@@ -137,12 +141,18 @@ class BackpressureController(LimitController):
         self._own = own
         self._clock = _CLOCK if clock is None else clock
         self._waiting = self._watching = self._token = self._entered = None
+        self._faults = 0
         return self
 
     @property
     def algorithm(self) -> str:
         """Name of the algorithm."""
         return self._algorithm
+
+    @property
+    def has_deadlines(self) -> bool:
+        """True if the algorithm may want `advance` to be called: a program's own, never a built-in one."""
+        return self._own is not None
 
     def explain(self) -> LimitChange | None:
         """Return the last change of the limit and its reason; None before the first."""
@@ -183,6 +193,11 @@ class BackpressureController(LimitController):
         Raises:
             ValueError: It is no snapshot of a controller.
         """
+        # From a file, perhaps: it may be anything.
+        kept: object = snapshot
+        if not isinstance(kept, Mapping):
+            text = f"expected a snapshot, a mapping that snapshot() has returned, got {kept!r:.200}"
+            raise ValueError(text)  # noqa: TRY004 - documented: whatever is no snapshot is a wrong value
         limit, baseline_ns = snapshot.get("limit"), snapshot.get("baseline_ns")
         if not is_whole(limit, 1, MOST_CALLS) or not (baseline_ns is None or is_whole(baseline_ns, 1, 2**63)):
             raise ValueError(
@@ -261,7 +276,7 @@ class BackpressureController(LimitController):
                 with trio.move_on_after(seconds):
                     await call.park()
                 if call.permit is None:
-                    self.advance(self._clock.monotonic_ns())
+                    self._advance()
         except BaseException:
             if call.permit is not None:
                 call.permit.release()
@@ -269,6 +284,21 @@ class BackpressureController(LimitController):
         finally:
             self._waiting.pop(call, None)
             self.has_waiters = bool(self._waiting or self._watching)
+
+    def _advance(self) -> None:
+        try:
+            self.advance(self._clock.monotonic_ns())
+        except Exception as error:  # noqa: BLE001 - the program's own algorithm may raise anything, and no call is to blame
+            self.note_fault(error)
+
+    def note_fault(self, error: Exception) -> None:
+        """Log an error of the program's own algorithm, the first one with its traceback; its limit stays as it is.
+
+        Called where no caller can handle the error: it fails no message and no call that waits.
+        """
+        self._faults += 1
+        if self._faults == 1:
+            logger.error("limit algorithm %s does not learn; its limit stays", self._algorithm, exc_info=error)
 
     def _admit(self) -> None:
         """Give permits to those that wait, as long as there are some; called by the state machine."""
@@ -278,8 +308,11 @@ class BackpressureController(LimitController):
                 self._token.run_sync_soon(self._admit)
             return
         while self._waiting:
-            permit = self.try_acquire(self._clock.monotonic_ns())
+            now_ns = self._clock.monotonic_ns()
+            # Asked first, because an attempt counts as another refusal.
+            permit = self.try_acquire(now_ns) if self.free > 0 else None
             if permit is None:
+                self.crowd(now_ns)
                 return
             call = next(iter(self._waiting))
             del self._waiting[call]
@@ -289,11 +322,40 @@ class BackpressureController(LimitController):
         for notify in watching or ():
             notify()
 
-    def _has_to_wait(self) -> bool:
-        return bool(self._waiting)
+    def acquire_nowait(self) -> LimitPermit | None:
+        """Return a permit by the controller's clock; None at the limit, or if others wait. `wait` may follow."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._waiting:
+            return self.try_acquire(now_ns)
+        self.refuse(now_ns)
+        return None
 
-    def _now_ns(self) -> int:
-        return self._clock.monotonic_ns()
+    async def wait(self) -> LimitPermit:
+        """Wait for the permit that `acquire_nowait` has not given. Cancellation: gives up the place in the queue."""
+        call = LimitedCall(self)
+        await self._wait(call)
+        assert call.permit is not None
+        return call.permit
+
+    def end(self, permit: LimitPermit, error: BaseException | None) -> None:
+        """Give a permit of `acquire_nowait` or `wait` back, as `__aexit__`; what the algorithm raises is logged.
+
+        Args:
+            permit: The permit.
+            error: Error that the call ended with; None if it did not fail.
+        """
+        try:
+            self._end(permit, error)
+        except Exception as fault:  # noqa: BLE001 - the program's own algorithm may raise anything
+            self.note_fault(fault)
+
+    def _end(self, permit: LimitPermit, error: BaseException | None) -> None:
+        # A block may have swallowed its cancellation.
+        if trio.current_effective_deadline() == -math.inf or (error is not None and _teaches_nothing(error)):
+            permit.release()
+        else:
+            dropped = error is not None and (is_a(error, TimeoutError, trio.TooSlowError) or is_overload(error))
+            permit.record(self._clock.monotonic_ns(), dropped)
 
     def __repr__(self) -> str:
         return f"<BackpressureController {self._algorithm} {self.in_flight} of {self.limit}>"
@@ -319,13 +381,11 @@ class LimitedCall:
         if self._entered:
             raise RuntimeError("this call was made already; write controller.attempt() for each")
         self._entered = True
-        controller = self._controller
         # Before the permit, so that a cancellation here finds nothing to give back.
         await trio.lowlevel.checkpoint()
-        if not controller._has_to_wait():
-            self.permit = controller.try_acquire(controller._now_ns())
+        self.permit = self._controller.acquire_nowait()
         if self.permit is None:
-            await controller._wait(self)
+            await self._controller._wait(self)
         assert self.permit is not None
         return self.permit
 
@@ -334,13 +394,8 @@ class LimitedCall:
     ) -> None:
         """See `BackpressureController.__aexit__`."""
         permit = self.permit
-        if permit is None or permit.is_settled:
-            return
-        if error is not None and _teaches_nothing(error):
-            permit.release()
-        else:
-            dropped = error is not None and (is_a(error, TimeoutError, trio.TooSlowError) or is_overload(error))
-            permit.record(self._controller._now_ns(), dropped)
+        if permit is not None and not permit.is_settled:
+            self._controller._end(permit, error)
 
     async def park(self) -> None:
         """Wait for `receive`, or a cancellation."""
@@ -361,5 +416,5 @@ class LimitedCall:
 
 
 def _teaches_nothing(error: BaseException) -> bool:
-    """True if a block that ended with this error was cancelled, or its call never made."""
-    return not is_a(error, Exception) or is_a(error, CircuitOpenError) or trio.current_effective_deadline() == -math.inf
+    """True if a block that ended with this error was cut short, or its call never made."""
+    return not is_a(error, Exception) or is_a(error, CircuitOpenError)

@@ -17,6 +17,7 @@ __all__ = [
     "LimitChange",
     "NativeLimit",
     "OwnLimit",
+    "TimedLimit",
     "is_registered",
     "new_limit",
     "register",
@@ -67,6 +68,20 @@ class Limit(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedLimit(Limit, Protocol):
+    """Algorithm that also changes its limit by time alone; none of the built-in ones does."""
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """Time at which `advance` has something to do; None if there is nothing to do until the next sample."""
+        ...
+
+    def advance(self, now_ns: int) -> None:
+        """Do what is due; called at the deadline or later, once. The next deadline must be after `now_ns`."""
+        ...
+
+
 class NativeLimit(ConcurrencyLimit):
     """A built-in algorithm with its state; made by `new_limit`.
 
@@ -96,6 +111,8 @@ class OwnLimit:
         self._algorithm = algorithm
         self._limit = self._asked()
         self._change: LimitChange | None = None
+        self._timed = algorithm if isinstance(algorithm, TimedLimit) else None
+        self._due_ns = self._asked_deadline()
 
     @property
     def limit(self) -> int:
@@ -109,12 +126,38 @@ class OwnLimit:
             ValueError: The new limit is not a whole number of 1 or more; the one before stays.
         """
         self._algorithm.on_sample(start_ns=start_ns, rtt_ns=rtt_ns, in_flight=in_flight, dropped=dropped)
+        self._read(start_ns + rtt_ns, {"rtt_ns": float(rtt_ns), "in_flight": float(in_flight)})
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """Time at which `advance` has something to do; None if the algorithm has no deadline."""
+        return self._due_ns
+
+    def advance(self, now_ns: int) -> None:
+        """Do what is due by time alone; nothing before `next_deadline_ns`. Errors are the algorithm's.
+
+        Raises:
+            ValueError: The new limit is not a whole number of 1 or more, or the next deadline is not one of 0 or more.
+        """
+        if self._timed is not None and self._due_ns is not None and now_ns >= self._due_ns:
+            self._due_ns = None
+            self._timed.advance(now_ns)
+            self._read(now_ns, {})
+            due_ns = self.next_deadline_ns
+            if due_ns is not None and due_ns <= now_ns:
+                self._due_ns = None  # it would be asked for ever
+                raise ValueError(
+                    f"limit algorithm {self._name!r}: expected a next_deadline_ns after {now_ns}, at which advance() was "
+                    f"called, got {due_ns}"
+                )
+
+    def _read(self, now_ns: int, statistics: Mapping[str, float]) -> None:
         before, after = self._limit, self._asked()
+        self._due_ns = self._asked_deadline()
         if before != after:
-            statistics = {"rtt_ns": float(rtt_ns), "in_flight": float(in_flight)}
             self._limit = after
             self._change = LimitChange(
-                at_ns=start_ns + rtt_ns, before=before, after=after, reason=self._name, statistics=statistics
+                at_ns=now_ns, before=before, after=after, reason=self._name, statistics=statistics
             )
 
     def explain(self) -> LimitChange | None:
@@ -128,6 +171,15 @@ class OwnLimit:
                 f"limit algorithm {self._name!r}: expected a limit that is an int of 1 or more, got {limit!r}"
             )
         return limit
+
+    def _asked_deadline(self) -> int | None:
+        due_ns: object = None if self._timed is None else self._timed.next_deadline_ns
+        if due_ns is not None and not (isinstance(due_ns, int) and 0 <= due_ns < 2**63):
+            raise ValueError(
+                f"limit algorithm {self._name!r}: expected a next_deadline_ns that is an int of 0 or more, or None, "
+                f"got {due_ns!r}"
+            )
+        return due_ns
 
 
 _REGISTERED: Final[dict[str, Callable[..., Limit]]] = {}
@@ -189,7 +241,8 @@ def new_limit(
         seed: Seed of the algorithm's randomness, if it has any and `probe_jitter` is not given.
         probe_jitter: Numbers from 0 to 1 that are taken in turn, again and again, or a function that returns one, in
             place of drawn ones: `vegas`, `gradient` and `brpc` probe at random times.
-        parameters: The algorithm's parameters; `window={...}` puts windows of samples in front of it.
+        parameters: The algorithm's parameters; `window={...}` puts windows of samples in front of it. Where `min` is above
+            `max`, `max` wins, as in the originals; `adaptive` refuses such bounds, and so does a controller.
 
     Raises:
         ValueError: There is no such algorithm, or a parameter is unknown or outside its bounds; the text says which.

@@ -94,16 +94,25 @@ impl ConcurrencyLimit {
             in_flight,
             dropped,
         };
+        let mut is_accepted = true;
         self.step(py, |algorithm| {
             if algorithm.counts_starts() {
                 return Err("counts the calls itself: use on_start() and on_finish()");
             }
-            if !algorithm.accepts(&sample) {
-                return Err("needs a latency: expected rtt_ns above 0, got 0");
+            is_accepted = algorithm.accepts(&sample);
+            if is_accepted {
+                algorithm.sampled(&sample);
             }
-            algorithm.sampled(&sample);
             Ok(())
-        })
+        })?;
+        if !is_accepted {
+            let text = format!(
+                "{}, rtt_ns: expected a number above 0, got {rtt_ns}",
+                self.name
+            );
+            return Err(PyValueError::new_err(text));
+        }
+        Ok(())
     }
 
     #[pyo3(signature = (now_ns))]

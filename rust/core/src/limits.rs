@@ -93,14 +93,6 @@ pub trait Limit: Send + Sync {
     /// A call has ended, and nothing follows from it.
     fn ignored(&mut self, _now_ns: u64) {}
 
-    /// Do what is due by time alone.
-    fn advance(&mut self, _now_ns: u64) {}
-
-    /// Time at which `advance` has something to do; None if time alone changes nothing.
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
-    }
-
     /// True if it can use the sample.
     fn accepts(&self, _sample: &Sample) -> bool {
         true

@@ -13,7 +13,7 @@ from factflow_engine import BackpressureController
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Overloaded
-from support.limited_servers import MS, SECOND, FifoServer, bare
+from support.limited_servers import MS, SECOND, FifoServer, bare, in_trio
 from support.pipelines import load, registry_of
 
 SCENARIOS = {
@@ -45,32 +45,14 @@ routes:
 
     async def main(simulation):
         seen = []
-        async with trio.open_nursery() as nursery:
-
-            def now():
-                return round(trio.current_time() * 1e9) - begun
-
-            async def later(time_ns, call):
-                await trio.sleep_until((time_ns + begun) / 1e9)
-                call()
+        async with in_trio(make) as call:
 
             async def work(context):
-                done = trio.Event()
-                accepted = []
-
-                def end(was_accepted):
-                    accepted.append(was_accepted)
-                    done.set()
-
-                server.call(end)
-                await done.wait()
-                if not accepted[0]:
+                if not await call():
                     await trio.sleep(REFUSED_NS / 1e9)
                     raise Overloaded
                 return AdapterResult.forward()
 
-            begun = round(trio.current_time() * 1e9)
-            server = make(at=lambda time_ns, call: nursery.start_soon(later, time_ns, call), now=now)
             async with OrchestratorManager(registry=registry_of(work=work), seams=simulation.seams) as manager:
                 execution = await manager.start(load(registry_of(work=work), text))
                 for number in range(20 * seconds * 20):
@@ -79,7 +61,6 @@ routes:
                     await trio.sleep(EVERY_NS / 1e9)
                     seen.append(execution.statistics().limits["r"].limit)
                 await execution.cancel(grace=0)
-            nursery.cancel_scope.cancel()
         return seen
 
     return simulate(main, seed=seed)

@@ -1,5 +1,6 @@
 """Adaptive limits of routes: who may be in adapters, what is a sample, and what breakers, pauses and sharing do."""
 
+import contextlib
 import random
 from typing import ClassVar
 
@@ -231,6 +232,84 @@ def test_what_is_cancelled_teaches_nothing():
     assert figures.in_flight == 0
 
 
+def test_a_cancellation_that_an_adapter_swallows_teaches_nothing():
+    async def stubborn(context):
+        with contextlib.suppress(trio.Cancelled):
+            await trio.sleep(10)
+        return AdapterResult.forward()
+
+    async def impatient(context):
+        with trio.move_on_after(1):  # its own time-out is an answer
+            await trio.sleep(10)
+        return AdapterResult.forward()
+
+    _, report = simulated(route("algorithm: aimd, initial_concurrency: 10"), {"work": stubborn}, flood(50), until=5)
+    figures = report.limits["r"]
+    assert (figures.answered, figures.dropped) == (0, 0)
+    assert figures.released == figures.acquired >= 10
+    _, report = simulated(route("algorithm: aimd, initial_concurrency: 10"), {"work": impatient}, flood(50))
+    assert report.limits["r"].answered == 50
+
+
+def test_a_message_that_skips_every_stage_is_no_sample():
+    """It would pass for an answer without a latency."""
+    stage = "{type: work, condition: {field: n, operator: gt, value: 3}}"
+    _, report = simulated(route("algorithm: aimd, initial_concurrency: 10", stage=stage), {"work": work}, flood(10))
+    figures = report.limits["r"]
+    assert (figures.acquired, figures.answered, figures.released) == (10, 6, 4)
+
+
+def test_each_message_that_waits_for_a_permit_is_refused_once():
+    text = route("algorithm: fixed, min_concurrency: 2, max_concurrency: 2, group: g")
+    _, report = simulated(text, {"work": work}, flood(20))
+    assert report.outcomes["completed"] == 20
+    assert report.limits["group g"].refused == 18
+    _, report = simulated(
+        route("algorithm: aimd, max_concurrency: 2, initial_concurrency: 2"), {"work": work}, flood(20)
+    )
+    assert report.limits["r"].refused == 18
+
+
+class Fading:
+    """A program's own algorithm whose limit falls by one each second without a call."""
+
+    def __init__(self, initial=10, fault=""):
+        self.limit = initial
+        self.next_deadline_ns = None
+        self._fault = fault
+
+    def on_sample(self, *, start_ns, rtt_ns, **_):
+        self.limit, self.next_deadline_ns = 10, start_ns + rtt_ns + 1_000_000_000
+
+    def advance(self, now_ns):
+        assert now_ns >= self.next_deadline_ns
+        self.limit -= 1
+        self.next_deadline_ns = now_ns if self._fault else now_ns + 1_000_000_000 if self.limit > 5 else None
+
+
+@pytest.mark.parametrize("fault", ["", "stands still"])
+def test_a_programs_own_algorithm_may_change_its_limit_by_time_alone(fault):
+    seen = []
+
+    async def look(execution):
+        for _ in range(10):
+            await trio.sleep(1)
+            seen.append(execution.statistics().routes["r"].limit)
+
+    limits.register("fading", Fading)
+    try:
+        text = route(f"algorithm: fading, max_concurrency: 10, parameters: {{fault: '{fault}'}}")
+        _, report = simulated(text, {"work": work}, flood(1), look=look)
+    finally:
+        del limits._REGISTERED["fading"]
+    if fault:
+        assert report.status == "failed"
+        assert "expected a next_deadline_ns after" in report.error
+    else:
+        assert seen == [10, 9, 8, 7, 6, 5, 5, 5, 5, 5]
+        assert report.limits["r"].changes == {"own algorithm": 5}
+
+
 def test_one_that_only_monitors_gates_nothing():
     presence = Presence()
 
@@ -459,7 +538,7 @@ routes:
 class Limited:
     """A route, as far as its limit is concerned."""
 
-    shares_limit, stages, has_work, drivers = False, (), True, ()
+    shares_limit, stages, has_work, drivers, has_deadlines = False, (), True, (), True
 
     def __init__(self, limiter, notified):
         self.limiter = limiter
@@ -503,7 +582,13 @@ def test_a_limit_is_advanced_when_it_wants_to_be():
     assert len(notified) == 2
 
 
-def test_an_error_of_a_programs_own_algorithm_fails_its_route_and_not_a_message():
+async def emits(context):
+    await trio.sleep(0.05)
+    return AdapterResult(emitted=[1, 2])
+
+
+@pytest.mark.parametrize("stage", [work, emits])
+def test_an_error_of_a_programs_own_algorithm_fails_its_route_and_not_a_message(stage):
     class Wrong:
         limit = 3
 
@@ -512,9 +597,14 @@ def test_an_error_of_a_programs_own_algorithm_fails_its_route_and_not_a_message(
 
     limits.register("wrong", Wrong)
     try:
-        _, report = simulated(route("algorithm: wrong"), {"work": work}, flood(9))
+        _, report = simulated(route("algorithm: wrong"), {"work": stage}, flood(9))
     finally:
         del limits._REGISTERED["wrong"]
     assert report.status == "failed"
     assert report.error == "route 'r' died: ZeroDivisionError: by the algorithm"
     assert report.outcomes["failed"] == 0
+    assert report.limits["r"].in_flight == 0
+    assert_counters_balance(report)
+    if stage is emits:
+        assert sum(report.outcomes.values()) == 0
+        assert report.routes["r"].in_flight == 0, "the message that emits is given back"

@@ -67,9 +67,9 @@ class Server:
 
 
 async def measured(
-    section: str, monkeypatch: pytest.MonkeyPatch, *, warm_up: float, seconds: float
+    place: str, section: str, monkeypatch: pytest.MonkeyPatch, *, warm_up: float, seconds: float
 ) -> tuple[float, float, float]:
-    """Return requests a second, the 99th percentile of their latency in milliseconds, and the median limit.
+    """Limit a route or its stage; return requests a second, the 99th percentile of their latency in milliseconds, and the median limit.
 
     Nothing counts before the warm-up, in which the limit is looked for.
     """
@@ -78,9 +78,10 @@ async def measured(
     server, limits = Server(), []
     async with trio.open_nursery() as nursery:
         await server.start(nursery)
+        of_stage, of_route = (f", backpressure: {section}" if place == name else "" for name in ("stage", "route"))
         text = (
             "routes: {r: {inbound: {concurrency: 100, prefetch: 400, capacity: 100000}, adapters: [{type: http_request, "
-            f'config: {{url: "http://127.0.0.1:{server.port}/"}}, backpressure: {section}}}]}}}}'
+            f'config: {{url: "http://127.0.0.1:{server.port}/"}}{of_stage}}}]{of_route}}}}}'
         )
         async with running(text, seconds=300) as execution:
             for number in range(round(3 * BEST * (warm_up + seconds))):
@@ -89,7 +90,8 @@ async def measured(
             first = len(server.latencies)
             for _ in range(round(10 * seconds)):
                 await trio.sleep(0.1)
-                limits.append(execution.statistics().limits["r/http_request"].limit)
+                found = execution.statistics()
+                limits.append(found.routes["r"].limit if place == "route" else found.limits["r/http_request"].limit)
             slowest = sorted(server.latencies[first:])
             span = server.ends[-1] - server.ends[first]
             await execution.cancel(0)
@@ -98,18 +100,19 @@ async def measured(
 
 
 @pytest.mark.slow
-async def test_an_adaptive_limit_finds_the_capacity_that_fixed_ones_miss(monkeypatch, capsys):
+@pytest.mark.parametrize("place", ["stage", "route"])
+async def test_an_adaptive_limit_finds_the_capacity_that_fixed_ones_miss(place, monkeypatch, capsys):
     found = {}
     for name, section, warm_up, seconds in (
         ("adaptive", f"{{algorithm: adaptive, target_latency_ms: {TARGET_MS:g}, max_concurrency: 100}}", 15.0, 25.0),
         ("too low", "{algorithm: fixed, max_concurrency: 3}", 1.0, 8.0),
         ("too high", "{algorithm: fixed, max_concurrency: 60}", 3.0, 8.0),
     ):
-        found[name] = await measured(section, monkeypatch, warm_up=warm_up, seconds=seconds)
+        found[name] = await measured(place, section, monkeypatch, warm_up=warm_up, seconds=seconds)
         rate, p99, limit = found[name]
         with capsys.disabled():
             print(
-                f"\n{name}: {rate:.1f} of {BEST:.0f} requests a second, p99 {p99:.0f} ms, median limit {limit:g}",
+                f"\n{place}, {name}: {rate:.1f} of {BEST:.0f} requests a second, p99 {p99:.0f} ms, median limit {limit:g}",
                 end="",
             )
     rate, p99, limit = found["adaptive"]

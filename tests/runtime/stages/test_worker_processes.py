@@ -107,6 +107,29 @@ async def test_no_more_processes_than_allowed(tmp_path):
     assert len(list(tmp_path.glob("made-*"))) <= 2
 
 
+async def test_a_limit_holds_for_calls_in_processes_and_each_way_to_end_gives_the_permit_back(tmp_path):
+    limit = "backpressure: {algorithm: aimd, initial_concurrency: 1, max_concurrency: 1}"
+    options = f", processes: 3, timeout_seconds: 1, {limit}, config: {{folder: {tmp_path}}}"
+    hang = {"do": "hang", "folder": str(tmp_path)}
+    report, recorded = await run_all([{"do": "who"}, {"do": "kill"}, {"do": "fail"}, hang, {"do": "who"}], options)
+    assert len(recorded.messages) == 2
+    figures = report.limits["r/work"]
+    assert (figures.acquired, figures.answered, figures.dropped, figures.in_flight) == (5, 4, 1, 0)
+    assert figures.refused == 4
+
+
+async def test_a_cancelled_call_in_a_process_gives_its_permit_back_and_teaches_nothing(tmp_path):
+    limit = ", backpressure: {algorithm: aimd, initial_concurrency: 1, max_concurrency: 1}"
+    async with running(STAGE % limit, adapters=adapters_with(Recorded()), seconds=60) as execution:
+        for _ in range(3):
+            await execution.publish("r", {"do": "hang", "folder": str(tmp_path)})
+        await pids(tmp_path, "hangs")
+        await execution.cancel(0)
+        figures = (await execution.wait_ended()).limits["r/work"]
+    assert (figures.answered, figures.dropped, figures.in_flight, figures.waiting) == (0, 0, 0, 0)
+    assert figures.released == figures.acquired
+
+
 @pytest.mark.parametrize(
     "do", ["forward", "end", "emit", "see", "fail", "reject", "fail_oddly", "give_dict", "give_object"]
 )

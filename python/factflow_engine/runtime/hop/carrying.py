@@ -135,7 +135,7 @@ class Carrying:
                     headers = None if result.headers is None else context.merged(result.headers)
                     if result.emitted is not None:
                         if route.limiter is not None:
-                            carrier.end_attempt(worker, ATTEMPT_ANSWERED)
+                            self._end_attempt(worker, route, child)
                         if headers is not None:
                             worker.context = context.with_headers(headers)
                         emitting = result
@@ -163,6 +163,15 @@ class Carrying:
             await FanOut(self, worker, route, _context_of(worker), child).drive(emitting)
         elif child is not None and child.parent is not None:
             self.settlement.end_child(route, child.parent)
+
+    def _end_attempt(self, worker: Worker, route: RouteState, child: Child | None) -> None:
+        """Give the permit of a message back that is about to emit; an error of the limit's algorithm is not the message's."""
+        try:
+            route.carrier.end_attempt(worker, ATTEMPT_ANSWERED)
+        except BaseException:
+            context, worker.context = _context_of(worker), None
+            self.settlement.interrupt(worker, route, context, None if child is None else child.parent)
+            raise
 
     def end_parent(self, worker: Worker, route: RouteState) -> None:
         """End the parent whose last child has just ended on this worker."""

@@ -61,6 +61,8 @@ class Limiting:
             if route.limiter is None:
                 continue
             self._routes.setdefault(route.limiter, []).append(route)
+            if route.has_deadlines:
+                self.attend(route)
             for stage in route.stages:
                 # A breaker of one route says little about a limit that others have, too.
                 if stage.guard is not None and stage.guard.key is None and not route.shares_limit:

@@ -245,11 +245,12 @@ class Loop:
                         if not worker.left or worker.since_ns > worker.until_ns:
                             break
                         waited = True
+                except BaseException:
+                    carrier.end_attempt(worker, ATTEMPT_IGNORED)  # the worker is dying
+                    raise
                 finally:
                     worker.context = None
                     carrier.busy -= 1
-                    if route.limiter is not None:
-                        carrier.end_attempt(worker, ATTEMPT_IGNORED)  # does nothing, unless the worker is dying
                     self._after(route)
                 if worker.turns <= 0 or worker.since_ns > worker.until_ns:
                     await workers.give_way(worker)
@@ -281,7 +282,7 @@ class Loop:
             route.inbound.armed = True  # it may have been off while every permit was in use
         if route.drivers:
             route.drivers.wake_all()
-        if route.limiter is not None:
+        if route.has_deadlines:
             self._limiting.attend(route)
         if self._has_cycles:
             self._relief.note_permit(route)

@@ -68,6 +68,7 @@ class RouteState:
         loop's ready list, at most once.
         driving: Workers that pull an emitted iterator, or carry a child of one meanwhile. Each holds a permit.
         drivers: Tasks of drivers that wait for room.
+        has_deadlines: True if the adaptive limit may change by time alone.
         roots: Deliveries of the messages that stages emit, if they are needed.
         limiter: Adaptive limit of the messages in adapters; None if only `carrier.limit` limits them.
         shares_limit: True if others have the same one. Then a turn is one message, so that each gets its share.
@@ -83,6 +84,7 @@ class RouteState:
         "deferral",
         "drivers",
         "driving",
+        "has_deadlines",
         "id",
         "inbound",
         "limiter",
@@ -137,6 +139,7 @@ class RouteState:
         self.drivers = Drivers()
         self.notify: Final = workers.notifier(self)
         self.limiter = limiter
+        self.has_deadlines = limiter is not None and limiter.has_deadlines
         self.shares_limit = shares_limit
         self.turn = 1 if shares_limit else TURN
         self.counters = Counters()

@@ -126,10 +126,7 @@ class Stage:
         self.is_flushed = info.durable and flushes(type(adapter))
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
         answers = roots is not None and snapshots(type(adapter))
-        if (
-            answers
-            or (timeout_seconds, circuit_breaker, backpressure, route_timeout_seconds, deadline_seconds) != (None,) * 5
-        ):
+        if answers or (timeout_seconds, circuit_breaker, route_timeout_seconds, deadline_seconds) != (None,) * 4:
             call = guarded(call, info)  # innermost: the guards around it see the call fail
         self.answers: Answers | None = None
         if roots is not None and answers:

@@ -11,12 +11,11 @@ Kept separate from `breaker_guard`: a call is refused by the breaker before it w
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from factflow_engine.native import FieldPath, MessageContext
+from factflow_engine.native import FieldPath, LimitPermit, MessageContext
 from factflow_engine.resilience.keyed_limits import KeyedLimits
 from factflow_engine.runtime.stages.breaker_guard import PERMITTING, REFUSING, BreakerGuard, bounded_key
 from factflow_engine.runtime.stages.timeouts import StageCall
@@ -25,9 +24,7 @@ from factflow_protocols import AdapterResult
 
 if TYPE_CHECKING:
     from factflow_engine.config import BackpressureConfig
-    from factflow_engine.resilience import BackpressureController, CircuitBreaker, CircuitEvent, LimitedCall
-
-logger = logging.getLogger("factflow_engine.runtime")
+    from factflow_engine.resilience import BackpressureController, CircuitBreaker, CircuitEvent
 
 FEW_FORGOTTEN: Final = 64
 """Most names of evicted breakers that are kept, however few limits there are."""
@@ -60,9 +57,9 @@ class StageLimit:
         "_clock",
         "_given_up",
         "_guard",
-        "_has_failed",
         "_key_path",
         "_leave_out",
+        "_only",
         "_stage",
         "_troubled",
         "_waiting",
@@ -102,11 +99,12 @@ class StageLimit:
         self._leave_out = leave_out
         self._clock = clock
         self._key_path = None if section.key is None else FieldPath(section.key)
+        # Entered for as long as the execution lasts, so that a call finds it without a look-up.
+        self._only = limits.enter("") if section.key is None else None
         # By identity, because contexts are equal if their messages are.
         self._waiting: dict[int, tuple[MessageContext, str, int]] = {}
         # Of calls that were cancelled just now: whoever gives their messages back asks at once.
         self._given_up: dict[int, tuple[MessageContext, str, int]] = {}
-        self._has_failed = False  # its algorithm, which is a program's own then
         self._troubled: set[str] = set()  # names of breakers that refuse calls, or are on trial
         if guard is not None and not is_shared and guard.key in {None, section.key}:
             guard.events.subscribe(self._heard)
@@ -120,46 +118,44 @@ class StageLimit:
         Cancellation: gives up the wait, or the permit, and teaches the controller nothing.
         """
         breaker = None if self._guard is None else self._guard.refuse_while_open(context)
-        key = "" if self._key_path is None else _key_of(self._key_path, context)
-        controller = self.limits.enter(key)
-        self._given_up.clear()
+        key, controller = "", self._only
+        if controller is None:
+            assert self._key_path is not None
+            key = _key_of(self._key_path, context)
+            controller = self.limits.enter(key)
         try:
+            if self._given_up:
+                self._given_up.clear()
             if breaker is not None and breaker.name in self._troubled:
                 self._agree(breaker, controller)
-            attempt = controller.attempt()
-            # Noted in any case: whether it waits is seen by a reader, who comes while it does.
-            self._waiting[id(context)] = context, key, self._clock.monotonic_ns()
-            try:
-                await attempt.__aenter__()
-            except BaseException:
-                self._given_up[id(context)] = self._waiting[id(context)]
-                raise
-            finally:
-                _, _, since_ns = self._waiting.pop(id(context))
-                self._leave_out(self._clock.monotonic_ns() - since_ns)
+            # No checkpoint if a permit is free: the adapter is called as if there were no limit.
+            permit = controller.acquire_nowait() or await self._wait(controller, key, context)
             try:
                 result = await self._call(context)
             except BaseException as error:
-                await self._end(attempt, error)
+                controller.end(permit, error)
                 raise
-            await self._end(attempt, None)
+            controller.end(permit, None)
             return result
         finally:
-            self.limits.leave(key)
+            if self._only is None:
+                self.limits.leave(key)
 
-    async def _end(self, attempt: LimitedCall, error: BaseException | None) -> None:
-        """Give the permit back; an error of a program's own algorithm fails no message, and is logged once."""
+    async def _wait(self, controller: BackpressureController, key: str, context: MessageContext) -> LimitPermit:
+        self._waiting[id(context)] = context, key, self._clock.monotonic_ns()
         try:
-            await attempt.__aexit__(None if error is None else type(error), error, None)
-        except Exception:
-            if not self._has_failed:
-                self._has_failed = True
-                logger.exception("the limit of stage %s does not learn", self.limits.name)
+            return await controller.wait()
+        except BaseException:
+            self._given_up[id(context)] = self._waiting[id(context)]
+            raise
+        finally:
+            _, _, since_ns = self._waiting.pop(id(context))
+            self._leave_out(self._clock.monotonic_ns() - since_ns)
 
     def wait_of(self, context: MessageContext) -> tuple[str, int] | None:
         """Return the reason why a call waits for a permit, and since when; None if it does not."""
         found = self._waiting.get(id(context))
-        return (self._reason(found[1]), found[2]) if found is not None and self._has_waiters(found[1]) else None
+        return None if found is None else (self._reason(found[1]), found[2])
 
     def interruption_of(self, context: MessageContext) -> tuple[str, int] | None:
         """Return the reason why a call that was cancelled just now had waited, and since when; None if it had not."""
@@ -170,14 +166,8 @@ class StageLimit:
         """Yield the waits for permits, by key."""
         calls = Counter(key for _, key, _ in self._waiting.values())
         for key, count in calls.items():
-            if not self._has_waiters(key):
-                continue  # it passes a checkpoint
             since_ns = min(since_ns for _, of, since_ns in self._waiting.values() if of == key)
             yield PermitWait(self._reason(key), count, since_ns)
-
-    def _has_waiters(self, key: str) -> bool:
-        controller = self.limits.known(key)
-        return controller is not None and controller.has_waiters
 
     def _reason(self, key: str) -> str:
         controller = self.limits.known(key)

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::context::Changes;
 use super::counters::Counters;
 use super::journal::Journal;
-use super::limiting::end_of;
+use super::limiting::{end_of, note_error};
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use super::pool::WorkerPool;
@@ -66,6 +66,7 @@ impl Carrier {
             children,
             limit: AtomicIsize::new(limit),
             limiter,
+            crowded: AtomicBool::new(false),
             risen,
             busy: AtomicIsize::new(0),
             pulling: AtomicIsize::new(0),
@@ -142,6 +143,7 @@ impl Carrier {
     #[pyo3(signature = (worker, result, /))]
     fn proceed(&self, worker: &Bound<'_, Worker>, result: Bound<'_, PyAny>) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
+            note_error(worker); // whatever it was awaited with is not known here
             Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
         })
     }
@@ -150,7 +152,13 @@ impl Carrier {
     /// numbers of ends.
     #[pyo3(signature = (worker, end, /))]
     fn end_attempt(&self, worker: &Bound<'_, Worker>, end: u8) -> PyResult<()> {
-        errors::guarded(worker.py(), || self.end_permit(worker, end_of(end)))
+        errors::guarded(worker.py(), || {
+            if self.limiter.is_none() {
+                return Ok(());
+            }
+            let now_ns = self.now.now_ns(worker.py())?;
+            self.return_permit(worker, end_of(end), now_ns)
+        })
     }
 
     /// True if a message may begin by the adaptive limit; always, if there is none.

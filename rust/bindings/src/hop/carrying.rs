@@ -103,6 +103,7 @@ impl Carrier {
             if stage.is_stateful {
                 object.bind(py).setattr(intern!(py, "touched"), true)?;
             }
+            self.note_call(worker);
             let pending = stage.call.bind(py).call1((&context,))?;
             let result = match start(&pending)? {
                 Started::Returned(result) => result,
@@ -240,12 +241,11 @@ impl Carrier {
             state.left.set(left);
             let since_ns = state.since_ns.get();
             state.step_ns.set(since_ns);
-            if self.limiter.is_some() {
-                self.begin_permit(worker)?;
-                if !self.permits(py) && self.inbound.get().takable(py) > 0 && self.room(py, 0)? > 0
-                {
-                    self.note_crowd(py);
-                }
+            if self.begin_permit(worker)?
+                && self.inbound.get().takable(py) > 0
+                && self.room(py, 0)? > 0
+            {
+                self.note_crowd(py);
             }
             let step = if let Some(child) = child {
                 self.carry_child(worker, child)

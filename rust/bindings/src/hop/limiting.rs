@@ -4,8 +4,13 @@
 //! adapters only, and never while a message waits for room, for its children or for a retry: so no message waits for a
 //! permit whose holder waits for it. Times are the loop's, which the carrier has read anyway.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use factflow_core::limits::CallEnd;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::carrying::let_go;
 use super::state::Carrier;
@@ -43,40 +48,47 @@ impl Carrier {
     }
 
     /// Note that a message could begin but for the adaptive limit.
+    ///
+    /// A message is counted once, however often it is looked at before it begins.
     pub(super) fn note_crowd(&self, py: Python<'_>) {
         if let Some(limiter) = &self.limiter {
-            limiter
-                .get()
-                .with(py, |controller| controller.refuse(controller.now_ns()));
+            let is_counted = self.crowded.swap(true, Relaxed);
+            limiter.get().with(py, |controller| {
+                let now_ns = controller.now_ns();
+                if is_counted {
+                    controller.crowd(now_ns);
+                } else {
+                    controller.refuse(now_ns);
+                }
+            });
         }
     }
 
-    /// Give the worker's message, which begins now, its permit. One is given beyond the limit if it has fallen since the
-    /// worker asked.
+    /// Give the worker's message, which begins now, its permit; return true if no other message may begin. A permit is given
+    /// beyond the limit if it has fallen since the worker asked.
     #[inline]
-    pub(super) fn begin_permit(&self, worker: &Bound<'_, Worker>) -> PyResult<()> {
+    pub(super) fn begin_permit(&self, worker: &Bound<'_, Worker>) -> PyResult<bool> {
         let Some(limiter) = &self.limiter else {
-            return Ok(());
+            return Ok(false);
         };
         let (py, state) = (worker.py(), worker.get());
         let since_ns = unsigned(state.since_ns.get());
-        let permit = limiter
-            .get()
-            .with(py, |controller| match controller.try_acquire(since_ns) {
-                Some(permit) => permit,
-                None => controller.acquire_beyond(since_ns),
-            });
-        match state.set_permit(py, Some(permit)) {
-            None => Ok(()),
-            // None is left where a message ends; if one were, it would take a place for ever.
-            Some(left) => {
-                LimitController::settle(limiter.bind(py), left, since_ns, CallEnd::Ignored)
-                    .map(drop)
+        self.crowded.store(false, Relaxed);
+        state.called.set(0);
+        let (permit, is_last) = limiter.get().with(py, |controller| {
+            if controller.free() == 0 {
+                controller.crowd(since_ns);
             }
+            (controller.acquire_beyond(since_ns), controller.free() == 0)
+        });
+        if let Some(left) = state.set_permit(py, Some(permit)) {
+            // None is left where a message ends; if one were, it would take a place for ever.
+            LimitController::settle(limiter.bind(py), left, since_ns, CallEnd::Ignored)?;
         }
+        Ok(is_last)
     }
 
-    /// Give the permit of the worker's message back, if it has one.
+    /// Give the permit of the worker's message back, if it has one; the message has ended.
     #[inline]
     pub(super) fn end_permit(&self, worker: &Bound<'_, Worker>, end: CallEnd) -> PyResult<()> {
         if self.limiter.is_none() {
@@ -86,9 +98,22 @@ impl Carrier {
         self.end_permit_at(worker, end, now_ns)
     }
 
-    /// Give the permit of the worker's message back, if it has one, at this time.
+    /// Give the permit of the worker's message back, if it has one, at this time; the message has ended.
     #[inline]
     pub(super) fn end_permit_at(
+        &self,
+        worker: &Bound<'_, Worker>,
+        end: CallEnd,
+        now_ns: i64,
+    ) -> PyResult<()> {
+        self.return_permit(worker, end, now_ns)
+            .inspect_err(|_| let_go(worker)) // the algorithm's own error, which no message has caused
+    }
+
+    /// Give the permit of the worker's message back, if it has one, at this time. An error is the algorithm's own: the permit
+    /// is back, and the message still the worker's.
+    #[inline]
+    pub(super) fn return_permit(
         &self,
         worker: &Bound<'_, Worker>,
         end: CallEnd,
@@ -97,22 +122,72 @@ impl Carrier {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        let py = worker.py();
-        let Some(permit) = worker.get().set_permit(py, None) else {
+        let (py, state) = (worker.py(), worker.get());
+        let Some(permit) = state.set_permit(py, None) else {
             return Ok(());
+        };
+        let end = match state.called.get() {
+            CALLED => end,
+            NOT_CALLED => CallEnd::Ignored,
+            _ if is_cancelled(py)? => CallEnd::Ignored, // its adapter has swallowed that
+            _ => end,
         };
         let limiter = limiter.bind(py);
         let before = limiter.get().with(py, |controller| controller.limit());
-        LimitController::settle(limiter, permit, unsigned(now_ns), end)
-            .and_then(|_| {
-                // The worker goes on with its turn, and asks for nobody else.
-                if limiter.get().with(py, |controller| controller.limit()) > before {
-                    self.risen.bind(py).call0()?;
-                }
-                Ok(())
-            })
-            .inspect_err(|_| let_go(worker)) // the algorithm's own error, which no message has caused
+        LimitController::settle(limiter, permit, unsigned(now_ns), end)?;
+        // The worker goes on with its turn, and asks for nobody else.
+        if limiter.get().with(py, |controller| controller.limit()) > before {
+            self.risen.bind(py).call0()?;
+        }
+        Ok(())
     }
+
+    /// Note that an adapter is called with the worker's message.
+    #[inline]
+    pub(super) fn note_call(&self, worker: &Bound<'_, Worker>) {
+        if self.limiter.is_some() {
+            let called = &worker.get().called;
+            called.set(called.get().max(CALLED));
+        }
+    }
+
+    /// Note trio's answer to what the worker's adapter waits for, which may be a cancellation.
+    #[inline]
+    pub(super) fn note_answer(
+        &self,
+        worker: &Bound<'_, Worker>,
+        answer: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if self.limiter.is_some() {
+            let error = ERROR.import(answer.py(), "outcome", "Error")?;
+            if answer.get_type().is(error) {
+                note_error(worker);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Note that an exception may be raised where the worker's adapter waits.
+pub(super) fn note_error(worker: &Bound<'_, Worker>) {
+    worker.get().called.set(FAILED);
+}
+
+/// Calls of adapters with a message since it has its permit: none, some, and some of which one got an exception for what it
+/// waited for.
+const NOT_CALLED: i64 = 0;
+const CALLED: i64 = 1;
+const FAILED: i64 = 2;
+
+/// The class in which trio hands an exception to what waits.
+static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// True if the running task is being cancelled.
+#[cold]
+fn is_cancelled(py: Python<'_>) -> PyResult<bool> {
+    let trio = py.import(intern!(py, "trio"))?;
+    let deadline = trio.call_method0(intern!(py, "current_effective_deadline"))?;
+    Ok(deadline.extract::<f64>()? == f64::NEG_INFINITY)
 }
 
 /// Return a time of the loop's clock, which is never negative, as the core has it.

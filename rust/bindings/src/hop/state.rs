@@ -48,6 +48,8 @@ pub struct Carrier {
     pub(super) limit: AtomicIsize,
     /// Adaptive limit of the messages in adapters, which other routes may share.
     pub(super) limiter: Option<Py<LimitController>>,
+    /// True if the next message was refused a permit, and counted.
+    pub(super) crowded: AtomicBool,
     /// Lets another worker check the route, because that limit has risen.
     pub(super) risen: Py<PyAny>,
     pub(super) busy: AtomicIsize,

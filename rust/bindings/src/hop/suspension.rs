@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::carrying::{end_child, pending_of};
+use super::limiting::note_error;
 use super::loop_number::LoopNumber;
 use super::pool::WorkerPool;
 use super::start::{send, throw};
@@ -96,6 +97,7 @@ impl Suspension {
             self.pool.get().enter(worker);
             let coroutine = pending_of(worker)?;
             let carrier = self.carrier.get();
+            carrier.note_answer(worker, value)?;
             let watch = carrier.watch.get();
             watch.enter(worker);
             let resumed = send(&coroutine, value)
@@ -211,6 +213,7 @@ impl Suspension {
             self.pool.get().enter(worker);
             let coroutine = pending_of(worker)?;
             let carrier = self.carrier.get();
+            note_error(worker);
             let step = carrier.watched(worker, |worker| {
                 let started = throw(&coroutine, error)?;
                 let step = carrier.resume(worker, coroutine, started)?;

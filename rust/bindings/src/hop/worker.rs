@@ -32,6 +32,8 @@ pub struct Worker {
     pub since_ns: LoopNumber,
     /// Time at which the present step of its message began, for `LoopWatch`.
     pub step_ns: LoopNumber,
+    /// Calls of adapters since its message has its permit, as `limiting` numbers them.
+    pub called: LoopNumber,
     /// Time at which it yields to the program's other tasks.
     pub until_ns: LoopNumber,
     /// Messages that the route may still give it in this turn.

@@ -10,7 +10,7 @@ use factflow_core::limits::{
     self as core, CallEnd, CallPermit, Controller, LimitBounds, Parameters, Sample, Snapshot,
 };
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -63,8 +63,12 @@ impl LimitController {
                 min: least,
                 max: most,
             };
+            let mut controller = Controller::new(made, bounds, monitor_only, now_ns);
+            if let Some(own) = &own {
+                controller.set_deadline(own.getattr(intern!(py, "next_deadline_ns"))?.extract()?);
+            }
             Ok(Self {
-                controller: GilCell::new(Controller::new(made, bounds, monitor_only, now_ns)),
+                controller: GilCell::new(controller),
                 own: own.map(|own| GilCell::new(Some(own.unbind()))),
                 has_waiters: AtomicBool::new(false),
             })
@@ -74,9 +78,13 @@ impl LimitController {
     #[pyo3(signature = (now_ns))]
     fn try_acquire(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<Option<LimitPermit>> {
         errors::guarded(slf.py(), || {
-            let permit = slf
-                .get()
-                .with(slf.py(), |controller| controller.try_acquire(now_ns));
+            let state = slf.get();
+            if state.is_due(slf.py(), now_ns)
+                && let Err(error) = Self::do_due(slf, now_ns)
+            {
+                Self::note_fault(slf, error)?; // nothing that the call is to blame for
+            }
+            let permit = state.with(slf.py(), |controller| controller.try_acquire(now_ns));
             Ok(permit.map(|permit| LimitPermit {
                 controller: slf.clone().unbind(),
                 permit: GilCell::new(Some(permit)),
@@ -86,7 +94,29 @@ impl LimitController {
 
     #[pyo3(signature = (now_ns))]
     fn advance(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
-        Self::step(slf, |controller| controller.advance(now_ns))
+        errors::guarded(slf.py(), || {
+            let state = slf.get();
+            state.with(slf.py(), |controller| controller.advance(now_ns));
+            let done = if state.is_due(slf.py(), now_ns) {
+                Self::do_due(slf, now_ns)
+            } else {
+                Ok(())
+            };
+            Self::admit(slf)?;
+            done
+        })
+    }
+
+    /// Count a call that has to wait for a permit.
+    #[pyo3(signature = (now_ns))]
+    fn refuse(&self, py: Python<'_>, now_ns: u64) {
+        self.with(py, |controller| controller.refuse(now_ns));
+    }
+
+    /// Tell the algorithm that a call still waits for a permit.
+    #[pyo3(signature = (now_ns))]
+    fn crowd(&self, py: Python<'_>, now_ns: u64) {
+        self.with(py, |controller| controller.crowd(now_ns));
     }
 
     #[pyo3(signature = ())]
@@ -129,6 +159,12 @@ impl LimitController {
     #[getter]
     fn limit(&self, py: Python<'_>) -> u32 {
         self.with(py, |controller| controller.limit())
+    }
+
+    /// Calls that may start now.
+    #[getter]
+    fn free(&self, py: Python<'_>) -> u32 {
+        self.with(py, |controller| controller.free())
     }
 
     #[getter]
@@ -228,11 +264,54 @@ impl LimitController {
         keywords.set_item(intern!(py, "in_flight"), sample.in_flight)?;
         keywords.set_item(intern!(py, "dropped"), sample.dropped)?;
         own.call_method(intern!(py, "on_sample"), (), Some(&keywords))?;
+        self.read_own(py, own, sample.end_ns())
+    }
+
+    /// Note the limit of the program's own algorithm, and its next deadline.
+    fn read_own(&self, py: Python<'_>, own: &Bound<'_, PyAny>, now_ns: u64) -> PyResult<()> {
         let limit = own.getattr(intern!(py, "limit"))?.extract()?;
+        let due_ns = own.getattr(intern!(py, "next_deadline_ns"))?.extract()?;
         self.with(py, |controller| {
-            controller.note_own(limit, sample.end_ns());
+            controller.note_own(limit, now_ns);
+            controller.set_deadline(due_ns);
         });
         Ok(())
+    }
+
+    /// True if the program's own algorithm has something to do by now.
+    #[inline]
+    fn is_due(&self, py: Python<'_>, now_ns: u64) -> bool {
+        self.with(py, |controller| {
+            controller
+                .next_deadline_ns()
+                .is_some_and(|due_ns| due_ns <= now_ns)
+        })
+    }
+
+    /// Have the program's own algorithm do what is due.
+    #[cold]
+    fn do_due(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
+        let (py, state) = (slf.py(), slf.get());
+        // If it fails it is asked again after the next sample.
+        state.with(py, |controller| controller.set_deadline(None));
+        match state.own.as_ref().and_then(|own| own.get(py)) {
+            None => Ok(()),
+            Some(own) => {
+                let own = own.bind(py);
+                own.call_method1(intern!(py, "advance"), (now_ns,))?;
+                state.read_own(py, own, now_ns)
+            }
+        }
+    }
+
+    /// Report an error of the program's own algorithm that no caller can handle; raise what is no `Exception`.
+    #[cold]
+    pub fn note_fault(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        if !error.is_instance_of::<PyException>(slf.py()) {
+            return Err(error);
+        }
+        slf.call_method1(intern!(slf.py(), "note_fault"), (error,))
+            .map(drop)
     }
 
     /// Give a permit back.

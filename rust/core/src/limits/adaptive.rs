@@ -92,7 +92,7 @@ pub(super) struct Adaptive {
 
 impl Adaptive {
     pub(super) fn new(parameters: &mut Parameters) -> Result<Self, ParameterError> {
-        let LimitRange { initial, min, max } = parameters.bounds(10, Some(1), 200)?;
+        let LimitRange { initial, min, max } = parameters.ordered_bounds(10, 1, 200)?;
         let target_ns = parameters.number("target_latency_ns", 0.0, (0.0, 1e14))?;
         Ok(Self {
             tracked: Tracked::new(initial),

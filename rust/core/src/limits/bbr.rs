@@ -111,8 +111,7 @@ impl Limit for Bbr {
     fn sampled(&mut self, sample: &Sample) {
         let now_ns = sample.end_ns().max(self.now_ns);
         self.now_ns = now_ns;
-        let limit = self.range.clamp(self.tracked.limit());
-        self.tracked.set(limit, now_ns, "bounds", &[]);
+        self.tracked.bounded(&self.range, now_ns);
         let ordinal = now_ns / self.bucket_ns;
         let turns = self.current != Some(ordinal);
         if turns {

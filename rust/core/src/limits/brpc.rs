@@ -242,8 +242,7 @@ impl Limit for Brpc {
     fn sampled(&mut self, sample: &Sample) {
         let now_ns = sample.end_ns().max(self.now_ns);
         self.now_ns = now_ns;
-        let limit = self.range.clamp(self.tracked.limit());
-        self.tracked.set(limit, now_ns, "bounds", &[]);
+        let limit = self.tracked.bounded(&self.range, now_ns);
         self.window.all_successes += u64::from(!sample.dropped);
         let interval_ns = self.settings.sampling_interval_ns;
         if self

@@ -1,5 +1,7 @@
 //! `Change`: a change of a limit, with its reason and the statistics that led to it.
 
+use super::parameters::LimitRange;
+
 /// Most statistics that a change carries.
 const MOST: usize = 6;
 
@@ -63,6 +65,13 @@ impl Tracked {
 
     pub(super) const fn last(&self) -> Option<&Change> {
         self.last.as_ref()
+    }
+
+    /// Bring the limit within its bounds, which the first one need not be; return it.
+    pub(super) fn bounded(&mut self, range: &LimitRange, at_ns: u64) -> u32 {
+        let limit = range.clamp(self.limit);
+        self.set(limit, at_ns, "bounds", &[]);
+        limit
     }
 
     /// Say of the limit, which stays, what is known of it now.

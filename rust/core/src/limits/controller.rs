@@ -116,6 +116,8 @@ pub struct Controller {
     now_ns: u64,
     counts: Counts,
     history: History,
+    /// Time at which an algorithm that is elsewhere wants to be asked, if it has said one.
+    due_ns: Option<u64>,
 }
 
 impl Controller {
@@ -148,18 +150,13 @@ impl Controller {
             now_ns,
             counts: Counts::default(),
             history: History::new(limit),
+            due_ns: None,
         }
     }
 
     /// Return a permit; None at the limit, and the algorithm then knows that a call waits.
     pub fn try_acquire(&mut self, now_ns: u64) -> Option<CallPermit> {
         let now_ns = self.told(now_ns);
-        if self
-            .next_deadline_ns()
-            .is_some_and(|due_ns| due_ns <= now_ns)
-        {
-            self.advance(now_ns);
-        }
         if self.in_flight >= self.limit {
             self.refuse(now_ns);
             if !self.monitor_only {
@@ -186,10 +183,15 @@ impl Controller {
         }
     }
 
-    /// Note that a call waits for a permit.
+    /// Count a call that wanted a permit and got none.
     pub fn refuse(&mut self, now_ns: u64) {
-        let now_ns = self.told(now_ns);
         self.counts.refused += 1;
+        self.crowd(now_ns);
+    }
+
+    /// Note that a call, which was counted when it was refused, still waits for a permit.
+    pub fn crowd(&mut self, now_ns: u64) {
+        let now_ns = self.told(now_ns);
         if !self.frozen {
             self.algorithm.blocked(now_ns);
         }
@@ -226,23 +228,21 @@ impl Controller {
         Some(sample)
     }
 
-    /// Do what is due by time alone.
+    /// Note the time.
     pub fn advance(&mut self, now_ns: u64) {
-        let now_ns = self.told(now_ns);
-        if !self.frozen {
-            self.algorithm.advance(now_ns);
-            self.look(now_ns);
-        }
+        self.told(now_ns);
     }
 
-    /// Return the time at which `advance` has something to do; None if time alone changes nothing.
+    /// Note when an algorithm that is elsewhere (see `own`) wants to be asked, whatever calls there are.
+    pub const fn set_deadline(&mut self, due_ns: Option<u64>) {
+        self.due_ns = due_ns;
+    }
+
+    /// Return that time; None if there is none, or the controller is frozen. Algorithms of this crate have none: each of
+    /// them follows from calls alone.
     #[must_use]
-    pub fn next_deadline_ns(&self) -> Option<u64> {
-        if self.frozen {
-            None
-        } else {
-            self.algorithm.next_deadline_ns()
-        }
+    pub const fn next_deadline_ns(&self) -> Option<u64> {
+        if self.frozen { None } else { self.due_ns }
     }
 
     /// Learn nothing more until `restart`; the limit stays.

@@ -81,11 +81,12 @@ pub fn new_limit(name: &str, mut parameters: Parameters) -> Attempt {
         return Err(ParameterError::new(message));
     };
     let mut algorithm = make(&mut parameters)?;
-    if let Some(mut window) = parameters.part("window")? {
-        if algorithm.has_windows() {
+    if algorithm.has_windows() {
+        if parameters.has("window") {
             let message = format!("{name}, window: it has windows of its own; leave it out");
             return Err(ParameterError::new(message));
         }
+    } else if let Some(mut window) = parameters.part("window")? {
         algorithm = Box::new(Windowed::new(algorithm, &mut window)?);
         window.end()?;
     }

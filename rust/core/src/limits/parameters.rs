@@ -160,6 +160,21 @@ impl Parameters {
         })
     }
 
+    /// Take the same, and refuse bounds that contradict each other, which the originals take.
+    pub(super) fn ordered_bounds(
+        &mut self,
+        initial: u32,
+        min: u32,
+        max: u32,
+    ) -> Result<LimitRange, ParameterError> {
+        let range = self.bounds(initial, Some(min), max)?;
+        if range.min > range.max {
+            let expected = format!("at most max, which is {}", range.max);
+            return Err(self.error("min", &expected, &range.min.to_string()));
+        }
+        Ok(range)
+    }
+
     fn given_limit(&mut self, name: &'static str, low: u64) -> Result<Option<u32>, ParameterError> {
         let limit = self.given_whole(name, (low, u64::from(MOST_CALLS)))?;
         Ok(limit.map(|limit| u32::try_from(limit).unwrap_or(MOST_CALLS)))
@@ -198,6 +213,11 @@ impl Parameters {
             seed: self.seed,
             drawn: 0,
         }))
+    }
+
+    /// True if a parameter was given, and not taken so far.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.given.contains_key(name)
     }
 
     /// Return the names that were asked for.

@@ -145,8 +145,7 @@ impl Limit for Plateau {
 
     fn sampled(&mut self, sample: &Sample) {
         let now_ns = sample.end_ns();
-        let limit = self.range.clamp(self.tracked.limit());
-        self.tracked.set(limit, now_ns, "bounds", &[]);
+        let limit = self.tracked.bounded(&self.range, now_ns);
         let end_ns = *self
             .tick_end_ns
             .get_or_insert_with(|| now_ns.saturating_add(self.tick_ns));
