@@ -1,14 +1,25 @@
 """The PostgreSQL store of executions against the public checks, and what only a server can suffer."""
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
 
-from factflow_engine.executions import ExecutionStoreError, ExecutionStoreUrlError, execution_store
+from factflow_engine.executions import (
+    ExecutionStoreError,
+    ExecutionStoreUrlError,
+    execution_store,
+    open_executions,
+    recording,
+)
+from factflow_engine.executions import (
+    postgres as postgres_store,
+)
 from factflow_engine.executions.postgres import PostgresDatabase
+from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 from factflow_engine.testing.expectations import check_name
+from support.pipelines import load, registry_of
 
 
 def opener(url):
@@ -45,6 +56,28 @@ async def test_a_server_that_restarts_loses_nothing_and_interrupts_nobody(postgr
         assert "tester" not in str(caught.value)
         assert (await store.status(begun.id)).status == "running"
         assert await store.examine() == ()
+
+
+async def test_a_server_that_is_stopped_keeps_no_execution_from_ending(postgres, monkeypatch, caplog):
+    monkeypatch.setattr(postgres_store, "_SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(recording, "FINISH_SECONDS", 1.0)
+    registry = registry_of()
+    config = load(registry, "routes: {r: {adapters: [{type: forward}]}}")
+    url = postgres.schema() + "&connect_timeout=2"
+    with trio.fail_after(100):
+        async with AsyncExitStack() as stack:
+            executions = await stack.enter_async_context(open_executions(url, renew_seconds=0.1))
+            manager = await stack.enter_async_context(OrchestratorManager(registry=registry))
+            started = await executions.start(manager, config)
+            with postgres.frozen():
+                report = await started.execution.complete()
+                await stack.aclose()
+    assert report.status == "completed"
+    [problem] = executions.problems
+    assert problem.startswith(f"the end of execution {started.id} (completed) could not be recorded: ")
+    assert "could not be recorded" in caplog.text
+    async with opener(url)() as store:
+        assert (await store.status(started.id)).status in ("running", "completed")
 
 
 def test_a_commit_without_an_answer_is_not_repeated(postgres):

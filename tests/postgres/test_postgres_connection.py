@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings
+from factflow_engine.postgres import BlockingConnection, PostgresConnection, PostgresError, PostgresSettings
 from support.postgres import PASSWORD, Proxy
 
 
@@ -203,6 +203,43 @@ async def test_a_crash_of_the_server_costs_nothing_committed(postgres, table):
         with postgres.stopped(), pytest.raises(PostgresError, match="cannot connect"):
             await connection.run(one("SELECT 1"))
         assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 1
+
+
+def test_a_server_that_says_nothing_holds_its_caller_for_a_bounded_time(postgres):
+    settings = PostgresSettings.from_url(f"{postgres.url}?connect_timeout=2")
+    connection = BlockingConnection(settings, silence_seconds=2)
+    assert connection.run(one("SELECT 1")) == 1
+    with postgres.frozen(), pytest.raises(PostgresError, match=r"cannot connect: connection timeout expired"):
+        connection.run(one("SELECT 1"))
+    assert connection.run(one("SELECT 1")) == 1
+    connection.close()
+
+
+def test_a_statement_that_says_nothing_for_too_long_is_given_up_after_one_repetition(postgres, table):
+    def works(connection):
+        calls.append(connection)
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+        connection.execute("SELECT pg_sleep(600)")
+
+    calls = []
+    connection = BlockingConnection(PostgresSettings.from_url(postgres.url), silence_seconds=0.3)
+    with pytest.raises(PostgresError, match=r"the connection broke: the server said nothing for 0\.3 s"):
+        connection.run(works)
+    assert len(calls) == 2
+    assert connection.run(one(f"SELECT count(*) FROM {table}")) == 0
+    connection.close()
+
+
+def test_a_long_answer_is_no_silence(postgres):
+    connection = BlockingConnection(PostgresSettings.from_url(postgres.url), silence_seconds=2)
+    rows = connection.run(
+        lambda c: sum(
+            len(row) for row in c.cursor().stream("SELECT pg_sleep(0.5), repeat('x', 20000) FROM generate_series(1, 6)")
+        )
+    )
+    assert rows == 12
+    assert connection.opened == 1
+    connection.close()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the parent's connection is not closed here

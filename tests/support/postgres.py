@@ -119,6 +119,22 @@ class Server:
         finally:
             self.start()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have a server that says nothing within the block, though its machine still takes connections and data."""
+        assert self._keeper is not None
+        [server] = _children(self._keeper.pid)
+        frozen = [server]
+        os.kill(server, signal.SIGSTOP)  # first, so that it starts no more
+        try:
+            for backend in _children(server):
+                frozen.append(backend)
+                os.kill(backend, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
     def connect(self) -> psycopg.Connection[tuple]:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=10)
 
@@ -133,6 +149,19 @@ class Server:
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE %s", application
         )
         return len(ended)
+
+
+def _children(parent: int) -> list[int]:
+    """Processes whose parent this is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state = path.read_text()
+        except OSError:  # it has ended
+            continue
+        if int(state.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(path.parent.name))
+    return found
 
 
 def _free_port() -> int:

@@ -19,7 +19,14 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 _EPOCH: Final = "server"
-_BUSY_SECONDS: Final = 10
+_BUSY_SECONDS: Final = 5
+"""Longest wait for another process's transaction; the server ends it."""
+
+_STATEMENT_SECONDS: Final = 8
+"""Longest statement; the server ends it."""
+
+_SILENCE_SECONDS: Final = 10.0
+"""Time after which a server that has not even done that counts as gone."""
 
 
 class PostgresDatabase:
@@ -33,7 +40,7 @@ class PostgresDatabase:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._schema = settings.schema
-        self._connection = BlockingConnection(settings, prepare=self._prepare)
+        self._connection = BlockingConnection(settings, prepare=self._prepare, silence_seconds=_SILENCE_SECONDS)
 
     @classmethod
     def from_url(cls, url: str, *, directory: Path | None = None) -> "PostgresDatabase":  # noqa: ARG003 - of a protocol
@@ -85,7 +92,7 @@ class PostgresDatabase:
     def _begin(self, connection: psycopg.Connection[Row]) -> None:
         connection.execute("SELECT set_config('search_path', %s, true)", (f'"{self._schema}"',))
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_BUSY_SECONDS}s",))
-        connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{3 * _BUSY_SECONDS}s",))
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{_STATEMENT_SECONDS}s",))
 
     def _prepare(self, connection: psycopg.Connection[Row]) -> None:
         """Make the tables that are missing, unless another process was faster."""

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from factflow_engine.postgres.errors import PostgresError
+from factflow_engine.postgres.patience import PatientConnection
 from factflow_engine.postgres.settings import PostgresSettings
 
 T = TypeVar("T")
@@ -37,7 +38,12 @@ class BlockingConnection:
     """
 
     def __init__(
-        self, settings: PostgresSettings, *, prepare: Work[None] | None = None, repeats_commits: bool = False
+        self,
+        settings: PostgresSettings,
+        *,
+        prepare: Work[None] | None = None,
+        repeats_commits: bool = False,
+        silence_seconds: float | None = None,
     ) -> None:
         """Note the settings; nothing is opened yet.
 
@@ -46,13 +52,16 @@ class BlockingConnection:
             prepare: Function for each new connection, in a transaction of its own.
             repeats_commits: True if functions are safe to repeat, also after their transaction was committed and only
                 the answer got lost.
+            silence_seconds: Time after which a server that says nothing counts as gone; None waits for ever. Longer than
+                any statement or wait for a lock may take.
         """
         self.settings = settings
+        self._silence_seconds = silence_seconds
         self._repeats_commits = repeats_commits
         self._is_ending = False  # the function has returned: its transaction may have been committed
         self.opened = 0
         self._prepare = prepare
-        self._connection: psycopg.Connection[Row] | None = None
+        self._connection: PatientConnection | None = None
         self._process = 0  # the process that opened it: a forked child must not use it
         self._cancelled = False
 
@@ -109,6 +118,7 @@ class BlockingConnection:
 
     def _attempt(self, work: Work[T]) -> T:
         """Run a function, again on a new connection if the one that lay idle is gone. Blocks."""
+        was_silent = False
         for left in reversed(range(_ATTEMPTS)):
             self._is_ending = False
             try:
@@ -122,9 +132,14 @@ class BlockingConnection:
             except _GONE:
                 if not self._is_gone():
                     raise
+                is_silent = self._connection is not None and self._connection.was_silent
                 self.close()
                 if not left or self._cancelled or (self._is_ending and not self._repeats_commits):
                     raise
+                if is_silent:
+                    if was_silent:
+                        raise
+                    was_silent = True  # once may be the fault of a way on which an idle connection was forgotten
             except BaseException:
                 if self._is_gone():
                     self.close()
@@ -134,7 +149,7 @@ class BlockingConnection:
     def _is_gone(self) -> bool:
         return self._connection is None or self._connection.broken or self._connection.closed
 
-    def _open(self) -> psycopg.Connection[Row]:
+    def _open(self) -> PatientConnection:
         if self._connection is not None and self._process != os.getpid():
             self._connection = None  # the parent's: not even closed here
         if self._connection is None or self._connection.closed:
@@ -152,11 +167,13 @@ class BlockingConnection:
                 raise
         return self._connection
 
-    def _connect(self) -> psycopg.Connection[Row]:
+    def _connect(self) -> PatientConnection:
         try:
-            return psycopg.connect(self.settings.url, autocommit=True, prepare_threshold=None)
+            connection = PatientConnection.connect(self.settings.url, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             raise PostgresError(self.settings.place, f"cannot connect: {_first_line(error)}", error.sqlstate) from error
+        connection.silence_seconds = self._silence_seconds
+        return connection
 
     def _explained(self, error: psycopg.Error) -> PostgresError:
         broke = isinstance(error, _GONE) and error.sqlstate is None
