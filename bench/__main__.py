@@ -30,6 +30,7 @@ SUITES = (
     "stages",
     "permits",
     "limits",
+    "lineage",
     "processes",
     "profile",
 )

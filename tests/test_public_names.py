@@ -38,7 +38,7 @@ ENGINE = {
     "StorageMetadataConfig", "StorageMetadataField", "StorageNotBoundError", "StoreConfig", "NoStorageError", "build_embedding_metadata", "StatefulAdapter", "StorageError",
     "StorageCorruptError", "StorageKeyError", "StorageNotFoundError", "StorageUrlError",
     "StorageProtocol", "StorageProviderError", "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
-    "TruncatedError", "UnknownRouteError", "UnpicklableError", "UnsupportedFeatureError", "ValidatingAdapterRegistry",
+    "TruncatedError", "UnknownRouteError", "UnpicklableError", "ValidatingAdapterRegistry",
     "Wait", "WorkerDiedError", "__version__",
     "Home", "HomeError", "find_home", "open_storage",
     "ConfigInUseError",
@@ -59,6 +59,7 @@ ENGINE = {
     "open_executions",
     "LineageEntry", "LineageProviderError", "LineageReader", "LineageSelection", "LineageSink", "LineageStatistics", "LineageStoreError", "MessageLineage",
     "OutcomeEntry", "QueryResult", "RouteLineage", "StageLineage", "open_lineage", "open_lineage_reader",
+    "LineageConfig", "LineageCounts", "NoLineageError",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from bench import pipelines
 from bench.baselines import trio_channels
 from bench.model import OURS, Case, Metric, Scale, Subject, Target, at_most, better_than, within
 from bench.stats import quantile
-from factflow_engine import AdapterResult, OrchestratorManager, PipelineAdapter, PipelineContext
+from factflow_engine import AdapterResult, LineageSink, OrchestratorManager, PipelineAdapter, PipelineContext
 
 PERCENTILES = (
     Metric(name="p99", unit="us"),
@@ -126,15 +126,23 @@ def _last_stage(latencies: list[int]) -> type[PipelineAdapter]:
 
 
 def _ours_paced(count: int, rate: int) -> Callable[[], Mapping[str, float]]:
+    return paced_into(count, rate, "", None)
+
+
+def paced_into(count: int, rate: int, section: str, lineage: LineageSink | None) -> Callable[[], Mapping[str, float]]:
+    """A `Subject.measure`: our open loop, with this section in the configuration and this sink of its lineage."""
+
     async def run() -> Mapping[str, float]:
         latencies: list[int] = []
         known = pipelines.registry(last=_last_stage(latencies))
         text = pipelines.linear("pass", capacity=100).rpartition("{type: pass")
-        config = pipelines.load("{type: last".join((text[0], text[2])), known)
-        async with OrchestratorManager(registry=known) as manager:
+        config = pipelines.load("{type: last".join((text[0], text[2])) + section, known)
+        async with OrchestratorManager(registry=known, lineage=lineage) as manager:
             execution = await manager.start(config)
             await _paced(lambda message: execution.publish("r0", message), count, rate)
-            await execution.complete()
+            report = await execution.complete()
+        if report.lineage is not None and report.lineage.lost:
+            raise RuntimeError(f"rows were lost: {report.lineage}")
         return percentiles(latencies, count)
 
     return lambda: trio.run(run)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         Finding,
         InboundConfig,
         InitMessageConfig,
+        LineageConfig,
         LoadResult,
         OrchestratorConfig,
         OutboundConfig,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         LineageProviderError,
         ManagerStateError,
         NativePanicError,
+        NoLineageError,
         NoStorageError,
         NotInTrioError,
         ProviderError,
@@ -73,7 +75,6 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         TooManyConcurrentExecutionsError,
         TruncatedError,
         UnknownRouteError,
-        UnsupportedFeatureError,
     )
     from factflow_engine.executions import (
         ConfigInUseError,
@@ -96,6 +97,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         find_home,
         open_executions,
     )
+    from factflow_engine.lineage.counts import LineageCounts
     from factflow_engine.lineage.providers import open_lineage, open_lineage_reader
     from factflow_engine.lineage.sqlite import LineageStoreError
     from factflow_engine.native import BreakerPermit, LimitPermit
@@ -284,6 +286,8 @@ _MODULES: Final = {
     "LineageStoreError": "factflow_engine.lineage.sqlite",
     "LineageProviderError": "factflow_engine.errors",
     "LineageUrlError": "factflow_protocols",
+    "LineageConfig": "factflow_engine.config",
+    "LineageCounts": "factflow_engine.lineage.counts",
     "LoadResult": "factflow_engine.config",
     "ManagerStateError": "factflow_engine.errors",
     "MessageStatus": "factflow_protocols",
@@ -325,6 +329,7 @@ _MODULES: Final = {
     "Stage": "factflow_engine.runtime.stages.stage",
     "StaleConfigError": "factflow_engine.executions",
     "StartedExecution": "factflow_engine.executions",
+    "NoLineageError": "factflow_engine.errors",
     "StateLossError": "factflow_engine.errors",
     "StatefulAdapter": "factflow_protocols",
     "StorageCorruptError": "factflow_protocols",
@@ -343,7 +348,6 @@ _MODULES: Final = {
     "UnknownRecordError": "factflow_engine.executions",
     "UnknownRouteError": "factflow_engine.errors",
     "UnpicklableError": "factflow_engine.runtime.stages.crossing",
-    "UnsupportedFeatureError": "factflow_engine.errors",
     "ValidatingAdapterRegistry": "factflow_engine.adapters",
     "Wait": "factflow_engine.runtime.report",
     "WorkerDiedError": "factflow_engine.runtime.stages.worker",
@@ -425,6 +429,8 @@ __all__ = [
     "LimitPermit",
     "LimitStatistics",
     "LimitedCall",
+    "LineageConfig",
+    "LineageCounts",
     "LineageEntry",
     "LineageError",
     "LineageProviderError",
@@ -439,6 +445,7 @@ __all__ = [
     "MessageLineage",
     "MessageStatus",
     "NativePanicError",
+    "NoLineageError",
     "NoStorageError",
     "NotInTrioError",
     "ObjectMetadata",
@@ -508,7 +515,6 @@ __all__ = [
     "UnknownRecordError",
     "UnknownRouteError",
     "UnpicklableError",
-    "UnsupportedFeatureError",
     "ValidatingAdapterRegistry",
     "Wait",
     "WorkerDiedError",

@@ -18,6 +18,7 @@ __all__ = [
     "LIMIT_ALGORITHMS",
     "LIMIT_SCALES",
     "LIMIT_SCENARIOS",
+    "LINEAGE_HOLDERS",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -52,6 +53,9 @@ __all__ = [
     "LimitController",
     "LimitPermit",
     "LimitScenario",
+    "LineageBatch",
+    "LineageLog",
+    "LineageRoute",
     "LoopWatch",
     "MessageContext",
     "Notifier",
@@ -1156,6 +1160,13 @@ class MessageContext:
     def frame(self) -> Frame:
         """The message's frame, as taken."""
 
+    @property
+    def visit_ns(self) -> int:
+        """Time at which its visit to the stage began, by the loop's clock; 0 if lineage is not recorded."""
+
+    def wait_for_permit(self, waited_ns: int, /) -> None:
+        """Note that the stage's own limit let it wait so long: its visit begins when it has a permit."""
+
     def with_headers(self, headers: Mapping[str, Any], /) -> MessageContext:
         """Return the same message with other headers.
 
@@ -1205,6 +1216,9 @@ class Child:
     @property
     def last_error(self) -> str | None:
         """Description of the last attempt's error, if it was kept."""
+
+    def waited(self, ns: int, code: int, /) -> None:
+        """Add a wait, for its row of lineage; the code is the place in `LINEAGE_HOLDERS` of what it was for."""
 
     def retried(self, frame: Frame, last_error: str | None = None, /) -> Child:
         """Return the message for another attempt, with that attempt's frame and the last attempt's error."""
@@ -1319,6 +1333,10 @@ class Siblings:
         Raises:
             CodecError: A message cannot carry the value or its headers; or its key cannot be encoded.
         """
+
+    @property
+    def made(self) -> int:
+        """Number of children made so far."""
 
 @final
 class Counters:
@@ -1453,6 +1471,109 @@ class Notifier:
         """Put the route at the tail of the ready list, unless it is listed."""
     listed: bool
 
+LINEAGE_HOLDERS: Final[tuple[str, ...]]
+"""Values of `Holder` that a message may have waited for, by their codes; the first one is empty."""
+
+@final
+class LineageLog:
+    """Rows of what happened to the messages of one execution, until a writer takes them.
+
+    Appending waits for nothing: a row that does not fit is counted and dropped.
+
+    Args:
+        execution_id: The execution.
+        routes: For each route its id, its stages (name, and parts of the condition or None) and its outbounds' names.
+        now: Clock of the loop, in nanoseconds.
+        sample_rate: Share of root messages whose families are followed, 0 to 1; a function of the id alone.
+        hashes: True to hash payloads.
+        shows_values: True to show what a message had where a stage's condition did not hold.
+        secrets: Texts that are never shown, each with what is shown instead.
+        most_bytes: Most bytes of rows, those that a writer has taken included.
+        tell: Called with False when a row comes after all were taken, and with True when half of that is exceeded.
+    """
+
+    def __new__(
+        cls,
+        execution_id: str,
+        routes: Sequence[tuple[str, Sequence[tuple[str, Any]], Sequence[str]]],
+        *,
+        now: Callable[[], int],
+        sample_rate: float,
+        hashes: bool,
+        shows_values: bool,
+        secrets: Sequence[tuple[str, str]],
+        most_bytes: int,
+        tell: Callable[[bool], object],
+    ) -> Self: ...
+    def take(self, most: int, wall_offset_ns: int, /) -> LineageBatch | None:
+        """Take the oldest rows, by chunks of 1,024, until there are `most` or more; None if there are none.
+
+        Args:
+            most: Number of rows that is enough.
+            wall_offset_ns: Wall time minus the loop's time.
+        """
+
+    def follows(self, correlation_id: bytes, /) -> bool:
+        """True if the messages of this root are recorded."""
+
+    @property
+    def recorded(self) -> int:
+        """Number of rows that were taken up."""
+
+    @property
+    def lost(self) -> int:
+        """Number of rows that did not fit."""
+
+    def __len__(self) -> int: ...
+
+@final
+class LineageRoute:
+    """The log as one route appends to it.
+
+    Args:
+        log: The log.
+        route: Place of the route in the log's `routes`.
+        places: For each of the carrier's stages its place in that route's stages, and True if it is a step beside that
+        one, of which only failures are recorded.
+    """
+
+    def __new__(cls, log: LineageLog, route: int, places: Sequence[tuple[int, bool]], /) -> Self: ...
+    def follows(self, frame: Frame, /) -> bool:
+        """True if the message is recorded."""
+
+    def visited(self, context: MessageContext, status: int, detail: str | None = None, /) -> None:
+        """Record the message's visit to its stage; past the last stage, nothing.
+
+        Args:
+            context: The message at the stage.
+            status: Place of the visit's state in `StageStatus`.
+            detail: JSON.
+        """
+
+    def ended(self, frame: Frame, outcome: int, emitted: int, detail: str | None = None, /) -> None:
+        """Record the end of the message.
+
+        Args:
+            frame: The message.
+            outcome: Place of the outcome in `Outcome`.
+            emitted: Number of messages that it became.
+            detail: JSON.
+        """
+
+@final
+class LineageBatch:
+    """Rows that a writer has taken from a log."""
+
+    def pack(self, start: int, count: int, /) -> bytes:
+        """Return some of the rows as msgpack: a list of entries and a list of outcomes, each a list of its fields.
+
+        The interpreter's lock is free meanwhile.
+        """
+
+    def __len__(self) -> int: ...
+    def done(self) -> None:
+        """Let others take the rows' place; they stay readable."""
+
 @final
 class LoopWatch:
     """Notices code of stages that holds the event loop: steps of coroutines and iterators that take too long.
@@ -1538,6 +1659,7 @@ class Carrier:
         risen: Callable[[], None],
         journal: Journal | None = None,
         limiter: LimitController | None = None,
+        lineage: LineageRoute | None = None,
     ) -> Self: ...
     limit: int
     busy: int
@@ -1553,11 +1675,11 @@ class Carrier:
     def waited(self, worker: Worker, pool: WorkerPool, alone: bool, /) -> Suspension:
         """Wait for the worker's coroutine, and continue with its message; unless `alone`, then as `carry` does."""
 
-    def begin(self, worker: Worker, frame: Frame, index: int, /) -> int:
-        """Carry a message that begins at this stage."""
+    def begin(self, worker: Worker, child: Child, /) -> int:
+        """Carry a message that begins within the route."""
 
-    def answer(self, worker: Worker, frame: Frame, index: int, result: Any, /) -> int:
-        """Carry a message for which this stage has already returned."""
+    def answer(self, worker: Worker, child: Child, result: Any, /) -> int:
+        """Carry a message for which the stage that it begins at has already returned."""
 
     def proceed(self, worker: Worker, result: Any, /) -> int:
         """Continue with the worker's message, whose adapter has returned."""

@@ -130,19 +130,6 @@ class TooManyConcurrentExecutionsError(FactflowError):
         )
 
 
-class UnsupportedFeatureError(FactflowError):
-    """Configuration that needs something that this version of the engine accepts but cannot run.
-
-    Attributes:
-        features: The unsupported settings, each as `path: what to change`.
-    """
-
-    def __init__(self, features: tuple[str, ...]) -> None:
-        self.features = features
-        listing = "\n".join(f"  - {feature}" for feature in features)
-        super().__init__(f"this version cannot run the configuration as it is written:\n{listing}")
-
-
 class ProviderError(FactflowError):
     """Unusable provider: the operator must act. The cause is chained.
 
@@ -231,6 +218,16 @@ class NoStorageError(FactflowError):
         super().__init__(
             "there is no object store: write `storage: {url: 'file:///DIRECTORY'}` in the configuration, or give "
             f"OrchestratorManager(storage=...) one; it is needed by:\n{listing}"
+        )
+
+
+class NoLineageError(FactflowError):
+    """Execution that records lineage, and has no store for it: whoever starts it must act."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the configuration has `lineage:`, and there is no store for it: write its `url`, such as sqlite:///lineage, "
+            "give OrchestratorManager(lineage=...) a store, or write `lineage: {mode: off}`"
         )
 
 

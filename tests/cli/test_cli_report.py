@@ -183,7 +183,7 @@ def test_the_document_is_plain_json(samples: Any) -> None:
     assert again["outcomes"] == {"completed": 0, "filtered": 0, "dead_lettered": 0, "failed": 0}
     assert set(again) == {
         "status", "error", "interrupted_by", "execution_id", "name", "config_hash", "duration_seconds", "outcomes",
-        "routes", "failures", "failures_omitted", "held", "close_errors", "orphans", "blockers", "limits",
+        "routes", "failures", "failures_omitted", "held", "close_errors", "orphans", "blockers", "limits", "lineage",
     }  # fmt: skip
 
 

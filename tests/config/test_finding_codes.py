@@ -144,7 +144,6 @@ CASES = [
     Case("E505", document("adapters: [{type: plain, backpressure: {group: g}}, {type: plain, name: b, backpressure: {group: >>>g, max_concurrency: 3}}]")),
     Case("E506", document("backpressure: {algorithm: fixed, group: g}\nadapters: [{type: plain, backpressure: {algorithm: fixed, group: >>>g}}]")),
     Case("E507", document("backpressure: {algorithm: fixed, >>>key: host}")),
-    Case("W503", document(top=">>>lineage: {enabled: true}")),
     Case("W501", document(top=">>>storage: {url: 'memory://'}")),
     Case("W501", document(top=">>>storage: {url: 'memory://'}")),
     Case("W001", document(top="name: >>>&x name")),

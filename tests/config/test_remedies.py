@@ -49,7 +49,6 @@ def stage(written: str) -> str:
         (f"{ROUTE}    max_retries: 4\n", "E101", 5, "write it under error_handling: {max_retries: ...}"),
         (f"{ROUTE}    init_message: {{payload: 1}}\n", "E101", 5, "write it at the top of the file, beside routes:"),
         (f"{ROUTE}init_message: {{route: r, payload: {{}}, text: hi}}\n", "E101", 5, "write it under payload: {text: ...}"),
-        (f"{ROUTE}lineage: {{enabled: true}}\n", "W503", 5, "remove the section"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_found_where_it_is_and_told_what_to_write(text: str, code: str, line: int, remedy: str) -> None:

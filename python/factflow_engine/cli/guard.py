@@ -19,7 +19,7 @@ from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import restored_streams, results, settle_streams
 from factflow_engine.cli.text import OutputClosedError, clean
 from factflow_engine.error_texts import sole_cause
-from factflow_engine.errors import StateLossError, UnsupportedFeatureError
+from factflow_engine.errors import NoLineageError, NoStorageError, StateLossError
 from factflow_protocols import FactflowError
 
 
@@ -95,7 +95,7 @@ def _report_error(error: Exception, settings: Settings) -> int:
         raise OutputClosedError from error
     if isinstance(error, OutputClosedError):
         raise error
-    invalid = isinstance(error, (InvalidInputError, UnsupportedFeatureError, StateLossError))
+    invalid = isinstance(error, (InvalidInputError, NoLineageError, NoStorageError, StateLossError))
     expected = isinstance(error, FactflowError)
     _show_traceback(error, settings)
     said = settings.hidden(str(error)) or type(error).__name__

@@ -4,6 +4,7 @@ Kept separate from the command because tests read both forms and both must say t
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Final
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from factflow_engine.cli.session import SessionEnd
 from factflow_engine.cli.settings import Layout
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
 from factflow_engine.cli.text import clean, plural
+from factflow_engine.lineage.counts import LineageCounts
 from factflow_engine.runtime.report import (
     Blocker,
     ExecutionReport,
@@ -75,6 +77,7 @@ def print_report(
         *_blocker_lines(report),
         *_orphan_lines(report),
         *_close_lines(report),
+        *_lineage_lines(report),
     ):
         console.print(line, soft_wrap=True)
 
@@ -152,6 +155,20 @@ def _close_lines(report: ExecutionReport) -> Iterator[Text]:
         yield Text(f"while closing: {clean(error, limit=ERROR_LIMIT)}", style="yellow")
 
 
+def _lineage_lines(report: ExecutionReport) -> Iterator[Text]:
+    lineage = report.lineage
+    if lineage is None or not (lineage.lost or lineage.errors):
+        return
+    failed = f", {plural(lineage.errors, 'write')} failed" if lineage.errors else ""
+    last = f", last with {clean(lineage.last_error, limit=ERROR_LIMIT)}" if lineage.last_error else ""
+    text = f"lineage: {lineage.lost:,} of {plural(lineage.recorded, 'row')} lost{failed}{last}"
+    yield Text(text, style="bold yellow" if lineage.lost else "yellow")
+
+
+def _lineage_document(counts: LineageCounts | None) -> dict[str, object] | None:
+    return None if counts is None else asdict(counts)
+
+
 def report_document(end: SessionEnd) -> dict[str, object]:
     """Return the JSON form of the report. Keys are only ever added."""
     interrupted_by = end.interrupted_by.name if end.interrupted_by else None
@@ -182,6 +199,7 @@ def report_document(end: SessionEnd) -> dict[str, object]:
         ],
         "limits": {name: limit_document(limit) for name, limit in report.limits.items()},
         "blockers": [_blocker_document(blocker) for blocker in report.blockers],
+        "lineage": _lineage_document(report.lineage),
     }
 
 

@@ -22,7 +22,6 @@ from factflow_engine.config.stages import check_stages
 from factflow_engine.config.storage import check_storage, check_stored
 from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import Source
-from factflow_engine.config.unsupported import check_supported
 from factflow_engine.config.warnings import check_meaning
 from factflow_engine.config.wiring import QueueNameCheck, check_wiring, report_queue_name
 from factflow_engine.config.yaml import parse
@@ -62,7 +61,6 @@ def build(
     if not report.has_errors:
         check_meaning(config, root, report)
         check_stored(config, root, registry, report)
-        check_supported(config, root, report)
     return config.located(source, report.secrets)
 
 

@@ -346,12 +346,6 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "The value cannot be reached, because another setting is lower.",
         "lower this one, or raise the other",
     ),
-    (
-        "W503",
-        "not supported yet",
-        "This version reads the setting, and cannot do what it says: the pipeline is refused when it is to be run.",
-        "remove it",
-    ),
 )
 # fmt: on
 

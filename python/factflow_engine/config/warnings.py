@@ -30,6 +30,7 @@ def check_meaning(config: PipelineGlobalConfig, root: MappingNode, report: Repor
         _check_outbounds(route_id, route, read, root, report)
         _check_settings(route_id, route, root, report)
     _check_retries(config, root, report)
+    _check_lineage(config, root, report)
     warn_of_limits(config, root, report)
 
 
@@ -170,3 +171,16 @@ def _check_retries(config: PipelineGlobalConfig, root: MappingNode, report: Repo
     for mark, (where, name) in idle.items():
         if mark not in used:
             report.add("W501", mark, f"{name} has no effect while max_retries is 0", path=where)
+
+
+def _check_lineage(config: PipelineGlobalConfig, root: MappingNode, report: Report) -> None:
+    """Warn of settings of lineage that its mode makes meaningless."""
+    section = config.lineage
+    if section is None or section.mode == "sampled":
+        return
+    names = ["sample_rate"] if section.mode == "full" else sorted(type(section).model_fields.keys() - {"mode"})
+    for name in names:
+        where: Path = ("lineage", name)
+        if locate(root, where)[2] == len(where):
+            message = f"{name} has no effect while lineage.mode is {section.mode}"
+            report.add("W501", key_mark(root, where), message, path=where)

@@ -14,6 +14,7 @@ from factflow_engine.error_texts import bounded
 from factflow_engine.frames import unpack
 
 if TYPE_CHECKING:
+    from factflow_engine.lineage.counts import LineageCounts
     from factflow_engine.resilience import AdapterCircuitMetrics, LimitStatistics
 
 PREVIEW_CHARACTERS: Final = 200
@@ -272,6 +273,7 @@ class ExecutionStatistics:
         blockers: Stages that have held trio's loop.
         limits: Concurrency limits with their last change, by name: `route`, `route/stage` or `group NAME`, followed by
         `[key]` if a stage has one for each key; at most 1,000 of a stage.
+        lineage: Counts of the rows of lineage; None if it is not recorded.
     """
 
     execution_id: str
@@ -284,6 +286,7 @@ class ExecutionStatistics:
     circuits: Mapping[str, AdapterCircuitMetrics] = field(default_factory=dict)
     blockers: tuple[Blocker, ...] = ()
     limits: Mapping[str, LimitStatistics] = field(default_factory=dict)
+    lineage: LineageCounts | None = None
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:
@@ -326,6 +329,7 @@ class ExecutionReport:
         blockers: Stages that have held trio's loop.
         limits: Concurrency limits at the end, and their history in brief: least, median, greatest, changes by reason. By
         name, as in `ExecutionStatistics`.
+        lineage: Counts of the rows of lineage; None if it was not recorded.
     """
 
     execution_id: str
@@ -342,6 +346,7 @@ class ExecutionReport:
     orphans: tuple[OrphanedQueue, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     limits: Mapping[str, LimitStatistics] = field(default_factory=dict)
+    lineage: LineageCounts | None = None
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:

@@ -43,6 +43,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hop::Child>()?;
     module.add_class::<hop::Children>()?;
     module.add_class::<hop::Family>()?;
+    module.add_class::<hop::LineageBatch>()?;
+    module.add_class::<hop::LineageLog>()?;
+    module.add_class::<hop::LineageRoute>()?;
     module.add_class::<hop::LoopWatch>()?;
     module.add_class::<hop::MessageContext>()?;
     module.add_class::<hop::Notifier>()?;
@@ -79,6 +82,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     limits::add_names(module)?;
     limit_suite::add_suite(module)?;
     hop::add_ends(module)?;
+    hop::add_holders(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

@@ -208,6 +208,12 @@ impl ChildIds {
         }
     }
 
+    /// Return the number of ids returned so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.ordinal
+    }
+
     /// Return the next id; `payload` as for [`derive()`].
     pub fn next(&mut self, payload: Option<&[u8]>) -> [u8; 16] {
         let id = derive(&self.parent, self.label, self.ordinal, payload);

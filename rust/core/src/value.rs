@@ -13,11 +13,13 @@
 //! declared length.
 
 mod error;
+mod excerpt;
 mod token;
 mod validate;
 mod write;
 
 pub use error::ValueError;
+pub use excerpt::{excerpt, quote};
 pub use token::{Token, read, skip};
 pub use validate::{Limits, validate, validate_at};
 pub use write::{

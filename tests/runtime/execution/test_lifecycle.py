@@ -3,12 +3,10 @@
 import pytest
 import trio
 
-from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.errors import (
     ExecutionClosedError,
     ExecutionStartError,
     TooManyConcurrentExecutionsError,
-    UnsupportedFeatureError,
 )
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import Simulation
@@ -333,25 +331,6 @@ async def test_a_dead_worker_fails_its_route_loudly(caplog):
     assert report.routes["one"].waiting == 1, "the message was given back"
     assert "route 'one' died" in caplog.text
     caplog.clear()
-
-
-async def test_a_configuration_that_needs_what_is_not_there_is_refused():
-    registry = registry_of()
-    text = """
-version: "1.0"
-routes:
-  r: {adapters: [{type: forward}]}
-lineage: {enabled: true}
-"""
-    result = PipelineConfigLoader(registry).check_text(text)
-    assert [found.code for found in result.findings] == ["W503"]
-    config = result.config
-    assert config is not None
-    async with OrchestratorManager(registry=registry) as manager:
-        with pytest.raises(UnsupportedFeatureError) as caught:
-            await manager.start(config)
-    text = str(caught.value)
-    assert "lineage: lineage cannot be recorded yet" in text
 
 
 async def test_start_needs_an_entered_manager():

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.native import STEP_ENDED, STEP_RETURNED, STEP_SUSPENDED, Worker, WorkerPool
+from factflow_engine.native import STEP_ENDED, STEP_RETURNED, STEP_SUSPENDED, Child, Worker, WorkerPool
 from factflow_protocols import AdapterResult
 from support.floods import WorkClock
 from support.internals import is_worker, route_of
@@ -45,7 +45,7 @@ class Hand:
     def begin(self, value, *, alone=True):
         """Begin a message that waits, and wait for it."""
         frame = Frame.create(pack(value), message_id=bytes(15) + b"\1")
-        assert self.carrier.begin(self.worker, frame, 0) == STEP_SUSPENDED
+        assert self.carrier.begin(self.worker, Child(frame, 0, None)) == STEP_SUSPENDED
         return self.carrier.waited(self.worker, self.pool, alone).__await__()
 
 

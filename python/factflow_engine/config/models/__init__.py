@@ -2,11 +2,11 @@
 
 from factflow_engine.config.models.document import (
     InitMessageConfig,
-    LineageConfig,
     OrchestratorConfig,
     PipelineGlobalConfig,
     ProcessorConfig,
 )
+from factflow_engine.config.models.lineage import LineageConfig
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import (
     AdapterConfig,

@@ -13,6 +13,7 @@ from factflow_engine.config.canonical import canonical_hash, to_yaml
 from factflow_engine.config.frozen import FrozenDict, deep_freeze
 from factflow_engine.config.mapping import to_mapping
 from factflow_engine.config.models.base import ConfigModel, Sequence_
+from factflow_engine.config.models.lineage import LineageConfig
 from factflow_engine.config.models.resilience import BackpressureConfig, CircuitBreakerConfig, ErrorHandlingConfig
 from factflow_engine.config.models.route import RouteConfig
 from factflow_engine.config.models.storage import StorageConfig
@@ -87,14 +88,6 @@ class ProcessorConfig(ConfigModel):
     )
 
 
-class LineageConfig(ConfigModel):
-    """Records of the way of each message."""
-
-    enabled: bool = Field(default=True, description="True to record lineage.")
-    url: str | None = Field(default=None, min_length=1, description="The store, as sqlite:///file; none: the host's.")
-    sample_rate: float = Field(default=1.0, ge=0, le=1, description="Share of root messages followed, 0 to 1.")
-
-
 class PipelineGlobalConfig(ConfigModel):
     """A pipeline as an execution runs it: complete, frozen, hashed. Made by `PipelineConfigLoader`.
 
@@ -121,7 +114,7 @@ class PipelineGlobalConfig(ConfigModel):
     )
     processor: ProcessorConfig = Field(default_factory=ProcessorConfig, description="The loop that carries messages.")
     storage: StorageConfig | None = Field(default=None, description="Object store of the stages.")
-    lineage: LineageConfig | None = Field(default=None, description="Records of the way of each message.")
+    lineage: LineageConfig | None = Field(default=None, description="Records of the way of each message; none: off.")
 
     _source: str = PrivateAttr(default="")
     _file: str = PrivateAttr(default="")

@@ -6,7 +6,7 @@ Before the start:
 - `plan`: the configuration of an execution, and the objects that it uses.
 - `assembly`: construction of the parts, in an order without a cycle; `route_builder` builds the routes.
 - `storage`: the object store of an execution, and who closes it.
-- `unsupported`: settings that this version refuses. `trio_only`: check that a caller runs under trio.
+- `unsupported`: refuses stages that would lose their state. `trio_only`: check that a caller runs under trio.
 
 While it runs:
 
@@ -15,6 +15,7 @@ While it runs:
 - `access`: refuses calls that arrive too late. `observation`: snapshots of counters.
 - `init_messages`: publishes the init messages once. `orphans`: messages that no route reads.
 - `watchdog`: reports what does not move.
+- `lineage`: records what happens to messages, in the store that the configuration or the manager names.
 
 At the end:
 

@@ -14,13 +14,14 @@ from factflow_engine.runtime.execution.access import Access
 from factflow_engine.runtime.execution.completion import Completion
 from factflow_engine.runtime.execution.faults import Faults
 from factflow_engine.runtime.execution.init_messages import InitMessages
+from factflow_engine.runtime.execution.lineage import ExecutionLineage
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
 from factflow_engine.runtime.execution.route_builder import RouteBuilder
 from factflow_engine.runtime.execution.shutdown import Shutdown
 from factflow_engine.runtime.execution.storage import ExecutionStorage, storage_of
-from factflow_engine.runtime.execution.unsupported import refuse_losses, refuse_unsupported
+from factflow_engine.runtime.execution.unsupported import refuse_losses
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.cycles import cycles_of
@@ -63,6 +64,7 @@ class Parts(NamedTuple):
         watchdog: Watchdog that reports a lack of progress.
         completion: Detector of the end of all work.
         storage: Object store of the stages; None if none of them needs one.
+        lineage: Recording of what happens to messages, if there is one.
     """
 
     channels: Channels
@@ -77,6 +79,7 @@ class Parts(NamedTuple):
     watchdog: Watchdog
     completion: Completion
     storage: ExecutionStorage | None
+    lineage: ExecutionLineage
 
 
 def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, access: Access, faults: Faults) -> Parts:
@@ -91,22 +94,22 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
 
     Raises:
         StateLossError: A stage would lose its state.
-        UnsupportedFeatureError: The configuration needs something that this version lacks.
         NoStorageError: A stage needs an object store, and there is none.
         StorageUrlError: The configuration's object store cannot be used.
+        NoLineageError: Lineage is to be recorded, and there is no store.
         ExecutionStartError: An adapter could not be made.
     """
     config = plan.config
     storage = storage_of(config, plan.registry, plan.storage)
-    graph = build_graph(config)
-    channels = channels_for(plan.provider, plan.execution_id, cycles=graph.cycles)
-    refuse_losses(config, plan.registry, channels, allow_loss=plan.allow_loss)
-    refuse_unsupported(config)
     workers = Workers(
         plan.seams.clock.monotonic_ns,
         quantum_ns=config.processor.quantum_microseconds * 1000,
         most=sum(permits(route) for route in config.routes.values()),
     )
+    lineage = ExecutionLineage(plan, workers, redacted)
+    graph = build_graph(config)
+    channels = channels_for(plan.provider, plan.execution_id, cycles=graph.cycles)
+    refuse_losses(config, plan.registry, channels, allow_loss=plan.allow_loss)
     blockers = Blockers(plan.execution_id, now=plan.seams.clock.monotonic_ns, redacted=redacted)
     limits = Limits(plan.seams.clock, plan.seams.randomness, workers.pool, learnt=plan.learnt_limits)
     builder = RouteBuilder(
@@ -122,6 +125,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         limits=limits,
         seams=plan.seams,
         redacted=redacted,
+        lineage=lineage,
     )
     try:
         routes = builder.build()
@@ -186,4 +190,5 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
             is_last=not channels.outlives_process,
         ),
         storage=storage,
+        lineage=lineage,
     )

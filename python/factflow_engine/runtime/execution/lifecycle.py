@@ -56,7 +56,7 @@ class Lifecycle:
 
         Raises:
             StateLossError: A stage would lose its state.
-            UnsupportedFeatureError: The configuration needs something that this version lacks.
+            NoLineageError: Lineage is to be recorded, and there is no store.
             ExecutionStartError: An adapter could not be made.
         """
         config, clock = plan.config, plan.seams.clock
@@ -100,6 +100,7 @@ class Lifecycle:
         self._completion = parts.completion
         self._storage = parts.storage
         self._storage_error: str | None = None
+        self._lineage = parts.lineage
         self.observation: Final = Observation(
             plan.execution_id,
             parts.routes,
@@ -108,6 +109,7 @@ class Lifecycle:
             watchdog=parts.watchdog,
             blockers=parts.blockers,
             limits=parts.limits,
+            lineage=parts.lineage,
             clock=clock,
             started_ns=started_ns,
         )
@@ -131,7 +133,7 @@ class Lifecycle:
         start_error: ExecutionStartError | QueueError | None = None
         self.access.enter()
         try:
-            async with trio.open_nursery() as routes:
+            async with self._lineage, trio.open_nursery() as routes:
                 try:
                     with self._shutdown.opening:
                         await self._opening.run(routes, publish_init=publish_init)
@@ -291,6 +293,7 @@ class Lifecycle:
             orphans=self._opening.orphans,
             blockers=self.observation.blockers(),
             limits=self.observation.limits(keys=True),
+            lineage=self._lineage.counts(),
         )
         self.discard()
         self.access.end()
@@ -301,6 +304,8 @@ class Lifecycle:
             yield from processor.close_errors
         if self._storage_error is not None:
             yield self._storage_error
+        if self._lineage.close_error is not None:
+            yield self._lineage.close_error
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

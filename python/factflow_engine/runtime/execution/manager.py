@@ -23,7 +23,7 @@ from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.seams import Seams
-from factflow_protocols import ExecutionStarts, QueueProtocol, StorageProtocol
+from factflow_protocols import ExecutionStarts, LineageSink, QueueProtocol, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -51,6 +51,8 @@ class OrchestratorManager:
         `open_queue("sqlite:///queue.db")`, messages outlive the process. The caller must stop it.
         storage: Object store of executions whose configuration names none, such as
         `open_storage("file:///var/lib/pipeline")`; needed only if a stage stores something. The caller must close it.
+        lineage: Store of the lineage of executions whose configuration asks for it and names none. The caller must close
+        it.
         seams: Time, randomness, ids and threads; the machine's own by default.
 
     Example:
@@ -69,6 +71,7 @@ class OrchestratorManager:
         max_concurrent_executions: int = 64,
         queue: QueueProtocol | None = None,
         storage: StorageProtocol | None = None,
+        lineage: LineageSink | None = None,
         seams: Seams | None = None,
     ) -> None:
         if max_concurrent_executions < 1:
@@ -78,6 +81,8 @@ class OrchestratorManager:
         self._limit = max_concurrent_executions
         self._provider: QueueProtocol = MemoryQueue() if queue is None else queue
         self._storage = storage
+        self._lineage = lineage
+        self._lineage_turn = trio.Lock()
         self._seams = seams or Seams.real()
         self._executions: dict[str, PipelineOrchestrator] = {}
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None  # made where trio runs
@@ -147,10 +152,10 @@ class OrchestratorManager:
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
             ConfigurationError: The provider refuses a queue name of the configuration.
-            UnsupportedFeatureError: The configuration needs something that this version lacks.
             StateLossError: A stage would lose its state.
             NoStorageError: A stage stores something, and neither the configuration nor the manager has an object store.
             StorageUrlError: The configuration's object store cannot be used.
+            NoLineageError: Lineage is to be recorded, and neither the configuration nor the manager has a store.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.
             ExecutionIdError: The id is invalid, or an execution of that id is running here.
@@ -193,6 +198,8 @@ class OrchestratorManager:
             asked_ns=asked_ns,
             init=config.init_message if init is None else init,
             learnt_limits=learnt_limits or {},
+            lineage=self._lineage,
+            lineage_turn=self._lineage_turn,
         )
         lifecycle = Lifecycle(plan)
         execution = PipelineOrchestrator(lifecycle)

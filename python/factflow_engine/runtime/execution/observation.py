@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from factflow_engine.runtime.execution.lineage import ExecutionLineage
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.loop import Loop
@@ -38,6 +39,7 @@ class Observation:
         watchdog: Watchdog,
         blockers: Blockers,
         limits: Limits,
+        lineage: ExecutionLineage,
         clock: Clock,
         started_ns: int,
     ) -> None:
@@ -51,6 +53,7 @@ class Observation:
             watchdog: Watchdog that reports a lack of progress.
             blockers: Stages that have held trio's loop.
             limits: Concurrency limits of the execution.
+            lineage: Recording of what happens to messages, if there is one.
             clock: Clock of the execution.
             started_ns: Time at which its start began, by that clock.
         """
@@ -61,6 +64,7 @@ class Observation:
         self._watchdog = watchdog
         self._blockers = blockers
         self._limits = limits
+        self._lineage = lineage
         self._clock = clock
         self._started_ns = started_ns
         self._last_routes: Mapping[str, RouteStatistics] = {}
@@ -90,6 +94,7 @@ class Observation:
             circuits=self.circuits() if details else {},
             blockers=self.blockers(),
             limits=self.limits(keys=details),
+            lineage=self._lineage.counts(),
         )
 
     def blockers(self) -> tuple[Blocker, ...]:

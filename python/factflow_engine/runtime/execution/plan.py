@@ -6,13 +6,15 @@ Kept separate from `lifecycle` and `assembly`, which both read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.seams import Seams
-from factflow_protocols import QueueProtocol, StorageProtocol
+from factflow_protocols import LineageSink, QueueProtocol, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -35,6 +37,8 @@ class ExecutionPlan:
         asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the id.
         init: Init messages to publish.
         learnt_limits: What the limits of an earlier execution had learnt, by name.
+        lineage: Store of lineage of the manager's, if it has one; its owner closes it.
+        lineage_turn: Held by the execution whose rows it writes.
     """
 
     execution_id: str
@@ -49,3 +53,5 @@ class ExecutionPlan:
     asked_ns: int | None
     init: Sequence[InitMessageConfig]
     learnt_limits: Mapping[str, Any]
+    lineage: LineageSink | None = None
+    lineage_turn: trio.Lock = field(default_factory=trio.Lock)

@@ -15,6 +15,7 @@ from factflow_engine.conditions import Condition, OperatorRegistry, compile_cond
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
 from factflow_engine.native import LoopWatch
+from factflow_engine.runtime.execution.lineage import ExecutionLineage
 from factflow_engine.runtime.hop.endpoints import Outbound
 from factflow_engine.runtime.hop.route_state import RouteState, permits
 from factflow_engine.runtime.hop.workers import Workers
@@ -54,6 +55,7 @@ class RouteBuilder:
         limits: Concurrency limits of the execution.
         seams: Time, randomness, ids and threads.
         redacted: Removes secrets from a text.
+        lineage: Recording of what happens to messages, if there is one.
     """
 
     config: PipelineGlobalConfig
@@ -68,6 +70,7 @@ class RouteBuilder:
     limits: Limits
     seams: Seams
     redacted: Callable[[str], str]
+    lineage: ExecutionLineage
 
     def build(self) -> dict[str, RouteState]:
         """Return the routes by id, in the order of the configuration.
@@ -110,6 +113,7 @@ class RouteBuilder:
             workers=self.workers,
             clock=self.seams.clock,
             watch=self.watch,
+            lineage=self.lineage.of_route(route_id, stages),
             roots=roots if any(stage.answers is not None for stage in stages) else None,
         )
 

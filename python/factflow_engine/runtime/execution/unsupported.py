@@ -1,6 +1,6 @@
-"""Settings that this version accepts but cannot run: refused at start, never ignored.
+"""Refusal of configurations whose stages would lose their state on a queue that outlives the process.
 
-The loader finds them, too; a program may start what it has loaded in spite of its errors.
+Kept separate from `assembly` because the rule is about adapters and providers, and about no part of the execution.
 """
 
 from __future__ import annotations
@@ -9,24 +9,11 @@ from typing import TYPE_CHECKING
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.adapters.keeping import LOSS_REMEDY, loses_state, loss_text, snapshots
-from factflow_engine.config.nodes import dotted
-from factflow_engine.config.unsupported import unsupported
-from factflow_engine.errors import StateLossError, UnsupportedFeatureError
+from factflow_engine.errors import StateLossError
 from factflow_engine.runtime.transport.base import Channels
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
-
-
-def refuse_unsupported(config: PipelineGlobalConfig) -> None:
-    """Refuse a configuration whose meaning this version cannot implement.
-
-    Raises:
-        UnsupportedFeatureError: The error names every such setting, and what to write instead.
-    """
-    features = [f"{dotted(path)}: {problem}; {remedy}" for path, problem, remedy in unsupported(config)]
-    if features:
-        raise UnsupportedFeatureError(tuple(features))
 
 
 def refuse_losses(

@@ -20,6 +20,7 @@ State of a route:
   to breakers.
 - `limiting`: the route's adaptive limit beside messages: breakers and time.
 - `dead_letters`: publishing of letters whose queue was full.
+- `lineage`: records of what the Python half does with a message.
 - `errors`: reasons why a message cannot proceed.
 
 All routes of an execution:

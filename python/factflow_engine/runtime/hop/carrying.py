@@ -88,9 +88,9 @@ class Carrying:
         carrier = route.carrier
         worker.since_ns = self.now()
         if child.result is None:
-            await self.carry(worker, route, child, carrier.begin, worker, child.frame, child.index)
+            await self.carry(worker, route, child, carrier.begin, worker, child)
         else:
-            await self.carry(worker, route, child, carrier.answer, worker, child.frame, child.index, child.result)
+            await self.carry(worker, route, child, carrier.answer, worker, child, child.result)
 
     async def carry(
         self,

@@ -50,7 +50,7 @@ from factflow_engine.runtime.hop.sources import EXHAUSTED, Source, source_of
 from factflow_engine.runtime.hop.work import Parent
 from factflow_engine.runtime.stages.breaker_guard import WatchedSource
 from factflow_engine.runtime.stages.isolation import is_cancelled
-from factflow_protocols import AdapterResult
+from factflow_protocols import AdapterResult, StageStatus
 
 
 class Hands(Protocol):
@@ -104,7 +104,7 @@ class FanOut:
         child: The message as a child, if it did not come from the queue.
     """
 
-    __slots__ = ("_context", "_hands", "_parent", "_route", "_since_ns", "_worker")
+    __slots__ = ("_context", "_hands", "_parent", "_route", "_siblings", "_since_ns", "_worker")
 
     def __init__(
         self, hands: Hands, worker: Worker, route: RouteState, context: MessageContext, child: Child | None
@@ -115,6 +115,7 @@ class FanOut:
         self._context = context
         self._since_ns = worker.since_ns
         self._parent = Parent(context.frame, child)
+        self._siblings = Siblings(context, context.stage_of.label)
         if route.roots is not None:
             route.roots.emits(context.frame.message_id, self._parent.root.message_id)
 
@@ -156,7 +157,7 @@ class FanOut:
 
     async def _pull(self, source: Source) -> None:
         hands, worker, route, context = self._hands, self._worker, self._route, self._context
-        siblings = Siblings(context, context.stage_of.label)
+        siblings = self._siblings
         puller = Puller(route.carrier, worker, self._parent, siblings, route.driving, route.notify.attend, EXHAUSTED)
         while True:
             iterator = source.begin()
@@ -357,4 +358,12 @@ class FanOut:
             raise
         finally:
             parent.exhausted = True
+            parent.emitted = self._siblings.made
+            if route.lineage is not None:
+                if parent.interrupted:
+                    route.lineage.visited(context, StageStatus.CANCELLED)
+                elif parent.error is not None:
+                    route.lineage.visited(context, StageStatus.FAILED, parent.error[0])
+                else:
+                    route.lineage.visited(context, StageStatus.COMPLETED)
             hands.settlement.end_parent(route, parent)

@@ -26,6 +26,7 @@ from factflow_protocols import AdapterResult
 if TYPE_CHECKING:
     from factflow_engine.config import RouteConfig
     from factflow_engine.resilience import BackpressureController
+    from factflow_engine.runtime.hop.lineage import RouteRecording
     from factflow_engine.runtime.hop.workers import Workers
 
 CIRCUIT_OPEN: Final = "circuit_open"
@@ -71,6 +72,7 @@ class RouteState:
         has_deadlines: True if the adaptive limit may change by time alone.
         roots: Deliveries of the messages that stages emit, if they are needed.
         limiter: Adaptive limit of the messages in adapters; None if only `carrier.limit` limits them.
+        lineage: Recording of what happens to its messages, if there is one.
         shares_limit: True if others have the same one. Then a turn is one message, so that each gets its share.
         turn: Most messages of one turn.
     """
@@ -88,6 +90,7 @@ class RouteState:
         "id",
         "inbound",
         "limiter",
+        "lineage",
         "name",
         "notify",
         "outbounds",
@@ -120,6 +123,7 @@ class RouteState:
         roots: Roots | None = None,
         limiter: BackpressureController | None = None,
         shares_limit: bool = False,
+        lineage: RouteRecording | None = None,
     ) -> None:
         self.id = id
         self.settings = settings
@@ -140,6 +144,7 @@ class RouteState:
         self.notify: Final = workers.notifier(self)
         self.limiter = limiter
         self.has_deadlines = limiter is not None and limiter.has_deadlines
+        self.lineage = lineage
         self.shares_limit = shares_limit
         self.turn = 1 if shares_limit else TURN
         self.counters = Counters()
@@ -163,6 +168,7 @@ class RouteState:
             journal=inbound.journal,
             risen=self.notify,
             limiter=limiter,
+            lineage=None if lineage is None else lineage.native,
         )
 
     @property

@@ -20,6 +20,7 @@ from factflow_engine.runtime.hop.delays import GiveUp, Waiting
 from factflow_engine.runtime.hop.dispositions import CircuitWait, Deferral, Dispositions, End, Retry
 from factflow_engine.runtime.hop.errors import UnroutedError
 from factflow_engine.runtime.hop.held import waiting_of
+from factflow_engine.runtime.hop.lineage import note_wait
 from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.hop.timers import Timers
 from factflow_engine.runtime.hop.work import DETACHED, Child, Parent
@@ -28,7 +29,7 @@ from factflow_engine.runtime.stages.failure_place import place_of
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.stages.timeouts import DeadlineExceededError
 from factflow_engine.seams import Seams
-from factflow_protocols import CircuitOpenError
+from factflow_protocols import CircuitOpenError, StageStatus
 
 OnFailure = Callable[[RouteState, Stage | None, Frame, bytes | None, Exception], None]
 
@@ -71,9 +72,29 @@ class Settlement:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def end(self, route: RouteState, frame: Frame, parent: Parent | None, outcome: Outcome) -> None:
-        """Count an outcome and notify the parent; counting acknowledges a message from the queue."""
+    def end(
+        self,
+        route: RouteState,
+        frame: Frame,
+        parent: Parent | None,
+        outcome: Outcome,
+        *,
+        emitted: int = 0,
+        error: Exception | None = None,
+    ) -> None:
+        """Count an outcome and notify the parent; counting acknowledges a message from the queue.
+
+        Args:
+            route: Route of the message.
+            frame: The message.
+            parent: Its parent, if it has one.
+            outcome: The outcome.
+            emitted: Number of its children, for its record.
+            error: The error that it has failed with, likewise.
+        """
         route.end(frame, outcome)
+        if route.lineage is not None:
+            route.lineage.ended(frame, outcome, emitted, error)
         if parent is not None:
             self.end_child(route, parent)
 
@@ -95,7 +116,7 @@ class Settlement:
             parent.error = None  # its traceback holds the parent: a cycle of references
             self._fail(route, stage, parent.frame, parent.frame.payload, parent.child, error)
         else:
-            self.end(route, parent.frame, above, Outcome.COMPLETED)
+            self.end(route, parent.frame, above, Outcome.COMPLETED, emitted=parent.emitted)
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -104,7 +125,7 @@ class Settlement:
 
         An instruction to the engine is executed; otherwise the message is retried, dead-lettered or failed.
         """
-        self._fail(route, context.stage_of, context.frame, context.payload, child, error)
+        self._fail(route, context.stage_of, context.frame, context.payload, child, error, context)
 
     def refuse(self, route: RouteState, frame: Frame, error: Exception) -> None:
         """Fail a message that has not begun."""
@@ -119,9 +140,15 @@ class Settlement:
         payload: bytes,
         child: Child | None,
         error: Exception,
+        context: MessageContext | None = None,
     ) -> None:
         again = Child(frame, 0, None) if child is None else child
-        match self._dispositions.of(route, stage, frame, again, error):
+        disposition = self._dispositions.of(route, stage, frame, again, error)
+        if route.lineage is not None and context is not None:
+            # An attempt that is put off is not over: it is made again, and its record replaced.
+            is_over = isinstance(disposition, Retry | End)
+            route.lineage.visited(context, StageStatus.FAILED if is_over else StageStatus.CANCELLED, error)
+        match disposition:
             case Retry(seconds, reason):
                 frame = frame.restamp(attempt=frame.attempt + 1)
                 again = again.retried(frame, self._last_error(route, reason))
@@ -191,7 +218,7 @@ class Settlement:
             try:
                 self._on_failure(route, stage, frame, payload, error)
             finally:  # whatever is wrong with the record, the message has failed
-                self.end(route, frame, parent, Outcome.FAILED)
+                self.end(route, frame, parent, Outcome.FAILED, error=error)
             return True
         if not exceeds and (is_behind or any(channel.is_full for channel in letters.channels)):
             return False
@@ -209,7 +236,7 @@ class Settlement:
         )
         for channel in letters.channels:
             channel.append(letter)
-        self.end(route, frame, parent, Outcome.DEAD_LETTERED)
+        self.end(route, frame, parent, Outcome.DEAD_LETTERED, error=error)
         return True
 
     # -- waiting ---------------------------------------------------------------------------------------------------
@@ -294,7 +321,10 @@ class Settlement:
     def _begin_again(self, route: RouteState, waiting: Waiting) -> None:
         route.counters.retrying -= 1
         route.carrier.circuit_open = route.waiting.stopping > 0
-        waiting.child.since_ns = self._now()
+        now_ns = self._now()
+        if route.lineage is not None:
+            note_wait(waiting.child, waiting.by, now_ns - waiting.since_ns)
+        waiting.child.since_ns = now_ns
         route.children.append(waiting.child)
 
     # -- interruption ----------------------------------------------------------------------------------------------
@@ -302,6 +332,8 @@ class Settlement:
     def interrupt(self, worker: Worker, route: RouteState, context: MessageContext, parent: Parent | None) -> None:
         """Record the interrupted message, and give it back."""
         self.note(worker, route, context)
+        if route.lineage is not None:
+            route.lineage.visited(context, StageStatus.CANCELLED)
         self.give_back(route, context.frame, parent)
 
     def note(self, worker: Worker, route: RouteState, context: MessageContext) -> None:

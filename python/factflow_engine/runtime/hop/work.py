@@ -19,16 +19,18 @@ class Parent(Family):
         open: Number of children that have not ended.
         exhausted: True if nothing more will be pulled. Both are counted natively as well (see `Family`).
         error: Error of the source, and its stage.
+        emitted: Number of its children, once the source was closed.
         interrupted: True if the parent or a child was cancelled: the parent is given back, whatever else happened.
     """
 
-    __slots__ = ("child", "error", "frame", "interrupted")
+    __slots__ = ("child", "emitted", "error", "frame", "interrupted")
 
     def __init__(self, frame: Frame, child: Child | None) -> None:
         self.frame = frame
         self.child = child
         self.error: tuple[Exception, Stage] | None = None
         self.interrupted = False
+        self.emitted = 0
 
     @property
     def root(self) -> Frame:

@@ -150,7 +150,9 @@ class StageLimit:
             raise
         finally:
             _, _, since_ns = self._waiting.pop(id(context))
-            self._leave_out(self._clock.monotonic_ns() - since_ns)
+            waited_ns = self._clock.monotonic_ns() - since_ns
+            self._leave_out(waited_ns)
+            context.wait_for_permit(waited_ns)
 
     def wait_of(self, context: MessageContext) -> tuple[str, int] | None:
         """Return the reason why a call waits for a permit, and since when; None if it does not."""

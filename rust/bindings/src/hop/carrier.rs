@@ -7,14 +7,16 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySet, PyTuple};
 
-use super::carrying::{Moving, next, state_of};
+use super::carrying::state_of;
 use super::channel::Channel;
+use super::child::Child;
 use super::children::Children;
 use super::clock::Clock;
-use super::context::Changes;
 use super::counters::Counters;
 use super::journal::Journal;
 use super::limiting::{end_of, note_error};
+use super::lineage::recording::LineageRoute;
+use super::lineage::row::{RowDetail, RowKind};
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use super::pool::WorkerPool;
@@ -22,14 +24,14 @@ use super::state::Carrier;
 use super::suspension::Suspension;
 use super::worker::Worker;
 use crate::errors;
-use crate::frame::{Frame, Headers};
+use crate::frame::Headers;
 use crate::limits::controller::LimitController;
 use crate::routing::RouteTable;
 
 #[pymethods]
 impl Carrier {
     #[new]
-    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, watch, forward, risen, journal=None, limiter=None))]
+    #[pyo3(signature = (*, counters, inbound, stages, outbounds, table, first_only, unrouted_fails, pauses, drivers, children, limit, now, watch, forward, risen, journal=None, limiter=None, lineage=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keywords of the Python signature"
@@ -52,6 +54,7 @@ impl Carrier {
         risen: Py<PyAny>,
         journal: Option<Py<Journal>>,
         limiter: Option<Py<LimitController>>,
+        lineage: Option<Py<LineageRoute>>,
     ) -> PyResult<Self> {
         Ok(Self {
             inbound,
@@ -83,6 +86,7 @@ impl Carrier {
             forward: forward.clone().unbind(),
             counters,
             journal,
+            lineage,
         })
     }
 
@@ -100,39 +104,25 @@ impl Carrier {
     }
 
     /// Carry a message that begins inside the route.
-    #[pyo3(signature = (worker, frame, index, /))]
-    fn begin(
-        &self,
-        worker: &Bound<'_, Worker>,
-        frame: &Bound<'_, Frame>,
-        index: usize,
-    ) -> PyResult<u8> {
+    #[pyo3(signature = (worker, child, /))]
+    fn begin(&self, worker: &Bound<'_, Worker>, child: &Bound<'_, Child>) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
-            let moving = Moving {
-                fields: frame.get().0.clone_ref(worker.py()),
-                changes: Changes::since(worker.get().since_ns.get()),
-                index,
-            };
+            let moving = self.moving(worker.py(), &child.get().0, worker.get().since_ns.get());
             self.begin_permit(worker)?;
             Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })
     }
 
     /// Carry a message that begins inside the route, with the result that the stage there has returned already.
-    #[pyo3(signature = (worker, frame, index, result, /))]
+    #[pyo3(signature = (worker, child, result, /))]
     fn answer(
         &self,
         worker: &Bound<'_, Worker>,
-        frame: &Bound<'_, Frame>,
-        index: usize,
+        child: &Bound<'_, Child>,
         result: Bound<'_, PyAny>,
     ) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
-            let moving = Moving {
-                fields: frame.get().0.clone_ref(worker.py()),
-                changes: Changes::since(worker.get().since_ns.get()),
-                index,
-            };
+            let moving = self.moving(worker.py(), &child.get().0, worker.get().since_ns.get());
             self.begin_permit(worker)?;
             self.hold(worker, moving)?;
             Ok(self.watched(worker, |worker| self.go_on(worker, result))? as u8)
@@ -177,7 +167,18 @@ impl Carrier {
     ) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
             let headers = headers.map(Headers::of).transpose()?;
-            let mut moving = next(worker.py(), state_of(worker)?.get(), payload);
+            let context = state_of(worker)?;
+            if let Some(lineage) = &self.lineage {
+                let after = payload.as_ref().unwrap_or_else(|| context.get().bytes());
+                lineage.get().visited(
+                    worker.py(),
+                    context.get(),
+                    RowKind::Completed,
+                    Some(after),
+                    RowDetail::Nothing,
+                );
+            }
+            let mut moving = self.next(worker.py(), context.get(), payload);
             moving.changes.headers = headers.or(moving.changes.headers);
             Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })
@@ -295,6 +296,7 @@ impl Carrier {
         visit.call(&self.drivers)?;
         visit.call(&self.children)?;
         visit.call(&self.journal)?;
+        visit.call(&self.lineage)?;
         self.now.traverse(&visit)
     }
 }

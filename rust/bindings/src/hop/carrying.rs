@@ -15,10 +15,12 @@ use super::channel::Channel;
 use super::child::Begun;
 use super::context::{Changes, MessageContext};
 use super::journal::Journal;
+use super::lineage::row::{RowDetail, RowKind};
 use super::outbounds::{Leaving, Left};
 use super::start::{Started, start};
 use super::state::Carrier;
 use super::step::Step;
+use super::visit::Visit;
 use super::worker::Worker;
 use crate::codec;
 use crate::frame::Fields;
@@ -28,20 +30,62 @@ pub(super) struct Moving {
     pub fields: Fields,
     pub changes: Changes,
     pub index: usize,
-}
-
-impl Moving {
-    /// Return a child before its first stage.
-    pub fn child(py: Python<'_>, child: &Begun, since_ns: i64) -> Self {
-        Self {
-            fields: child.fields.clone_ref(py),
-            changes: Changes::since(since_ns),
-            index: child.index,
-        }
-    }
+    pub visit: Visit,
 }
 
 impl Carrier {
+    /// Return a message that begins inside the route before its first stage.
+    pub(super) fn moving(&self, py: Python<'_>, child: &Begun, now_ns: i64) -> Moving {
+        let visit = match &self.lineage {
+            Some(lineage) => {
+                lineage.get().begin(now_ns);
+                child.visit(now_ns)
+            }
+            None => Visit::default(),
+        };
+        Moving {
+            fields: child.fields.clone_ref(py),
+            changes: Changes::since(now_ns),
+            index: child.index,
+            visit,
+        }
+    }
+
+    /// Return a message on its way to the next stage.
+    pub(super) fn next(
+        &self,
+        py: Python<'_>,
+        state: &MessageContext,
+        payload: Option<Py<PyBytes>>,
+    ) -> Moving {
+        let mut changes = state.changes.clone_ref(py);
+        changes.payload = payload.or(changes.payload);
+        let lineage = self.lineage.as_ref();
+        Moving {
+            fields: state.fields.clone_ref(py),
+            changes,
+            index: state.index + 1,
+            visit: lineage.map_or_else(Visit::default, |lineage| lineage.get().next()),
+        }
+    }
+
+    /// Record that the stage of the worker's message has returned; None: the message as it came.
+    fn completed(&self, worker: &Bound<'_, Worker>, payload: Option<&Py<PyBytes>>) -> PyResult<()> {
+        if let Some(lineage) = &self.lineage {
+            let context = state_of(worker)?;
+            let context = context.get();
+            let after = payload.unwrap_or_else(|| context.bytes());
+            lineage.get().visited(
+                worker.py(),
+                context,
+                RowKind::Completed,
+                Some(after),
+                RowDetail::Nothing,
+            );
+        }
+        Ok(())
+    }
+
     /// Make the message's state the worker's, so that a report finds it.
     pub(super) fn hold<'py>(
         &self,
@@ -53,9 +97,13 @@ impl Carrier {
             fields,
             changes,
             index,
+            visit,
         } = moving;
         let stage = self.stages.get(index).map(|(_, stage)| stage.clone_ref(py));
-        let context = Bound::new(py, MessageContext::new(fields, changes, index, stage))?;
+        let context = Bound::new(
+            py,
+            MessageContext::new(fields, changes, index, stage, visit),
+        )?;
         worker.get().hold(py, Some(context.clone().unbind()));
         Ok(context)
     }
@@ -90,6 +138,13 @@ impl Carrier {
                     Ok(true) => {}
                     Ok(false) => {
                         self.counters.get().skipped.add(1);
+                        if let Some(lineage) = &self.lineage {
+                            let (visit, index) = (moving.visit, moving.index);
+                            lineage
+                                .get()
+                                .skipped(py, &moving.fields, visit, index, payload);
+                            moving.visit = lineage.get().next();
+                        }
                         moving.index = self.after_skipped(moving.index);
                         continue;
                     }
@@ -125,12 +180,12 @@ impl Carrier {
                 );
                 if !matches!(step, Ok(Step::Ended)) {
                     self.watch.get().leave(worker);
-                    self.hold(worker, next(py, state, changed))?;
+                    self.hold(worker, self.next(py, state, changed))?;
                 }
                 return step;
             }
             self.watch.get().leave(worker);
-            moving = next(py, state, changed);
+            moving = self.next(py, state, changed);
         }
         let step = self.publish(
             py,
@@ -163,10 +218,18 @@ impl Carrier {
             return Ok(Err(Step::LeftOpen));
         }
         if result.is(&self.forward) {
+            self.completed(worker, None)?;
             return Ok(Ok(None));
         }
         if result.is_none() {
             self.counters.get().filtered.add(1);
+            if let Some(lineage) = &self.lineage {
+                let (context, lineage) = (state_of(worker)?, lineage.get());
+                let context = context.get();
+                let nothing = || RowDetail::Nothing;
+                lineage.visited(py, context, RowKind::Completed, None, nothing());
+                lineage.ended(py, &context.fields, RowKind::EndFiltered, 0, nothing());
+            }
             if self.journal.is_some() || self.inbound.get().ordered(py) {
                 self.note(py, &state_of(worker)?.get().fields)?;
             }
@@ -180,7 +243,9 @@ impl Carrier {
             return Ok(Err(Step::Returned));
         }
         let message = result.getattr(intern!(py, "message"))?;
-        Ok(Ok(Some(codec::pack(&message)?.unbind())))
+        let payload = codec::pack(&message)?.unbind();
+        self.completed(worker, Some(&payload))?;
+        Ok(Ok(Some(payload)))
     }
 
     /// Go on with the worker's message, given its adapter's result.
@@ -191,7 +256,7 @@ impl Carrier {
     ) -> PyResult<Step> {
         match self.judge(worker, result)? {
             Ok(changed) => {
-                let moving = next(worker.py(), state_of(worker)?.get(), changed);
+                let moving = self.next(worker.py(), state_of(worker)?.get(), changed);
                 self.run(worker, moving)
             }
             Err(step) => Ok(step),
@@ -254,6 +319,10 @@ impl Carrier {
                     fields,
                     changes: Changes::since(since_ns),
                     index: 0,
+                    visit: match &self.lineage {
+                        Some(lineage) => lineage.get().begin(since_ns),
+                        None => Visit::default(),
+                    },
                 };
                 self.run(worker, moving)
             } else {
@@ -284,7 +353,7 @@ impl Carrier {
     /// Carry a child that has waited for a worker, and end it with its parent's count.
     fn carry_child(&self, worker: &Bound<'_, Worker>, child: Begun) -> PyResult<Step> {
         let py = worker.py();
-        let moving = Moving::child(py, &child, worker.get().since_ns.get());
+        let moving = self.moving(py, &child, worker.get().since_ns.get());
         let result = child.result.as_ref().map(|result| result.clone_ref(py));
         worker.get().hold_child(py, child);
         let step = match result {
@@ -347,11 +416,22 @@ impl Carrier {
     pub(super) fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Step> {
         let counters = self.counters.get();
         match self.outbounds.publish(py, message)? {
-            Left::To(outbounds) => {
-                counters.emitted.add(outbounds);
+            Left::To(places) => {
+                counters.emitted.add(places.len() as u64);
                 counters.completed.add(1);
+                if let Some(lineage) = &self.lineage {
+                    lineage.get().left(py, message.fields, &places);
+                }
             }
-            Left::Unrouted if !self.unrouted_fails => counters.filtered.add(1),
+            Left::Unrouted if !self.unrouted_fails => {
+                counters.filtered.add(1);
+                if let Some(lineage) = &self.lineage {
+                    let (fields, kind) = (message.fields, RowKind::EndFiltered);
+                    lineage
+                        .get()
+                        .ended(py, fields, kind, 0, RowDetail::Unrouted);
+                }
+            }
             Left::Unrouted | Left::Full => return Ok(Step::Stranded),
         }
         self.note(py, message.fields)?;
@@ -385,17 +465,6 @@ pub(super) fn end_child(worker: &Bound<'_, Worker>, step: Step) -> Step {
             Step::LastChild
         }
         _ => Step::Ended,
-    }
-}
-
-/// Return a message on its way to the next stage.
-pub(super) fn next(py: Python<'_>, state: &MessageContext, payload: Option<Py<PyBytes>>) -> Moving {
-    let mut changes = state.changes.clone_ref(py);
-    changes.payload = payload.or(changes.payload);
-    Moving {
-        fields: state.fields.clone_ref(py),
-        changes,
-        index: state.index + 1,
     }
 }
 

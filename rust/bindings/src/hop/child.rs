@@ -10,6 +10,7 @@ use pyo3::types::PyString;
 
 use super::family::Family;
 use super::loop_number::LoopNumber;
+use super::visit::{PERMIT, Visit, WaitSum};
 use crate::frame::{Fields, Frame};
 
 /// A message that a stage emitted, or that is tried again.
@@ -25,6 +26,9 @@ pub struct Begun {
     last_error: Option<Py<PyString>>,
     /// Time from which it may begin, by the loop's clock.
     since_ns: LoopNumber,
+    /// Sum of the waits so far, and the longest of them.
+    waited_ns: LoopNumber,
+    longest_wait: LoopNumber,
     /// Number of times that adapters have deferred it, and the time of the first.
     deferrals: LoopNumber,
     deferred_ns: LoopNumber,
@@ -39,6 +43,8 @@ impl Begun {
             result: None,
             last_error: None,
             since_ns: LoopNumber::of(since_ns),
+            waited_ns: LoopNumber::default(),
+            longest_wait: LoopNumber::default(),
             deferrals: LoopNumber::default(),
             deferred_ns: LoopNumber::default(),
         }
@@ -49,6 +55,8 @@ impl Begun {
         Self {
             result: self.result.as_ref().map(|result| result.clone_ref(py)),
             last_error: self.last_error.as_ref().map(|error| error.clone_ref(py)),
+            waited_ns: LoopNumber::of(self.waited_ns.get()),
+            longest_wait: LoopNumber::of(self.longest_wait.get()),
             deferrals: LoopNumber::of(self.deferrals.get()),
             deferred_ns: LoopNumber::of(self.deferred_ns.get()),
             ..Self::new(
@@ -57,6 +65,26 @@ impl Begun {
                 parent,
                 self.since_ns.get(),
             )
+        }
+    }
+
+    /// Return its visit to its first stage, which begins now: it has waited for a permit since it might begin.
+    pub fn visit(&self, now_ns: i64) -> Visit {
+        let mut waited = self.waited();
+        let since_ns = self.since_ns.get();
+        if since_ns > 0 {
+            waited.add(now_ns.saturating_sub(since_ns), PERMIT);
+        }
+        Visit {
+            since_ns: now_ns,
+            waited,
+        }
+    }
+
+    fn waited(&self) -> WaitSum {
+        WaitSum {
+            total_ns: self.waited_ns.get(),
+            longest: self.longest_wait.get(),
         }
     }
 
@@ -97,6 +125,8 @@ impl Child {
         again.fields = frame.get().0.clone_ref(py);
         again.last_error = last_error;
         again.since_ns.set(0);
+        again.waited_ns.set(0);
+        again.longest_wait.set(0);
         Self(again)
     }
 
@@ -133,6 +163,15 @@ impl Child {
     #[setter]
     fn set_since_ns(&self, since_ns: i64) {
         self.0.since_ns.set(since_ns);
+    }
+
+    /// Add a wait, by the code of what it was for.
+    #[pyo3(signature = (ns, code, /))]
+    fn waited(&self, ns: i64, code: u8) {
+        let mut waited = self.0.waited();
+        waited.add(ns, code);
+        self.0.waited_ns.set(waited.total_ns);
+        self.0.longest_wait.set(waited.longest);
     }
 
     #[getter]

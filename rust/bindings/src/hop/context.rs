@@ -11,8 +11,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping, PyMappingProxy, PyString};
 
+use super::visit::{STAGE_PERMIT, Visit};
 use crate::codec;
 use crate::frame::{Fields, Frame, Headers, hex, read_headers};
+use crate::gil_cell::GilCell;
 
 /// Changes that this attempt has made to a message so far.
 #[derive(Default)]
@@ -51,18 +53,32 @@ pub struct MessageContext {
     /// The stage it is at: its place in the route, and the Python object.
     pub index: usize,
     stage: Option<Py<PyAny>>,
+    visit: GilCell<Visit>,
     message: OnceLock<Py<PyAny>>,
 }
 
 impl MessageContext {
-    pub fn new(fields: Fields, changes: Changes, index: usize, stage: Option<Py<PyAny>>) -> Self {
+    pub fn new(
+        fields: Fields,
+        changes: Changes,
+        index: usize,
+        stage: Option<Py<PyAny>>,
+        visit: Visit,
+    ) -> Self {
         Self {
             fields,
             changes,
             index,
             stage,
+            visit: GilCell::new(visit),
             message: OnceLock::new(),
         }
+    }
+
+    /// Return its visit to the stage.
+    pub fn visit(&self, py: Python<'_>) -> Visit {
+        // SAFETY: plain data is copied.
+        unsafe { self.visit.with(py, |visit| *visit) }
     }
 
     /// Return the present payload.
@@ -172,6 +188,24 @@ impl MessageContext {
         self.changes.begun_ns
     }
 
+    /// Note that the stage's own limit has let it wait: its visit begins when it has a permit.
+    #[pyo3(signature = (waited_ns, /))]
+    fn wait_for_permit(&self, py: Python<'_>, waited_ns: i64) {
+        // SAFETY: plain data is changed.
+        unsafe {
+            self.visit.with(py, |visit| {
+                visit.since_ns = visit.since_ns.saturating_add(waited_ns);
+                visit.waited.add(waited_ns, STAGE_PERMIT);
+            });
+        }
+    }
+
+    /// Return the time at which its visit to the stage began, by the loop's clock; 0 if nobody records it.
+    #[getter]
+    fn visit_ns(&self, py: Python<'_>) -> i64 {
+        self.visit(py).since_ns
+    }
+
     /// Return the frame of the message, without changes.
     #[getter]
     fn frame(&self, py: Python<'_>) -> Frame {
@@ -190,6 +224,7 @@ impl MessageContext {
             changes,
             self.index,
             stage,
+            self.visit(py),
         ))
     }
 

@@ -4,7 +4,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::channel::Channel;
 use crate::conditions::Condition;
@@ -24,7 +24,7 @@ struct Outbound {
 }
 
 /// Places of outbounds; few, as a rule.
-type Places = SmallVec<[u32; 8]>;
+pub type Places = SmallVec<[u32; 8]>;
 
 /// A message that leaves its route: its frame, and its changes.
 pub struct Leaving<'a> {
@@ -35,8 +35,8 @@ pub struct Leaving<'a> {
 
 /// Result of publishing a message.
 pub enum Left {
-    /// To so many outbounds; none, if there are none.
-    To(u64),
+    /// To the outbounds at these places; none, if there are none.
+    To(Places),
     /// Nowhere: no outbound's condition holds.
     Unrouted,
     /// Nowhere: an outbound is full and nobody reads it.
@@ -81,13 +81,13 @@ impl Outbounds {
     /// Add the message to every outbound that takes it: all of them, or none.
     pub fn publish(&self, py: Python<'_>, message: &Leaving<'_>) -> PyResult<Left> {
         match &self.all[..] {
-            [] => Ok(Left::To(0)),
+            [] => Ok(Left::To(Places::new())),
             [outbound] if outbound.condition.is_none() => {
                 if !outbound.can_take(py)? {
                     return Ok(Left::Full);
                 }
                 outbound.take(py, message)?;
-                Ok(Left::To(1))
+                Ok(Left::To(smallvec![0]))
             }
             outbounds => {
                 let payload = message.payload.unwrap_or(&message.fields.payload);
@@ -100,9 +100,10 @@ impl Outbounds {
                 for &place in &taken {
                     outbounds[place as usize].take(py, message)?;
                 }
-                Ok(match taken.len() {
-                    0 => Left::Unrouted,
-                    number => Left::To(number as u64),
+                Ok(if taken.is_empty() {
+                    Left::Unrouted
+                } else {
+                    Left::To(taken)
                 })
             }
         }

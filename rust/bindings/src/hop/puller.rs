@@ -13,7 +13,6 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::carrying::Moving;
 use super::child::{Begun, Child};
 use super::context::MessageContext;
 use super::family::Family;
@@ -120,6 +119,9 @@ impl Puller {
             let is_free = !needs_own_variables || !worker.has_set(py);
             if is_last && is_free && carrier.pauses.bind(py).is_empty() && carrier.room(py, 1)? > 0
             {
+                if let Some(lineage) = &carrier.lineage {
+                    lineage.get().begin(now);
+                }
                 let step = self.publish(py, &fields);
                 if !matches!(step, Ok(Step::Ended)) {
                     let child = self.child(py, fields, now);
@@ -248,7 +250,7 @@ impl Puller {
         errors::guarded(py, || {
             let carrier = self.carrier.get();
             carrier.begin_permit(worker)?;
-            carrier.run(worker, Moving::child(py, child, now))
+            carrier.run(worker, carrier.moving(py, child, now))
         })
     }
 
@@ -256,9 +258,8 @@ impl Puller {
     fn hold(&self, py: Python<'_>, child: &Begun, now: i64) -> PyResult<()> {
         let worker = self.worker.bind(py);
         worker.get().since_ns.set(now);
-        self.carrier
-            .get()
-            .hold(worker, Moving::child(py, child, now))?;
+        let carrier = self.carrier.get();
+        carrier.hold(worker, carrier.moving(py, child, now))?;
         Ok(())
     }
 

@@ -83,6 +83,13 @@ impl Siblings {
         errors::guarded(given.py(), || Ok(Frame(self.make(given)?)))
     }
 
+    /// Return the number of children made so far.
+    #[getter]
+    fn made(&self, py: Python<'_>) -> u64 {
+        // SAFETY: a number is read.
+        unsafe { self.ids.with(py, |ids| ids.count()) }
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.parent)
     }

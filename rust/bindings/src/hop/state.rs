@@ -11,6 +11,7 @@ use super::children::Children;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::journal::Journal;
+use super::lineage::recording::LineageRoute;
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use crate::conditions::Condition;
@@ -69,4 +70,6 @@ pub struct Carrier {
     pub(super) counters: Py<Counters>,
     /// Journal of the ends of messages, if they must be acknowledged elsewhere.
     pub(super) journal: Option<Py<Journal>>,
+    /// Log of what happens to messages, if that is recorded.
+    pub(super) lineage: Option<Py<LineageRoute>>,
 }

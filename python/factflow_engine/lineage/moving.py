@@ -1,0 +1,99 @@
+"""`MovingLineage`: a store that works in a thread, and in a process of its own once rows come fast.
+
+Kept separate from `process`, which always has a process: that costs some tenths of a second of work, more than a short
+run has. A thread costs nothing until it competes with the event loop for the interpreter's lock; at some ten thousand rows
+a second it makes the loop's slowest messages several times slower.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from factflow_engine.lineage.process import ProcessLineage
+from factflow_engine.lineage.providers import is_built_in, open_lineage
+from factflow_engine.lineage.recorder import rows_of
+from factflow_engine.seams import Processes
+from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry, RetainingLineage
+
+MOST_IN_THREAD: Final = 1_024
+"""Rows of one write up to which a thread is used: one write comes each tenth of a second."""
+
+PART_ROWS: Final = 256
+"""Most rows of a part, as the recorder packs them."""
+
+
+class MovingLineage:
+    """Sink of the store that a URL names. See `factflow_protocols.LineageSink` for the contract of its methods.
+
+    It must be a store that two processes may write to, one after the other, as those of this distribution are.
+
+    Args:
+        url: URL of the store.
+        directory: Folder that a relative path in the URL starts from; the working directory by default.
+        processes: Starter of processes; None if there is none, as under a virtual clock.
+
+    Raises:
+        LineageUrlError: No provider has this scheme, or the provider cannot read the URL.
+        LineageProviderError: The provider cannot be used.
+    """
+
+    def __init__(self, url: str, *, directory: Path | None = None, processes: Processes | None) -> None:
+        self._near: LineageSink = open_lineage(url, directory=directory)
+        self._far: ProcessLineage | None = None
+        if processes is not None:
+            self._far = ProcessLineage(url, directory=directory, processes=processes)
+        self._has_moved = False
+
+    @property
+    def has_moved(self) -> bool:
+        """True if rows go to a process of its own."""
+        return self._has_moved
+
+    def retain(self, *, days: float | None, total_bytes: int | None) -> None:
+        """See `RetainingLineage`."""
+        near: object = self._near
+        if isinstance(near, RetainingLineage):
+            near.retain(days=days, total_bytes=total_bytes)
+        if self._far is not None:
+            self._far.retain(days=days, total_bytes=total_bytes)
+
+    async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
+        """See `LineageSink.write`."""
+        if self._far is not None and self._has_moved:
+            await self._far.write(entries, outcomes)
+        else:
+            await self._near.write(entries, outcomes)
+
+    async def write_packed(self, parts: Sequence[bytes]) -> None:
+        """See `PackedLineageSink.write_packed`."""
+        if self._far is not None and (self._has_moved or len(parts) * PART_ROWS > MOST_IN_THREAD):
+            if not self._has_moved:
+                await self._near.close()
+                self._has_moved = True
+            await self._far.write_packed(parts)
+            return
+        entries: list[LineageEntry] = []
+        outcomes: list[OutcomeEntry] = []
+        for part in parts:
+            visits, ends = rows_of(part)
+            entries += visits
+            outcomes += ends
+            await trio.lowlevel.checkpoint()
+        await self._near.write(entries, outcomes)
+
+    async def close(self) -> None:
+        """See `LineageSink.close`."""
+        try:
+            await self._near.close()
+        finally:
+            if self._far is not None:
+                await self._far.close()
+
+
+def open_movable(url: str, *, directory: Path | None, processes: Processes | None) -> LineageSink:
+    """Return the store that a URL names, as one that moves if it is of this distribution; see `MovingLineage`."""
+    if is_built_in(url):
+        return MovingLineage(url, directory=directory, processes=processes)
+    return open_lineage(url, directory=directory)

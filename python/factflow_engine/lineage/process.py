@@ -1,0 +1,196 @@
+"""`ProcessLineage`: a store in a process of its own, fed with packed rows over a socket.
+
+Kept separate from the stores because any of them may run so. A store in a thread competes with the event loop for the
+interpreter's lock: each row's turn may cost the loop as long as the switch interval. Here the loop packs natively and
+sends bytes, and nothing else of the store's work is done in this process.
+
+The process ends when its socket closes, so with this one, whatever ends that. One that dies is replaced at the next
+write; its last batch, of which nobody knows, is written again by the recorder, and rows replace themselves.
+"""
+
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from factflow_engine.frames import pack
+from factflow_engine.seams import Processes, TrioProcesses
+from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
+
+OPENER: Final = "factflow_engine.lineage.providers:open_lineage"
+"""Function that opens a store by its URL, as `module:name`."""
+
+LENGTH: Final = struct.Struct(">Q")
+"""Length before each request and each answer."""
+
+MOST_ANSWER: Final = 1 << 20
+"""Longest answer that is read: a text on what went wrong."""
+
+PART_ROWS: Final = 256
+"""Rows of a part that is packed here."""
+
+CLOSE_SECONDS: Final = 5.0
+"""Time for the process to store what it was sent, close its store and exit."""
+
+_BOOT: Final = (
+    "import sys; fd, parent, *sys.path[:] = sys.argv[1:]; sys.argv[1:] = []; "
+    "from factflow_engine.lineage.process_main import main; main(int(fd), int(parent))"
+)
+
+
+class ProcessLineage:
+    """Sink in a process of its own. See `factflow_protocols.LineageSink` for the contract of its methods.
+
+    The process starts with the first write, which takes some tenths of a second in which nobody waits but the writer.
+
+    Args:
+        url: URL of the store, such as `sqlite:///lineage`; it goes over the socket, not through the list of processes.
+        directory: Folder that a relative path in the URL starts from; the working directory by default.
+        opener: Function that opens it, as `module:name`.
+        processes: Starter of the process; the machine's by default.
+
+    Example:
+        sink = ProcessLineage("sqlite:///lineage")
+        async with OrchestratorManager(registry=registry, lineage=sink) as manager: ...
+        await sink.close()
+    """
+
+    def __init__(
+        self, url: str, *, directory: Path | None = None, opener: str = OPENER, processes: Processes | None = None
+    ) -> None:
+        self._start: dict[str, Any] = {"url": url, "directory": str(directory or Path.cwd()), "opener": opener}
+        self._retention: list[tuple[float | None, int | None]] = []  # what the process does not know yet
+        self._processes: Processes = processes or TrioProcesses()
+        self._turn = trio.Lock()  # one request at a time
+        self._process: trio.Process | None = None
+        self._stream: trio.SocketStream | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the process, if it runs."""
+        return None if self._process is None else self._process.pid
+
+    def retain(self, *, days: float | None, total_bytes: int | None) -> None:
+        """See `RetainingLineage`; the process learns of it with the next write."""
+        self._retention.append((days, total_bytes))
+
+    async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
+        """See `LineageSink.write`."""
+        rows = [list(row) for row in entries]
+        ends = [list(row) for row in outcomes]
+        starts = range(0, max(len(rows), len(ends)), PART_ROWS)
+        await self.write_packed(
+            [pack([rows[start : start + PART_ROWS], ends[start : start + PART_ROWS]]) for start in starts]
+        )
+
+    async def write_packed(self, parts: Sequence[bytes]) -> None:
+        """Store all rows, or none of them.
+
+        Raises:
+            LineageError: Nothing was stored; or the process died, and nobody knows.
+
+        Cancellation: the process is killed; the rows are stored or not.
+        """
+        async with self._turn:
+            try:
+                if self._stream is None:
+                    await self._open()
+                retention, self._retention = self._retention, []
+                for days, total_bytes in retention:
+                    await self._ask(pack({"days": days, "total_bytes": total_bytes}))
+                    self._start.setdefault("retention", []).append([days, total_bytes])
+                await self._ask(pack(list(parts)))
+            except trio.BrokenResourceError:
+                raise LineageError(f"the writer process {await self._kill()}") from None
+            except LineageError:
+                raise
+            except BaseException:
+                await self._kill()
+                raise
+
+    async def close(self) -> None:
+        """Let the process store what it has, close its store and exit; a later write starts another one.
+
+        Cancellation: the process is killed.
+        """
+        async with self._turn:
+            process, stream = self._process, self._stream
+            if process is None or stream is None:
+                return
+            try:
+                with trio.move_on_after(CLOSE_SECONDS), suppress(trio.BrokenResourceError):
+                    await stream.send_eof()
+                    await process.wait()
+            finally:
+                await self._kill()
+
+    async def _open(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = await self._processes.start(
+                    _BOOT,
+                    [str(theirs.fileno()), str(os.getpid()), *(entry or str(Path.cwd()) for entry in sys.path)],
+                    fd=theirs.fileno(),
+                )
+            except OSError as error:
+                ours.close()
+                raise LineageError(f"the writer process could not be started: {error}") from error
+            except BaseException:
+                ours.close()
+                raise
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        try:
+            await self._ask(pack(self._start))
+        except LineageError:
+            await self._kill()
+            raise
+
+    async def _ask(self, request: bytes) -> None:
+        """Send a request and wait for its answer.
+
+        Raises:
+            LineageError: The process says what went wrong.
+            BrokenResourceError: It has ended.
+        """
+        stream = self._stream
+        assert stream is not None, "opened before"
+        await stream.send_all(LENGTH.pack(len(request)) + request)
+        (size,) = LENGTH.unpack(await self._receive(stream, LENGTH.size))
+        if size > MOST_ANSWER:
+            raise trio.BrokenResourceError
+        answer = await self._receive(stream, size)
+        if answer:
+            raise LineageError(answer.decode(errors="replace"))
+
+    async def _receive(self, stream: trio.SocketStream, size: int) -> bytes:
+        got = bytearray()
+        while len(got) < size:
+            part = await stream.receive_some(size - len(got))
+            if not part:
+                raise trio.BrokenResourceError
+            got += part
+        return bytes(got)
+
+    async def _kill(self) -> str:
+        """End the process and return how it has ended, as the end of a sentence."""
+        process, stream, self._process, self._stream = self._process, self._stream, None, None
+        if process is None or stream is None:
+            return "was not started"
+        with trio.CancelScope(shield=True):
+            await stream.aclose()
+            with trio.move_on_after(0.1):
+                await process.wait()  # it may have ended by itself: its own status says more
+            if process.returncode is None:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        status = process.returncode or 0
+        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"

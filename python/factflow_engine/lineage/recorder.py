@@ -1,0 +1,308 @@
+"""Recorder of one execution's lineage: takes rows from the native log in batches and gives them to a sink, out of band.
+
+Kept separate from the loop, which only appends to the log. The rules, each with a test in tests/lineage/test_recorder.py:
+
+- Nothing that a sink does reaches a message: a slow one lets the log fill up, and what does not fit is counted as lost;
+  a failing one is asked again, with growing delays; rows that it refuses `MOST_ATTEMPTS` times are counted as lost.
+- The time between a row and its write is bounded by `INTERVAL_SECONDS` and the sink's own time.
+- At the end of the execution the rest is written, whatever cancels the execution, within a budget; the rest of that is
+  counted as lost. So the sink's own reaction to a cancellation is all that may keep an execution beyond its budget.
+- The first failure and the first loss of an execution are logged; the report has the numbers.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, runtime_checkable
+
+import trio
+
+from factflow_engine.error_texts import bounded, describe
+from factflow_engine.frames import unpack
+from factflow_engine.lineage.counts import LineageCounts
+from factflow_engine.native import LineageBatch, LineageLog, LineageRoute
+from factflow_engine.seams import Clock
+from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry
+
+logger = logging.getLogger("factflow_engine.lineage")
+
+INTERVAL_SECONDS: Final = 0.1
+"""Time for which rows are collected before they are written."""
+
+IDLE_SECONDS: Final = 1.0
+"""Time after which a recorder without rows looks for messages in flight, which are recorded as pending."""
+
+BATCH_ROWS: Final = 16_384
+"""Number of rows that is enough for one write."""
+
+CHUNK_ROWS: Final = 256
+"""Rows that are packed before other tasks get their turn: some 50 microseconds."""
+
+MOST_ATTEMPTS: Final = 8
+"""Attempts to write a batch before its rows are given up."""
+
+MOST_DELAY_SECONDS: Final = 5.0
+"""Longest delay before a failed write is repeated."""
+
+MOST_ERROR: Final = 500
+"""Most characters of a failure that are kept."""
+
+DIED: Final = (Exception, SystemExit, GeneratorExit)
+"""Exceptions of a sink that count as a failed write."""
+
+Routes = Sequence[tuple[str, Sequence[tuple[str, Any]], Sequence[str]]]
+"""Routes as `LineageLog` takes them."""
+
+
+@runtime_checkable
+class PackedLineageSink(Protocol):
+    """A sink that takes rows as the log packs them, without an object of Python's for each."""
+
+    async def write_packed(self, parts: Sequence[bytes]) -> None:
+        """Store all rows, or none of them; as `LineageSink.write` otherwise.
+
+        Args:
+            parts: Each a msgpack list of two lists: the fields of entries, and those of outcomes.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderSettings:
+    """Extent of the recording, and its bounds.
+
+    Attributes:
+        sample_rate: Share of root messages whose families are recorded, 0 to 1.
+        hash_payloads: True to record hashes of payloads.
+        record_values: True to record what a message had where a condition did not hold.
+        buffer_bytes: Most bytes of rows that wait for the sink.
+        finish_seconds: Time for the last rows at the end.
+        secrets: Texts that are never recorded, each with what is recorded instead.
+    """
+
+    sample_rate: float = 1.0
+    hash_payloads: bool = False
+    record_values: bool = True
+    buffer_bytes: int = 64 << 20
+    finish_seconds: float = 5.0
+    secrets: Sequence[tuple[str, str]] = ()
+
+
+class LineageRecorder:
+    """Recorder of one execution: `async with recorder: ...` writes what the block's loop appends.
+
+    Args:
+        sink: The store, which its owner closes.
+        execution_id: The execution.
+        routes: The execution's routes.
+        settings: What is recorded.
+        clock: Clock of the execution.
+        redacted: Removes secrets from a text.
+        note_pending: Appends a row for each visit that is in flight, before rows are taken.
+        turn: Held while the sink writes: several recorders may share one.
+    """
+
+    def __init__(
+        self,
+        sink: LineageSink,
+        execution_id: str,
+        routes: Routes,
+        settings: RecorderSettings,
+        *,
+        clock: Clock,
+        redacted: Callable[[str], str],
+        note_pending: Callable[[], None],
+        turn: trio.Lock,
+    ) -> None:
+        self._sink = sink
+        self._packed = sink if isinstance(sink, PackedLineageSink) else None
+        self._execution_id = execution_id
+        self._clock = clock
+        self._redacted = redacted
+        self._note_pending = note_pending
+        self._turn = turn
+        self._finish_seconds = settings.finish_seconds
+        self._log = LineageLog(
+            execution_id,
+            routes,
+            now=clock.monotonic_ns,
+            sample_rate=settings.sample_rate,
+            hashes=settings.hash_payloads,
+            shows_values=settings.record_values,
+            secrets=list(settings.secrets),
+            most_bytes=settings.buffer_bytes,
+            tell=self._hurry,
+        )
+        self._some = trio.Event()  # there are rows, or the execution ends
+        self._urgent = trio.Event()  # the log is half full, or the execution ends
+        self._is_ending = False
+        self._scope = trio.CancelScope(shield=True)  # of the writer: only its budget ends it
+        self._nursery_manager: Any = None
+        self._written = 0
+        self._given_up = 0
+        self._errors = 0
+        self._last_error: str | None = None
+        self._has_logged_loss = False
+
+    def route(self, place: int, stages: Sequence[tuple[int, bool]]) -> LineageRoute:
+        """Return the log as a route appends to it.
+
+        Args:
+            place: Place of the route in `routes`.
+            stages: For each stage that the loop runs its place among the configured ones, and True if it is a step beside
+            that one, of which only failures are recorded.
+        """
+        return LineageRoute(self._log, place, list(stages))
+
+    def counts(self) -> LineageCounts:
+        """Return the numbers of rows so far."""
+        log = self._log
+        return LineageCounts(
+            recorded=log.recorded + log.lost,
+            written=self._written,
+            lost=log.lost + self._given_up,
+            errors=self._errors,
+            last_error=self._last_error,
+        )
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> Self:
+        self._nursery_manager = trio.open_nursery()
+        nursery = await self._nursery_manager.__aenter__()
+        nursery.start_soon(self._run)
+        return self
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write what is left, within the budget.
+
+        Cancellation: does not cut the budget short.
+        """
+        self._is_ending = True
+        self._scope.deadline = trio.current_time() + self._finish_seconds
+        self._some.set()
+        self._urgent.set()
+        # The body's own exception is not given to the nursery, which would wrap it: it propagates unchanged.
+        await self._nursery_manager.__aexit__(None, None, None)
+
+    # -- the writer --------------------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run(self) -> None:
+        with self._scope:
+            while not (self._is_ending and not len(self._log)):
+                await self._wait()
+                self._note_pending()
+                await self._write_all()
+        lost = 0
+        while (batch := self._log.take(BATCH_ROWS, 0)) is not None:
+            lost += len(batch)
+        self._give_up(lost)
+        self._note_loss()
+
+    async def _wait(self) -> None:
+        """Wait until rows are due: some were collected for a while, many are there, or the execution ends."""
+        if not len(self._log):
+            with trio.move_on_after(IDLE_SECONDS):
+                await self._some.wait()
+        with trio.move_on_after(INTERVAL_SECONDS):
+            await self._urgent.wait()
+        if not self._is_ending:
+            self._some, self._urgent = trio.Event(), trio.Event()
+
+    async def _write_all(self) -> None:
+        """Write the rows that are there now, and those that come meanwhile as long as they fill batches."""
+        while True:
+            offset_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
+            batch = self._log.take(BATCH_ROWS, offset_ns)
+            if batch is None:
+                return
+            stored = False
+            try:
+                stored = await self._write(batch)
+            finally:
+                if not stored:
+                    self._give_up(len(batch))
+                batch.done()
+            self._note_loss()
+            if len(self._log) < BATCH_ROWS and not self._is_ending:
+                return
+
+    async def _write(self, batch: LineageBatch) -> bool:
+        """Write a batch; return False if the sink has refused it as often as it may."""
+        parts = []
+        for start in range(0, len(batch), CHUNK_ROWS):
+            parts.append(batch.pack(start, CHUNK_ROWS))
+            await trio.lowlevel.checkpoint()
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                async with self._turn:
+                    await self._store(parts)
+            except DIED as error:
+                self._note_error(error)
+            else:
+                self._written += len(batch)
+                return True
+            if attempt + 1 < MOST_ATTEMPTS:
+                await trio.sleep(min(INTERVAL_SECONDS * 2**attempt, MOST_DELAY_SECONDS))
+        return False
+
+    async def _store(self, parts: Sequence[bytes]) -> None:
+        if self._packed is not None:
+            await self._packed.write_packed(parts)
+            return
+        entries: list[LineageEntry] = []
+        outcomes: list[OutcomeEntry] = []
+        for part in parts:
+            visits, ends = rows_of(part)
+            entries += visits
+            outcomes += ends
+            await trio.lowlevel.checkpoint()
+        await self._sink.write(entries, outcomes)
+
+    # -- what went wrong ---------------------------------------------------------------------------------------------
+
+    def _hurry(self, is_urgent: bool) -> None:  # noqa: FBT001 - the log calls it so
+        self._some.set()
+        if is_urgent:
+            self._urgent.set()
+
+    def _give_up(self, rows: int) -> None:
+        self._given_up += rows
+
+    def _note_error(self, error: BaseException) -> None:
+        self._errors += 1
+        self._last_error = bounded(self._redacted(describe(error)), MOST_ERROR)
+        if self._errors == 1:
+            logger.warning(
+                "execution %s: lineage could not be written, and will be tried again: %s",
+                self._execution_id,
+                self._last_error,
+            )
+
+    def _note_loss(self) -> None:
+        counts = self.counts()
+        if counts.lost and not self._has_logged_loss:
+            self._has_logged_loss = True
+            logger.warning(
+                "execution %s: lineage rows are lost, %d so far; the store is too slow, or refuses them",
+                self._execution_id,
+                counts.lost,
+            )
+
+
+def rows_of(part: bytes) -> tuple[list[LineageEntry], list[OutcomeEntry]]:
+    """Return the rows of a part that `LineageBatch.pack` has made.
+
+    Raises:
+        ValueError: It is no such part.
+    """
+    value: Any = unpack(part)
+    try:
+        visits, ends = value
+        return [LineageEntry._make(row) for row in visits], [OutcomeEntry._make(row) for row in ends]
+    except TypeError as error:
+        raise ValueError(f"expected packed lineage rows, got {type(value).__name__}: {error}") from error

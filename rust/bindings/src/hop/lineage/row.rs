@@ -1,0 +1,117 @@
+//! `LineageRow`: one thing that happened to a message, as the loop appends it: numbers and references, no text but errors.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::frame::Id;
+use crate::hop::visit::WaitSum;
+
+/// State of a visit to a stage, or the outcome of a message in its route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    Pending = 0,
+    Completed = 1,
+    Failed = 2,
+    Skipped = 3,
+    Cancelled = 4,
+    EndCompleted = 5,
+    EndFiltered = 6,
+    EndDeadLettered = 7,
+    EndFailed = 8,
+}
+
+impl RowKind {
+    /// Return the kind of this number; an unknown one is an outcome `failed`.
+    pub fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Pending,
+            1 => Self::Completed,
+            2 => Self::Failed,
+            3 => Self::Skipped,
+            4 => Self::Cancelled,
+            5 => Self::EndCompleted,
+            6 => Self::EndFiltered,
+            7 => Self::EndDeadLettered,
+            _ => Self::EndFailed,
+        }
+    }
+
+    /// Return its name in a row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Completed | Self::EndCompleted => "completed",
+            Self::Failed | Self::EndFailed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::EndFiltered => "filtered",
+            Self::EndDeadLettered => "dead_lettered",
+        }
+    }
+
+    /// True if it is an outcome.
+    pub fn is_end(self) -> bool {
+        self as u8 >= Self::EndCompleted as u8
+    }
+}
+
+/// Detail beside the numbers.
+pub enum RowDetail {
+    Nothing,
+    /// JSON.
+    Text(Box<str>),
+    /// The payload that a stage's condition did not hold for: the reason is found when the row is packed.
+    Skip(Py<PyBytes>),
+    /// No outbound took the message.
+    Unrouted,
+    /// The outbound that took it, by its place in the route.
+    Place(u32),
+    /// The outbounds that took it.
+    Places(Box<[u32]>),
+}
+
+/// Payloads whose hashes a row has.
+pub struct RowPayloads {
+    pub before: Py<PyBytes>,
+    pub after: Option<Py<PyBytes>>,
+}
+
+/// One row.
+pub struct LineageRow {
+    pub kind: RowKind,
+    /// Place of the route among the execution's.
+    pub route: u32,
+    /// Place of the stage in the route; 0 for an outcome.
+    pub position: u32,
+    pub attempt: u32,
+    pub message_id: Id,
+    pub correlation_id: Id,
+    pub parent_id: Option<Id>,
+    /// Begin of the visit, or end of the message, by the loop's clock.
+    pub time_ns: i64,
+    /// Duration of the visit in nanoseconds, or number of messages that the message became.
+    pub number: i64,
+    pub waited: WaitSum,
+    pub detail: RowDetail,
+    pub payloads: Option<Box<RowPayloads>>,
+}
+
+impl LineageRow {
+    /// Return the bytes that the row keeps from being freed.
+    pub fn size(&self, py: Python<'_>) -> usize {
+        let detail = match &self.detail {
+            RowDetail::Text(text) => text.len(),
+            RowDetail::Skip(payload) => payload.as_bytes(py).len(),
+            RowDetail::Places(places) => size_of_val::<[u32]>(places),
+            RowDetail::Nothing | RowDetail::Unrouted | RowDetail::Place(_) => 0,
+        };
+        let payloads = self.payloads.as_ref().map_or(0, |payloads| {
+            let after = payloads
+                .after
+                .as_ref()
+                .map_or(0, |after| after.as_bytes(py).len());
+            size_of::<RowPayloads>() + payloads.before.as_bytes(py).len() + after
+        });
+        size_of::<Self>() + detail + payloads
+    }
+}

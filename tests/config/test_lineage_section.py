@@ -1,0 +1,68 @@
+"""The `lineage` section: its defaults, its findings, and settings that its mode makes meaningless."""
+
+import pytest
+
+from factflow_engine.config import PipelineConfigLoader
+from support.pipelines import registry_of
+
+ROUTE = 'version: "1.0"\nroutes: {r: {adapters: [{type: forward}]}}\n'
+
+
+def check(section):
+    return PipelineConfigLoader(registry_of()).check_text(f"{ROUTE}lineage: {section}\n")
+
+
+def test_without_a_section_nothing_is_recorded_and_with_one_everything_is():
+    loader = PipelineConfigLoader(registry_of())
+    assert loader.load_text(ROUTE).lineage is None
+    section = loader.load_text(f"{ROUTE}lineage: {{}}\n").lineage
+    assert (section.mode, section.hash_payloads, section.record_values) == ("full", False, True)
+    assert section.retention_bytes == 10 * 2**30
+
+
+def test_off_is_a_word_and_not_a_boolean():
+    assert check("{mode: off}").config.lineage.mode == "off"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{mode: of}",
+        "{mode: false}",
+        "{mode: sampled, sample_rate: 0}",
+        "{mode: sampled, sample_rate: 1.5}",
+        "{mode: sampled, sample_rate: .nan}",
+        "{retention_days: 0}",
+        "{retention_bytes: 10}",
+        "{buffer_bytes: 1}",
+        "{finish_seconds: -1}",
+        "{hash_payloads: maybe}",
+    ],
+)
+def test_a_wrong_value_is_one_finding_at_its_place(section):
+    result = check(section)
+    [found] = [found for found in result.findings if found.code.startswith("E")]
+    assert found.line == 3
+    assert found.path.startswith("lineage.")
+    assert found.remedy
+
+
+def test_a_misspelt_setting_is_named():
+    [found] = check("{sample_rat: 0.5, mode: sampled}").findings
+    assert "sample_rate" in f"{found.message} {found.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("{mode: full, sample_rate: 0.5}", ["sample_rate"]),
+        ("{sample_rate: 0.5}", ["sample_rate"]),
+        ("{mode: sampled, sample_rate: 0.5}", []),
+        ("{mode: off, hash_payloads: true, retention_days: null}", ["hash_payloads", "retention_days"]),
+        ("{mode: off}", []),
+    ],
+)
+def test_a_setting_that_the_mode_makes_meaningless_is_a_warning(section, names):
+    findings = check(section).findings
+    assert [found.code for found in findings] == ["W501"] * len(names)
+    assert sorted(found.path.removeprefix("lineage.") for found in findings) == names

@@ -1,0 +1,72 @@
+"""A store moves into a process of its own once rows come fast, and no row is lost on the way."""
+
+import trio
+
+from factflow_engine.lineage.moving import MOST_IN_THREAD, MovingLineage
+from factflow_engine.lineage.providers import open_lineage_reader
+from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.seams import TrioProcesses
+from factflow_protocols import LineageSelection
+from support.pipelines import load, registry_of
+
+PIPELINE = """
+lineage: {{url: "{url}", finish_seconds: 60}}
+routes: {{r: {{inbound: {{capacity: 100000}}, adapters: [{{type: forward}}]}}}}
+"""
+
+
+async def stored(url):
+    """Return the number of visits that the store has."""
+    reader = open_lineage_reader(url)
+    try:
+        statistics = await reader.statistics(LineageSelection())
+    finally:
+        await reader.close()
+    return sum(sum(stage.statuses.values()) for stage in statistics.stages)
+
+
+async def test_a_configuration_names_its_store_which_the_execution_opens_and_closes(tmp_path):
+    url = f"sqlite:///{tmp_path}/lineage"
+    registry = registry_of()
+    with trio.fail_after(120):
+        async with OrchestratorManager(registry=registry) as manager:
+            execution = await manager.start(load(registry, PIPELINE.format(url=url)))
+            await execution.publish_batch("r", [{"n": 1}] * 20_000)
+            report = await execution.complete()
+    assert report.lineage.written == 40_000
+    assert not report.close_errors
+    assert await stored(url) == 20_000
+
+
+async def test_few_rows_stay_in_a_thread_and_many_move(tmp_path):
+    url = f"sqlite:///{tmp_path}/lineage"
+    sink = MovingLineage(url, processes=TrioProcesses())
+    registry = registry_of()
+    text = PIPELINE.format(url="x").replace('url: "x", ', "")
+    with trio.fail_after(120):
+        async with OrchestratorManager(registry=registry, lineage=sink) as manager:
+            execution = await manager.start(load(registry, text))
+            await execution.publish("r", 1)
+            while execution.statistics().lineage.written < 2:
+                await trio.sleep(0.01)
+            assert not sink.has_moved
+            await execution.publish_batch("r", [1] * (10 * MOST_IN_THREAD))
+            report = await execution.complete()
+    assert sink.has_moved
+    await sink.close()
+    assert (report.lineage.lost, report.lineage.errors) == (0, 0)
+    assert await stored(url) == 10 * MOST_IN_THREAD + 1
+
+
+async def test_without_processes_it_stays_in_its_thread(tmp_path):
+    sink = MovingLineage(f"sqlite:///{tmp_path}/lineage", processes=None)
+    registry = registry_of()
+    text = PIPELINE.format(url="x").replace('url: "x", ', "")
+    with trio.fail_after(120):
+        async with OrchestratorManager(registry=registry, lineage=sink) as manager:
+            execution = await manager.start(load(registry, text))
+            await execution.publish_batch("r", [1] * (10 * MOST_IN_THREAD))
+            report = await execution.complete()
+    await sink.close()
+    assert not sink.has_moved
+    assert report.lineage.written == 20 * MOST_IN_THREAD
