@@ -1,16 +1,19 @@
 """The PostgreSQL store of executions against the public checks, and what only a server can suffer."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
 
 from factflow_engine.executions import (
+    ExecutionFilter,
     ExecutionStoreError,
     ExecutionStoreUrlError,
     execution_store,
     open_executions,
     recording,
+    sql_executions,
 )
 from factflow_engine.executions import (
     postgres as postgres_store,
@@ -93,6 +96,29 @@ def test_a_commit_without_an_answer_is_not_repeated(postgres):
         database.transact(work, writes=True)
     assert len(calls) == 1
     database.close()
+
+
+async def test_a_start_whose_answer_got_lost_is_repeated_and_still_its_own(postgres):
+    url = postgres.schema()
+    async with opener(url)() as store:
+        await store.configs()
+    database = PostgresDatabase.from_url(url + "&application_name=unanswered")
+    asked = replace(draft(1), idempotency_key="once")
+    found = []
+
+    def work(session):
+        found.append(sql_executions.begin(session, asked, lease_seconds=600))
+        if len(found) == 1:
+            postgres.terminate("unanswered")
+        return found[-1]
+
+    assert database.transact(work, writes=True, repeatable=True).is_new
+    assert len(found) == 2
+    database.close()
+    async with opener(url)() as store:  # its transaction was stored: the same again
+        assert await store.begin(asked, lease_seconds=600) == (asked.id, True)
+        assert await store.begin(replace(draft(2), idempotency_key="once"), lease_seconds=600) == (asked.id, False)
+        assert [each.id for each in await store.executions(ExecutionFilter())] == [asked.id]
 
 
 def test_a_transaction_that_only_reads_cannot_write(postgres):

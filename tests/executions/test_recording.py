@@ -20,8 +20,11 @@ from factflow_engine.executions import (
     ExecutionStoreError,
     execution_store,
     open_executions,
+    recording,
 )
 from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.testing import simulate
+from support.interrupts import CancelAtStep
 
 TEXT = """
 version: "1.0"
@@ -384,3 +387,57 @@ async def _until(condition) -> None:
     with trio.fail_after(30):
         while not condition():
             await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+def test_cancelled_at_any_step_no_record_is_left_running(tmp_path, key):
+    step, has_ended, seen = 0, False, set()
+    while not has_ended:
+        step += 1
+        url = f"sqlite:///{tmp_path}/{step}.db"
+
+        async def main(simulation, step=step, url=url):
+            gate = Gate()
+            config = gate.load()
+            scope = trio.CancelScope()
+            instrument = CancelAtStep(scope, step)
+            trio.lowlevel.add_instrument(instrument)
+            try:
+                with scope:
+                    async with (
+                        open_executions(url, seams=simulation.seams) as executions,
+                        OrchestratorManager(registry=gate.registry, seams=simulation.seams) as manager,
+                    ):
+                        started = await executions.start(manager, config, idempotency_key=key)
+                        await started.execution.complete()
+            finally:
+                trio.lowlevel.remove_instrument(instrument)
+            assert executions.problems == []
+            store = execution_store(url, seams=simulation.seams)
+            found = await store.executions(ExecutionFilter())
+            await store.close()
+            return instrument.left > 0, [each.status for each in found]
+
+        has_ended, statuses = simulate(main, seed=0)
+        assert statuses in ([], ["cancelled"], ["completed"])
+        seen.update(statuses)
+    assert seen == {"cancelled", "completed"}
+    assert step > 10
+
+
+async def test_a_report_that_cannot_be_stored_ends_nothing(tmp_path, monkeypatch):
+    def fails(report):
+        raise ValueError("no document")
+
+    monkeypatch.setattr(recording, "report_as_document", fails)
+    monkeypatch.setattr(recording, "FINISH_SECONDS", 0.2)
+    gate = Gate()
+    async with (
+        open_executions(f"sqlite:///{tmp_path}/executions.db") as executions,
+        OrchestratorManager(registry=gate.registry) as manager,
+    ):
+        started = await executions.start(manager, gate.load())
+        report = await started.execution.complete()
+    assert report.status is ExecutionStatus.COMPLETED
+    [problem] = executions.problems
+    assert problem.endswith("could not be recorded: ValueError: no document")

@@ -51,7 +51,9 @@ class Database(Protocol):
         """See above."""
         ...
 
-    def transact(self, work: Callable[[Session], T], *, writes: bool, durable: bool = True) -> T:
+    def transact(
+        self, work: Callable[[Session], T], *, writes: bool, durable: bool = True, repeatable: bool = False
+    ) -> T:
         """Run some work in one transaction; opens the database, and makes or migrates its tables, at the first call.
 
         An error of `work` rolls it back and leaves unchanged.
@@ -60,6 +62,8 @@ class Database(Protocol):
             work: The work; may be called again, after a rollback.
             writes: True if it changes anything: such transactions follow one after the other.
             durable: False if a power cut may undo it.
+            repeatable: True if the work does no harm when it is done again after it was stored, and only the answer of
+                the database got lost.
 
         Raises:
             ExecutionStoreError: The database failed.

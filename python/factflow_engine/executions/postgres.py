@@ -59,7 +59,9 @@ class PostgresDatabase:
         """URL of the schema, without user and password."""
         return f"postgresql://{self._connection.settings.place}?schema={self._schema}"
 
-    def transact(self, work: Callable[[Session], T], *, writes: bool, durable: bool = True) -> T:
+    def transact(
+        self, work: Callable[[Session], T], *, writes: bool, durable: bool = True, repeatable: bool = False
+    ) -> T:
         """See `Database`."""
 
         def whole(connection: psycopg.Connection[Row]) -> T:
@@ -72,7 +74,7 @@ class PostgresDatabase:
                     connection.execute("SET LOCAL synchronous_commit = off")
             return work(_Transaction(connection))
 
-        return self._run(whole)
+        return self._run(whole, repeats_commit=repeatable or not writes)
 
     def examine(self) -> Sequence[str]:
         """See `Database`: that the schema can be read is all that a client can say of a server."""
@@ -83,9 +85,9 @@ class PostgresDatabase:
         """See `Database`."""
         self._connection.close()
 
-    def _run(self, work: Callable[[psycopg.Connection[Row]], T]) -> T:
+    def _run(self, work: Callable[[psycopg.Connection[Row]], T], *, repeats_commit: bool = True) -> T:
         try:
-            return self._connection.run(work)
+            return self._connection.run(work, repeats_commit=repeats_commit)
         except PostgresError as error:
             raise ExecutionStoreError(self.name, str(error)) from error
 

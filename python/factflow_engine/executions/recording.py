@@ -348,13 +348,11 @@ class Executions:
 
     async def _finish(self, recorded: _Recorded) -> None:
         """Store the end of an execution; try again for a while."""
-        status, error, document = recorded.start_status, recorded.start_error, None
-        limits: Mapping[str, Any] = {}
+        status, error = recorded.start_status, recorded.start_error
         execution = recorded.execution
-        if execution is not None and execution.report is not None:
-            status, error = execution.report.status, execution.report.error
-            document = report_as_document(execution.report)
-            limits = execution.learnt_limits()
+        report = None if execution is None else execution.report
+        if report is not None:
+            status, error = report.status, report.error
         wait, problem = 0.05, "out of time"
         with trio.move_on_after(FINISH_SECONDS):
             while not recorded.recorded_end:
@@ -364,8 +362,8 @@ class Executions:
                         status,
                         ended_ns=self._seams.clock.wall_ns(),
                         error=error,
-                        report=document,
-                        limits=limits,
+                        report=None if report is None else report_as_document(report),
+                        limits={} if execution is None or report is None else execution.learnt_limits(),
                     )
                     recorded.recorded_end = True
                 except Exception as failure:  # noqa: BLE001 - its caller has the report, and no use for this

@@ -48,7 +48,9 @@ def store_interruptions(session: Session) -> None:
 
 
 def begin(session: Session, draft: ExecutionDraft, *, lease_seconds: float) -> Begin:
-    """See `ExecutionStore`."""
+    """See `ExecutionStore`. A repetition, which only an answer that got lost can lead to, finds the draft's own record."""
+    if session.rows("SELECT 1 FROM execution WHERE id = ?", [draft.id]):
+        return Begin(draft.id, is_new=True)
     if draft.idempotency_key is not None:
         rows = session.rows("SELECT id, config_hash FROM execution WHERE idempotency_key = ?", [draft.idempotency_key])
         if rows and rows[0][1] != draft.config_hash:

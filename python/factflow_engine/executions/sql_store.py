@@ -69,7 +69,8 @@ class SqlStore:
 
     async def begin(self, draft: ExecutionDraft, *, lease_seconds: float) -> Begin:
         """See `ExecutionStore`."""
-        return await self._write(partial(sql_executions.begin, draft=draft, lease_seconds=lease_seconds))
+        work = partial(sql_executions.begin, draft=draft, lease_seconds=lease_seconds)
+        return await self._write(work, repeatable=True)
 
     async def renew(
         self, execution_id: str, *, lease_seconds: float, statistics: Mapping[str, Any] | None, seen_ns: int
@@ -143,11 +144,13 @@ class SqlStore:
         async with self._turn:
             return await self._seams.threads.run(lambda: self._database.transact(work, writes=False))
 
-    async def _write(self, work: Callable[[Session], T], *, durable: bool = True) -> T:
+    async def _write(self, work: Callable[[Session], T], *, durable: bool = True, repeatable: bool = False) -> T:
         def whole(session: Session) -> T:
             result = work(session)
             sql_executions.store_interruptions(session)  # after the work: a lease that it renews is not interrupted
             return result
 
         async with self._turn:
-            return await self._seams.threads.run(lambda: self._database.transact(whole, writes=True, durable=durable))
+            return await self._seams.threads.run(
+                lambda: self._database.transact(whole, writes=True, durable=durable, repeatable=repeatable)
+            )

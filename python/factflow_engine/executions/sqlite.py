@@ -75,7 +75,14 @@ class SqliteDatabase:
         """Path of the file."""
         return str(self._path)
 
-    def transact(self, work: Callable[[Session], T], *, writes: bool, durable: bool = True) -> T:
+    def transact(
+        self,
+        work: Callable[[Session], T],
+        *,
+        writes: bool,
+        durable: bool = True,
+        repeatable: bool = False,  # noqa: ARG002 - a commit in this process never lacks an answer
+    ) -> T:
         """See `Database`."""
         try:
             return self._transact(work, writes=writes, durable=durable)

@@ -42,7 +42,6 @@ class BlockingConnection:
         settings: PostgresSettings,
         *,
         prepare: Work[None] | None = None,
-        repeats_commits: bool = False,
         silence_seconds: float | None = None,
     ) -> None:
         """Note the settings; nothing is opened yet.
@@ -50,14 +49,11 @@ class BlockingConnection:
         Args:
             settings: Server, database and schema.
             prepare: Function for each new connection, in a transaction of its own.
-            repeats_commits: True if functions are safe to repeat, also after their transaction was committed and only
-                the answer got lost.
             silence_seconds: Time after which a server that says nothing counts as gone; None waits for ever. Longer than
                 any statement or wait for a lock may take.
         """
         self.settings = settings
         self._silence_seconds = silence_seconds
-        self._repeats_commits = repeats_commits
         self._is_ending = False  # the function has returned: its transaction may have been committed
         self.opened = 0
         self._prepare = prepare
@@ -65,8 +61,13 @@ class BlockingConnection:
         self._process = 0  # the process that opened it: a forked child must not use it
         self._cancelled = False
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], *, repeats_commit: bool = False) -> T:
         """Run a function in a transaction.
+
+        Args:
+            work: The function.
+            repeats_commit: True if it is safe to repeat also after its transaction was committed and only the answer got
+                lost.
 
         Raises:
             PostgresError: The server or the function's statements failed; the transaction was rolled back, or, if the
@@ -79,14 +80,11 @@ class BlockingConnection:
                 self._is_ending = True
             return result
 
-        return self.run_alone(transaction)
+        return self._explaining(transaction, repeats_commit=repeats_commit)
 
     def run_alone(self, work: Work[T]) -> T:
         """Run a function outside any transaction, for statements that permit none; otherwise as `run`."""
-        try:
-            return self._attempt(work)
-        except psycopg.Error as error:
-            raise self._explained(error) from error
+        return self._explaining(work, repeats_commit=True)
 
     def begin(self) -> None:
         """Forget a cancellation of an earlier call."""
@@ -116,7 +114,13 @@ class BlockingConnection:
         if connection is not None and self._process == os.getpid():
             connection.close()
 
-    def _attempt(self, work: Work[T]) -> T:
+    def _explaining(self, work: Work[T], *, repeats_commit: bool) -> T:
+        try:
+            return self._attempt(work, repeats_commit=repeats_commit)
+        except psycopg.Error as error:
+            raise self._explained(error) from error
+
+    def _attempt(self, work: Work[T], *, repeats_commit: bool) -> T:
         """Run a function, again on a new connection if the one that lay idle is gone. Blocks."""
         was_silent = False
         for left in reversed(range(_ATTEMPTS)):
@@ -134,7 +138,7 @@ class BlockingConnection:
                     raise
                 is_silent = self._connection is not None and self._connection.was_silent
                 self.close()
-                if not left or self._cancelled or (self._is_ending and not self._repeats_commits):
+                if not left or self._cancelled or (self._is_ending and not repeats_commit):
                     raise
                 if is_silent:
                     if was_silent:

@@ -46,7 +46,7 @@ class PostgresConnection:
                 connection is cut.
         """
         self.settings = settings
-        self._blocking = BlockingConnection(settings, prepare=prepare, repeats_commits=True)
+        self._blocking = BlockingConnection(settings, prepare=prepare)
         self._threads = threads if threads is not None else TrioThreads(limit=2)  # one works, one cancels it
         self._patience_seconds = patience_seconds
         self._turn = trio.Lock()
@@ -65,7 +65,7 @@ class PostgresConnection:
 
         Cancellation: cancels the statement; the transaction is rolled back, or was already committed.
         """
-        return await self._serve(lambda: self._blocking.run(work))
+        return await self._serve(lambda: self._blocking.run(work, repeats_commit=True))
 
     async def run_alone(self, work: Work[T]) -> T:
         """Run a function outside any transaction, for statements that permit none; otherwise as `run`."""

@@ -153,3 +153,16 @@ async def test_two_removals_at_once_do_not_disturb_each_other(postgres):
         nursery.start_soon(one.expire)
         nursery.start_soon(two.expire)
     assert kept(postgres, url) == [0, 1]
+
+
+async def test_a_partition_of_somebody_else_is_left_alone(postgres):
+    url = postgres.schema()
+    schema = PostgresSettings.from_url(url).schema
+    await fill(url, days=3)
+    postgres.rows(
+        f"CREATE TABLE {schema}.visits_archive PARTITION OF {schema}.visits FOR VALUES FROM (-2147483648) TO (0)"
+    )
+    async with opened(url, retention_days=1) as sink:
+        await sink.write([entry(9, started_ns=NOON_NS + DAY_NS)], [])
+        await sink.expire()
+    assert postgres.rows(f"SELECT to_regclass('{schema}.visits_archive') IS NOT NULL") == [(True,)]

@@ -133,8 +133,8 @@ def _children(connection: psycopg.Connection[Row], schema: str, table: str) -> l
     found = connection.execute(
         "SELECT child.relname, inhdetachpending FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
         " JOIN pg_class parent ON parent.oid = inhparent JOIN pg_namespace ON pg_namespace.oid = parent.relnamespace"
-        " WHERE nspname = %s AND parent.relname = %s",
-        (schema, table),
+        " WHERE nspname = %s AND parent.relname = %s AND child.relname ~ %s",  # others are somebody else's
+        (schema, table, f"^{table}_[0-9]{{8}}$"),
     )
     return sorted((day_of(table, name), name, pending) for name, pending in found)
 
