@@ -41,6 +41,7 @@ _SECTIONS = {
     "StorageMetadataConfig": "Stored metadata",
     "StorageMetadataField": "Metadata field",
     "LineageConfig": "Lineage",
+    "OpenLineageConfig": "OpenLineage",
     "InitMessageConfig": "Init message",
 }
 """Definitions of the schema, each a section of the page that the fields of others link to."""

@@ -95,7 +95,7 @@ INTERNAL = {
     "factflow_engine.adapters.importing", "factflow_engine.cli", "factflow_engine.config.scalars", "factflow_engine.config.text", "factflow_engine.limit_suite",
     "factflow_engine.queues.sqlite.store",
     "factflow_engine.queues.sqlite.watching", "factflow_engine.storages.examination", "factflow_engine.storages.file.writing", "factflow_engine.runtime", "factflow_engine.testing",
-    "factflow_engine.lineage.sqlite.reader",
+    "factflow_engine.lineage.openlineage", "factflow_engine.lineage.sqlite.reader",
 }  # fmt: skip
 
 # Names in annotations that are Python's, or other libraries', or an alias.

@@ -178,7 +178,11 @@ def _check_lineage(config: PipelineGlobalConfig, root: MappingNode, report: Repo
     section = config.lineage
     if section is None or section.mode == "sampled":
         return
-    names = ["sample_rate"] if section.mode == "full" else sorted(type(section).model_fields.keys() - {"mode"})
+    names = (
+        ["sample_rate"]
+        if section.mode == "full"
+        else sorted(type(section).model_fields.keys() - {"mode", "openlineage"})
+    )
     for name in names:
         where: Path = ("lineage", name)
         if locate(root, where)[2] == len(where):

@@ -323,7 +323,8 @@ class ExecutionReport:
         failures: Messages that ended `failed`, oldest first, up to the configured number.
         failures_omitted: Failed messages beyond those.
         held: Messages that had begun and not ended when it was stopped, and what they waited for.
-        close_errors: Errors while stateful stages were closed, each as `route/stage: error`.
+        close_errors: Errors at the end that changed nothing: of stateful stages while they were closed, each as
+        `route/stage: error`; of stores; and the number of OpenLineage events that could not be sent.
         duration_seconds: Time from the beginning of its start to its end.
         orphans: Queues with messages of this id that the configuration no longer names.
         blockers: Stages that have held trio's loop.

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from factflow_engine.config.models.base import ConfigModel
+from factflow_engine.config.models.openlineage import OpenLineageConfig
 
 
 class LineageConfig(ConfigModel):
@@ -56,4 +57,7 @@ class LineageConfig(ConfigModel):
         ge=0,
         le=86_400,
         description="Seconds for which the end of an execution waits for its last rows to be written.",
+    )
+    openlineage: OpenLineageConfig | None = Field(
+        default=None, description="Events of the start and the end of each execution, in whatever mode; none: off."
     )

@@ -16,6 +16,7 @@ While it runs:
 - `init_messages`: publishes the init messages once. `orphans`: messages that no route reads.
 - `watchdog`: reports what does not move.
 - `lineage`: records what happens to messages, in the store that the configuration or the manager names.
+- `announcing`: tells other systems of the start and the end, if the configuration asks for it.
 
 At the end:
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from factflow_engine.config.graph import build_graph
 from factflow_engine.runtime.execution.access import Access
+from factflow_engine.runtime.execution.announcing import Announcing
 from factflow_engine.runtime.execution.completion import Completion
 from factflow_engine.runtime.execution.faults import Faults
 from factflow_engine.runtime.execution.init_messages import InitMessages
@@ -65,6 +66,7 @@ class Parts(NamedTuple):
         completion: Detector of the end of all work.
         storage: Object store of the stages; None if none of them needs one.
         lineage: Recording of what happens to messages, if there is one.
+        announcing: Announcing of the execution to other systems, if it is asked for.
     """
 
     channels: Channels
@@ -80,6 +82,7 @@ class Parts(NamedTuple):
     completion: Completion
     storage: ExecutionStorage | None
     lineage: ExecutionLineage
+    announcing: Announcing
 
 
 def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, access: Access, faults: Faults) -> Parts:
@@ -107,6 +110,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         most=sum(permits(route) for route in config.routes.values()),
     )
     lineage = ExecutionLineage(plan, workers, redacted)
+    announcing = Announcing(plan, redacted)
     graph = build_graph(config)
     channels = channels_for(plan.provider, plan.execution_id, cycles=graph.cycles)
     refuse_losses(config, plan.registry, channels, allow_loss=plan.allow_loss)
@@ -191,4 +195,5 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         ),
         storage=storage,
         lineage=lineage,
+        announcing=announcing,
     )

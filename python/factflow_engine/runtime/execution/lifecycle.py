@@ -101,6 +101,7 @@ class Lifecycle:
         self._storage = parts.storage
         self._storage_error: str | None = None
         self._lineage = parts.lineage
+        self._announcing = parts.announcing
         self.observation: Final = Observation(
             plan.execution_id,
             parts.routes,
@@ -134,6 +135,7 @@ class Lifecycle:
         self.access.enter()
         try:
             async with self._lineage, trio.open_nursery() as routes:
+                routes.start_soon(self._announcing.run)
                 try:
                     with self._shutdown.opening:
                         await self._opening.run(routes, publish_init=publish_init)
@@ -151,9 +153,12 @@ class Lifecycle:
                     self.transport.end(self.status, has_lived=self._has_lived)
                 routes.cancel_scope.cancel()
         finally:
-            if self._storage is not None:
-                self._storage_error = await self._storage.close(self.config.orchestrator.close_seconds)
-            self._finalise()
+            try:
+                if self._storage is not None:
+                    self._storage_error = await self._storage.close(self.config.orchestrator.close_seconds)
+                await self._announce_end()
+            finally:
+                self._finalise()
         if start_error is not None:
             raise start_error
 
@@ -271,11 +276,21 @@ class Lifecycle:
                     self._cause.note(str(error))
         self.status = self._cause.status
 
-    def _finalise(self) -> None:
+    async def _announce_end(self) -> None:
+        """Tell other systems how the execution ended; nothing can change that any more."""
         self._close()
         # Cancelled from outside, or on the way up.
         if self.status in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING):
             self.status = self._cause.status
+        unsent = await self._announcing.end(
+            self.status,
+            error=self._cause.error_of(self.status, self._shutdown.why),
+            routes=self.observation.routes(),
+        )
+        if unsent is not None:
+            self._cause.note(unsent)
+
+    def _finalise(self) -> None:
         has_completed = self.status is ExecutionStatus.COMPLETED
         self._cause.note_lost(self.transport.unaccepted(), () if has_completed else self._completion.unsaid())
         self.report = ExecutionReport(
