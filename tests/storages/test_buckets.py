@@ -4,9 +4,10 @@ import itertools
 from contextlib import asynccontextmanager
 
 import pytest
+import trio
 
 from factflow_engine import StorageUrlError, open_storage
-from factflow_engine.storages.bucket import BucketStorage, attributes
+from factflow_engine.storages.bucket import BucketStorage, attributes, calls
 from factflow_engine.storages.verification import verify
 from factflow_engine.testing import DURABLE_STORAGE_CHECKS, STORAGE_CHECKS, check_name
 from factflow_protocols import ObjectMetadata, StorageCorruptError, StorageError, StorageNotFoundError
@@ -82,16 +83,59 @@ async def test_small_metadata_travels_with_the_object_and_large_in_a_sidecar(url
 
 async def test_a_redelivered_write_leaves_no_second_sidecar(url, names):
     storage = open_storage(url)
-    for _ in range(3):
+    for attempt in range(3):
+        await storage.write("k", b"x", custom={"text": "a" * 4000, "attempt": attempt})
+        assert len(names()) == 2
+    for _ in range(2):
         await storage.write("k", b"x", custom={"text": "a" * 4000})
+        assert len(names()) == 2
+    assert (await storage.metadata("k")).custom == {"text": "a" * 4000}
+
+
+async def test_who_reads_an_object_while_it_is_replaced_finds_a_pair(url, names):
+    storage = open_storage(url)
+    texts = [letter * 4000 for letter in "abcdef"]
+    await storage.write("k", b"a", custom={"text": texts[0]})
+
+    async def replace():
+        for text in texts:
+            await storage.write("k", text[:1].encode(), custom={"text": text})
+
+    async def read():
+        for _ in range(12):
+            content, metadata = await storage.read("k")
+            assert metadata.custom["text"][:1].encode() == content
+            assert (await storage.metadata("k")).custom["text"] in texts
+
+    async with trio.open_nursery() as nursery:
+        for work in (replace, read, read):
+            nursery.start_soon(work)
     assert len(names()) == 2
+
+
+async def test_a_sidecar_that_goes_between_two_requests_is_looked_for_again(url, monkeypatch):
+    storage = open_storage(url)
+    await storage.write("k", b"old", custom={"text": "a" * 4000})
+    described, replaced = calls._described, []
+
+    def replace_behind(client, key):
+        found = described(client, key)
+        if not replaced:
+            replaced.append(True)
+            calls.put(client, key, b"new", content_type="a/b", custom={"text": "b" * 4000})
+        return found
+
+    monkeypatch.setattr(calls, "_described", replace_behind)
+    assert (await storage.metadata("k")).custom == {"text": "b" * 4000}
+    assert replaced
 
 
 async def test_verify_finds_sidecars_that_nobody_names_damaged_objects_and_those_of_others(url, names, s3):
     storage = open_storage(url)
     folder = url.removeprefix("s3://bucket/")
-    await storage.write("a/k", b"x", custom={"text": "a" * 4000})
     await storage.write("a/k", b"x", custom={"text": "b" * 4000})
+    forgotten = attributes.sidecar_name("a/k", "0" * 32)  # of a writer that was killed
+    s3.put_object(Bucket="bucket", Key=f"{folder}/{forgotten}", Body=b"{}")
     await storage.write("rotten", b"abc")
     head = s3.head_object(Bucket="bucket", Key=f"{folder}/rotten")
     s3.put_object(Bucket="bucket", Key=f"{folder}/rotten", Body=b"abx", Metadata=head["Metadata"])
@@ -110,11 +154,11 @@ async def test_verify_finds_sidecars_that_nobody_names_damaged_objects_and_those
     assert sum(name.startswith("a/k.") for name in names()) == 1
 
 
-async def test_a_sidecar_that_is_gone_or_changed_is_noticed(url, s3):
+async def test_a_sidecar_that_is_gone_or_changed_is_noticed(url, names, s3):
     storage = open_storage(url)
     folder = url.removeprefix("s3://bucket/")
-    metadata = await storage.write("k", b"x", custom={"text": "a" * 4000})
-    [name] = [name for name, _ in [attributes.encode("k", metadata).sidecar]]
+    await storage.write("k", b"x", custom={"text": "a" * 4000})
+    [name] = [name for name in names() if name != "k"]
     s3.put_object(Bucket="bucket", Key=f"{folder}/{name}", Body=b'{"custom": {}}')
     with pytest.raises(StorageCorruptError, match="is damaged"):
         await storage.read("k")
@@ -142,6 +186,7 @@ async def test_large_objects_go_and_come_in_parts(url):
     assert (len(content), again) == (size << 20, metadata)
 
 
+@pytest.mark.slow
 async def test_a_large_object_that_is_replaced_while_it_streams_is_an_error(url):
     storage = open_storage(url)
     await storage.write("k", b"a" * (9 << 20))
@@ -151,6 +196,7 @@ async def test_a_large_object_that_is_replaced_while_it_streams_is_an_error(url)
             _ = [part async for part in stream]
 
 
+@pytest.mark.slow
 async def test_more_than_a_page_of_keys_is_listed(url, s3):
     folder = url.removeprefix("s3://bucket/")
     for number in range(120):

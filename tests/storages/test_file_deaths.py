@@ -140,6 +140,7 @@ def test_a_power_cut_leaves_the_old_object_or_the_new(tmp_path, former, version)
     assert count > 10
 
 
+@pytest.mark.slow
 def test_the_model_of_power_cuts_notices_a_missing_sync(tmp_path):
     class ForgetfulDisk(PowerDisk):
         def sync_folder(self, folder: int) -> None:

@@ -2,12 +2,15 @@
 
 An object has one header of its own, `factflow`: its checksum and custom metadata as JSON in ASCII. If that is longer
 than buckets take, the custom metadata goes into a sidecar, an object `<key>.<digits>.meta.json` whose digits are the
-beginning of its own SHA-256 and stand in the header. So a sidecar is never changed, an object is replaced in one
-request, and whoever has read its headers knows which sidecar is its. Kept separate from the calls because it is pure.
+beginning of its own SHA-256 and stand in the header. A number of its own makes each write's sidecar another one. So a
+sidecar is never changed, an object is replaced in one request, whoever has read its headers knows which sidecar is its,
+and the sidecar of an object that was replaced can be removed: no writer makes it again. Kept separate from the calls
+because it makes none.
 """
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ def encode(key: str, metadata: ObjectMetadata) -> Headers:
         if len(whole) <= LONGEST_HEADER_BYTES:
             description["custom"] = dict(metadata.custom)
         else:
-            content = _json({"custom": dict(metadata.custom)}).encode("ascii")
+            content = _json({"custom": dict(metadata.custom), "write": os.urandom(12).hex()}).encode("ascii")
             digits = hashlib.sha256(content).hexdigest()[:_DIGITS]
             description["sidecar"] = digits
             sidecar = sidecar_name(key, digits), content

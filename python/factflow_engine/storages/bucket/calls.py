@@ -1,14 +1,15 @@
 """The blocking calls to a bucket, in the order that keeps objects and sidecars together.
 
 Kept separate from the store, which gives each call a thread. A sidecar is written before the object that names it, and
-removed after it; an object is replaced in one request, or by completing one upload in parts.
+removed after it, also when that is replaced; an object is replaced in one request, or by completing one upload in parts.
 """
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import obstore
 from obstore.store import ObjectStore
@@ -17,10 +18,15 @@ from factflow_engine.storages.bucket import attributes
 from factflow_engine.storages.content import PART_BYTES, described, sha256
 from factflow_protocols import ObjectMetadata, StorageCorruptError
 
+T = TypeVar("T")
+
 _UPLOAD_PART_BYTES: Final = 8 << 20
 """Size of the parts in which large objects are sent, of which at most `_UPLOADS` are in memory."""
 
 _UPLOADS: Final = 2
+
+_ATTEMPTS: Final = 100
+"""Attempts to read an object that is replaced meanwhile; each takes two requests, as each replacement takes four."""
 
 WINDOW_BYTES: Final = 8 << 20
 """Bytes asked for in one request: one of a gigabyte would outlast its time limit."""
@@ -76,7 +82,9 @@ def put(
 
 def _put(client: ObjectStore, key: str, metadata: ObjectMetadata, data: bytes | Iterator[bytes]) -> None:
     headers = attributes.encode(key, metadata)
+    former = None
     if headers.sidecar is not None:
+        former = _sidecar_of(client, key)
         name, content = headers.sidecar
         obstore.put(client, name, content, attributes={"Content-Type": "application/json"}, use_multipart=False)
     if metadata.size_bytes <= _UPLOAD_PART_BYTES:
@@ -92,6 +100,8 @@ def _put(client: ObjectStore, key: str, metadata: ObjectMetadata, data: bytes | 
             chunk_size=_UPLOAD_PART_BYTES,
             max_concurrency=_UPLOADS,
         )
+    if former is not None:
+        _delete(client, attributes.sidecar_name(key, former))
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
@@ -120,6 +130,10 @@ def fetch(client: ObjectStore, key: str) -> Fetched:
     Raises:
         StorageCorruptError: Its metadata is not that of an object of this store.
     """
+    return _again_if_replaced(client, key, lambda: _fetch(client, key))
+
+
+def _fetch(client: ObjectStore, key: str) -> Fetched:
     result = obstore.get(client, key)
     size = result.meta["size"]
     found = attributes.decode(key, result.attributes, size)
@@ -160,7 +174,7 @@ def fetch_all(client: ObjectStore, key: str) -> tuple[bytes, ObjectMetadata]:
 
 def fetch_metadata(client: ObjectStore, key: str) -> ObjectMetadata:
     """Return an object's metadata."""
-    return _whole(client, key, _described(client, key))
+    return _again_if_replaced(client, key, lambda: _whole(client, key, _described(client, key)))
 
 
 def fetch_range(client: ObjectStore, key: str, start: int, length: int) -> bytes:
@@ -172,23 +186,15 @@ def fetch_range(client: ObjectStore, key: str, start: int, length: int) -> bytes
 
 def remove(client: ObjectStore, key: str) -> None:
     """Remove an object, then its sidecar."""
-    try:
-        sidecar = _described(client, key).sidecar
-    except FileNotFoundError:
-        return
-    except StorageCorruptError:
-        sidecar = None
-    obstore.delete(client, key)
+    sidecar = _sidecar_of(client, key)
+    _delete(client, key)
     if sidecar is not None:
-        obstore.delete(client, attributes.sidecar_name(key, sidecar))
+        _delete(client, attributes.sidecar_name(key, sidecar))
 
 
 def names_sidecar(client: ObjectStore, key: str, digits: str) -> bool:
     """True if there is an object that names this sidecar."""
-    try:
-        return _described(client, key).sidecar == digits
-    except (FileNotFoundError, StorageCorruptError):
-        return False
+    return _sidecar_of(client, key) == digits
 
 
 def check(key: str, metadata: ObjectMetadata, checksum: str) -> None:
@@ -203,16 +209,51 @@ def check(key: str, metadata: ObjectMetadata, checksum: str) -> None:
         )
 
 
+def _delete(client: ObjectStore, name: str) -> None:
+    with suppress(FileNotFoundError):  # some buckets say so
+        obstore.delete(client, name)
+
+
+def _sidecar_of(client: ObjectStore, key: str) -> str | None:
+    """Return the digits of an object's sidecar; None if there is no object, or it names none."""
+    try:
+        return _described(client, key).sidecar
+    except (FileNotFoundError, StorageCorruptError):
+        return None
+
+
 def _described(client: ObjectStore, key: str) -> attributes.Described:
     result = obstore.get(client, key, options={"head": True})
     return attributes.decode(key, result.attributes, result.meta["size"])
+
+
+class _SidecarGoneError(StorageCorruptError):
+    def __init__(self, key: str, digits: str) -> None:
+        self.digits = digits
+        super().__init__(key, f"its sidecar {attributes.sidecar_name(key, digits)!r} is missing")
+
+
+def _again_if_replaced(client: ObjectStore, key: str, read: Callable[[], T]) -> T:
+    """Return what is read of an object, read again if it was replaced before its sidecar was.
+
+    Raises:
+        StorageCorruptError: It names a sidecar that does not exist, or is replaced all the time.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return read()
+        except _SidecarGoneError as error:
+            if attempt == _ATTEMPTS - 1 or _sidecar_of(client, key) == error.digits:
+                raise
+    raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
 
 def _whole(client: ObjectStore, key: str, found: attributes.Described) -> ObjectMetadata:
     """Return metadata with its sidecar's part.
 
     Raises:
-        StorageCorruptError: The sidecar is missing or damaged; if the object was replaced meanwhile, read it again.
+        _SidecarGoneError: The sidecar is missing, perhaps because the object was replaced meanwhile.
+        StorageCorruptError: The sidecar is damaged.
     """
     if found.sidecar is None:
         return found.metadata
@@ -220,5 +261,5 @@ def _whole(client: ObjectStore, key: str, found: attributes.Described) -> Object
     try:
         content = bytes(obstore.get(client, name).bytes())
     except FileNotFoundError:
-        raise StorageCorruptError(key, f"its sidecar {name!r} is missing") from None
+        raise _SidecarGoneError(key, found.sidecar) from None
     return attributes.with_sidecar(key, found, content)
