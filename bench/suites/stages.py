@@ -1,6 +1,8 @@
-"""What a stage costs by the way in which it is written: on trio, in a thread, in a worker process, as a function to call."""
+"""What a stage costs by the way in which it is written: on trio, in a thread, in a worker process, as a function to call, storing."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, Literal
 
 import trio
@@ -8,7 +10,15 @@ import trio
 from bench import pipelines
 from bench.model import OURS, Case, Scale, Subject
 from bench.timing import CPU, WALL, Stopwatch
-from factflow_engine import AdapterResult, OrchestratorManager, PipelineAdapter, PipelineContext, PipelineOrchestrator
+from factflow_engine import (
+    AdapterResult,
+    OrchestratorManager,
+    PipelineAdapter,
+    PipelineContext,
+    PipelineOrchestrator,
+    StorageProtocol,
+    open_storage,
+)
 
 THREAD: Final = "def"
 PROCESS: Final = "def, in a worker process"
@@ -43,7 +53,7 @@ async def function_async(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def cases(scale: Scale) -> list[Case]:
-    """One case: each way, doing nothing."""
+    """Each way, doing nothing; and what storing costs."""
     many, some, few = scale.of(20_000), scale.of(4_000), scale.of(800)
     return [
         Case(
@@ -70,21 +80,63 @@ def cases(scale: Scale) -> list[Case]:
                 ),
             ),
             rounds=9,
-        )
+        ),
+        _storing(scale),
     ]
 
 
-def _measure(stage: str, count: int) -> Callable[[], Mapping[str, float]]:
+def _storing(scale: Scale) -> Case:
+    many, some, few = scale.of(20_000), scale.of(4_000), scale.of(400)
+    in_memory = partial(open_storage, "memory://")
+    return Case(
+        name="storing",
+        answers="What does a message cost whose stage stores what it made, in memory and in a folder that waits for the disk?",
+        metrics=(WALL, CPU),
+        subjects=(
+            Subject(name=OURS, measure=_measure("pass", many), note="nothing is stored"),
+            Subject(
+                name="store: true, in memory", measure=_measure("pass, store: true", some, in_memory), note="as msgpack"
+            ),
+            Subject(
+                name="store_object, in memory",
+                measure=_measure("store_object, config: {result_field: stored}", some, in_memory),
+                note="a stage of its own; the message gets the result",
+            ),
+            Subject(
+                name="store: true, in a folder",
+                measure=_in_a_folder("pass, store: true", few),
+                note="durable before the message goes on: 4 waits for the disk each, 8 messages at a time",
+            ),
+        ),
+        rounds=5,
+    )
+
+
+def _in_a_folder(stage: str, count: int) -> Callable[[], Mapping[str, float]]:
+    def measure() -> Mapping[str, float]:
+        with TemporaryDirectory() as folder:
+            return _measure(stage, count, partial(open_storage, f"file://{folder}/objects"))()
+
+    return measure
+
+
+def _measure(
+    stage: str, count: int, storage: Callable[[], StorageProtocol] | None = None
+) -> Callable[[], Mapping[str, float]]:
     known = pipelines.registry(in_thread=InThread, in_process=InProcess)
     config = pipelines.load(f'version: "1.0"\nroutes: {{r0: {{adapters: [{{type: {stage}}}]}}}}', known)
 
     async def run() -> Mapping[str, float]:
-        async with OrchestratorManager(registry=known) as manager:
+        store = None if storage is None else storage()
+        async with OrchestratorManager(registry=known, storage=store) as manager:
             execution = await manager.start(config)
             await _carry(execution, _WARM)
             with Stopwatch() as watch:
                 await _carry(execution, count)
             pipelines.all_ended(await execution.complete(), count + _WARM, hops=1)
+            if store is not None:
+                objects = [key async for key in store.list(f"executions/{execution.id}/")]
+                assert len(objects) == count + _WARM
             return watch.per(count)
 
     return lambda: trio.run(run)
