@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.txt
 BENCH_LOCK := requirements/bench.txt
+DEMO_HOME := out/stdlib_index/home
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
@@ -28,8 +29,9 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST_SOURCES)
 setup: $(VENV)/.built $(VENV)/.bench-installed ## virtual environment, locked dependencies, native build
 
 demo: setup ## index the standard library's docstrings with a real pipeline
-	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py
+	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py --home $(DEMO_HOME)
 	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
+	@echo "What was parsed lies in the home $(DEMO_HOME): factflow storage list --home $(DEMO_HOME)"
 
 test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core # the examples of its documentation too

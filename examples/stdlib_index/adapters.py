@@ -33,13 +33,15 @@ class StandardLibraryFiles(WalkDirectory):
 
 
 class ParsePython(PipelineAdapter):
-    """Emits `{path, kind, name, line, end_line, docstring}` for each docstring of a Python file.
+    """Makes of a Python file `{path, segments}`: a list of `{path, kind, name, line, end_line, docstring}`.
+
+    All segments of a file are one message, so that what is stored is one object a file; `split` cuts it afterwards.
 
     A file that cannot be decoded or parsed raises SyntaxError: that message ends `failed`, and nothing else stops.
     """
 
     adapter_type: ClassVar[str] = "parse_python"
-    summary: ClassVar[str] = "Cut a Python file into its docstrings."
+    summary: ClassVar[str] = "Collect the docstrings of a Python file."
 
     runs_in: ClassVar[Literal["thread", "process"] | None] = "process"  # parsing is pure computing
 
@@ -50,11 +52,12 @@ class ParsePython(PipelineAdapter):
     def process(self, context: PipelineContext) -> AdapterResult:
         """Parse the file.
 
-        The syntax tree, a hundred times the file's size, is dropped before the first segment goes on.
+        The syntax tree, a hundred times the file's size, is dropped before the segments go on.
         """
         file = context.message
         tree = ast.parse(Path(file["path"]).read_bytes(), filename=file["path"])
-        return AdapterResult(emitted=list(_segments(tree, file["relative_path"])))
+        path = file["relative_path"]
+        return AdapterResult(message={"path": path, "segments": list(_segments(tree, path))})
 
 
 class CountWords(PipelineAdapter):

@@ -52,7 +52,9 @@ async def make(tmp_path):
 async def test_every_docstring_of_a_file_comes_with_its_name_and_lines(make, tmp_path):
     (tmp_path / "mod.py").write_text(SOURCE)
     file = {"path": str(tmp_path / "mod.py"), "relative_path": "pkg/mod.py"}
-    segments = await outputs(await make("parse_python"), FakeContext(file))
+    [parsed] = await outputs(await make("parse_python"), FakeContext(file))
+    assert parsed["path"] == "pkg/mod.py"
+    segments = parsed["segments"]
     assert [(s["kind"], s["name"], s["line"], s["end_line"], s["docstring"].split("\n")[0]) for s in segments] == [
         ("module", "pkg.mod", 1, 21, "The module."),
         ("class", "pkg.mod.A", 6, 13, "The class."),

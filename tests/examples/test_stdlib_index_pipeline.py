@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from factflow_engine import OrchestratorManager, PipelineConfigLoader, ValidatingAdapterRegistry
+from factflow_engine import OrchestratorManager, PipelineConfigLoader, ValidatingAdapterRegistry, open_storage
 from factflow_engine.adapters import AdapterDiscovery
+from factflow_engine.frames import unpack
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stdlib_index"
 LIBRARY = {
@@ -46,9 +47,15 @@ async def test_the_index_holds_every_docstring_and_broken_files_stop_nothing(exa
     registry = ValidatingAdapterRegistry()
     assert AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py").problems == ()
     config = PipelineConfigLoader(registry).load(example)
-    async with OrchestratorManager(registry=registry) as manager:
-        report = await (await manager.start(config)).complete()
+    storage = open_storage("memory://")
+    async with OrchestratorManager(registry=registry, storage=storage) as manager:
+        execution = await manager.start(config)
+        report = await execution.complete()
 
+    stored = [await storage.read(key) async for key in storage.list(f"executions/{execution.id}/parse/parse_python/")]
+    assert sorted(metadata.custom["path"] for _, metadata in stored) == ["good.py", "pkg/__init__.py", "pkg/silent.py"]
+    segments = [segment["name"] for data, _ in stored for segment in unpack(data)["segments"]]
+    assert sorted(segments) == ["good", "good.A", "good.A.f", "pkg"]
     assert report.status == "completed"
     assert sorted((failure.stage, failure.error_type) for failure in report.failures) == [
         ("parse_python", "SyntaxError"),
@@ -79,7 +86,7 @@ async def test_running_it_again_gives_the_same_index(example, tmp_path):
     AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py")
     config = PipelineConfigLoader(registry).load(example)
     indexes = []
-    async with OrchestratorManager(registry=registry) as manager:
+    async with OrchestratorManager(registry=registry, storage=open_storage("memory://")) as manager:
         for _ in range(2):
             await (await manager.start(config)).complete()
             indexes.append(sorted(segment["name"] for segment in lines(tmp_path, "modules.jsonl")))
