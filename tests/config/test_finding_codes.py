@@ -24,6 +24,7 @@ class Case:
     text: str | bytes
     at: tuple[int, int] = (0, 0)
     durable: bool = False
+    built_in: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.text, str) and ">>>" in self.text:
@@ -105,6 +106,7 @@ CASES = [
     Case("E207", document("error_handling: {dead_letter_queue: >>>/topic/dead}")),
     Case("E207", document(top="error_handling: {dead_letter_queue: >>>/topic/dead}")),
     Case("E208", document(top="storage: {url: >>>'gopher://host'}")),
+    Case("E209", document("adapters: [{type: store_object, store: >>>{what: input}}]"), built_in=True),
     Case("E301", document("adapters: [{type: probe, config: {url: x, >>>prot: 1}}]")),
     Case("E301", document("adapters: [{type: plain, config: {>>>x: 1}}]")),
     Case("E302", document("adapters: [{type: probe, >>>config: {port: 1}}]")),
@@ -170,6 +172,8 @@ def test_a_text_gives_its_code_at_its_place(
     if case.durable:
         assert loader.check_text(case.text).findings == ()
         loader = PipelineConfigLoader(registry, durable=True)
+    if case.built_in:
+        loader = PipelineConfigLoader(ValidatingAdapterRegistry())
     result = loader.check(case.text) if case.code == "E016" else loader.check_text(case.text)
     found = [(finding.code, finding.line, finding.column) for finding in result.findings]
     assert found == [(case.code, *case.at)], result.render()

@@ -1,5 +1,7 @@
 """What may be stored, as the loader sees it: forms of `store`, declared metadata, and findings about both."""
 
+import json
+
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -87,7 +89,7 @@ def test_a_snapshot_loads_as_itself_and_is_hashed(text):
         ("store: {extension: ../x}", "E105", "is no file extension for objects"),
         ("store: {extension: meta.json}", "E105", "object stores keep metadata in files that end in .meta.json"),
         ("store: {content_field: 'a..b'}", "E105", "is not a field path"),
-        ("store: {content_type: html}", "E105", "match pattern"),
+        ("store: {content_type: html}", "E105", "'html' is no media type"),
         ("store: {metadata: {fields: [{name: a, source: 'b['}]}}", "E404", ""),
         ("store: {metadata: {fields: [{name: provenance}]}}", "E105", "is a field of the engine's own"),
         ("store: {metadata: {fields: [{name: 'a b'}]}}", "E106", ""),
@@ -125,6 +127,40 @@ def test_what_the_adapter_refuses(section, problem):
     text = f'{{version: "1.0", routes: {{r: {{adapters: [{{type: store_object, config: {section}}}]}}}}}}'
     [found] = PipelineConfigLoader(REGISTRY).check_text(text).findings
     assert problem in found.message
+
+
+@pytest.mark.parametrize(
+    ("config", "store", "is_refused"),
+    [
+        ("{}", "true", True),
+        ("{}", "{what: input}", True),
+        ("{}", "{extension: msgpack}", True),
+        ("{extension: .bin}", "{extension: bin}", True),
+        ("{content_field: html}", "{content_field: title}", True),
+        ("{content_field: html, extension: html}", "true", False),
+        ("{content_field: html}", "true", False),
+        ("{}", "{extension: stored}", False),
+        ("{}", "false", False),
+    ],
+)
+def test_a_stage_never_stores_two_objects_under_one_key(config, store, is_refused):
+    text = (
+        f'{{version: "1.0", routes: {{r: {{adapters: [{{type: store_object, config: {config}, store: {store}}}]}}}}}}'
+    )
+    found = PipelineConfigLoader(REGISTRY).check_text(text).findings
+    assert [(each.code, each.path) for each in found] == [("E209", "routes.r.adapters[0].store")] * is_refused
+
+
+def test_the_schema_and_the_loader_agree_on_media_types():
+    schema = Draft202012Validator(config_schema(REGISTRY))
+    for text in ("text/html", "text/html; charset=utf-8", "html", "text/html;", "a b/c"):
+        store = {"content_type": text}
+        document = {"version": "1.0", "routes": {"r": {"adapters": [{"type": "log", "store": store}]}}}
+        assert (
+            schema.is_valid(document)
+            == stage(f"store: {json.dumps(store)}").is_valid
+            == (text.startswith("text/html") and text[-1] in "l8")
+        ), text
 
 
 def test_a_name_that_no_store_takes_as_part_of_a_key(monkeypatch):

@@ -125,6 +125,8 @@ def test_a_value_of_the_environment_is_not_put_into_metadata(where):
         base64.b64encode(pack([None, 7, None])).decode(),
         base64.b64encode(pack([None, {}, {"path": "a[0]", "text": True, "message": {}}])).decode(),
         base64.b64encode(pack([None, {}, "x"])).decode(),
+        base64.b64encode(pack([7, {}, None])).decode(),
+        base64.b64encode(pack([None, [["a", 1]], None])).decode(),
         7,
     ],
 )

@@ -76,6 +76,13 @@ async def test_no_prefix_leads_out(scoped, prefix):
         [key async for key in scoped.list(prefix)]
 
 
+async def test_what_is_no_text_is_no_key(scoped):
+    with pytest.raises(StorageKeyError, match="got NoneType"):
+        await scoped.read(None)
+    with pytest.raises(StorageKeyError, match="got bytes"):
+        [key async for key in scoped.list(b"r/")]
+
+
 async def test_a_missing_object_is_named_in_full(scoped):
     with pytest.raises(StorageNotFoundError, match="'executions/e1/x'"):
         await scoped.read("x")

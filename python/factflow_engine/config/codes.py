@@ -195,6 +195,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "write file:///DIRECTORY, or another URL that docs/storage.md describes",
     ),
     (
+        "E209",
+        "two objects under one key",
+        "A store_object stage writes an object for each message; its own store writes another under the same key.",
+        "remove store, or give it another extension",
+    ),
+    (
         "E301",
         "unknown field of an adapter",
         "The adapter's configuration has no field of this name.",

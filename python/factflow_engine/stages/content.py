@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 from factflow_engine.adapters.builtin._paths import MISSING, FieldPath, kind_of
 from factflow_engine.errors import StageStorageError
 from factflow_engine.frames import pack, unpack
+from factflow_engine.stages.keys import extension_of
 from factflow_protocols import FactflowError, PipelineContext
 
 MESSAGE_TYPE: Final = "application/vnd.msgpack"
-MESSAGE_EXTENSION: Final = "msgpack"
 
 MAX_ENVELOPE_BYTES: Final = 16_384
 """Largest envelope: it is metadata, which object stores keep in headers or small files."""
@@ -101,10 +101,8 @@ class ContentRule:
             redacted: Removes secrets of the configuration from a text; None if it has none.
         """
         self._path = None if content_field is None else FieldPath(content_field)
-        if extension is None:
-            extension = MESSAGE_EXTENSION if content_field is None else ""
-        self.extension: Final = extension
-        self._content_type = content_type or MEDIA_TYPES.get(extension.rpartition(".")[2].lower())
+        self.extension: Final = extension_of(extension, content_field)
+        self._content_type = content_type or MEDIA_TYPES.get(self.extension.rpartition(".")[2].lower())
         self._redacted = redacted
 
     def content_of(self, context: PipelineContext) -> Content:
@@ -182,6 +180,8 @@ def message_of(message_id: str, data: bytes, custom: Mapping[str, Any]) -> Store
     try:
         unpacked: Any = unpack(base64.b64decode(str(envelope), validate=True))
         key, headers, rest = unpacked
+        if not isinstance(key, (str, type(None))) or not isinstance(headers, dict) or not all(map(_is_text, headers)):
+            raise ValueError("a key or the name of a header is no text")
         if rest is None:
             return StoredContent(data, dict(headers), key)
         message = rest["message"]
@@ -189,6 +189,10 @@ def message_of(message_id: str, data: bytes, custom: Mapping[str, Any]) -> Store
         return StoredContent(pack(message), dict(headers), key)
     except (binascii.Error, FactflowError, KeyError, TypeError, ValueError) as error:
         raise StageStorageError(message_id, f"its envelope is damaged: {error}") from error
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 ROOT: Final = "executions"
 """First part of the key of every object that belongs to an execution."""
 
+MESSAGE_EXTENSION: Final = "msgpack"
+"""Extension of objects that hold whole messages."""
+
 EXTENSION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,15}(\.[A-Za-z0-9][A-Za-z0-9_-]{0,15}){0,2}$"
 """Pattern of a file extension without its first dot, such as `html` or `tar.gz`."""
 
@@ -55,6 +58,13 @@ def object_key(execution_id: str, route: str, stage: str, message_id: str, exten
     """Return the key of what a stage stores of a message."""
     suffix = f".{extension}" if extension else ""
     return f"{stage_prefix(execution_id, route, stage)}{message_id}{suffix}"
+
+
+def extension_of(extension: str | None, content_field: str | None) -> str:
+    """Return the extension of a stage's objects: the given one, or for whole messages `msgpack`, or none."""
+    if extension is not None:
+        return extension
+    return MESSAGE_EXTENSION if content_field is None else ""
 
 
 def parse_key(key: str) -> StageKey | None:

@@ -64,6 +64,8 @@ class ScopedStorage(StorageProtocol):
     async def list(self, prefix: str = "") -> AsyncIterator[str]:
         """See `StorageProtocol.list`; the keys are relative, too."""
         # The last part of a prefix may be the beginning of one, or empty.
+        if not isinstance(prefix, str):
+            raise _outside(prefix)
         if any(part in {"", ".", ".."} for part in prefix.split("/")[:-1]) or prefix.rpartition("/")[2] == "..":
             raise _outside(prefix)
         async for key in self._store.list(self._prefix + prefix):
@@ -76,13 +78,15 @@ class ScopedStorage(StorageProtocol):
     async def close(self) -> None:
         """Do nothing: the store is the execution's."""
 
-    def _full(self, key: str) -> str:
-        if any(part in {"", ".", ".."} for part in key.split("/")):
+    def _full(self, key: object) -> str:
+        if not isinstance(key, str) or any(part in {"", ".", ".."} for part in key.split("/")):
             raise _outside(key)
         return self._prefix + key
 
 
-def _outside(key: str) -> StorageKeyError:
+def _outside(key: object) -> StorageKeyError:
+    kind = "" if isinstance(key, str) else f"; got {type(key).__name__}"
     return StorageKeyError(
-        key, "a key is relative to its execution: expected parts between slashes, none of them empty, '.' or '..'"
+        str(key),
+        f"a key is relative to its execution: expected parts between slashes, none of them empty, '.' or '..'{kind}",
     )

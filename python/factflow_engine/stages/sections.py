@@ -3,6 +3,7 @@
 Kept separate from both because they have different bases: a document's models know where values were written.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
@@ -29,15 +30,34 @@ def _readable(path: str) -> str:
 
 
 def _possible(extension: str) -> str:
-    extension = extension.removeprefix(".")
+    written, extension = extension, extension.removeprefix(".")
     problem = extension_problem(extension)
     if problem is not None:
-        raise ValueError(f"{extension[:40]!r} is no file extension for objects: {problem}")
+        raise ValueError(f"{written[:40]!r} is no file extension for objects: {problem}")
     return extension
 
 
 Extension = Annotated[str, AfterValidator(_possible), Field(min_length=1, max_length=64)]
 """A file extension, without its first dot once it is validated."""
+
+
+_MEDIA_TYPE: Final = (
+    r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}( *; *[A-Za-z0-9_.-]{1,32}=[A-Za-z0-9_.-]{1,32}){0,4}$"
+)
+
+
+def _media(text: str) -> str:
+    if re.fullmatch(_MEDIA_TYPE, text) is None:
+        context = {
+            "problem": f"{text[:40]!r} is no media type",
+            "remedy": "write one such as text/html or text/html; charset=utf-8",
+        }
+        raise PydanticCustomError("media_type", "{problem}", context)
+    return text
+
+
+MediaType = Annotated[str, AfterValidator(_media), Field(json_schema_extra={"pattern": _MEDIA_TYPE})]
+"""A media type, with parameters if need be."""
 
 
 class FieldSection(BaseModel):
@@ -103,9 +123,8 @@ class StoreSection(BaseModel):
         default=None,
         description="Extension of the objects' keys, such as html; by default msgpack for a message, none for a field.",
     )
-    content_type: str | None = Field(
+    content_type: MediaType | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}( *; *[A-Za-z0-9_.-]{1,32}=[A-Za-z0-9_.-]{1,32}){0,4}$",
         description="Media type of the objects; by default by the extension, or by the kind of the value.",
     )
 

@@ -17,6 +17,7 @@ from factflow_protocols import (
     PipelineContext,
     StatefulAdapter,
     StorageBackendAdapter,
+    StorageError,
     StorageProtocol,
 )
 from support.clocks import seams_on_trio_time
@@ -486,6 +487,34 @@ async def test_the_configurations_own_store_is_used_and_closed(monkeypatch):
     assert (len(own.objects), own.closed) == (1, 1)
     report = await run(text.split("\n", 1)[1], publish=[("r", 1)], storage=given)
     assert (len(given.objects), given.closed) == (1, 0), "its owner closes it"
+
+
+async def test_a_store_that_cannot_be_used_fails_the_start_and_not_each_message(tmp_path):
+    (tmp_path / "objects").write_text("a file")
+    text = (
+        f"storage: {{url: 'file://{tmp_path}/objects'}}\nroutes: {{r: {{adapters: [{{type: forward, store: true}}]}}}}"
+    )
+    registry = registry_of()
+    async with OrchestratorManager(registry=registry) as manager:
+        with pytest.raises(StorageError, match=r"the stages' object store cannot be used: .*expected a folder"):
+            await manager.start(load(registry, text))
+        assert not manager.executions
+        with pytest.raises(StorageError, match=r"the stages' object store cannot be used: .*expected a folder"):
+            await manager.start(load(registry, text), execution_id="again")
+
+
+async def test_whatever_a_store_raises_at_the_start_is_one_error():
+    class Foreign(FakeStore):
+        async def list(self, prefix=""):
+            await trio.lowlevel.checkpoint()
+            raise RuntimeError("no route to host")
+            yield ""
+
+    registry, store = registry_of(), Foreign()
+    config = load(registry, "routes: {r: {adapters: [{type: forward, store: true}]}}")
+    async with OrchestratorManager(registry=registry, storage=store) as manager:
+        with pytest.raises(StorageError, match="cannot be used: RuntimeError: no route to host"):
+            await manager.start(config)
 
 
 @pytest.mark.parametrize("fault", [OSError("cannot close"), None])

@@ -29,7 +29,7 @@ from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.shutdown import Shutdown
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.runtime.stages.isolation import FaultError
-from factflow_protocols import QueueError
+from factflow_protocols import QueueError, StorageError
 
 logger = logging.getLogger("factflow_engine.runtime")
 
@@ -128,18 +128,21 @@ class Lifecycle:
         Raises:
             ExecutionStartError: A route could not be started; nothing was processed.
             QueueError: A route could not be subscribed; nothing was processed.
+            StorageError: The stages' object store cannot be used; nothing was processed.
 
         Cancellation: the execution ends `cancelled`; in-flight messages are given back.
         """
-        start_error: ExecutionStartError | QueueError | None = None
+        start_error: ExecutionStartError | QueueError | StorageError | None = None
         self.access.enter()
         try:
             async with self._lineage, trio.open_nursery() as routes:
                 routes.start_soon(self._announcing.run)
                 try:
                     with self._shutdown.opening:
+                        if self._storage is not None:
+                            await self._storage.check(self.id)
                         await self._opening.run(routes, publish_init=publish_init)
-                except (ExecutionStartError, QueueError) as error:
+                except (ExecutionStartError, QueueError, StorageError) as error:
                     start_error = error
                     self._redacted.censor(error)
                     self.status = ExecutionStatus.FAILED

@@ -155,6 +155,7 @@ class OrchestratorManager:
             StateLossError: A stage would lose its state.
             NoStorageError: A stage stores something, and neither the configuration nor the manager has an object store.
             StorageUrlError: The configuration's object store cannot be used.
+            StorageError: The object store cannot be read: it is not reached, its bucket is missing, its folder is a file.
             NoLineageError: Lineage is to be recorded, and neither the configuration nor the manager has a store.
             ExecutionStartError: A stateful stage could not be opened.
             QueueError: The provider could not be used.

@@ -14,7 +14,8 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.error_texts import describe
 from factflow_engine.errors import NoStorageError
-from factflow_protocols import StorageBackendAdapter, StorageProtocol
+from factflow_engine.stages.keys import execution_prefix
+from factflow_protocols import StorageBackendAdapter, StorageError, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
@@ -32,6 +33,21 @@ class ExecutionStorage:
         self.store: Final = store
         self._is_own = is_own
 
+    async def check(self, execution_id: str) -> None:
+        """Ask the store for keys that nobody has, so that one that cannot be used fails the start, not each message.
+
+        Raises:
+            StorageError: It cannot be read: it is not reached, its bucket is missing, its folder is a file.
+        """
+        prefix = f"{execution_prefix(execution_id)}.check"
+        try:
+            async for _ in self.store.list(prefix):
+                pass  # pragma: no cover - no route has such a name
+        except StorageError as error:
+            raise StorageError(prefix, f"the stages' object store cannot be used: {_reason(error)}") from error
+        except Exception as error:
+            raise StorageError(prefix, f"the stages' object store cannot be used: {describe(error)}") from error
+
     async def close(self, seconds: float) -> str | None:
         """Close the store if it is the execution's own; return what went wrong, None if nothing did.
 
@@ -45,6 +61,10 @@ class ExecutionStorage:
             except Exception as error:  # noqa: BLE001 - reported with the execution, whose work is done
                 return f"storage: {describe(error)}"
         return f"storage: did not close within {seconds:g} s" if scope.cancelled_caught else None
+
+
+def _reason(error: StorageError) -> str:
+    return str(error).removeprefix(f"object {error.key!r}: ")
 
 
 def needs_of(config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry) -> Iterator[str]:
