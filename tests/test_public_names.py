@@ -60,6 +60,7 @@ ENGINE = {
     "LineageEntry", "LineageProviderError", "LineageReader", "LineageSelection", "LineageSink", "LineageStatistics", "LineageStoreError", "MessageLineage",
     "OutcomeEntry", "QueryResult", "RouteLineage", "StageLineage", "open_lineage", "open_lineage_reader",
     "LineageConfig", "LineageCounts", "NoLineageError",
+    "RecoveryPlan", "ReplayError", "ReplayPlan", "ReplayStoppedError", "plan_recovery", "plan_replay", "recover", "replay",
     "auto_discover_and_register", "configure_validation", "open_queue", "validate_route_config",
 }  # fmt: skip
 

@@ -89,6 +89,10 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         IdempotencyError,
         Origin,
         RecordValueError,
+        RecoveryPlan,
+        ReplayError,
+        ReplayPlan,
+        ReplayStoppedError,
         StaleConfigError,
         StartedExecution,
         StoredConfig,
@@ -96,7 +100,11 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         UnknownRecordError,
         find_home,
         open_executions,
+        plan_recovery,
+        plan_replay,
+        recover,
     )
+    from factflow_engine.executions.replay import replay
     from factflow_engine.lineage.counts import LineageCounts
     from factflow_engine.lineage.providers import open_lineage, open_lineage_reader
     from factflow_engine.lineage.sqlite import LineageStoreError
@@ -359,6 +367,14 @@ _MODULES: Final = {
     "open_queue": "factflow_engine.queues.providers",
     "open_storage": "factflow_engine.storages.providers",
     "validate_route_config": "factflow_engine.config",
+    "ReplayError": "factflow_engine.executions",
+    "ReplayPlan": "factflow_engine.executions",
+    "ReplayStoppedError": "factflow_engine.executions",
+    "RecoveryPlan": "factflow_engine.executions",
+    "plan_recovery": "factflow_engine.executions",
+    "plan_replay": "factflow_engine.executions",
+    "recover": "factflow_engine.executions",
+    "replay": "factflow_engine.executions.replay",
 }
 
 __all__ = [
@@ -476,7 +492,11 @@ __all__ = [
     "QueueUrlError",
     "ReactiveRouteProcessor",
     "RecordValueError",
+    "RecoveryPlan",
     "Reject",
+    "ReplayError",
+    "ReplayPlan",
+    "ReplayStoppedError",
     "RequeueError",
     "RequeueStoppedError",
     "RetryLater",
@@ -528,6 +548,10 @@ __all__ = [
     "open_lineage_reader",
     "open_queue",
     "open_storage",
+    "plan_recovery",
+    "plan_replay",
+    "recover",
+    "replay",
     "validate_route_config",
 ]
 

@@ -36,6 +36,11 @@ def loses_state(cls: type[PipelineAdapter]) -> bool:
     return overrides(cls, "finish") if cls.keeps_state is None else cls.keeps_state
 
 
+def keeps_anything(cls: type[PipelineAdapter]) -> bool:
+    """True if a message may leave something in the adapter, durable or not, that a call less would lack."""
+    return loses_state(cls) or snapshots(cls) or flushes(cls) or overrides(cls, "finish")
+
+
 def loss_text(adapter_type: str) -> str:
     """Return the problem that such an adapter has on a queue that outlives the process."""
     return (

@@ -1,4 +1,4 @@
-"""`factflow execution`: what ran and what runs, as the home has recorded it."""
+"""`factflow execution`: what ran and what runs, as the home has recorded it, and runs of it again."""
 
 from typing import Final
 
@@ -23,6 +23,18 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.execution_cancel:cancel_command",
         summary="Cancel an execution, whatever process runs it.",
     ),
+    "replay": LazyCommand(
+        target="factflow_engine.cli.execution_replay:replay_command",
+        summary="Run again what follows a stage, from what it has stored.",
+    ),
+    "fork": LazyCommand(
+        target="factflow_engine.cli.execution_fork:fork_command",
+        summary="Replay with a changed configuration.",
+    ),
+    "recover": LazyCommand(
+        target="factflow_engine.cli.execution_recover:recover_command",
+        summary="Go on with an execution whose process died.",
+    ),
     "stats": LazyCommand(
         target="factflow_engine.cli.execution_stats:stats_command",
         summary="Print the counts of an execution, live or final.",
@@ -42,10 +54,10 @@ _COMMANDS: Final = {
     "execution",
     cls=LazyGroup,
     commands_by_name=_COMMANDS,
-    short_help="Show, wait for and cancel recorded executions.",
+    short_help="Show, wait for, cancel, replay and recover recorded executions.",
 )
 def execution_group() -> None:
-    """Show, wait for and cancel the executions that the home has recorded.
+    """Show, wait for, cancel, replay and recover the executions that the home has recorded.
 
     ID is an execution's id, an unambiguous beginning of it, its tag, the --id that it was run with, or `latest`.
     """

@@ -11,6 +11,7 @@ import click
 
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
+from factflow_engine.cli.launch import FedExecution, Launch
 from factflow_engine.cli.session import RunningExecution, Starter
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import results
@@ -41,14 +42,20 @@ class Recorder:
         idempotency_key: str | None,
         config_id: str | None,
         config_version: int | None,
+        launch: Launch | None = None,
     ) -> None:
-        """Prepare; see `Executions.start`."""
+        """Prepare; see `Executions.start`. `launch` takes precedence over what the session asks for."""
         self.id: str | None = None
         self._home = home
         self._tag = tag
         self._metadata = metadata
         self._key = idempotency_key
         self._origin = Origin(config_id=config_id, config_version=config_version)
+        self._launch = launch
+        if launch is not None:
+            self._origin = launch.origin
+            self._metadata = {**metadata, **launch.metadata}
+            self._key = idempotency_key if idempotency_key is not None else launch.idempotency_key
 
     @asynccontextmanager
     async def opened(
@@ -71,6 +78,11 @@ class Recorder:
         Raises:
             _BegunBeforeError: The key has begun another.
         """
+        launch = self._launch
+        if launch is not None:
+            options |= {
+                "execution_id": launch.execution_id, "asked_ns": launch.asked_ns, "recalls": launch.recalls,
+            }  # fmt: skip
         started = await executions.start(
             cast("Manager", manager),
             config,
@@ -84,6 +96,12 @@ class Recorder:
         if started.execution is None:
             raise _BegunBeforeError(f"execution {started.id} was begun with this key")
         return started.execution
+
+    def fed(self, execution: Any, say: Callable[[str], None]) -> RunningExecution:
+        """Return the execution as the session sees it: with the messages of a replay, if it is one."""
+        feed = None if self._launch is None else self._launch.feed
+        found: RunningExecution = execution if feed is None else FedExecution(execution, feed, say)
+        return found
 
     def began_before(self, error: BaseException) -> bool:
         """True if a run ended with this error because its key was used before."""
@@ -133,4 +151,4 @@ class _RecordingStarter:
             allow_loss=allow_loss,
         )
         self._say(f"recorded as execution {self._recorder.id}")
-        return execution
+        return self._recorder.fed(execution, self._say)

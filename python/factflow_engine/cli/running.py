@@ -40,6 +40,7 @@ from factflow_engine.seams import process_started_ns
 from factflow_protocols import Begun
 
 if TYPE_CHECKING:
+    from factflow_engine.cli.launch import Launch
     from factflow_engine.cli.run_record import Recorder
 
 
@@ -52,6 +53,7 @@ def run_pipeline(
     init: Sequence[InitMessageConfig] | None = None,
     config_id: str | None = None,
     config_version: int | None = None,
+    launch: "Launch | None" = None,
 ) -> int:
     """Run a pipeline to its end, print its report, and return the exit status.
 
@@ -63,6 +65,7 @@ def run_pipeline(
         init: Init messages, if not those of the pipeline.
         config_id: Stored configuration that it is; None if it comes from a file.
         config_version: Version of that.
+        launch: How it starts, if it is a replay or a recovery.
 
     Raises:
         InvalidInputError: The options and the pipeline contradict each other.
@@ -75,10 +78,14 @@ def run_pipeline(
             f"--output {kind} promises {promised} on standard output, and stage {lines_on_stdout!r} writes lines to it; leave "
             f"out --output {kind} (the report then goes to standard error), or write to a file with write_jsonl"
         )
-    execution_id = None if options.queue is None else durable_id(config, options.execution_id)
+    execution_id = None if options.queue is None or launch is not None else durable_id(config, options.execution_id)
     latencies = None if options.record_latency is None else LatencyFile(options.record_latency)
-    home = _home_of_run(app, config, options, is_stored=config_id is not None)
-    recorder = None if home is None else _recorder(home, options, config_id=config_id, config_version=config_version)
+    home = _home_of_run(app, config, options, is_stored=config_id is not None or launch is not None)
+    recorder = (
+        None
+        if home is None
+        else _recorder(home, options, config_id=config_id, config_version=config_version, launch=launch)
+    )
     stores = None if home is None else StoreUrls(storage=home.objects_url if app.needs_storage(config) else None)
     with ExitStack() as stack:
         if lines_on_stdout:
@@ -109,7 +116,11 @@ def run_pipeline(
             if recorder is None or not recorder.began_before(sole_cause(error)):
                 raise
             return recorder.report_earlier(settings)
-        nothing_came = None if config.init_message or init else empty_notice(end, durable=options.queue is not None)
+        nothing_came = (
+            None
+            if config.init_message or init or launch is not None
+            else empty_notice(end, durable=options.queue is not None)
+        )
         if nothing_came is not None:
             progress.say(nothing_came)
         if latencies is not None and latencies.notice is not None:
@@ -135,7 +146,14 @@ def _home_of_run(app: App, config: PipelineGlobalConfig, options: RunOptions, *,
     return made(options.home) if needs_it or options.home.exists() else None
 
 
-def _recorder(home: Home, options: RunOptions, *, config_id: str | None, config_version: int | None) -> "Recorder":
+def _recorder(
+    home: Home,
+    options: RunOptions,
+    *,
+    config_id: str | None,
+    config_version: int | None,
+    launch: "Launch | None",
+) -> "Recorder":
     # Imported late: most runs are not recorded.
     recorder: Recorder = importlib.import_module("factflow_engine.cli.run_record").Recorder(
         home,
@@ -144,6 +162,7 @@ def _recorder(home: Home, options: RunOptions, *, config_id: str | None, config_
         idempotency_key=options.idempotency_key,
         config_id=config_id,
         config_version=config_version,
+        launch=launch,
     )
     return recorder
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from factflow_engine.names import first_use
 
 if TYPE_CHECKING:
+    from factflow_engine.executions.derivation import ReplayError
     from factflow_engine.executions.errors import (
         ConfigInUseError,
         ConfigNameError,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         StoredConfig,
         StoredExecution,
     )
+    from factflow_engine.executions.recovery import RecoveryPlan, plan_recovery, recover
+    from factflow_engine.executions.replay import ReplayPlan, ReplayStoppedError, plan_replay
 
 _MODULES: Final = {
     "ConfigDraft": "factflow_engine.executions.records",
@@ -48,6 +51,10 @@ _MODULES: Final = {
     "IdempotencyError": "factflow_engine.executions.errors",
     "Origin": "factflow_engine.executions.recording",
     "RecordValueError": "factflow_engine.executions.errors",
+    "RecoveryPlan": "factflow_engine.executions.recovery",
+    "ReplayError": "factflow_engine.executions.derivation",
+    "ReplayPlan": "factflow_engine.executions.replay",
+    "ReplayStoppedError": "factflow_engine.executions.replay",
     "StaleConfigError": "factflow_engine.executions.errors",
     "StartedExecution": "factflow_engine.executions.recording",
     "StoredConfig": "factflow_engine.executions.records",
@@ -56,6 +63,9 @@ _MODULES: Final = {
     "execution_store": "factflow_engine.executions.providers",
     "find_home": "factflow_engine.executions.home",
     "open_executions": "factflow_engine.executions.recording",
+    "plan_recovery": "factflow_engine.executions.recovery",
+    "plan_replay": "factflow_engine.executions.replay",
+    "recover": "factflow_engine.executions.recovery",
 }
 
 __all__ = [
@@ -74,6 +84,10 @@ __all__ = [
     "IdempotencyError",
     "Origin",
     "RecordValueError",
+    "RecoveryPlan",
+    "ReplayError",
+    "ReplayPlan",
+    "ReplayStoppedError",
     "StaleConfigError",
     "StartedExecution",
     "StoredConfig",
@@ -82,6 +96,9 @@ __all__ = [
     "execution_store",
     "find_home",
     "open_executions",
+    "plan_recovery",
+    "plan_replay",
+    "recover",
 ]
 
 

@@ -64,6 +64,7 @@ class Manager(Protocol):
         init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
         learnt_limits: Mapping[str, Any] | None = None,
+        recalls: bool = False,
     ) -> PipelineOrchestrator:
         """Start an execution."""
         ...
@@ -211,6 +212,7 @@ class Executions:
         allow_loss: bool = False,
         init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
+        recalls: bool = False,
     ) -> StartedExecution:
         """Store an execution as running, start it, and record it until its end.
 
@@ -227,6 +229,7 @@ class Executions:
             allow_loss: See `OrchestratorManager.start`.
             init: See `OrchestratorManager.start`.
             asked_ns: See `OrchestratorManager.start`.
+            recalls: See `OrchestratorManager.start`.
 
         Raises:
             ExecutionStoreError: The store failed; nothing was started.
@@ -248,7 +251,7 @@ class Executions:
             id=record_id,
             scope=record_id if execution_id is None else execution_id,
             name=hidden(config.name),
-            snapshot=config.to_yaml(),
+            snapshot=_as_run(config, init, publish_init=publish_init).to_yaml(),
             directory=str(config.directory),
             config_hash=config.hash,
             started_ns=wall_ns,
@@ -278,6 +281,7 @@ class Executions:
                 init=init,
                 asked_ns=asked_ns,
                 learnt_limits=learnt,
+                recalls=recalls,
             )
         return StartedExecution(id=record_id, execution=recorded.execution)
 
@@ -413,6 +417,14 @@ def open_executions(
     seams = seams or Seams.real()
     store = execution_store(url, directory=directory, seams=seams)
     return Executions(store, lease_seconds=lease_seconds, renew_seconds=renew_seconds, seams=seams)
+
+
+def _as_run(
+    config: PipelineGlobalConfig, init: Sequence[InitMessageConfig] | None, *, publish_init: bool
+) -> PipelineGlobalConfig:
+    """Return a configuration with the init messages that an execution begins with: a recovery begins with them again."""
+    messages = () if not publish_init else config.init_message if init is None else tuple(init)
+    return config if messages == config.init_message else config.model_copy(update={"init_message": messages})
 
 
 def _has_ended(recorded: _Recorded) -> bool:

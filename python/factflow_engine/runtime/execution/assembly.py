@@ -130,6 +130,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         seams=plan.seams,
         redacted=redacted,
         lineage=lineage,
+        recalls=plan.recalls,
     )
     try:
         routes = builder.build()

@@ -133,6 +133,7 @@ class OrchestratorManager:
         init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
         learnt_limits: Mapping[str, Any] | None = None,
+        recalls: bool = False,
     ) -> PipelineOrchestrator:
         """Start an execution and return it once every route is subscribed and the init message is published.
 
@@ -148,6 +149,8 @@ class OrchestratorManager:
             asked_ns: Wall time at which the start was requested, if that was before this call.
             learnt_limits: What `PipelineOrchestrator.learnt_limits` of an earlier execution has returned: limits with
             `warm_start` go on from there.
+            recalls: True to recover an execution of this id that has died: a stage that has stored its result for a
+            message passes that on rather than process the message again.
 
         Raises:
             TooManyConcurrentExecutionsError: As many as allowed are running.
@@ -198,6 +201,7 @@ class OrchestratorManager:
             allow_loss=allow_loss,
             asked_ns=asked_ns,
             init=config.init_message if init is None else init,
+            recalls=recalls,
             learnt_limits=learnt_limits or {},
             lineage=self._lineage,
             lineage_turn=self._lineage_turn,

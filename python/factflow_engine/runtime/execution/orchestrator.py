@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from factflow_engine.errors import UnknownRouteError
+from factflow_engine.frames import Frame
 from factflow_engine.runtime.execution.lifecycle import Lifecycle
 from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -144,6 +145,21 @@ class PipelineOrchestrator:
         """
         self._state(route)
         return await self._transport.publish_batch(route, payloads, headers, keys)
+
+    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
+        """Publish messages that have their ids already, in order, waiting for room; otherwise as `publish`.
+
+        For messages of an earlier execution (`factflow_engine.executions.replay`): a queue that stores ids accepts each
+        once.
+
+        Raises:
+            UnknownRouteError: There is no such route.
+            ExecutionClosedError: See `publish`; the first messages may have been published.
+
+        Cancellation: the first messages may have been published.
+        """
+        self._state(route)
+        await self._transport.publish_frames(route, frames)
 
     def subscribe(
         self, queue: str, *, subscription: str = "embedding", prefetch: int = 64, capacity: int | None = None

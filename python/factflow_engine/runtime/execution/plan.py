@@ -36,6 +36,7 @@ class ExecutionPlan:
         allow_loss: True to allow stages whose state does not outlive the process although messages do.
         asked_ns: Time at which the start was requested (see `ExecutionStarts`); None if no other execution has the id.
         init: Init messages to publish.
+        recalls: True if stages take what they stored of a message under this id rather than process it again.
         learnt_limits: What the limits of an earlier execution had learnt, by name.
         lineage: Store of lineage of the manager's, if it has one; its owner closes it.
         lineage_turn: Held by the execution whose rows it writes.
@@ -52,6 +53,7 @@ class ExecutionPlan:
     allow_loss: bool
     asked_ns: int | None
     init: Sequence[InitMessageConfig]
+    recalls: bool
     learnt_limits: Mapping[str, Any]
     lineage: LineageSink | None = None
     lineage_turn: trio.Lock = field(default_factory=trio.Lock)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.adapters.keeping import keeps_anything
 from factflow_engine.conditions import Condition, OperatorRegistry, compile_condition, outbound_table, shared_patterns
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.frames import label_of
@@ -22,8 +24,10 @@ from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.answers import Roots
 from factflow_engine.runtime.stages.limits import Limits
 from factflow_engine.runtime.stages.process_pool import make_adapter
+from factflow_engine.runtime.stages.recalling import recalling
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.stages.storing import Storing, storing_step
+from factflow_engine.runtime.stages.timeouts import StageCall
 from factflow_engine.runtime.transport.base import Channels
 from factflow_engine.seams import Seams
 from factflow_engine.stages.scoped_storage import ScopedStorage
@@ -56,6 +60,7 @@ class RouteBuilder:
         seams: Time, randomness, ids and threads.
         redacted: Removes secrets from a text.
         lineage: Recording of what happens to messages, if there is one.
+        recalls: True if stages take what they stored of a message rather than process it again.
     """
 
     config: PipelineGlobalConfig
@@ -71,6 +76,7 @@ class RouteBuilder:
     seams: Seams
     redacted: Callable[[str], str]
     lineage: ExecutionLineage
+    recalls: bool = False
 
     def build(self) -> dict[str, RouteState]:
         """Return the routes by id, in the order of the configuration.
@@ -167,9 +173,18 @@ class RouteBuilder:
                 watch=self.watch,
                 roots=roots,
                 follows=bool(before),
+                recalled=self._recalled(section, place),
             )
             stages += [*before, stage, *after]
         return stages
+
+    def _recalled(self, section: AdapterConfig, place: StagePlace | None) -> Callable[[StageCall], StageCall] | None:
+        """Return what wraps the call of a stage that takes what it stored; None for any other stage."""
+        if not self.recalls or place is None or section.store is None or section.store.what != "output":
+            return None
+        if keeps_anything(self.registry.get(section.type).adapter_class):
+            return None
+        return partial(recalling, store=section.store, place=place)
 
     def _step(
         self, step: Storing, info: StageInfo, route: RouteConfig, condition: Condition | None, *, follows: bool

@@ -3,7 +3,7 @@
 - `stage`: an adapter instance with its condition and its guarded call.
 - `timeouts`: time limits of a call; `recorded`: what it took. `breaker_guard`: circuit breakers around it.
 - `limits`: the execution's adaptive limits by stage, key and group; `stage_limit`: a stage's calls within one.
-- `storing`: the step beside a stage that stores what it was given or made.
+- `storing`: the step beside a stage that stores what it was given or made; `recalling`: stored results in place of calls.
 - `lifecycle`: `open` and `close` in a task of their own; `isolation` keeps their faults from other executions.
 - `open_scopes`: scopes that `process` leaves open; `forgotten`: generators that it drops with an open nursery.
 - `answers`: stored answers of a stage to unacknowledged messages; `results` encodes results.

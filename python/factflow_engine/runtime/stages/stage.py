@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -103,8 +103,13 @@ class Stage:
         roots: Roots | None = None,
         follows: bool = False,
         doing: str = "",
+        recalled: Callable[[StageCall], StageCall] | None = None,
     ) -> None:
-        """Prepare; `roots` are the route's if a state can be stored with the acknowledgements of messages."""
+        """Prepare.
+
+        `roots` are the route's if a state can be stored with the acknowledgements of messages. `recalled` wraps the call
+        so that stored results take the place of calls.
+        """
         self.info = info
         self.adapter = adapter
         self._watch = watch
@@ -162,7 +167,7 @@ class Stage:
             call = in_route_time(call, route_timeout_seconds, seams.clock)
         if deadline_seconds is not None:
             call = by_deadline(call, deadline_seconds, seams.clock)
-        self.call = call
+        self.call = call if recalled is None else recalled(call)
 
     def watched(self, awaitable: Awaitable[T], call: str) -> Awaitable[T]:
         """Return this awaitable of the stage's `call` so that it is noticed if one of its steps holds the loop."""

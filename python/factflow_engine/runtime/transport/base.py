@@ -209,6 +209,16 @@ class Transport(Protocol):
         """
         ...
 
+    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
+        """Accept messages that have their ids, in order, waiting for room.
+
+        Raises:
+            ExecutionClosedError: Nothing is accepted any more; the first ones may have been.
+
+        Cancellation: the first messages may have been published.
+        """
+        ...
+
     @property
     def publishers(self) -> int:
         """Number of tasks that are publishing."""

@@ -151,6 +151,10 @@ class DurableTransport:
         await self._publish_unless_closed(route, frames)
         return tuple(frame.message_id.hex() for frame in frames)
 
+    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
+        """See `Transport.publish_frames`."""
+        await self._publish_unless_closed(route, frames)
+
     def wake_publishers(self) -> None:
         """See `Transport.wake_publishers`."""
         for scope in self._publishing:

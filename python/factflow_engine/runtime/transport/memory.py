@@ -5,6 +5,7 @@ Kept separate from `durable`, with which it shares only the protocol: nothing he
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from factflow_engine.frames import Frame
+from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.channel import MemoryChannel, wait_for_room
 from factflow_engine.queues.memory import MemoryQueue
+from factflow_engine.queues.naming import execution_id_of
 from factflow_engine.runtime.hop.endpoints import Inbound
 from factflow_engine.runtime.hop.loop import Loop
 from factflow_engine.runtime.hop.route_state import RouteState
@@ -23,7 +25,7 @@ from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Owner, Stuck
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
-from factflow_engine.runtime.transport.starts import PlainStart
+from factflow_engine.runtime.transport.starts import PlainStart, root_of
 from factflow_protocols import Holding, QueueFullError, Subscription
 
 if TYPE_CHECKING:
@@ -87,6 +89,11 @@ class NoStates:
     is_forgotten: bool = True
     discards: bool = False
 
+    def __init__(self, root: bytes | None) -> None:
+        """Prepare; see `starts.root_of` for the root."""
+        self._root = root
+        self._said: Counter[tuple[int, bytes]] = Counter()  # finishes by stage and payload
+
     def restore(self) -> None:
         """See `States.restore`."""
 
@@ -102,9 +109,13 @@ class NoStates:
     async def forget(self) -> None:
         """See `States.forget`."""
 
-    def words_id(self, stage: Stage, payload: bytes) -> bytes | None:  # noqa: ARG002 - nobody says it again
-        """See `States.words_id`."""
-        return None
+    def words_id(self, stage: Stage, payload: bytes) -> bytes | None:
+        """See `States.words_id`; an execution that begins again under its id repeats them, too."""
+        if self._root is None:
+            return None
+        number = self._said[stage.label, payload]
+        self._said[stage.label, payload] += 1
+        return Frame.create(payload or pack(None), message_id=self._root).child(stage.label, number).message_id
 
 
 class MemoryTransport:
@@ -135,8 +146,9 @@ class MemoryTransport:
             frames: Factory of frames.
             owner: The execution.
         """
-        self.states: Final = NoStates()
-        self.start: Final = PlainStart(frames, self._publish_from_inside, self._nothing_left)
+        root = root_of(execution_id_of(scope.prefix))
+        self.states: Final = NoStates(root)
+        self.start: Final = PlainStart(frames, self._publish_from_inside, self._nothing_left, root=root)
         self.publishers = 0
         self.stirred: Final = trio.lowlevel.ParkingLot()
         self._scope = scope
@@ -195,6 +207,11 @@ class MemoryTransport:
             batch.pour(channels, min(room, default=batch.left))
         await trio.lowlevel.cancel_shielded_checkpoint()
         return batch.ids
+
+    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
+        """See `Transport.publish_frames`."""
+        for frame in frames:
+            await self.publish(route, frame)
 
     def wake_publishers(self) -> None:
         """See `Transport.wake_publishers`."""

@@ -9,12 +9,13 @@ storing a message twice; two processes that start at the same time may both find
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from factflow_engine.frames import Frame
+from factflow_engine.frames import Frame, label_of, pack
 from factflow_engine.queues.channel import as_frame
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_protocols import Begun, Delivery, ExecutionStarts, QueueProtocol, Subscription
@@ -26,6 +27,9 @@ logger = logging.getLogger("factflow_engine.runtime")
 
 MARKS: Final = "init-mark"
 """Name, within the execution, of the queue with the mark; no configuration can use it."""
+
+_INIT: Final = label_of("init_message")
+_MADE: Final = re.compile(r"[0-9a-f]{32}")
 
 POLL_SECONDS: Final = 0.25
 """Interval for noticing that another process has published the init messages."""
@@ -41,6 +45,8 @@ class PlainStart:
         frames: FrameFactory,
         publish: Callable[[str, Frame], Awaitable[None]],
         left: Callable[[], Awaitable[int]],
+        *,
+        root: bytes | None = None,
     ) -> None:
         """Prepare.
 
@@ -48,7 +54,10 @@ class PlainStart:
             frames: Factory of frames.
             publish: Publishes a frame to a route.
             left: Returns the work that an earlier execution of this id has left.
+            root: Id that the ids of the init messages derive from, so that an execution that is recovered has the same
+            messages again; None for new ids.
         """
+        self._root = root
         self._frames = frames
         self._publish = publish
         self._ask = left
@@ -70,6 +79,9 @@ class PlainStart:
     async def _publish_all(self, messages: Sequence[InitMessageConfig], mark: Frame | None) -> None:
         for number, message in enumerate(messages):
             message_id = None if mark is None else _following(mark, number + 1)
+            if mark is None and self._root is not None:
+                root = Frame.create(pack(message.payload), message_id=self._root)
+                message_id = root.child(_INIT, number).message_id
             frame = self._frames.frame(message.payload, message.headers, message.key, message_id)
             await self._publish(message.route, frame)
 
@@ -174,6 +186,14 @@ class OneStepStart(PlainStart):
     async def end(self, *, failed: bool) -> None:
         """See `Start.end`; errors are the provider's."""
         await self._starts.end(self._execution, self._reads, failed=failed)
+
+
+def root_of(execution_id: str) -> bytes | None:
+    """Return the id that those of an execution's init messages derive from; None if its own id is no message's.
+
+    Only an id that the engine has made is of one execution alone.
+    """
+    return bytes.fromhex(execution_id) if _MADE.fullmatch(execution_id) else None
 
 
 def _following(mark: Frame, number: int) -> bytes:

@@ -88,7 +88,9 @@ class StageStates:
         self.unfinished = 0
         self.is_handed_over = False
         self._shapes: Final = shapes
-        self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in stages}
+        # The step beside a stage that stores has its name, and no state.
+        own = [stage for stage in stages if not stage.doing]
+        self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in own}
         self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
         self._asked: Final = store
         self.store: Final = store if self._kept else None

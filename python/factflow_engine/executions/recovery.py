@@ -1,0 +1,243 @@
+"""Recovery: an execution that died goes on under its id, with the messages that it had.
+
+On a queue that outlives the process, its messages lie there, and the queue's own resumption does the work. With queues in
+memory they have died, and the execution begins again. Its init messages get the same ids, so all messages that derive from
+them are the same, and stages take what they have stored rather than process a message twice (`runtime.stages.recalling`).
+What is stored again has the same key and the same bytes. A replay publishes its objects again: a queue that knows the ids
+accepts each once.
+
+Kept separate from `replay`, whose executions are new ones.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
+from factflow_engine.config.snapshot import written_of
+from factflow_engine.executions.derivation import Place, ReplayError
+from factflow_engine.executions.protocol import ExecutionStore
+from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
+from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary, StoredExecution
+from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, publish_replayed, storage_of
+from factflow_engine.executions.replay_objects import Found, StageObjects
+from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.report import ExecutionStatus
+from factflow_protocols import StorageProtocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryPlan:
+    """A recovery that was checked.
+
+    Attributes:
+        record: The execution that died last: the one that was named, or its latest recovery.
+        config: Its configuration, with the environment of now.
+        durable: True if its messages lie in a queue; False if it begins again, with what is stored.
+        asked_ns: Time of the first start. A queue on which the execution has ended since then has nothing to begin.
+        source: Execution whose objects are to be published again, if it is a replay; else None.
+        place: Stage that has stored them; None without a source.
+        storage: Store that they lie in; None without a source.
+        objects: Their number.
+        entry: Route that gets them.
+        note: What the record's metadata says of the replay.
+    """
+
+    record: StoredExecution
+    config: PipelineGlobalConfig
+    durable: bool
+    asked_ns: int
+    source: StoredExecution | None = None
+    place: Place | None = None
+    storage: StorageProtocol | None = None
+    objects: int = 0
+    entry: str = ""
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Idempotency key with which an execution is recovered once."""
+        return f"recover {self.record.id}"
+
+    @property
+    def start_options(self) -> dict[str, Any]:
+        """Arguments of `Executions.start`."""
+        return {
+            "execution_id": self.record.scope,
+            "origin": Origin(
+                config_id=self.record.config_id,
+                config_version=self.record.config_version,
+                parent=self.record.id,
+                replay_source="queue" if self.durable else "storage",
+            ),
+            "asked_ns": self.asked_ns if self.durable else None,
+            "recalls": not self.durable,
+        }
+
+    async def publish(self, execution: PipelineOrchestrator, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Publish what a replay has to publish; return the number of messages.
+
+        Raises:
+            ReplayStoppedError: See `publish_replayed`.
+        """
+        if self.source is None or self.storage is None or self.place is None:
+            return 0
+        objects = StageObjects(self.storage, self.source.scope, self.place)
+        return await publish_replayed(execution, objects, self.entry, self.objects, progress)
+
+
+async def plan_recovery(
+    store: ExecutionStore,
+    named: str,
+    *,
+    loader: PipelineConfigLoader,
+    durable: bool,
+    storage: StorageProtocol | None = None,
+    progress: Callable[[Found], None] = lambda _: None,
+) -> RecoveryPlan:
+    """Check that an execution can be recovered. Starts nothing.
+
+    Args:
+        store: The store of executions.
+        named: Id, tag or other name of the execution.
+        loader: Loader with its adapters.
+        durable: True if the manager that will run it has a queue that outlives the process.
+        storage: Store of a replay's objects, if its parent's configuration names none.
+        progress: Called after each object of a replay that was read.
+
+    Raises:
+        UnknownRecordError: There is no such execution.
+        ReplayError: It lives, has completed, or cannot be recovered in this way; or objects of a replay are missing or
+        damaged.
+        ConfigurationError: Its configuration cannot be run any more; the error holds the findings.
+        ExecutionStoreError: The store failed.
+
+    Cancellation: nothing changes.
+    """
+    record = await _latest(store, await store.execution(named))
+    _require_dead(record)
+    first = await _first(store, record)
+    asked_ns = first.started_ns
+    note = record.metadata.get(REPLAY)
+    note = note if isinstance(note, Mapping) else {}
+    was_durable = bool(note.get(DURABLE)) if note else first.scope != first.id
+    if was_durable and not durable:
+        raise ReplayError(
+            f"execution {record.id} ran as {record.scope!r}; if that was on a queue, its messages lie there: name the queue "
+            "with --queue URL. With queues in memory, only an id that the engine has made can be recovered: run it again"
+        )
+    if durable and not was_durable:
+        raise ReplayError(
+            f"execution {record.id} ran with queues in memory, and goes on from what it stored; leave out --queue"
+        )
+    written = written_of(record.snapshot, f"snapshot of {record.id}")
+    config = loaded_from(written, loader, name=f"snapshot of {record.id}", directory=Path(record.directory))
+    if not note:
+        return RecoveryPlan(record=record, config=config, durable=durable, asked_ns=asked_ns)
+    place, entry = _replayed(record, note)
+    source = await _source(store, record)
+    kept = storage_of(source, written_of(source.snapshot, f"snapshot of {source.id}"), loader, storage)
+    found = await StageObjects(kept, source.scope, place).examine(progress)
+    return RecoveryPlan(
+        record=record,
+        config=config,
+        durable=durable,
+        asked_ns=asked_ns,
+        source=source,
+        place=place,
+        storage=kept,
+        objects=found.objects,
+        entry=entry,
+        note=note,
+    )
+
+
+async def recover(
+    executions: Executions,
+    manager: Manager,
+    plan: RecoveryPlan,
+    *,
+    tag: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> StartedExecution:
+    """Start the execution again under its id, and return it; the caller completes it.
+
+    Of several recoveries of one record, in all processes, one starts an execution. Messages that the program itself had
+    published to queues in memory are the program's to publish again.
+
+    Args:
+        executions: Executions that record it.
+        manager: Manager that starts it, with the queue and the object store that the execution had.
+        plan: Result of `plan_recovery`.
+        tag: See `Executions.start`.
+        metadata: See `Executions.start`; `replay` in it is overwritten.
+
+    Raises:
+        FactflowError: See `Executions.start`.
+        ReplayStoppedError: Not all messages of a replay could be published.
+
+    Cancellation: the execution is cancelled with it.
+    """
+    noted = {REPLAY: dict(plan.note)} if plan.note else {}
+    started = await executions.start(
+        manager,
+        plan.config,
+        idempotency_key=plan.key,
+        tag=tag,
+        metadata={**(metadata or {}), **noted},
+        **plan.start_options,
+    )
+    if started.execution is not None:
+        await plan.publish(started.execution)
+    return started
+
+
+def _require_dead(record: ExecutionSummary) -> None:
+    if record.status is ExecutionStatus.RUNNING:
+        raise ReplayError(
+            f"execution {record.id} is running, on {record.host}, process {record.pid}; a process that died is noticed some "
+            "15 seconds later"
+        )
+    if record.status is ExecutionStatus.COMPLETED:
+        raise ReplayError(
+            f"execution {record.id} has completed; there is nothing to recover. Replay it, or run it again"
+        )
+
+
+async def _latest(store: ExecutionStore, record: StoredExecution) -> StoredExecution:
+    """Return the latest recovery of an execution, or of its recovery, and so on; else the execution itself."""
+    while True:
+        children = await store.executions(ExecutionFilter(parent=record.id, scope=record.scope, limit=1))
+        if not children:
+            return record
+        record = await store.execution(children[0].id)
+
+
+async def _first(store: ExecutionStore, record: ExecutionSummary) -> ExecutionSummary:
+    """Return the record of the execution's first start, before all its recoveries."""
+    found = record
+    while found.parent is not None:
+        parent = await store.status(found.parent)
+        if parent.scope != record.scope:
+            break
+        found = parent
+    return found
+
+
+def _replayed(record: StoredExecution, note: Mapping[str, Any]) -> tuple[Place, str]:
+    values = [note.get(name) for name in ("route", "stage", "what", "entry")]
+    if not all(isinstance(value, str) for value in values):
+        raise ReplayError(f"the record of execution {record.id} does not say what it replays; replay again")
+    route, stage, what, entry = map(str, values)
+    return Place(route=route, stage=stage, index=0, what=what), entry
+
+
+async def _source(store: ExecutionStore, record: StoredExecution) -> StoredExecution:
+    """Return the execution whose objects a replay, or a recovery of it, publishes."""
+    found = record
+    while found.parent is not None:
+        found = await store.execution(found.parent)
+        if found.scope != record.scope:
+            return found
+    raise ReplayError(f"the record of execution {record.id} does not say what it replays; replay again")

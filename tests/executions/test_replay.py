@@ -1,0 +1,332 @@
+"""Replays, forks and recoveries as a program makes them: what is published, under which ids, and what is refused."""
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import trio
+
+from factflow_engine import OrchestratorManager, PipelineConfigLoader
+from factflow_engine.config import ConfigurationError
+from factflow_engine.executions import execution_store
+from factflow_engine.executions.derivation import ReplayError
+from factflow_engine.executions.recording import Executions
+from factflow_engine.executions.recovery import plan_recovery, recover
+from factflow_engine.executions.replay import ReplayStoppedError, plan_replay, replay
+from factflow_engine.frames import pack, unpack
+from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.stages.keys import parse_key
+from factflow_protocols import AdapterResult, StorageCorruptError, StorageError
+from support.object_stores import FakeStore
+from support.pipelines import registry_of
+
+TEXT = """
+version: "1.0"
+name: words
+routes:
+  split: {adapters: [{type: cut, store: true}], outbound: [{route: shout}]}
+  shout:
+    adapters:
+      - {type: upper, store: {content_field: text, extension: txt}}
+      - {type: mark, store: true}
+init_message: {route: split, payload: {text: a b c}, headers: {tenant: t}, key: k}
+"""
+
+
+async def cut(context):
+    return AdapterResult(
+        emitted=[{"text": word, "n": number} for number, word in enumerate(context.message["text"].split())]
+    )
+
+
+async def upper(context):
+    return AdapterResult(message={**context.message, "text": context.message["text"].upper()})
+
+
+async def mark(context):
+    return AdapterResult(
+        message={**context.message, "mark": "!", "tenant": context.headers.get("tenant"), "key": context.key}
+    )
+
+
+class World:
+    """A store of executions, an object store, and managers."""
+
+    def __init__(self, path):
+        self.url = f"sqlite:///{path / 'executions.db'}"
+        self.objects = FakeStore()
+        self.calls = []
+        self.adapters = {"cut": self.counted(cut), "upper": self.counted(upper), "mark": self.counted(mark)}
+
+    def counted(self, function):
+        async def call(context):
+            self.calls.append(function.__name__)
+            return await function(context)
+
+        return call
+
+    @property
+    def registry(self):
+        return registry_of(**self.adapters)
+
+    @property
+    def loader(self):
+        return PipelineConfigLoader(self.registry)
+
+    @asynccontextmanager
+    async def open(self):
+        with trio.fail_after(60):
+            async with (
+                Executions(execution_store(self.url)) as executions,
+                OrchestratorManager(registry=self.registry, storage=self.objects) as manager,
+            ):
+                yield executions, manager
+
+    async def run(self, text=TEXT):
+        """Run to the end; return the record."""
+        async with self.open() as (executions, manager):
+            started = await executions.start(manager, self.loader.load_text(text))
+            await started.execution.complete()
+        return await self.record(started.id)
+
+    async def record(self, named):
+        store = execution_store(self.url)
+        try:
+            return await store.execution(named)
+        finally:
+            await store.close()
+
+    async def plan(self, record, stage, **options):
+        return await plan_replay(record, loader=self.loader, from_stage=stage, storage=self.objects, **options)
+
+    async def replay(self, record, stage, *, key=None, **options):
+        plan = await self.plan(record, stage, **options)
+        async with self.open() as (executions, manager):
+            started = await replay(executions, manager, plan, idempotency_key=key)
+            if started.execution is not None:
+                await started.execution.complete()
+        return await self.record(started.id)
+
+    def stored(self, record, stage):
+        """What a stage has stored, by message id."""
+        found = {}
+        for key, data in self.objects.data(f"executions/{record.scope}/").items():
+            parts = parse_key(key)
+            if parts.stage == stage:
+                found[parts.message_id] = data
+        return found
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+async def test_a_replay_makes_of_stored_messages_what_was_made_of_them(world):
+    first = await world.run()
+    world.calls.clear()
+    second = await world.replay(first, "upper")
+    assert second.status is ExecutionStatus.COMPLETED
+    assert (second.parent, second.replay_source) == (first.id, "storage")
+    assert world.calls == ["mark"] * 3
+    made = sorted(world.stored(second, "mark").values())
+    assert made == sorted(world.stored(first, "mark").values()), "content, headers and key are as they were"
+    assert {unpack(data)["tenant"] for data in made} == {"t"}
+
+
+async def test_a_replayed_message_is_the_child_of_the_stored_one_and_the_same_each_time(world):
+    first = await world.run()
+    ids = [set(world.stored(await world.replay(first, "upper"), "mark")) for _ in range(2)]
+    assert ids[0] == ids[1]
+    assert not ids[0] & set(world.stored(first, "mark"))
+    parents = {
+        metadata.custom["provenance"]["parent_id"]
+        for key, (_, metadata) in world.objects.objects.items()
+        if parse_key(key).message_id in ids[0]
+    }
+    assert parents == set(world.stored(first, "upper"))
+
+
+async def test_a_second_replay_with_the_key_publishes_nothing(world):
+    first = await world.run()
+    second = await world.replay(first, "upper", key="once")
+    world.calls.clear()
+    third = await world.replay(first, "upper", key="once")
+    assert third.id == second.id
+    assert not world.calls
+
+
+async def test_a_plan_says_what_would_be_and_publishes_nothing(world):
+    first = await world.run()
+    before, world.calls[:] = dict(world.objects.objects), []
+    plan = await world.plan(first, "upper")
+    assert (plan.found.objects, plan.derived.runs, plan.derived.entry) == (3, ("shout/mark",), "shout")
+    assert plan.derived.skipped == ("split/cut", "shout/upper")
+    assert plan.found.size_bytes == 3
+    assert world.objects.objects == before
+    assert not world.calls
+
+
+async def test_messages_go_into_the_route_that_is_named(world):
+    first = await world.run()
+    world.calls.clear()
+    await world.replay(first, "cut", to_route="shout")
+    assert sorted(world.calls) == ["mark"] * 3 + ["upper"] * 3
+
+
+async def test_a_fork_runs_the_changed_configuration_behind_the_stage_of_the_same_name(world):
+    async def whisper(context):
+        return AdapterResult(message={"quiet": context.message["text"].lower()})
+
+    first = await world.run()
+    world.adapters["whisper"] = whisper
+    changed = world.loader.load_text(TEXT.replace("{type: mark, store: true}", "{type: whisper, store: true}"))
+    second = await world.replay(first, "upper", config=changed)
+    assert sorted(world.stored(second, "whisper").values()) == [pack({"quiet": word}) for word in "abc"]
+    gone = world.loader.load_text(TEXT.replace("shout", "speak"))
+    with pytest.raises(
+        ReplayError, match="the configuration has no stage shout/upper to go on from; it has split/cut, speak/"
+    ):
+        await world.plan(first, "upper", config=gone)
+
+
+async def test_the_snapshot_decides_and_an_adapter_that_is_gone_is_a_finding(world):
+    first = await world.run()
+    del world.adapters["mark"]
+    with pytest.raises(ConfigurationError, match=r"E103.*'mark'"):
+        await world.plan(first, "upper")
+    world.adapters["mark"] = mark
+    del world.adapters["cut"]
+    assert (await world.plan(first, "upper")).derived.runs == ("shout/mark",), "what does not run is not needed"
+
+
+def moved(custom):
+    return {**custom, "provenance": {**custom["provenance"], "stage": "mark"}}
+
+
+def nameless(custom):
+    return {name: value for name, value in custom.items() if name != "provenance"}
+
+
+def damaged_envelope(custom):
+    return {**custom, "envelope": "%%%"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (moved, "says that its stage is 'mark', expected 'upper'"),
+        (nameless, "has no provenance"),
+        (damaged_envelope, "its envelope is damaged"),
+    ],
+)
+async def test_an_object_that_lies_is_refused_before_anything_is_published(world, change, expected):
+    first = await world.run()
+    key = next(key for key in world.objects.objects if "/upper/" in key)
+    data, metadata = world.objects.objects[key]
+    world.objects.objects[key] = data, replace(metadata, custom=change(metadata.custom))
+    world.calls.clear()
+    with pytest.raises(ReplayError, match=f"nothing was published(.|\n)*{expected}"):
+        await world.plan(first, "upper")
+    assert not world.calls
+
+
+async def test_a_key_that_is_no_messages_is_refused(world):
+    first = await world.run()
+    key = next(key for key in world.objects.objects if "/upper/" in key)
+    world.objects.objects[key.rpartition("/")[0] + "/notes.txt"] = world.objects.objects[key]
+    world.objects.objects[key + "x"] = world.objects.objects[key]
+    with pytest.raises(ReplayError, match=r"notes.txt: its name is no message's id") as caught:
+        await world.plan(first, "upper")
+    assert "is a second object of its message" in str(caught.value)
+
+
+async def test_a_damaged_object_is_named(world, monkeypatch):
+    first = await world.run()
+    bad = next(key for key in world.objects.objects if "/upper/" in key)
+    read = world.objects.read
+
+    async def damaged(key):
+        if key == bad:
+            raise StorageCorruptError(key, "its checksum is another one")
+        return await read(key)
+
+    monkeypatch.setattr(world.objects, "read", damaged)
+    with pytest.raises(ReplayError, match=f"{bad}.*checksum"):
+        await world.plan(first, "upper")
+
+
+async def test_a_store_that_fails_in_the_middle_says_how_far_it_came_and_a_second_replay_completes_it(
+    world, monkeypatch
+):
+    text = TEXT.replace("a b c", " ".join(str(number) for number in range(200)))
+    first = await world.run(text)
+    plan = await world.plan(first, "upper")
+    read, left = world.objects.read, 130
+
+    async def breaks(key):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise StorageError(key, "the disk is gone")
+        return await read(key)
+
+    monkeypatch.setattr(world.objects, "read", breaks)
+    with pytest.raises(ReplayStoppedError, match=r"128 of 200 messages were published .*the disk is gone"):
+        async with world.open() as (executions, manager):
+            await replay(executions, manager, plan)
+    monkeypatch.undo()
+    stopped = await world.record("latest")
+    assert stopped.status is ExecutionStatus.CANCELLED
+    async with world.open() as (executions, manager):
+        again = await plan_recovery(
+            executions.store, stopped.id, loader=world.loader, durable=False, storage=world.objects
+        )
+        started = await recover(executions, manager, again)
+        await started.execution.complete()
+    assert len(world.stored(stopped, "mark")) == 200
+    second = await world.replay(first, "upper")
+    assert world.stored(second, "mark") == world.stored(stopped, "mark")
+
+
+async def test_what_runs_is_not_replayed_and_what_completed_not_recovered(world):
+    first = await world.run()
+    async with world.open() as (executions, _):
+        with pytest.raises(ReplayError, match="has completed; there is nothing to recover"):
+            await plan_recovery(executions.store, first.id, loader=world.loader, durable=False)
+        running = replace(first, status=ExecutionStatus.RUNNING)
+        with pytest.raises(ReplayError, match="is running, and stores more"):
+            await world.plan(running, "upper")
+
+
+async def test_what_was_cancelled_begins_again_with_the_same_messages_and_calls_nothing_twice(world):
+    undisturbed = await world.run()
+    entered = trio.Event()
+
+    async def waits(context):
+        entered.set()
+        await trio.sleep_forever()
+
+    world.adapters["mark"] = waits
+    async with world.open() as (executions, manager):
+        started = await executions.start(manager, world.loader.load_text(TEXT))
+        await entered.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        await started.execution.cancel()
+    dead = await world.record(started.id)
+    world.adapters["mark"] = world.counted(mark)
+    world.calls.clear()
+    async with world.open() as (executions, manager):
+        plan = await plan_recovery(executions.store, dead.id, loader=world.loader, durable=False)
+        first, second = await recover(executions, manager, plan), await recover(executions, manager, plan)
+        assert second.execution is None, "another one has begun it"
+        await first.execution.complete()
+    assert world.calls == ["cut"] + ["mark"] * 3, "the source emits again; what `upper` stored is taken"
+    for stage in ("cut", "upper", "mark"):
+        assert sorted(world.stored(dead, stage).values()) == sorted(world.stored(undisturbed, stage).values())
+
+
+async def test_nothing_stored_is_one_error(world):
+    first = await world.run(TEXT.replace("payload: {text: a b c}", 'payload: {text: ""}'))
+    with pytest.raises(ReplayError, match=r"nothing is stored below 'executions/.*/shout/upper/'"):
+        await world.plan(first, "upper")
