@@ -40,6 +40,8 @@ struct Run<'a> {
     /// Time for which the server's next change was asked for last.
     next_change_ns: Option<u64>,
     in_flight: u64,
+    /// True if the limits are the oracle's, which has no state.
+    by_oracle: bool,
 }
 
 /// Simulate a scenario, and return what was counted.
@@ -107,6 +109,7 @@ impl<'a> Run<'a> {
             completions: Vec::new(),
             next_change_ns: None,
             in_flight: 0,
+            by_oracle: false,
         };
         for at_ns in made.server.changes(scenario.duration_ns) {
             made.at(at_ns, Kind::Change, 0);
@@ -141,6 +144,7 @@ impl<'a> Run<'a> {
     /// Go to the end; return false if it was stopped before.
     fn go(&mut self, mut by: Controlled<'_>, stops: &mut dyn FnMut() -> bool) -> bool {
         let mut events = 0_u32;
+        self.by_oracle = matches!(by, Controlled::Oracle);
         while let Some(Reverse((now_ns, kind, _, number))) = self.events.pop() {
             if now_ns > self.scenario.duration_ns {
                 break;
@@ -244,7 +248,8 @@ impl<'a> Run<'a> {
         match &route.limit {
             _ if route.joins_ns > now_ns || route.leaves_ns <= now_ns => 0,
             Some(limit) => limit.limit(),
-            None => self.scenario.oracle_at(now_ns),
+            None if self.by_oracle => self.scenario.oracle_at(now_ns),
+            None => 0, // joins later in this very nanosecond
         }
     }
 
