@@ -3,6 +3,8 @@
 /// Limits below this have a bucket each; from there on each power of two has four.
 const EXACT: u32 = 8;
 const BUCKETS: usize = 76;
+/// Reasons that there is room for from the beginning, so that a call allocates nothing: more than any algorithm has.
+const REASONS: usize = 20;
 
 /// Least, median and greatest limit over time, and its changes by reason.
 ///
@@ -28,7 +30,7 @@ impl History {
             least: limit,
             greatest: limit,
             since_ns: None,
-            changes: Vec::new(),
+            changes: Vec::with_capacity(REASONS),
             spent: [0; BUCKETS],
             shift: 0,
             rest_ns: 0,
