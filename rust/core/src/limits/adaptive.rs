@@ -10,7 +10,7 @@
 //! tenth of the calls takes longer. A few failures among many calls are the dependency's own; many are taken for overload
 //! if fewer calls mend them.
 //!
-//! `window` is what is watched, and `failures` its test of failures. This file holds the state, and asks in turn: `refusals`,
+//! `window` is what is watched, `spread` whether services differ, and `failures` a test of failures. This file holds the state, and asks in turn: `refusals`,
 //! for calls that fail or are late; `search`, for the first limit; `trials`, for a better one; `probes`, for the latency
 //! without a queue. `reasons` are what operators read.
 
@@ -19,6 +19,7 @@ mod probes;
 mod reasons;
 mod refusals;
 mod search;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod trials;
@@ -76,6 +77,8 @@ pub(super) struct Adaptive {
     /// Number of trials of more that succeeded in a row.
     streak: u32,
     trial_wait_ns: f64,
+    /// Share of the usual wait between trials that fail: little after a queue came, since what changed may change again.
+    patience: f64,
     next_trial_ns: u64,
     next_probe_ns: u64,
     /// Lowest limit that was refused lately.
@@ -109,6 +112,7 @@ impl Adaptive {
             tries_less: false,
             streak: 0,
             trial_wait_ns: 2.0 * TRIAL_WAIT_NS.1,
+            patience: 1.0,
             next_trial_ns: 0,
             next_probe_ns: 0,
             ceiling: None,
@@ -142,6 +146,9 @@ impl Adaptive {
         ];
         self.tracked.set(limit, now_ns, reason, &statistics);
         self.window.begin(now_ns, changed);
+        self.window
+            .failures
+            .expect(matches!(mode, Mode::Up | Mode::More));
     }
 
     fn stay(&mut self, now_ns: u64, mode: Mode, level: &LevelStats) {
@@ -161,6 +168,23 @@ impl Adaptive {
         self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.0)
     }
 
+    /// Return the latency without a queue after a level that may have been below it.
+    ///
+    /// The least of many noisy means would be too low, so one within the noise counts by how exact it is.
+    fn lowered(&self, base: (f64, f64), level: &LevelStats) -> (f64, f64) {
+        let below = base.0 - level.latency_ns;
+        let noise = hypot(level.error_ns, base.1);
+        let is_narrow = self.window.is_narrow();
+        if below <= 0.0 || (!is_narrow && below <= noise) {
+            base
+        } else if !is_narrow || below > 2.0 * noise {
+            (level.latency_ns, level.error_ns)
+        } else {
+            let weight = base.1 * base.1 / (noise * noise);
+            (base.0 - weight * below, base.1 * (1.0 - weight).sqrt())
+        }
+    }
+
     /// Decide what follows from a window.
     fn decide(&mut self, now_ns: u64) {
         let is_base = self.mode == Mode::Probe;
@@ -176,20 +200,11 @@ impl Adaptive {
             self.stay(now_ns, self.mode, &level);
             return;
         }
-        let base = match self.base {
-            Some(base)
-                if base.0
-                    <= level.latency_ns
-                        + if self.window.is_narrow() {
-                            0.0
-                        } else {
-                            hypot(level.error_ns, base.1)
-                        } =>
-            {
-                base
-            }
-            _ => (level.latency_ns, level.error_ns),
-        };
+        let base = self
+            .base
+            .map_or((level.latency_ns, level.error_ns), |base| {
+                self.lowered(base, &level)
+            });
         self.base = Some(base);
         let noise_ns = 2.0 * hypot(level.error_ns, base.1);
         let wait_ns = (level.latency_ns - base.0 - noise_ns / 2.0).max(0.0);

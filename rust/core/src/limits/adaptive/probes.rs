@@ -12,6 +12,9 @@ const PROBE_WAIT_NS: (f64, f64) = (5.0 * SECOND_NS, 30.0 * SECOND_NS);
 /// Least multiple of its own duration that passes before the next: they cost a hundredth or two of throughput.
 const PROBES: f64 = 25.0;
 
+/// Share of the calls that a probe takes away which, if they waited, makes half of the rest worth a probe, too.
+const ENOUGH: f64 = 0.9;
+
 impl Adaptive {
     pub(super) fn probed(
         &mut self,
@@ -39,7 +42,12 @@ impl Adaptive {
         let wait_ns =
             (PROBES * self.window.since_begun_ns(now_ns)).clamp(PROBE_WAIT_NS.0, PROBE_WAIT_NS.1);
         self.next_probe_ns = later(now_ns, wait_ns * (1.0 + self.draw() / 2.0));
-        if !self.window.is_narrow() && self.is_half_enough(&last, level) {
+        let is_enough = if self.window.is_narrow() {
+            queue > ENOUGH * (self.back - level.estimate) && self.back > level.estimate + 0.5
+        } else {
+            self.is_half_enough(&last, level)
+        };
+        if is_enough {
             self.next_probe_ns = now_ns; // half of it may be enough, too
             self.stay(now_ns, Mode::Steady, level);
             self.tracked.restate(now_ns, reasons::ENOUGH);

@@ -4,6 +4,9 @@
 //! So a limit that failed is a ceiling for a while, unless one call at a time failed as well: then the limit from before is
 //! resumed when calls succeed again.
 
+use super::super::float;
+use super::failures::SLOW;
+use super::trials::allowed;
 use super::window::LevelStats;
 use super::{Adaptive, Mode, SECOND_NS, later, reasons};
 
@@ -23,13 +26,15 @@ pub(super) struct RefusedCalls {
     cuts: u32,
     /// True if that estimate was tried again.
     is_retried: bool,
+    /// True if they take long to fail: they waited, and latency shows when calls wait.
+    is_slow: bool,
 }
 
 impl Adaptive {
     /// Cut the limit if so many calls fail that the dependency seems to refuse them.
     pub(super) fn is_refused(&mut self, now_ns: u64, level: &LevelStats) -> bool {
         let failures = self.window.failures;
-        if !failures.is_many() {
+        if !self.window.fails() {
             if level.failed < FEW_FAILURES {
                 self.mended(now_ns);
             }
@@ -39,10 +44,18 @@ impl Adaptive {
         let limit = self.limit_as_float();
         let mut refusal = self.refusal.unwrap_or(RefusedCalls {
             lowest: limit,
-            first: self.estimate,
+            first: if self.mode == Mode::Probe {
+                self.back
+            } else {
+                self.estimate
+            },
             cuts: 0,
             is_retried: false,
+            is_slow: false,
         });
+        refusal.is_slow = self
+            .base
+            .is_some_and(|(base_ns, _)| failures.mean_ns() > float(SLOW) * base_ns);
         self.refusal = if limit > self.min {
             refusal.lowest = refusal.lowest.min(limit);
             refusal.cuts += 1;
@@ -57,12 +70,17 @@ impl Adaptive {
                 && before.estimate < limit
                 && before.failed < FEW_FAILURES
         });
+        let is_stalled = refusal.is_slow && failures.share() >= 1.0;
         let served = known.map_or_else(
             || (limit * (1.0 - failures.share())).max(limit / 2.0),
             |before| before.estimate,
         );
         self.set(
-            served.min(limit - 1.0),
+            if is_stalled {
+                self.min
+            } else {
+                served.min(limit - 1.0)
+            },
             now_ns,
             Mode::Steady,
             reasons::FAILURES,
@@ -82,6 +100,10 @@ impl Adaptive {
             refusal.is_retried = true; // it may have been down for a moment: the limit before is tried once
             self.resume = Some(refusal.first);
         } else if self.resume.is_none() {
+            if refusal.is_slow {
+                self.refusal = None;
+                return;
+            }
             self.ceiling_wait_ns = (2.0 * self.ceiling_wait_ns).min(LONGEST_CEILING_NS);
             self.ceiling = Some((refusal.lowest, later(now_ns, self.ceiling_wait_ns)));
             self.refusal = None;
@@ -104,11 +126,16 @@ impl Adaptive {
             self.stay(now_ns, Mode::Steady, level);
             return true;
         }
+        if self.mode == Mode::More && queue <= limit - self.back + allowed(limit) {
+            self.undo(now_ns, level, queue, reasons::TARGET);
+            return true;
+        }
         let half = self.estimate / 2.0;
         let meets_it = (0.9 * level.rate * self.target_ns)
             .min(self.estimate - 1.0)
             .max(half);
         self.before = Some(*level);
+        self.hurry();
         self.set(
             meets_it.min((limit - queue).max(half)),
             now_ns,

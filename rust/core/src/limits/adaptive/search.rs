@@ -71,8 +71,8 @@ impl Adaptive {
 
     pub(super) fn went_down(&mut self, now_ns: u64, level: &LevelStats) {
         let before = self.before.unwrap_or(*level);
-        let knee =
-            (before.estimate - before.rate * (before.latency_ns - level.latency_ns)).max(1.0);
+        let wait_ns = (before.latency_ns - level.latency_ns).max(0.0);
+        let knee = (before.estimate - before.rate * wait_ns).max(1.0);
         self.base = Some((level.latency_ns, level.error_ns));
         let noise_ns = 4.0 * hypot(level.error_ns, before.error_ns);
         let is_queue = before.latency_ns - level.latency_ns > noise_ns.max(0.1 * level.latency_ns);

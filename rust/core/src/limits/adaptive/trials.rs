@@ -6,6 +6,10 @@ use super::{Adaptive, Mode, TRIAL_WAIT_NS, later, reasons};
 
 /// Share of latency that trials may cost.
 const TRIAL_COST: f64 = 0.015;
+/// Multiple of the limit before from which on a trial is a leap, of which only a part may be worth it.
+const LEAP: f64 = 1.2;
+/// Share of the usual wait that is left after a queue came.
+const HURRY: f64 = 0.15;
 
 impl Adaptive {
     pub(super) fn stayed(&mut self, now_ns: u64, level: &LevelStats, queue: f64) {
@@ -13,6 +17,7 @@ impl Adaptive {
         let limit = self.limit_as_float();
         if level.blocked && self.estimate > self.min && queue > (limit / 4.0).max(allowed(limit)) {
             self.before = Some(*level);
+            self.hurry();
             self.set(limit - queue, now_ns, Mode::Cut, reasons::QUEUE, level);
             self.streak = 0;
             return;
@@ -53,29 +58,55 @@ impl Adaptive {
             self.tries_less = !is_less && !is_free && !self.window.is_narrow();
             self.trial_wait_ns = TRIAL_WAIT_NS.1;
             self.next_trial_ns = now_ns;
+            if self.mode == Mode::More
+                && self.window.is_narrow()
+                && !is_free
+                && limit > LEAP * before.estimate
+            {
+                // Part of the leap was worth it: as many calls as give the same throughput without a queue.
+                let worth = before.estimate * (level.rate / before.rate).max(1.0);
+                self.streak = 0;
+                self.set(
+                    worth.max(before.estimate + 1.0).min(limit),
+                    now_ns,
+                    Mode::Steady,
+                    reasons::QUEUE,
+                    level,
+                );
+                return;
+            }
             self.go_on(now_ns, level, queue);
         } else {
-            let cost = step_of(limit) / limit * self.window.since_begun_ns(now_ns);
-            self.trial_wait_ns = (cost / TRIAL_COST).clamp(TRIAL_WAIT_NS.1, TRIAL_WAIT_NS.0);
-            self.next_trial_ns = later(now_ns, self.trial_wait_ns * (0.75 + self.draw() / 2.0));
-            self.tries_less = !is_less;
-            self.streak = 0;
-            if is_less && queue > long(limit, self.window.is_narrow()) {
-                self.next_probe_ns = now_ns; // no call waited: the latency without a queue is another now
-            }
-            let knee = if is_less || !self.window.is_narrow() {
-                0.0
-            } else {
-                limit - queue
-            };
-            self.set(
-                self.back.max(knee),
-                now_ns,
-                Mode::Steady,
-                reasons::UNDONE,
-                level,
-            );
+            self.undo(now_ns, level, queue, reasons::UNDONE);
         }
+    }
+
+    /// Go back to the limit before a trial that was no better.
+    pub(super) fn undo(
+        &mut self,
+        now_ns: u64,
+        level: &LevelStats,
+        queue: f64,
+        reason: &'static str,
+    ) {
+        let limit = self.limit_as_float();
+        let is_less = self.mode == Mode::Less;
+        let cost = step_of(limit) / limit * self.window.since_begun_ns(now_ns);
+        self.trial_wait_ns = (cost / TRIAL_COST).clamp(TRIAL_WAIT_NS.1, TRIAL_WAIT_NS.0);
+        self.trial_wait_ns *= self.patience;
+        self.patience = (2.0 * self.patience).min(1.0);
+        self.next_trial_ns = later(now_ns, self.trial_wait_ns * (0.75 + self.draw() / 2.0));
+        self.tries_less = !is_less;
+        self.streak = 0;
+        if is_less && queue > long(limit, self.window.is_narrow()) {
+            self.next_probe_ns = now_ns; // no call waited: the latency without a queue is another now
+        }
+        let knee = if is_less || !self.window.is_narrow() {
+            0.0
+        } else {
+            limit - queue
+        };
+        self.set(self.back.max(knee), now_ns, Mode::Steady, reason, level);
     }
 
     /// Stay, probe or try, at a level that is good.
@@ -98,6 +129,14 @@ impl Adaptive {
             return;
         }
         self.stay(now_ns, Mode::Steady, level);
+    }
+
+    /// Try again soon: something changed.
+    pub(super) fn hurry(&mut self) {
+        if self.window.is_narrow() {
+            self.patience = HURRY;
+            self.trial_wait_ns = self.trial_wait_ns.min(HURRY * TRIAL_WAIT_NS.0);
+        }
     }
 
     /// Begin a trial; false if there is nothing to try.
@@ -131,7 +170,7 @@ impl Adaptive {
         if queue > 0.3 * limit || self.estimate >= self.max || next >= self.ceiling() {
             return false;
         }
-        let mut wanted = limit + (step * 3.0_f64.powi(self.streak.min(8).cast_signed())).min(limit);
+        let mut wanted = limit + (step * f64::from(3_u32.pow(self.streak.min(8)))).min(limit);
         if let Some(resume) = self.resume {
             if self.estimate >= resume {
                 self.resume = None;
@@ -157,7 +196,7 @@ fn step_of(limit: f64) -> f64 {
 }
 
 /// Return the length of a queue that is not worth a change.
-fn allowed(limit: f64) -> f64 {
+pub(super) fn allowed(limit: f64) -> f64 {
     (0.08 * limit).max(0.5)
 }
 

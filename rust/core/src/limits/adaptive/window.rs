@@ -2,6 +2,7 @@
 
 use super::super::{Sample, float};
 use super::failures::Failures;
+use super::spread::Spread;
 
 const MS: u64 = 1_000_000;
 
@@ -19,8 +20,6 @@ const LONGEST_NS: u64 = 3000 * MS;
 const FEW: u64 = 5;
 /// Part of a latency within which ends are one burst.
 const BURST: u64 = 1000;
-/// Windows in a row after which a service is taken to be narrow again.
-const CALM: u32 = 100;
 
 /// Statistics of one level of the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,10 +48,6 @@ pub(super) struct LevelStats {
 ///
 /// After a change of the limit, calls of the one before are waited for, and then the first call that started after these:
 /// what comes then meets the dependency as the new limit leaves it.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts of one window"
-)]
 pub(super) struct LevelWindow {
     in_flight: u32,
     /// Time of the last start or end, and the sum of calls in flight by time since the window opened.
@@ -77,10 +72,7 @@ pub(super) struct LevelWindow {
     successes: u64,
     sum_ns: u64,
     longest_ns: u64,
-    /// True while services are all alike, so that whatever latencies differ by is a queue's.
-    narrow: bool,
-    calm: u32,
-    rough: u32,
+    spread: Spread,
     pub failures: Failures,
 }
 
@@ -104,21 +96,18 @@ impl LevelWindow {
             successes: 0,
             sum_ns: 0,
             longest_ns: 0,
-            narrow: true,
-            calm: 0,
-            rough: 0,
+            spread: Spread::default(),
             failures: Failures::default(),
         }
     }
 
     pub(super) const fn is_narrow(&self) -> bool {
-        self.narrow
+        self.spread.is_narrow()
     }
 
     /// Take services to differ.
     pub(super) fn widen(&mut self) {
-        self.narrow = false;
-        self.calm = 0;
+        self.spread.widen();
     }
 
     /// Begin a new one, under another limit or the same.
@@ -137,6 +126,7 @@ impl LevelWindow {
         self.calls = 0;
         self.successes = 0;
         self.sum_ns = 0;
+        self.spread.begin();
         self.blocked = false;
         self.bursts = false;
         self.full = false;
@@ -194,7 +184,12 @@ impl LevelWindow {
             return true;
         }
         self.add(sample, limit, is_burst);
-        (self.full && !self.bursts) || self.failures.is_many()
+        (self.full && !self.bursts) || self.fails()
+    }
+
+    /// True if so many calls fail that the dependency seems to refuse them.
+    pub(super) fn fails(&self) -> bool {
+        self.failures.is_many(self.in_flight, self.longest_ns)
     }
 
     /// Add the call that ended a burst, if the limit is the same.
@@ -216,10 +211,11 @@ impl LevelWindow {
         }
         self.bursts |= is_burst && self.calls > 0;
         self.calls += 1;
-        self.failures.add(sample.dropped);
+        self.failures.add(sample, self.longest_ns);
         self.sum_ns = self.sum_ns.saturating_add(sample.rtt_ns);
         if !sample.dropped {
             self.successes += 1;
+            self.spread.add(float(sample.rtt_ns));
             let stride = u64::from((limit / LATENCIES_A_ROUND).max(1));
             if self.latencies_ns.len() < MOST_LATENCIES && self.successes.is_multiple_of(stride) {
                 self.latencies_ns.push(single(sample.rtt_ns));
@@ -228,7 +224,7 @@ impl LevelWindow {
         }
         let length_ns = now_ns.saturating_sub(opened_ns);
         let needed_ns = (self.longest_ns.saturating_mul(3) / 2).clamp(LENGTH_NS.0, LENGTH_NS.1);
-        let fewest = if self.narrow { FEWEST.0 } else { FEWEST.1 };
+        let fewest = if self.is_narrow() { FEWEST.0 } else { FEWEST.1 };
         let needed = u64::from(limit).clamp(fewest, MOST_CALLS);
         self.full = (length_ns >= needed_ns && self.calls >= needed)
             || (self.calls >= FEW && length_ns >= LONGEST_NS);
@@ -246,9 +242,12 @@ impl LevelWindow {
         self.latencies_ns.sort_unstable_by(f32::total_cmp);
         let count = self.latencies_ns.len();
         let all = Moments::of(&self.latencies_ns);
-        self.judge(count, all, is_base);
-        let (central, error_ns) = if self.narrow {
-            (all, all.deviation / float(count.max(1) as u64).sqrt() / 2.0)
+        let own_ns = self.spread.own(all.deviation);
+        if count > 0 {
+            self.spread.judge(own_ns / all.mean.max(1.0), is_base);
+        }
+        let (central, error_ns) = if self.is_narrow() {
+            (all, own_ns / float(count.max(1) as u64).sqrt() / 2.0)
         } else {
             let lower = (count * 4).div_ceil(5);
             let lower_moments = Moments::of(&self.latencies_ns[..lower]);
@@ -263,7 +262,7 @@ impl LevelWindow {
         )
         .max(1.0);
         // Little's law is exact where latencies are about the same; a count depends on where the window begins.
-        let rate = if self.narrow && self.sum_ns > 0 && self.area > 0.0 {
+        let rate = if self.is_narrow() && self.sum_ns > 0 && self.area > 0.0 {
             self.area / float(now_ns.saturating_sub(self.area_from_ns)).max(1.0)
                 * float(self.successes)
                 / float(self.sum_ns)
@@ -284,22 +283,6 @@ impl LevelWindow {
             failed: 1.0 - float(self.successes) / float(self.calls).max(1.0),
             calls: float(self.calls),
             blocked: self.blocked,
-        }
-    }
-
-    /// Judge the service: waves of calls before a queue have two latencies; more spread than that is its own.
-    fn judge(&mut self, count: usize, all: Moments, is_base: bool) {
-        if count == 0 {
-            return;
-        }
-        if all.deviation > if is_base { 0.3 } else { 0.6 } * all.mean {
-            self.rough += 1;
-            self.narrow &= self.rough < 2 && !is_base;
-            self.calm = 0;
-        } else {
-            self.rough = 0;
-            self.calm += 1;
-            self.narrow |= self.calm > CALM;
         }
     }
 }
@@ -329,7 +312,10 @@ impl Moments {
             / count;
         let squares = latencies_ns
             .iter()
-            .map(|latency| (f64::from(*latency) - mean).powi(2))
+            .map(|latency| {
+                let off = f64::from(*latency) - mean;
+                off * off
+            })
             .sum::<f64>();
         Self {
             mean,
