@@ -35,11 +35,3 @@ def test_its_commands_do_what_it_says(tmp_path, monkeypatch):
         connection.execute("UPDATE execution SET status = 'interrupted', report = NULL")
     connection.close()
     assert call(recover).exit_code == 0
-
-
-def test_its_program_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    [pipeline], [program] = blocks(PAGE, "yaml"), blocks(PAGE, "python")
-    (tmp_path / "words.yaml").write_text(pipeline)
-    exec(compile(program, str(PAGE), "exec"), {"__name__": "page"})
-    assert capsys.readouterr().out == "3 messages into count\n"
