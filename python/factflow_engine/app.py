@@ -43,9 +43,11 @@ class StoreUrls:
 
     Attributes:
         storage: The object store.
+        lineage: The lineage store.
     """
 
     storage: str | None = None
+    lineage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,11 @@ class App:
         names_one = config.storage is not None and config.storage.url is not None
         return not names_one and any(needs_of(config, self.registry))
 
+    def needs_lineage(self, config: PipelineGlobalConfig) -> bool:
+        """True if the configuration records lineage, and does not say where."""
+        section = config.lineage
+        return section is not None and section.mode != "off" and section.url is None
+
     @asynccontextmanager
     async def manager(
         self, *, calls: CallRecords | None = None, stores: StoreUrls | None = None
@@ -81,17 +88,23 @@ class App:
 
         Raises:
             StorageUrlError: The object store's URL cannot be read.
+            LineageUrlError: The lineage store's URL cannot be read.
         """
         seams = None if calls is None else Seams.real(calls=calls)
         async with AsyncExitStack() as stack:
             if self.queue is not None:
                 stack.push_async_callback(self.queue.stop)
-            storage = None
+            storage = lineage = None
             if stores is not None and stores.storage is not None:
                 # Imported late: most pipelines store nothing.
                 storage = importlib.import_module("factflow_engine.storages.providers").open_storage(stores.storage)
                 stack.push_async_callback(storage.close)
-            manager = OrchestratorManager(registry=self.registry, queue=self.queue, storage=storage, seams=seams)
+            if stores is not None and stores.lineage is not None:
+                lineage = importlib.import_module("factflow_engine.lineage.providers").open_lineage(stores.lineage)
+                stack.push_async_callback(lineage.close)
+            manager = OrchestratorManager(
+                registry=self.registry, queue=self.queue, storage=storage, lineage=lineage, seams=seams
+            )
             yield await stack.enter_async_context(manager)
 
 

@@ -86,7 +86,12 @@ def run_pipeline(
         if home is None
         else _recorder(home, options, config_id=config_id, config_version=config_version, launch=launch)
     )
-    stores = None if home is None else StoreUrls(storage=home.objects_url if app.needs_storage(config) else None)
+    stores = None
+    if home is not None:
+        stores = StoreUrls(
+            storage=home.objects_url if app.needs_storage(config) else None,
+            lineage=home.lineage_url if app.needs_lineage(config) else None,
+        )
     with ExitStack() as stack:
         if lines_on_stdout:
             # Output of adapters must not mix with the lines.
@@ -142,7 +147,7 @@ def _home_of_run(app: App, config: PipelineGlobalConfig, options: RunOptions, *,
     Raises:
         InvalidInputError: The home cannot be one.
     """
-    needs_it = is_stored or options.asks_for_a_record or app.needs_storage(config)
+    needs_it = is_stored or options.asks_for_a_record or app.needs_storage(config) or app.needs_lineage(config)
     return made(options.home) if needs_it or options.home.exists() else None
 
 
