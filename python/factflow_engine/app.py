@@ -100,7 +100,10 @@ class App:
                 storage = importlib.import_module("factflow_engine.storages.providers").open_storage(stores.storage)
                 stack.push_async_callback(storage.close)
             if stores is not None and stores.lineage is not None:
-                lineage = importlib.import_module("factflow_engine.lineage.providers").open_lineage(stores.lineage)
+                moving = importlib.import_module("factflow_engine.lineage.moving")
+                lineage = moving.open_movable(
+                    stores.lineage, directory=None, processes=(seams or Seams.real()).processes
+                )
                 stack.push_async_callback(lineage.close)
             manager = OrchestratorManager(
                 registry=self.registry, queue=self.queue, storage=storage, lineage=lineage, seams=seams

@@ -78,7 +78,8 @@ class OutcomeEntry(NamedTuple):
         attempts: Attempts made.
         emitted: Messages that it became: children, or one for each outbound that took it.
         detail: JSON. Of a failure as for a stage; of a message that no outbound took `{"reason": "unrouted"}`; of one
-            that outbounds took `{"outbounds": [...]}`, their routes or queues.
+            that outbounds took `{"outbounds": [...]}`, their routes or queues; of one of which its last stage emitted no
+            message `{"reason": "emitted_none"}`.
     """
 
     execution_id: str

@@ -138,6 +138,15 @@ def test_edits_make_versions_and_what_ran_keeps_its_own(factflow, pipeline) -> N
     assert (renamed.status, factflow("config", "get", "weekly").status) == (0, 0)
 
 
+def test_a_version_that_is_not_there_is_named(factflow, pipeline) -> None:
+    factflow("config", "create", pipeline(GOOD))
+    said = factflow("config", "get", "nightly", "--version", "9")
+    assert (said.status, said.err.strip()) == (
+        2,
+        "factflow: there is no version '9'; configuration 'nightly' has versions 1 to 1",
+    )
+
+
 def test_an_editor_edits(factflow, pipeline, tmp_path: Path) -> None:
     editor = tmp_path / "editor.sh"
     editor.write_text("#!/bin/sh\nsed -i 's/n: 1/n: 3/' \"$1\"\n")
@@ -303,7 +312,10 @@ def test_what_was_killed_is_interrupted_and_doctor_says_so(factflow, tmp_path: P
     assert factflow("execution", "wait", "slow").status == 5
     sick = factflow("doctor", "--output", "json")
     assert (sick.status, len(sick.document["problems"])) == (1, 1)
-    assert factflow("execution", "cancel", "slow").status in (0, 1)
+    settled = factflow("execution", "cancel", "slow")
+    assert (settled.status, "was interrupted, and is settled: cancelled" in settled.out) == (0, True)
+    again = factflow("execution", "cancel", "slow")
+    assert (again.status, "had ended before: cancelled" in again.out) == (1, True)
     assert executions(factflow)[0]["status"] == "cancelled"
     assert factflow("doctor").status == 0
 

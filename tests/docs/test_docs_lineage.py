@@ -33,7 +33,7 @@ def test_the_commands_run_and_print_what_the_page_shows(tmp_path, monkeypatch):
 
 
 def test_the_tables_name_every_column_and_option(tmp_path):
-    columns, options = tables(PAGE)
+    columns, options, *_ = tables(PAGE)
     named = {name.strip("` ") for row in columns for name in row[0].split(",")}
     assert named == {*VISIT_COLUMNS, *OUTCOME_COLUMNS}
     assert {row[0].strip("`") for row in options} == set(_OPTIONS)

@@ -11,6 +11,7 @@ from factflow_engine.conditions import ConditionOperator, OperatorRegistry
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.frames import pack
 from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.storages.memory import MemoryStorage
 from factflow_engine.testing import simulate
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.lineage import KeptLineage, PackedLineage
@@ -31,7 +32,7 @@ def text(*stages, lineage="mode: full", more=""):
     return ROUTE.replace("LINEAGE", lineage).replace("STAGES", stages) + more
 
 
-def recorded(config, payloads, *, adapters=None, route="r", sink=None):
+def recorded(config, payloads, *, adapters=None, route="r", sink=None, storage=None):
     """Run under a virtual clock; return the sink and the report."""
     if adapters is None:
         adapters = {}
@@ -40,7 +41,9 @@ def recorded(config, payloads, *, adapters=None, route="r", sink=None):
 
     async def main(simulation):
         registry = registry_of(**adapters)
-        async with OrchestratorManager(registry=registry, seams=simulation.seams, lineage=sink) as manager:
+        async with OrchestratorManager(
+            registry=registry, seams=simulation.seams, lineage=sink, storage=storage
+        ) as manager:
             execution = await manager.start(load(registry, config), execution_id="x")
             for payload in payloads:
                 await execution.publish(route, payload)
@@ -56,6 +59,10 @@ async def change(context):
 
 async def wait_a_second(context):
     await trio.sleep(1)
+    return AdapterResult.forward()
+
+
+async def forward(context):
     return AdapterResult.forward()
 
 
@@ -357,3 +364,48 @@ async def test_an_interrupted_visit_is_cancelled_and_has_no_outcome():
     assert [row.status for row in sink.entries] == ["pending", "cancelled"]
     assert not sink.outcomes
     assert report.lineage.written == 2
+
+
+@pytest.mark.parametrize("what", ["input", "output"])
+def test_waits_stay_with_the_stage_whose_object_cannot_be_stored(what):
+    store = f"{{what: {what}, metadata: {{fields: [{{name: title, required: true}}]}}}}"
+    sink, report = recorded(
+        text(f"{{type: forward, store: {store}}}"), [{"n": 1}], adapters={"forward": forward}, storage=MemoryStorage()
+    )
+    assert report.outcomes["failed"] == 1
+    visits = sorted(sink.last_visits().values(), key=lambda row: row.attempt)
+    assert [(row.stage, row.status, row.waited_ns, row.waited_for) for row in visits] == [
+        ("forward", "failed", 0, None),
+        ("forward", "failed", 1_000_000_000, "retry"),
+        ("forward", "failed", 2_000_000_000, "retry"),
+    ]
+    assert all("title" in row.detail for row in visits)
+
+
+def test_waits_of_what_a_storing_stage_emitted_are_those_of_its_next_stage():
+    async def emit(context):
+        return AdapterResult(emitted=[{"n": 1}])
+
+    async def fail_once(context):
+        if context.attempt == 1:
+            raise ValueError("once")
+        return AdapterResult.forward()
+
+    config = text("{type: emit, store: true}", "{type: fail_once, store: {what: input}}", "{type: forward}")
+    adapters = {"emit": emit, "fail_once": fail_once, "forward": forward}
+    sink, _ = recorded(config, [{"n": 0}], adapters=adapters, storage=MemoryStorage())
+    assert {(row.stage, row.attempt, row.status, row.waited_ns) for row in sink.last_visits().values()} == {
+        ("emit", 1, "completed", 0),
+        ("fail_once", 1, "failed", 0),
+        ("fail_once", 2, "completed", 1_000_000_000),
+        ("forward", 2, "completed", 0),
+    }
+
+
+def test_a_stage_that_emits_no_message_is_told_from_one_that_passes_it_on():
+    async def emit(context):
+        return AdapterResult(emitted=[])
+
+    sink, _ = recorded(text("{type: emit}"), [{"n": 1}], adapters={"emit": emit})
+    [end] = sink.outcomes
+    assert (end.outcome, end.emitted, json.loads(end.detail)) == ("completed", 0, {"reason": "emitted_none"})

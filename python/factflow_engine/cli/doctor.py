@@ -17,6 +17,7 @@ from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
+from factflow_engine.cli.recorded_objects import lineage_problems, recorded_objects
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.tables import Table, names, numbers, prose
 from factflow_engine.cli.text import clean
@@ -25,10 +26,11 @@ from factflow_engine.executions.home import Home, HomeError
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.storages.providers import open_storage
 from factflow_engine.storages.verification import StorageProblem, Verified, verify
-from factflow_protocols import StorageError
+from factflow_protocols import LineageError, StorageError
 
 _MOST_NAMED: Final = 5
 _MOST_EXECUTIONS: Final = 10_000
+_UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,8 @@ def doctor_command(settings: Settings, *, reads_objects: bool, home: Path | None
     """Say what is in the home, what it weighs, and what is wrong with it; change nothing.
 
     Wrong are: a home or a store that cannot be read, is damaged or of another version; a home that others can read;
-    executions whose process died, unless they were recovered, replayed or cancelled since; torn and corrupt objects.
+    executions whose process died, unless they were recovered, replayed or cancelled since; lineage that cannot be read;
+    torn and corrupt objects, and those that must be there by what was recorded, and are not.
     """
     place = home_of(home)
     problems: list[str] = []
@@ -121,31 +124,46 @@ def _parts(place: Home, problems: list[str], *, reads_objects: bool) -> list[Par
         parts.append(Part(name="executions.db", holds=_executions(place, problems), files=files, size_bytes=size))
     if place.lineage.exists():
         files, size = _weight(place.lineage)
-        parts.append(Part(name="lineage/", holds="lineage", files=files, size_bytes=size))
+        parts.append(Part(name="lineage/", holds=_lineage(place, problems), files=files, size_bytes=size))
     if place.objects.exists():
         files, size = _weight(place.objects)
-        holds = _objects(place, problems) if reads_objects else "stored objects, not read"
+        # Of records that cannot be read no reference is followed: that they cannot is said already.
+        records = None if any(part.holds == _UNKNOWN for part in parts) else place
+        holds = _objects(place, records, problems) if reads_objects else "stored objects, not read"
         parts.append(Part(name="objects/", holds=holds, files=files, size_bytes=size))
     return parts
 
 
-def _objects(place: Home, problems: list[str]) -> str:
-    """Read every object; return what the store holds, and note what is wrong with it."""
+def _lineage(place: Home, problems: list[str]) -> str:
+    """Note what of the lineage cannot be read."""
+    try:
+        with python_interrupts():
+            problems += trio.run(lineage_problems, place)
+    except LineageError as error:
+        problems.append(str(error))
+        return _UNKNOWN
+    return "lineage"
+
+
+def _objects(place: Home, records: Home | None, problems: list[str]) -> str:
+    """Read every object; return what the store holds, and note what is wrong with it, and what is missing by the records."""
     found: list[StorageProblem] = []
 
     async def look() -> Verified:
         storage = open_storage(place.objects_url)
         try:
-            return await verify(storage, found=found.append)
+            async with recorded_objects(records) as sources:
+                return await verify(storage, sources=sources, found=found.append)
         finally:
-            await storage.close()
+            with trio.CancelScope(shield=True):
+                await storage.close()
 
     try:
         with python_interrupts():
             counts = trio.run(look)
-    except StorageError as error:
+    except (StorageError, ExecutionStoreError, LineageError) as error:
         problems.append(str(error))
-        return "unknown"
+        return _UNKNOWN
     problems += [f"object {one.key!r}: {one.text}" for one in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
         problems.append(f"{len(found) - _MOST_NAMED:,} more problems of objects; `factflow storage verify` has all")
@@ -167,7 +185,7 @@ def _executions(place: Home, problems: list[str]) -> str:
         configs, found, damages = in_store(place, look)
     except ExecutionStoreError as error:
         problems.append(str(error))
-        return "unknown"
+        return _UNKNOWN
     problems += damages
     followed = {execution.parent for execution in found}
     dead = [one for one in found if one.status is ExecutionStatus.INTERRUPTED and one.id not in followed]

@@ -25,7 +25,7 @@ Examples:
   factflow execution cancel latest
   factflow execution cancel nightly --grace 30 --no-wait
 
-Exit status: 0 cancelled, or asked to with --no-wait; 1 it had ended before, or still runs after --timeout.""",
+Exit status: 0 cancelled, or asked to with --no-wait, or settled; 1 it had ended before, or still runs after --timeout.""",
 )
 @click.argument("execution", metavar="ID")
 @click.option(
@@ -54,11 +54,13 @@ def cancel_command(
 ) -> int:
     """Ask the process that runs execution ID to cancel it, and wait for the end.
 
-    The request is stored; the process looks for one about once a second.
+    The request is stored; the process looks for one about once a second. The record of an execution whose process has died is
+    settled at once: it is `cancelled` from then on.
     """
 
-    async def cancel(executions: Executions) -> tuple[ExecutionSummary, ExecutionSummary]:
-        found = (await executions.store.execution(execution)).id
+    async def cancel(executions: Executions) -> tuple[ExecutionStatus, ExecutionSummary, ExecutionSummary]:
+        before = await executions.store.execution(execution)
+        found = before.id
         asked = await executions.store.request_cancel(found, grace_seconds=grace)
         ended = asked
         if waits and asked.status is ExecutionStatus.RUNNING:
@@ -66,15 +68,20 @@ def cancel_command(
                 ended = await executions.wait(found)
             if scope.cancelled_caught:
                 ended = await executions.store.status(found)
-        return asked, ended
+        return before.status, asked, ended
 
-    asked, ended = in_store(existing(home_of(home)), cancel)
+    before, asked, ended = in_store(existing(home_of(home)), cancel)
     was_running = asked.status is ExecutionStatus.RUNNING
-    done = was_running and (not waits or ended.status is ExecutionStatus.CANCELLED)
+    is_settled = before is ExecutionStatus.INTERRUPTED and asked.status is ExecutionStatus.CANCELLED
+    done = is_settled or (was_running and (not waits or ended.status is ExecutionStatus.CANCELLED))
     status = ExitStatus.OK if done else ExitStatus.FAILED
     if settings.as_json:
         print_document({**execution_document(ended), "was_running": was_running, "exit_status": int(status)}, settings)
         return status
     state = "is asked to cancel" if ended.status is ExecutionStatus.RUNNING else str(ended.status)
-    click.echo(f"{ended.id} {state if was_running else f'had ended before: {ended.status}'}", file=results())
+    if is_settled:
+        state = f"was interrupted, and is settled: {ended.status}"
+    elif not was_running:
+        state = f"had ended before: {ended.status}"
+    click.echo(f"{ended.id} {state}", file=results())
     return status

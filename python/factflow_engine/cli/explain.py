@@ -29,6 +29,7 @@ from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.errors import StorageProviderError
 from factflow_engine.executions.home import HomeError, find_home
+from factflow_engine.stages.keys import object_key
 from factflow_engine.storages.providers import open_storage
 from factflow_protocols import LineageEntry, LineageReader, StageStatus, StorageError, StorageUrlError
 
@@ -112,7 +113,7 @@ def explain_command(
             ancestors=[way for way in family if way.message_id != identity],
             children=passages(await reader.messages(ids[:_MOST_CHILDREN])),
             more_children=len(ids) > _MOST_CHILDREN,
-            objects=await _objects(own, storage),
+            objects=await _objects(own, [way for way in family if way.message_id != identity], storage),
             storage=storage,
         )
 
@@ -134,15 +135,19 @@ def _home_storage(home: Path | None) -> str | None:
     return found.objects_url if found.objects.is_dir() else None
 
 
-async def _objects(ways: Sequence[Passage], url: str | None) -> list[Stored]:
-    """Return the objects of a message's visits, or the keys that they would have."""
-    places = dict.fromkeys(
-        (way.execution_id, row.route, row.stage)
-        for way in ways
+async def _objects(ways: Sequence[Passage], family: Sequence[Passage], url: str | None) -> list[Stored]:
+    """Return the objects of a message's visits, or the keys that they would have.
+
+    A message that a stage emitted was stored by that stage, which it has not visited itself: its parent has.
+    """
+    own = {(way.execution_id, way.route) for way in ways}
+    parents = [way for way in family if way.message_id == ways[0].parent_id and (way.execution_id, way.route) in own]
+    prefixes = dict.fromkeys(
+        object_key(way.execution_id, way.route, row.stage, ways[0].message_id.hex())
+        for way in [*parents, *ways]
         for row in way.visits
         if row.status != StageStatus.SKIPPED
     )
-    prefixes = [f"executions/{'/'.join(place)}/{ways[0].message_id.hex()}" for place in places]
     if url is None:
         return [Stored(prefix, None) for prefix in prefixes]
     found: list[Stored] = []
@@ -214,9 +219,17 @@ def _way(way: Passage, *, several: bool) -> Iterator[Text]:
         said = error_of(way.outcome)
         if said and not any(error_of(row) == said for row in way.visits):
             yield Text(f"  {clean(said)}", style="red")
-        reason = reason_of(way.outcome)
+        reason = reason_of(way.outcome) or _unsaid(way)
         if reason:
             yield Text(f"  {clean(reason)}")
+
+
+def _unsaid(way: Passage) -> str:
+    """Return why a message was filtered, of which the rows say only that it was: the last stage called made no message."""
+    called = [row.stage for row in way.visits if row.status == StageStatus.COMPLETED]
+    if way.outcome is None or way.outcome.outcome != "filtered" or not called:
+        return ""
+    return f"{called[-1]} made no message of it"
 
 
 def _visit(row: LineageEntry, width: int) -> Iterator[Text]:
@@ -254,7 +267,7 @@ def _became(found: Explanation) -> Iterator[Text]:
 
 def _stored(found: Explanation) -> Iterator[Text]:
     if found.storage is not None and not found.objects:
-        yield _labelled("objects", "none: no stage stored it")
+        yield _labelled("objects", "none: no stage stored it in the store that was asked (--storage names another)")
         return
     label = "objects"
     if found.storage is None:

@@ -37,6 +37,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SHORTEST_ID: Final = 4
 _MOST_CANDIDATES: Final = 3
 _MOST_PROBLEMS: Final = 5
+_REASONS: Final = {"unrouted": "no outbound took it", "emitted_none": "its last stage emitted no message"}
 
 
 def store_options(command: F) -> F:
@@ -202,7 +203,8 @@ def reason_of(row: LineageEntry | OutcomeEntry) -> str:
         return f"{detail['field']} {detail.get('operator', '')}{value} {held}{was}"
     if "outbounds" in detail and isinstance(detail["outbounds"], Sequence):
         return "to " + ", ".join(map(str, detail["outbounds"]))
-    return str(detail.get("reason", ""))
+    reason = str(detail.get("reason", ""))
+    return _REASONS.get(reason, reason)
 
 
 def _shown(value: object) -> str:

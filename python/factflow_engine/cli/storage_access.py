@@ -6,7 +6,7 @@ Kept separate from the commands so that all of them accept the same options and 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import click
 import trio
@@ -16,7 +16,7 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import StorageProviderError
-from factflow_engine.executions.home import HomeError, find_home
+from factflow_engine.executions.home import Home, HomeError, find_home
 from factflow_engine.storages.file import FileStorage
 from factflow_engine.storages.providers import open_storage
 from factflow_protocols import StorageKeyError, StorageNotFoundError, StorageProtocol, StorageUrlError
@@ -27,19 +27,41 @@ F = TypeVar("F", bound=Callable[..., object])
 _SHOWN_EVERY_SECONDS: Final = 0.2
 
 
+class StoragePlace(NamedTuple):
+    """The object store of a command.
+
+    Attributes:
+        url: Its URL.
+        home: The home that it belongs to; None if it was named by its URL.
+    """
+
+    url: str
+    home: Home | None
+
+
 def storage_options(command: F) -> F:
     """Add `--storage URL` and `--home DIRECTORY`; the command gets `url`, the store's."""
 
     @wraps(command)
-    def with_url(*arguments: Any, storage: str | None, home: str | None, **options: Any) -> object:
-        return command(*arguments, url=_url(storage, home), **options)
+    def with_url(*arguments: Any, place: StoragePlace, **options: Any) -> object:
+        return command(*arguments, url=place.url, **options)
+
+    return cast("F", storage_place_options(with_url))
+
+
+def storage_place_options(command: F) -> F:
+    """Add the same options; the command gets `place`."""
+
+    @wraps(command)
+    def with_place(*arguments: Any, storage: str | None, home: str | None, **options: Any) -> object:
+        return command(*arguments, place=_place(storage, home), **options)
 
     named = click.option(
         "--storage",
         metavar="URL",
         help="The store: file://./folder, file:///folder, s3://bucket/folder, gs://..., az://...  "
         "[default: the objects of the home]",
-    )(with_url)
+    )(with_place)
     return cast(
         "F",
         click.option(
@@ -96,11 +118,11 @@ def shown_progress() -> Iterator[Callable[[str], None]]:
         yield show
 
 
-def _url(storage: str | None, home: str | None) -> str:
+def _place(storage: str | None, home: str | None) -> StoragePlace:
     if storage is not None:
         if home is not None:
             raise InvalidInputError("--storage and --home name two stores; write one of them")
-        return storage
+        return StoragePlace(storage, None)
     try:
         found = find_home(home)
         found.check()
@@ -110,4 +132,4 @@ def _url(storage: str | None, home: str | None) -> str:
         raise InvalidInputError(
             f"there is no home {clean(str(found.path))!r}; name one with --home, or a store with --storage"
         )
-    return found.objects_url
+    return StoragePlace(found.objects_url, found)

@@ -8,11 +8,14 @@ from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
+from factflow_engine.cli.recorded_objects import recorded_objects
 from factflow_engine.cli.settings import Layout, Settings
-from factflow_engine.cli.storage_access import shown_progress, storage_options, with_storage
+from factflow_engine.cli.storage_access import StoragePlace, shown_progress, storage_place_options, with_storage
 from factflow_engine.cli.tables import Table, names, prose
-from factflow_engine.cli.text import plural
-from factflow_engine.storages.verification import GRACE_SECONDS, StorageProblem, Verified, verify
+from factflow_engine.cli.text import clean, plural
+from factflow_engine.executions import ExecutionStoreError
+from factflow_engine.storages.verification import GRACE_SECONDS, StorageProblem, Verified, follow, verify
+from factflow_protocols import LineageError, StorageProtocol
 
 
 @click.command(
@@ -35,38 +38,49 @@ from factflow_engine.storages.verification import GRACE_SECONDS, StorageProblem,
     metavar="SECONDS",
     help="Leave what is younger: a writer may be at work on it.",
 )
-@storage_options
+@storage_place_options
 @table_output_option
 @debug_option
 @click.pass_obj
-def verify_command(settings: Settings, *, url: str, prefix: str, repair: bool, grace_seconds: float) -> int:
+def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repair: bool, grace_seconds: float) -> int:
     """Read every object whose key begins with PREFIX, compare it with its checksum, and look for leftovers.
 
     torn: rest of a write that did not end; orphaned: metadata without an object, or an object without metadata; corrupt:
-    not what was written; unreadable: the store refused; foreign: a file of another program. Pipelines may run meanwhile.
+    not what was written; unreadable: the store refused; foreign: a file of another program; missing: by the executions and
+    the lineage of the home, a stage has stored it there. Pipelines may run meanwhile.
     """
     problems: list[StorageProblem] = []
+    unread: str | None = None
     with shown_progress() as show:
 
         def told(counts: Verified) -> None:
             show(f"{plural(counts.objects, 'object')} read, {counts.size_bytes:,} bytes")
 
-        counts = with_storage(
-            url,
-            lambda storage: verify(
+        async def look(storage: StorageProtocol) -> Verified:
+            nonlocal unread
+            counts = await verify(
                 storage,
                 prefix=prefix,
                 repair=repair,
                 grace_seconds=grace_seconds,
                 found=problems.append,
                 progress=told,
-            ),
-        )
+            )
+            try:
+                async with recorded_objects(place.home) as sources:
+                    await follow(storage, sources, counts, prefix=prefix, found=problems.append, progress=told)
+            except (ExecutionStoreError, LineageError) as error:
+                unread = str(error)
+            return counts
+
+        counts = with_storage(place.url, look)
     problems.sort(key=lambda problem: (problem.is_repaired, problem.key))
     if settings.as_json:
         print_document(
             {
                 "objects": counts.objects,
+                "references": counts.references,
+                "records_unread": unread,
                 "size_bytes": counts.size_bytes,
                 "unfinished": counts.unfinished,
                 "problems": [_document(each) for each in problems if not each.is_repaired],
@@ -76,7 +90,9 @@ def verify_command(settings: Settings, *, url: str, prefix: str, repair: bool, g
         )
     else:
         _print(settings, problems, counts)
-    return ExitStatus.FAILED if counts.problems else ExitStatus.OK
+    if unread is not None:
+        click.echo(f"factflow: missing objects were not looked for to the end: {clean(unread)}", err=True)
+    return ExitStatus.FAILED if counts.problems or unread is not None else ExitStatus.OK
 
 
 def _print(settings: Settings, problems: list[StorageProblem], counts: Verified) -> None:
@@ -92,6 +108,7 @@ def _print(settings: Settings, problems: list[StorageProblem], counts: Verified)
         f"{plural(counts.objects, 'object')} whole, {counts.size_bytes:,} bytes",
         plural(counts.problems, "problem"),
     ]
+    parts += [f"{plural(counts.references, 'record')} followed"] if counts.references else []
     parts += [f"{counts.repaired:,} repaired"] if counts.repaired else []
     parts += (
         [f"{plural(counts.unfinished, 'unfinished write')}, too young to be judged (--grace)"]

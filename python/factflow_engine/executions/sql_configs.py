@@ -76,9 +76,7 @@ def config(session: Session, named: str, version: int | None) -> StoredConfig:
         f"{_JOINED} WHERE config.id = ? AND v.version = ?", [config_id, latest if version is None else version]
     )
     if not rows:
-        raise UnknownRecordError(
-            "version", f"{version} of configuration {named!r}", hint=f"it has versions 1 to {latest}"
-        )
+        raise UnknownRecordError("version", str(version), hint=f"configuration {named!r} has versions 1 to {latest}")
     return _config(rows[0])
 
 

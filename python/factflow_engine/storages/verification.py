@@ -127,15 +127,43 @@ async def verify(
                     await _repair(storage, leftover, note)
                 else:
                     note(_problem(leftover))
+    await follow(storage, sources, counts, prefix=prefix, found=found, progress=progress)
+    return counts
+
+
+async def follow(
+    storage: StorageProtocol,
+    sources: Sequence[ReferenceSource],
+    counts: Verified,
+    *,
+    prefix: str = "",
+    found: Callable[[StorageProblem], None],
+    progress: Callable[[Verified], None] = lambda _: None,
+) -> None:
+    """Say which objects are missing although records point to them; a part of `verify`, which describes the arguments.
+
+    Args:
+        storage: The store.
+        sources: Records whose references are followed.
+        counts: Counts to add to.
+        prefix: Beginning of the keys to look at.
+        found: Called with each problem.
+        progress: Called with the counts after each reference.
+
+    Raises:
+        StorageError: The store failed.
+
+    What a source raises is raised as it is. Cancellation: between two references.
+    """
     for source in sources:
         async with closed(source.references(prefix)) as references:
             async for reference in references:
                 counts.references += 1
                 if not await storage.exists(reference.key):
                     text = f"does not exist, and {reference.holder} points to it"
-                    note(StorageProblem(kind=ProblemKind.MISSING, key=reference.key, text=text))
+                    counts.problems += 1
+                    found(StorageProblem(kind=ProblemKind.MISSING, key=reference.key, text=text))
                 progress(counts)
-    return counts
 
 
 async def _read_all(

@@ -31,6 +31,9 @@ MOST_VALUE: Final = 200
 MOST_LOOKED_AT: Final = 1_000
 """Most workers that are looked at for messages in flight."""
 
+_EMITTED_NONE: Final = '{"reason": "emitted_none"}'
+"""Detail of the end of a message of which a stage emitted none: a message that left a route without outbounds has none."""
+
 _STATUSES: Final = {status: number for number, status in enumerate(StageStatus)}
 _OUTCOMES: Final = {outcome: number for number, outcome in enumerate(Outcome)}
 _HOLDERS: Final = {Holder(name): code for code, name in enumerate(LINEAGE_HOLDERS) if name}
@@ -56,10 +59,19 @@ class RouteRecording:
         if self.native.follows(context.frame):
             self.native.visited(context, _STATUSES[status], None if error is None else self._detail(error))
 
-    def ended(self, frame: Frame, outcome: Outcome, emitted: int = 0, error: BaseException | None = None) -> None:
+    def ended(
+        self,
+        frame: Frame,
+        outcome: Outcome,
+        emitted: int = 0,
+        error: BaseException | None = None,
+        *,
+        emitted_none: bool = False,
+    ) -> None:
         """Record the end of a message, with the number of messages that it became."""
         if self.native.follows(frame):
-            self.native.ended(frame, _OUTCOMES[outcome], emitted, None if error is None else self._detail(error))
+            detail = None if error is None else self._detail(error)
+            self.native.ended(frame, _OUTCOMES[outcome], emitted, _EMITTED_NONE if emitted_none else detail)
 
     def _detail(self, error: BaseException) -> str:
         detail = {

@@ -80,6 +80,7 @@ class Settlement:
         outcome: Outcome,
         *,
         emitted: int = 0,
+        emitted_none: bool = False,
         error: Exception | None = None,
     ) -> None:
         """Count an outcome and notify the parent; counting acknowledges a message from the queue.
@@ -90,11 +91,12 @@ class Settlement:
             parent: Its parent, if it has one.
             outcome: The outcome.
             emitted: Number of its children, for its record.
+            emitted_none: True if a stage emitted, and emitted no message; likewise.
             error: The error that it has failed with, likewise.
         """
         route.end(frame, outcome)
         if route.lineage is not None:
-            route.lineage.ended(frame, outcome, emitted, error)
+            route.lineage.ended(frame, outcome, emitted, error, emitted_none=emitted_none)
         if parent is not None:
             self.end_child(route, parent)
 
@@ -116,7 +118,8 @@ class Settlement:
             parent.error = None  # its traceback holds the parent: a cycle of references
             self._fail(route, stage, parent.frame, parent.frame.payload, parent.child, error)
         else:
-            self.end(route, parent.frame, above, Outcome.COMPLETED, emitted=parent.emitted)
+            count = parent.emitted
+            self.end(route, parent.frame, above, Outcome.COMPLETED, emitted=count, emitted_none=not count)
 
     # -- failures --------------------------------------------------------------------------------------------------
 

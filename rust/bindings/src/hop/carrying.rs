@@ -65,7 +65,9 @@ impl Carrier {
             fields: state.fields.clone_ref(py),
             changes,
             index: state.index + 1,
-            visit: lineage.map_or_else(Visit::default, |lineage| lineage.get().next()),
+            visit: lineage.map_or_else(Visit::default, |lineage| {
+                lineage.get().after(state.index, state.visit(py))
+            }),
         }
     }
 

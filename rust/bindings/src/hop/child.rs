@@ -78,6 +78,7 @@ impl Begun {
         Visit {
             since_ns: now_ns,
             waited,
+            is_recorded: false,
         }
     }
 

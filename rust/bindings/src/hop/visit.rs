@@ -63,6 +63,8 @@ pub struct Visit {
     /// Time at which it came, by the loop's clock.
     pub since_ns: i64,
     pub waited: WaitSum,
+    /// True if a row of the stage has these waits already: this visit is to the step behind it.
+    pub is_recorded: bool,
 }
 
 impl Visit {
@@ -70,7 +72,7 @@ impl Visit {
     pub fn since(since_ns: i64) -> Self {
         Self {
             since_ns,
-            waited: WaitSum::default(),
+            ..Self::default()
         }
     }
 }

@@ -46,6 +46,28 @@ impl LineageRoute {
         Visit::since(self.log.get().last_ns.get())
     }
 
+    /// Return the visit that follows one to the stage at this index. Of a step beside a stage only a failure is recorded,
+    /// in place of the stage's row: so a step has the waits of its stage, whichever of the two comes first, and a message
+    /// that begins at a step, as the children of a stage that stores do, brings its waits to the next stage.
+    #[inline]
+    pub fn after(&self, index: usize, last: Visit) -> Visit {
+        let (place, is_step) = self.place(index);
+        let carries = if is_step {
+            !last.is_recorded
+        } else {
+            self.places.get(index + 1) == Some(&(place, true))
+        };
+        let next = self.next();
+        if !carries {
+            return next;
+        }
+        Visit {
+            waited: last.waited,
+            is_recorded: !is_step,
+            ..next
+        }
+    }
+
     /// Record a stage whose condition does not hold.
     pub fn skipped(
         &self,

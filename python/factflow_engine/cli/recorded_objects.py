@@ -1,0 +1,52 @@
+"""The records of a home that point to objects in it, for the commands that look for missing ones.
+
+Kept separate from `doctor` and `storage verify`, which both use it, and from `home_store`, whose users need no lineage.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from factflow_engine.executions import Home, open_executions
+from factflow_engine.executions.references import RecordedObjects
+from factflow_engine.lineage.sqlite import SqliteLineage
+from factflow_engine.storages.verification import ReferenceSource
+
+
+@asynccontextmanager
+async def recorded_objects(home: Home | None) -> AsyncIterator[Sequence[ReferenceSource]]:
+    """Open what a home has recorded of its objects: executions and lineage; nothing if it has not both.
+
+    Raises:
+        ExecutionStoreError: The executions cannot be read.
+        LineageError: The lineage cannot be read; part of it: see the command `factflow doctor`.
+    """
+    if home is None or not home.executions.exists() or not home.lineage.exists():
+        yield ()
+        return
+    async with open_executions(home.executions_url) as executions:
+        sink = SqliteLineage.from_url(home.lineage_url)
+        reader = sink.reader()
+        try:
+            yield [RecordedObjects(executions.store, reader)]
+        finally:
+            with trio.CancelScope(shield=True):
+                await reader.close()
+                await sink.close()
+
+
+async def lineage_problems(home: Home) -> Sequence[str]:
+    """Return what of a home's lineage cannot be read, a line each.
+
+    Raises:
+        LineageError: Nothing of it can.
+    """
+    sink = SqliteLineage.from_url(home.lineage_url)
+    reader = sink.reader()
+    try:
+        return await reader.problems()
+    finally:
+        with trio.CancelScope(shield=True):
+            await reader.close()
+            await sink.close()
