@@ -78,13 +78,19 @@ SETTINGS = {
 """The settings of each section. Left out are names of queues and of keys, which are wired, drawn and stored everywhere."""
 
 
+OTHER_SECTIONS = re.compile(r"lineage|/announcing")
+"""Files of sections that are not counted here and have settings of the same names."""
+
+
 def naming(field: str) -> list[str]:
     """Return the files that read a field off a section, name it as text beside the models, or define it."""
     section = r"(?:section|settings|_?source|inbound|error_handling|errors|orchestrator|processor|backpressure|circuit_breaker)"
     read = re.compile(rf"(?<!`)\b{section}\.{field}\b|^    {field}: .*Field\(", flags=re.MULTILINE)
     text = re.compile(rf"[\"']{field}[\"']")
     return [
-        path for path, found in SOURCES.items() if read.search(found) or ("/config/" in path and text.search(found))
+        path
+        for path, found in SOURCES.items()
+        if (read.search(found) or ("/config/" in path and text.search(found))) and not OTHER_SECTIONS.search(path)
     ]
 
 

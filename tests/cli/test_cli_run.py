@@ -139,16 +139,6 @@ def test_an_invalid_configuration_is_a_document_where_one_was_promised(
     assert [finding["code"] for finding in said.document["findings"]] == ["E103"]
 
 
-def test_a_feature_that_is_not_there_is_refused_not_ignored(
-    factflow: Callable[..., Any], pipeline: Callable[..., Path]
-) -> None:
-    said = factflow("run", pipeline(SPLIT + "storage: {url: 'memory://'}\n"))
-    assert said.status == 2
-    assert "storage" in said.err
-    assert "remove the section" in said.err
-    assert "Traceback" not in said.err
-
-
 def test_what_adapters_print_stays_out_of_the_document(
     factflow: Callable[..., Any], pipeline: Callable[..., Path], shout_module: Path
 ) -> None:
