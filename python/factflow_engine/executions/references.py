@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from factflow_engine.config import ConfigurationError
 from factflow_engine.config.snapshot import written_of
+from factflow_engine.executions.derivation import STORING_TYPE
 from factflow_engine.executions.errors import ExecutionStoreError
 from factflow_engine.executions.protocol import ExecutionStore
 from factflow_engine.executions.records import ExecutionFilter
@@ -19,9 +20,6 @@ from factflow_engine.stages.content import ContentRule
 from factflow_engine.stages.keys import ROOT, object_key
 from factflow_engine.storages.verification import Reference
 from factflow_protocols import LineageEntry, LineageReader, LineageSelection, OutcomeEntry, StageStatus
-
-STORING_TYPE: Final = "store_object"
-"""Adapter type that stores each message as it came to it."""
 
 _PAGE_EXECUTIONS: Final = 500
 _PAGE_MESSAGES: Final = 500
