@@ -114,7 +114,7 @@ def test_a_loaded_configuration_shows_references_and_not_values(
 ) -> None:
     text = (
         with_payload("{token: '${TOKEN}', list: [1, 'x-${TOKEN}']}")
-        + "  headers: {auth: '${TOKEN}'}\nname: ${TOKEN}\nstorage: {url: 'memory://${TOKEN}'}\n"
+        + "  headers: {auth: '${TOKEN}'}\nname: ${TOKEN}\nstorage: {url: 'file:///${TOKEN}'}\n"
     ).replace(
         "adapters: [{type: plain}]",
         "inbound: {queue: '/queue/${TOKEN}'}, adapters: [{type: probe, config: {url: '${TOKEN}'}, "

@@ -68,13 +68,14 @@ async def test_a_cancelled_statement_ends_on_the_server_too(postgres, table):
     def works(connection):
         connection.execute(f"INSERT INTO {table} VALUES (1)")
         begun.append(connection.info.backend_pid)
-        connection.execute("SELECT pg_sleep(600)")
+        connection.execute(sleep)
 
+    sleep = f"SELECT pg_sleep(600) AS {table}"  # another test's may not have ended yet
     begun = []
     async with opened(postgres.url, patience_seconds=60) as connection:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.run, works)
-            while not postgres.rows("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"):
+            while not postgres.rows("SELECT 1 FROM pg_stat_activity WHERE query = %s", sleep):
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
         assert await connection.run(one("SELECT pg_backend_pid()")) == begun[0]  # the same connection

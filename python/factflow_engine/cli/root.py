@@ -32,7 +32,7 @@ _COMMANDS: Final = {
     ),
     "execution": LazyCommand(
         target="factflow_engine.cli.execution:execution_group",
-        summary="Show, wait for and cancel recorded executions.",
+        summary="Show, wait for, cancel, replay and recover recorded executions.",
     ),
     "doctor": LazyCommand(
         target="factflow_engine.cli.doctor:doctor_command",
