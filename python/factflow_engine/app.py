@@ -90,20 +90,20 @@ class App:
             StorageUrlError: The object store's URL cannot be read.
             LineageUrlError: The lineage store's URL cannot be read.
         """
-        seams = None if calls is None else Seams.real(calls=calls)
+        seams = Seams.real(calls=calls)
         async with AsyncExitStack() as stack:
             if self.queue is not None:
                 stack.push_async_callback(self.queue.stop)
             storage = lineage = None
             if stores is not None and stores.storage is not None:
                 # Imported late: most pipelines store nothing.
-                storage = importlib.import_module("factflow_engine.storages.providers").open_storage(stores.storage)
+                storage = importlib.import_module("factflow_engine.storages.providers").open_storage(
+                    stores.storage, seams=seams
+                )
                 stack.push_async_callback(storage.close)
             if stores is not None and stores.lineage is not None:
                 moving = importlib.import_module("factflow_engine.lineage.moving")
-                lineage = moving.open_movable(
-                    stores.lineage, directory=None, processes=(seams or Seams.real()).processes
-                )
+                lineage = moving.open_movable(stores.lineage, directory=None, seams=seams)
                 stack.push_async_callback(lineage.close)
             manager = OrchestratorManager(
                 registry=self.registry, queue=self.queue, storage=storage, lineage=lineage, seams=seams

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from factflow_engine.error_texts import describe
 from factflow_engine.errors import ProviderError
+from factflow_engine.seams import Seams
 from factflow_protocols import FactflowError
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class _ProviderClass(Protocol[T_co]):
-    def from_url(self, url: str, *, directory: Path | None = None) -> T_co: ...
+    def from_url(self, url: str, *, directory: Path | None = None, **built_in: Seams) -> T_co: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +50,13 @@ class SchemeTable(Generic[T]):
         """True if the URL's provider is part of this distribution: opening it imports nobody else's code."""
         return url.partition(":")[0] in self.built_in
 
-    def open(self, url: str, *, directory: Path | None = None) -> T:
+    def open(self, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> T:
         """Return the provider that a URL names. Its class is imported; nothing is opened yet.
 
         Args:
             url: The URL; its scheme selects the provider, which reads the rest.
             directory: Folder that relative paths start from; the working directory by default.
+            seams: Time, randomness and threads for a provider of this distribution; the machine's own by default.
 
         Raises:
             ProviderError: The provider cannot be used; of class `provider_error`.
@@ -62,8 +64,9 @@ class SchemeTable(Generic[T]):
         """
         row = self._row_of(url)
         provider: _ProviderClass[object] = row.load()
+        built_in = {"seams": seams} if seams is not None and self.is_built_in(url) else {}
         try:
-            opened = provider.from_url(url, directory=directory)
+            opened = provider.from_url(url, directory=directory, **built_in)
         except FactflowError:
             raise
         except Exception as error:

@@ -216,6 +216,7 @@ class Seams:
         processes: Starter of worker processes; None if there is none, as under a virtual clock: their work then runs in
         `threads`.
         calls: Taker of what the calls of adapters took; None to record nothing.
+        store_threads: Maker of a store's own threads, at most as many at a time: busy adapters do not hold it up.
     """
 
     clock: Clock
@@ -224,6 +225,7 @@ class Seams:
     threads: Threads = field(default_factory=TrioThreads)
     processes: Processes | None = field(default_factory=TrioProcesses)
     calls: CallRecords | None = None
+    store_threads: Callable[[int], Threads] = TrioThreads
 
     @staticmethod
     def real(*, calls: CallRecords | None = None) -> "Seams":

@@ -1,11 +1,13 @@
 """A store moves into a process of its own once rows come fast, and no row is lost on the way."""
 
+from dataclasses import replace
+
 import trio
 
 from factflow_engine.lineage.moving import MOST_IN_THREAD, MovingLineage
 from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.seams import TrioProcesses
+from factflow_engine.seams import Seams
 from factflow_protocols import LineageSelection
 from support.pipelines import load, registry_of
 
@@ -40,7 +42,7 @@ async def test_a_configuration_names_its_store_which_the_execution_opens_and_clo
 
 async def test_few_rows_stay_in_a_thread_and_many_move(tmp_path):
     url = f"sqlite:///{tmp_path}/lineage"
-    sink = MovingLineage(url, processes=TrioProcesses())
+    sink = MovingLineage(url, seams=Seams.real())
     registry = registry_of()
     text = PIPELINE.format(url="x").replace('url: "x", ', "")
     with trio.fail_after(120):
@@ -59,7 +61,7 @@ async def test_few_rows_stay_in_a_thread_and_many_move(tmp_path):
 
 
 async def test_without_processes_it_stays_in_its_thread(tmp_path):
-    sink = MovingLineage(f"sqlite:///{tmp_path}/lineage", processes=None)
+    sink = MovingLineage(f"sqlite:///{tmp_path}/lineage", seams=replace(Seams.real(), processes=None))
     registry = registry_of()
     text = PIPELINE.format(url="x").replace('url: "x", ', "")
     with trio.fail_after(120):

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.lineage.sqlite import LineageStoreError, SqliteLineage, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.folder import Retention, SegmentFile, segments, sweep
+from factflow_engine.seams import Seams
 from factflow_engine.testing import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import LineageSelection
 from support.internals import lineage_connection_of
@@ -33,7 +35,10 @@ class HandClock:
 
 
 def a_sink(folder: Path, clock: HandClock | None = None, **options) -> SqliteLineage:
-    return SqliteLineage(SqliteLineageSettings(path=folder, **options), clock=clock)
+    return SqliteLineage(
+        SqliteLineageSettings(path=folder, **options),
+        seams=Seams.real() if clock is None else replace(Seams.real(), clock=clock),
+    )
 
 
 async def rows_in(sink: SqliteLineage) -> list:
@@ -209,6 +214,7 @@ WRITER = """
 import sys, trio
 from pathlib import Path
 from factflow_engine.lineage.sqlite import SqliteLineage, SqliteLineageSettings
+from factflow_engine.seams import Seams
 from factflow_engine.testing import lineage_entry
 async def main(folder, first):
     sink = SqliteLineage(SqliteLineageSettings(path=Path(folder), segment_bytes=1 << 16))

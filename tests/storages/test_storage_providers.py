@@ -3,6 +3,7 @@
 import pytest
 
 from factflow_engine import StorageProviderError, StorageUrlError, open_storage
+from factflow_engine.seams import Seams
 from factflow_engine.storages.memory import MemoryStorage
 from factflow_engine.storages.providers import is_built_in
 from support.distributions import open_site
@@ -40,6 +41,7 @@ def test_a_distribution_adds_a_scheme_by_an_entry_point(site):
         "fake-stores", "factflow.storages", fake="fakes:Fake", hollow="fakes:Hollow", gone="gone:Gone [wire]"
     )
     assert type(open_storage("fake://x")).__name__ == "Fake"
+    assert type(open_storage("fake://x", seams=Seams.real())).__name__ == "Fake", "seams are for built-in providers"
     with pytest.raises(
         StorageProviderError, match=r"storage provider 'hollow' of fake-stores: .* not all methods of StorageProtocol"
     ):

@@ -14,7 +14,7 @@ import trio
 from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.providers import is_built_in, open_lineage
 from factflow_engine.lineage.recorder import rows_of
-from factflow_engine.seams import Processes
+from factflow_engine.seams import Seams
 from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry, RetainingLineage
 
 MOST_IN_THREAD: Final = 1_024
@@ -32,18 +32,18 @@ class MovingLineage:
     Args:
         url: URL of the store.
         directory: Folder that a relative path in the URL starts from; the working directory by default.
-        processes: Starter of processes; None if there is none, as under a virtual clock.
+        seams: What the store gets of its execution. Without a starter of processes, as in a simulation, it does not move.
 
     Raises:
         LineageUrlError: No provider has this scheme, or the provider cannot read the URL.
         LineageProviderError: The provider cannot be used.
     """
 
-    def __init__(self, url: str, *, directory: Path | None = None, processes: Processes | None) -> None:
-        self._near: LineageSink = open_lineage(url, directory=directory)
+    def __init__(self, url: str, *, directory: Path | None = None, seams: Seams) -> None:
+        self._near: LineageSink = open_lineage(url, directory=directory, seams=seams)
         self._far: ProcessLineage | None = None
-        if processes is not None:
-            self._far = ProcessLineage(url, directory=directory, processes=processes)
+        if seams.processes is not None:
+            self._far = ProcessLineage(url, directory=directory, processes=seams.processes)
         self._has_moved = False
 
     @property
@@ -92,8 +92,8 @@ class MovingLineage:
                 await self._far.close()
 
 
-def open_movable(url: str, *, directory: Path | None, processes: Processes | None) -> LineageSink:
+def open_movable(url: str, *, directory: Path | None, seams: Seams) -> LineageSink:
     """Return the store that a URL names, as one that moves if it is of this distribution; see `MovingLineage`."""
     if is_built_in(url):
-        return MovingLineage(url, directory=directory, processes=processes)
+        return MovingLineage(url, directory=directory, seams=seams)
     return open_lineage(url, directory=directory)

@@ -8,6 +8,7 @@ from typing import Final
 
 from factflow_engine.errors import LineageProviderError
 from factflow_engine.schemes import SchemeTable
+from factflow_engine.seams import Seams
 from factflow_protocols import LineageReader, LineageSink, LineageUrlError, ReadableLineage
 
 BUILT_IN_PROVIDERS: Final = {
@@ -42,12 +43,13 @@ def is_built_in(url: str) -> bool:
     return _TABLE.is_built_in(url)
 
 
-def open_lineage(url: str, *, directory: Path | None = None) -> LineageSink:
+def open_lineage(url: str, *, directory: Path | None = None, seams: Seams | None = None) -> LineageSink:
     """Return the lineage store that a URL names, such as `sqlite:///lineage`. Nothing is opened yet.
 
     Args:
         url: The URL; its scheme selects the provider, which reads the rest.
         directory: Folder that relative paths start from; the working directory by default.
+        seams: Time, randomness and threads for a store of this distribution; the machine's own by default.
 
     Raises:
         LineageUrlError: No provider has this scheme, or the provider cannot read the URL.
@@ -58,7 +60,7 @@ def open_lineage(url: str, *, directory: Path | None = None) -> LineageSink:
         await sink.write([], [])  # OrchestratorManager(lineage=sink) does this
         await sink.close()
     """
-    return _TABLE.open(url, directory=directory)
+    return _TABLE.open(url, directory=directory, seams=seams)
 
 
 def open_lineage_reader(url: str, *, directory: Path | None = None) -> LineageReader:

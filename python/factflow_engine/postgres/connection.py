@@ -13,7 +13,7 @@ import trio
 
 from factflow_engine.postgres.blocking import BlockingConnection, Work
 from factflow_engine.postgres.settings import PostgresSettings
-from factflow_engine.seams import Threads, TrioThreads
+from factflow_engine.seams import Seams
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class PostgresConnection:
         settings: PostgresSettings,
         *,
         prepare: Work[None] | None = None,
-        threads: Threads | None = None,
+        seams: Seams | None = None,
         patience_seconds: float = 1.0,
     ) -> None:
         """Note the settings; nothing is opened yet.
@@ -41,13 +41,13 @@ class PostgresConnection:
         Args:
             settings: Server, database and schema.
             prepare: Function for each new connection, in a transaction of its own.
-            threads: Runner of the blocking driver.
+            seams: Threads for the blocking driver; the machine's own if None.
             patience_seconds: Time that the server has to take a cancellation, and again to obey it, before the
                 connection is cut.
         """
         self.settings = settings
         self._blocking = BlockingConnection(settings, prepare=prepare)
-        self._threads = threads if threads is not None else TrioThreads(limit=2)  # one works, one cancels it
+        self._threads = (seams or Seams.real()).store_threads(2)  # one works, one cancels it
         self._patience_seconds = patience_seconds
         self._turn = trio.Lock()
         self._cancelled = False

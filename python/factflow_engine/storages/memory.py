@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from factflow_engine.seams import Seams
 from factflow_engine.storages.content import (
     KEYS_A_CHECKPOINT,
     PART_BYTES,
@@ -31,7 +32,13 @@ class MemoryStorage:
         self._objects: dict[str, tuple[bytes, ObjectMetadata]] = {}
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "MemoryStorage":  # noqa: ARG003 - the protocol's
+    def from_url(
+        cls,
+        url: str,
+        *,
+        directory: Path | None = None,  # noqa: ARG003 - the protocol's
+        seams: Seams | None = None,  # noqa: ARG003 - it waits for nothing
+    ) -> "MemoryStorage":
         """See `StorageProviderClass.from_url`."""
         if url != "memory://":
             raise StorageUrlError(url, "a store in memory has no name and no options; write memory://")

@@ -8,6 +8,7 @@ from typing import Final
 
 from factflow_engine.errors import StorageProviderError
 from factflow_engine.schemes import SchemeTable
+from factflow_engine.seams import Seams
 from factflow_protocols import StorageProtocol, StorageUrlError
 
 BUILT_IN_PROVIDERS: Final = {
@@ -44,12 +45,13 @@ def is_built_in(url: str) -> bool:
     return _TABLE.is_built_in(url)
 
 
-def open_storage(url: str, *, directory: Path | None = None) -> StorageProtocol:
+def open_storage(url: str, *, directory: Path | None = None, seams: Seams | None = None) -> StorageProtocol:
     """Return the object store that a URL names, such as `memory://` or `file://./objects`. Nothing is opened yet.
 
     Args:
         url: The URL; its scheme selects the provider, which reads the rest.
         directory: Folder that relative paths start from; the working directory by default.
+        seams: Time, randomness and threads for a store of this distribution; the machine's own by default.
 
     Raises:
         StorageUrlError: No provider has this scheme, or the provider cannot read the URL.
@@ -61,4 +63,4 @@ def open_storage(url: str, *, directory: Path | None = None) -> StorageProtocol:
         content, metadata = await storage.read("reports/2026.txt")
         await storage.close()
     """
-    return _TABLE.open(url, directory=directory)
+    return _TABLE.open(url, directory=directory, seams=seams)

@@ -96,6 +96,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         randomness = SimulatedRandomness(self.seed)
+        threads = SimulatedThreads(randomness)
         object.__setattr__(self, "randomness", randomness)
         object.__setattr__(
             self,
@@ -104,7 +105,8 @@ class Simulation:
                 clock=SimulatedClock(),
                 randomness=randomness,
                 ids=CountedIds(),
-                threads=SimulatedThreads(randomness),
+                threads=threads,
+                store_threads=lambda _: threads,
                 processes=None,
             ),
         )

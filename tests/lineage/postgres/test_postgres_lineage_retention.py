@@ -1,12 +1,14 @@
 """Removal of old days from PostgreSQL: which, while others read and write, and after it was interrupted."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
 
 from factflow_engine.lineage.postgres import PostgresLineage
 from factflow_engine.postgres import PostgresSettings
+from factflow_engine.seams import Seams
 from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import LineageError
 from support.lineage_rows import DAY_NS, HOUR_NS, NOON_NS, entry, outcome
@@ -24,7 +26,7 @@ class WallClock(SimulatedClock):
 
 @asynccontextmanager
 async def opened(url, **options):
-    sink = PostgresLineage(PostgresSettings.from_url(url), clock=WallClock(), **options)
+    sink = PostgresLineage(PostgresSettings.from_url(url), seams=replace(Seams.real(), clock=WallClock()), **options)
     try:
         yield sink
     finally:

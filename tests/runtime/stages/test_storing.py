@@ -479,7 +479,7 @@ async def test_a_stage_that_stores_nothing_has_no_step():
 
 async def test_the_configurations_own_store_is_used_and_closed(monkeypatch):
     given, own = FakeStore(), FakeStore()
-    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda cls, url, directory=None: own))
+    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda cls, url, **_: own))
     text = "storage: {url: 'memory://'}\nroutes: {r: {adapters: [{type: forward, store: true}]}}"
     report = await run(text, publish=[("r", 1)], storage=given)
     assert_nothing_is_left(report)
@@ -525,7 +525,7 @@ async def test_a_store_that_does_not_close_is_reported(monkeypatch, fault):
                 raise fault
             await trio.sleep_forever()
 
-    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda cls, url, directory=None: Stuck()))
+    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda cls, url, **_: Stuck()))
     text = """
 storage: {url: 'memory://'}
 orchestrator: {close_seconds: 0.05}

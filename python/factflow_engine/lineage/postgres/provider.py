@@ -16,7 +16,7 @@ from factflow_engine.lineage.postgres.retention import expire
 from factflow_engine.lineage.postgres.schema import Row, prepare
 from factflow_engine.lineage.postgres.writing import BatchWriter
 from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings, PostgresUrlError
-from factflow_engine.seams import Clock, SystemClock, Threads
+from factflow_engine.seams import Seams
 from factflow_protocols import LineageEntry, LineageError, LineageUrlError, OutcomeEntry
 
 T = TypeVar("T")
@@ -49,8 +49,7 @@ class PostgresLineage:
         *,
         retention_days: float | None = None,
         retention_bytes: int | None = None,
-        threads: Threads | None = None,
-        clock: Clock | None = None,
+        seams: Seams | None = None,
     ) -> None:
         """Note the settings; nothing is opened yet.
 
@@ -59,28 +58,32 @@ class PostgresLineage:
             retention_days: Days for which a row is kept at least; whole days (UTC) are removed. None keeps all.
             retention_bytes: Bytes above which the oldest days are removed, indexes included, except the present day;
                 None for no bound.
-            threads: Runner of the blocking driver.
-            clock: Wall clock for retention.
+            seams: Threads for the blocking driver, and the time of retention; the machine's own if None.
         """
         self.settings = settings
         self._kept: list[tuple[float | None, int | None]] = []  # what each caller wants kept
-        self._threads = threads
-        self._clock = clock if clock is not None else SystemClock()
+        self._seams = seams or Seams.real()
         self._writer = BatchWriter(settings.schema)
-        self._connection = PostgresConnection(settings, prepare=self._prepare, threads=threads)
+        self._connection = PostgresConnection(settings, prepare=self._prepare, seams=self._seams)
         self._expired_ns: int | None = None  # time of the last removal, on the monotonic clock
         if retention_days is not None or retention_bytes is not None:
             self.retain(days=retention_days, total_bytes=retention_bytes)
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "PostgresLineage":  # noqa: ARG003 - of a protocol
+    def from_url(
+        cls,
+        url: str,
+        *,
+        directory: Path | None = None,  # noqa: ARG003 - of a protocol
+        seams: Seams | None = None,
+    ) -> "PostgresLineage":
         """Return the sink that a URL names; see `PostgresSettings.from_url`.
 
         Raises:
             LineageUrlError: The URL is malformed; the text says what to write instead.
         """
         try:
-            return cls(PostgresSettings.from_url(url))
+            return cls(PostgresSettings.from_url(url), seams=seams)
         except PostgresUrlError as error:
             raise LineageUrlError(error.url, error.problem) from None
 
@@ -91,7 +94,7 @@ class PostgresLineage:
 
     def reader(self) -> PostgresLineageReader:
         """See `factflow_protocols.ReadableLineage`."""
-        return PostgresLineageReader(self.settings, threads=self._threads)
+        return PostgresLineageReader(self.settings, seams=self._seams)
 
     async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
         """Store the rows, or none of them; see `LineageSink.write`. A repeated batch replaces itself.
@@ -102,7 +105,7 @@ class PostgresLineage:
         Cancellation: cancels the statement; all rows are stored, or none.
         """
         await self._run(lambda connection: self._writer.write(connection, entries, outcomes))
-        now = self._clock.monotonic_ns()
+        now = self._seams.clock.monotonic_ns()
         if self._expired_ns is None or now - self._expired_ns >= _RETENTION_PAUSE_NS:
             self._expired_ns = now
             try:
@@ -124,7 +127,7 @@ class PostgresLineage:
         days, total_bytes = self._most_generous()
         if days is None and total_bytes is None:
             return []
-        now_ns = self._clock.wall_ns()
+        now_ns = self._seams.clock.wall_ns()
         try:
             return await self._connection.run_alone(
                 lambda connection: expire(

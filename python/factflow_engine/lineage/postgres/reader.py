@@ -15,7 +15,7 @@ from factflow_engine.lineage.postgres.schema import OUTCOME_COLUMNS, VISIT_COLUM
 from factflow_engine.lineage.postgres.selecting import OUTCOMES, VISITS, latest, page
 from factflow_engine.lineage.postgres.statistics import statistics
 from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings
-from factflow_engine.seams import Threads
+from factflow_engine.seams import Seams
 from factflow_protocols import (
     LineageEntry,
     LineageError,
@@ -36,16 +36,16 @@ _QUERY_CANCELED: Final = "57014"
 class PostgresLineageReader:
     """Reader of one schema; see `factflow_protocols.LineageReader` for the contract of its methods."""
 
-    def __init__(self, settings: PostgresSettings, *, threads: Threads | None = None) -> None:
+    def __init__(self, settings: PostgresSettings, *, seams: Seams | None = None) -> None:
         """Note the settings; nothing is opened yet.
 
         Args:
             settings: Server, database and schema.
-            threads: Runner of the blocking driver.
+            seams: Threads for the blocking driver; the machine's own if None.
         """
         self.settings = settings
         self._has_tables = False  # on the present connection
-        self._connection = PostgresConnection(settings, prepare=self._prepare, threads=threads)
+        self._connection = PostgresConnection(settings, prepare=self._prepare, seams=seams)
 
     async def find(self, prefix: str, *, limit: int) -> Sequence[bytes]:
         """See `LineageReader.find`."""

@@ -16,7 +16,7 @@ from factflow_engine.lineage.sqlite.merging import ENDS, VISITS
 from factflow_engine.lineage.sqlite.pool import Pool
 from factflow_engine.lineage.sqlite.query import run_query
 from factflow_engine.lineage.sqlite.statistics import statistics
-from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+from factflow_engine.seams import Seams
 from factflow_protocols import (
     FactflowError,
     LineageEntry,
@@ -38,19 +38,19 @@ class _StoppedError(FactflowError):
 class SqliteLineageReader:
     """Reader of all segments of a folder, or of one segment. Opens files when it is first asked, and only to read."""
 
-    def __init__(
-        self, settings: SqliteLineageSettings, *, threads: Threads | None = None, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, settings: SqliteLineageSettings, *, seams: Seams | None = None) -> None:
         """Prepare; nothing is opened.
 
         Args:
             settings: The folder; the rest does not matter to a reader.
-            threads: Threads for blocking calls; one at a time of its own if None.
-            clock: Its monotonic time ends queries; the machine's clock if None. It is also read in the thread.
+            seams: Threads for blocking calls, and the monotonic time that ends queries, which is also read in a thread;
+            the machine's own if None.
         """
         self._pool = Pool(settings.path)
-        self._threads = threads or TrioThreads(limit=1)
-        self._clock = clock or SystemClock()
+        seams = seams or Seams.real()
+        self._threads = seams.store_threads(1)
+        self._clock = seams.clock
+        self._turn = trio.Lock()  # held while a thread uses the connections
 
     async def find(self, prefix: str, *, limit: int) -> Sequence[bytes]:
         """See `LineageReader.find`.
@@ -132,8 +132,13 @@ class SqliteLineageReader:
         return tuple(self._pool.problems.values())
 
     async def close(self) -> None:
-        """Close the files."""
-        await self._threads.run(self._pool.close)
+        """Close the files.
+
+        Cancellation: none; it waits for the question that is being answered.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                await self._threads.run(self._pool.close)
 
     async def _stoppable(self, work: Callable[[Callable[[], None]], T]) -> T:
         """Run work in a thread that stops early if the caller is cancelled.
@@ -170,7 +175,8 @@ class SqliteLineageReader:
         return results[0]
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return await self._threads.run(work)
-        except OSError as error:
-            raise store_error(self._pool.folder, error) from error
+        async with self._turn:
+            try:
+                return await self._threads.run(work)
+            except OSError as error:
+                raise store_error(self._pool.folder, error) from error

@@ -13,12 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_damage, is_passing, store_error
 from factflow_engine.lineage.sqlite.folder import Retention, new_name, remove, segments, sweep
 from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
 from factflow_engine.lineage.sqlite.segment import Segment
-from factflow_engine.seams import Clock, Randomness, SystemClock, SystemRandomness, Threads, TrioThreads
+from factflow_engine.seams import Seams
 from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
 
 _PARTS: Final = 8
@@ -39,26 +41,18 @@ class SqliteLineage:
         await sink.close()
     """
 
-    def __init__(
-        self,
-        settings: SqliteLineageSettings,
-        *,
-        threads: Threads | None = None,
-        clock: Clock | None = None,
-        randomness: Randomness | None = None,
-    ) -> None:
+    def __init__(self, settings: SqliteLineageSettings, *, seams: Seams | None = None) -> None:
         """Prepare; nothing is opened or made.
 
         Args:
             settings: Folder, segments and retention.
-            threads: Threads for blocking calls; one at a time of its own if None.
-            clock: Its wall time names segments and decides their age; the machine's clock if None.
-            randomness: Tells apart segments that processes begin at once; the system's if None.
+            seams: Threads for blocking calls; the wall time that names segments and decides their age; randomness that
+            tells apart segments that processes begin at once. The machine's own if None.
         """
         self._settings = settings
-        self._threads = threads or TrioThreads(limit=1)
-        self._clock = clock or SystemClock()
-        self._randomness = randomness or SystemRandomness()
+        self._seams = seams or Seams.real()
+        self._threads = self._seams.store_threads(1)
+        self._turn = trio.Lock()  # held while a thread uses the segment
         self._segment: Segment | None = None
         self._begun_ns = 0  # wall time at which the open segment began
         self._shunned: set[str] = set()  # names of segments that cannot be written
@@ -68,13 +62,13 @@ class SqliteLineage:
         self._removal_failure = ""
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "SqliteLineage":
+    def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "SqliteLineage":
         """Make one from `sqlite:///folder?retention_days=30`; see `SqliteLineageSettings.from_url`.
 
         Raises:
             LineageUrlError: The URL cannot be read.
         """
-        return cls(SqliteLineageSettings.from_url(url, directory=directory))
+        return cls(SqliteLineageSettings.from_url(url, directory=directory), seams=seams)
 
     @property
     def settings(self) -> SqliteLineageSettings:
@@ -99,18 +93,24 @@ class SqliteLineage:
         Raises:
             LineageError: Nothing was stored.
         """
-        await self._threads.run(partial(self._write, entries, outcomes))
+        async with self._turn:
+            await self._threads.run(partial(self._write, entries, outcomes))
 
     def reader(self) -> SqliteLineageReader:
         """See `factflow_protocols.ReadableLineage`; it has connections and a thread of its own."""
-        return SqliteLineageReader(self._settings)
+        return SqliteLineageReader(self._settings, seams=self._seams)
 
     async def close(self) -> None:
-        """See `LineageSink.close`; a later write opens a segment again."""
-        await self._threads.run(self._close_segment)
+        """See `LineageSink.close`; a later write opens a segment again.
+
+        Cancellation: none; it takes as long as SQLite needs for what is in the log of the segment.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                await self._threads.run(self._close_segment)
 
     def _write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
-        now = self._clock.wall_ns()
+        now = self._seams.clock.wall_ns()
         try:
             self._store(entries, outcomes, now)
         except LineageError:
@@ -160,7 +160,7 @@ class SqliteLineage:
                     return segment
                 segment.close()
         self._begun_ns = now
-        path = self._settings.path / new_name(now, self._randomness.token(4))
+        path = self._settings.path / new_name(now, self._seams.randomness.token(4))
         self._segment = Segment.create(path, busy_seconds=self._settings.busy_seconds)
         return self._segment
 

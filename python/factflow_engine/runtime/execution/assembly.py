@@ -103,7 +103,7 @@ def assemble(plan: ExecutionPlan, *, redacted: Redaction, shutdown: Shutdown, ac
         ExecutionStartError: An adapter could not be made.
     """
     config = plan.config
-    storage = storage_of(config, plan.registry, plan.storage)
+    storage = storage_of(config, plan.registry, plan.storage, plan.seams)
     workers = Workers(
         plan.seams.clock.monotonic_ns,
         quantum_ns=config.processor.quantum_microseconds * 1000,

@@ -59,9 +59,7 @@ class ExecutionLineage:
         if section.url is not None:
             # Imported late: most programs give the store, or record nothing.
             stores = importlib.import_module("factflow_engine.lineage.moving")
-            sink = self._own = stores.open_movable(
-                section.url, directory=config.directory, processes=plan.seams.processes
-            )
+            sink = self._own = stores.open_movable(section.url, directory=config.directory, seams=plan.seams)
         if sink is None:
             raise NoLineageError
         _retain(sink, section)

@@ -14,6 +14,7 @@ import trio
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.error_texts import describe
 from factflow_engine.errors import NoStorageError
+from factflow_engine.seams import Seams
 from factflow_engine.stages.keys import execution_prefix
 from factflow_protocols import StorageBackendAdapter, StorageError, StorageProtocol
 
@@ -78,7 +79,7 @@ def needs_of(config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry) 
 
 
 def storage_of(
-    config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, given: StorageProtocol | None
+    config: PipelineGlobalConfig, registry: ValidatingAdapterRegistry, given: StorageProtocol | None, seams: Seams
 ) -> ExecutionStorage | None:
     """Return the object store of an execution; None if no stage needs one.
 
@@ -86,6 +87,7 @@ def storage_of(
         config: Its configuration; a URL there takes precedence.
         registry: Registry of the stages' adapters.
         given: The manager's store, if it has one.
+        seams: Time and threads of the execution, for a store of its own.
 
     Raises:
         NoStorageError: A stage needs a store, and there is none.
@@ -99,7 +101,7 @@ def storage_of(
     if url is not None:
         # Imported late: most programs give the store, or need none.
         providers = importlib.import_module("factflow_engine.storages.providers")
-        return ExecutionStorage(providers.open_storage(url, directory=config.directory), is_own=True)
+        return ExecutionStorage(providers.open_storage(url, directory=config.directory, seams=seams), is_own=True)
     if given is None:
         raise NoStorageError(needs)
     return ExecutionStorage(given, is_own=False)

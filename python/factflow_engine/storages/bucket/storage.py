@@ -22,7 +22,7 @@ import trio
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+from factflow_engine.seams import Clock, Seams, SystemClock, Threads, TrioThreads
 from factflow_engine.storages.bucket import calls
 from factflow_engine.storages.bucket.attributes import sidecar_owner
 from factflow_engine.storages.bucket.failures import storage_error
@@ -58,9 +58,16 @@ class BucketStorage:
         self._clock = SystemClock() if clock is None else clock
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "BucketStorage":  # noqa: ARG003 - the protocol's
+    def from_url(
+        cls,
+        url: str,
+        *,
+        directory: Path | None = None,  # noqa: ARG003 - the protocol's
+        seams: Seams | None = None,
+    ) -> "BucketStorage":
         """See `StorageProviderClass.from_url`."""
-        return cls(client_of(url))
+        client = client_of(url)
+        return cls(client) if seams is None else cls(client, threads=seams.store_threads(_THREADS), clock=seams.clock)
 
     async def write(
         self,

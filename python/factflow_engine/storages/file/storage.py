@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from factflow_engine.seams import Clock, SystemClock, Threads, TrioThreads
+from factflow_engine.seams import Clock, Seams, SystemClock, Threads, TrioThreads
 from factflow_engine.storages.content import KEYS_A_CHECKPOINT, PART_BYTES, Listing, check_range, described, parts_of
 from factflow_engine.storages.examination import Leftover
 from factflow_engine.storages.file import leftovers, listing, reading, writing
@@ -62,9 +62,10 @@ class FileStorage:
         return f"FileStorage({str(self.root)!r})"
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "FileStorage":
+    def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "FileStorage":
         """See `StorageProviderClass.from_url`."""
-        return cls(root_of(url, directory=directory))
+        root = root_of(url, directory=directory)
+        return cls(root) if seams is None else cls(root, threads=seams.store_threads(_THREADS), clock=seams.clock)
 
     async def write(
         self,
