@@ -48,7 +48,7 @@ def test_what_is_left_out_is_the_default(url, place):
         ("postgresql://u:p@host/db?schema=x%22;drop", "is not usable; expected a-z"),
         ("postgresql://u:p@host/db?schema=pg_temp", "PostgreSQL's own"),
         ("postgresql://u:p@host/db?schema=", "is not usable"),
-        ("postgresql://u:p@host/db?sslmode=", "no usable value"),
+        ("postgresql://u:p@host/db?sslmode=", "is not usable; expected some text"),
         ("postgresql://u:p@host/db?connect_timeout=0", "from 1 to 600"),
         ("postgresql://u@host/db?password=topsecret", "before the '@'"),
     ],

@@ -5,7 +5,6 @@ configurations and command lines and are untrusted: no option of libpq that name
 is passed on.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from factflow_engine.postgres.errors import PostgresUrlError
+from factflow_engine.url_options import UrlOption, read_options
 
 SCHEMES: Final = ("postgresql", "postgres")
 
@@ -108,28 +108,37 @@ def _check_port(url: str, host: str) -> None:
 
 
 def _options(url: str, query: str) -> dict[str, str]:
-    known = ("schema", *_LIBPQ)
-    found: dict[str, str] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name == "password":
-            raise PostgresUrlError(
-                url, "gives a password as an option; write it before the '@', or set PGPASSWORD, or use ~/.pgpass"
-            )
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise PostgresUrlError(url, f"has no option {name!r}; {hint}")
-        if name in found:
-            raise PostgresUrlError(url, f"gives {name} twice; once is enough")
-        if name == "schema" and not _NAME.fullmatch(text):
-            raise PostgresUrlError(url, f"schema={text!r} is not usable; expected a-z, 0-9 and _, at most 48 of them")
-        if name == "schema" and text.startswith("pg_"):
-            raise PostgresUrlError(
-                url, f"schema={text!r} is not usable; names that begin with pg_ are PostgreSQL's own"
-            )
-        if name == "connect_timeout" and not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 600):
-            raise PostgresUrlError(url, f"connect_timeout={text!r} is not usable; expected seconds, from 1 to 600")
-        if not text or "\0" in text:
-            raise PostgresUrlError(url, f"gives {name} no usable value; write {name}=VALUE, or leave it out")
-        found[name] = text
-    return found
+    if any(name == "password" for name, _ in parse_qsl(query, keep_blank_values=True)):
+        raise PostgresUrlError(
+            url, "gives a password as an option; write it before the '@', or set PGPASSWORD, or use ~/.pgpass"
+        )
+    return read_options(url, query, _OPTIONS, PostgresUrlError)
+
+
+def _schema(text: str) -> str:
+    if not _NAME.fullmatch(text) or text.startswith("pg_"):  # those are PostgreSQL's own
+        raise ValueError
+    return text
+
+
+def _seconds(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 600):
+        raise ValueError
+    return text
+
+
+def _text(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    return text
+
+
+_OPTIONS: Final = {
+    "schema": UrlOption(
+        attribute="schema",
+        read=_schema,
+        expected="a-z, 0-9 and _, at most 48 of them; names that begin with pg_ are PostgreSQL's own",
+    ),
+    **{name: UrlOption(attribute=name, read=_text, expected="some text") for name in _LIBPQ},
+    "connect_timeout": UrlOption(attribute="connect_timeout", read=_seconds, expected="seconds, from 1 to 600"),
+}

@@ -4,14 +4,11 @@ Kept separate from opening so that a URL can be checked without a folder. URLs c
 lines and are untrusted.
 """
 
-import difflib
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from typing import Final
 
+from factflow_engine.url_options import UrlOption, read_options, split_url, within
 from factflow_protocols import LineageUrlError
 
 SCHEME: Final = "sqlite://"
@@ -55,76 +52,32 @@ class SqliteLineageSettings:
         Raises:
             LineageUrlError: The URL is malformed; the text says what to write instead.
         """
-        if not url.startswith(SCHEME + "/"):
-            raise LineageUrlError(url, "write sqlite:///relative/folder, or sqlite:////absolute/folder")
-        location, _, query = url.removeprefix(SCHEME + "/").partition("?")
-        if "#" in url:
-            raise LineageUrlError(url, "has a '#'; write %23 for one that is part of the path")
-        return cls(path=(directory or Path()) / _path(url, location), **_options(url, query))
+        text, query = split_url(
+            url, f"{SCHEME}/", "write sqlite:///relative/folder, or sqlite:////absolute/folder", LineageUrlError
+        )
+        if text.startswith(":") or text.strip("/") == "":
+            raise LineageUrlError(url, "names no folder; write sqlite:///lineage")
+        return cls(path=(directory or Path()) / text, **read_options(url, query, _OPTIONS, LineageUrlError))
 
 
-def _path(url: str, quoted: str) -> Path:
-    try:
-        text = unquote(quoted, errors="strict")
-    except UnicodeDecodeError:
-        text = "\0"
-    if not text.isprintable():
-        raise LineageUrlError(url, "its path has bytes that no folder's name should have; write a plain path")
-    if text.startswith(":") or text.strip("/") == "":
-        raise LineageUrlError(url, "names no folder; write sqlite:///lineage")
-    return Path(text)
+_BYTES: Final = within(int, LEAST_SEGMENT_BYTES, 1 << 60)
 
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.001 <= value <= _LONGEST_SECONDS or math.isnan(value):
-        raise ValueError
-    return value
-
-
-def _lock_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise ValueError
-    return value
-
-
-def _days(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= _LONGEST_SECONDS / 86_400 or math.isnan(value):
-        raise ValueError
-    return value
-
-
-def _bytes(text: str) -> int:
-    value = int(text)
-    if not LEAST_SEGMENT_BYTES <= value <= 1 << 60:
-        raise ValueError
-    return value
-
-
-_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
-    "segment_bytes": ("segment_bytes", _bytes, f"bytes, at least {LEAST_SEGMENT_BYTES}"),
-    "segment_seconds": ("segment_seconds", _seconds, "seconds, more than 0"),
-    "retention_days": ("retention_days", _days, "days, more than 0"),
-    "retention_bytes": ("retention_bytes", _bytes, f"bytes, at least {LEAST_SEGMENT_BYTES}"),
-    "busy": ("busy_seconds", _lock_seconds, "seconds, at most a day (86400)"),
+_OPTIONS: Final = {
+    "segment_bytes": UrlOption(
+        attribute="segment_bytes", read=_BYTES, expected=f"bytes, at least {LEAST_SEGMENT_BYTES}"
+    ),
+    "segment_seconds": UrlOption(
+        attribute="segment_seconds", read=within(float, 0.001, _LONGEST_SECONDS), expected="seconds, at least 0.001"
+    ),
+    "retention_days": UrlOption(
+        attribute="retention_days",
+        read=within(float, 1e-6, _LONGEST_SECONDS / 86_400),
+        expected="days, at least 0.000001",
+    ),
+    "retention_bytes": UrlOption(
+        attribute="retention_bytes", read=_BYTES, expected=f"bytes, at least {LEAST_SEGMENT_BYTES}"
+    ),
+    "busy": UrlOption(
+        attribute="busy_seconds", read=within(float, 0, 86_400), expected="seconds, at most a day (86400)"
+    ),
 }
-"""Name in the URL to the field, its parser, and the expected value."""
-
-
-def _options(url: str, query: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}"
-            raise LineageUrlError(url, f"has no option {name!r}; {hint}")
-        attribute, read, expected = _OPTIONS[name]
-        if attribute in found:
-            raise LineageUrlError(url, f"gives {name} twice; once is enough")
-        try:
-            found[attribute] = read(text)
-        except ValueError:
-            raise LineageUrlError(url, f"{name}={text!r} is not usable; expected {expected}") from None
-    return found

@@ -4,17 +4,14 @@ Kept separate from opening so that a URL can be checked without a file. URLs com
 and are untrusted.
 """
 
-import difflib
-import math
 import os
 import stat
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from typing import Final
 
 from factflow_engine.queues.sqlite.durability import Durability
+from factflow_engine.url_options import UrlOption, read_options, split_url, within
 from factflow_protocols import QueueError, QueueUrlError
 
 SCHEME: Final = "sqlite://"
@@ -78,13 +75,12 @@ class SqliteSettings:
         Raises:
             QueueUrlError: The URL is malformed; the text says what to write instead.
         """
-        if not url.startswith(SCHEME + "/"):
-            raise QueueUrlError(url, "write sqlite:///relative/file.db, or sqlite:////absolute/file.db")
-        location, _, query = url.removeprefix(SCHEME + "/").partition("?")
-        if "#" in url:
-            raise QueueUrlError(url, "has a '#'; write %23 for one that is part of the path")
-        path = _path(url, unquote(location, errors="strict") if _is_utf8(location) else None)
-        return cls(path=(directory or Path()) / path, **_options(url, query))
+        text, query = split_url(
+            url, f"{SCHEME}/", "write sqlite:///relative/file.db, or sqlite:////absolute/file.db", QueueUrlError
+        )
+        if text.startswith(":") or text in {"", ".", "/"} or text.endswith("/"):
+            raise QueueUrlError(url, "names no file; write sqlite:///file.db (memory:// keeps messages in memory)")
+        return cls(path=(directory or Path()) / text, **read_options(url, query, _OPTIONS, QueueUrlError))
 
 
 def check_path(path: Path) -> None:
@@ -115,73 +111,21 @@ def check_path(path: Path) -> None:
         )
 
 
-def _is_utf8(quoted: str) -> bool:
-    try:
-        unquote(quoted, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return True
+_SECONDS: Final = within(float, 0, 10 * 365 * 86_400)
 
-
-def _path(url: str, text: str | None) -> Path:
-    if text is None or "\0" in text or not text.isprintable():
-        raise QueueUrlError(url, "its path has bytes that no file name should have; write a plain path")
-    if text.startswith(":") or text in {"", ".", "/"} or text.endswith("/"):
-        raise QueueUrlError(url, "names no file; write sqlite:///file.db (memory:// keeps messages in memory)")
-    return Path(text)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 10 * 365 * 86_400 or math.isnan(value):
-        raise ValueError
-    return value
-
-
-def _lock_seconds(text: str) -> float:
-    value = _seconds(text)
-    if value > _LONGEST_WAIT_SECONDS:
-        raise ValueError
-    return value
-
-
-def _positive_seconds(text: str) -> float:
-    value = _seconds(text)
-    if value < 0.1:
-        raise ValueError
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1 << 40:
-        raise ValueError
-    return value
-
-
-_OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
-    "durability": ("durability", Durability, " or ".join(Durability)),
-    "lease": ("lease_seconds", _positive_seconds, "seconds, at least 0.1"),
-    "dedup": ("dedup_seconds", _seconds, "seconds, 0 or more"),
-    "retention": ("retention_seconds", _seconds, "seconds, 0 or more"),
-    "busy": ("busy_seconds", _lock_seconds, "seconds, at most a day (86400)"),
-    "capacity": ("capacity", _count, "a number of messages, 1 or more"),
+_OPTIONS: Final = {
+    "durability": UrlOption(attribute="durability", read=Durability, expected=" or ".join(Durability)),
+    "lease": UrlOption(
+        attribute="lease_seconds", read=within(float, 0.1, 10 * 365 * 86_400), expected="seconds, at least 0.1"
+    ),
+    "dedup": UrlOption(attribute="dedup_seconds", read=_SECONDS, expected="seconds, 0 or more"),
+    "retention": UrlOption(attribute="retention_seconds", read=_SECONDS, expected="seconds, 0 or more"),
+    "busy": UrlOption(
+        attribute="busy_seconds",
+        read=within(float, 0, _LONGEST_WAIT_SECONDS),
+        expected=f"seconds, at most a day ({_LONGEST_WAIT_SECONDS})",
+    ),
+    "capacity": UrlOption(
+        attribute="capacity", read=within(int, 1, 1 << 40), expected="a number of messages, 1 or more"
+    ),
 }
-"""Name in the URL to the field, its parser, and the expected value."""
-
-
-def _options(url: str, query: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}"
-            raise QueueUrlError(url, f"has no option {name!r}; {hint}")
-        attribute, read, expected = _OPTIONS[name]
-        if attribute in found:
-            raise QueueUrlError(url, f"gives {name} twice; once is enough")
-        try:
-            found[attribute] = read(text)
-        except ValueError:
-            raise QueueUrlError(url, f"{name}={text!r} is not usable; expected {expected}") from None
-    return found
