@@ -60,7 +60,8 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path):
         ("sqlite://x", "write sqlite:///"),
         ("sqlite:///", "write sqlite:///"),
         ("sqlite:///x?lease=1", "without options"),
-        ("sqlite:///%00", "write sqlite:///"),
+        ("sqlite:///%00", "write a plain path"),
+        ("sqlite:///%ff", "write a plain path"),
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused(url: str, says: str):

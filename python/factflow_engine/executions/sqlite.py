@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote
 
 from factflow_engine.executions.database import MIGRATIONS, Instant, Session, storable
 from factflow_engine.executions.errors import ExecutionStoreError, ExecutionStoreUrlError
-from factflow_engine.queues.sqlite.schema import is_busy, is_damage
 from factflow_engine.seams import machine_instant
+from factflow_engine.sqlite_files import is_busy, is_damage, primary_code, transaction, write_ahead
+from factflow_engine.url_options import split_url
 
 T = TypeVar("T")
 
@@ -24,8 +24,7 @@ APPLICATION_ID: Final = 0x46465831
 """Application id that marks a file as a store of executions ("FFX1")."""
 
 _SCHEME: Final = "sqlite:///"
-_SWITCHES: Final = 100
-"""Attempts to switch a new file to write-ahead logging while other processes do the same."""
+_FORM: Final = "write sqlite:///relative/file.db, or sqlite:////absolute/file.db, without options"
 
 _PROBLEMS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
@@ -62,12 +61,9 @@ class SqliteDatabase:
         Raises:
             ExecutionStoreUrlError: The URL is malformed.
         """
-        text = url.removeprefix(_SCHEME)
-        path = unquote(text, errors="replace")
-        if text == url or not path or path.endswith("/") or "?" in text or "#" in text or not path.isprintable():
-            raise ExecutionStoreUrlError(
-                url, "write sqlite:///relative/file.db, or sqlite:////absolute/file.db, without options"
-            )
+        path, query = split_url(url, _SCHEME, _FORM, ExecutionStoreUrlError)
+        if query or not path or path.endswith("/"):
+            raise ExecutionStoreUrlError(url, _FORM)
         return cls((directory or Path()) / path)
 
     @property
@@ -112,21 +108,12 @@ class SqliteDatabase:
         if writes:
             # Without it a commit is in the log, which a dying process leaves to the others, and not yet on the disk.
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
-            result = work(_Transaction(connection))
-            connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back(connection)
-            raise
-        return result
-
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self.close()  # the error that is being raised says why
+            with transaction(connection, "IMMEDIATE" if writes else "DEFERRED"):
+                return work(_Transaction(connection))
+        finally:
+            if connection.in_transaction:  # not even rolled back
+                self.close()
 
     def _open(self) -> sqlite3.Connection:
         """Return the connection to the file that has the name now: another one may have taken its place."""
@@ -176,7 +163,8 @@ class SqliteDatabase:
         if application != APPLICATION_ID and (application or tables):
             raise ExecutionStoreError(self.name, "is an SQLite file of another program; name another path")
         if not self._is_read_only:
-            self._write_ahead(connection)
+            if write_ahead(connection) != "wal":
+                raise ExecutionStoreError(self.name, "cannot write ahead here; name a file on a local disk")
             self._migrate(connection)
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version != len(MIGRATIONS):
@@ -187,39 +175,18 @@ class SqliteDatabase:
                 else f"has tables of version {version} and is read-only here; open it once where it can be written to",
             )
 
-    def _write_ahead(self, connection: sqlite3.Connection) -> None:
-        """Switch to write-ahead logging; SQLite fails at once if two processes switch the same new file."""
-        for _ in range(_SWITCHES):
-            try:
-                [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-                connection.execute("BEGIN IMMEDIATE")  # waits for the other process
-                connection.execute("ROLLBACK")
-                continue
-            if mode == "wal":
-                return
-            break
-        raise ExecutionStoreError(self.name, "cannot write ahead here; name a file on a local disk")
-
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Make the tables that are missing, unless another process was faster."""
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version >= len(MIGRATIONS):
             return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             [version] = connection.execute("PRAGMA user_version").fetchone()
             for statements in MIGRATIONS[version:]:
                 for statement in statements:
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
-            connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back(connection)
-            raise
 
     def _explained(self, error: Exception) -> ExecutionStoreError:
         if isinstance(error, OSError) and not isinstance(error, sqlite3.Error):
@@ -227,9 +194,7 @@ class SqliteDatabase:
         if is_busy(error):
             problem = f"another process has kept it locked for {self._busy_seconds:g} s; see what holds it"
         else:
-            code = getattr(error, "sqlite_errorcode", None)
-            known = _PROBLEMS.get(code & 0xFF) if isinstance(code, int) else None
-            problem = f"{known or 'SQLite refused'} ({error})"
+            problem = f"{_PROBLEMS.get(primary_code(error), 'SQLite refused')} ({error})"
         if is_damage(error):
             self.close()
         return ExecutionStoreError(self.name, problem)

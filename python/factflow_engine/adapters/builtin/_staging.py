@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from factflow_engine.adapters.builtin._replacing import create_like, sync_folder
+from factflow_engine.sqlite_files import is_busy, transaction, write_ahead
 from factflow_protocols import FactflowError
 
 BUSY_SECONDS: Final = 20.0
@@ -192,25 +193,9 @@ class Staging:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._named_errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            try:
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
         try:
-            yield
+            with transaction(self._connection):
+                yield
         except sqlite3.Error as error:
             raise StagingError(self._path, str(error)) from error
 
@@ -255,7 +240,7 @@ def open_staging(
             connection.close()
         if not isinstance(error, sqlite3.Error):
             raise
-        if _is_busy(error):
+        if is_busy(error):
             raise StagingHeldError(path) from error
         raise StagingError(
             path,
@@ -272,7 +257,7 @@ def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
     connection.execute("PRAGMA page_size = 8192")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if durable:
-        [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = write_ahead(connection)
         if mode != "wal":
             raise sqlite3.OperationalError(
                 f"write-ahead logging is not possible in this folder (journal mode {mode!r})"
@@ -287,8 +272,7 @@ def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
 
 def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: bool, path: Path) -> bool:
     """Make the tables unless they exist; True if they were made. They must exist if `kept`."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         [(marker,)] = connection.execute("PRAGMA application_id").fetchall()
         if marker == 0 and kept:
             raise StagingError(path, _GONE)
@@ -300,10 +284,6 @@ def _begin(connection: sqlite3.Connection, target: Path, *, append: bool, kept: 
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         elif marker != _APPLICATION_ID:
             raise sqlite3.DatabaseError("it is a SQLite file of another program")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
     return bool(marker == 0)
 
 
@@ -335,7 +315,7 @@ def _discard_leftover(path: Path) -> None:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.DatabaseError as error:
-        if _is_busy(error):
+        if is_busy(error):
             connection.close()
             raise StagingHeldError(path) from error
         # It is damaged, which does not matter any more.
@@ -361,14 +341,10 @@ def _is_alone(connection: sqlite3.Connection) -> bool:
             connection.execute("ROLLBACK")
             return True
     except sqlite3.OperationalError as error:
-        if not _is_busy(error):
+        if not is_busy(error):
             raise
     connection.execute("PRAGMA locking_mode = NORMAL")
     return False
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def inodes(path: Path) -> tuple[tuple[int, int] | None, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from factflow_engine.adapters.builtin._staging import inode
+from factflow_engine.sqlite_files import transaction
 from factflow_protocols import FactflowError
 
 ID_COLUMN: Final = "message_id"
@@ -64,20 +65,13 @@ class Table:
         """
         if inode(self._path) != self._file:
             raise TableError(self._path, "was removed or replaced while it was in use; nothing more is stored in it")
-        execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection):
                 for start in range(0, len(rows), self._rows_at_a_time):
                     chunk = rows[start : start + self._rows_at_a_time]
                     values = ",".join([self._row] * len(chunk))
                     statement = f"{self._into}{values} ON CONFLICT({quoted(ID_COLUMN)}) DO NOTHING"
-                    execute(statement, [value for row in chunk for value in row])
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
+                    self._connection.execute(statement, [value for row in chunk for value in row])
         except sqlite3.Error as error:
             raise TableError(self._path, str(error)) from error
 

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from factflow_engine.sqlite_files import is_busy, primary_code
 from factflow_protocols import LineageError
 
 _SAID: Final = {
@@ -21,8 +22,6 @@ _SAID: Final = {
 }
 """Primary code of SQLite's error to words."""
 
-_DAMAGES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
 
 class LineageStoreError(LineageError):
     """Unusable store, or a part of it: the operator must act.
@@ -36,19 +35,14 @@ class LineageStoreError(LineageError):
         super().__init__(f"lineage {str(path)!r} {problem}")
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """True if the error says that the file is not what SQLite wrote."""
-    return _code(error) in _DAMAGES
-
-
 def is_passing(error: sqlite3.Error) -> bool:
     """True if the file is in use, or gone: SQLite does not wait while another process recovers or closes it."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
+    return is_busy(error) or primary_code(error) == sqlite3.SQLITE_CANTOPEN
 
 
 def explained(error: sqlite3.Error) -> str:
     """Return what is wrong, and SQLite's own words."""
-    words = _SAID.get(_code(error))
+    words = _SAID.get(primary_code(error))
     return f"{words} ({error})" if words else f"failed: {error}"
 
 
@@ -59,8 +53,3 @@ def store_error(path: Path, error: Exception) -> LineageStoreError:
     if isinstance(error, OSError):
         return LineageStoreError(path, f"cannot be used: {error.strerror or error}")
     return LineageStoreError(path, f"cannot store a value: {error}")
-
-
-def _code(error: sqlite3.Error) -> int:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code & 0xFF if isinstance(code, int) else 0

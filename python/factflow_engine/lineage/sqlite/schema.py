@@ -15,6 +15,7 @@ Kept separate from writing and reading because both depend on it.
 import sqlite3
 from typing import Final
 
+from factflow_engine.sqlite_files import transaction
 from factflow_protocols import LineageEntry, OutcomeEntry, StageStatus
 
 APPLICATION_ID: Final = 0x6666_6C6E
@@ -131,18 +132,12 @@ def create_tables(connection: sqlite3.Connection) -> None:
     Raises:
         sqlite3.Error: The file cannot be written.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in _CREATE:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def problem_of(connection: sqlite3.Connection) -> str | None:

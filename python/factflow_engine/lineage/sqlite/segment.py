@@ -24,6 +24,7 @@ from factflow_engine.lineage.sqlite.packing import (
     packed_visits,
 )
 from factflow_engine.lineage.sqlite.schema import create_tables, problem_of
+from factflow_engine.sqlite_files import transaction, write_ahead
 from factflow_protocols import LineageEntry, OutcomeEntry
 
 _CACHE_KIB: Final = 32_768
@@ -74,7 +75,7 @@ class Segment:
         unfinished = path.with_name(path.name + UNFINISHED)
         connection = sqlite3.connect(f"file:{quote(str(unfinished))}?mode=rwc", uri=True, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             create_tables(connection)
         except BaseException:
             connection.close()
@@ -85,9 +86,9 @@ class Segment:
         return cls(path, busy_seconds=busy_seconds)
 
     def _prepare(self) -> None:
-        run = self._connection.execute
-        if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        if write_ahead(self._connection) != "wal":
             raise LineageStoreError(self.path, "cannot be written by several processes: its file system has no WAL")
+        run = self._connection.execute
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA trusted_schema = OFF")
         run(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -121,19 +122,16 @@ class Segment:
             self._store(encodable(entries), encodable(outcomes))
 
     def _store(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for start, size in chunks(len(entries)):
-                values = packed_visits(entries[start : start + size], self._place_of)
-                self._connection.execute(insertion("visit", VISIT_WIDTH, size), values)
-            for start, size in chunks(len(outcomes)):
-                values = packed_outcomes(outcomes[start : start + size], self._place_of)
-                self._connection.execute(insertion("outcome", OUTCOME_WIDTH, size), values)
-            self._connection.execute("COMMIT")
+            with transaction(self._connection):
+                for start, size in chunks(len(entries)):
+                    values = packed_visits(entries[start : start + size], self._place_of)
+                    self._connection.execute(insertion("visit", VISIT_WIDTH, size), values)
+                for start, size in chunks(len(outcomes)):
+                    values = packed_outcomes(outcomes[start : start + size], self._place_of)
+                    self._connection.execute(insertion("outcome", OUTCOME_WIDTH, size), values)
         except BaseException:
             self._places.clear()  # those that this transaction added are gone
-            with suppress(sqlite3.Error):  # the first error is the one to tell; it may have ended the transaction
-                self._connection.execute("ROLLBACK")
             raise
 
     def _place_of(self, place: Place) -> int:

@@ -15,12 +15,13 @@ from typing import Final
 
 import trio
 
-from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_damage, is_passing, store_error
+from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_passing, store_error
 from factflow_engine.lineage.sqlite.folder import Retention, new_name, remove, segments, sweep
 from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
 from factflow_engine.lineage.sqlite.segment import Segment
 from factflow_engine.seams import Seams
+from factflow_engine.sqlite_files import is_damage
 from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
 
 _PARTS: Final = 8

@@ -13,9 +13,10 @@ from factflow_engine.queues.sqlite.claiming import quarantine
 from factflow_engine.queues.sqlite.columns import change_wrong_values, wrong_values
 from factflow_engine.queues.sqlite.examining import Examined, examine, mend
 from factflow_engine.queues.sqlite.lines import Line
-from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY, is_damage
+from factflow_engine.queues.sqlite.schema import LINE_SHIFT, RECOVERY
 from factflow_engine.queues.sqlite.shape import Part, misshapen_parts, missing_parts, triggers
 from factflow_engine.queues.sqlite.store import Store
+from factflow_engine.sqlite_files import is_damage
 from factflow_protocols import StoreProblem
 
 _OF_NO_LINE: Final = ">> 44 NOT IN (SELECT id FROM line)"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
-from factflow_engine.queues.sqlite.schema import APPLICATION_ID, OLDER, RECOVERY, VERSION, is_busy, is_damage
+from factflow_engine.queues.sqlite.schema import APPLICATION_ID, OLDER, VERSION, unusable
+from factflow_engine.sqlite_files import is_busy
 
 READ_ONLY: Final = (
     "is read-only here, and can only be looked at (`queue stats`, `queue fsck`, `dlq list`, `dlq show`); look at its "
@@ -50,9 +51,7 @@ def open_to_look(settings: SqliteSettings) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if is_busy(error):
             raise
-        if is_damage(error):
-            raise QueueFileError(path, f"is damaged ({error}); {RECOVERY}") from error
-        raise QueueFileError(path, f"is not a usable SQLite file: {error}") from error
+        raise unusable(path, error) from error
     if version != VERSION and version not in OLDER:
         connection.close()
         raise QueueFileError(path, f"has tables of version {version}, this engine knows {VERSION}")

@@ -23,13 +23,12 @@ effects are in its state and that are not acknowledged yet, so that the stage do
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from factflow_engine.queues.sqlite.durability import SYNCHRONOUS
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
+from factflow_engine.sqlite_files import is_busy, primary_code, transaction, write_ahead
 
 APPLICATION_ID: Final = 0x46465131
 """Application id that marks a file as a queue's ("FFQ1")."""
@@ -53,9 +52,6 @@ RECOVERY: Final = (
     "the place of FILE"
 )
 """Remedy for damaged pages."""
-
-_SWITCHES: Final = 100
-"""Attempts to switch a new file to write-ahead logging while other processes do the same."""
 
 MAX_LINES: Final = (1 << (63 - LINE_SHIFT)) - 1
 
@@ -140,21 +136,26 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
     return connection
 
 
+def unusable(path: Path, error: sqlite3.DatabaseError) -> QueueFileError:
+    """Return the error of a file that SQLite does not open."""
+    if primary_code(error) == sqlite3.SQLITE_CORRUPT:
+        return QueueFileError(path, f"is damaged ({error}); {RECOVERY}")
+    return QueueFileError(path, f"is not a usable SQLite file: {error}")
+
+
 def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create: bool) -> None:
     path = settings.path
     try:
-        with _transaction(connection, "DEFERRED"):
+        with transaction(connection, "DEFERRED"):
             fresh = _is_fresh(connection, path)
         if fresh and not create:
             raise QueueFileError(path, "is empty, and no queue's file; name the one that the pipelines use")
         connection.execute("PRAGMA page_size = 8192")  # affects a new file only
-        mode = _write_ahead(connection)
+        mode = write_ahead(connection)
     except sqlite3.DatabaseError as error:
         if is_busy(error):
             raise
-        if is_damage(error):
-            raise QueueFileError(path, f"is damaged ({error}); {RECOVERY}") from error
-        raise QueueFileError(path, f"is not a usable SQLite file: {error}") from error
+        raise unusable(path, error) from error
     if mode != "wal":
         raise QueueFileError(path, f"cannot write ahead here (journal mode {mode!r}); name a file on a local disk")
     for pragma in (
@@ -177,26 +178,6 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings, *, create
         )
 
 
-def _write_ahead(connection: sqlite3.Connection) -> str:
-    """Switch to write-ahead logging; return the journal mode that the file then has.
-
-    SQLite fails at once if two processes switch the same new file. A lock that it does wait for shows when the other
-    one has finished.
-    """
-    for _ in range(_SWITCHES):
-        try:
-            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            with _transaction(connection, "IMMEDIATE"):
-                pass
-        else:
-            return str(mode)
-    [mode] = connection.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
-
-
 def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
     """True if the file is empty; raise if another program made it.
 
@@ -213,7 +194,7 @@ def _is_fresh(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables, unless another process was faster."""
-    with _transaction(connection, "IMMEDIATE"):
+    with transaction(connection):
         if _is_fresh(connection, path):
             for statement in TABLES:
                 connection.execute(statement)
@@ -223,7 +204,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 def _complete(connection: sqlite3.Connection) -> int:
     """Make the tables that an older version lacks, unless another process was faster; return the version."""
-    with _transaction(connection, "IMMEDIATE"):
+    with transaction(connection):
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version in OLDER:
             there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -236,27 +217,3 @@ def _complete(connection: sqlite3.Connection) -> int:
             connection.execute(f"PRAGMA user_version = {VERSION}")
             version = VERSION
     return int(version)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def is_busy(error: BaseException) -> bool:
-    """True if SQLite's wait for another process timed out."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def is_damage(error: BaseException) -> bool:
-    """True if SQLite found the file's pages damaged."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_CORRUPT

@@ -15,9 +15,10 @@ from typing import Any, Final, Generic, TypeVar
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.reading import READ_ONLY, is_read_only, open_to_look
-from factflow_engine.queues.sqlite.schema import is_busy, open_file
+from factflow_engine.queues.sqlite.schema import open_file
 from factflow_engine.queues.sqlite.watching import LostFileError, Watch
 from factflow_engine.seams import Clock
+from factflow_engine.sqlite_files import is_busy, primary_code, transaction
 from factflow_protocols import FactflowError, QueueClosedError, QueueError
 
 T = TypeVar("T")
@@ -182,21 +183,20 @@ class Store:
             return [request.apply(self) for request in requests]
         connection = self.connection
         while True:
-            connection.execute("BEGIN IMMEDIATE")
-            self.now_ns = self._clock.wall_ns()
-            changes = connection.total_changes
             try:
-                results = [request.apply(self) for request in requests]
-                self._housekeeping.step(connection, self.now_ns, connection.total_changes - changes)
-                self._look_again()
-                connection.execute("COMMIT")
+                with transaction(connection):
+                    self.now_ns = self._clock.wall_ns()
+                    changes = connection.total_changes
+                    results = [request.apply(self) for request in requests]
+                    self._housekeeping.step(connection, self.now_ns, connection.total_changes - changes)
+                    self._look_again()
             except Again:
-                self._roll_back(connection)
+                continue
             except _Shortened:
-                self._roll_back(connection)
                 self._require_whole_files(connection)
             except BaseException:
-                self._roll_back(connection)
+                if connection.in_transaction:  # not even rolled back
+                    self._give_up()
                 raise
             else:
                 if self._watch is not None:
@@ -265,15 +265,6 @@ class Store:
             return  # the error that is being raised says that it is not
         self._saved = logged == done
 
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
-        """Roll back; drop a connection that cannot even do that."""
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._give_up()
-            raise
-
     def _explained(self, error: Exception, request: Request[Any]) -> Exception:
         """Return the error for the caller; errors that are not SQLite's pass unchanged."""
         if isinstance(error, LostFileError):
@@ -285,12 +276,11 @@ class Store:
             return failure
         if isinstance(error, QueueError) or not isinstance(error, (sqlite3.Error, sqlite3.Warning, OverflowError)):
             return error
-        path, code = self.settings.path, getattr(error, "sqlite_errorcode", None)
         if is_busy(error):
             problem = f"another process has kept it locked for {self.settings.busy_seconds:g} s; see what holds it"
         else:
-            problem = _SAYINGS.get(code & 0xFF, "SQLite refused") if isinstance(code, int) else "SQLite refused"
-        failure = QueueFileError(path, f"queue {request.queue!r}: {problem} ({error})")
+            problem = _SAYINGS.get(primary_code(error), "SQLite refused")
+        failure = QueueFileError(self.settings.path, f"queue {request.queue!r}: {problem} ({error})")
         failure.__cause__ = error
         return failure
 

@@ -1,0 +1,76 @@
+"""Errors and transactions of SQLite, and its write-ahead logging.
+
+Kept separate because queues, lineage, executions and adapters all keep SQLite files. Everything here blocks.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+_SWITCHES: Final = 100
+"""Attempts to switch a new file to write-ahead logging while other processes do the same."""
+
+
+def primary_code(error: BaseException) -> int:
+    """Return SQLite's primary result code, such as `sqlite3.SQLITE_FULL`; 0 if the error is not SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+def is_busy(error: BaseException) -> bool:
+    """True if SQLite's wait for another connection timed out."""
+    return primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_damage(error: BaseException) -> bool:
+    """True if SQLite found that the file is not as it wrote it."""
+    return primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMEDIATE"] = "IMMEDIATE") -> Iterator[None]:
+    """Commit what the block does, or roll all of it back if it raises.
+
+    A transaction that cannot be rolled back leaves the connection `in_transaction`: it must be closed.
+
+    Raises:
+        sqlite3.Error: It could not be begun or committed; nothing was stored.
+    """
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        try:
+            if connection.in_transaction:  # some errors end it
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as failure:  # the first error says why
+            error.add_note(f"SQLite could not roll back either: {failure}")
+        raise
+
+
+def write_ahead(connection: sqlite3.Connection) -> str:
+    """Switch to write-ahead logging; return the journal mode that the file then has: `wal`, unless it cannot have it.
+
+    SQLite fails at once if two processes switch the same new file. A lock that it does wait for shows when the other
+    one has finished. The mode is read first, because a file that is locked for long is then waited for once.
+
+    Raises:
+        sqlite3.Error: The file cannot be used, or another process keeps it locked.
+    """
+    [mode] = connection.execute("PRAGMA journal_mode").fetchone()
+    for _ in range(_SWITCHES):
+        if mode == "wal":
+            break
+        try:
+            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            connection.execute("BEGIN EXCLUSIVE")  # waits for all others, those that only read included
+            connection.execute("ROLLBACK")
+            [mode] = connection.execute("PRAGMA journal_mode").fetchone()
+        else:
+            break
+    return str(mode)
