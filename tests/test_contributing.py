@@ -90,7 +90,9 @@ def naming(field: str) -> list[str]:
     return [
         path
         for path, found in SOURCES.items()
-        if (read.search(found) or ("/config/" in path and text.search(found))) and not OTHER_SECTIONS.search(path)
+        if field in found
+        and (read.search(found) or ("/config/" in path and text.search(found)))
+        and not OTHER_SECTIONS.search(path)
     ]
 
 

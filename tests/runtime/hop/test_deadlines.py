@@ -1,6 +1,5 @@
 """Deadlines of messages: the failure names the last error that the message met before."""
 
-import pytest
 import trio
 
 from factflow_engine.queues.dead_letters import HEADER
@@ -8,7 +7,6 @@ from factflow_protocols import AdapterResult, RetryLater
 from support.clocks import seams_on_trio_time
 from support.pipelines import run, running
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 SEEN = "the message was not done within deadline_seconds: 5, counted since it was published"
 ERRORS = "max_retries: 9, retry_delay_seconds: 2, backoff: fixed, jitter: none, deadline_seconds: 5"
 
@@ -35,17 +33,17 @@ def hanging_at(attempt, error):
     return process
 
 
-async def test_the_last_error_is_kept():
+async def test_the_last_error_is_kept(autojump_clock):
     failure = await failure_of(hanging_at(3, OSError("boom")))
     assert failure.error == f"{SEEN}; the last error before: OSError: boom"
 
 
-async def test_without_an_error_before_none_is_named():
+async def test_without_an_error_before_none_is_named(autojump_clock):
     failure = await failure_of(hanging_at(1, OSError()))
     assert failure.error == SEEN
 
 
-async def test_a_deferral_counts_as_an_error():
+async def test_a_deferral_counts_as_an_error(autojump_clock):
     waits = iter([RetryLater(1, "rate limit")])
 
     async def later(context):
@@ -62,7 +60,7 @@ BREAKER = (
 )
 
 
-async def test_an_adapters_error_says_more_than_the_breaker_that_it_opened():
+async def test_an_adapters_error_says_more_than_the_breaker_that_it_opened(autojump_clock):
     async def down(context):
         raise OSError("connection refused")
 
@@ -70,7 +68,7 @@ async def test_an_adapters_error_says_more_than_the_breaker_that_it_opened():
     assert failure.error == f"{SEEN}; the last error before: OSError: connection refused"
 
 
-async def test_a_message_that_only_waited_names_the_breaker():
+async def test_a_message_that_only_waited_names_the_breaker(autojump_clock):
     async def down(context):
         raise OSError
 
@@ -87,7 +85,7 @@ async def test_a_message_that_only_waited_names_the_breaker():
     assert "r/a" in report.failures[1].error
 
 
-async def test_a_dead_letter_has_it_too():
+async def test_a_dead_letter_has_it_too(autojump_clock):
     seen = []
 
     async def read(context):
@@ -104,6 +102,6 @@ async def test_a_dead_letter_has_it_too():
     assert seen == [f"{SEEN}; the last error before: OSError: boom"]
 
 
-async def test_the_last_error_is_bounded_while_its_message_waits():
+async def test_the_last_error_is_bounded_while_its_message_waits(autojump_clock):
     failure = await failure_of(hanging_at(2, OSError("x" * 10_000)))
     assert len(failure.error) < 400
