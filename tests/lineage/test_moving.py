@@ -1,14 +1,21 @@
 """A store moves into a process of its own once rows come fast, and no row is lost on the way."""
 
+import errno
+import os
+import signal
 from dataclasses import replace
 
+import pytest
 import trio
 
+from factflow_engine.frames import pack
 from factflow_engine.lineage.moving import MOST_IN_THREAD, MovingLineage
 from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.seams import Seams
-from factflow_protocols import LineageSelection
+from factflow_engine.seams import Seams, TrioProcesses
+from factflow_engine.testing import lineage_entry
+from factflow_protocols import LineageError, LineageSelection
+from support.internals import far_of, process_id_of
 from support.pipelines import load, registry_of
 
 PIPELINE = """
@@ -58,6 +65,43 @@ async def test_few_rows_stay_in_a_thread_and_many_move(tmp_path):
     await sink.close()
     assert (report.lineage.lost, report.lineage.errors) == (0, 0)
     assert await stored(url) == 10 * MOST_IN_THREAD + 1
+
+
+class FewProcesses(TrioProcesses):
+    """Starts so many processes, and then the machine has no more."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left):
+        self.left = left
+
+    async def start(self, code, arguments, *, fd):
+        if not self.left:
+            raise OSError(errno.EAGAIN, "too many processes")
+        self.left -= 1
+        return await super().start(code, arguments, fd=fd)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+async def test_a_process_that_cannot_be_started_costs_no_row(tmp_path, caplog, left):
+    url = f"sqlite:///{tmp_path}/lineage"
+    sink = MovingLineage(url, seams=replace(Seams.real(), processes=FewProcesses(left)))
+    part = pack([[list(lineage_entry(1))], []])
+    with trio.fail_after(120):
+        await sink.write_packed([part] * MOST_IN_THREAD)
+        assert sink.has_moved == bool(left)
+        if left:
+            os.kill(process_id_of(far_of(sink)), signal.SIGKILL)
+            with pytest.raises(LineageError, match="killed by signal 9"):
+                await sink.write_packed([part])
+        await sink.write_packed([pack([[list(lineage_entry(2))], []])])
+        await sink.write([lineage_entry(3)], [])
+        await sink.write_packed([part] * MOST_IN_THREAD)
+        assert not sink.has_moved
+        await sink.close()
+    assert await stored(url) == 3
+    assert caplog.text.count("is written in a thread of this process from now on") == 1
+    assert "too many processes" in caplog.text
 
 
 async def test_without_processes_it_stays_in_its_thread(tmp_path):

@@ -14,9 +14,10 @@ from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.recorder import PackedLineageSink
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_protocols import LineageEntry, LineageError, LineageSink, OutcomeEntry, RetainingLineage
+from support.distributions import open_site
+from support.internals import process_id_of
 from support.pipelines import load, registry_of
 
-OPENER = "support.lineage_files:open_lines"
 PIPELINE = """
 lineage: {mode: full, finish_seconds: 60, retention_days: 3}
 routes: {r: {inbound: {capacity: 10000}, adapters: [{type: forward}]}}
@@ -25,9 +26,18 @@ ENTRY = LineageEntry("x", "r", "s", 0, bytes(16), None, bytes(16), 1, "completed
 OUTCOME = OutcomeEntry("x", "r", bytes(16), None, bytes(16), "completed", 3, 1, 0, None)
 
 
+@pytest.fixture(autouse=True)
+def site(tmp_path_factory, monkeypatch):
+    with open_site(tmp_path_factory.mktemp("site"), monkeypatch) as made:
+        made.distribution(
+            "line-lineage", "factflow.lineage", lines="support.lineage_files:LineLineage", gone="no.such.module:Gone"
+        )
+        yield
+
+
 def sink_in(folder, trouble=""):
     query = f"?trouble={trouble}" if trouble else ""
-    return ProcessLineage(f"lines:///rows{query}", directory=folder, opener=OPENER)
+    return ProcessLineage(f"lines:///rows{query}", directory=folder)
 
 
 def rows_in(folder):
@@ -49,14 +59,14 @@ def test_it_is_a_sink_that_takes_packed_rows_and_retains():
     assert isinstance(sink, LineageSink)
     assert isinstance(sink, PackedLineageSink)
     assert isinstance(sink, RetainingLineage)
-    assert sink.pid is None
+    assert process_id_of(sink) is None
 
 
 async def test_every_row_arrives_and_the_store_is_closed(tmp_path):
     sink = sink_in(tmp_path)
     report = await carried(sink, 3000)
     assert report.lineage.written == 6000
-    pid = sink.pid
+    pid = process_id_of(sink)
     await sink.close()
     retained, *rows, closed = rows_in(tmp_path)
     assert retained == {"days": 3.0, "total_bytes": 10 * 2**30}
@@ -95,9 +105,33 @@ async def test_a_store_that_cannot_be_opened_is_one_clear_error(tmp_path):
     sink = sink_in(tmp_path, "open")
     with pytest.raises(LineageError, match="cannot be opened"):
         await sink.write([ENTRY], [])
-    assert sink.pid is None
+    assert process_id_of(sink) is None
     with pytest.raises(LineageError, match="ModuleNotFoundError"):
-        await ProcessLineage("x", opener="no.such.module:opener").write([ENTRY], [])
+        await ProcessLineage("gone://x").write([ENTRY], [])
+
+
+def retained_in(folder):
+    return [row for row in rows_in(folder) if "days" in row]
+
+
+@pytest.mark.parametrize("trouble", ["", "refuse-retention", "die"])
+async def test_the_most_generous_retention_reaches_the_process_once_and_again_after_a_failure(tmp_path, trouble):
+    sink = sink_in(tmp_path, trouble)
+    for days, total_bytes in [(1, 400), (3, 200), (2, 300)]:
+        sink.retain(days=days, total_bytes=total_bytes)
+    if trouble:
+        with pytest.raises(LineageError):
+            await sink.write([ENTRY], [])
+    await sink.write([ENTRY], [])
+    await sink.write([ENTRY], [])
+    sink.retain(days=2, total_bytes=100)  # changes nothing
+    await sink.write([ENTRY], [])
+    most = {"days": 3, "total_bytes": 400}
+    assert retained_in(tmp_path) == [most] * (2 if trouble == "die" else 1)
+    sink.retain(days=None, total_bytes=100)
+    await sink.write([ENTRY], [])
+    await sink.close()
+    assert retained_in(tmp_path)[-1] == {"days": None, "total_bytes": 400}
 
 
 async def test_a_cancelled_write_leaves_no_process_behind(tmp_path):
@@ -107,10 +141,10 @@ async def test_a_cancelled_write_leaves_no_process_behind(tmp_path):
             nursery.start_soon(sink.write, [ENTRY], [])
             while not (tmp_path / "rows.once").exists():
                 await trio.sleep(0.01)
-            pid = sink.pid
+            pid = process_id_of(sink)
             nursery.cancel_scope.cancel()
     assert not scope.cancelled_caught
-    assert sink.pid is None
+    assert process_id_of(sink) is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     await sink.write([ENTRY], [])
@@ -121,7 +155,7 @@ async def test_a_cancelled_write_leaves_no_process_behind(tmp_path):
 async def test_a_killed_process_is_replaced(tmp_path):
     sink = sink_in(tmp_path)
     await sink.write([ENTRY], [])
-    os.kill(sink.pid, signal.SIGKILL)
+    os.kill(process_id_of(sink), signal.SIGKILL)
     with pytest.raises(LineageError, match="killed by signal 9"):
         await sink.write([ENTRY], [])
     await sink.write([ENTRY], [])
@@ -134,12 +168,13 @@ def test_it_ends_with_the_program_whatever_ends_that(tmp_path):
         import os, signal, sys, trio
         sys.path[:] = {sys.path!r}
         from lineage.test_process import ENTRY, sink_in
+        from support.internals import process_id_of
         from pathlib import Path
 
         async def main():
             sink = sink_in(Path({str(tmp_path)!r}))
             await sink.write([ENTRY], [])
-            print(sink.pid, flush=True)
+            print(process_id_of(sink), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
         trio.run(main)

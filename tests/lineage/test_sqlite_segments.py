@@ -12,8 +12,9 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from factflow_engine.lineage.retention import KEEP_ALL, Retention
 from factflow_engine.lineage.sqlite import LineageStoreError, SqliteLineage, SqliteLineageSettings
-from factflow_engine.lineage.sqlite.folder import Retention, SegmentFile, segments, sweep
+from factflow_engine.lineage.sqlite.folder import SegmentFile, expired, segments, sweep
 from factflow_engine.seams import Seams
 from factflow_engine.testing import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import LineageSelection
@@ -169,12 +170,13 @@ def test_the_most_generous_of_several_retentions_counts():
     assert Retention(days=1, total_bytes=5).widened(Retention(days=3, total_bytes=4)) == Retention(
         days=3, total_bytes=5
     )
-    assert Retention(days=1).widened(Retention()) == Retention()
+    assert Retention(days=1).widened(KEEP_ALL) == KEEP_ALL
+    assert Retention(days=1).widened(None) == Retention(days=1)
     files = [SegmentFile(name=f"{n}", path=Path(f"{n}"), size_bytes=10, written_ns=n * DAY_NS) for n in range(5)]
-    assert [each.name for each in Retention(total_bytes=25).expired(files, wall_ns=0)] == ["0", "1", "2"]
-    assert [each.name for each in Retention(total_bytes=1).expired(files, wall_ns=0)] == ["0", "1", "2", "3"]
-    assert [each.name for each in Retention(days=1).expired(files, wall_ns=4 * DAY_NS)] == ["0", "1", "2"]
-    assert list(Retention().expired(files, wall_ns=99 * DAY_NS)) == []
+    assert [each.name for each in expired(files, Retention(total_bytes=25), wall_ns=0)] == ["0", "1", "2"]
+    assert [each.name for each in expired(files, Retention(total_bytes=1), wall_ns=0)] == ["0", "1", "2", "3"]
+    assert [each.name for each in expired(files, Retention(days=1), wall_ns=4 * DAY_NS)] == ["0", "1", "2"]
+    assert list(expired(files, KEEP_ALL, wall_ns=99 * DAY_NS)) == []
 
 
 def test_what_lies_beside_a_removed_segment_is_swept(tmp_path):

@@ -134,6 +134,21 @@ def threads_of(queue):
     return queue._writer._threads
 
 
+def process_id_of(lineage):
+    """Return the id of the process that a lineage store runs in; None if there is none."""
+    return None if lineage._process is None else lineage._process.pid
+
+
+def far_of(lineage):
+    """Return the store in a process that a lineage store moves to."""
+    return lineage._far
+
+
+async def expire(lineage):
+    """Have a store in PostgreSQL remove the days that it no longer keeps; return the names of their tables."""
+    return await lineage._expire()
+
+
 def store_of(queue):
     """Return the open file of an SQLite provider."""
     return queue._writer._store

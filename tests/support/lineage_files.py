@@ -11,11 +11,11 @@ import trio
 from factflow_protocols import LineageError
 
 
-def open_lines(url, *, directory):
-    return LineLineage(url, directory)
-
-
 class LineLineage:
+    @classmethod
+    def from_url(cls, url, *, directory=None):
+        return cls(url, directory)
+
     def __init__(self, url, directory):
         parts = urlsplit(url)
         self.path = Path(directory) / parts.path.lstrip("/")
@@ -24,22 +24,20 @@ class LineLineage:
             raise LineageError("cannot be opened")
 
     def retain(self, *, days, total_bytes):
+        if self._is_due("refuse-retention"):
+            raise LineageError("refused")
         self._add({"days": days, "total_bytes": total_bytes})
 
     async def write(self, entries, outcomes):
         await trio.lowlevel.checkpoint()
-        trouble = self.asked.get("trouble")
-        marker = self.path.with_suffix(".once")
-        if trouble and not marker.exists():
-            marker.touch()
-            if trouble == "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if trouble == "exit":
-                os._exit(3)
-            if trouble == "refuse":
-                raise LineageError("refused")
-            if trouble == "hang":
-                await trio.sleep_forever()
+        if self._is_due("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._is_due("exit"):
+            os._exit(3)
+        if self._is_due("refuse"):
+            raise LineageError("refused")
+        if self._is_due("hang"):
+            await trio.sleep_forever()
         for row in (*entries, *outcomes):
             self._add(
                 {name: value.hex() if isinstance(value, bytes) else value for name, value in row._asdict().items()}
@@ -48,6 +46,14 @@ class LineLineage:
     async def close(self):
         await trio.lowlevel.checkpoint()
         self._add({"closed": True})
+
+    def _is_due(self, trouble):
+        """Return whether the URL asks for this, and it has not happened yet."""
+        marker = self.path.with_suffix(".once")
+        if self.asked.get("trouble") != trouble or marker.exists():
+            return False
+        marker.touch()
+        return True
 
     def _add(self, row):
         with self.path.open("a", encoding="utf-8") as file:

@@ -5,6 +5,7 @@ run has. A thread costs nothing until it competes with the event loop for the in
 a second it makes the loop's slowest messages several times slower.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,15 +14,14 @@ import trio
 
 from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.providers import is_built_in, open_lineage
-from factflow_engine.lineage.recorder import rows_of
+from factflow_engine.lineage.recorder import CHUNK_ROWS, rows_of
 from factflow_engine.seams import Seams
-from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry, RetainingLineage
+from factflow_protocols import LineageEntry, LineageError, LineageSink, OutcomeEntry, RetainingLineage
+
+logger = logging.getLogger("factflow_engine.lineage")
 
 MOST_IN_THREAD: Final = 1_024
 """Rows of one write up to which a thread is used: one write comes each tenth of a second."""
-
-PART_ROWS: Final = 256
-"""Most rows of a part, as the recorder packs them."""
 
 
 class MovingLineage:
@@ -61,19 +61,16 @@ class MovingLineage:
 
     async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
         """See `LineageSink.write`."""
-        if self._far is not None and self._has_moved:
-            await self._far.write(entries, outcomes)
-        else:
-            await self._near.write(entries, outcomes)
+        far = await self._process() if self._has_moved else None
+        await (self._near if far is None else far).write(entries, outcomes)
 
     async def write_packed(self, parts: Sequence[bytes]) -> None:
         """See `PackedLineageSink.write_packed`."""
-        if self._far is not None and (self._has_moved or len(parts) * PART_ROWS > MOST_IN_THREAD):
-            if not self._has_moved:
-                await self._near.close()
-                self._has_moved = True
-            await self._far.write_packed(parts)
-            return
+        if self._has_moved or len(parts) * CHUNK_ROWS > MOST_IN_THREAD:
+            far = await self._process()
+            if far is not None:
+                await far.write_packed(parts)
+                return
         entries: list[LineageEntry] = []
         outcomes: list[OutcomeEntry] = []
         for part in parts:
@@ -82,6 +79,26 @@ class MovingLineage:
             outcomes += ends
             await trio.lowlevel.checkpoint()
         await self._near.write(entries, outcomes)
+
+    async def _process(self) -> ProcessLineage | None:
+        """Return the store in its process, which runs; None if there is none, and from then on there is none.
+
+        Cancellation: the store has moved or not.
+        """
+        far = self._far
+        if far is None:
+            return None
+        try:
+            await far.start()
+        except LineageError as error:
+            logger.warning("lineage is written in a thread of this process from now on: %s", error)
+            self._far = None
+            self._has_moved = False
+            return None
+        if not self._has_moved:
+            await self._near.close()
+            self._has_moved = True
+        return far
 
     async def close(self) -> None:
         """See `LineageSink.close`."""

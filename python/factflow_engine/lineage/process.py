@@ -13,28 +13,24 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from factflow_engine.frames import pack
+from factflow_engine.lineage.recorder import CHUNK_ROWS
+from factflow_engine.lineage.retention import Retention
 from factflow_engine.seams import Processes, TrioProcesses
 from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
-
-OPENER: Final = "factflow_engine.lineage.providers:open_lineage"
-"""Function that opens a store by its URL, as `module:name`."""
 
 LENGTH: Final = struct.Struct(">Q")
 """Length before each request and each answer."""
 
 MOST_ANSWER: Final = 1 << 20
 """Longest answer that is read: a text on what went wrong."""
-
-PART_ROWS: Final = 256
-"""Rows of a part that is packed here."""
 
 CLOSE_SECONDS: Final = 5.0
 """Time for the process to store what it was sent, close its store and exit."""
@@ -53,7 +49,6 @@ class ProcessLineage:
     Args:
         url: URL of the store, such as `sqlite:///lineage`; it goes over the socket, not through the list of processes.
         directory: Folder that a relative path in the URL starts from; the working directory by default.
-        opener: Function that opens it, as `module:name`.
         processes: Starter of the process; the machine's by default.
 
     Example:
@@ -62,33 +57,39 @@ class ProcessLineage:
         await sink.close()
     """
 
-    def __init__(
-        self, url: str, *, directory: Path | None = None, opener: str = OPENER, processes: Processes | None = None
-    ) -> None:
-        self._start: dict[str, Any] = {"url": url, "directory": str(directory or Path.cwd()), "opener": opener}
-        self._retention: list[tuple[float | None, int | None]] = []  # what the process does not know yet
+    def __init__(self, url: str, *, directory: Path | None = None, processes: Processes | None = None) -> None:
+        self._url = url
+        self._directory = str(directory or Path.cwd())
+        self._retention: Retention | None = None  # None: nobody has said how much to keep
+        self._told: Retention | None = None  # what the process knows of it
         self._processes: Processes = processes or TrioProcesses()
         self._turn = trio.Lock()  # one request at a time
         self._process: trio.Process | None = None
         self._stream: trio.SocketStream | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Id of the process, if it runs."""
-        return None if self._process is None else self._process.pid
-
     def retain(self, *, days: float | None, total_bytes: int | None) -> None:
         """See `RetainingLineage`; the process learns of it with the next write."""
-        self._retention.append((days, total_bytes))
+        self._retention = Retention(days=days, total_bytes=total_bytes).widened(self._retention)
 
     async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
         """See `LineageSink.write`."""
         rows = [list(row) for row in entries]
         ends = [list(row) for row in outcomes]
-        starts = range(0, max(len(rows), len(ends)), PART_ROWS)
+        starts = range(0, max(len(rows), len(ends)), CHUNK_ROWS)
         await self.write_packed(
-            [pack([rows[start : start + PART_ROWS], ends[start : start + PART_ROWS]]) for start in starts]
+            [pack([rows[start : start + CHUNK_ROWS], ends[start : start + CHUNK_ROWS]]) for start in starts]
         )
+
+    async def start(self) -> None:
+        """Start the process, unless it runs.
+
+        Raises:
+            LineageError: It cannot be started, or cannot open the store.
+
+        Cancellation: the process is killed.
+        """
+        async with self._asking():
+            pass
 
     async def write_packed(self, parts: Sequence[bytes]) -> None:
         """Store all rows, or none of them.
@@ -98,22 +99,8 @@ class ProcessLineage:
 
         Cancellation: the process is killed; the rows are stored or not.
         """
-        async with self._turn:
-            try:
-                if self._stream is None:
-                    await self._open()
-                retention, self._retention = self._retention, []
-                for days, total_bytes in retention:
-                    await self._ask(pack({"days": days, "total_bytes": total_bytes}))
-                    self._start.setdefault("retention", []).append([days, total_bytes])
-                await self._ask(pack(list(parts)))
-            except trio.BrokenResourceError:
-                raise LineageError(f"the writer process {await self._kill()}") from None
-            except LineageError:
-                raise
-            except BaseException:
-                await self._kill()
-                raise
+        async with self._asking():
+            await self._ask(pack(list(parts)))
 
     async def close(self) -> None:
         """Let the process store what it has, close its store and exit; a later write starts another one.
@@ -131,6 +118,30 @@ class ProcessLineage:
             finally:
                 await self._kill()
 
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """Hold the turn; have a process that knows what to keep. A request that is broken off leaves none."""
+        async with self._turn:
+            try:
+                if self._stream is None:
+                    await self._open()
+                if self._told != self._retention:
+                    await self._tell()
+                yield
+            except trio.BrokenResourceError:
+                raise LineageError(f"the writer process {await self._kill()}") from None
+            except LineageError:
+                raise
+            except BaseException:
+                await self._kill()
+                raise
+
+    async def _tell(self) -> None:
+        retention = self._retention
+        if retention is not None:
+            await self._ask(pack({"days": retention.days, "total_bytes": retention.total_bytes}))
+        self._told = retention
+
     async def _open(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -146,9 +157,10 @@ class ProcessLineage:
             except BaseException:
                 ours.close()
                 raise
+        self._told = None
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         try:
-            await self._ask(pack(self._start))
+            await self._ask(pack({"url": self._url, "directory": self._directory}))
         except LineageError:
             await self._kill()
             raise

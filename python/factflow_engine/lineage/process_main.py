@@ -3,10 +3,8 @@
 Kept separate from `process` because it is a program of its own: nothing here runs in the program that records.
 """
 
-import importlib
 import os
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import trio
 from factflow_engine.error_texts import bounded, describe
 from factflow_engine.frames import unpack
 from factflow_engine.lineage.process import LENGTH, MOST_ANSWER
+from factflow_engine.lineage.providers import open_lineage
 from factflow_engine.lineage.recorder import rows_of
 from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry, RetainingLineage
 
@@ -48,7 +47,7 @@ async def _serve_stream(stream: trio.SocketStream) -> None:
             try:
                 value: Any = unpack(request)
                 if sink is None:
-                    sink = _opened(value)
+                    sink = open_lineage(value["url"], directory=Path(value["directory"]))
                 elif isinstance(value, dict):
                     if isinstance(sink, RetainingLineage):
                         sink.retain(days=value["days"], total_bytes=value["total_bytes"])
@@ -62,17 +61,6 @@ async def _serve_stream(stream: trio.SocketStream) -> None:
         if sink is not None:
             with trio.CancelScope(shield=True):
                 await sink.close()
-
-
-def _opened(start: dict[str, Any]) -> LineageSink:
-    """Open the store that the first request names."""
-    module, _, name = start["opener"].partition(":")
-    opener: Callable[..., LineageSink] = getattr(importlib.import_module(module), name)
-    sink = opener(start["url"], directory=Path(start["directory"]))
-    if isinstance(sink, RetainingLineage):
-        for days, total_bytes in start.get("retention", ()):
-            sink.retain(days=days, total_bytes=total_bytes)
-    return sink
 
 
 async def _store(sink: LineageSink, parts: list[bytes]) -> None:

@@ -11,6 +11,7 @@ from factflow_engine.postgres import PostgresSettings
 from factflow_engine.seams import Seams
 from factflow_engine.testing.simulation import SimulatedClock
 from factflow_protocols import LineageError
+from support.internals import expire
 from support.lineage_rows import DAY_NS, HOUR_NS, NOON_NS, entry, outcome
 
 
@@ -25,8 +26,9 @@ class WallClock(SimulatedClock):
 
 
 @asynccontextmanager
-async def opened(url, **options):
-    sink = PostgresLineage(PostgresSettings.from_url(url), seams=replace(Seams.real(), clock=WallClock()), **options)
+async def opened(url, *, days=None, total_bytes=None):
+    sink = PostgresLineage(PostgresSettings.from_url(url), seams=replace(Seams.real(), clock=WallClock()))
+    sink.retain(days=days, total_bytes=total_bytes)
     try:
         yield sink
     finally:
@@ -56,9 +58,9 @@ def kept(server, url, table="visits"):
 async def test_days_that_ended_too_long_ago_go_as_a_whole(postgres):
     url = postgres.schema()
     await fill(url)
-    async with opened(url, retention_days=2) as sink:
-        removed = await sink.expire()
-        assert await sink.expire() == []
+    async with opened(url, days=2) as sink:
+        removed = await expire(sink)
+        assert await expire(sink) == []
     assert removed == ["outcomes_20261126", "visits_20261126", "outcomes_20261127", "visits_20261127"]
     assert kept(postgres, url) == kept(postgres, url, "outcomes") == [0, 1, 2]
 
@@ -66,7 +68,7 @@ async def test_days_that_ended_too_long_ago_go_as_a_whole(postgres):
 async def test_the_first_write_removes_them_too(postgres):
     url = postgres.schema()
     await fill(url)
-    async with opened(url, retention_days=1) as sink:
+    async with opened(url, days=1) as sink:
         await sink.write([entry(7)], [])
     assert kept(postgres, url) == [0, 1]
 
@@ -76,11 +78,11 @@ async def test_the_oldest_days_go_as_long_as_all_weigh_too_much(postgres):
     await fill(url, rows=200)
     schema = PostgresSettings.from_url(url).schema
     (weight,) = postgres.rows(f"SELECT pg_total_relation_size('{schema}.visits_20261130')")[0]
-    async with opened(url, retention_bytes=2 * weight + weight // 2) as sink:
-        await sink.expire()
+    async with opened(url, total_bytes=2 * weight + weight // 2) as sink:
+        await expire(sink)
     assert kept(postgres, url) == [0, 1]
-    async with opened(url, retention_bytes=0) as sink:
-        await sink.expire()
+    async with opened(url, total_bytes=0) as sink:
+        await expire(sink)
     assert kept(postgres, url) == [0]  # the present day stays
 
 
@@ -91,13 +93,13 @@ async def test_writers_and_readers_go_on_while_days_are_removed(postgres):
     with postgres.connect() as reader:
         reader.execute("BEGIN")
         reader.execute(f"SELECT count(*) FROM {schema}.visits")  # uses all days until it ends
-        async with opened(url, retention_days=1) as sink, opened(url) as writer:
+        async with opened(url, days=1) as sink, opened(url) as writer:
             with pytest.raises(LineageError, match="lock timeout"):
-                await sink.expire()
+                await expire(sink)
             await writer.write([entry(100)], [])
             assert reader.execute(f"SELECT count(*) FROM {schema}.visits").fetchone()[0] >= 5
             reader.execute("COMMIT")
-            await sink.expire()
+            await expire(sink)
             await writer.write([entry(101, started_ns=NOON_NS - 4 * DAY_NS)], [])  # a day may come back
     assert kept(postgres, url) == [0, 1, 4]
 
@@ -109,14 +111,14 @@ async def test_a_removal_that_was_interrupted_is_ended_by_the_next(postgres):
     with postgres.connect() as reader:
         reader.execute("BEGIN")
         reader.execute(f"SELECT count(*) FROM {schema}.visits")
-        async with opened(url, retention_days=1) as sink:
+        async with opened(url, days=1) as sink:
             with trio.move_on_after(0.3) as scope:
-                await sink.expire()
+                await expire(sink)
             assert scope.cancelled_caught
         reader.execute("COMMIT")
     postgres.rows(f"ALTER TABLE {schema}.visits DETACH PARTITION {schema}.visits_20261127")
-    async with opened(url, retention_days=1) as sink:
-        await sink.expire()
+    async with opened(url, days=1) as sink:
+        await expire(sink)
     tables = postgres.rows(
         "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'", schema
     )
@@ -133,9 +135,9 @@ async def test_a_day_whose_removal_is_pending_can_be_written_again(postgres):
     with postgres.connect() as reader:
         reader.execute("BEGIN")
         reader.execute(f"SELECT count(*) FROM {schema}.visits")
-        async with opened(url, retention_days=1) as sink:
+        async with opened(url, days=1) as sink:
             with pytest.raises(LineageError, match="lock timeout"):
-                await sink.expire()
+                await expire(sink)
         reader.execute("COMMIT")
     async with opened(url) as sink:
         late = NOON_NS - 4 * DAY_NS + HOUR_NS
@@ -148,12 +150,12 @@ async def test_two_removals_at_once_do_not_disturb_each_other(postgres):
     url = postgres.schema()
     await fill(url)
     async with (
-        opened(url, retention_days=1) as one,
-        opened(url, retention_days=1) as two,
+        opened(url, days=1) as one,
+        opened(url, days=1) as two,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(one.expire)
-        nursery.start_soon(two.expire)
+        nursery.start_soon(expire, one)
+        nursery.start_soon(expire, two)
     assert kept(postgres, url) == [0, 1]
 
 
@@ -164,7 +166,7 @@ async def test_a_partition_of_somebody_else_is_left_alone(postgres):
     postgres.rows(
         f"CREATE TABLE {schema}.visits_archive PARTITION OF {schema}.visits FOR VALUES FROM (-2147483648) TO (0)"
     )
-    async with opened(url, retention_days=1) as sink:
+    async with opened(url, days=1) as sink:
         await sink.write([entry(9, started_ns=NOON_NS + DAY_NS)], [])
-        await sink.expire()
+        await expire(sink)
     assert postgres.rows(f"SELECT to_regclass('{schema}.visits_archive') IS NOT NULL") == [(True,)]

@@ -15,6 +15,7 @@ from factflow_engine.lineage.postgres.reader import PostgresLineageReader
 from factflow_engine.lineage.postgres.retention import expire
 from factflow_engine.lineage.postgres.schema import Row, prepare
 from factflow_engine.lineage.postgres.writing import BatchWriter
+from factflow_engine.lineage.retention import KEEP_ALL, Retention
 from factflow_engine.postgres import PostgresConnection, PostgresError, PostgresSettings, PostgresUrlError
 from factflow_engine.seams import Seams
 from factflow_protocols import LineageEntry, LineageError, LineageUrlError, OutcomeEntry
@@ -47,27 +48,20 @@ class PostgresLineage:
         self,
         settings: PostgresSettings,
         *,
-        retention_days: float | None = None,
-        retention_bytes: int | None = None,
         seams: Seams | None = None,
     ) -> None:
         """Note the settings; nothing is opened yet.
 
         Args:
             settings: Server, database and schema.
-            retention_days: Days for which a row is kept at least; whole days (UTC) are removed. None keeps all.
-            retention_bytes: Bytes above which the oldest days are removed, indexes included, except the present day;
-                None for no bound.
             seams: Threads for the blocking driver, and the time of retention; the machine's own if None.
         """
         self.settings = settings
-        self._kept: list[tuple[float | None, int | None]] = []  # what each caller wants kept
+        self._retention: Retention | None = None  # None: nobody has said how much to keep
         self._seams = seams or Seams.real()
         self._writer = BatchWriter(settings.schema)
         self._connection = PostgresConnection(settings, prepare=self._prepare, seams=self._seams)
         self._expired_ns: int | None = None  # time of the last removal, on the monotonic clock
-        if retention_days is not None or retention_bytes is not None:
-            self.retain(days=retention_days, total_bytes=retention_bytes)
 
     @classmethod
     def from_url(
@@ -88,8 +82,8 @@ class PostgresLineage:
             raise LineageUrlError(error.url, error.problem) from None
 
     def retain(self, *, days: float | None, total_bytes: int | None) -> None:
-        """See `factflow_protocols.RetainingLineage`."""
-        self._kept.append((days, total_bytes))
+        """See `factflow_protocols.RetainingLineage`; whole days (UTC) are removed, and never the present one."""
+        self._retention = Retention(days=days, total_bytes=total_bytes).widened(self._retention)
         self._expired_ns = None
 
     def reader(self) -> PostgresLineageReader:
@@ -109,12 +103,12 @@ class PostgresLineage:
         if self._expired_ns is None or now - self._expired_ns >= _RETENTION_PAUSE_NS:
             self._expired_ns = now
             try:
-                await self.expire()
+                await self._expire()
             except LineageError as error:  # the rows are stored, and it is tried again
                 logger.warning("old lineage was not removed: %s", error)
 
-    async def expire(self) -> list[str]:
-        """Remove the days that retention no longer keeps; `write` does so every ten minutes.
+    async def _expire(self) -> list[str]:
+        """Remove the days that retention no longer keeps.
 
         Returns:
             Names of the removed partitions.
@@ -124,26 +118,16 @@ class PostgresLineage:
 
         Cancellation: what was removed stays removed; a removal that was begun is ended by the next.
         """
-        days, total_bytes = self._most_generous()
-        if days is None and total_bytes is None:
+        retention = self._retention
+        if retention is None or retention == KEEP_ALL:
             return []
         now_ns = self._seams.clock.wall_ns()
         try:
             return await self._connection.run_alone(
-                lambda connection: expire(
-                    connection, self.settings.schema, now_ns=now_ns, days=days, most_bytes=total_bytes
-                )
+                lambda connection: expire(connection, self.settings.schema, retention, now_ns=now_ns)
             )
         except PostgresError as error:
             raise LineageError(str(error)) from error
-
-    def _most_generous(self) -> tuple[float | None, int | None]:
-        days = [days for days, _ in self._kept]
-        sizes = [size for _, size in self._kept]
-        return (
-            None if None in days else max((value for value in days if value is not None), default=None),
-            None if None in sizes else max((value for value in sizes if value is not None), default=None),
-        )
 
     async def close(self) -> None:
         """Close the connection; a later write opens another one. Rows stay."""

@@ -18,15 +18,14 @@ from factflow_engine.lineage.postgres.schema import (
     partitions,
     sql,
 )
+from factflow_engine.lineage.retention import Retention
 
 LOCK_SECONDS: Final = 2
 """Longest wait for transactions that still use a day; the next removal tries again."""
 
 
-def expire(
-    connection: psycopg.Connection[Row], schema: str, *, now_ns: int, days: float | None, most_bytes: int | None
-) -> list[str]:
-    """Remove the days that ended more than `days` days ago, and the oldest as long as all weigh more than `most_bytes`.
+def expire(connection: psycopg.Connection[Row], schema: str, retention: Retention, *, now_ns: int) -> list[str]:
+    """Remove the days that ended too long ago, and the oldest as long as all weigh too much, indexes included.
 
     The day of `now_ns` and later ones stay, whatever they weigh.
 
@@ -36,8 +35,7 @@ def expire(
     Raises:
         psycopg.errors.LockNotAvailable: A transaction uses such a day for long; other days may have been removed.
     """
-    if days is None and most_bytes is None:
-        return []
+    days, most_bytes = retention.days, retention.total_bytes
     if not _first(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", f"factflow.retention.{schema}"):
         return []  # another process is at it
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from factflow_engine.lineage.retention import Retention
 from factflow_engine.lineage.sqlite.errors import LineageStoreError, store_error
 
 _NAME: Final = re.compile(r"lineage-[0-9a-f]{12}-[0-9a-f]{8}\.db", re.ASCII)
@@ -92,42 +93,19 @@ def _looked_at(path: Path) -> SegmentFile | None:
     return SegmentFile(name=path.name, path=path, size_bytes=size, written_ns=written)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """Limits of what is kept.
-
-    Attributes:
-        days: Days for which a row is kept at least; None for no limit.
-        total_bytes: Bytes that the segments may hold; None for no limit.
-    """
-
-    days: float | None = None
-    total_bytes: int | None = None
-
-    def widened(self, other: "Retention") -> "Retention":
-        """Return the more generous of both, limit by limit."""
-        return Retention(
-            days=None if self.days is None or other.days is None else max(self.days, other.days),
-            total_bytes=None
-            if self.total_bytes is None or other.total_bytes is None
-            else max(self.total_bytes, other.total_bytes),
-        )
-
-    def expired(self, found: Sequence[SegmentFile], *, wall_ns: int) -> Sequence[SegmentFile]:
-        """Return the segments to remove, oldest first; the newest stays in any case."""
-        old = [each for each in found[:-1] if self._is_old(each, wall_ns)]
-        if self.total_bytes is not None:
-            total = sum(each.size_bytes for each in found) - sum(each.size_bytes for each in old)
-            for each in found[:-1]:
-                if total <= self.total_bytes:
-                    break
-                if each not in old:
-                    old.append(each)
-                    total -= each.size_bytes
-        return sorted(old)
-
-    def _is_old(self, segment: SegmentFile, wall_ns: int) -> bool:
-        return self.days is not None and segment.written_ns + self.days * 86_400e9 < wall_ns
+def expired(found: Sequence[SegmentFile], retention: Retention, *, wall_ns: int) -> Sequence[SegmentFile]:
+    """Return the segments that a retention does not keep, oldest first; the newest stays in any case."""
+    days, most = retention.days, retention.total_bytes
+    old = [each for each in found[:-1] if days is not None and each.written_ns + days * 86_400e9 < wall_ns]
+    if most is not None:
+        total = sum(each.size_bytes for each in found) - sum(each.size_bytes for each in old)
+        for each in found[:-1]:
+            if total <= most:
+                break
+            if each not in old:
+                old.append(each)
+                total -= each.size_bytes
+    return sorted(old)
 
 
 def remove(segment: SegmentFile) -> None:

@@ -15,8 +15,9 @@ from typing import Final
 
 import trio
 
+from factflow_engine.lineage.retention import KEEP_ALL, Retention
 from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_passing, store_error
-from factflow_engine.lineage.sqlite.folder import Retention, new_name, remove, segments, sweep
+from factflow_engine.lineage.sqlite.folder import expired, new_name, remove, segments, sweep
 from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
 from factflow_engine.lineage.sqlite.segment import Segment
@@ -57,8 +58,8 @@ class SqliteLineage:
         self._segment: Segment | None = None
         self._begun_ns = 0  # wall time at which the open segment began
         self._shunned: set[str] = set()  # names of segments that cannot be written
-        self._retention = Retention(days=settings.retention_days, total_bytes=settings.retention_bytes)
-        self._is_asked = self._retention != Retention()  # somebody said how much to keep
+        asked = Retention(days=settings.retention_days, total_bytes=settings.retention_bytes)
+        self._retention = None if asked == KEEP_ALL else asked  # None: nobody has said how much to keep
         self._next_look_ns = 0
         self._removal_failure = ""
 
@@ -83,9 +84,7 @@ class SqliteLineage:
 
     def retain(self, *, days: float | None, total_bytes: int | None) -> None:
         """See `factflow_protocols.RetainingLineage`; what the URL says is one of the calls."""
-        asked = Retention(days=days, total_bytes=total_bytes)
-        self._retention = self._retention.widened(asked) if self._is_asked else asked
-        self._is_asked = True
+        self._retention = Retention(days=days, total_bytes=total_bytes).widened(self._retention)
         self._next_look_ns = 0
 
     async def write(self, entries: Sequence[LineageEntry], outcomes: Sequence[OutcomeEntry]) -> None:
@@ -182,12 +181,12 @@ class SqliteLineage:
         if segment.size_bytes() >= self._segment_bytes():
             return True
         seconds = [self._settings.segment_seconds] if self._settings.segment_seconds is not None else []
-        if self._retention.days is not None:
+        if self._retention is not None and self._retention.days is not None:
             seconds.append(self._retention.days * 86_400 / _PARTS)
         return bool(seconds) and now - self._begun_ns >= min(seconds) * 1e9
 
     def _segment_bytes(self) -> int:
-        total = self._retention.total_bytes
+        total = None if self._retention is None else self._retention.total_bytes
         most = self._settings.segment_bytes
         return most if total is None else max(LEAST_SEGMENT_BYTES, min(most, total // _PARTS))
 
@@ -203,11 +202,12 @@ class SqliteLineage:
 
     def _remove_expired(self, now: int) -> None:
         """Remove what the retention does not keep. A failure is noted, and tried again: the rows are stored."""
-        if self._retention == Retention():
+        retention = self._retention
+        if retention is None or retention == KEEP_ALL:
             return
         current = None if self._segment is None else self._segment.path.name
         try:
-            for found in self._retention.expired(segments(self._settings.path), wall_ns=now):
+            for found in expired(segments(self._settings.path), retention, wall_ns=now):
                 if found.name != current:
                     remove(found)
             sweep(self._settings.path, wall_ns=now)
