@@ -32,6 +32,9 @@ KEYS_A_CHECKPOINT: Final = 256
 LARGEST_METADATA_BYTES: Final = 1 << 20
 """Largest metadata of an object, as JSON."""
 
+DEEPEST_METADATA: Final = 128
+"""Most maps and lists inside each other in custom metadata, as in a message: parsers of JSON have limits of their own."""
+
 _MEDIA_TYPE: Final = re.compile(r"[!-~]{1,127}/[!-~]{1,127}(?:;[ -~]{1,255})?")
 
 
@@ -57,7 +60,7 @@ def normal_custom(key: str, custom: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return custom metadata as it will be read: a tuple is a list.
 
     Raises:
-        StorageError: JSON cannot hold it, or it is too large.
+        StorageError: JSON cannot hold it, or it is too large or too deep.
     """
     if not custom:
         return {}
@@ -71,6 +74,10 @@ def normal_custom(key: str, custom: Mapping[str, Any] | None) -> dict[str, Any]:
             key,
             f"its custom metadata takes {len(text):,} bytes as JSON; expected at most {LARGEST_METADATA_BYTES // 2:,}: "
             "store what is large as an object of its own",
+        )
+    if text.count("[") + text.count("{") > DEEPEST_METADATA and _is_deeper(normal, DEEPEST_METADATA):
+        raise StorageError(
+            key, f"its custom metadata has more than {DEEPEST_METADATA} maps and lists inside each other; nest it less"
         )
     if not isinstance(normal, dict):  # pragma: no cover - a mapping is dumped as an object
         raise StorageError(key, f"expected custom metadata as a mapping, got {type(custom).__name__}")
@@ -162,3 +169,14 @@ class Listing(Generic[T]):
 async def _one(data: bytes) -> AsyncGenerator[bytes]:
     for start in range(0, len(data), PART_BYTES):
         yield data[start : start + PART_BYTES]
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """True if there are more than `depth` maps and lists inside each other."""
+    level = [value]
+    for _ in range(depth):
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+        level = [each for each in level if isinstance(each, (dict, list))]
+        if not level:
+            return False
+    return True

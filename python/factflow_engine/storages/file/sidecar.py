@@ -9,6 +9,7 @@ Kept separate from writing and reading, which keep to that order.
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -16,17 +17,31 @@ from typing import Any, Final
 
 from factflow_engine.storages.content import LARGEST_METADATA_BYTES, PART_BYTES
 from factflow_engine.storages.file.disk import Disk
-from factflow_protocols import ObjectMetadata
+from factflow_protocols import ObjectMetadata, StorageError
+
+LARGEST_BYTES: Final = 2 * LARGEST_METADATA_BYTES
+"""Largest sidecar that is read, and so the largest that is written: while an object is replaced, it describes two."""
 
 _CHECKSUM: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def encode(versions: Sequence[ObjectMetadata]) -> bytes:
-    """Return a sidecar's bytes: the new description first, then those that it replaces."""
+def encode(key: str, versions: Sequence[ObjectMetadata]) -> bytes:
+    """Return a sidecar's bytes: the new description first, then those that it replaces.
+
+    Raises:
+        StorageError: Nobody could read it, because another program has enlarged the description that is replaced.
+    """
     document = _document(versions[0])
     if versions[1:]:
         document["replaces"] = [_document(each) for each in versions[1:]]
-    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode("ascii")
+    data = (json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
+    if len(data) > LARGEST_BYTES:
+        raise StorageError(
+            key,
+            f"its metadata and that of the object that it replaces take {len(data):,} bytes; expected at most "
+            f"{LARGEST_BYTES:,}: delete that object first",
+        )
+    return data
 
 
 def decode(data: bytes) -> list[ObjectMetadata]:
@@ -35,10 +50,10 @@ def decode(data: bytes) -> list[ObjectMetadata]:
     Raises:
         ValueError: It is damaged; the text says how.
     """
-    if len(data) > 2 * LARGEST_METADATA_BYTES:
-        raise ValueError(f"has more than {2 * LARGEST_METADATA_BYTES:,} bytes")
+    if len(data) > LARGEST_BYTES:
+        raise ValueError(f"has more than {LARGEST_BYTES:,} bytes")
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refused, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}") from error
     versions = [_metadata(document)]
@@ -60,7 +75,7 @@ def read(disk: Disk, folder: int, name: str) -> list[ObjectMetadata] | None:
     except FileNotFoundError:
         return None
     try:
-        return decode(disk.read(file, 0, 2 * LARGEST_METADATA_BYTES + 1))
+        return decode(disk.read(file, 0, LARGEST_BYTES + 1))
     finally:
         os.close(file)
 
@@ -112,3 +127,12 @@ def _metadata(document: Any) -> ObjectMetadata:
     if type(size) is not int or size < 0 or not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
         raise ValueError("its 'size_bytes' is no size, or its 'checksum' not 64 hexadecimal digits")
     return ObjectMetadata(content_type=content_type, size_bytes=size, checksum=checksum, custom=custom)
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refused(text[:20])

@@ -105,6 +105,7 @@ class Upload:
 
         Raises:
             BusyError: Another writer commits this key now; nothing was changed, and this may be called again.
+            StorageError: The sidecar would be too large to be read; see `sidecar.encode`. Nothing was changed.
         """
         disk = self._disk
         self._finish()
@@ -176,7 +177,7 @@ class Upload:
     def _sidecar(self, *versions: ObjectMetadata) -> str:
         name, file = self._create()
         try:
-            self._disk.write(file, sidecar.encode(versions))
+            self._disk.write(file, sidecar.encode(self._key, versions))
             self._disk.sync(file)
         finally:
             os.close(file)
