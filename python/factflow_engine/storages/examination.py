@@ -56,7 +56,7 @@ class ExaminedStorage(Protocol):
     """Store that finds what killed writers left in it."""
 
     def leftovers(self, prefix: str = "") -> AsyncIterator[Leftover]:
-        """Yield what is no object, where keys with this prefix lie.
+        """Yield what is no object, where keys with this prefix lie, and nothing that may belong to other keys.
 
         Raises:
             StorageError: The store cannot be looked through.

@@ -157,7 +157,11 @@ class BucketStorage:
         async def next_batch() -> Iterable[Leftover]:
             while page := await self._run(prefix, pages.next, is_read=False):
                 now = self._clock.wall_ns() / 1e9
-                judged = [await self._judged(name, now - changed) for name, changed in page]
+                judged = [
+                    await self._judged(name, now - changed)
+                    for name, changed in page
+                    if _key_of(name).startswith(prefix)
+                ]
                 if found := [each for each in judged if each is not None]:
                     return found
             return ()
@@ -225,3 +229,9 @@ class BucketStorage:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise storage_error(key, error, is_read=is_read) from error
+
+
+def _key_of(name: str) -> str:
+    """Return the key that a name of the bucket belongs to: a sidecar to its object's, which a longer prefix excludes."""
+    owner = sidecar_owner(name)
+    return name if owner is None else owner[0]

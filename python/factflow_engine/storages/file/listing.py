@@ -6,7 +6,6 @@ present key, about 100 bytes a name. Kept separate from reading because it opens
 """
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,21 +92,14 @@ def _shown(entries: Iterator[os.DirEntry[str]], beginning: str) -> Iterator[str]
             yield name
 
 
-def entries_in(disk: Disk, root: Path, parts: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return all that is in a folder, sorted by name: name, mode, and time of change in nanoseconds.
+def every_name_in(disk: Disk, root: Path, parts: Sequence[str]) -> list[str]:
+    """Return the names of all that is in a folder, sorted; none if it is not there.
 
     Raises:
         OSError: It cannot be read.
     """
-    found: list[tuple[str, int, int]] = []
     try:
         with opened_folder(disk, root, parts) as folder, os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # removed meanwhile
-                found.append((entry.name, stat.S_IFMT(status.st_mode), status.st_mtime_ns))
+            return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found)

@@ -153,15 +153,31 @@ class FileStorage:
     def leftovers(self, prefix: str = "") -> AsyncIterator[Leftover]:
         """See `ExaminedStorage.leftovers`."""
         *parts, _ = check_prefix(prefix).split("/")
-        waiting = [tuple(parts)]
+        waiting: list[tuple[tuple[str, ...], list[str] | None]] = [(tuple(parts), None)]  # None: not read yet
 
         async def next_batch() -> Iterable[Leftover]:
             await trio.lowlevel.checkpoint()
             while waiting:
-                folder = waiting.pop()
-                look = partial(leftovers.found_in, self.disk, self.root, folder, now_ns=self._clock.wall_ns())
-                found, inner = await self.run("/".join(folder), look)
-                waiting.extend((*folder, name) for name in reversed(inner))
+                folder, names = waiting[-1]  # it stays there if this is cancelled
+                where = "/".join(folder)
+                if names is None:
+                    names = await self.run(where, partial(listing.every_name_in, self.disk, self.root, folder))
+                    waiting.pop()
+                    starts = reversed(range(0, len(names), KEYS_A_CHECKPOINT))
+                    waiting.extend((folder, names[start : start + KEYS_A_CHECKPOINT]) for start in starts)
+                    continue
+                look = partial(
+                    leftovers.found_among,
+                    self.disk,
+                    self.root,
+                    folder,
+                    names,
+                    prefix=prefix,
+                    now_ns=self._clock.wall_ns(),
+                )
+                found, inner = await self.run(where, look)
+                waiting.pop()
+                waiting.extend(((*folder, name), None) for name in reversed(inner))
                 if found:
                     return found
             return ()
