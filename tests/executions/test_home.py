@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from factflow_engine.executions import Home, HomeError, find_home
+from factflow_engine.testing.simulation import SimulatedRandomness
 
 
 def test_naming_a_home_touches_nothing(tmp_path: Path):
@@ -25,6 +26,14 @@ def test_a_home_is_for_its_owner_alone_and_not_for_git(tmp_path: Path):
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
     assert (home.path / ".gitignore").read_text() == "*\n"
     assert {path.name for path in home.path.iterdir()} == {".gitignore", "factflow-home"}
+
+
+def test_a_seed_names_its_unfinished_files(tmp_path: Path):
+    taken = tmp_path / f".unfinished-{SimulatedRandomness(1).token(12).hex()}"
+    taken.touch()
+    with pytest.raises(HomeError, match="File exists"):
+        Home(tmp_path, randomness=SimulatedRandomness(1)).make()
+    Home(tmp_path, randomness=SimulatedRandomness(2)).make()
 
 
 def test_making_it_again_changes_nothing(tmp_path: Path):
@@ -108,7 +117,7 @@ def test_what_the_system_refuses_is_said_once(tmp_path: Path, monkeypatch, code:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
 
-    monkeypatch.setattr("factflow_engine.executions.home.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("factflow_engine.executions.home.os.open", refuse)
     said = refusal(Home(tmp_path / "home"))
     assert "cannot be made: " in said
     assert ("--home" in said) == (code != "EIO")

@@ -122,7 +122,7 @@ async def test_a_sidecar_that_goes_between_two_requests_is_looked_for_again(url,
         found = described(client, key)
         if not replaced:
             replaced.append(True)
-            calls.put(client, key, b"new", content_type="a/b", custom={"text": "b" * 4000})
+            calls.put(client, key, b"new", content_type="a/b", custom={"text": "b" * 4000}, token="1")
         return found
 
     monkeypatch.setattr(calls, "_described", replace_behind)
@@ -252,7 +252,9 @@ def test_clients_of_all_schemes_can_be_made(monkeypatch):
 def test_headers_fit_what_buckets_take_whatever_the_metadata():
     for size in range(0, 4000, 37):
         metadata = ObjectMetadata(content_type="a/b", size_bytes=1, checksum="0" * 64, custom={"k": "ü" * size})
-        headers = attributes.encode("k", metadata)
+        headers = attributes.encode("k", metadata, "1")
+        assert headers == attributes.encode("k", metadata, "1")
+        assert (headers.sidecar is None) == (headers == attributes.encode("k", metadata, "2"))
         assert sum(map(len, headers.attributes.values())) < 2000
         assert all(value.isascii() and value.isprintable() for value in headers.attributes.values())
         found = attributes.decode("k", headers.attributes, 1)

@@ -1,6 +1,7 @@
 """The store in a folder while its writers die, at each of their steps, and while others write and read: a reader sees the
 old object with its metadata or the new one with its own, whatever dies."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -23,11 +24,14 @@ VERSIONS = {
     "long": b"one that is longer than the others" * 20,
     "same": b"the old one!",  # the same bytes, with other metadata
 }
+TOKENS = itertools.count()
 FORMER = [None, "old", "long"]
 
 
 def write(root: Path, version: str, disk: Disk | None = None) -> ObjectMetadata:
-    upload = writing.Upload(disk or Disk(), root, KEY, content_type=f"text/{version}", custom={"is": version})
+    upload = writing.Upload(
+        disk or Disk(), root, KEY, content_type=f"text/{version}", custom={"is": version}, token=f"{next(TOKENS)}"
+    )
     try:
         return upload.write_and_commit(VERSIONS[version])
     finally:

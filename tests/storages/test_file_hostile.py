@@ -344,3 +344,21 @@ async def test_references_are_followed(tmp_path):
     assert (counts.references, counts.problems) == (2, 1)
     assert [(each.kind, each.key) for each in found] == [("missing", "a/gone")]
     assert found[0].text == "does not exist, and execution 1, stage parse points to it"
+
+
+async def test_a_seed_names_the_temporary_files(tmp_path):
+    class NotedDisk(Disk):
+        def create(self, folder, name):
+            names.append(name)
+            return super().create(folder, name)
+
+    runs = []
+    for number, seed in enumerate((1, 1, 2)):
+        names: list[str] = []
+        storage = FileStorage(tmp_path / f"{number}", disk=NotedDisk(), randomness=SimulatedRandomness(seed))
+        for content in (b"old", b"new"):
+            await storage.write("k", content)
+        assert len(names) == len(set(names)) == 5
+        runs.append(names)
+    assert runs[0] == runs[1]
+    assert not set(runs[0]) & set(runs[2])

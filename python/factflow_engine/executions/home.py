@@ -5,13 +5,13 @@ Kept separate from the stores because a home only says where they lie: each is o
 
 import errno
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import quote
 
+from factflow_engine.seams import Randomness, SystemRandomness
 from factflow_protocols import FactflowError
 
 DEFAULT_HOME: Final = ".factflow"
@@ -70,8 +70,13 @@ class Home:
         is_named: True if somebody chose it, rather than the default.
     """
 
-    def __init__(self, path: Path | str, *, is_named: bool = True) -> None:
+    def __init__(self, path: Path | str, *, is_named: bool = True, randomness: Randomness | None = None) -> None:
         """Note the path.
+
+        Args:
+            path: The directory.
+            is_named: True if somebody chose it, rather than the default.
+            randomness: Source of the names of unfinished files; the system's by default.
 
         Raises:
             HomeError: No directory can have this path.
@@ -81,6 +86,7 @@ class Home:
             raise HomeError(Path(text.replace("\0", "?")), "is no path; write one such as --home .factflow")
         self.path: Final = Path(os.path.abspath(text))  # noqa: PTH100 - Path.absolute() keeps `..`, resolve() reads links
         self.is_named: Final = is_named
+        self._randomness = SystemRandomness() if randomness is None else randomness
 
     def __repr__(self) -> str:
         return f"Home({str(self.path)!r})"
@@ -177,15 +183,16 @@ class Home:
 
     def _write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
-        descriptor, unfinished = tempfile.mkstemp(dir=self.path, prefix=_UNFINISHED)
+        unfinished = self.path / f"{_UNFINISHED}{self._randomness.token(12).hex()}"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(descriptor)
-            Path(unfinished).replace(self.path / name)
+            unfinished.replace(self.path / name)
         except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             raise
 
     def _check_version(self) -> None:

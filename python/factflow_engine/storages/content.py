@@ -173,7 +173,7 @@ async def _one(data: bytes) -> AsyncGenerator[bytes]:
 
 def _is_deeper(value: object, depth: int) -> bool:
     """True if there are more than `depth` maps and lists inside each other."""
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(depth):
         level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
         level = [each for each in level if isinstance(each, (dict, list))]

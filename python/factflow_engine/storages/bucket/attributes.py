@@ -10,7 +10,6 @@ because it makes none.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,8 +42,8 @@ class Headers:
     sidecar: tuple[str, bytes] | None
 
 
-def encode(key: str, metadata: ObjectMetadata) -> Headers:
-    """Return an object's headers, and its sidecar if it needs one."""
+def encode(key: str, metadata: ObjectMetadata, token: str) -> Headers:
+    """Return an object's headers, and its sidecar if it needs one; `token` is the number of this write."""
     description: dict[str, Any] = {"checksum": metadata.checksum}
     sidecar = None
     if metadata.custom:
@@ -52,7 +51,7 @@ def encode(key: str, metadata: ObjectMetadata) -> Headers:
         if len(whole) <= LONGEST_HEADER_BYTES:
             description["custom"] = dict(metadata.custom)
         else:
-            content = _json({"custom": dict(metadata.custom), "write": os.urandom(12).hex()}).encode("ascii")
+            content = _json({"custom": dict(metadata.custom), "write": token}).encode("ascii")
             digits = hashlib.sha256(content).hexdigest()[:_DIGITS]
             description["sidecar"] = digits
             sidecar = sidecar_name(key, digits), content

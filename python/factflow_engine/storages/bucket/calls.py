@@ -5,10 +5,10 @@ removed after it, also when that is replaced; an object is replaced in one reque
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final, TypeVar
 
 import obstore
@@ -43,16 +43,16 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Append bytes."""
         if self._file is None:
-            # Closed by `close`, which the store calls in any case.
-            self._file = tempfile.SpooledTemporaryFile(_UPLOAD_PART_BYTES)  # noqa: SIM115
+            # Closed by `close`, which the store calls in any case. It has no name that a run could depend on.
+            self._file = SpooledTemporaryFile(_UPLOAD_PART_BYTES)  # noqa: SIM115
         self._file.write(data)
         self._digest.update(data)
         self._size += len(data)
 
     def put(
-        self, client: ObjectStore, key: str, *, content_type: str, custom: Mapping[str, Any] | None
+        self, client: ObjectStore, key: str, *, content_type: str, custom: Mapping[str, Any] | None, token: str
     ) -> ObjectMetadata:
-        """Send the bytes as an object."""
+        """Send the bytes as an object; see `attributes.encode` for the token."""
         metadata = described(
             key,
             content_type=content_type,
@@ -62,7 +62,7 @@ class Spool:
         )
         if self._file is not None:
             self._file.seek(0)
-        _put(client, key, metadata, iter(()) if self._file is None else _parts(self._file))
+        _put(client, key, metadata, iter(()) if self._file is None else _parts(self._file), token)
         return metadata
 
     def close(self) -> None:
@@ -72,16 +72,16 @@ class Spool:
 
 
 def put(
-    client: ObjectStore, key: str, data: bytes, *, content_type: str, custom: Mapping[str, Any] | None
+    client: ObjectStore, key: str, data: bytes, *, content_type: str, custom: Mapping[str, Any] | None, token: str
 ) -> ObjectMetadata:
-    """Send an object."""
+    """Send an object; see `attributes.encode` for the token."""
     metadata = described(key, content_type=content_type, size_bytes=len(data), checksum=sha256(data), custom=custom)
-    _put(client, key, metadata, data)
+    _put(client, key, metadata, data, token)
     return metadata
 
 
-def _put(client: ObjectStore, key: str, metadata: ObjectMetadata, data: bytes | Iterator[bytes]) -> None:
-    headers = attributes.encode(key, metadata)
+def _put(client: ObjectStore, key: str, metadata: ObjectMetadata, data: bytes | Iterator[bytes], token: str) -> None:
+    headers = attributes.encode(key, metadata, token)
     former = None
     if headers.sidecar is not None:
         former = _sidecar_of(client, key)

@@ -22,7 +22,7 @@ import trio
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from factflow_engine.seams import Clock, Seams, SystemClock, Threads, TrioThreads
+from factflow_engine.seams import Clock, Randomness, Seams, SystemClock, SystemRandomness, Threads, TrioThreads
 from factflow_engine.storages.bucket import calls
 from factflow_engine.storages.bucket.attributes import sidecar_owner
 from factflow_engine.storages.bucket.failures import storage_error
@@ -45,17 +45,26 @@ class BucketStorage:
     parts of a killed process stays with the bucket until its life-cycle rule removes it.
     """
 
-    def __init__(self, client: ObjectStore, *, threads: Threads | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        client: ObjectStore,
+        *,
+        threads: Threads | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
         """Note the client.
 
         Args:
             client: A store of obstore's, with its bucket and folder.
             threads: Runner of blocking calls; at most 16 threads of its own by default.
             clock: Clock for the age of leftovers; the machine's by default.
+            randomness: Source of the numbers of writes, which tell sidecars apart; the system's by default.
         """
         self._client = client
         self._threads = TrioThreads(_THREADS) if threads is None else threads
         self._clock = SystemClock() if clock is None else clock
+        self._randomness = SystemRandomness() if randomness is None else randomness
 
     @classmethod
     def from_url(
@@ -67,7 +76,10 @@ class BucketStorage:
     ) -> "BucketStorage":
         """See `StorageProviderClass.from_url`."""
         client = client_of(url)
-        return cls(client) if seams is None else cls(client, threads=seams.store_threads(_THREADS), clock=seams.clock)
+        if seams is None:
+            return cls(client)
+        threads = seams.store_threads(_THREADS)
+        return cls(client, threads=threads, clock=seams.clock, randomness=seams.randomness)
 
     async def write(
         self,
@@ -83,15 +95,16 @@ class BucketStorage:
         """
         check_key(key)
         described(key, content_type=content_type, size_bytes=0, checksum="", custom=custom)  # before anything is sent
+        token = self._randomness.token(12).hex()
         if isinstance(data, bytes):
-            put = partial(calls.put, self._client, key, data, content_type=content_type, custom=custom)
+            put = partial(calls.put, self._client, key, data, content_type=content_type, custom=custom, token=token)
             return await self._run(key, put, is_read=False)
         spool = calls.Spool()
         try:
             async with aclosing(parts_of(key, data)) as parts:
                 async for part in parts:
                     await self._run(key, partial(spool.write, part), is_read=False)
-            send = partial(spool.put, self._client, key, content_type=content_type, custom=custom)
+            send = partial(spool.put, self._client, key, content_type=content_type, custom=custom, token=token)
             return await self._run(key, send, is_read=False)
         finally:
             spool.close()

@@ -84,8 +84,8 @@ def _leftover(kind: ProblemKind, place: str, text: str, age: float, *, is_repair
     return Leftover(kind=kind, place=place, text=text, age_seconds=age, is_repairable=is_repairable)
 
 
-def remove(disk: Disk, root: Path, place: str) -> bool:
-    """Put a leftover in order; return False if it is by now.
+def remove(disk: Disk, root: Path, place: str, token: str) -> bool:
+    """Put a leftover in order; return False if it is by now. See `Upload` for the token.
 
     Raises:
         BusyError: A writer is at work on its object.
@@ -98,12 +98,12 @@ def remove(disk: Disk, root: Path, place: str) -> bool:
                 os.stat(name, dir_fd=folder, follow_symlinks=False)
                 disk.unlink(folder, name)
                 return True
-            return _settle(disk, root, folder, parts, name)
+            return _settle(disk, root, folder, parts, name, token)
     except FileNotFoundError:
         return False
 
 
-def _settle(disk: Disk, root: Path, folder: int, parts: list[str], name: str) -> bool:
+def _settle(disk: Disk, root: Path, folder: int, parts: list[str], name: str, token: str) -> bool:
     """Remove a sidecar without an object, or make one of two descriptions describe the object alone."""
     of = name.removesuffix(SIDECAR_ENDING)
     key = "/".join((*parts, of))
@@ -117,7 +117,7 @@ def _settle(disk: Disk, root: Path, folder: int, parts: list[str], name: str) ->
         metadata = present(disk, folder, of)
         if len(versions) < 2 or metadata is None:
             return False
-        upload = Upload(disk, root, key, content_type=metadata.content_type, custom=metadata.custom)
+        upload = Upload(disk, root, key, content_type=metadata.content_type, custom=metadata.custom, token=token)
         upload.replace_sidecar(metadata)
         return True
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from factflow_engine.seams import Clock, Seams, SystemClock, Threads, TrioThreads
+from factflow_engine.seams import Clock, Randomness, Seams, SystemClock, SystemRandomness, Threads, TrioThreads
 from factflow_engine.storages.content import KEYS_A_CHECKPOINT, PART_BYTES, Listing, check_range, described, parts_of
 from factflow_engine.storages.examination import Leftover
 from factflow_engine.storages.file import leftovers, listing, reading, writing
@@ -43,7 +43,13 @@ class FileStorage:
     """
 
     def __init__(
-        self, root: Path | str, *, threads: Threads | None = None, clock: Clock | None = None, disk: Disk | None = None
+        self,
+        root: Path | str,
+        *,
+        threads: Threads | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+        disk: Disk | None = None,
     ) -> None:
         """Note the folder.
 
@@ -51,11 +57,13 @@ class FileStorage:
             root: The folder; made with those above it by the first write.
             threads: Runner of blocking work; at most 16 threads of its own by default.
             clock: Clock for the age of leftovers; the machine's by default.
+            randomness: Source of the names of temporary files; the system's by default.
             disk: The system's calls; others are for tests.
         """
         self.root: Final = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute() keeps `..`, resolve() reads links
         self.disk: Final = Disk() if disk is None else disk
         self._clock = SystemClock() if clock is None else clock
+        self._randomness = SystemRandomness() if randomness is None else randomness
         self._threads = TrioThreads(_THREADS) if threads is None else threads
 
     def __repr__(self) -> str:
@@ -65,7 +73,10 @@ class FileStorage:
     def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "FileStorage":
         """See `StorageProviderClass.from_url`."""
         root = root_of(url, directory=directory)
-        return cls(root) if seams is None else cls(root, threads=seams.store_threads(_THREADS), clock=seams.clock)
+        if seams is None:
+            return cls(root)
+        threads = seams.store_threads(_THREADS)
+        return cls(root, threads=threads, clock=seams.clock, randomness=seams.randomness)
 
     async def write(
         self,
@@ -78,7 +89,9 @@ class FileStorage:
         """See `StorageProtocol.write`."""
         check_key(key)
         described(key, content_type=content_type, size_bytes=0, checksum="", custom=custom)  # before anything is made
-        upload = writing.Upload(self.disk, self.root, key, content_type=content_type, custom=custom)
+        upload = writing.Upload(
+            self.disk, self.root, key, content_type=content_type, custom=custom, token=self._token()
+        )
         try:
             if isinstance(data, bytes):
                 return await self.locked(key, partial(upload.write_and_commit, data))
@@ -186,7 +199,8 @@ class FileStorage:
 
     async def remove_leftover(self, leftover: Leftover) -> bool:
         """See `ExaminedStorage.remove_leftover`."""
-        return await self.locked(leftover.place, partial(leftovers.remove, self.disk, self.root, leftover.place))
+        remove = partial(leftovers.remove, self.disk, self.root, leftover.place, self._token())
+        return await self.locked(leftover.place, remove)
 
     async def run(self, key: str, work: Callable[[], T]) -> T:
         """Do blocking work in a thread, and give its errors the key and the reason.
@@ -220,6 +234,9 @@ class FileStorage:
                     ) from None
             await trio.sleep(pause)
             pause = min(2 * pause, 0.01)
+
+    def _token(self) -> str:
+        return self._randomness.token(12).hex()
 
     async def _parts(self, key: str, opened: reading.OpenObject) -> AsyncGenerator[bytes]:
         digest = hashlib.sha256()

@@ -65,8 +65,9 @@ class Upload:
     """
 
     def __init__(
-        self, disk: Disk, root: Path, key: str, *, content_type: str, custom: Mapping[str, Any] | None
+        self, disk: Disk, root: Path, key: str, *, content_type: str, custom: Mapping[str, Any] | None, token: str
     ) -> None:
+        """Prepare; `token` tells its temporary names from those of every other upload."""
         self._disk = disk
         self._root = root
         self._key = key
@@ -77,6 +78,8 @@ class Upload:
         self._file = -1
         self._digest = hashlib.sha256()
         self._size = 0
+        self._token = token
+        self._names = 0  # temporary names so far
         self._left: set[str] = set()  # temporary names that are, or may be, in the folder
         self._temporary = ""
 
@@ -166,7 +169,8 @@ class Upload:
             os.close(file)
 
     def _create(self) -> tuple[str, int]:
-        name = TEMPORARY + os.urandom(12).hex()
+        self._names += 1
+        name = f"{TEMPORARY}{self._token}-{self._names}"
         self._left.add(name)
         return name, self._disk.create(self._folder, name)
 
