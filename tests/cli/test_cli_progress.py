@@ -28,6 +28,19 @@ def test_a_line_has_totals_and_the_routes_that_have_work(samples: Any) -> None:
     assert line == ("factflow: 1.2 s, running, ended 1,195, failed 2; busy: in 1,200, out 7, in flight 8/8, waiting 30")
 
 
+def test_a_remark_is_shown_by_every_display_and_makes_a_new_line(samples: Any) -> None:
+    console, stream = _plain_console()
+    progress, statistics = PlainProgress(console), samples.statistics(a=samples.route())
+    for remark in ("1 of 3 published", "2 of 3 published", "2 of 3 published"):
+        progress.remark = remark
+        progress.show(statistics)
+    assert [line.partition("; ")[2] for line in stream.getvalue().splitlines()] == [
+        "1 of 3 published",
+        "2 of 3 published",
+    ]
+    assert str(live_table(statistics, title="t", width=80, remark="1 of 3 published").caption) == "1 of 3 published"
+
+
 def test_of_many_routes_the_busiest_are_named(samples: Any) -> None:
     routes = {f"r{number}": samples.route(waiting=number) for number in range(1, 8)}
     line = progress_line(samples.statistics(**routes))

@@ -320,6 +320,25 @@ def test_what_was_killed_is_interrupted_and_doctor_says_so(factflow, tmp_path: P
     assert factflow("doctor").status == 0
 
 
+# -- replay and recovery -----------------------------------------------------------------------------------------------
+
+
+def test_a_replay_says_what_it_published_and_a_recovery_takes_no_key(factflow, pipeline) -> None:
+    text = GOOD.replace("seconds: 0}}", "seconds: 0}, store: true}").replace(
+        "init_message",
+        "    outbound: [{route: b}]\n  b:\n    adapters: [{type: delay, config: {seconds: 0}}]\ninit_message",
+    )
+    factflow("run", pipeline(text), "--tag", "one")
+    words = ("execution", "replay", "one", "--from-stage", "delay", "--idempotency-key", "k")
+    first = factflow(*words, "--output", "json")
+    assert (first.status, first.document["routes"]["b"]["received"]) == (0, 1)
+    assert "1 stored messages published" in first.err
+    second = factflow(*words)
+    assert (second.status, second.out.strip()) == (0, first.document["record"])
+    refused = factflow("execution", "recover", "one", "--idempotency-key", "k")
+    assert (refused.status, "one begins" in refused.err) == (2, True)
+
+
 # -- doctor ------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import trio
 
 from factflow_engine import (
     AdapterResult,
+    InitMessageConfig,
     OrchestratorManager,
     PipelineAdapter,
     PipelineConfigLoader,
@@ -22,7 +23,7 @@ from factflow_engine.executions import (
     open_executions,
     recording,
 )
-from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.runtime.report import ExecutionStatus, Outcome
 from factflow_engine.testing import simulate
 from support.interrupts import CancelAtStep
 
@@ -129,6 +130,19 @@ async def test_a_completed_execution_is_recorded_with_its_report_and_without_sec
     assert "hunter22" not in repr(found)
     assert "${DB_PASSWORD}" in found.snapshot
     assert gate.load(found.snapshot, DB_PASSWORD="hunter22") == config
+
+
+async def test_the_hash_is_that_of_what_runs(url: str):
+    gate = Gate()
+    config = gate.load()
+    init = [InitMessageConfig(route="copy", payload={"text": "another"})]
+    async with recorded(url, gate) as (executions, manager):
+        started = await executions.start(manager, config, init=init)
+        assert started.execution is not None
+        report = await started.execution.complete()
+    found = await read(url)
+    assert report.outcomes[Outcome.COMPLETED] == 1
+    assert found.config_hash == report.config_hash == gate.load(found.snapshot).hash != config.hash
 
 
 async def test_a_cancelled_one_says_so(url: str):

@@ -2,21 +2,25 @@
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import trio
 
 from factflow_engine import OrchestratorManager, PipelineConfigLoader
 from factflow_engine.config import ConfigurationError
+from factflow_engine.error_texts import trace_of
 from factflow_engine.executions import execution_store
 from factflow_engine.executions.derivation import ReplayError
+from factflow_engine.executions.publishing import ReplayStoppedError
 from factflow_engine.executions.recording import Executions
 from factflow_engine.executions.recovery import plan_recovery, recover
-from factflow_engine.executions.replay import ReplayStoppedError, plan_replay, replay
+from factflow_engine.executions.replay import plan_replay, replay
 from factflow_engine.frames import pack, unpack
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.stages.keys import parse_key
 from factflow_protocols import AdapterResult, StorageCorruptError, StorageError
+from support.interrupts import CancelAtStep
 from support.object_stores import FakeStore
 from support.pipelines import registry_of
 
@@ -160,9 +164,9 @@ async def test_a_plan_says_what_would_be_and_publishes_nothing(world):
     first = await world.run()
     before, world.calls[:] = dict(world.objects.objects), []
     plan = await world.plan(first, "upper")
-    assert (plan.found.objects, plan.derived.runs, plan.derived.entry) == (3, ("shout/mark",), "shout")
+    assert (plan.messages, plan.derived.runs, plan.derived.entry) == (3, ("shout/mark",), "shout")
     assert plan.derived.skipped == ("split/cut", "shout/upper")
-    assert plan.found.size_bytes == 3
+    assert plan.publication.found.size_bytes == 3
     assert world.objects.objects == before
     assert not world.calls
 
@@ -330,3 +334,142 @@ async def test_nothing_stored_is_one_error(world):
     first = await world.run(TEXT.replace("payload: {text: a b c}", 'payload: {text: ""}'))
     with pytest.raises(ReplayError, match=r"nothing is stored below 'executions/.*/shout/upper/'"):
         await world.plan(first, "upper")
+
+
+class Reading:
+    """Calls a function before the n-th object is read."""
+
+    def __init__(self, world, monkeypatch, number, function):
+        self.left = number
+        read = world.objects.read
+
+        async def reads(key):
+            self.left -= 1
+            if not self.left:
+                await function()
+            return await read(key)
+
+        monkeypatch.setattr(world.objects, "read", reads)
+
+
+async def stopped_recovery(world, first, monkeypatch):
+    """Return a replay that was stopped before anything was published."""
+    plan = await world.plan(first, "upper")
+
+    async def breaks():
+        raise StorageError("any", "the disk is gone")
+
+    with monkeypatch.context() as patch:
+        Reading(world, patch, 1, breaks)
+        with pytest.raises(ReplayStoppedError):
+            async with world.open() as (executions, manager):
+                await replay(executions, manager, plan)
+    return (await world.record("latest")).id
+
+
+@pytest.mark.parametrize("way", ["replay", "recovery"])
+async def test_cancelled_at_any_step_of_publishing_it_is_cancelled_and_not_completed(world, monkeypatch, way):
+    first = await world.run()
+    plan = await world.plan(first, "upper")
+    stopped = await stopped_recovery(world, first, monkeypatch)
+    seen = set()
+    for step in count(1):
+        scope = trio.CancelScope()
+        instrument = CancelAtStep(scope, step)
+
+        async def add(instrument=instrument):
+            trio.lowlevel.add_instrument(instrument)
+
+        async with world.open() as (executions, manager):
+            recovery = await plan_recovery(
+                executions.store, stopped, loader=world.loader, durable=False, storage=world.objects
+            )
+            with monkeypatch.context() as patch, scope:
+                Reading(world, patch, 1, add)
+                try:
+                    if way == "replay":
+                        await replay(executions, manager, plan)
+                    else:
+                        await recover(executions, manager, recovery)
+                finally:
+                    trio.lowlevel.remove_instrument(instrument)
+        status = (await world.record("latest")).status
+        assert status is (ExecutionStatus.CANCELLED if scope.cancelled_caught else ExecutionStatus.COMPLETED)
+        seen.add(status)
+        if status is ExecutionStatus.COMPLETED:
+            break
+    assert seen == {ExecutionStatus.CANCELLED, ExecutionStatus.COMPLETED}
+
+
+async def test_drained_before_all_is_published_it_is_cancelled_and_can_be_recovered(world, monkeypatch):
+    first = await world.run(TEXT.replace("a b c", " ".join(str(number) for number in range(200))))
+    plan = await world.plan(first, "upper")
+    async with world.open() as (executions, manager):
+
+        async def drain():
+            [execution] = manager.executions.values()
+            await execution.drain(5)  # it has completed with what it has got
+
+        with monkeypatch.context() as patch:
+            Reading(world, patch, 130, drain)
+            with pytest.raises(ReplayStoppedError, match="128 of 200") as caught:
+                await replay(executions, manager, plan)
+    assert caught.value.was_closed
+    stopped = await world.record("latest")
+    assert stopped.status is ExecutionStatus.CANCELLED
+    assert "128 of 200 messages were published" in stopped.error
+
+
+async def test_what_was_removed_since_the_plan_is_missed(world):
+    first = await world.run()
+    plan = await world.plan(first, "upper")
+    del world.objects.objects[next(key for key in world.objects.objects if "/upper/" in key)]
+    with pytest.raises(ReplayStoppedError, match=r"2 of 3 messages .* removed meanwhile"):
+        async with world.open() as (executions, manager):
+            await replay(executions, manager, plan)
+    assert (await world.record("latest")).status is ExecutionStatus.CANCELLED
+
+
+async def test_progress_says_how_much_is_read_and_published(world):
+    first = await world.run(TEXT.replace("a b c", " ".join(str(number) for number in range(150))))
+    read, published, begun = [], [], []
+    plan = await world.plan(first, "upper", progress=lambda found: read.append(found.objects))
+    async with world.open() as (executions, manager):
+        started = await replay(executions, manager, plan, begun=begun.append, progress=published.append)
+    assert read == list(range(1, 151))
+    assert published == [64, 128, 150]
+    assert begun == [started]
+
+
+STORED_ELSEWHERE = TEXT + 'storage: {url: "URL"}\n'
+
+
+async def test_a_store_that_a_plan_has_opened_is_closed_however_it_ends(world, monkeypatch):
+    first = await world.run()
+    named = replace(first, snapshot=world.loader.load_text(STORED_ELSEWHERE.replace("URL", "memory://")).to_yaml())
+    monkeypatch.setattr("factflow_engine.executions.publishing.open_storage", lambda *_, **__: world.objects)
+    plan = await plan_replay(named, loader=world.loader, from_stage="upper")
+    assert world.objects.closed == 1
+    with monkeypatch.context() as patch, trio.move_on_after(0) as scope:
+        Reading(world, patch, 1, trio.sleep_forever)
+        await plan_replay(named, loader=world.loader, from_stage="upper")
+    assert (scope.cancelled_caught, world.objects.closed) == (True, 2)
+    async with world.open() as (executions, manager):
+        await replay(executions, manager, plan)
+    assert world.objects.closed == 3
+    world.objects.objects.clear()
+    with pytest.raises(ReplayError, match="nothing is stored"):
+        await plan_replay(named, loader=world.loader, from_stage="upper")
+    assert world.objects.closed == 4
+
+
+async def test_an_error_of_the_store_shows_no_value_of_the_environment(world, monkeypatch, tmp_path):
+    first = await world.run()
+    (tmp_path / "hunter22").write_text("no folder")
+    monkeypatch.setenv("PLACE_TOKEN", str(tmp_path / "hunter22"))
+    text = STORED_ELSEWHERE.replace("URL", "file://${PLACE_TOKEN}")
+    named = replace(first, snapshot=world.loader.load_text(text).to_yaml())
+    with pytest.raises(StorageError) as caught:
+        await plan_replay(named, loader=world.loader, from_stage="upper")
+    assert "${PLACE_TOKEN}" in str(caught.value)
+    assert "hunter22" not in trace_of(caught.value)

@@ -1,22 +1,22 @@
 """`factflow execution recover`: go on with an execution whose process died."""
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
 from factflow_engine.cli.building import app_for
+from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import existing
 from factflow_engine.cli.launch import Launch
 from factflow_engine.cli.options import adapters_option, debug_option, table_output_option
-from factflow_engine.cli.replaying import checked, feed_of, opened, refuse_id
+from factflow_engine.cli.replaying import checked, refuse_id
 from factflow_engine.cli.run_options import RunCommand, RunOptions, run_options
 from factflow_engine.cli.running import run_pipeline
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config.hiding import Hiding
-from factflow_engine.executions import Executions
-from factflow_engine.executions.recovery import RecoveryPlan, plan_recovery
-from factflow_engine.executions.replay import REPLAY
+from factflow_engine.executions import Executions, RecoveryPlan, plan_recovery, recover
 from factflow_engine.executions.replay_objects import Found
 
 
@@ -47,40 +47,28 @@ def recover_command(
     by equal ones.
     """
     refuse_id(options, "the execution goes on under the id that it has")
+    if options.idempotency_key is not None:
+        raise InvalidInputError(
+            "--idempotency-key cannot be given here: of several recoveries of one execution, one begins"
+        )
     home = existing(options.home)
     app = app_for(adapter_modules, queue=options.queue, allow_loss=options.allow_loss)
     durable = options.queue is not None and options.queue.outlives_process
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> RecoveryPlan:
-        async with opened(home) as storage:
-            found = await plan_recovery(
-                executions.store, execution, loader=app.loader, durable=durable, storage=storage, progress=progress
-            )
-            if found.storage is not None and found.storage is not storage:
-                await found.storage.close()
-            return found
+        return await plan_recovery(
+            executions.store, execution, loader=app.loader, durable=durable, storage=home.objects_url, progress=progress
+        )
 
     planned = checked(home, plan)
     settings.hidden = Hiding(planned.config.secrets)
     click.echo(f"factflow: {clean(_described(planned))}", err=True)
-    feed = None
-    if planned.source is not None and planned.place is not None:
-        feed = feed_of(app, home, planned.source, planned.place, planned.entry, planned.objects)
-    start = planned.start_options
-    launch = Launch(
-        origin=start["origin"],
-        execution_id=start["execution_id"],
-        asked_ns=start["asked_ns"],
-        recalls=start["recalls"],
-        idempotency_key=planned.key,
-        metadata={REPLAY: dict(planned.note)} if planned.note else {},
-        feed=feed,
-    )
+    launch = Launch(start=partial(recover, plan=planned), messages=planned.messages, idempotency_key=planned.key)
     return run_pipeline(settings, app, planned.config, options, launch=launch)
 
 
 def _described(plan: RecoveryPlan) -> str:
-    replayed = f", and {plural(plan.objects, 'stored message')} of its replay" if plan.source is not None else ""
+    replayed = f", and {plural(plan.messages, 'stored message')} of its replay" if plan.messages else ""
     if plan.durable:
         return f"execution {plan.record.id} goes on with what its queue holds{replayed}"
     stores = any(

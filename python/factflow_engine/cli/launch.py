@@ -4,51 +4,64 @@ Kept separate from `running`, which runs it as any other, and from the commands,
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import trio
+
+from factflow_engine.cli.progress import Progress
 from factflow_engine.cli.session import RunningExecution
-from factflow_engine.executions import Origin
-from factflow_engine.executions.replay import ReplayStoppedError
+from factflow_engine.executions import Executions, ReplayStoppedError, StartedExecution
+from factflow_engine.executions.recording import Manager
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics
 from factflow_protocols import Begun
 
-Feed = Callable[[PipelineOrchestrator], Awaitable[int]]
-"""Publishes the messages of a replay, and returns their number."""
+
+class Starting(Protocol):
+    """Start of a replay or a recovery that was planned: `replay` or `recover`, with all that the operator does not give."""
+
+    def __call__(
+        self,
+        executions: Executions,
+        manager: Manager,
+        *,
+        tag: str,
+        metadata: Mapping[str, Any],
+        allow_loss: bool,
+        begun: Callable[[StartedExecution], None],
+        progress: Callable[[int], None],
+    ) -> Awaitable[StartedExecution]:
+        """See `replay`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Start of a run that somebody else has begun.
+    """Start of a run that is no first one.
 
     Attributes:
-        origin: Origin of the execution.
-        execution_id: Id that its queues and objects have; None for the record's.
-        asked_ns: Time at which the first start was requested; None for now.
-        recalls: True if stages take what they have stored.
-        idempotency_key: Key that the operator did not give.
-        metadata: Entries of the record's metadata.
-        feed: Publishes messages once it runs.
+        start: Starts it, and publishes its messages.
+        messages: Number of the stored messages that it publishes.
+        idempotency_key: Key that it begins with; None for none.
     """
 
-    origin: Origin
-    execution_id: str | None = None
-    asked_ns: int | None = None
-    recalls: bool = False
-    idempotency_key: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    feed: Feed | None = None
+    start: Starting
+    messages: int
+    idempotency_key: str | None
 
 
-class FedExecution:
-    """Execution that gets stored messages before it is waited for."""
+class LaunchedExecution:
+    """Execution that is shown, and can be ended, while its stored messages are still published.
 
-    def __init__(self, execution: PipelineOrchestrator, feed: Feed, say: Callable[[str], None]) -> None:
+    Args:
+        execution: The execution.
+        fed: Set once nothing more is published to it.
+    """
+
+    def __init__(self, execution: PipelineOrchestrator, fed: trio.Event) -> None:
         self._execution: RunningExecution = execution
-        self._orchestrator = execution
-        self._feed = feed
-        self._say = say
+        self._fed = fed
 
     @property
     def begun(self) -> Begun | None:
@@ -60,36 +73,68 @@ class FedExecution:
         return self._execution.statistics(details=details)
 
     async def complete(self) -> ExecutionReport:
-        """Publish the messages, then complete.
-
-        Raises:
-            ReplayStoppedError: Not all could be published, and nobody had asked for that.
-        """
-        await self._publish()
+        """Wait until the messages are published, then complete."""
+        await self._fed.wait()
         return await self._execution.complete()
 
     async def wait_ended(self) -> ExecutionReport:
-        """Publish the messages, then wait for the end; see `complete`."""
-        await self._publish()
+        """See `RunningExecution.wait_ended`."""
         return await self._execution.wait_ended()
 
     async def drain(self, seconds: float, /) -> ExecutionReport:
-        """See `RunningExecution.drain`."""
-        return await self._execution.drain(seconds)
+        """See `RunningExecution.drain`; while messages are published, cancel: it must not end as completed."""
+        return await (self._execution.drain(seconds) if self._fed.is_set() else self._execution.cancel(seconds))
 
     async def cancel(self, seconds: float, /) -> ExecutionReport:
         """See `RunningExecution.cancel`."""
         return await self._execution.cancel(seconds)
 
-    async def _publish(self) -> None:
-        try:
-            published = await self._feed(self._orchestrator)
-        except ReplayStoppedError as error:
-            if not error.was_closed:
-                raise
-            self._say(
-                f"{error.published:,} of {error.objects:,} stored messages were published; recover it for the others"
-            )
-        else:
-            if published:
-                self._say(f"{published:,} stored messages published")
+
+async def launched(
+    launch: Launch,
+    executions: Executions,
+    manager: Manager,
+    progress: Progress,
+    *,
+    tag: str,
+    metadata: Mapping[str, Any],
+    allow_loss: bool,
+    task_status: trio.TaskStatus[tuple[str, LaunchedExecution | None]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Start a run, and publish its messages, in a task of its own, while the display shows how many are published.
+
+    Reports started once the execution has begun: the id of its record, and None if another start has begun it before.
+
+    Raises:
+        ReplayStoppedError: Not all could be published, and nobody had ended the execution.
+        FactflowError: It could not be started.
+
+    Cancellation: the execution is cancelled with it.
+    """
+    fed = trio.Event()
+
+    def begun(started: StartedExecution) -> None:
+        assert started.execution is not None
+        task_status.started((started.id, LaunchedExecution(started.execution, fed)))
+
+    def published(count: int) -> None:
+        progress.remark = f"{count:,} of {launch.messages:,} stored messages published"
+
+    try:
+        started = await launch.start(
+            executions, manager, tag=tag, metadata=metadata, allow_loss=allow_loss, begun=begun, progress=published
+        )
+    except ReplayStoppedError as error:
+        if not error.was_closed:
+            raise
+        progress.say(
+            f"{error.published:,} of {error.objects:,} stored messages were published; recover it for the others"
+        )
+    else:
+        if started.execution is None:
+            task_status.started((started.id, None))
+        elif launch.messages:
+            progress.say(f"{launch.messages:,} stored messages published")
+    finally:
+        progress.remark = ""
+        fed.set()

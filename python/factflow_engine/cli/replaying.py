@@ -3,12 +3,12 @@
 Kept separate from the commands `replay` and `fork`, which differ only in whose configuration runs.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 import click
-import trio
 
 from factflow_engine.app import App
 from factflow_engine.cli.console import output
@@ -18,7 +18,7 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import existing
 from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.launch import Feed, Launch
+from factflow_engine.cli.launch import Launch
 from factflow_engine.cli.run_options import RunOptions
 from factflow_engine.cli.running import run_pipeline
 from factflow_engine.cli.settings import Settings
@@ -26,14 +26,12 @@ from factflow_engine.cli.storage_access import shown_progress
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import ConfigurationError, PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
-from factflow_engine.config.snapshot import written_of
 from factflow_engine.error_texts import sole_cause
-from factflow_engine.executions import ExecutionFilter, Executions, Home, Origin, StoredExecution
-from factflow_engine.executions.derivation import Place, ReplayError
-from factflow_engine.executions.replay import REPLAY, ReplayPlan, plan_replay, publish_replayed, storage_of
-from factflow_engine.executions.replay_objects import Found, StageObjects
-from factflow_engine.storages.providers import open_storage
-from factflow_protocols import StorageProtocol, StorageUrlError
+from factflow_engine.errors import StorageProviderError
+from factflow_engine.executions import ExecutionFilter, Executions, Home, ReplayError, ReplayPlan
+from factflow_engine.executions.replay import plan_replay, replay
+from factflow_engine.executions.replay_objects import Found
+from factflow_protocols import StorageUrlError
 
 T = TypeVar("T")
 
@@ -69,19 +67,16 @@ def run_replay(
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> tuple[ReplayPlan, int]:
         parent = await executions.store.execution(wanted.execution)
-        async with opened(home) as storage:
-            found = await plan_replay(
-                parent,
-                loader=app.loader,
-                from_stage=wanted.from_stage,
-                from_route=wanted.from_route,
-                to_route=wanted.to_route,
-                config=config,
-                storage=storage,
-                progress=progress,
-            )
-            if found.storage is not storage:
-                await found.storage.close()
+        found = await plan_replay(
+            parent,
+            loader=app.loader,
+            from_stage=wanted.from_stage,
+            from_route=wanted.from_route,
+            to_route=wanted.to_route,
+            config=config,
+            storage=home.objects_url,
+            progress=progress,
+        )
         if parent.scope == parent.id:
             return found, 1
         return found, len(await executions.store.executions(ExecutionFilter(scope=parent.scope)))
@@ -98,35 +93,16 @@ def run_replay(
     if is_dry:
         _describe(planned, settings)
         return ExitStatus.OK
-    place, found = planned.place, planned.found
+    place = planned.place
     click.echo(
-        f"factflow: replaying {plural(found.objects, 'message')} of stage {clean(place.route)}/{clean(place.stage)} into "
+        f"factflow: replaying {plural(planned.messages, 'message')} of stage {clean(place.route)}/{clean(place.stage)} into "
         f"route {clean(planned.derived.entry)}",
         err=True,
     )
-    launch = Launch(
-        origin=Origin(parent=planned.parent.id, replay_source="storage"),
-        metadata={REPLAY: planned.note(durable=durable)},
-        feed=feed_of(app, home, planned.parent, place, planned.derived.entry, found.objects),
-    )
+    key = options.idempotency_key
+    start = partial(replay, plan=planned, durable=durable, idempotency_key=key)
+    launch = Launch(start=start, messages=planned.messages, idempotency_key=key)
     return run_pipeline(settings, app, planned.config, options, launch=launch)
-
-
-def feed_of(app: App, home: Home, source: StoredExecution, place: Place, entry: str, count: int) -> Feed:
-    """Return what publishes the objects of a stage of `source` to the route `entry`."""
-
-    async def feed(execution: Any) -> int:
-        async with opened(home) as given:
-            written = written_of(source.snapshot, f"snapshot of {source.id}")
-            storage = storage_of(source, written, app.loader, given)
-            try:
-                objects = StageObjects(storage, source.scope, place)
-                return await publish_replayed(execution, objects, entry, count)
-            finally:
-                with trio.CancelScope(shield=True):
-                    await storage.close()
-
-    return feed
 
 
 def checked(home: Home, plan: Callable[[Executions, Callable[[Found], None]], Awaitable[T]]) -> T:
@@ -164,24 +140,13 @@ def _refusals() -> Iterator[None]:
         if isinstance(cause, ConfigurationError):
             document = {"status": "invalid", "findings": findings_document(cause.findings)}
             raise InvalidInputError(f"what it ran cannot be run any more\n{cause}", document) from error
-        if isinstance(cause, (ReplayError, StorageUrlError)):
+        if isinstance(cause, (ReplayError, StorageProviderError, StorageUrlError)):
             raise InvalidInputError(str(cause)) from error
         raise
 
 
-@asynccontextmanager
-async def opened(home: Home) -> AsyncIterator[StorageProtocol]:
-    """Open the objects of a home, and close them."""
-    storage = open_storage(home.objects_url)
-    try:
-        yield storage
-    finally:
-        with trio.CancelScope(shield=True):
-            await storage.close()
-
-
 def _describe(plan: ReplayPlan, settings: Settings) -> None:
-    place, derived, found = plan.place, plan.derived, plan.found
+    place, derived, found = plan.place, plan.derived, plan.publication.found
     if settings.as_json:
         print_document(
             {

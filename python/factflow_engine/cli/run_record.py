@@ -5,13 +5,16 @@ Kept separate from `running`, which also runs pipelines that nobody records.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import click
+import trio
 
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.launch import FedExecution, Launch
+from factflow_engine.cli.launch import Launch, launched
+from factflow_engine.cli.progress import Progress
 from factflow_engine.cli.session import RunningExecution, Starter
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import results
@@ -44,64 +47,65 @@ class Recorder:
         config_version: int | None,
         launch: Launch | None = None,
     ) -> None:
-        """Prepare; see `Executions.start`. `launch` takes precedence over what the session asks for."""
+        """Prepare; see `Executions.start`. With a `launch`, that is started, rather than what the session asks for."""
         self.id: str | None = None
         self._home = home
         self._tag = tag
         self._metadata = metadata
-        self._key = idempotency_key
+        self._key = idempotency_key if launch is None else launch.idempotency_key
         self._origin = Origin(config_id=config_id, config_version=config_version)
         self._launch = launch
-        if launch is not None:
-            self._origin = launch.origin
-            self._metadata = {**metadata, **launch.metadata}
-            self._key = idempotency_key if idempotency_key is not None else launch.idempotency_key
 
     @asynccontextmanager
     async def opened(
-        self, open_manager: Callable[[], AbstractAsyncContextManager[Starter]], say: Callable[[str], None]
+        self, open_manager: Callable[[], AbstractAsyncContextManager[Starter]], progress: Progress
     ) -> AsyncIterator[Starter]:
         """Open the store, and a manager whose start is recorded in it; say what could not be recorded."""
         executions = open_executions(self._home.executions_url)
         try:
-            async with executions, open_manager() as manager:
-                yield _RecordingStarter(self, executions, manager, say)
+            async with executions, open_manager() as manager, trio.open_nursery() as nursery:
+                yield _RecordingStarter(self, executions, manager, nursery, progress)
         finally:
             for problem in executions.problems:
-                say(problem)
+                progress.say(problem)
 
     async def start(
-        self, executions: Executions, manager: Starter, config: PipelineGlobalConfig, **options: Any
-    ) -> Any:
-        """Start the execution of the run, recorded.
+        self,
+        executions: Executions,
+        manager: Starter,
+        nursery: trio.Nursery,
+        progress: Progress,
+        config: PipelineGlobalConfig,
+        *,
+        allow_loss: bool,
+        **options: Any,
+    ) -> RunningExecution:
+        """Start the execution of the run, recorded; what a launch publishes is published in the nursery.
 
         Raises:
             _BegunBeforeError: The key has begun another.
         """
-        launch = self._launch
-        if launch is not None:
-            options |= {
-                "execution_id": launch.execution_id, "asked_ns": launch.asked_ns, "recalls": launch.recalls,
-            }  # fmt: skip
-        started = await executions.start(
-            cast("Manager", manager),
-            config,
-            tag=self._tag,
-            metadata=self._metadata,
-            idempotency_key=self._key,
-            origin=self._origin,
-            **options,
-        )
-        self.id = started.id
-        if started.execution is None:
-            raise _BegunBeforeError(f"execution {started.id} was begun with this key")
-        return started.execution
-
-    def fed(self, execution: Any, say: Callable[[str], None]) -> RunningExecution:
-        """Return the execution as the session sees it: with the messages of a replay, if it is one."""
-        feed = None if self._launch is None else self._launch.feed
-        found: RunningExecution = execution if feed is None else FedExecution(execution, feed, say)
-        return found
+        execution: RunningExecution | None
+        if self._launch is not None:
+            start = partial(launched, tag=self._tag, metadata=self._metadata, allow_loss=allow_loss)
+            self.id, execution = await nursery.start(
+                start, self._launch, executions, cast("Manager", manager), progress
+            )
+        else:
+            started = await executions.start(
+                cast("Manager", manager),
+                config,
+                tag=self._tag,
+                metadata=self._metadata,
+                idempotency_key=self._key,
+                origin=self._origin,
+                allow_loss=allow_loss,
+                **options,
+            )
+            self.id, execution = started.id, started.execution
+        if execution is None:
+            raise _BegunBeforeError(f"execution {self.id} was begun with this key")
+        return execution
 
     def began_before(self, error: BaseException) -> bool:
         """True if a run ended with this error because its key was used before."""
@@ -125,12 +129,13 @@ class _RecordingStarter:
     """Manager whose starts are recorded, as `Starter` documents it."""
 
     def __init__(
-        self, recorder: Recorder, executions: Executions, manager: Starter, say: Callable[[str], None]
+        self, recorder: Recorder, executions: Executions, manager: Starter, nursery: trio.Nursery, progress: Progress
     ) -> None:
         self._recorder = recorder
         self._executions = executions
         self._manager = manager
-        self._say = say
+        self._nursery = nursery
+        self._progress = progress
 
     async def start(
         self,
@@ -141,14 +146,16 @@ class _RecordingStarter:
         asked_ns: int | None,
         allow_loss: bool,
     ) -> RunningExecution:
-        execution: RunningExecution = await self._recorder.start(
+        execution = await self._recorder.start(
             self._executions,
             self._manager,
+            self._nursery,
+            self._progress,
             config,
             execution_id=execution_id,
             init=init,
             asked_ns=asked_ns,
             allow_loss=allow_loss,
         )
-        self._say(f"recorded as execution {self._recorder.id}")
-        return self._recorder.fed(execution, self._say)
+        self._progress.say(f"recorded as execution {self._recorder.id}")
+        return execution

@@ -103,7 +103,7 @@ def run_pipeline(
             partial(app.manager, stores=stores) if latencies is None else partial(_measuring, app, latencies, stores)
         )
         session = Session(
-            open_manager=open_manager if recorder is None else partial(recorder.opened, open_manager, progress.say),
+            open_manager=open_manager if recorder is None else partial(recorder.opened, open_manager, progress),
             config=config,
             progress=progress,
             drain_seconds=drain_seconds(config, options.drain_timeout),

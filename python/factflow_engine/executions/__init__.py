@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from factflow_engine.executions.home import Home, HomeError, find_home
     from factflow_engine.executions.protocol import ExecutionStore
     from factflow_engine.executions.providers import execution_store
+    from factflow_engine.executions.publishing import ReplayStoppedError
     from factflow_engine.executions.recording import Executions, Origin, StartedExecution, open_executions
     from factflow_engine.executions.records import (
         ConfigDraft,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         StoredExecution,
     )
     from factflow_engine.executions.recovery import RecoveryPlan, plan_recovery, recover
-    from factflow_engine.executions.replay import ReplayPlan, ReplayStoppedError, plan_replay
+    from factflow_engine.executions.replay import ReplayPlan, plan_replay
 
 _MODULES: Final = {
     "ConfigDraft": "factflow_engine.executions.records",
@@ -54,7 +55,7 @@ _MODULES: Final = {
     "RecoveryPlan": "factflow_engine.executions.recovery",
     "ReplayError": "factflow_engine.executions.derivation",
     "ReplayPlan": "factflow_engine.executions.replay",
-    "ReplayStoppedError": "factflow_engine.executions.replay",
+    "ReplayStoppedError": "factflow_engine.executions.publishing",
     "StaleConfigError": "factflow_engine.executions.errors",
     "StartedExecution": "factflow_engine.executions.recording",
     "StoredConfig": "factflow_engine.executions.records",

@@ -14,12 +14,12 @@ Kept separate from the store, which is also used by processes that run nothing.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import trio
 
@@ -61,7 +61,6 @@ class Manager(Protocol):
         publish_init: bool = True,
         execution_id: str | None = None,
         allow_loss: bool = False,
-        init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
         learnt_limits: Mapping[str, Any] | None = None,
         recalls: bool = False,
@@ -100,16 +99,20 @@ class StartedExecution:
     execution: PipelineOrchestrator | None
 
 
+Feed: TypeAlias = Callable[[StartedExecution], Awaitable[None]]
+"""Publisher of messages to an execution that has begun."""
+
+
 class _Recorded:
     """An execution that is recorded."""
 
     def __init__(self, record_id: str) -> None:
         self.id: Final = record_id
         self.scope = trio.CancelScope(shield=True)
-        self.is_decided = trio.Event()  # it has started, or it will not
-        self.execution: PipelineOrchestrator | None = None  # once it has started
-        self.start_status = ExecutionStatus.FAILED  # how it ended if it did not start, and why
-        self.start_error: str | None = None
+        self.is_decided = trio.Event()  # its start has succeeded, or failed
+        self.execution: PipelineOrchestrator | None = None  # once it has begun
+        self.start_status = ExecutionStatus.FAILED  # how it ended if its start failed, and why
+        self.start_error: str | None = None  # not None if it failed
         self.cancel_seconds: float | None = None  # the shortest grace that it was cancelled with
         self.failures = 0  # renewals since the last that reached the store
         self.recorded_end = False
@@ -213,6 +216,7 @@ class Executions:
         init: Sequence[InitMessageConfig] | None = None,
         asked_ns: int | None = None,
         recalls: bool = False,
+        feed: Feed | None = None,
     ) -> StartedExecution:
         """Store an execution as running, start it, and record it until its end.
 
@@ -230,6 +234,8 @@ class Executions:
             init: See `OrchestratorManager.start`.
             asked_ns: See `OrchestratorManager.start`.
             recalls: See `OrchestratorManager.start`.
+            feed: Publishes messages from elsewhere, after the init messages. If it fails, or is cancelled, the execution
+            is cancelled, and its record never says `completed`.
 
         Raises:
             ExecutionStoreError: The store failed; nothing was started.
@@ -237,6 +243,7 @@ class Executions:
             RecordValueError: The tag, the key or the metadata cannot be stored.
             ManagerStateError: The block of these executions is not entered, or was left.
             FactflowError: The manager refused; the record says why, and is `failed`.
+            Exception: `feed` raised it.
 
         Cancellation: the execution is cancelled with it, and its record says so.
         """
@@ -244,6 +251,7 @@ class Executions:
             raise ManagerStateError(
                 "start() needs to be inside the block: async with open_executions(url) as executions"
             )
+        config = _as_run(config, init, publish_init=publish_init)
         hidden = Hiding(config.secrets)
         wall_ns = self._seams.clock.wall_ns()
         record_id = self._seams.ids.new(wall_ns).hex()
@@ -251,7 +259,7 @@ class Executions:
             id=record_id,
             scope=record_id if execution_id is None else execution_id,
             name=hidden(config.name),
-            snapshot=_as_run(config, init, publish_init=publish_init).to_yaml(),
+            snapshot=config.to_yaml(),
             directory=str(config.directory),
             config_hash=config.hash,
             started_ns=wall_ns,
@@ -278,12 +286,14 @@ class Executions:
                 publish_init=publish_init,
                 execution_id=draft.scope,
                 allow_loss=allow_loss,
-                init=init,
                 asked_ns=asked_ns,
                 learnt_limits=learnt,
                 recalls=recalls,
             )
-        return StartedExecution(id=record_id, execution=recorded.execution)
+            started = StartedExecution(id=record_id, execution=recorded.execution)
+            if feed is not None:
+                await _fed(started, recorded.execution, feed)
+        return started
 
     async def wait(self, execution_id: str) -> ExecutionSummary:
         """Wait until an execution, of any process, has ended or is interrupted.
@@ -357,6 +367,9 @@ class Executions:
         report = None if execution is None else execution.report
         if report is not None:
             status, error = report.status, report.error
+            if recorded.start_error is not None and status is not ExecutionStatus.FAILED:
+                # It may have completed with what it had got by then.
+                status, error = ExecutionStatus.CANCELLED, recorded.start_error
         wait, problem = 0.05, "out of time"
         with trio.move_on_after(FINISH_SECONDS):
             while not recorded.recorded_end:
@@ -438,6 +451,16 @@ async def _wait_ended(recorded: _Recorded) -> None:
         await recorded.execution.wait_ended()
 
 
+async def _fed(started: StartedExecution, execution: PipelineOrchestrator, feed: Feed) -> None:
+    """Publish what an execution is to have; cancel it if that does not come to its end."""
+    try:
+        await feed(started)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await execution.cancel(0)
+        raise
+
+
 @contextmanager
 def _deciding(recorded: _Recorded, hidden: Hiding) -> Iterator[None]:
     """Note how a start has ended, whatever way it did."""
@@ -446,7 +469,11 @@ def _deciding(recorded: _Recorded, hidden: Hiding) -> Iterator[None]:
     except BaseException as error:
         if _is_cancellation(error):
             recorded.start_status = ExecutionStatus.CANCELLED
-            recorded.start_error = "cancelled before it had started"
+            recorded.start_error = (
+                "cancelled before it had started"
+                if recorded.execution is None
+                else "cancelled before all its messages were published"
+            )
         else:
             recorded.start_error = hidden(describe(error)) if isinstance(error, Exception) else type(error).__name__
         raise

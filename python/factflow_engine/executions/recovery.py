@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.config.snapshot import written_of
 from factflow_engine.executions.derivation import Place, ReplayError
 from factflow_engine.executions.protocol import ExecutionStore
+from factflow_engine.executions.publishing import Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary, StoredExecution
-from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, publish_replayed, storage_of
-from factflow_engine.executions.replay_objects import Found, StageObjects
-from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, storage_of
+from factflow_engine.executions.replay_objects import Found
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_protocols import StorageProtocol
 
@@ -36,11 +38,7 @@ class RecoveryPlan:
         config: Its configuration, with the environment of now.
         durable: True if its messages lie in a queue; False if it begins again, with what is stored.
         asked_ns: Time of the first start. A queue on which the execution has ended since then has nothing to begin.
-        source: Execution whose objects are to be published again, if it is a replay; else None.
-        place: Stage that has stored them; None without a source.
-        storage: Store that they lie in; None without a source.
-        objects: Their number.
-        entry: Route that gets them.
+        publication: Messages that are to be published again, if it is a replay; else None.
         note: What the record's metadata says of the replay.
     """
 
@@ -48,11 +46,7 @@ class RecoveryPlan:
     config: PipelineGlobalConfig
     durable: bool
     asked_ns: int
-    source: StoredExecution | None = None
-    place: Place | None = None
-    storage: StorageProtocol | None = None
-    objects: int = 0
-    entry: str = ""
+    publication: Publication | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -61,30 +55,9 @@ class RecoveryPlan:
         return f"recover {self.record.id}"
 
     @property
-    def start_options(self) -> dict[str, Any]:
-        """Arguments of `Executions.start`."""
-        return {
-            "execution_id": self.record.scope,
-            "origin": Origin(
-                config_id=self.record.config_id,
-                config_version=self.record.config_version,
-                parent=self.record.id,
-                replay_source="queue" if self.durable else "storage",
-            ),
-            "asked_ns": self.asked_ns if self.durable else None,
-            "recalls": not self.durable,
-        }
-
-    async def publish(self, execution: PipelineOrchestrator, progress: Callable[[int], None] = lambda _: None) -> int:
-        """Publish what a replay has to publish; return the number of messages.
-
-        Raises:
-            ReplayStoppedError: See `publish_replayed`.
-        """
-        if self.source is None or self.storage is None or self.place is None:
-            return 0
-        objects = StageObjects(self.storage, self.source.scope, self.place)
-        return await publish_replayed(execution, objects, self.entry, self.objects, progress)
+    def messages(self) -> int:
+        """Number of stored messages that it publishes."""
+        return 0 if self.publication is None else self.publication.found.objects
 
 
 async def plan_recovery(
@@ -93,7 +66,7 @@ async def plan_recovery(
     *,
     loader: PipelineConfigLoader,
     durable: bool,
-    storage: StorageProtocol | None = None,
+    storage: StorageProtocol | str | None = None,
     progress: Callable[[Found], None] = lambda _: None,
 ) -> RecoveryPlan:
     """Check that an execution can be recovered. Starts nothing.
@@ -103,7 +76,7 @@ async def plan_recovery(
         named: Id, tag or other name of the execution.
         loader: Loader with its adapters.
         durable: True if the manager that will run it has a queue that outlives the process.
-        storage: Store of a replay's objects, if its parent's configuration names none.
+        storage: Store of a replay's objects, if its parent's configuration names none; see `plan_replay`.
         progress: Called after each object of a replay that was read.
 
     Raises:
@@ -111,7 +84,9 @@ async def plan_recovery(
         ReplayError: It lives, has completed, or cannot be recovered in this way; or objects of a replay are missing or
         damaged.
         ConfigurationError: Its configuration cannot be run any more; the error holds the findings.
-        ExecutionStoreError: The store failed.
+        ExecutionStoreError: The store of executions failed.
+        StorageUrlError: The URL of a replay's objects cannot be used.
+        StorageError: The store of a replay's objects cannot be read.
 
     Cancellation: nothing changes.
     """
@@ -138,21 +113,13 @@ async def plan_recovery(
     place, entry = _replayed(record, note)
     source = await _source(store, record)
     kept = storage_of(source, written_of(source.snapshot, f"snapshot of {source.id}"), loader, storage)
-    found = await StageObjects(kept, source.scope, place).examine(progress)
+    publication = await examined(kept, source.scope, place, entry, progress)
     return RecoveryPlan(
-        record=record,
-        config=config,
-        durable=durable,
-        asked_ns=asked_ns,
-        source=source,
-        place=place,
-        storage=kept,
-        objects=found.objects,
-        entry=entry,
-        note=note,
+        record=record, config=config, durable=durable, asked_ns=asked_ns, publication=publication, note=note
     )
 
 
+@trio.lowlevel.enable_ki_protection
 async def recover(
     executions: Executions,
     manager: Manager,
@@ -160,6 +127,9 @@ async def recover(
     *,
     tag: str = "",
     metadata: Mapping[str, Any] | None = None,
+    allow_loss: bool = False,
+    begun: Callable[[StartedExecution], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> StartedExecution:
     """Start the execution again under its id, and return it; the caller completes it.
 
@@ -172,25 +142,35 @@ async def recover(
         plan: Result of `plan_recovery`.
         tag: See `Executions.start`.
         metadata: See `Executions.start`; `replay` in it is overwritten.
+        allow_loss: See `Executions.start`.
+        begun: Called with the result before the first message of a replay is published.
+        progress: Called with the number of messages of a replay that are published.
 
     Raises:
         FactflowError: See `Executions.start`.
-        ReplayStoppedError: Not all messages of a replay could be published.
+        ReplayStoppedError: Not all messages of a replay could be published; the execution was cancelled.
 
     Cancellation: the execution is cancelled with it.
     """
     noted = {REPLAY: dict(plan.note)} if plan.note else {}
-    started = await executions.start(
+    return await executions.start(
         manager,
         plan.config,
+        execution_id=plan.record.scope,
         idempotency_key=plan.key,
         tag=tag,
         metadata={**(metadata or {}), **noted},
-        **plan.start_options,
+        origin=Origin(
+            config_id=plan.record.config_id,
+            config_version=plan.record.config_version,
+            parent=plan.record.id,
+            replay_source="queue" if plan.durable else "storage",
+        ),
+        allow_loss=allow_loss,
+        asked_ns=plan.asked_ns if plan.durable else None,
+        recalls=not plan.durable,
+        feed=feed_of(plan.publication, begun, progress),
     )
-    if started.execution is not None:
-        await plan.publish(started.execution)
-    return started
 
 
 def _require_dead(record: ExecutionSummary) -> None:

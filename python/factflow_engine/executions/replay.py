@@ -17,56 +17,20 @@ import trio
 from factflow_engine.config import ConfigurationError, PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.config.canonical import to_yaml
 from factflow_engine.config.snapshot import written_of
-from factflow_engine.errors import ExecutionClosedError
-from factflow_engine.executions.derivation import (
-    Derived,
-    Place,
-    ReplayError,
-    after_stage,
-    find_stage,
-    in_brief,
-    into_route,
-)
+from factflow_engine.executions.derivation import Derived, Place, ReplayError, after_stage, find_stage, into_route
+from factflow_engine.executions.publishing import ObjectStore, Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import StoredExecution
-from factflow_engine.executions.replay_objects import Found, StageObjects
-from factflow_engine.frames import Frame, label_of
-from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.executions.replay_objects import Found
+from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.report import ExecutionStatus
-from factflow_engine.stages.reader import StoredMessage
-from factflow_engine.storages.content import closed
-from factflow_engine.storages.providers import open_storage
-from factflow_protocols import FactflowError, StorageProtocol
+from factflow_protocols import StorageProtocol
 
 REPLAY: Final = "replay"
 """Name of what the record's metadata says of a replay, so that it can be recovered."""
 
 DURABLE: Final = "durable"
 """Entry of it that is True if the replay's queue outlives the process."""
-
-_LABEL: Final = label_of("replay")
-_BATCH: Final = 64
-
-
-class ReplayStoppedError(FactflowError):
-    """Replay that ended before its last message was published; whoever started it must act.
-
-    Attributes:
-        execution_id: Id of the execution that was started.
-        published: Messages that were published.
-        objects: Messages that should have been.
-        was_closed: True if somebody had ended the execution.
-    """
-
-    def __init__(self, execution_id: str, published: int, objects: int, error: BaseException) -> None:
-        self.execution_id = execution_id
-        self.published = published
-        self.objects = objects
-        self.was_closed = isinstance(error, ExecutionClosedError)
-        super().__init__(
-            f"{published:,} of {objects:,} messages were published when this happened: {in_brief(error)}; execution "
-            f"{execution_id} was cancelled. Recover it, which publishes the others, or replay again"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +42,19 @@ class ReplayPlan:
         place: The stage whose objects are replayed.
         config: The derived configuration.
         derived: What runs of it, and the route that gets the messages.
-        found: The objects.
-        storage: The store that they lie in; the caller must close it.
+        publication: The messages.
     """
 
     parent: StoredExecution
     place: Place
     config: PipelineGlobalConfig
     derived: Derived
-    found: Found
-    storage: StorageProtocol
+    publication: Publication
+
+    @property
+    def messages(self) -> int:
+        """Number of stored messages that it publishes."""
+        return self.publication.found.objects
 
     def note(self, *, durable: bool) -> dict[str, Any]:
         """Return what the record's metadata says of it."""
@@ -104,7 +71,7 @@ async def plan_replay(
     from_route: str | None = None,
     to_route: str | None = None,
     config: PipelineGlobalConfig | None = None,
-    storage: StorageProtocol | None = None,
+    storage: StorageProtocol | str | None = None,
     progress: Callable[[Found], None] = lambda _: None,
 ) -> ReplayPlan:
     """Check a replay: derive what would run, and read every object that would be published. Starts nothing.
@@ -116,13 +83,15 @@ async def plan_replay(
         from_route: Its route; needed if several routes have such a stage.
         to_route: Route that gets the messages; by default they go on behind the stage.
         config: Configuration to run in place of the parent's; for a fork.
-        storage: Store of the objects, if the parent's configuration names none; closed by whoever opened it.
+        storage: Store of the objects, if the parent's configuration names none: its URL, or an open one, which the replay
+        reads, too, and whoever opened it closes.
         progress: Called after each object that was read.
 
     Raises:
         ReplayError: The execution still runs; there is no such stage or route, or nothing behind it; or objects are
         missing or damaged.
         ConfigurationError: The configuration cannot be run any more; the error holds the findings.
+        StorageUrlError: The store's URL cannot be used.
         StorageError: The store cannot be read.
 
     Cancellation: nothing changes.
@@ -138,10 +107,11 @@ async def plan_replay(
     directory = Path(parent.directory) if config is None else config.directory
     loaded = loaded_from(derived.written, loader, name=f"replay of {parent.id}", directory=directory)
     store = storage_of(parent, snapshot, loader, storage)
-    found = await StageObjects(store, parent.scope, place).examine(progress)
-    return ReplayPlan(parent=parent, place=place, config=loaded, derived=derived, found=found, storage=store)
+    publication = await examined(store, parent.scope, place, derived.entry, progress)
+    return ReplayPlan(parent=parent, place=place, config=loaded, derived=derived, publication=publication)
 
 
+@trio.lowlevel.enable_ki_protection
 async def replay(
     executions: Executions,
     manager: Manager,
@@ -152,6 +122,8 @@ async def replay(
     tag: str = "",
     metadata: Mapping[str, Any] | None = None,
     durable: bool = False,
+    allow_loss: bool = False,
+    begun: Callable[[StartedExecution], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> StartedExecution:
     """Start a replay, publish its messages, and return the execution, which the caller completes.
@@ -165,7 +137,9 @@ async def replay(
         tag: See `Executions.start`.
         metadata: See `Executions.start`; `replay` in it is overwritten.
         durable: True if the manager's queue outlives the process: the replay is then recovered there.
-        progress: Called with the number of messages that are published.
+        allow_loss: See `Executions.start`.
+        begun: Called with the result before the first message is published, for a caller that watches it meanwhile.
+        progress: Called with the number of messages that are published; `plan.messages` is that of all.
 
     Raises:
         ReplayStoppedError: It could not publish all; the execution was cancelled.
@@ -173,7 +147,7 @@ async def replay(
 
     Cancellation: the execution is cancelled with it; some messages may have been published.
     """
-    started = await executions.start(
+    return await executions.start(
         manager,
         plan.config,
         execution_id=execution_id,
@@ -182,64 +156,9 @@ async def replay(
         metadata={**(metadata or {}), REPLAY: plan.note(durable=durable)},
         origin=Origin(parent=plan.parent.id, replay_source="storage"),
         publish_init=False,
+        allow_loss=allow_loss,
+        feed=feed_of(plan.publication, begun, progress),
     )
-    if started.execution is not None:
-        objects = StageObjects(plan.storage, plan.parent.scope, plan.place)
-        await publish_replayed(started.execution, objects, plan.derived.entry, plan.found.objects, progress)
-    return started
-
-
-async def publish_replayed(
-    execution: PipelineOrchestrator,
-    objects: StageObjects,
-    entry: str,
-    count: int,
-    progress: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Publish stored messages to a route of a running execution, in order; return their number.
-
-    Raises:
-        ReplayStoppedError: It could not publish all; the execution was cancelled.
-
-    Cancellation: some messages may have been published.
-    """
-    published = 0
-    batch: list[Frame] = []
-    try:
-        async with closed(objects.messages()) as messages:
-            async for message in messages:
-                if not isinstance(message, StoredMessage):
-                    raise ReplayError(f"{message}; it was whole a moment ago")
-                batch.append(replayed_frame(message))
-                if len(batch) >= _BATCH or message.size_bytes > (1 << 20):
-                    await execution.publish_frames(entry, batch)
-                    published += len(batch)
-                    batch = []
-                    progress(published)
-        if batch:
-            await execution.publish_frames(entry, batch)
-            published += len(batch)
-            progress(published)
-    except ExecutionClosedError as error:
-        # Somebody has ended the execution, and knows why.
-        raise ReplayStoppedError(execution.id, published, count, error) from error
-    except Exception as error:
-        with trio.CancelScope(shield=True):
-            await execution.cancel(0)
-        raise ReplayStoppedError(execution.id, published, count, error) from error
-    return published
-
-
-def replayed_frame(message: StoredMessage) -> Frame:
-    """Return the message that a replay publishes for a stored one: its child, with the same bytes, headers and key."""
-    stored = Frame.create(
-        message.content.payload,
-        message_id=bytes.fromhex(message.key.message_id),
-        correlation_id=bytes.fromhex(message.correlation_id),
-        key=message.content.key,
-        headers=message.content.headers,
-    )
-    return stored.child(_LABEL, 0)
 
 
 def loaded_from(
@@ -260,9 +179,9 @@ def storage_of(
     execution: StoredExecution,
     written: Mapping[str, Any],
     loader: PipelineConfigLoader,
-    given: StorageProtocol | None,
-) -> StorageProtocol:
-    """Return the store that an execution's objects lie in.
+    given: StorageProtocol | str | None,
+) -> ObjectStore:
+    """Return the store that an execution's objects lie in. Nothing is opened.
 
     Raises:
         ReplayError: The configuration names none, and none is given.
@@ -275,7 +194,7 @@ def storage_of(
             raise ReplayError(
                 f"the configuration of execution {execution.id} names no object store; give the one it used"
             )
-        return given
+        return ObjectStore(storage=given)
     # Loaded alone: the URL may refer to the environment, and no adapter is needed for it.
     alone = {
         "version": "1.0",
@@ -286,4 +205,4 @@ def storage_of(
     config = loaded_from(alone, loader, name=f"storage of {execution.id}", directory=directory)
     assert config.storage is not None
     assert config.storage.url is not None
-    return open_storage(config.storage.url, directory=directory)
+    return ObjectStore(storage=config.storage.url, directory=directory, redaction=Redaction(config))

@@ -14,12 +14,14 @@ class Progress:
 
     Attributes:
         interval_seconds: Time between two calls of `show`.
+        remark: Text to show beside the statistics; empty for none.
     """
 
     interval_seconds: ClassVar[float] = 60.0
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.remark = ""
 
     def show(self, statistics: ExecutionStatistics) -> None:
         """Show the execution's statistics now."""

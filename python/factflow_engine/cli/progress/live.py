@@ -57,15 +57,16 @@ class LiveProgress(Progress):
 
     def show(self, statistics: ExecutionStatistics) -> None:
         """Redraw the table."""
-        self._live.update(live_table(statistics, title=self._title, width=self._console.width), refresh=True)
+        table = live_table(statistics, title=self._title, width=self._console.width, remark=self.remark)
+        self._live.update(table, refresh=True)
 
 
-def live_table(statistics: ExecutionStatistics, *, title: str, width: int) -> Table:
+def live_table(statistics: ExecutionStatistics, *, title: str, width: int, remark: str = "") -> Table:
     """Return the table of an execution's routes; where names would be cut, without reasons of pauses, limits, or states."""
     table = Table(
         title=Text(clean(f"{title}: {statistics.status}, {statistics.elapsed_seconds:.1f} s", limit=200)),
         title_justify="left",
-        caption=_caption(statistics),
+        caption=_caption(statistics, remark),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -114,9 +115,10 @@ def _width(headings: tuple[str, ...], rows: list[list[Text]]) -> int:
     return sum(max(cell.cell_len for cell in column) + _GAP for column in columns)
 
 
-def _caption(statistics: ExecutionStatistics) -> Text | None:
-    """Return the limits and the waits, a line each; None if there are none."""
-    lines = [Text(line, style="dim") for line in limit_lines(statistics.limits)]
+def _caption(statistics: ExecutionStatistics, remark: str) -> Text | None:
+    """Return the remark, the limits and the waits, a line each; None if there are none."""
+    lines = [Text(clean(remark))] if remark else []
+    lines += [Text(line, style="dim") for line in limit_lines(statistics.limits)]
     lines += [Text(clean(str(wait), limit=300), style="yellow") for wait in statistics.waits[:_MOST_WAITS]]
     if len(statistics.waits) > _MOST_WAITS:
         lines.append(Text(f"and {len(statistics.waits) - _MOST_WAITS} more waits", style="yellow"))

@@ -27,7 +27,7 @@ class PlainProgress(Progress):
 
     def show(self, statistics: ExecutionStatistics) -> None:
         """Print a line, unless nothing has moved since the last one, less than a minute ago."""
-        seconds, state = statistics.elapsed_seconds, _state(statistics)
+        seconds, state = statistics.elapsed_seconds, (_state(statistics), self.remark)
         if self._shown is not None and self._shown[1] == state and seconds < self._shown[0] + _STILL_SECONDS:
             return
         self._shown = seconds, state
@@ -38,7 +38,9 @@ class PlainProgress(Progress):
         self._print(statistics)
 
     def _print(self, statistics: ExecutionStatistics) -> None:
-        self._console.print(Text(progress_line(statistics)), soft_wrap=True)
+        self._console.print(
+            Text("; ".join(filter(None, [progress_line(statistics), clean(self.remark)]))), soft_wrap=True
+        )
 
 
 def _state(statistics: ExecutionStatistics) -> object:
