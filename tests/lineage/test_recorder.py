@@ -158,11 +158,11 @@ def test_secrets_in_a_stores_error_are_not_told(monkeypatch):
     assert simulate(main, seed=0).lineage.last_error == "LineageError: login failed: ${DATABASE_PASSWORD}"
 
 
-def test_rows_of_a_part_are_refused_unless_they_are_such():
+async def test_rows_of_a_part_are_refused_unless_they_are_such():
     with pytest.raises(ValueError, match="packed lineage rows"):
-        recorder.rows_of(b"\x01")
+        await recorder.rows_of([b"\x01"])
     with pytest.raises(ValueError, match="expected"):
-        recorder.rows_of(b"\x92\x91\x91\x01\x90")
+        await recorder.rows_of([b"\x92\x90\x90", b"\x92\x91\x91\x01\x90"])
 
 
 def test_a_drained_execution_and_its_statistics_count_alike():

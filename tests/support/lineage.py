@@ -40,8 +40,7 @@ class PackedLineage(KeptLineage):
         raise AssertionError("this sink takes packed rows")
 
     async def write_packed(self, parts):
-        for part in parts:
-            await KeptLineage.write(self, *rows_of(part))
+        await KeptLineage.write(self, *await rows_of(parts))
 
 
 class FailingLineage(KeptLineage):

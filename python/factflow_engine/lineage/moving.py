@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import trio
-
 from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.providers import is_built_in, open_lineage
 from factflow_engine.lineage.recorder import CHUNK_ROWS, rows_of
@@ -44,12 +42,7 @@ class MovingLineage:
         self._far: ProcessLineage | None = None
         if seams.processes is not None:
             self._far = ProcessLineage(url, directory=directory, processes=seams.processes)
-        self._has_moved = False
-
-    @property
-    def has_moved(self) -> bool:
-        """True if rows go to a process of its own."""
-        return self._has_moved
+        self._has_moved = False  # rows go to the process
 
     def retain(self, *, days: float | None, total_bytes: int | None) -> None:
         """See `RetainingLineage`."""
@@ -71,14 +64,7 @@ class MovingLineage:
             if far is not None:
                 await far.write_packed(parts)
                 return
-        entries: list[LineageEntry] = []
-        outcomes: list[OutcomeEntry] = []
-        for part in parts:
-            visits, ends = rows_of(part)
-            entries += visits
-            outcomes += ends
-            await trio.lowlevel.checkpoint()
-        await self._near.write(entries, outcomes)
+        await self._near.write(*await rows_of(parts))
 
     async def _process(self) -> ProcessLineage | None:
         """Return the store in its process, which runs; None if there is none, and from then on there is none.

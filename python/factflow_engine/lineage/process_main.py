@@ -16,7 +16,7 @@ from factflow_engine.frames import unpack
 from factflow_engine.lineage.process import LENGTH, MOST_ANSWER
 from factflow_engine.lineage.providers import open_lineage
 from factflow_engine.lineage.recorder import rows_of
-from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry, RetainingLineage
+from factflow_protocols import LineageSink, RetainingLineage
 
 _LOOK_SECONDS = 1.0
 
@@ -52,7 +52,7 @@ async def _serve_stream(stream: trio.SocketStream) -> None:
                     if isinstance(sink, RetainingLineage):
                         sink.retain(days=value["days"], total_bytes=value["total_bytes"])
                 else:
-                    await _store(sink, value)
+                    await sink.write(*await rows_of(value))
             except Exception as error:  # noqa: BLE001 - told to the program that sent the rows
                 answer = bounded(describe(error), MOST_ANSWER // 8)
             data = answer.encode(errors="replace")
@@ -61,16 +61,6 @@ async def _serve_stream(stream: trio.SocketStream) -> None:
         if sink is not None:
             with trio.CancelScope(shield=True):
                 await sink.close()
-
-
-async def _store(sink: LineageSink, parts: list[bytes]) -> None:
-    entries: list[LineageEntry] = []
-    outcomes: list[OutcomeEntry] = []
-    for part in parts:
-        visits, ends = rows_of(part)
-        entries += visits
-        outcomes += ends
-    await sink.write(entries, outcomes)
 
 
 async def _receive(stream: trio.SocketStream) -> bytes | None:

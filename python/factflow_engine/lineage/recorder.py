@@ -254,14 +254,7 @@ class LineageRecorder:
         if self._packed is not None:
             await self._packed.write_packed(parts)
             return
-        entries: list[LineageEntry] = []
-        outcomes: list[OutcomeEntry] = []
-        for part in parts:
-            visits, ends = rows_of(part)
-            entries += visits
-            outcomes += ends
-            await trio.lowlevel.checkpoint()
-        await self._sink.write(entries, outcomes)
+        await self._sink.write(*await rows_of(parts))
 
     # -- what went wrong ---------------------------------------------------------------------------------------------
 
@@ -294,15 +287,21 @@ class LineageRecorder:
             )
 
 
-def rows_of(part: bytes) -> tuple[list[LineageEntry], list[OutcomeEntry]]:
-    """Return the rows of a part that `LineageBatch.pack` has made.
+async def rows_of(parts: Sequence[bytes]) -> tuple[list[LineageEntry], list[OutcomeEntry]]:
+    """Return the rows of parts that `LineageBatch.pack` has made; other tasks get their turn after each part.
 
     Raises:
-        ValueError: It is no such part.
+        ValueError: One is no such part.
     """
-    value: Any = unpack(part)
-    try:
-        visits, ends = value
-        return [LineageEntry._make(row) for row in visits], [OutcomeEntry._make(row) for row in ends]
-    except TypeError as error:
-        raise ValueError(f"expected packed lineage rows, got {type(value).__name__}: {error}") from error
+    entries: list[LineageEntry] = []
+    outcomes: list[OutcomeEntry] = []
+    for part in parts:
+        value: Any = unpack(part)
+        try:
+            visits, ends = value
+            entries += map(LineageEntry._make, visits)
+            outcomes += map(OutcomeEntry._make, ends)
+        except TypeError as error:
+            raise ValueError(f"expected packed lineage rows, got {type(value).__name__}: {error}") from error
+        await trio.lowlevel.checkpoint()
+    return entries, outcomes
