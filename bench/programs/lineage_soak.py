@@ -99,7 +99,7 @@ async def _soak(folder: Path, seconds: float, retention_bytes: int) -> None:
     print(
         f"{rows:,} rows in {elapsed:.0f} s: {rows / elapsed:,.0f} rows/s, {spent / rows * 1e6:.2f} us of CPU a row, "
         f"slowest batch {slowest * 1e3:.0f} ms, at most {largest / _GIB:.2f} GiB of {retention_bytes / _GIB:.2f} GiB, "
-        f"{len(segments(folder))} segments {sink.removal_failure}",
+        f"{len(segments(folder))} segments",
         flush=True,
     )
 

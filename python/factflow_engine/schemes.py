@@ -8,15 +8,27 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from factflow_engine.error_texts import describe
-from factflow_engine.errors import ProviderError
 from factflow_engine.seams import Seams
 from factflow_protocols import FactflowError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+ProviderErrorOf = Callable[[str, str, str], FactflowError]
+"""Makes the error of a provider, from its scheme, the name of its distribution and the problem."""
+
+
+@runtime_checkable
+class InFolder(Protocol):
+    """Store that lies in a folder of this machine, which it makes with the first write."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        ...
 
 
 class _ProviderClass(Protocol[T_co]):
@@ -31,19 +43,21 @@ class SchemeTable(Generic[T]):
         noun: The kind of provider, as texts name it: `queue`.
         built_in: Scheme to `module:Class`, followed by `[extra]` if the class needs an extra of this distribution.
         Built-in schemes are reserved.
-        group: Group of other distributions' entry points: the name is the scheme, the value as above.
+        group: Group of other distributions' entry points: the name is the scheme, the value as above. None if they may
+        have none.
         protocol: Runtime-checkable protocol that a provider implements.
         url_error: Makes the error of a URL that its author must change, from the URL and the problem.
-        provider_error: Error of a provider that cannot be used.
+        provider_error: Makes the error of a provider that cannot be used, from its scheme, the name of its distribution
+        and the problem.
         hint: Returns a hint for a URL without a scheme, such as a path; empty if it has none.
     """
 
     noun: str
     built_in: Mapping[str, str]
-    group: str
+    group: str | None
     protocol: type[T]
     url_error: Callable[[str, str], Exception]
-    provider_error: type[ProviderError]
+    provider_error: ProviderErrorOf
     hint: Callable[[str], str]
 
     def is_built_in(self, url: str) -> bool:
@@ -59,8 +73,8 @@ class SchemeTable(Generic[T]):
             seams: Time, randomness and threads for a provider of this distribution; the machine's own by default.
 
         Raises:
-            ProviderError: The provider cannot be used; of class `provider_error`.
-            FactflowError: No provider has this scheme (`url_error`), or the provider cannot read the URL.
+            FactflowError: No provider has this scheme (`url_error`), the provider cannot read the URL, or cannot be used
+            (`provider_error`).
         """
         row = self._row_of(url)
         provider: _ProviderClass[object] = row.load()
@@ -91,9 +105,11 @@ class SchemeTable(Generic[T]):
         return rows[0]
 
     def _row(self, scheme: str, value: str, distribution: str) -> "_Row":
-        return _Row(scheme=scheme, value=value, distribution=distribution, error_class=self.provider_error)
+        return _Row(scheme=scheme, value=value, distribution=distribution, error_of=self.provider_error)
 
     def _installed(self) -> Iterable["_Row"]:
+        if self.group is None:
+            return
         # Imported late: reading the installed distributions is slow, and built-in schemes do not need it.
         metadata = importlib.import_module("importlib.metadata")
         for point in metadata.entry_points(group=self.group):
@@ -120,19 +136,19 @@ class _Row:
         scheme: Scheme of its URLs.
         value: `module:Class`, or `module:Class [extra]`.
         distribution: Name of the distribution that contains it.
-        error_class: Class of its errors.
+        error_of: Makes its errors.
     """
 
     scheme: str
     value: str
     distribution: str
-    error_class: type[ProviderError]
+    error_of: ProviderErrorOf
 
     def load(self) -> _ProviderClass[object]:
         """Import the provider's class.
 
         Raises:
-            ProviderError: It cannot be imported, or has no `from_url`.
+            FactflowError: It cannot be imported, or has no `from_url`.
         """
         target, _, extra = self.value.replace(" ", "").removesuffix("]").partition("[")
         module, _, name = target.partition(":")
@@ -149,6 +165,6 @@ class _Row:
             raise self.error(f"names {loaded!r}; expected a class with a class method from_url(url, *, directory)")
         return cast("_ProviderClass[object]", loaded)
 
-    def error(self, problem: str) -> ProviderError:
+    def error(self, problem: str) -> FactflowError:
         """Return an error that names the provider's origin."""
-        return self.error_class(self.scheme, self.distribution, f"{self.value} {problem}")
+        return self.error_of(self.scheme, self.distribution, f"{self.value} {problem}")

@@ -4,6 +4,7 @@ import inspect
 import os
 import sqlite3
 import stat
+import sys
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path):
     ("url", "says"),
     [
         ("postgres", "the schemes are"),
+        ("executions.db", "write sqlite:///executions.db for a file"),
         ("sqlit:///x", "did you mean sqlite://?"),
         ("sqlite://x", "write sqlite:///"),
         ("sqlite:///", "write sqlite:///"),
@@ -68,6 +70,14 @@ def test_a_url_that_cannot_be_read_is_refused(url: str, says: str):
     with pytest.raises(ExecutionStoreUrlError, match="execution store") as caught:
         execution_store(url)
     assert says in str(caught.value)
+
+
+def test_a_database_whose_driver_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "factflow_engine.executions.postgres", None)
+    with pytest.raises(ExecutionStoreError, match=r"pip install 'factflow-engine\[postgres\]'") as caught:
+        execution_store("postgresql://me:secret@host/db")
+    assert not isinstance(caught.value, ExecutionStoreUrlError)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_password_is_not_shown():

@@ -50,7 +50,7 @@ class WrongReader:
 class Forgetful(Wrong):
     async def close(self) -> None:
         await super().close()
-        for path in self.settings.path.glob("*"):
+        for path in self.folder.glob("*"):
             path.unlink()
 
 

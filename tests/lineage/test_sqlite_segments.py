@@ -125,7 +125,7 @@ def test_rows_over_many_segments_read_as_one_store(batches, tmp_path_factory):
     assert trio.run(answers, {"segment_seconds": 0.001}) == trio.run(answers, {})
 
 
-async def test_retention_removes_the_oldest_whole_files_while_rows_are_written_and_read(tmp_path):
+async def test_retention_removes_the_oldest_whole_files_while_rows_are_written_and_read(tmp_path, caplog):
     sink = a_sink(tmp_path / "l", segment_bytes=1 << 16, retention_bytes=1 << 19)
     reader = sink.reader()
     for number in range(40):
@@ -140,7 +140,7 @@ async def test_retention_removes_the_oldest_whole_files_while_rows_are_written_a
     assert list(kept) == sorted(kept, key=lambda row: row.message_id)
     assert kept[-1].message_id == lineage_id(39_199)
     assert await reader.problems() == ()
-    assert sink.removal_failure == ""
+    assert caplog.messages == []
     await reader.close()
     await sink.close()
     assert {path.suffix for path in (tmp_path / "l").iterdir()} <= {".db", ".db-wal", ".db-shm"}
@@ -163,6 +163,34 @@ async def test_retention_by_days_looks_at_the_last_write(tmp_path):
     await sink.write([lineage_entry(4)], [])
     assert not old.path.exists()
     assert new.path.exists()
+    await sink.close()
+
+
+async def test_old_lineage_that_cannot_be_removed_is_logged_once_and_tried_again(tmp_path, caplog):
+    clock = HandClock()
+    sink = a_sink(tmp_path / "l", clock, retention_days=1)
+    stuck = tmp_path / "l" / "lineage-000000000001-00000000.db"
+
+    async def write_minutes_later(number):
+        clock.now_ns += 300 * 10**9
+        await sink.write([lineage_entry(number)], [])
+
+    for again in range(2):
+        stuck.mkdir(parents=True)  # which removing a file does not remove
+        os.utime(stuck, ns=(0, 0))
+        for number in range(3):
+            await write_minutes_later(10 * again + number)
+        [said] = caplog.messages
+        assert said.startswith("old lineage was not removed, which will be tried again: ")
+        assert stuck.name in said
+        caplog.clear()
+        stuck.rmdir()
+        stuck.touch()
+        os.utime(stuck, ns=(0, 0))
+        await write_minutes_later(10 * again + 9)
+        assert not stuck.exists()
+        assert caplog.messages == []
+    assert len(await rows_in(sink)) == 8
     await sink.close()
 
 

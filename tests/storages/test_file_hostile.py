@@ -33,7 +33,7 @@ from support.disks import CHANGES, WatchedDisk
 )
 def test_a_url_names_a_folder(tmp_path, url, path):
     storage = FileStorage.from_url(url, directory=tmp_path)
-    assert str(storage.root) == path.format(base=tmp_path, parent=tmp_path.parent)
+    assert str(storage.folder) == path.format(base=tmp_path, parent=tmp_path.parent)
     assert isinstance(storage, StorageProtocol)
     assert list(tmp_path.iterdir()) == [], "nothing is made"
 

@@ -15,9 +15,8 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.lineage_store import (
     row_document,
-    selection_options,
     store_options,
-    visit_options,
+    visit_selection_options,
     with_lineage,
 )
 from factflow_engine.cli.options import debug_option, output_option
@@ -56,8 +55,7 @@ Examples:
     metavar="FILE",
     help="File to write, .jsonl or .parquet; by default JSON lines go to standard output.",
 )
-@selection_options
-@visit_options
+@visit_selection_options
 @store_options
 @output_option
 @debug_option
@@ -69,12 +67,7 @@ def export_command(
     url: str | None,
     kind: str,
     target: Path | None,
-    execution_id: str | None,
-    route: str | None,
-    stage: str | None,
-    statuses: tuple[str, ...],
-    since_ns: int | None,
-    until_ns: int | None,
+    selection: LineageSelection,
 ) -> int:
     """Write the selected rows, each in its latest form, in the order of message ids, which is that of their roots' times.
 
@@ -83,14 +76,6 @@ def export_command(
     """
     if settings.as_json and target is None:
         raise InvalidInputError("--output json needs --to FILE: standard output cannot hold the rows and a document")
-    selection = LineageSelection(
-        execution_id=execution_id,
-        route=route,
-        stage=stage,
-        statuses=frozenset(statuses),
-        since_ns=since_ns,
-        until_ns=until_ns,
-    )
 
     async def export(reader: LineageReader) -> int:
         with ExitStack() as stack:

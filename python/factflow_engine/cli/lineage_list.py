@@ -1,6 +1,7 @@
 """`factflow lineage list` and `failures`: rows that are selected, newest first."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -19,7 +20,7 @@ from factflow_engine.cli.lineage_store import (
     row_document,
     selection_options,
     store_options,
-    visit_options,
+    visit_selection_options,
     with_lineage,
 )
 from factflow_engine.cli.options import debug_option, table_output_option
@@ -48,8 +49,7 @@ Examples:
   factflow lineage list --status failed --since 2h
   factflow lineage list --route parse --output plain | cut -f1 | sort -u""",
 )
-@selection_options
-@visit_options
+@visit_selection_options
 @_limit_option
 @store_options
 @table_output_option
@@ -60,12 +60,7 @@ def list_command(
     *,
     home: Path | None,
     url: str | None,
-    execution_id: str | None,
-    route: str | None,
-    stage: str | None,
-    statuses: tuple[str, ...],
-    since_ns: int | None,
-    until_ns: int | None,
+    selection: LineageSelection,
     limit: int,
 ) -> int:
     """List visits of messages to stages, those of the newest messages first.
@@ -73,18 +68,10 @@ def list_command(
     With --output plain: message, time (UTC), execution, route, stage, attempt, status, nanoseconds, nanoseconds of waiting,
     what was waited for, and the error or the reason.
     """
-    selection = LineageSelection(
-        execution_id=execution_id,
-        route=route,
-        stage=stage,
-        statuses=frozenset(statuses),
-        since_ns=since_ns,
-        until_ns=until_ns,
-        newest_first=True,
-    )
+    newest = replace(selection, newest_first=True)
 
     async def read(reader: LineageReader) -> list[LineageEntry]:
-        return list(await reader.visits(selection, limit=limit + 1))
+        return list(await reader.visits(newest, limit=limit + 1))
 
     found = with_lineage(home, url, read)
     rows, more = found[:limit], len(found) > limit
@@ -120,27 +107,17 @@ def failures_command(
     *,
     home: Path | None,
     url: str | None,
-    execution_id: str | None,
-    route: str | None,
-    since_ns: int | None,
-    until_ns: int | None,
+    selection: LineageSelection,
     limit: int,
 ) -> int:
     """List messages that failed or were dead-lettered, the newest messages first.
 
     With --output plain: message, time (UTC), execution, route, outcome, attempts and error.
     """
-    selection = LineageSelection(
-        execution_id=execution_id,
-        route=route,
-        outcomes=frozenset({"failed", "dead_lettered"}),
-        since_ns=since_ns,
-        until_ns=until_ns,
-        newest_first=True,
-    )
+    newest = replace(selection, outcomes=frozenset({"failed", "dead_lettered"}), newest_first=True)
 
     async def read(reader: LineageReader) -> list[OutcomeEntry]:
-        return list(await reader.outcomes(selection, limit=limit + 1))
+        return list(await reader.outcomes(newest, limit=limit + 1))
 
     found = with_lineage(home, url, read)
     rows, more = found[:limit], len(found) > limit

@@ -7,7 +7,7 @@ import click
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.lineage_store import duration, selection_options, store_options, visit_options, with_lineage
+from factflow_engine.cli.lineage_store import duration, store_options, visit_selection_options, with_lineage
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
@@ -22,8 +22,7 @@ Examples:
   factflow lineage stats --since 1d
   factflow lineage stats --route parse --output json""",
 )
-@selection_options
-@visit_options
+@visit_selection_options
 @store_options
 @table_output_option
 @debug_option
@@ -33,12 +32,7 @@ def stats_command(
     *,
     home: Path | None,
     url: str | None,
-    execution_id: str | None,
-    route: str | None,
-    stage: str | None,
-    statuses: tuple[str, ...],
-    since_ns: int | None,
-    until_ns: int | None,
+    selection: LineageSelection,
 ) -> int:
     """Count visits by stage and state, with median and 99th percentile of the adapter's durations, and messages by outcome.
 
@@ -46,14 +40,6 @@ def stats_command(
     execution, route, stage, completed, failed, skipped, cancelled, pending, retried, p50, p99 and longest nanoseconds,
     nanoseconds of waiting, and what was waited for.
     """
-    selection = LineageSelection(
-        execution_id=execution_id,
-        route=route,
-        stage=stage,
-        statuses=frozenset(statuses),
-        since_ns=since_ns,
-        until_ns=until_ns,
-    )
 
     async def read(reader: LineageReader) -> LineageStatistics:
         return await reader.statistics(selection)

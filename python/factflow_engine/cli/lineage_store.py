@@ -5,8 +5,9 @@ Kept separate from the commands so that all of them find the store alike, and re
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 import trio
@@ -19,12 +20,13 @@ from factflow_engine.cli.text import clean
 from factflow_engine.errors import LineageProviderError
 from factflow_engine.executions.home import find_home
 from factflow_engine.lineage.providers import open_lineage
-from factflow_engine.lineage.sqlite import SqliteLineage
+from factflow_engine.schemes import InFolder
 from factflow_engine.seams import SystemClock
 from factflow_protocols import (
     LineageEntry,
     LineageError,
     LineageReader,
+    LineageSelection,
     LineageUrlError,
     OutcomeEntry,
     ReadableLineage,
@@ -53,19 +55,42 @@ def store_options(command: F) -> F:
 
 
 def selection_options(command: F) -> F:
-    """Add `--execution`, `--route`, `--since` and `--until`."""
+    """Add `--execution`, `--route`, `--since` and `--until`; the command gets `selection`."""
+
+    @wraps(command)
+    def with_selection(
+        *arguments: Any,
+        execution_id: str | None,
+        route: str | None,
+        since_ns: int | None,
+        until_ns: int | None,
+        stage: str | None = None,
+        statuses: Sequence[str] = (),
+        **options: Any,
+    ) -> object:
+        selection = LineageSelection(
+            execution_id=execution_id,
+            route=route,
+            stage=stage,
+            statuses=frozenset(statuses),
+            since_ns=since_ns,
+            until_ns=until_ns,
+        )
+        return command(*arguments, selection=selection, **options)
+
+    with_options: Callable[..., object] = with_selection
     for option in (
         _time_option("--until", "Only rows from before that; as --since."),
         _time_option("--since", "Only rows since then: 90s, 30m, 2h, 7d, or an ISO 8601 time, UTC without an offset."),
         click.option("--route", metavar="ID", help="Only rows of this route."),
         click.option("--execution", "execution_id", metavar="ID", help="Only rows of this execution."),
     ):
-        command = option(command)
-    return command
+        with_options = option(with_options)
+    return cast("F", with_options)
 
 
-def visit_options(command: F) -> F:
-    """Add `--stage` and `--status`."""
+def visit_selection_options(command: F) -> F:
+    """Add the same options, `--stage` and `--status`; the command gets `selection`."""
     for option in (
         click.option(
             "--status",
@@ -77,7 +102,7 @@ def visit_options(command: F) -> F:
         click.option("--stage", metavar="NAME", help="Only visits to this stage."),
     ):
         command = option(command)
-    return command
+    return selection_options(command)
 
 
 def _time_option(name: str, text: str) -> Callable[[F], F]:
@@ -101,9 +126,9 @@ def with_lineage(home: Path | None, url: str | None, work: Callable[[LineageRead
         sink = open_lineage(lineage_url(home) if url is None else url)
         if not isinstance(sink, ReadableLineage):
             raise LineageUrlError(url or "", f"its provider {type(sink).__name__} only writes")
-        if isinstance(sink, SqliteLineage) and not sink.settings.path.exists():
+        if isinstance(sink, InFolder) and not sink.folder.exists():
             raise InvalidInputError(
-                f"there is no lineage in {str(sink.settings.path)!r}; run a pipeline with 'lineage: {{mode: full}}', or "
+                f"there is no lineage in {str(sink.folder)!r}; run a pipeline with 'lineage: {{mode: full}}', or "
                 "name a store with --lineage sqlite:///FOLDER"
             )
         reader = sink.reader()

@@ -10,7 +10,7 @@ import trio
 
 from factflow_engine.executions import Home, open_executions
 from factflow_engine.executions.references import RecordedObjects
-from factflow_engine.lineage.sqlite import SqliteLineage
+from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.storages.verification import ReferenceSource
 
 
@@ -26,14 +26,12 @@ async def recorded_objects(home: Home | None) -> AsyncIterator[Sequence[Referenc
         yield ()
         return
     async with open_executions(home.executions_url) as executions:
-        sink = SqliteLineage.from_url(home.lineage_url)
-        reader = sink.reader()
+        reader = open_lineage_reader(home.lineage_url)
         try:
             yield [RecordedObjects(executions.store, reader)]
         finally:
             with trio.CancelScope(shield=True):
                 await reader.close()
-                await sink.close()
 
 
 async def lineage_problems(home: Home) -> Sequence[str]:
@@ -42,11 +40,9 @@ async def lineage_problems(home: Home) -> Sequence[str]:
     Raises:
         LineageError: Nothing of it can.
     """
-    sink = SqliteLineage.from_url(home.lineage_url)
-    reader = sink.reader()
+    reader = open_lineage_reader(home.lineage_url)
     try:
         return await reader.problems()
     finally:
         with trio.CancelScope(shield=True):
             await reader.close()
-            await sink.close()

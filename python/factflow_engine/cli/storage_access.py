@@ -17,7 +17,7 @@ from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import StorageProviderError
 from factflow_engine.executions.home import Home, HomeError, find_home
-from factflow_engine.storages.file import FileStorage
+from factflow_engine.schemes import InFolder
 from factflow_engine.storages.providers import open_storage
 from factflow_protocols import StorageKeyError, StorageNotFoundError, StorageProtocol, StorageUrlError
 
@@ -82,8 +82,8 @@ def with_storage(url: str, work: Callable[[StorageProtocol], Awaitable[T]]) -> T
 
     async def run() -> T:
         storage = open_storage(url)
-        if isinstance(storage, FileStorage) and not storage.root.exists():
-            raise InvalidInputError(f"there is no store {clean(str(storage.root))!r}: nothing was stored there yet")
+        if isinstance(storage, InFolder) and not storage.folder.exists():
+            raise InvalidInputError(f"there is no store {clean(str(storage.folder))!r}: nothing was stored there yet")
         try:
             return await work(storage)
         finally:

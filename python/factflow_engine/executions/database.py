@@ -5,7 +5,7 @@ neither a literal `?` nor a literal `%`; their SQL is what SQLite and PostgreSQL
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
 class Database(Protocol):
     """One process's connection to a database that may be used by several. Blocking; one call at a time.
 

@@ -6,6 +6,7 @@ too old begins the next one. A segment that is damaged, or of a later version, i
 Kept separate from `segment`, which stores a batch in a file and knows nothing of others.
 """
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from factflow_engine.lineage.sqlite.segment import Segment
 from factflow_engine.seams import Seams
 from factflow_engine.sqlite_files import is_damage
 from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
+
+logger = logging.getLogger("factflow_engine.lineage")
 
 _PARTS: Final = 8
 """Segments that the time or the room of the retention is divided into: so much more may be kept than asked for."""
@@ -61,7 +64,7 @@ class SqliteLineage:
         asked = Retention(days=settings.retention_days, total_bytes=settings.retention_bytes)
         self._retention = None if asked == KEEP_ALL else asked  # None: nobody has said how much to keep
         self._next_look_ns = 0
-        self._removal_failure = ""
+        self._has_logged_failure = False  # to remove expired segments, since that last succeeded
 
     @classmethod
     def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "SqliteLineage":
@@ -73,14 +76,9 @@ class SqliteLineage:
         return cls(SqliteLineageSettings.from_url(url, directory=directory), seams=seams)
 
     @property
-    def settings(self) -> SqliteLineageSettings:
-        """Folder, segments and retention."""
-        return self._settings
-
-    @property
-    def removal_failure(self) -> str:
-        """Return the error of the last attempt to remove expired segments; empty if it had none."""
-        return self._removal_failure
+    def folder(self) -> Path:
+        """See `factflow_engine.schemes.InFolder`."""
+        return self._settings.path
 
     def retain(self, *, days: float | None, total_bytes: int | None) -> None:
         """See `factflow_protocols.RetainingLineage`; what the URL says is one of the calls."""
@@ -201,7 +199,7 @@ class SqliteLineage:
             raise LineageStoreError(self._settings.path, "cannot be made: a part of its path is a file") from None
 
     def _remove_expired(self, now: int) -> None:
-        """Remove what the retention does not keep. A failure is noted, and tried again: the rows are stored."""
+        """Remove what the retention does not keep. A failure is logged, and tried again: the rows are stored."""
         retention = self._retention
         if retention is None or retention == KEEP_ALL:
             return
@@ -211,9 +209,12 @@ class SqliteLineage:
                 if found.name != current:
                     remove(found)
             sweep(self._settings.path, wall_ns=now)
-            self._removal_failure = ""
         except (OSError, LineageError) as error:
-            self._removal_failure = str(error)
+            if not self._has_logged_failure:
+                self._has_logged_failure = True
+                logger.warning("old lineage was not removed, which will be tried again: %s", error)
+        else:
+            self._has_logged_failure = False
 
     def _close_segment(self) -> None:
         if self._segment is not None:

@@ -44,7 +44,7 @@ class FileStorage:
 
     def __init__(
         self,
-        root: Path | str,
+        folder: Path | str,
         *,
         threads: Threads | None = None,
         clock: Clock | None = None,
@@ -54,29 +54,29 @@ class FileStorage:
         """Note the folder.
 
         Args:
-            root: The folder; made with those above it by the first write.
+            folder: The folder; made with those above it by the first write.
             threads: Runner of blocking work; at most 16 threads of its own by default.
             clock: Clock for the age of leftovers; the machine's by default.
             randomness: Source of the names of temporary files; the system's by default.
             disk: The system's calls; others are for tests.
         """
-        self.root: Final = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute() keeps `..`, resolve() reads links
+        self.folder: Final = Path(os.path.abspath(folder))  # noqa: PTH100 - Path.absolute() keeps `..`, resolve() reads links
         self.disk: Final = Disk() if disk is None else disk
         self._clock = SystemClock() if clock is None else clock
         self._randomness = SystemRandomness() if randomness is None else randomness
         self._threads = TrioThreads(_THREADS) if threads is None else threads
 
     def __repr__(self) -> str:
-        return f"FileStorage({str(self.root)!r})"
+        return f"FileStorage({str(self.folder)!r})"
 
     @classmethod
     def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "FileStorage":
         """See `StorageProviderClass.from_url`."""
-        root = root_of(url, directory=directory)
+        folder = root_of(url, directory=directory)
         if seams is None:
-            return cls(root)
+            return cls(folder)
         threads = seams.store_threads(_THREADS)
-        return cls(root, threads=threads, clock=seams.clock, randomness=seams.randomness)
+        return cls(folder, threads=threads, clock=seams.clock, randomness=seams.randomness)
 
     async def write(
         self,
@@ -90,7 +90,7 @@ class FileStorage:
         check_key(key)
         described(key, content_type=content_type, size_bytes=0, checksum="", custom=custom)  # before anything is made
         upload = writing.Upload(
-            self.disk, self.root, key, content_type=content_type, custom=custom, token=self._token()
+            self.disk, self.folder, key, content_type=content_type, custom=custom, token=self._token()
         )
         try:
             if isinstance(data, bytes):
@@ -108,19 +108,19 @@ class FileStorage:
     async def read(self, key: str) -> tuple[bytes, ObjectMetadata]:
         """See `StorageProtocol.read`."""
         check_key(key)
-        return await self.run(key, partial(reading.read_object, self.disk, self.root, key))
+        return await self.run(key, partial(reading.read_object, self.disk, self.folder, key))
 
     async def read_range(self, key: str, start: int, length: int) -> bytes:
         """See `StorageProtocol.read_range`."""
         check_key(key)
         check_range(key, start, length)
-        return await self.run(key, partial(reading.read_range, self.disk, self.root, key, start, length))
+        return await self.run(key, partial(reading.read_range, self.disk, self.folder, key, start, length))
 
     @asynccontextmanager
     async def stream(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """See `StorageProtocol.stream`."""
         check_key(key)
-        opened = await self.run(key, partial(reading.open_object, self.disk, self.root, key))
+        opened = await self.run(key, partial(reading.open_object, self.disk, self.folder, key))
         try:
             async with aclosing(self._parts(key, opened)) as parts:
                 yield parts
@@ -130,12 +130,12 @@ class FileStorage:
     async def metadata(self, key: str) -> ObjectMetadata:
         """See `StorageProtocol.metadata`."""
         check_key(key)
-        return await self.run(key, partial(reading.read_metadata, self.disk, self.root, key))
+        return await self.run(key, partial(reading.read_metadata, self.disk, self.folder, key))
 
     async def exists(self, key: str) -> bool:
         """See `StorageProtocol.exists`."""
         check_key(key)
-        return await self.run(key, partial(reading.exists, self.disk, self.root, key))
+        return await self.run(key, partial(reading.exists, self.disk, self.folder, key))
 
     def list(self, prefix: str = "") -> AsyncIterator[str]:
         """See `StorageProtocol.list`; a folder's names are those that it had when the listing came to it."""
@@ -147,7 +147,7 @@ class FileStorage:
             while not walk.is_done:
                 if (wanted := walk.wanted) is not None:
                     where = "/".join(wanted.parts)
-                    walk.enter(await self.run(where, partial(listing.names_in, self.disk, self.root, wanted)))
+                    walk.enter(await self.run(where, partial(listing.names_in, self.disk, self.folder, wanted)))
                 if keys := walk.keys(KEYS_A_CHECKPOINT):
                     return keys
             return ()
@@ -157,7 +157,7 @@ class FileStorage:
     async def delete(self, key: str) -> None:
         """See `StorageProtocol.delete`."""
         check_key(key)
-        await self.locked(key, partial(writing.delete, self.disk, self.root, key))
+        await self.locked(key, partial(writing.delete, self.disk, self.folder, key))
 
     async def close(self) -> None:
         """See `StorageProtocol.close`."""
@@ -174,7 +174,7 @@ class FileStorage:
                 folder, names = waiting[-1]  # it stays there if this is cancelled
                 where = "/".join(folder)
                 if names is None:
-                    names = await self.run(where, partial(listing.every_name_in, self.disk, self.root, folder))
+                    names = await self.run(where, partial(listing.every_name_in, self.disk, self.folder, folder))
                     waiting.pop()
                     starts = reversed(range(0, len(names), KEYS_A_CHECKPOINT))
                     waiting.extend((folder, names[start : start + KEYS_A_CHECKPOINT]) for start in starts)
@@ -182,7 +182,7 @@ class FileStorage:
                 look = partial(
                     leftovers.found_among,
                     self.disk,
-                    self.root,
+                    self.folder,
                     folder,
                     names,
                     prefix=prefix,
@@ -199,7 +199,7 @@ class FileStorage:
 
     async def remove_leftover(self, leftover: Leftover) -> bool:
         """See `ExaminedStorage.remove_leftover`."""
-        remove = partial(leftovers.remove, self.disk, self.root, leftover.place, self._token())
+        remove = partial(leftovers.remove, self.disk, self.folder, leftover.place, self._token())
         return await self.locked(leftover.place, remove)
 
     async def run(self, key: str, work: Callable[[], T]) -> T:
@@ -213,7 +213,7 @@ class FileStorage:
         try:
             return await self._threads.run(work)
         except OSError as error:
-            raise storage_error(key, error, f"in {str(self.root)!r}:") from error
+            raise storage_error(key, error, f"in {str(self.folder)!r}:") from error
 
     async def locked(self, key: str, work: Callable[[], T]) -> T:
         """Do blocking work that needs the key's lock, again until that is free.
