@@ -78,7 +78,7 @@ PROTOCOLS = {
     "StorageBackendAdapter", "StorageCorruptError", "StorageError", "StorageKeyError", "StorageNotBoundError", "StorageNotFoundError",
     "StorageProtocol", "StorageProviderClass", "StorageUrlError", "StoreProblem", "StoreStatistics", "StoredAnswer",
     "StoredMessage", "StoredName", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
-    "TransactionalSubscription",
+    "TransactionalSubscription", "without_password",
 }  # fmt: skip
 
 

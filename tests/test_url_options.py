@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factflow_engine.executions import ExecutionStoreUrlError
+from factflow_engine.postgres.errors import PostgresUrlError
 from factflow_engine.url_options import UrlOption, read_options, split_url, within
+from factflow_protocols import LineageUrlError, QueueUrlError, StorageUrlError, without_password
 
 
 class Wrong(Exception):
@@ -18,6 +21,37 @@ OPTIONS = {
     "lease": UrlOption(attribute="lease_seconds", read=within(float, 0.1, 10), expected="seconds, at least 0.1"),
     "capacity": UrlOption(attribute="capacity", read=within(int, 1, 9), expected="a number, 1 to 9"),
 }
+
+
+ERRORS = (QueueUrlError, StorageUrlError, LineageUrlError, PostgresUrlError, ExecutionStoreUrlError)
+
+
+@given(before=st.text(max_size=8), after=st.text(max_size=8), tail=st.sampled_from(["", "/db", "/db?schema=x"]))
+def test_no_error_shows_the_password_of_its_url(before, after, tail):
+    """Whatever characters it has: those that a URL may not have unescaped are the usual mistake."""
+    for start in ("amqp://guest:", "guest:", "nosql:///guest:", "postgresql://h/db?password="):
+        is_option = start.endswith("=")
+        if is_option:
+            before = before.replace("&", "")
+        url = f"{start}{before}hunter2{after}" + ("" if is_option else f"@host{tail}")
+        for error in ERRORS:
+            text = str(error(url, "is wrong"))
+            assert "hunter2" not in text
+            assert "is wrong" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://guest:a/b#c?d:e@f@host/db", "amqp://guest:***@host/db"),
+        ("amqp://guest@host", "amqp://guest@host"),
+        ("postgresql://host:5432/db?password=x&schema=y", "postgresql://host:5432/db?password=***&schema=y"),
+        ("postgresql://host/db?sslpassword=x", "postgresql://host/db?sslpassword=***"),
+        ("sqlite:////home/me/queue.db?lease=1", "sqlite:////home/me/queue.db?lease=1"),
+    ],
+)
+def test_a_url_is_shown_but_for_its_password(url, shown):
+    assert without_password(url) == without_password(shown) == shown
 
 
 def test_options_are_read_into_the_fields_that_they_set():

@@ -43,6 +43,7 @@ from factflow_protocols.errors import (
     StorageNotBoundError,
     StorageNotFoundError,
     StorageUrlError,
+    without_password,
 )
 from factflow_protocols.lineage import (
     LineageEntry,
@@ -190,4 +191,5 @@ __all__ = [
     "SubscriptionStatistics",
     "Timestamp",
     "TransactionalSubscription",
+    "without_password",
 ]

@@ -8,8 +8,20 @@ import re
 import sys
 from typing import Any, Final
 
-_PASSWORD: Final = re.compile(r"(?<=:)[^/?#:@]*(?=@)")
-"""Password in a URL, as in `scheme://name:password@host`."""
+_PASSWORD_OPTION: Final = re.compile(r"(?<=password=)[^&]*")
+
+
+def without_password(url: str) -> str:
+    """Return a URL with `***` for its password: in `scheme://name:password@host`, or in an option `password`.
+
+    Whatever characters the password has: all from the first colon behind `//` to the last `@` is left out.
+    """
+    head, at, tail = url.rpartition("@")
+    if at:
+        end = head.find("//") + 2 if "//" in head else 0
+        name, colon, _ = head[end:].partition(":")
+        url = f"{head[:end]}{name}{':***' if colon else ''}@{tail}"
+    return _PASSWORD_OPTION.sub("***", url)
 
 
 def _seconds(number: float) -> float:
@@ -143,7 +155,7 @@ class QueueUrlError(FactflowError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
-        super().__init__(f"queue URL {_PASSWORD.sub('***', url)!r}: {problem}")
+        super().__init__(f"queue URL {without_password(url)!r}: {problem}")
 
 
 class StorageError(FactflowError):
@@ -182,7 +194,7 @@ class StorageUrlError(FactflowError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
-        super().__init__(f"storage URL {_PASSWORD.sub('***', url)!r}: {problem}")
+        super().__init__(f"storage URL {without_password(url)!r}: {problem}")
 
 
 class StorageNotBoundError(FactflowError, RuntimeError):
@@ -213,4 +225,4 @@ class LineageUrlError(LineageError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
-        super().__init__(f"lineage URL {_PASSWORD.sub('***', url)!r}: {problem}")
+        super().__init__(f"lineage URL {without_password(url)!r}: {problem}")

@@ -3,13 +3,11 @@
 Kept separate from `records` so that a caller that only handles them imports no store.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
-from factflow_protocols import FactflowError
+from factflow_protocols import FactflowError, without_password
 
-_PASSWORD: Final = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
 _MOST_NAMED: Final = 5
 
 
@@ -21,12 +19,15 @@ class ExecutionStoreError(FactflowError):
     """
 
     def __init__(self, store: str, problem: str) -> None:
-        self.store = _PASSWORD.sub("***", store)
+        self.store = without_password(store) if "://" in store else store
         super().__init__(f"execution store {self.store!r}: {problem}")
 
 
 class ExecutionStoreUrlError(ExecutionStoreError, ValueError):
     """Whoever wrote the URL of the store must change it."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(without_password(url), problem)
 
 
 class UnknownRecordError(FactflowError, LookupError):

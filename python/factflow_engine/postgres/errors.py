@@ -3,22 +3,7 @@
 Kept separate from connections because a URL can be wrong before the driver is imported.
 """
 
-import re
-from typing import Final
-
-from factflow_protocols import FactflowError
-
-_PASSWORD: Final = re.compile(r"(?<=:)[^/?#:@]*(?=@)|(?<=password=)[^&]*")
-
-
-def without_password(url: str) -> str:
-    """Return a URL with `***` for its password."""
-    head, at, tail = url.rpartition("@")
-    if at and "//" in head:
-        scheme, _, user = head.partition("//")
-        name, colon, _ = user.partition(":")
-        url = f"{scheme}//{name}{':***' if colon else ''}@{tail}"
-    return _PASSWORD.sub("***", url)
+from factflow_protocols import FactflowError, without_password
 
 
 class PostgresUrlError(FactflowError, ValueError):
