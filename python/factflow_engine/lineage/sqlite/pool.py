@@ -112,8 +112,7 @@ class Pool:
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                     raise
-                if path.exists():  # else retention removed it meanwhile
-                    self.note(name, error)
+                self.note(name, path, error)
                 continue
             self.problems.pop(name, None)
             yield name, answer
@@ -125,9 +124,10 @@ class Pool:
             for name, _ in self.ask(lambda _: None)
         ]
 
-    def note(self, name: str, error: sqlite3.Error) -> None:
-        """Note that a segment cannot be read."""
-        self._note(name, explained(error))
+    def note(self, name: str, path: Path, error: sqlite3.Error) -> None:
+        """Note that a segment cannot be read, unless a retention has removed it meanwhile."""
+        if path.exists():
+            self._note(name, explained(error))
 
     def close(self) -> None:
         """Close all connections."""

@@ -3,6 +3,7 @@
 Kept separate from the answers because this is where threads, time and cancellation come in.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -167,7 +168,7 @@ class SqliteLineageReader:
                 results.append(await self._run(partial(work, check)))
             except _StoppedError:
                 await trio.lowlevel.checkpoint()  # raises the cancellation
-            except LineageError as error:
+            except Exception as error:  # noqa: BLE001 - raised below, outside the nursery
                 errors.append(error)
             nursery.cancel_scope.cancel()
         if errors:
@@ -178,5 +179,5 @@ class SqliteLineageReader:
         async with self._turn:
             try:
                 return await self._threads.run(work)
-            except OSError as error:
+            except (OSError, sqlite3.Error) as error:
                 raise store_error(self._pool.folder, error) from error

@@ -10,6 +10,7 @@ import heapq
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from factflow_engine.lineage.sqlite.merging import Rows
@@ -101,31 +102,38 @@ def superseded_keys(pool: Pool, rows: Rows, check: Callable[[], None]) -> Iterat
         connections: dict[str, sqlite3.Connection] = {}
         try:
             for name in overlap.names:
-                if name in paths:
+                if name not in paths:
+                    continue
+                try:
                     connections[name] = open_read_only(paths[name])
-            yield from _losers(connections, rows, overlap, check)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            # One of them is damaged in this range: it is named, and counted as far as it was read elsewhere.
-            pool.note(overlap.names[-1], error)
+                except sqlite3.Error as error:
+                    pool.note(name, paths[name], error)
+            yield from _losers(pool, paths, connections, rows, overlap, check)
         finally:
             for connection in connections.values():
                 connection.close()
 
 
 def _losers(
-    connections: dict[str, sqlite3.Connection], rows: Rows, overlap: Overlap, check: Callable[[], None]
+    pool: Pool,
+    paths: dict[str, Path],
+    connections: dict[str, sqlite3.Connection],
+    rows: Rows,
+    overlap: Overlap,
+    check: Callable[[], None],
 ) -> Iterator[tuple[str, tuple[Any, ...], Stage]]:
     order = ", ".join(rows.columns[field] for field in rows.key)
     query = rows.select("row.message_id BETWEEN ? AND ?", order, -1)
 
     def stream(age: int, name: str) -> Iterator[tuple[tuple[Any, ...], int, str, Any]]:
-        cursor = connections[name].execute(query, (overlap.low, overlap.high))
-        while part := cursor.fetchmany(_AT_ONCE):
-            check()
-            for row in part:
-                yield rows.key_of(row), age, name, row
+        try:
+            cursor = connections[name].execute(query, (overlap.low, overlap.high))
+            while part := cursor.fetchmany(_AT_ONCE):
+                check()
+                for row in part:
+                    yield rows.key_of(row), age, name, row
+        except sqlite3.Error as error:  # it is named, and counted as far as it was read
+            pool.note(name, paths[name], error)
 
     best: tuple[tuple[Any, ...], str, Any] | None = None
     streams = [stream(age, name) for age, name in enumerate(sorted(connections))]
