@@ -84,7 +84,7 @@ class Samples:
     @staticmethod
     def limit(**changes: Any) -> LimitStatistics:
         counts = dict.fromkeys(
-            ("in_flight", "waiting", "acquired", "refused", "answered", "dropped", "released", "stale"), 0
+            ("in_flight", "waiting", "acquired", "refused", "answered", "dropped", "released", "stale", "faults"), 0
         )
         change = LimitChange(at_ns=5, before=10, after=12, reason="grow", statistics={"queue": 0.5})
         values: dict[str, Any] = {

@@ -56,10 +56,14 @@ def history_lines(limits: Mapping[str, LimitStatistics]) -> Iterator[str]:
         changes = f"{sum(limit.changes.values()):,} changes: {text}{more}" if reasons else "no change"
         yield clean(
             f"limit of {name}: {limit.limit:,}, median {limit.median_limit:,} of {limit.least_limit:,} to "
-            f"{limit.greatest_limit:,}, {changes}"
+            f"{limit.greatest_limit:,}, {changes}{_faults(limit)}"
         )
     if len(adaptive) > MOST_REPORTED:
         yield f"... and {len(adaptive) - MOST_REPORTED:,} more limits (--output json has all)"
+
+
+def _faults(limit: LimitStatistics) -> str:
+    return f"; its algorithm raised {limit.faults:,} times" if limit.faults else ""
 
 
 def limit_document(limit: LimitStatistics) -> dict[str, object]:
@@ -85,4 +89,5 @@ def limit_document(limit: LimitStatistics) -> dict[str, object]:
         "answered": limit.answered,
         "dropped": limit.dropped,
         "released": limit.released,
+        "faults": limit.faults,
     }

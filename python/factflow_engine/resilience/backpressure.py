@@ -177,6 +177,7 @@ class BackpressureController(LimitController):
             is_monitor_only=self.is_monitor_only,
             is_frozen=self.is_frozen,
             last_change=self.explain(),
+            faults=self._faults,
             **figures,
         )
 
@@ -292,13 +293,17 @@ class BackpressureController(LimitController):
             self.note_fault(error)
 
     def note_fault(self, error: Exception) -> None:
-        """Log an error of the program's own algorithm, the first one with its traceback; its limit stays as it is.
+        """Count an error of the program's own algorithm, and log the first; its limit stays as it is.
 
         Called where no caller can handle the error: it fails no message and no call that waits.
         """
         self._faults += 1
         if self._faults == 1:
-            logger.error("limit algorithm %s does not learn; its limit stays", self._algorithm, exc_info=error)
+            logger.error(
+                "limit algorithm %s does not learn; its limit stays, and later errors are only counted (`faults`)",
+                self._algorithm,
+                exc_info=error,
+            )
 
     def _admit(self) -> None:
         """Give permits to those that wait, as long as there are some; called by the state machine."""

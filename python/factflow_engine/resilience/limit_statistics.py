@@ -28,6 +28,7 @@ class LimitStatistics:
         greatest_limit: Greatest limit so far.
         changes: Changes of the limit, by reason.
         last_change: Last change of the limit; None before the first.
+        faults: Errors that a program's own algorithm raised where no caller could handle them; the first is logged.
     """
 
     algorithm: str
@@ -47,3 +48,4 @@ class LimitStatistics:
     greatest_limit: int
     changes: Mapping[str, int]
     last_change: LimitChange | None
+    faults: int

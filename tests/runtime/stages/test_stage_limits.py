@@ -489,3 +489,4 @@ async def test_a_programs_own_algorithm_limits_a_stage_and_its_errors_leak_no_pe
     assert report.limits["r/a"].algorithm == "test-stage-limits-odd"
     assert report.routes["r"].completed == 9, "no message fails by the limit's fault"
     assert caplog.text.count("limit algorithm test-stage-limits-odd does not learn") == bool(fault)
+    assert report.limits["r/a"].faults == (9 if fault else 0)
