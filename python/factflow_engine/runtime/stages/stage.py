@@ -19,6 +19,7 @@ from factflow_engine.runtime.stages.open_scopes import guarded
 from factflow_engine.runtime.stages.process_pool import ProcessPool
 from factflow_engine.runtime.stages.recorded import recorded
 from factflow_engine.runtime.stages.stage_limit import StageLimit
+from factflow_engine.runtime.stages.storing import Storing
 from factflow_engine.runtime.stages.timeouts import StageCall, by_deadline, in_route_time, in_time
 from factflow_engine.seams import Seams, Threads
 from factflow_protocols import AdapterResult, PipelineAdapter, StageInfo, StatefulAdapter
@@ -57,6 +58,7 @@ class Stage:
         loses: True if it keeps state that is lost with the process.
         doing: Reason that reports give for a message at this stage, if it is not the adapter's work; else empty.
         follows: True if a message that skips the stage before this one skips this one, too: the two belong together.
+        is_step: True if it is no stage of the configuration, but the step that stores beside one of the same name.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class Stage:
         "info",
         "is_flushed",
         "is_stateful",
+        "is_step",
         "label",
         "limit",
         "loses",
@@ -115,6 +118,7 @@ class Stage:
         self._watch = watch
         self.condition = condition
         self.follows = follows
+        self.is_step = isinstance(adapter, Storing)
         self.doing = doing
         self.label = label_of(f"{info.route}\0{info.stage}")
         self.stateful = adapter if isinstance(adapter, StatefulAdapter) else None

@@ -5,6 +5,7 @@ Kept separate from `durable`, with which it shares only the protocol: nothing he
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -92,7 +93,7 @@ class NoStates:
     def __init__(self, root: bytes | None) -> None:
         """Prepare; see `starts.root_of` for the root."""
         self._root = root
-        self._said: Counter[tuple[int, bytes]] = Counter()  # finishes by stage and payload
+        self._said: Counter[tuple[int, bytes]] = Counter()  # finishes by stage and digest of the payload
 
     def restore(self) -> None:
         """See `States.restore`."""
@@ -113,8 +114,9 @@ class NoStates:
         """See `States.words_id`; an execution that begins again under its id repeats them, too."""
         if self._root is None:
             return None
-        number = self._said[stage.label, payload]
-        self._said[stage.label, payload] += 1
+        said = stage.label, hashlib.blake2b(payload, digest_size=16).digest()
+        number = self._said[said]
+        self._said[said] += 1
         return Frame.create(payload or pack(None), message_id=self._root).child(stage.label, number).message_id
 
 

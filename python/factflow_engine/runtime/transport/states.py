@@ -89,7 +89,7 @@ class StageStates:
         self.is_handed_over = False
         self._shapes: Final = shapes
         # The step beside a stage that stores has its name, and no state.
-        own = [stage for stage in stages if not stage.doing]
+        own = [stage for stage in stages if not stage.is_step]
         self._stages: Final = {(stage.info.route, stage.info.stage): stage for stage in own}
         self._kept: Final = [place for place, stage in self._stages.items() if stage.keeps]
         self._asked: Final = store
