@@ -211,6 +211,36 @@ async def test_a_provider_that_fails_while_an_execution_is_cancelled_is_noted_an
     assert any("the provider is gone" in text for text in report.close_errors)
 
 
+async def test_a_provider_that_fails_after_an_execution_was_cancelled_from_outside_changes_nothing(autojump_clock):
+    """The status is decided before the provider hears of the end, and so before it can fail."""
+
+    class Fails(Connection):
+        async def publish_batch(self, queue, messages):
+            if not queue.endswith("/queue/out"):
+                return await super().publish_batch(queue, messages)
+            await trio.sleep(1)
+            raise OSError("the provider is gone")
+
+    registry = registry_of()
+    config = load(
+        registry, "routes: {r: {adapters: [{type: forward}], outbound: [{queue: /queue/out, external: true}]}}"
+    )
+    async with trio.open_nursery() as nursery:
+
+        async def main(task_status):
+            async with OrchestratorManager(registry=registry, queue=Fails(MemoryQueue())) as manager:
+                task_status.started(await manager.start(config))
+                await trio.sleep_forever()
+
+        execution = await nursery.start(main)
+        await execution.publish("r", 1)
+        await trio.sleep(0.5)
+        nursery.cancel_scope.cancel()
+    report = execution.report
+    assert (report.status, report.error) == ("cancelled", "cancelled before it was drained")
+    assert any("the provider is gone" in text for text in report.close_errors)
+
+
 async def test_stages_that_were_not_asked_for_their_last_words_are_named(autojump_clock):
     class Total(StatefulAdapter):
         async def process(self, context):

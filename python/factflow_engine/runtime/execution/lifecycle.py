@@ -153,6 +153,7 @@ class Lifecycle:
                     else:
                         await self._live(task_status, publish_init=publish_init)
                 finally:
+                    self._settle()
                     self.transport.end(self.status, has_lived=self._has_lived)
                 routes.cancel_scope.cancel()
         finally:
@@ -279,12 +280,15 @@ class Lifecycle:
                     self._cause.note(str(error))
         self.status = self._cause.status
 
-    async def _announce_end(self) -> None:
-        """Tell other systems how the execution ended; nothing can change that any more."""
-        self._close()
+    def _settle(self) -> None:
+        """Decide how the execution has ended; whatever fails from now on is noted, and changes nothing."""
         # Cancelled from outside, or on the way up.
         if self.status in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING):
             self.status = self._cause.status
+
+    async def _announce_end(self) -> None:
+        """Tell other systems how the execution ended."""
+        self._close()
         unsent = await self._announcing.end(
             self.status,
             error=self._cause.error_of(self.status, self._shutdown.why),
@@ -341,4 +345,4 @@ class Lifecycle:
 
     def _is_ending(self) -> bool:
         stopping = self._cause.error is None and self._shutdown.work.cancel_called
-        return stopping or self.status is ExecutionStatus.COMPLETED
+        return stopping or self.status in (ExecutionStatus.COMPLETED, ExecutionStatus.CANCELLED)
