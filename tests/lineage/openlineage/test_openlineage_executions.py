@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from factflow_engine import ConfigurationError
 from factflow_engine.config import PipelineConfigLoader
-from factflow_engine.lineage.openlineage import announcer as announcers
+from factflow_engine.lineage import openlineage
 from factflow_engine.lineage.openlineage.targets import TargetError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
@@ -80,7 +80,7 @@ class Receiver:
 
 def simulated(receiver, monkeypatch, *, stage="wait_a_second", after=None, cancelled=None):
     """Run in virtual time; return the report, the time from the request to end until the end, and the error of a start."""
-    monkeypatch.setattr(announcers, "open_target", lambda *_, **__: receiver)
+    monkeypatch.setattr(openlineage, "open_target", lambda *_, **__: receiver)
 
     async def main(simulation):
         async with OrchestratorManager(registry=REGISTRY, seams=simulation.seams) as manager:
@@ -116,9 +116,28 @@ def test_start_and_completion_are_announced_with_the_counts_of_the_report(monkey
     assert receiver.events[0]["run"]["runId"].replace("-", "") == report.execution_id
 
 
+def test_a_route_named_like_a_secret_keeps_its_counts_and_not_its_name(monkeypatch):
+    receiver = Receiver()
+    monkeypatch.setenv("PW", "second")
+    monkeypatch.setattr(openlineage, "open_target", lambda *_, **__: receiver)
+
+    async def main(simulation):
+        async with OrchestratorManager(registry=REGISTRY, seams=simulation.seams) as manager:
+            execution = await manager.start(load(REGISTRY, "description: ${PW}\n" + text()))
+            await execution.publish("first", {"n": 1})
+            await execution.complete()
+
+    simulate(main, seed=0)
+    [event] = [
+        each for each in receiver.events if each["job"]["name"] == "shop.${PW}" and "COMPLETE" in each["eventType"]
+    ]
+    assert event["inputs"][0]["inputFacets"]["inputStatistics"]["rowCount"] == 1
+    assert "second" not in json.dumps(receiver.events)
+
+
 def test_the_start_is_announced_while_the_execution_runs(monkeypatch):
     receiver = Receiver()
-    monkeypatch.setattr(announcers, "open_target", lambda *_, **__: receiver)
+    monkeypatch.setattr(openlineage, "open_target", lambda *_, **__: receiver)
 
     async def main(simulation):
         async with OrchestratorManager(registry=REGISTRY, seams=simulation.seams) as manager:
@@ -186,7 +205,7 @@ def test_cancelled_at_any_step_it_is_announced_or_reported(monkeypatch, kind, se
     while not has_ended:
         step += 1
         receiver = Receiver(kind, seconds)
-        monkeypatch.setattr(announcers, "open_target", lambda *_, receiver=receiver, **__: receiver)
+        monkeypatch.setattr(openlineage, "open_target", lambda *_, receiver=receiver, **__: receiver)
         started = []
 
         async def main(simulation, step=step, started=started):

@@ -5,10 +5,9 @@ Kept separate from `lifecycle` because only this module knows what a plan and a 
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.report import ExecutionStatus, RouteStatistics
@@ -39,32 +38,35 @@ class Announcing:
 
     def __init__(self, plan: ExecutionPlan, redacted: Callable[[str], str]) -> None:
         self._execution_id = plan.execution_id
-        self._events: Any = None
+        self._redacted = redacted
         self._announcer: Announcer | None = None
         section = None if plan.config.lineage is None else plan.config.lineage.openlineage
         if section is None:
             return
         # Imported late: most executions announce nothing.
-        events = self._events = importlib.import_module("factflow_engine.lineage.openlineage")
-        self._announcer = events.Announcer(
-            events.AnnouncerSettings(
-                url=section.url,
+        from factflow_engine.lineage import openlineage  # noqa: PLC0415
+        from factflow_engine.version import __version__  # noqa: PLC0415
+
+        self._openlineage = openlineage
+        self._announcer = openlineage.Announcer(
+            openlineage.open_target(
+                section.url,
                 directory=plan.config.directory,
                 api_key=section.api_key,
                 timeout_seconds=section.timeout_seconds,
-                finish_seconds=section.finish_seconds,
+                threads=plan.seams.threads,
             ),
-            events.EventFactory(
+            openlineage.EventFactory(
                 namespace=section.namespace,
                 execution_id=plan.execution_id,
                 started_ns=plan.seams.clock.wall_ns(),
                 pipeline=redacted(plan.config.name),
-                version=importlib.import_module("factflow_engine.version").__version__,
+                version=__version__,
                 routes=self._ports(plan.config, redacted),
             ),
+            finish_seconds=section.finish_seconds,
             clock=plan.seams.clock,
             randomness=plan.seams.randomness,
-            threads=plan.seams.threads,
             redacted=redacted,
         )
 
@@ -94,19 +96,19 @@ class Announcing:
         if self._announcer is None:
             return None
         counts = {
-            route: self._events.RouteCounts(
+            self._redacted(route): self._openlineage.RouteCounts(
                 received=found.received, emitted=found.emitted, dead_lettered=found.dead_lettered
             )
             for route, found in routes.items()
         }
-        unsent = await self._announcer.end(self._events.EventType(_EVENTS[status]), error=error, counts=counts)
+        unsent = await self._announcer.end(self._openlineage.EventType(_EVENTS[status]), error=error, counts=counts)
         if unsent is not None:
             logger.warning("execution %s: %s", self._execution_id, unsent)
         return unsent
 
     def _ports(self, config: PipelineGlobalConfig, redacted: Callable[[str], str]) -> list[RoutePorts]:
         return [
-            self._events.RoutePorts(
+            self._openlineage.RoutePorts(
                 route=redacted(route_id),
                 inbound=redacted(route.inbound.queue),
                 outbound=tuple(
