@@ -300,7 +300,7 @@ async def test_a_removed_folder_is_made_again(tmp_path):
     await sink.close()
 
 
-async def test_a_damaged_segment_is_left_and_the_next_begun(tmp_path):
+async def test_a_damaged_segment_is_left_and_the_next_begun(tmp_path, caplog):
     sink = a_sink(tmp_path / "l")
     await sink.write([lineage_entry(1)], [])
     await sink.close()
@@ -309,6 +309,8 @@ async def test_a_damaged_segment_is_left_and_the_next_begun(tmp_path):
     sink = a_sink(tmp_path / "l")
     await sink.write([lineage_entry(2)], [])
     await sink.close()
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"a new lineage segment is begun: lineage '{first.path}' is damaged")
     assert first.path.read_bytes().startswith(b"no database")
     reader = sink.reader()
     assert list(await reader.visits(ALL, limit=10)) == [lineage_entry(2)]
@@ -357,7 +359,7 @@ def test_damage_anywhere_costs_that_segment_at_most(data, tmp_path_factory):
     trio.run(check)
 
 
-async def test_later_versions_and_other_files_are_left_alone(tmp_path):
+async def test_later_versions_and_other_files_are_left_alone(tmp_path, caplog):
     folder = tmp_path / "l"
     sink = a_sink(folder)
     await sink.write([lineage_entry(1)], [])
@@ -378,6 +380,8 @@ async def test_later_versions_and_other_files_are_left_alone(tmp_path):
     sink = a_sink(folder)
     await sink.write([lineage_entry(2)], [])
     await sink.close()
+    [record] = caplog.records
+    assert "another program's" in record.getMessage()
     assert other.read_bytes()[96:] == before[96:] or other.stat().st_size == len(before)
     reader = sink.reader()
     assert list(await reader.visits(ALL, limit=10)) == [lineage_entry(2)]

@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from factflow_engine.postgres import BlockingConnection, PostgresConnection, PostgresError, PostgresSettings
+from support.internals import opened_by
 from support.postgres import PASSWORD, Proxy
 
 
@@ -38,7 +39,7 @@ async def test_callers_take_turns_on_one_connection(postgres, table):
             nursery.start_soon(
                 connection.run, lambda c, value=value: c.execute(f"INSERT INTO {table} VALUES ({value})")
             )
-    assert connection.opened == 1
+    assert opened_by(connection) == 1
     assert postgres.rows(f"SELECT count(DISTINCT value) FROM {table}") == [(20,)]
 
 
@@ -52,7 +53,7 @@ async def test_an_error_rolls_back_and_the_connection_serves_on(postgres, table)
             await connection.run(fails)
         assert caught.value.code == "22012"
         assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
-        assert connection.opened == 1
+        assert opened_by(connection) == 1
 
 
 async def test_errors_of_the_function_itself_pass_unchanged(postgres):
@@ -121,7 +122,7 @@ async def test_a_hanging_server_is_left_within_the_patience(postgres):
                 assert scope.cancelled_caught
                 proxy.clear()
                 assert await connection.run(one("SELECT 3")) == 3
-            assert connection.opened == 2
+            assert opened_by(connection) == 2
         nursery.cancel_scope.cancel()
 
 
@@ -131,7 +132,7 @@ async def test_a_connection_that_was_ended_is_opened_again(postgres, table):
             await connection.run(lambda c, value=value: c.execute(f"INSERT INTO {table} VALUES ({value})"))
             assert postgres.terminate("ended") == 1
         assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 3
-        assert connection.opened == 4
+        assert opened_by(connection) == 4
 
 
 async def test_a_connection_that_ends_in_the_middle_is_tried_again(postgres, table):
@@ -195,7 +196,7 @@ async def test_a_closed_connection_is_opened_by_the_next_call(postgres):
         await connection.close()
         await connection.close()
         await connection.run(one("SELECT 1"))
-        assert connection.opened == 2
+        assert opened_by(connection) == 2
 
 
 async def test_a_crash_of_the_server_costs_nothing_committed(postgres, table):

@@ -144,6 +144,11 @@ def far_of(lineage):
     return lineage._far
 
 
+def opened_by(connection):
+    """Return the number of connections to PostgreSQL that were opened so far."""
+    return connection._blocking.opened
+
+
 async def expire(lineage):
     """Have a store in PostgreSQL remove the days that it no longer keeps; return the names of their tables."""
     return await lineage._expire()

@@ -52,11 +52,6 @@ class PostgresConnection:
         self._turn = trio.Lock()
         self._cancelled = False
 
-    @property
-    def opened(self) -> int:
-        """Number of connections opened so far."""
-        return self._blocking.opened
-
     async def run(self, work: Work[T]) -> T:
         """Run a function in a transaction.
 

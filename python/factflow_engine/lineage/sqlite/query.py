@@ -19,7 +19,7 @@ from factflow_engine.lineage.sqlite.errors import explained
 from factflow_engine.lineage.sqlite.merging import ENDS, VISITS, Rows
 from factflow_engine.lineage.sqlite.pool import Pool, read_only_uri, restrict
 from factflow_engine.lineage.sqlite.schema import selected
-from factflow_engine.lineage.sqlite.superseded import superseded_keys
+from factflow_engine.lineage.sqlite.superseded import Stage, superseded_keys
 from factflow_protocols import LineageError, QueryResult
 
 _STEPS: Final = 20_000
@@ -119,16 +119,23 @@ def _show(connection: sqlite3.Connection, pool: Pool, check: Callable[[], None])
         schemas[name] = f"segment{number}"
     copied = dict(found[most:])
     for rows, view in _VIEWS:
-        lost = list(superseded_keys(pool, rows, check))
         connection.execute(
             f"CREATE TEMP TABLE lost_{view} (segment, {', '.join(rows.key)}, PRIMARY KEY (segment, {', '.join(rows.key)}))"
         )
         marks = ", ".join("?" * (1 + len(rows.key)))
+        with_lost: set[str] = set()
         connection.executemany(
             f"INSERT OR IGNORE INTO lost_{view} VALUES ({marks})",
-            [(name, *key) for name, key, _ in lost],
+            _noted(superseded_keys(pool, rows, check), with_lost),
         )
-        _make_view(connection, rows, view, schemas, copied, {name for name, *_ in lost})
+        _make_view(connection, rows, view, schemas, copied, with_lost)
+
+
+def _noted(keys: Iterator[tuple[str, tuple[Any, ...], Stage]], names: set[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield segment and key of each row, and add the segments to `names`; there may be millions of rows."""
+    for name, key, _ in keys:
+        names.add(name)
+        yield name, *key
 
 
 def _make_view(

@@ -9,7 +9,6 @@ Kept separate from `segment`, which stores a batch in a file and knows nothing o
 import logging
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ import trio
 
 from factflow_engine.lineage.retention import KEEP_ALL, Retention
 from factflow_engine.lineage.sqlite.errors import LineageStoreError, is_passing, store_error
-from factflow_engine.lineage.sqlite.folder import expired, new_name, remove, segments, sweep
+from factflow_engine.lineage.sqlite.folder import expired, new_name, remove, segment_paths, segments, sweep
 from factflow_engine.lineage.sqlite.location import LEAST_SEGMENT_BYTES, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.reader import SqliteLineageReader
 from factflow_engine.lineage.sqlite.segment import Segment
@@ -129,16 +128,20 @@ class SqliteLineage:
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
-                self._shun(segment)
+                self._close_segment()
+                self._shun(segment.path, error)
                 continue
             if segment.is_in_place():
                 return
             self._close_segment()  # removed while it was written: by a retention, or by hand
         raise LineageStoreError(self._settings.path, "is damaged or removed as often as it is written")
 
-    def _shun(self, segment: Segment) -> None:
-        self._shunned.add(segment.path.name)
-        self._close_segment()
+    def _shun(self, path: Path, error: Exception) -> None:
+        """Leave a segment as it is from now on, and begin another one."""
+        if path.name not in self._shunned:
+            self._shunned.add(path.name)
+            problem = error if isinstance(error, LineageStoreError) else store_error(path, error)
+            logger.warning("a new lineage segment is begun: %s", problem)
 
     def _current(self, now: int) -> Segment:
         """Return the segment to write to, opened; the newest one that can be, or a new one."""
@@ -149,10 +152,10 @@ class SqliteLineage:
             self._close_segment()
             self._next_look_ns = 0
         self._make_folder()
-        for found in reversed(segments(self._settings.path)[-1:]):
-            segment = None if found.name in self._shunned else self._opened(found.path)
+        for name, path in list(segment_paths(self._settings.path).items())[-1:]:
+            segment = None if name in self._shunned else self._opened(path)
             if segment is not None:
-                self._begun_ns = int(found.name[8:20], 16) * 1_000_000
+                self._begun_ns = int(name[8:20], 16) * 1_000_000
                 if not self._is_over(segment, now):
                     self._segment = segment
                     return segment
@@ -164,15 +167,18 @@ class SqliteLineage:
 
     def _opened(self, path: Path) -> Segment | None:
         """Return a segment of an earlier process, or of another one; None if it cannot be used, so that one is begun."""
-        with suppress(LineageStoreError, FileNotFoundError):
-            try:
-                return Segment(path, busy_seconds=self._settings.busy_seconds)
-            except sqlite3.Error as error:
-                if is_passing(error):
-                    return None
-                if not is_damage(error):
-                    raise
-        self._shunned.add(path.name)
+        try:
+            return Segment(path, busy_seconds=self._settings.busy_seconds)
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        except LineageStoreError as error:  # of a later version, or another program's
+            self._shun(path, error)
+        except sqlite3.Error as error:
+            if is_passing(error):
+                return None
+            if not is_damage(error):
+                raise
+            self._shun(path, error)
         return None
 
     def _is_over(self, segment: Segment, now: int) -> bool:
