@@ -3,7 +3,6 @@
 The only module that chooses implementations; everything below is given its dependencies.
 """
 
-import importlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -97,13 +96,14 @@ class App:
             storage = lineage = None
             if stores is not None and stores.storage is not None:
                 # Imported late: most pipelines store nothing.
-                storage = importlib.import_module("factflow_engine.storages.providers").open_storage(
-                    stores.storage, seams=seams
-                )
+                from factflow_engine.storages.providers import open_storage  # noqa: PLC0415
+
+                storage = open_storage(stores.storage, seams=seams)
                 stack.push_async_callback(storage.close)
             if stores is not None and stores.lineage is not None:
-                moving = importlib.import_module("factflow_engine.lineage.moving")
-                lineage = moving.open_movable(stores.lineage, directory=None, seams=seams)
+                from factflow_engine.lineage.moving import open_movable  # noqa: PLC0415
+
+                lineage = open_movable(stores.lineage, directory=None, seams=seams)
                 stack.push_async_callback(lineage.close)
             manager = OrchestratorManager(
                 registry=self.registry, queue=self.queue, storage=storage, lineage=lineage, seams=seams

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
 
@@ -135,16 +136,15 @@ def machine_instant() -> tuple[str, int]:
     All processes of the machine share this clock, nobody can set it, and it stands still while the machine sleeps: for
     leases between processes. Where the boot is unknown, a lease may outlive one.
     """
-    global _boot  # noqa: PLW0603 - read once: it does not change while a process lives
-    if _boot is None:
-        try:
-            _boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except OSError:
-            _boot = "unknown"
-    return _boot, time.monotonic_ns()
+    return _boot(), time.monotonic_ns()
 
 
-_boot: str | None = None
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
 
 
 class SystemRandomness:

@@ -3,7 +3,6 @@
 Kept separate from the models because these rules ask the stores, and compare sections with one another.
 """
 
-import importlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,7 +27,8 @@ def check_storage(root: MappingNode, report: Report, *, imports: bool) -> None:
         return
     path: Path = (_SECTION, "url")
     # Imported late: most configurations name no store.
-    providers = importlib.import_module("factflow_engine.storages.providers")
+    from factflow_engine.storages import providers  # noqa: PLC0415
+
     if not imports and not providers.is_built_in(url.value):
         report.leave_out(url.mark, "the object store", path=path)
         return
@@ -70,7 +70,9 @@ def _writes_twice(stage: AdapterConfig, registry: ValidatingAdapterRegistry) -> 
     if not issubclass(cls, StorageBackendAdapter):
         return False
     # Imported late: most configurations have no such stage.
-    if not issubclass(cls, importlib.import_module("factflow_engine.stages.adapter").StageStorageAdapter):
+    from factflow_engine.stages.adapter import StageStorageAdapter  # noqa: PLC0415
+
+    if not issubclass(cls, StageStorageAdapter):
         return False
     extension, content_field = stage.config.get("extension"), stage.config.get("content_field")
     if not isinstance(extension, str | None):

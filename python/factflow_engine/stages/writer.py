@@ -6,7 +6,6 @@ same way.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,5 +128,6 @@ class StageWriter:
 
 def _engine_version() -> str:
     # Imported late: reading the version reads the installed distribution.
-    version: str = importlib.import_module("factflow_engine.version").__version__
-    return version
+    from factflow_engine.version import __version__  # noqa: PLC0415
+
+    return __version__

@@ -6,7 +6,7 @@ Before the start:
 - `plan`: the configuration of an execution, and the objects that it uses.
 - `assembly`: construction of the parts, in an order without a cycle; `route_builder` builds the routes.
 - `storage`: the object store of an execution, and who closes it.
-- `unsupported`: refuses stages that would lose their state. `trio_only`: check that a caller runs under trio.
+- `losses`: refuses stages that would lose their state. `trio_only`: check that a caller runs under trio.
 
 While it runs:
 

@@ -16,13 +16,13 @@ from factflow_engine.runtime.execution.completion import Completion
 from factflow_engine.runtime.execution.faults import Faults
 from factflow_engine.runtime.execution.init_messages import InitMessages
 from factflow_engine.runtime.execution.lineage import ExecutionLineage
+from factflow_engine.runtime.execution.losses import refuse_losses
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.execution.route import ReactiveRouteProcessor
 from factflow_engine.runtime.execution.route_builder import RouteBuilder
 from factflow_engine.runtime.execution.shutdown import Shutdown
 from factflow_engine.runtime.execution.storage import ExecutionStorage, storage_of
-from factflow_engine.runtime.execution.unsupported import refuse_losses
 from factflow_engine.runtime.execution.watchdog import Watchdog
 from factflow_engine.runtime.hop.blockers import Blockers
 from factflow_engine.runtime.hop.cycles import cycles_of

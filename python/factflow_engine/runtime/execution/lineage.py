@@ -5,7 +5,6 @@ Kept separate from `assembly` because only this module decides whose store it is
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -20,7 +19,6 @@ from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.hop.lineage import PendingVisits, RouteRecording, names_of, secrets_of
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.stage import Stage
-from factflow_engine.runtime.stages.storing import Storing
 from factflow_protocols import LineageSink, RetainingLineage
 
 if TYPE_CHECKING:
@@ -58,8 +56,9 @@ class ExecutionLineage:
         sink = plan.lineage
         if section.url is not None:
             # Imported late: most programs give the store, or record nothing.
-            stores = importlib.import_module("factflow_engine.lineage.moving")
-            sink = self._own = stores.open_movable(section.url, directory=config.directory, seams=plan.seams)
+            from factflow_engine.lineage.moving import open_movable  # noqa: PLC0415
+
+            sink = self._own = open_movable(section.url, directory=config.directory, seams=plan.seams)
         if sink is None:
             raise NoLineageError
         _retain(sink, section)
@@ -88,7 +87,7 @@ class ExecutionLineage:
             return None
         places = self._stages[route_id]
         native = self._recorder.route(
-            self._places[route_id], [(places[stage.info.stage], isinstance(stage.adapter, Storing)) for stage in stages]
+            self._places[route_id], [(places[stage.info.stage], stage.is_step) for stage in stages]
         )
         return RouteRecording(native, self._redacted)
 

@@ -6,7 +6,7 @@ Kept separate from `lifecycle` and `assembly`, which both read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -55,5 +55,5 @@ class ExecutionPlan:
     init: Sequence[InitMessageConfig]
     recalls: bool
     learnt_limits: Mapping[str, Any]
-    lineage: LineageSink | None = None
-    lineage_turn: trio.Lock = field(default_factory=trio.Lock)
+    lineage: LineageSink | None
+    lineage_turn: trio.Lock

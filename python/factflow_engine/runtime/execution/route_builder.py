@@ -76,7 +76,7 @@ class RouteBuilder:
     seams: Seams
     redacted: Callable[[str], str]
     lineage: ExecutionLineage
-    recalls: bool = False
+    recalls: bool
 
     def build(self) -> dict[str, RouteState]:
         """Return the routes by id, in the order of the configuration.

@@ -5,7 +5,6 @@ Kept separate from `assembly` because only this module decides whose store it is
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -100,8 +99,9 @@ def storage_of(
     url = None if config.storage is None else config.storage.url
     if url is not None:
         # Imported late: most programs give the store, or need none.
-        providers = importlib.import_module("factflow_engine.storages.providers")
-        return ExecutionStorage(providers.open_storage(url, directory=config.directory, seams=seams), is_own=True)
+        from factflow_engine.storages.providers import open_storage  # noqa: PLC0415
+
+        return ExecutionStorage(open_storage(url, directory=config.directory, seams=seams), is_own=True)
     if given is None:
         raise NoStorageError(needs)
     return ExecutionStorage(given, is_own=False)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from factflow_engine.config.hiding import SHORTEST
 from factflow_engine.error_texts import bounded, class_name, error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import LINEAGE_HOLDERS, Child, LineageRoute, MessageContext, Worker
@@ -137,13 +138,9 @@ def secrets_of(config: PipelineGlobalConfig) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for value, written in config.secrets.items():
         for form in (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-            if len(form) >= SHORTEST_SECRET:
+            if len(form) >= SHORTEST:
                 found[form] = written
     return sorted(found.items(), key=lambda item: -len(item[0]))
-
-
-SHORTEST_SECRET: Final = 4
-"""Shorter values stay, as in every text of the engine's."""
 
 
 def _condition_of(condition: ConditionConfig | None, redacted: Redacted) -> Any:
