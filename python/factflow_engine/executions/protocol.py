@@ -129,9 +129,9 @@ class ExecutionStore(Protocol):
         ...
 
     async def execution(self, named: str) -> StoredExecution:
-        """Return an execution by its id, an unambiguous beginning of it, its tag or its scope, or the `latest`.
+        """Return an execution by its id, its scope, its tag, or an unambiguous beginning of its id, or the `latest`.
 
-        Of several with one scope, the latest.
+        The first of these that is known decides. Of several with one scope, or with one tag, the latest.
 
         Raises:
             UnknownRecordError: There is none, or several.

@@ -216,12 +216,16 @@ def _found(session: Session, named: str) -> str:
     rows: list[tuple[Any, ...]] = []
     if named == LATEST:
         rows = session.rows(f"SELECT id FROM execution {latest_first}", [1])  # noqa: S608 - a constant
-    if not rows:
-        rows = session.rows(f"SELECT id FROM execution WHERE scope = ? {latest_first}", [named, 1])  # noqa: S608 - a constant
+    for column in ("scope", "tag"):
+        if not rows and named:
+            rows = session.rows(
+                f"SELECT id FROM execution WHERE {column} = ? {latest_first}",  # noqa: S608 - constants
+                [named, 1],
+            )
     if not rows and named:
         rows = session.rows(
-            f"SELECT id FROM execution WHERE tag = ? OR substr(id, 1, ?) = ? {latest_first}",  # noqa: S608 - a constant
-            [named, len(named), named, MOST_CANDIDATES],
+            f"SELECT id FROM execution WHERE substr(id, 1, ?) = ? {latest_first}",  # noqa: S608 - a constant
+            [len(named), named, MOST_CANDIDATES],
         )
     if len(rows) == 1:
         return str(rows[0][0])
