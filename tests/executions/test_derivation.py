@@ -5,6 +5,7 @@ import pytest
 from factflow_engine.config.canonical import to_yaml
 from factflow_engine.config.snapshot import written_of
 from factflow_engine.executions.derivation import ReplayError, after_stage, find_stage, into_route
+from factflow_engine.executions.references import storing_stages
 from support.pipelines import load, registry_of
 
 
@@ -122,3 +123,23 @@ def test_a_stage_of_several_routes_needs_its_route():
 def test_an_unknown_target_names_those_that_are_known():
     with pytest.raises(ReplayError, match="it has no route 'nope'; it has first, second, third, other"):
         into_route(written(LINE), "nope", of="it")
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("{type: a}", []),
+        ("{type: a, store: false}", []),
+        ("{type: a, store: true}", [("a", "output", "msgpack")]),
+        ("{type: a, name: n, store: {what: input}}", [("n", "input", "msgpack")]),
+        ("{type: a, store: {content_field: text, extension: .md}}", [("a", "output", "md")]),
+        ("{type: store_object, config: {content_field: text, extension: txt}}", [("store_object", "input", "txt")]),
+        ("{type: store_object, store: {extension: json, content_field: text}}", [("store_object", "input", "msgpack")]),
+    ],
+)
+def test_replay_and_verification_read_alike_what_a_stage_stores(stage, expected):
+    config = load(registry_of(a=keep), f"routes: {{r: {{adapters: [{stage}]}}}}").to_mapping()
+    stored = storing_stages(config).get("r", [])
+    assert [(one.place.stage, one.place.what, one.extension) for one in stored] == expected
+    for one in stored:
+        assert find_stage(config, one.place.stage, None, of="it") == one.place

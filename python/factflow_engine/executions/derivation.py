@@ -9,16 +9,14 @@ loader checks it, it is hashed, and it is stored as the replay's snapshot.
 Kept separate from `replay` because nothing here awaits, and no adapter and no environment is needed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from factflow_engine.error_texts import sole_cause
+from factflow_engine.executions.written_stages import Place, name_of, routes_of, stages_of
 from factflow_engine.queues.naming import is_topic
 from factflow_protocols import FactflowError
-
-STORING_TYPE: Final = "store_object"
-"""Adapter type that stores each message as it came to it."""
 
 _LONGEST_ID: Final = 128
 _MOST_NAMED: Final = 8
@@ -26,23 +24,6 @@ _MOST_NAMED: Final = 8
 
 class ReplayError(FactflowError):
     """Replay or recovery that cannot be made as it was asked for; the caller must act. Nothing was started."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A stage whose messages were stored.
-
-    Attributes:
-        route: Route id.
-        stage: Name of the stage.
-        index: Its number in the route, from 0.
-        what: `output` if its results are stored, `input` if the messages as they came to it.
-    """
-
-    route: str
-    stage: str
-    index: int
-    what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +55,19 @@ def find_stage(written: Mapping[str, Any], stage: str, route: str | None, *, of:
     Raises:
         ReplayError: There is none, or it stores nothing, or several do.
     """
-    places = list(_places(written))
-    named = [place for place, _ in places if place.stage == stage and route in {None, place.route}]
-    stored = [place for place, stores in places if stores and place in named]
+    stages = list(stages_of(written))
+    named = [one.place for one in stages if one.place.stage == stage and route in {None, one.place.route}]
+    storing = [one.place for one in stages if one.stores]
+    stored = [place for place in storing if place in named]
     if len(stored) == 1:
         return stored[0]
     if len(stored) > 1:
         routes = ", ".join(place.route for place in stored)
         raise ReplayError(f"several routes of {of} have a stage {stage!r}: {routes}; name one with --from-route")
-    ready = _listed(f"{place.route}/{place.stage}" for place, stores in places if stores)
+    ready = _listed(map(_shown, storing))
     hint = f"those that do: {ready}" if ready else "none of its stages does; give one `store: true`, and run it again"
     if named:
-        where = ", ".join(f"{place.route}/{place.stage}" for place in named)
+        where = ", ".join(map(_shown, named))
         raise ReplayError(f"stage {where} of {of} stores nothing; {hint}")
     at = "" if route is None else f" in route {route!r}"
     raise ReplayError(f"{of} has no stage {stage!r}{at} that stores; {hint}")
@@ -102,11 +84,11 @@ def after_stage(written: Mapping[str, Any], place: Place, *, of: str) -> Derived
     Raises:
         ReplayError: The configuration has no such stage, or nothing follows it.
     """
-    routes = _routes(written)
+    routes = routes_of(written)
     route = routes.get(place.route)
-    names = [_name(stage) for stage in route.get("adapters") or ()] if route is not None else []
+    names = [name_of(stage) for stage in route.get("adapters") or ()] if route is not None else []
     if route is None or place.stage not in names:
-        known = _listed(f"{place_.route}/{place_.stage}" for place_, _ in _places(written))
+        known = _listed(_shown(one.place) for one in stages_of(written))
         raise ReplayError(
             f"{of} has no stage {place.route}/{place.stage} to go on from; it has {known or 'no stages'}; name the route "
             "that is to get the messages with --to-route"
@@ -127,14 +109,14 @@ def into_route(written: Mapping[str, Any], route_id: str, *, of: str) -> Derived
     Raises:
         ReplayError: There is no such route.
     """
-    routes = _routes(written)
+    routes = routes_of(written)
     if route_id not in routes:
         raise ReplayError(f"{of} has no route {route_id!r}; it has {_listed(routes)}")
     return _derived(written, route_id, dict(routes[route_id]), 0)
 
 
 def _derived(written: Mapping[str, Any], route_id: str, entry: dict[str, Any], first: int) -> Derived:
-    routes = _routes(written)
+    routes = routes_of(written)
     behind = _reached(routes, _targets(entry, routes))
     leads_back = route_id in behind
     entry_id = _free_id(route_id, routes) if leads_back else route_id
@@ -151,10 +133,10 @@ def _derived(written: Mapping[str, Any], route_id: str, entry: dict[str, Any], f
             kept[name] = route
     changed = {name: value for name, value in written.items() if name not in {"routes", "init_message"}}
     changed["routes"] = kept
-    every = [f"{place.route}/{place.stage}" for place, _ in _places(written)]
-    again = [f"{name}/{_name(stage)}" for name, route in kept.items() for stage in route.get("adapters") or ()]
+    every = [_shown(one.place) for one in stages_of(written)]
+    again = [f"{name}/{name_of(stage)}" for name, route in kept.items() for stage in route.get("adapters") or ()]
     idle = [
-        f"{name}/{_name(stage)}"
+        f"{name}/{name_of(stage)}"
         for name, route in routes.items()
         for index, stage in enumerate(route.get("adapters") or ())
         if (name not in behind and name != route_id) or (name == route_id and not leads_back and index < first)
@@ -163,26 +145,8 @@ def _derived(written: Mapping[str, Any], route_id: str, entry: dict[str, Any], f
     return Derived(written=changed, entry=entry_id, runs=tuple(again), skipped=tuple(idle))
 
 
-def _places(written: Mapping[str, Any]) -> Iterator[tuple[Place, bool]]:
-    """Yield each stage, and True if it stores."""
-    for route_id, route in _routes(written).items():
-        for index, stage in enumerate(route.get("adapters") or ()):
-            store = stage.get("store")
-            is_adapter = stage.get("type") == STORING_TYPE
-            what = "input" if is_adapter else "output"
-            if isinstance(store, Mapping):
-                what = str(store.get("what", "output"))
-            place = Place(route=route_id, stage=_name(stage), index=index, what=what)
-            yield place, is_adapter or store is True or isinstance(store, Mapping)
-
-
-def _routes(written: Mapping[str, Any]) -> Mapping[str, Any]:
-    routes = written.get("routes")
-    return routes if isinstance(routes, Mapping) else {}
-
-
-def _name(stage: Mapping[str, Any]) -> str:
-    return str(stage.get("name", stage.get("type")))
+def _shown(place: Place) -> str:
+    return f"{place.route}/{place.stage}"
 
 
 def _inbound_queue(route_id: str, route: Mapping[str, Any]) -> str:

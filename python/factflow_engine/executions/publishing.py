@@ -14,9 +14,10 @@ import trio
 
 from factflow_engine.error_texts import is_group, leaves
 from factflow_engine.errors import ExecutionClosedError
-from factflow_engine.executions.derivation import Place, ReplayError, in_brief
+from factflow_engine.executions.derivation import ReplayError, in_brief
 from factflow_engine.executions.recording import Feed, StartedExecution
 from factflow_engine.executions.replay_objects import Found, StageObjects
+from factflow_engine.executions.written_stages import Place
 from factflow_engine.frames import Frame, label_of
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.execution.redaction import Redaction

@@ -18,13 +18,14 @@ import trio
 
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.config.snapshot import written_of
-from factflow_engine.executions.derivation import Place, ReplayError
+from factflow_engine.executions.derivation import ReplayError
 from factflow_engine.executions.protocol import ExecutionStore
 from factflow_engine.executions.publishing import Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary, StoredExecution
 from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, storage_of
 from factflow_engine.executions.replay_objects import Found
+from factflow_engine.executions.written_stages import Place
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_protocols import StorageProtocol
 

@@ -8,15 +8,14 @@ Kept separate from the stores of executions and of lineage because neither knows
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from factflow_engine.config import ConfigurationError
 from factflow_engine.config.snapshot import written_of
-from factflow_engine.executions.derivation import STORING_TYPE
 from factflow_engine.executions.errors import ExecutionStoreError
 from factflow_engine.executions.protocol import ExecutionStore
 from factflow_engine.executions.records import ExecutionFilter
-from factflow_engine.stages.content import ContentRule
+from factflow_engine.executions.written_stages import WrittenStage, stages_of
 from factflow_engine.stages.keys import ROOT, object_key
 from factflow_engine.storages.verification import Reference
 from factflow_protocols import LineageEntry, LineageReader, LineageSelection, OutcomeEntry, StageStatus
@@ -26,24 +25,10 @@ _PAGE_MESSAGES: Final = 500
 _ENDED_WELL: Final = frozenset({"completed", "filtered"})
 
 
-class StoringStage(NamedTuple):
-    """A stage that stores.
-
-    Attributes:
-        name: Its name.
-        what: `output` if its results are stored, `input` if the messages as they came to it.
-        extension: File extension of the objects, without its first dot; empty for none.
-    """
-
-    name: str
-    what: str
-    extension: str
-
-
 class RecordedObjects:
     """Source of references: what executions without an object store of their own have stored by their lineage.
 
-    Of several records with one scope (runs of one id on a durable queue), those with different configurations are left
+    Of several records with one scope (runs of one id on a durable queue), those whose stages store differently are left
     out: which of them has stored an object is not recorded.
 
     Args:
@@ -64,33 +49,32 @@ class RecordedObjects:
 
         Cancellation: nothing changes.
         """
-        for scope, record_id in (await self._executions(prefix)).items():
-            if record_id is None:
+        for scope, records in (await self._executions(prefix)).items():
+            record_id, *others = records.values()
+            stored = await self._stages(record_id)
+            if any([await self._stages(other) != stored for other in others]):
                 continue
-            for route, stages in (await self._stages(record_id)).items():
+            for route, stages in stored.items():
                 async for message, row in self._ended(scope, route):
                     for stage in message.stored(stages):
-                        key = object_key(scope, route, stage.name, row.message_id.hex(), stage.extension)
+                        key = object_key(scope, route, stage.place.stage, row.message_id.hex(), stage.extension)
                         if key.startswith(prefix):
-                            holder = f"execution {record_id}, route {route}, stage {stage.name}"
+                            holder = f"execution {record_id}, route {route}, stage {stage.place.stage}"
                             yield Reference(key=key, holder=holder)
 
-    async def _executions(self, prefix: str) -> Mapping[str, str | None]:
-        """Return the scopes whose keys may have the prefix, with a record of each; None if there are different ones."""
-        found: dict[str, tuple[str, str] | None] = {}
+    async def _executions(self, prefix: str) -> Mapping[str, Mapping[str, str]]:
+        """Return the scopes whose keys may have the prefix, with a record of each configuration that ran in them."""
+        found: dict[str, dict[str, str]] = {}
         before: str | None = None
         while page := await self._store.executions(ExecutionFilter(before=before, limit=_PAGE_EXECUTIONS)):
             for execution in page:
                 begins = f"{ROOT}/{execution.scope}/"
-                if not (begins.startswith(prefix) or prefix.startswith(begins)):
-                    continue
-                known = found.setdefault(execution.scope, (execution.id, execution.config_hash))
-                if known is not None and known[1] != execution.config_hash:
-                    found[execution.scope] = None
+                if begins.startswith(prefix) or prefix.startswith(begins):
+                    found.setdefault(execution.scope, {}).setdefault(execution.config_hash, execution.id)
             before = page[-1].id
-        return {scope: None if known is None else known[0] for scope, known in found.items()}
+        return found
 
-    async def _stages(self, record_id: str) -> Mapping[str, Sequence[StoringStage]]:
+    async def _stages(self, record_id: str) -> Mapping[str, Sequence[WrittenStage]]:
         execution = await self._store.execution(record_id)
         try:
             return storing_stages(written_of(execution.snapshot))
@@ -116,7 +100,7 @@ class RecordedObjects:
             after = page[-1]
 
 
-def storing_stages(written: Mapping[str, Any]) -> dict[str, list[StoringStage]]:
+def storing_stages(written: Mapping[str, Any]) -> dict[str, list[WrittenStage]]:
     """Return the stages that store into the store of the program, by route.
 
     Args:
@@ -124,27 +108,11 @@ def storing_stages(written: Mapping[str, Any]) -> dict[str, list[StoringStage]]:
     """
     if (written.get("storage") or {}).get("url"):
         return {}
-    found: dict[str, list[StoringStage]] = {}
-    for route, section in (written.get("routes") or {}).items():
-        for stage in section.get("adapters") or ():
-            stores = stage.get("store")
-            if stage.get("type") == STORING_TYPE:
-                stores = {**(stage.get("config") or {}), "what": "input"}
-            if stores is True:
-                stores = {}
-            if isinstance(stores, Mapping):
-                rule = ContentRule(
-                    content_field=stores.get("content_field"), extension=_without_dot(stores.get("extension"))
-                )
-                name = str(stage.get("name") or stage.get("type"))
-                found.setdefault(route, []).append(
-                    StoringStage(name, str(stores.get("what", "output")), rule.extension)
-                )
+    found: dict[str, list[WrittenStage]] = {}
+    for stage in stages_of(written):
+        if stage.stores:
+            found.setdefault(stage.place.route, []).append(stage)
     return found
-
-
-def _without_dot(extension: object) -> str | None:
-    return None if extension is None else str(extension).removeprefix(".")
 
 
 class _Message:
@@ -155,14 +123,14 @@ class _Message:
         self._visits = _last_attempt(visits)
         self._parent = _last_attempt(parent)
 
-    def stored(self, stages: Iterable[StoringStage]) -> Iterator[StoringStage]:
+    def stored(self, stages: Iterable[WrittenStage]) -> Iterator[WrittenStage]:
         """Yield the stages that have an object of the message."""
         called = {visit.stage for visit in self._visits}
         made = called if self._goes_on() else {visit.stage for visit in self._visits[:-1]}
         # A stage that emits stores each child under its own id, before the child's own way begins.
         made = made | {visit.stage for visit in self._parent[-1:]}
         for stage in stages:
-            if stage.name in (called if stage.what == "input" else made):
+            if stage.place.stage in (called if stage.place.what == "input" else made):
                 yield stage
 
     def _goes_on(self) -> bool:

@@ -17,11 +17,12 @@ import trio
 from factflow_engine.config import ConfigurationError, PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.config.canonical import to_yaml
 from factflow_engine.config.snapshot import written_of
-from factflow_engine.executions.derivation import Derived, Place, ReplayError, after_stage, find_stage, into_route
+from factflow_engine.executions.derivation import Derived, ReplayError, after_stage, find_stage, into_route
 from factflow_engine.executions.publishing import ObjectStore, Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import StoredExecution
 from factflow_engine.executions.replay_objects import Found
+from factflow_engine.executions.written_stages import Place
 from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_protocols import StorageProtocol

@@ -13,7 +13,8 @@ from typing import Final
 import trio
 
 from factflow_engine.errors import StageStorageError
-from factflow_engine.executions.derivation import Place, ReplayError
+from factflow_engine.executions.derivation import ReplayError
+from factflow_engine.executions.written_stages import Place
 from factflow_engine.stages.keys import StageKey, parse_key, stage_prefix
 from factflow_engine.stages.reader import StoredMessage, read_message
 from factflow_engine.storages.content import closed
