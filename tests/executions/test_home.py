@@ -36,6 +36,20 @@ def test_a_seed_names_its_unfinished_files(tmp_path: Path):
     Home(tmp_path, randomness=SimulatedRandomness(2)).make()
 
 
+def test_an_empty_folder_becomes_its_owners_alone(tmp_path: Path, monkeypatch):
+    for name in ("mine", "mounted"):
+        (tmp_path / name).mkdir(mode=0o755)
+    Home(tmp_path / "mine").make()
+    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o700
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    Home(tmp_path / "mounted").make()
+    assert Home(tmp_path / "mounted").exists()
+
+
 def test_making_it_again_changes_nothing(tmp_path: Path):
     home = Home(tmp_path / "home")
     home.make()

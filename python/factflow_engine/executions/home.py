@@ -157,7 +157,9 @@ class Home:
             )
 
     def make(self) -> None:
-        """Make the directory, readable by its owner alone, unless it is there. Its parts are made by what opens them.
+        """Make the directory, or an empty folder that is there, a home that its owner alone can enter, unless it is one.
+
+        Its parts are made by what opens them.
 
         Several processes may do so at once. Blocks for a few milliseconds.
 
@@ -170,10 +172,13 @@ class Home:
         self.check()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
+            try:
                 self.path.mkdir(mode=0o700)
-            if not self.path.is_dir():
-                self._refuse_file()
+            except FileExistsError:
+                if not self.path.is_dir():
+                    self._refuse_file()
+                with suppress(PermissionError):  # another user's, such as a mounted volume; `factflow doctor` says so
+                    self.path.chmod(0o700)
             self._write(".gitignore", "*\n")  # records and objects are no sources
             self._write(_VERSION_FILE, f"{VERSION}\n")
             for folder in (self.path, self.path.parent):
