@@ -6,8 +6,10 @@ import sqlite3
 import pytest
 import trio
 
+from factflow_engine.executions import Home
 from factflow_engine.lineage.providers import open_lineage
 from factflow_engine.lineage.sqlite.folder import segments
+from factflow_engine.storages.providers import open_storage
 from factflow_engine.testing import lineage_entry
 from support.lineage_demo import EXECUTION, PAGES, ROOT_ID, record, rows
 
@@ -27,7 +29,8 @@ def test_list_shows_the_newest_first_and_selects(factflow, home):
     said = factflow("lineage", "list")
     assert said.status == 0
     assert said.out.splitlines()[0].startswith(PAGES[2].hex())
-    assert "waited 2 s for retry, TimeoutError: the model did not answer within 30 s (adapters.py:12)" in said.out
+    assert "    attempt 2, waited 2 s for retry\n" in said.out
+    assert "    attempt 2, TimeoutError: the model did not answer within 30 s (adapters.py:12)\n" in said.out
     found = factflow("lineage", "list", "--status", "failed", "--output", "json").document
     assert [row["attempt"] for row in found["visits"]] == [3, 2, 1]
     assert found["more"] is False
@@ -132,6 +135,40 @@ def test_explain_says_it_all(factflow, home):
 def test_explain_finds_stored_objects(factflow, home):
     (home / "objects").mkdir()
     assert "none: no stage stored it" in factflow("explain", FAILED).out
+
+
+async def store(url: str) -> list[str]:
+    storage = open_storage(url)
+    keys = [f"executions/{EXECUTION}/parse/{stage}/{FAILED}.txt" for stage in ("markdown", "summarize")]
+    for key in keys:
+        await storage.write(key, b"whole")
+    await storage.close()
+    return keys
+
+
+def test_explain_names_a_damaged_object_and_goes_on(factflow, home):
+    [damaged, whole] = trio.run(store, Home(home).objects_url)
+    (home / "objects" / f"{damaged}.meta.json").write_text("{")
+    said = factflow("explain", FAILED)
+    assert said.status == 0
+    assert f"{damaged}\n" in said.out
+    assert f"{whole}  (5 bytes)" in said.out
+    first, second = factflow("explain", FAILED, "--output", "json").document["objects"]
+    assert (first["key"], first["size_bytes"], second["size_bytes"], second["problem"]) == (damaged, None, 5, None)
+    assert first["problem"] in said.out
+
+
+def test_explain_goes_on_without_a_store_that_cannot_be_read(factflow, home):
+    (home.parent / "file").write_text("")
+    said = factflow("explain", FAILED, "--storage", f"file://{home.parent}/file")
+    assert (said.status, "cannot all be looked up: " in said.out) == (0, True)
+    assert "dead-lettered after 3 attempts" in said.out
+    assert (
+        "is a file"
+        in factflow("explain", FAILED, "--storage", f"file://{home.parent}/file", "-o", "json").document[
+            "objects_unread"
+        ]
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,15 @@ def rows() -> tuple[list[LineageEntry], list[OutcomeEntry]]:
     for number, page in enumerate(PAGES):
         started = BEGIN_NS + (1 + number) * SECOND
         fails = number == 1
+        at = started
         for attempt in range(1, 4 if fails else 2):
-            at = started + (attempt - 1) * 3 * SECOND
+            waited = attempt * SECOND if attempt > 1 else 0
+            at += waited
             entries += [
-                visit(page, "parse", "markdown", 0, attempt=attempt, started_ns=at),
+                visit(
+                    page, "parse", "markdown", 0, attempt=attempt, started_ns=at,
+                    waited_ns=waited, waited_for="retry" if waited else None,
+                ),
                 visit(
                     page, "parse", "translate", 1, attempt=attempt, status="skipped", started_ns=at + 1, duration_ns=0,
                     detail=SKIPPED,
@@ -55,16 +60,16 @@ def rows() -> tuple[list[LineageEntry], list[OutcomeEntry]]:
                 visit(
                     page, "parse", "summarize", 2, attempt=attempt, status="failed" if fails else "completed",
                     started_ns=at + 2, duration_ns=30 * SECOND if fails else 812_000_000,
-                    waited_ns=attempt * SECOND if attempt > 1 else 0, waited_for="retry" if attempt > 1 else None,
                     detail=TIMEOUT if fails else None,
                 ),
             ]  # fmt: skip
+            at += 30 * SECOND if fails else SECOND
         ending = (
             {"outcome": "dead_lettered", "attempts": 3, "detail": TIMEOUT}
             if fails
             else {"detail": json.dumps({"outbounds": ["/queue/done"]})}
         )
-        outcomes.append(end(page, "parse", ended_ns=started + 90 * SECOND, **ending))
+        outcomes.append(end(page, "parse", ended_ns=at, **ending))
     return entries, outcomes
 
 

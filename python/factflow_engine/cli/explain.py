@@ -12,6 +12,7 @@ from factflow_engine.cli.console import output
 from factflow_engine.cli.dlq_list import when
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.home import home_of
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.lineage_family import Passage, ancestors, passages, way_document
 from factflow_engine.cli.lineage_list import STYLES
@@ -28,10 +29,10 @@ from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.errors import StorageProviderError
-from factflow_engine.executions.home import HomeError, find_home
 from factflow_engine.stages.keys import object_key
+from factflow_engine.storages.content import closed
 from factflow_engine.storages.providers import open_storage
-from factflow_protocols import LineageEntry, LineageReader, StageStatus, StorageError, StorageUrlError
+from factflow_protocols import LineageEntry, LineageReader, StageStatus, StorageError, StorageProtocol, StorageUrlError
 
 _MOST_CHILDREN: Final = 10
 _MOST_OBJECTS: Final = 1_000
@@ -44,11 +45,13 @@ class Stored(NamedTuple):
 
     Attributes:
         key: Its key, or the beginning of the key that it would have.
-        size_bytes: Its size; None if no storage was asked.
+        size_bytes: Its size; None if no storage was asked, or it cannot be read.
+        problem: What is wrong with it; None if nothing is.
     """
 
     key: str
     size_bytes: int | None
+    problem: str | None = None
 
 
 class Explanation(NamedTuple):
@@ -62,6 +65,7 @@ class Explanation(NamedTuple):
         more_children: True if there are others.
         objects: Its objects; without a storage, the keys that they would have.
         storage: URL of the storage that was asked; None if there is none.
+        unread: Reason why its objects, or some of them, could not be looked up; None if they could.
     """
 
     message_id: bytes
@@ -71,6 +75,7 @@ class Explanation(NamedTuple):
     more_children: bool
     objects: Sequence[Stored]
     storage: str | None
+    unread: str | None
 
 
 @click.command(
@@ -107,14 +112,17 @@ def explain_command(
         family = await ancestors(reader, identity)
         own = [way for way in family if way.message_id == identity]
         ids = await reader.children(identity, limit=_MOST_CHILDREN + 1)
+        elder = [way for way in family if way.message_id != identity]
+        objects, unread = await _objects(own, elder, storage)
         return Explanation(
             message_id=identity,
             ways=own,
-            ancestors=[way for way in family if way.message_id != identity],
+            ancestors=elder,
             children=passages(await reader.messages(ids[:_MOST_CHILDREN])),
             more_children=len(ids) > _MOST_CHILDREN,
-            objects=await _objects(own, [way for way in family if way.message_id != identity], storage),
+            objects=objects,
             storage=storage,
+            unread=unread,
         )
 
     found = with_lineage(home, url, explain)
@@ -128,15 +136,14 @@ def explain_command(
 
 
 def _home_storage(home: Path | None) -> str | None:
-    try:
-        found = find_home(home)
-    except HomeError as error:
-        raise InvalidInputError(str(error)) from error
+    found = home_of(home)
     return found.objects_url if found.objects.is_dir() else None
 
 
-async def _objects(ways: Sequence[Passage], family: Sequence[Passage], url: str | None) -> list[Stored]:
-    """Return the objects of a message's visits, or the keys that they would have.
+async def _objects(
+    ways: Sequence[Passage], family: Sequence[Passage], url: str | None
+) -> tuple[list[Stored], str | None]:
+    """Return the objects of a message's visits, or the keys that they would have, and why they could not be looked up.
 
     A message that a stage emitted was stored by that stage, which it has not visited itself: its parent has.
     """
@@ -149,21 +156,31 @@ async def _objects(ways: Sequence[Passage], family: Sequence[Passage], url: str 
         if row.status != StageStatus.SKIPPED
     )
     if url is None:
-        return [Stored(prefix, None) for prefix in prefixes]
+        return [Stored(prefix, None) for prefix in prefixes], None
     found: list[Stored] = []
     try:
         storage = open_storage(url)
-        try:
-            for prefix in prefixes:
-                async for key in storage.list(prefix):
-                    if len(found) < _MOST_OBJECTS:
-                        found.append(Stored(key, (await storage.metadata(key)).size_bytes))
-        finally:
-            with trio.CancelScope(shield=True):
-                await storage.close()
-    except (StorageError, StorageUrlError, StorageProviderError) as error:
+    except (StorageUrlError, StorageProviderError) as error:
         raise InvalidInputError(f"its objects cannot be looked up: {error}") from error
-    return found
+    try:
+        for prefix in prefixes:
+            async with closed(storage.list(prefix)) as keys:
+                async for key in keys:
+                    if len(found) < _MOST_OBJECTS:
+                        found.append(await _stored(storage, key))
+    except StorageError as error:
+        return found, str(error)
+    finally:
+        with trio.CancelScope(shield=True):
+            await storage.close()
+    return found, None
+
+
+async def _stored(storage: StorageProtocol, key: str) -> Stored:
+    try:
+        return Stored(key, (await storage.metadata(key)).size_bytes)
+    except StorageError as error:
+        return Stored(key, None, str(error).removeprefix(f"object {key!r}: "))
 
 
 def _lines(found: Explanation) -> Iterator[Text]:
@@ -174,7 +191,7 @@ def _lines(found: Explanation) -> Iterator[Text]:
         yield from _way(way, several=len({each.execution_id for each in found.ways}) > 1)
     yield Text()
     yield from _became(found)
-    yield from _stored(found)
+    yield from _objects_of(found)
 
 
 def _origin(found: Explanation) -> Iterator[Text]:
@@ -265,11 +282,13 @@ def _became(found: Explanation) -> Iterator[Text]:
         yield _labelled("", f"and more: factflow lineage children {found.message_id.hex()}")
 
 
-def _stored(found: Explanation) -> Iterator[Text]:
-    if found.storage is not None and not found.objects:
+def _objects_of(found: Explanation) -> Iterator[Text]:
+    if found.unread is not None:
+        yield Text(f"  {'objects':<{_LABEL}}cannot all be looked up: {clean(found.unread)}", style="red")
+    elif found.storage is not None and not found.objects:
         yield _labelled("objects", "none: no stage stored it in the store that was asked (--storage names another)")
         return
-    label = "objects"
+    label = "objects" if found.unread is None else ""
     if found.storage is None:
         yield _labelled(label, "no store was named (--storage); a stage that stored it did so under")
         label = ""
@@ -277,6 +296,8 @@ def _stored(found: Explanation) -> Iterator[Text]:
         size = "" if each.size_bytes is None else f"  ({plural(each.size_bytes, 'byte')})"
         yield _labelled(label, f"{clean(each.key)}{size}")
         label = ""
+        if each.problem is not None:
+            yield Text(f"  {'':<{_LABEL}}{clean(each.problem)}", style="red")
 
 
 def _labelled(label: str, text: str) -> Text:
@@ -302,5 +323,6 @@ def _document(found: Explanation) -> dict[str, Any]:
         "children": [way_document(way) for way in found.children],
         "more_children": found.more_children,
         "storage_asked": found.storage is not None,
-        "objects": [{"key": each.key, "size_bytes": each.size_bytes} for each in found.objects],
+        "objects": [each._asdict() for each in found.objects],
+        "objects_unread": found.unread,
     }

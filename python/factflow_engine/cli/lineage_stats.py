@@ -36,7 +36,7 @@ def stats_command(
 ) -> int:
     """Count visits by stage and state, with median and 99th percentile of the adapter's durations, and messages by outcome.
 
-    Reads every selected row: about a second for a million of them. With --output plain the stages alone are printed:
+    Reads every selected row: a second or two for a million of them. With --output plain the stages alone are printed:
     execution, route, stage, completed, failed, skipped, cancelled, pending, retried, p50, p99 and longest nanoseconds,
     nanoseconds of waiting, and what was waited for.
     """

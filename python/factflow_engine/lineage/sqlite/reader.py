@@ -98,7 +98,7 @@ class SqliteLineageReader:
         return await self._run(partial(pages.page, self._pool, ENDS, selection, selection.outcomes, after, limit))
 
     async def statistics(self, selection: LineageSelection) -> LineageStatistics:
-        """See `LineageReader.statistics`; reads every row that is selected, about a million in a second.
+        """See `LineageReader.statistics`; reads every row that is selected.
 
         Raises:
             LineageError: The folder cannot be read.
