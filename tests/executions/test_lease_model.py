@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from factflow_engine.executions import ExecutionFilter, UnknownRecordError, sql_executions, sqlite
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
-from factflow_engine.testing.execution_conformance import draft
+from support.execution_conformance import draft
 
 ENDS = st.sampled_from([ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED])
 SECONDS = st.integers(1, 4)

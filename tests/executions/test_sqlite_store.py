@@ -16,9 +16,9 @@ from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
-from factflow_engine.testing import execution_conformance
-from factflow_engine.testing.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 from factflow_engine.testing.expectations import check_name
+from support import execution_conformance
+from support.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 
 
 def opener(path: Path):

@@ -3,7 +3,6 @@
 Kept separate from the commands `run` and `config run`, which differ only in where the pipeline comes from.
 """
 
-import importlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, redirect_stdout
@@ -159,8 +158,9 @@ def _recorder(
     config_version: int | None,
     launch: "Launch | None",
 ) -> "Recorder":
-    # Imported late: most runs are not recorded.
-    recorder: Recorder = importlib.import_module("factflow_engine.cli.run_record").Recorder(
+    from factflow_engine.cli.run_record import Recorder  # noqa: PLC0415 - late: most runs are not recorded
+
+    return Recorder(
         home,
         tag=options.tag,
         metadata=options.metadata,
@@ -169,7 +169,6 @@ def _recorder(
         config_version=config_version,
         launch=launch,
     )
-    return recorder
 
 
 def _say_last(line: str | None) -> None:

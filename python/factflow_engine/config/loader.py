@@ -6,7 +6,6 @@ neither for the YAML parser nor for the models.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Mapping
@@ -182,8 +181,10 @@ class PipelineConfigLoader:
 
     def check_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> LoadResult:
         """Check plain data as `load_mapping` does."""
+        from factflow_engine.config.canonical import to_yaml  # noqa: PLC0415 - late: most configurations are files
+
         try:
-            text = importlib.import_module("factflow_engine.config.canonical").to_yaml(mapping)
+            text = to_yaml(mapping)
         except (TypeError, RecursionError) as error:
             report = Report(name)
             report.add("E104", START, f"this cannot be written as YAML: {error}")
@@ -191,7 +192,8 @@ class PipelineConfigLoader:
         return self.check_text(text, name)
 
     def _check(self, source: Source, report: Report, *, imports: bool = True) -> LoadResult:
-        building = importlib.import_module("factflow_engine.config.building")
+        from factflow_engine.config import building  # noqa: PLC0415 - late: holding a loader builds nothing
+
         config = building.build(
             source,
             report,

@@ -7,7 +7,6 @@ nor the YAML parser.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,8 @@ def check_queue_names(config: PipelineGlobalConfig, validate_name: Callable[[str
     """
     refused = [(path, name, problem) for path, name in _names(config) if (problem := validate_name(name)) is not None]
     if refused:
-        building = importlib.import_module("factflow_engine.config.building")
+        from factflow_engine.config import building  # noqa: PLC0415 - late: names are refused rarely
+
         raise ConfigurationError(building.queue_name_findings(config, refused))
 
 

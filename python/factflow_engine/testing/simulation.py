@@ -115,7 +115,9 @@ class Simulation:
 def simulate(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
     """Run an async function under a virtual clock; the seed also decides trio's scheduling order.
 
-    Time passes only while every task waits, and then at once. Do not use real threads and sockets inside.
+    Time passes only while every task waits, and then at once. Do not use real threads and sockets inside. The built-in
+    stores that a configuration names use none; to one that the program opens, give them: `open_storage(url,
+    seams=simulation.seams)`.
 
     Args:
         function: Called with the run's simulation.
