@@ -154,6 +154,18 @@ class Work(PipelineAdapter):
         Path(context.message["folder"], f"child-{child.pid}").touch()
         return self.hang(context)
 
+    def leave_child(self, context):
+        child = subprocess.Popen(["sleep", "600"], stderr=subprocess.DEVNULL)
+        Path(context.message["folder"], f"child-{child.pid}").touch()
+        return AdapterResult.forward()
+
+    def kill_program(self, context):
+        program = os.getppid()
+        os.kill(program, signal.SIGKILL)
+        while os.getppid() == program:
+            time.sleep(0.001)
+        return AdapterResult.forward()
+
     def leave_child_and_die(self, context):
         child = os.fork()
         if not child:

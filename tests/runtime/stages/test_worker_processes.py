@@ -429,6 +429,32 @@ async def test_a_process_ends_with_a_program_that_is_killed(tmp_path):
         await gone(child)
 
 
+@pytest.mark.parametrize("last", ["kill_program", "who"])
+async def test_a_process_whose_program_was_killed_ends_with_its_children_and_says_nothing(last, tmp_path):
+    """It answers when nobody is left to read (`kill_program`), or waits for the next request."""
+    program = (
+        "import os, signal, trio\n"
+        "from factflow_protocols import AdapterResult\n"
+        "from support.pipelines import run\n"
+        "from support.process_adapters import Work\n"
+        "async def die(context):\n"
+        "    if 'made_in' not in context.message:\n"
+        "        return AdapterResult.forward()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "text = 'routes: {r: {inbound: {concurrency: 1}, adapters: [{type: work, processes: 1}, {type: die}]}}'\n"
+        f"publish = [('r', {{'do': 'leave_child', 'folder': {str(tmp_path)!r}}}), ('r', {{'do': {last!r}}})]\n"
+        "trio.run(lambda: run(text, adapters={'work': Work, 'die': die}, publish=publish))\n"
+    )
+    with trio.fail_after(60):
+        died = await trio.run_process(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_stderr=True, check=False,
+        )  # fmt: skip
+        [child] = await pids(tmp_path, "child")
+        await gone(child)
+    assert (died.returncode, died.stderr.decode()) == (-signal.SIGKILL, "")
+
+
 async def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
     (tmp_path / "beside_the_program.py").write_text("value = 1\n")
     monkeypatch.chdir(tmp_path)

@@ -114,9 +114,19 @@ def main(fd: int, parent: int) -> None:
     except Exception as error:  # noqa: BLE001 - raised where the stage is opened
         _send(fd, pack_error(error))
         return
-    _send(fd, READY)
-    while (request := _receive(fd)) is not None:
-        _send(fd, answer(adapter, start.info, request))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # of the socket; those of the adapter are answers
+        _send(fd, READY)
+        while (request := _receive(fd)) is not None:
+            _send(fd, answer(adapter, start.info, request))
+    if _has_hung_up(fd):
+        _end_all()
+
+
+def _has_hung_up(fd: int) -> bool:
+    """True if the program has closed the socket, as its death does; one that lets this process exit only shuts it down."""
+    poll = select.poll()
+    poll.register(fd, 0)  # no event is requested but the hang-up, which is always reported
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _end_with(fd: int, parent: int) -> None:
@@ -126,7 +136,12 @@ def _end_with(fd: int, parent: int) -> None:
     while os.getppid() == parent:
         if poll.poll(1_000):
             time.sleep(_ORPHAN_POLL_SECONDS)
-    os.killpg(0, signal.SIGKILL)  # kills its children, too; it leads a session of its own
+    _end_all()
+
+
+def _end_all() -> None:
+    """Kill this process and its children: it leads a session of its own."""
+    os.killpg(0, signal.SIGKILL)
 
 
 def _receive(fd: int) -> bytes | None:
