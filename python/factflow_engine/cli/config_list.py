@@ -7,7 +7,7 @@ import click
 
 from factflow_engine.cli.building import app_for
 from factflow_engine.cli.console import output
-from factflow_engine.cli.home import home_of, home_option, is_there
+from factflow_engine.cli.home import home_of, home_option, is_there, nothing_there
 from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import adapters_option, debug_option, no_imports_option, table_output_option
@@ -53,4 +53,5 @@ def list_command(
     if results:
         table.print(output(), settings.layout)
     else:
-        click.echo(f"factflow: no configuration in home {place.path}", err=True)
+        said = f"no configuration in home {place.path}" if place.exists() else nothing_there(place)
+        click.echo(f"factflow: {said}", err=True)

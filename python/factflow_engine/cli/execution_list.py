@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from factflow_engine.cli.console import output
-from factflow_engine.cli.home import home_of, home_option, is_there
+from factflow_engine.cli.home import home_of, home_option, is_there, nothing_there
 from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
@@ -78,4 +78,5 @@ def list_command(
     if found:
         table.print(output(), settings.layout)
     else:
-        click.echo(f"factflow: no such execution in home {place.path}", err=True)
+        said = f"no such execution in home {place.path}" if place.exists() else nothing_there(place)
+        click.echo(f"factflow: {said}", err=True)

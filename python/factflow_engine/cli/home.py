@@ -35,7 +35,7 @@ def home_option(command: F) -> F:
     """Add `--home DIRECTORY`."""
     return click.option(
         "--home",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # `Home` says what to do about one without rights
         metavar="DIRECTORY",
         help=f"Directory of recorded executions, lineage and objects; by default {HOME_VARIABLE}, else .factflow here.",
     )(command)
@@ -80,10 +80,13 @@ def existing(home: Home) -> Home:
         InvalidInputError: There is none: nothing was recorded.
     """
     if not is_there(home):
-        raise InvalidInputError(
-            f"there is no home at {str(home.path)!r}, so nothing was recorded there; name one with --home or {HOME_VARIABLE}"
-        )
+        raise InvalidInputError(nothing_there(home))
     return home
+
+
+def nothing_there(home: Home) -> str:
+    """Return what to say of a home that does not exist."""
+    return f"there is no home at {str(home.path)!r}, so nothing was recorded there; name one with --home or {HOME_VARIABLE}"
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def run_replay(
         )
         if parent.scope == parent.id:
             return found, 1
-        return found, len(await executions.store.executions(ExecutionFilter(scope=parent.scope)))
+        runs = await executions.store.executions(ExecutionFilter(scope=parent.scope))
+        ids = {run.id for run in runs}
+        return found, sum(run.parent not in ids for run in runs)  # an execution and its recoveries are one
 
     planned, sharing = checked(home, plan)
     settings.hidden = Hiding(planned.config.secrets)
@@ -139,10 +141,16 @@ def _refusals() -> Iterator[None]:
         cause = sole_cause(error)
         if isinstance(cause, ConfigurationError):
             document = {"status": "invalid", "findings": findings_document(cause.findings)}
-            raise InvalidInputError(f"what it ran cannot be run any more\n{cause}", document) from error
+            raise InvalidInputError(f"{_unloadable(cause)}\n{cause}", document) from error
         if isinstance(cause, (ReplayError, StorageProviderError, StorageUrlError)):
             raise InvalidInputError(str(cause)) from error
         raise
+
+
+def _unloadable(error: ConfigurationError) -> str:
+    if any(finding.code == "E103" for finding in error.findings):
+        return "adapters that it ran with are not here; name their modules as its run did, with --adapters"
+    return "what it ran cannot be run any more"
 
 
 def _describe(plan: ReplayPlan, settings: Settings) -> None:

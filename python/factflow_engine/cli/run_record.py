@@ -60,14 +60,13 @@ class Recorder:
     async def opened(
         self, open_manager: Callable[[], AbstractAsyncContextManager[Starter]], progress: Progress
     ) -> AsyncIterator[Starter]:
-        """Open the store, and a manager whose start is recorded in it; say what could not be recorded."""
-        executions = open_executions(self._home.executions_url)
-        try:
-            async with executions, open_manager() as manager, trio.open_nursery() as nursery:
-                yield _RecordingStarter(self, executions, manager, nursery, progress)
-        finally:
-            for problem in executions.problems:
-                progress.say(problem)
+        """Open the store, and a manager whose start is recorded in it. What cannot be recorded is logged."""
+        async with (
+            open_executions(self._home.executions_url) as executions,
+            open_manager() as manager,
+            trio.open_nursery() as nursery,
+        ):
+            yield _RecordingStarter(self, executions, manager, nursery, progress)
 
     async def start(
         self,
