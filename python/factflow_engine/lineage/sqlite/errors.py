@@ -11,14 +11,14 @@ from factflow_engine.sqlite_files import is_busy, primary_code
 from factflow_protocols import LineageError
 
 _SAID: Final = {
-    sqlite3.SQLITE_FULL: "there is no room left on its disk; make room, or set retention_bytes",
+    sqlite3.SQLITE_FULL: "has no room left on its disk; make room, or set retention_bytes",
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is damaged, or no SQLite file",
     sqlite3.SQLITE_BUSY: "is locked by another process for too long",
     sqlite3.SQLITE_READONLY: "cannot be written: its file or folder is read-only",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: no permission, or its folder is gone",
-    sqlite3.SQLITE_IOERR: "its disk failed, or has no room left",
-    sqlite3.SQLITE_TOOBIG: "a value is too long for it",
+    sqlite3.SQLITE_IOERR: "cannot be used: its disk failed, or has no room left",
+    sqlite3.SQLITE_TOOBIG: "cannot hold a value that is so long",
 }
 """Primary code of SQLite's error to words."""
 
