@@ -32,6 +32,7 @@ demo: setup ## index the standard library's docstrings with a real pipeline
 	$(BIN)/factflow run examples/stdlib_index/pipeline.yaml --adapters examples/stdlib_index/adapters.py --home $(DEMO_HOME)
 	@echo "The index and the summary lie in out/stdlib_index/:"; ls -l out/stdlib_index/
 	@echo "What was parsed lies in the home $(DEMO_HOME): factflow storage list --home $(DEMO_HOME)"
+	@echo "Kill it, recover it, and run it again from there: examples/stdlib_index/README.md"
 
 test: setup ## the test suite (README's command)
 	cargo test --quiet --locked -p factflow-core # the examples of its documentation too

@@ -73,7 +73,7 @@ def test_the_pipelines_of_a_page_load(page: Path, tmp_path: Path) -> None:
 def commands(page: Path) -> list[str]:
     """Return the commands of `factflow` that a page shows: in its blocks, and in its sentences."""
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    shown = [line.partition(" # ")[0].partition(" | ")[0].strip() for line in lines]
+    shown = [line.partition(" # ")[0].partition(" | ")[0].strip().removesuffix(" &") for line in lines]
     shown += re.findall(r"`(factflow [a-z]+ [^`]*)`", without_blocks(page))
     return [command for command in shown if command.startswith("factflow ")]
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.factflow_process import factflow, started
+from support.factflow_process import factflow, let_leases_run_out, started
 from support.recovered import __file__ as ADAPTERS
 from support.recovered import calls_of, contents, write_pipeline
 
@@ -34,14 +34,6 @@ def undisturbed(tmp_path_factory):
     return of
 
 
-def let_leases_run_out(folder):
-    """Do to the leases what fifteen seconds would do."""
-    connection = sqlite3.connect(folder / ".factflow" / "executions.db", timeout=30)
-    with connection:
-        connection.execute("UPDATE execution SET lease_ns = 0 WHERE status = 'running'")
-    connection.close()
-
-
 def has_a_record(folder):
     """True if the store has an execution."""
     path = folder / ".factflow" / "executions.db"
@@ -63,7 +55,7 @@ def first(folder, count, queue):
 
 def again(folder, queue):
     """Recover it, once its lease has run out."""
-    let_leases_run_out(folder)
+    let_leases_run_out(folder / ".factflow")
     return ["execution", "recover", "latest", *OPTIONS, *queue]
 
 

@@ -1,8 +1,10 @@
 """The command line in a process of its own, in a folder, without the variables of whoever runs the tests."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 COMMAND = [sys.executable, "-c", "from factflow_engine.cli import main; main()"]
 
@@ -35,3 +37,9 @@ def started(folder, *words, **variables):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def let_leases_run_out(home):
+    """Do to the leases of a home's executions what fifteen seconds would do."""
+    with closing(sqlite3.connect(home / "executions.db", timeout=30)) as connection, connection:
+        connection.execute("UPDATE execution SET lease_ns = 0 WHERE status = 'running'")
