@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from urllib.parse import quote
 
 from factflow_engine.seams import Randomness, SystemRandomness
+from factflow_engine.syncing import sync_folder
 from factflow_protocols import FactflowError
 
 DEFAULT_HOME: Final = ".factflow"
@@ -182,7 +183,7 @@ class Home:
             self._write(".gitignore", "*\n")  # records and objects are no sources
             self._write(_VERSION_FILE, f"{VERSION}\n")
             for folder in (self.path, self.path.parent):
-                _sync(folder)
+                sync_folder(folder)
         except OSError as error:
             raise self._refused("cannot be made", error) from error
 
@@ -239,18 +240,3 @@ def find_home(named: Path | str | None, *, environ: Mapping[str, str] = os.envir
         return Home(named)
     variable = environ.get(HOME_VARIABLE)
     return Home(variable) if variable else Home(DEFAULT_HOME, is_named=False)
-
-
-def _sync(folder: Path) -> None:
-    """Make new entries of a folder survive a power cut, where the file system can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:
-        return  # a parent that may be passed through, and not read
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -49,16 +49,6 @@ def create_like(target: Path, temporary: Path) -> Iterator[BinaryIO]:
         )
 
 
-def sync_folder(folder: Path) -> None:
-    """Sync the folder, so that a new name in it survives a power cut."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _take_owner(number: int, old: os.stat_result, target: Path) -> None:
     """Give the file the owner and group of the file that it replaces, as far as this process may."""
     new = os.fstat(number)

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from factflow_engine.adapters.builtin._replacing import create_like, sync_folder
+from factflow_engine.adapters.builtin._replacing import create_like
 from factflow_engine.sqlite_files import is_busy, transaction, write_ahead
+from factflow_engine.syncing import sync_folder
 from factflow_protocols import FactflowError
 
 BUSY_SECONDS: Final = 20.0

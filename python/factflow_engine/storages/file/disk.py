@@ -12,13 +12,12 @@ import struct
 from contextlib import suppress
 from typing import Final
 
+from factflow_engine.syncing import sync_names
+
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
-"""Answers of file systems that have no folders to be made durable."""
 
 
 class Disk:
@@ -58,11 +57,7 @@ class Disk:
 
     def sync_folder(self, folder: int) -> None:
         """Make the names in a folder durable, where the file system can."""
-        try:
-            os.fsync(folder)
-        except OSError as error:
-            if error.errno not in _CANNOT_SYNC:
-                raise
+        sync_names(folder)
 
     def rename(self, folder: int, name: str, to: str) -> None:
         """Give a file another name in its folder, replacing one that has it."""
