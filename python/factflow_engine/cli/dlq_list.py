@@ -1,6 +1,5 @@
 """`factflow dlq list`: the dead letters of a queue, newest first, and what they have in common."""
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from factflow_engine.cli.selection import Selection, selection_options
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.tables import Cell, Column, Table, names, numbers, prose
 from factflow_engine.cli.text import clean, plural
+from factflow_engine.cli.times import when
 from factflow_engine.conditions import Condition
 from factflow_engine.runtime.report import FailureRecord
 from factflow_protocols import MessageState, QueueAdministration
@@ -227,11 +227,3 @@ def _document(listing: Listing, limit: int) -> dict[str, object]:
         ],
         "ungrouped": census.groups.ungrouped,
     }
-
-
-def when(time_ns: int) -> str:
-    """Return a time for people to read; empty if it is unknown."""
-    try:
-        return f"{dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC):%Y-%m-%d %H:%M:%S}" if time_ns else ""
-    except (OverflowError, ValueError, OSError):
-        return ""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import click
 
-from factflow_engine.cli.dlq_list import when
 from factflow_engine.cli.durable_queue import letter_document, letter_of, named, url_argument, with_queue
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
@@ -12,6 +11,7 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean
+from factflow_engine.cli.times import when
 from factflow_engine.queues.dead_letters import HEADER, DeadLetter
 from factflow_protocols import QueueAdministration, StoredMessage
 

@@ -9,7 +9,6 @@ import trio
 from rich.text import Text
 
 from factflow_engine.cli.console import output
-from factflow_engine.cli.dlq_list import when
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import home_of
@@ -17,7 +16,6 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.lineage_family import Passage, ancestors, passages, way_document
 from factflow_engine.cli.lineage_list import STYLES
 from factflow_engine.cli.lineage_store import (
-    duration,
     error_of,
     message_of,
     reason_of,
@@ -28,6 +26,7 @@ from factflow_engine.cli.lineage_store import (
 from factflow_engine.cli.options import debug_option, output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
+from factflow_engine.cli.times import duration, when
 from factflow_engine.errors import StorageProviderError
 from factflow_engine.stages.keys import object_key
 from factflow_engine.storages.content import closed

@@ -10,11 +10,9 @@ import click
 from rich.text import Text
 
 from factflow_engine.cli.console import output
-from factflow_engine.cli.dlq_list import when
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.lineage_store import (
-    duration,
     error_of,
     reason_of,
     row_document,
@@ -27,6 +25,7 @@ from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers, prose
 from factflow_engine.cli.text import clean
+from factflow_engine.cli.times import duration, when
 from factflow_protocols import LineageEntry, LineageReader, LineageSelection, OutcomeEntry
 
 STYLES = {"failed": "red", "dead_lettered": "red", "cancelled": "yellow", "pending": "yellow", "skipped": "dim"}

@@ -7,10 +7,11 @@ import click
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.json_output import print_document
-from factflow_engine.cli.lineage_store import duration, store_options, visit_selection_options, with_lineage
+from factflow_engine.cli.lineage_store import store_options, visit_selection_options, with_lineage
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Layout, Settings
 from factflow_engine.cli.tables import Cell, Column, Kind, Table, names, numbers
+from factflow_engine.cli.times import duration
 from factflow_protocols import LineageReader, LineageSelection, LineageStatistics
 
 

@@ -234,12 +234,3 @@ def reason_of(row: LineageEntry | OutcomeEntry) -> str:
 
 def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def duration(nanoseconds: int) -> str:
-    """Return a time for people, to three digits: `12.3 ms`."""
-    for size, unit in ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")):
-        if nanoseconds >= size:
-            amount = nanoseconds / size
-            return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"
-    return f"{nanoseconds} ns"

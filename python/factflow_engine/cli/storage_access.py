@@ -6,6 +6,7 @@ Kept separate from the commands so that all of them accept the same options and 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import click
@@ -13,10 +14,11 @@ import trio
 
 from factflow_engine.cli.console import messages
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.cli.home import home_of, home_option, is_there
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import StorageProviderError
-from factflow_engine.executions.home import Home, HomeError, find_home
+from factflow_engine.executions.home import Home
 from factflow_engine.schemes import InFolder
 from factflow_engine.storages.providers import open_storage
 from factflow_protocols import StorageKeyError, StorageNotFoundError, StorageProtocol, StorageUrlError
@@ -53,23 +55,16 @@ def storage_place_options(command: F) -> F:
     """Add the same options; the command gets `place`."""
 
     @wraps(command)
-    def with_place(*arguments: Any, storage: str | None, home: str | None, **options: Any) -> object:
+    def with_place(*arguments: Any, storage: str | None, home: Path | None, **options: Any) -> object:
         return command(*arguments, place=_place(storage, home), **options)
 
-    named = click.option(
+    named: Callable[..., object] = click.option(
         "--storage",
         metavar="URL",
         help="The store: file://./folder, file:///folder, s3://bucket/folder, gs://..., az://...  "
         "[default: the objects of the home]",
     )(with_place)
-    return cast(
-        "F",
-        click.option(
-            "--home",
-            metavar="DIRECTORY",
-            help="The home whose objects are meant.  [default: FACTFLOW_HOME, or .factflow]",
-        )(named),
-    )
+    return cast("F", home_option(named))
 
 
 def with_storage(url: str, work: Callable[[StorageProtocol], Awaitable[T]]) -> T:
@@ -118,17 +113,13 @@ def shown_progress() -> Iterator[Callable[[str], None]]:
         yield show
 
 
-def _place(storage: str | None, home: str | None) -> StoragePlace:
+def _place(storage: str | None, home: Path | None) -> StoragePlace:
     if storage is not None:
         if home is not None:
             raise InvalidInputError("--storage and --home name two stores; write one of them")
         return StoragePlace(storage, None)
-    try:
-        found = find_home(home)
-        found.check()
-    except HomeError as error:
-        raise InvalidInputError(str(error)) from error
-    if not found.exists():
+    found = home_of(home)
+    if not is_there(found):
         raise InvalidInputError(
             f"there is no home {clean(str(found.path))!r}; name one with --home, or a store with --storage"
         )
