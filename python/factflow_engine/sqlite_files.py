@@ -6,6 +6,7 @@ Kept separate because queues, lineage, executions and adapters all keep SQLite f
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Literal
 
 _SWITCHES: Final = 100
@@ -48,6 +49,16 @@ def transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMED
         except sqlite3.Error as failure:  # the first error says why
             error.add_note(f"SQLite could not roll back either: {failure}")
         raise
+
+
+def reading_mode(path: Path) -> Literal["ro", "rw"]:
+    """Return the mode in which a file is to be opened so that reading it leaves its folder as it was.
+
+    A connection with `ro` leaves behind the empty log and the index that it needed, where there were none; one with `rw`
+    removes them at its end. But that one would also move a log that was there into the file. So a file is opened with
+    `rw` only if it has no log; the connection must be told not to write (`PRAGMA query_only = ON`).
+    """
+    return "ro" if Path(f"{path}-wal").exists() else "rw"
 
 
 def write_ahead(connection: sqlite3.Connection) -> str:

@@ -357,6 +357,45 @@ def test_doctor_finds_a_damaged_store_and_an_open_home(factflow, pipeline, home:
     assert (damaged.status, "wrong: " in damaged.out) == (1, True)
 
 
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return every file; the index of a log, which SQLite makes from the log and shares between processes, is none."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith("-shm")
+    }
+
+
+def test_doctor_and_verify_change_no_byte(factflow, pipeline, tmp_path: Path, home: Path) -> None:
+    text = GOOD.replace("seconds: 0}}", "seconds: 0}, store: true}").replace(
+        "init_message", "lineage: {mode: full}\ninit_message"
+    )
+    factflow("run", pipeline(text))
+    factflow("config", "create", pipeline(text))
+    before = bytes_of(home)
+    assert factflow("doctor").status == 0
+    assert factflow("storage", "verify").status == 0
+    assert bytes_of(home) == before
+    assert not list(home.rglob("*-shm"))
+    # A process that dies leaves a log.
+    with running(tmp_path) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(60)
+    before = bytes_of(home)
+    assert before["executions.db-wal"]
+    assert factflow("doctor", "--output", "json").document["parts"][0]["holds"].startswith("1 configurations, 2 exec")
+    assert factflow("storage", "verify").status == 0
+    assert bytes_of(home) == before
+
+
+def test_doctor_counts_all_executions(factflow, pipeline, monkeypatch) -> None:
+    monkeypatch.setattr("factflow_engine.cli.doctor._PAGE_EXECUTIONS", 2)
+    for _ in range(5):
+        factflow("run", pipeline(GOOD), "--home", "h")
+    parts = factflow("doctor", "--home", "h", "--output", "json").document["parts"]
+    assert parts[0]["holds"] == "0 configurations, 5 executions (5 completed)"
+
+
 def test_doctor_reads_the_objects(factflow, home: Path) -> None:
     Home(home).make()
 

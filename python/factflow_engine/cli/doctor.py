@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import trio
 from factflow_engine.cli.console import output
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.home import home_of, home_option
-from factflow_engine.cli.home_store import in_store
+from factflow_engine.cli.home_store import read_only
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
@@ -21,7 +22,7 @@ from factflow_engine.cli.recorded_objects import lineage_problems, recorded_obje
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.tables import Table, names, numbers, prose
 from factflow_engine.cli.text import clean
-from factflow_engine.executions import ExecutionFilter, Executions, ExecutionStoreError, ExecutionSummary
+from factflow_engine.executions import ExecutionFilter, ExecutionStoreError, ExecutionSummary
 from factflow_engine.executions.home import Home, HomeError
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.storages.providers import open_storage
@@ -29,7 +30,7 @@ from factflow_engine.storages.verification import StorageProblem, Verified, veri
 from factflow_protocols import LineageError, StorageError
 
 _MOST_NAMED: Final = 5
-_MOST_EXECUTIONS: Final = 10_000
+_PAGE_EXECUTIONS: Final = 500
 _UNKNOWN: Final = "unknown"
 
 
@@ -170,35 +171,60 @@ def _objects(place: Home, records: Home | None, problems: list[str]) -> str:
     return f"{counts.objects:,} stored objects"
 
 
+class _Seen:
+    """Executions that were read, the latest first.
+
+    Attributes:
+        states: Number of those in each state.
+    """
+
+    def __init__(self) -> None:
+        self.states: Counter[ExecutionStatus] = Counter()
+        self._interrupted: list[ExecutionSummary] = []
+        self._followed: set[str] = set()
+
+    def add(self, page: Sequence[ExecutionSummary]) -> None:
+        """Count some more."""
+        self.states.update(one.status for one in page)
+        self._interrupted += [one for one in page if one.status is ExecutionStatus.INTERRUPTED]
+        self._followed.update(one.parent for one in page if one.parent is not None)
+
+    @property
+    def dead(self) -> list[ExecutionSummary]:
+        """Interrupted ones that nobody has recovered or replayed since."""
+        return [one for one in self._interrupted if one.id not in self._followed]
+
+
 def _executions(place: Home, problems: list[str]) -> str:
     """Return what the store holds; note what is wrong with it."""
 
-    async def look(executions: Executions) -> tuple[int, Sequence[ExecutionSummary], Sequence[str]]:
-        store = executions.store
-        return (
-            len(await store.configs()),
-            await store.executions(ExecutionFilter(limit=_MOST_EXECUTIONS)),
-            await store.examine(),
-        )
+    async def look() -> tuple[int, _Seen, Sequence[str]]:
+        async with read_only(place) as store:
+            seen = _Seen()
+            before: str | None = None
+            while page := await store.executions(ExecutionFilter(before=before, limit=_PAGE_EXECUTIONS)):
+                seen.add(page)
+                before = page[-1].id
+            return len(await store.configs()), seen, await store.examine()
 
     try:
-        configs, found, damages = in_store(place, look)
+        with python_interrupts():
+            configs, seen, damages = trio.run(look)
     except ExecutionStoreError as error:
         problems.append(str(error))
         return _UNKNOWN
     problems += damages
-    followed = {execution.parent for execution in found}
-    dead = [one for one in found if one.status is ExecutionStatus.INTERRUPTED and one.id not in followed]
+    dead = seen.dead
     problems += [
         f"execution {one.id} ({one.name}) was interrupted: its process {one.pid} on {one.host} has died, or cannot reach "
-        f"the store; see `factflow execution get {one.id}`, run it again, or settle it with `factflow execution cancel {one.id}`"
+        f"the store; recover it with `factflow execution recover {one.id}`, or settle it with `factflow execution cancel {one.id}`"
         for one in dead[:_MOST_NAMED]
     ]
     if len(dead) > _MOST_NAMED:
         problems.append(f"{len(dead) - _MOST_NAMED:,} more executions were interrupted")
-    states = [f"{sum(one.status is status for one in found):,} {status}" for status in ExecutionStatus]
-    counted = ", ".join(state for state in states if not state.startswith("0 "))
-    return f"{configs:,} configurations, {len(found):,} executions" + (f" ({counted})" if counted else "")
+    counted = ", ".join(f"{seen.states[status]:,} {status}" for status in ExecutionStatus if seen.states[status])
+    total = f"{configs:,} configurations, {seen.states.total():,} executions"
+    return total + (f" ({counted})" if counted else "")
 
 
 def _weight(folder: Path, prefix: str = "") -> tuple[int, int]:

@@ -3,16 +3,31 @@
 Kept separate from `home` because it imports what records executions.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 
 from factflow_engine.cli.home import made, operators_errors
 from factflow_engine.cli.interrupts import python_interrupts
-from factflow_engine.executions import Executions, Home, open_executions
+from factflow_engine.executions import Executions, ExecutionStore, Home, open_executions
+from factflow_engine.executions.sql_store import SqlStore
+from factflow_engine.executions.sqlite import SqliteDatabase
+from factflow_engine.seams import Seams
 
 T = TypeVar("T")
+
+
+@asynccontextmanager
+async def read_only(home: Home) -> AsyncIterator[ExecutionStore]:
+    """Open the store of executions of a home, which must have one, and leave every byte of the home as it is."""
+    store = SqlStore(SqliteDatabase(home.executions, read_only=True), seams=Seams.real())
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await store.close()
 
 
 def in_store(home: Home, call: Callable[[Executions], Awaitable[T]]) -> T:

@@ -1,6 +1,6 @@
 """The records of a home that point to objects in it, for the commands that look for missing ones.
 
-Kept separate from `doctor` and `storage verify`, which both use it, and from `home_store`, whose users need no lineage.
+Kept separate from `doctor` and `storage verify`, which both use it, and from `home_store`, whose users need no lineage. Nothing here changes the home.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from factflow_engine.executions import Home, open_executions
+from factflow_engine.cli.home_store import read_only
+from factflow_engine.executions import Home
 from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.storages.verification import ReferenceSource
@@ -25,10 +26,10 @@ async def recorded_objects(home: Home | None) -> AsyncIterator[Sequence[Referenc
     if home is None or not home.executions.exists() or not home.lineage.exists():
         yield ()
         return
-    async with open_executions(home.executions_url) as executions:
+    async with read_only(home) as executions:
         reader = open_lineage_reader(home.lineage_url)
         try:
-            yield [RecordedObjects(executions.store, reader)]
+            yield [RecordedObjects(executions, reader)]
         finally:
             with trio.CancelScope(shield=True):
                 await reader.close()

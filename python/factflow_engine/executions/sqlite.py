@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from factflow_engine.executions.database import MIGRATIONS, Instant, Session, storable
 from factflow_engine.executions.errors import ExecutionStoreError, ExecutionStoreUrlError
 from factflow_engine.seams import machine_instant
-from factflow_engine.sqlite_files import is_busy, is_damage, primary_code, transaction, write_ahead
+from factflow_engine.sqlite_files import is_busy, is_damage, primary_code, reading_mode, transaction, write_ahead
 from factflow_engine.url_options import split_url
 
 T = TypeVar("T")
@@ -45,10 +45,12 @@ class SqliteDatabase:
     Args:
         path: The file; its folder must exist.
         busy_seconds: Longest wait for another process's transaction.
+        read_only: True to change nothing, and to leave the folder as it was.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = 10.0, read_only: bool = False) -> None:
         self._path = path.absolute()
+        self._only_reads = read_only
         self._busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int, int] = (0, 0, 0)  # process, device and inode while it is open
@@ -123,9 +125,11 @@ class SqliteDatabase:
             self._connection = None  # of the parent process
         self.close()
         self._require_file()
-        self._is_read_only = not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
+        is_writable = os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
+        self._is_read_only = self._only_reads or not is_writable
+        mode = "ro" if not is_writable else reading_mode(self._path) if self._only_reads else "rw"
         connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode={'ro' if self._is_read_only else 'rw'}",
+            f"{self._path.as_uri()}?mode={mode}",
             uri=True,
             timeout=self._busy_seconds,
             isolation_level=None,
@@ -152,7 +156,7 @@ class SqliteDatabase:
             raise ExecutionStoreError(self.name, "is a folder; name a file in it")
         if not self._path.parent.is_dir():
             raise ExecutionStoreError(self.name, f"its folder {str(self._path.parent)!r} does not exist; make it first")
-        if not self._path.exists():
+        if not self._path.exists() and not self._only_reads:
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         elif not self._path.is_file():
             raise ExecutionStoreError(self.name, "is not a regular file; name one, or a path where none is yet")
@@ -162,7 +166,9 @@ class SqliteDatabase:
         [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != APPLICATION_ID and (application or tables):
             raise ExecutionStoreError(self.name, "is an SQLite file of another program; name another path")
-        if not self._is_read_only:
+        if self._is_read_only:
+            connection.execute("PRAGMA query_only = ON")
+        else:
             if write_ahead(connection) != "wal":
                 raise ExecutionStoreError(self.name, "cannot write ahead here; name a file on a local disk")
             self._migrate(connection)

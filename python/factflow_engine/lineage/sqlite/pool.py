@@ -15,6 +15,7 @@ from urllib.parse import quote
 from factflow_engine.lineage.sqlite.errors import explained
 from factflow_engine.lineage.sqlite.folder import segment_paths
 from factflow_engine.lineage.sqlite.schema import problem_of
+from factflow_engine.sqlite_files import reading_mode
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         sqlite3.Error: It cannot be opened or read.
     """
     try:
-        return _connected(read_only_uri(path))
+        return _connected(f"file:{quote(str(path))}?mode={reading_mode(path)}")
     except sqlite3.OperationalError:
         # A log is read through a file beside it, which a read-only folder does not let SQLite make. Without a log there
         # is nothing to read through it.
