@@ -106,6 +106,24 @@ def test_export_writes_every_row_once(factflow, home, tmp_path):
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.parametrize("words", [("--stage", "markdown"), ("--status", "failed")])
+def test_export_of_outcomes_refuses_what_selects_visits(factflow, home, words):
+    said = factflow("lineage", "export", "--rows", "outcomes", *words)
+    assert (said.status, said.out, "select visits" in said.err) == (2, "", True)
+
+
+@pytest.mark.parametrize("fails", ["the store", "the file"])
+def test_export_blames_what_has_failed(factflow, home, monkeypatch, fails):
+    async def broken(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    if fails == "the store":
+        monkeypatch.setattr("factflow_engine.lineage.sqlite.reader.SqliteLineageReader.visits", broken)
+    said = factflow("lineage", "export", "--to", home.parent / "gone" / "x.jsonl" if fails == "the file" else "x.jsonl")
+    assert (said.status == 0, "cannot be written" in said.err) == (False, fails == "the file")
+    assert not list(home.parent.glob("*unfinished"))
+
+
 def test_export_without_the_extra_names_it(factflow, home, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     said = factflow("lineage", "export", "--to", "out.parquet")

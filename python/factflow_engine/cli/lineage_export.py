@@ -3,8 +3,8 @@
 import importlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,26 +77,42 @@ def export_command(
     if settings.as_json and target is None:
         raise InvalidInputError("--output json needs --to FILE: standard output cannot hold the rows and a document")
 
+    if kind == "outcomes" and (selection.stage is not None or selection.statuses):
+        raise InvalidInputError(
+            "--stage and --status select visits, and the end of a message has neither; write --rows visits, or leave them out"
+        )
+
     async def export(reader: LineageReader) -> int:
         with ExitStack() as stack:
-            write = _to_standard_output if target is None else _to_file(target, kind, stack)
+            with _writing(target):
+                write = _to_standard_output if target is None else _to_file(target, kind, stack)
             count = 0
             async for page in _pages(reader, selection, kind):
-                write(page)
+                with _writing(target):
+                    write(page)
                 count += len(page)
+            with _writing(target):
+                stack.close()
             return count
 
-    try:
-        count = with_lineage(home, url, export)
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
-    except OSError as error:
-        raise InvalidInputError(f"{str(target)!r} cannot be written: {error.strerror or error}") from error
+    count = with_lineage(home, url, export)
     if settings.as_json:
         print_document({"file": str(target), "rows": count}, settings)
     elif target is not None:
         click.echo(f"factflow: {plural(count, 'row')} written to {clean(str(target))}", err=True)
     return ExitStatus.OK
+
+
+@contextmanager
+def _writing(target: Path | None) -> Iterator[None]:
+    """Raise errors of the block as those of what is written."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+    except OSError as error:
+        name = "standard output" if target is None else repr(str(target))
+        raise InvalidInputError(f"{name} cannot be written: {error.strerror or error}") from error
 
 
 async def _pages(reader: LineageReader, selection: LineageSelection, kind: str) -> AsyncIterator[Rows]:
