@@ -6,9 +6,9 @@ from typing import Any, Final
 import click
 
 from factflow_engine.cli.drawing import graph_of, to_dot, to_json, to_mermaid
-from factflow_engine.cli.execution_get import execution_of
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import home_option
+from factflow_engine.cli.home_store import execution_of
 from factflow_engine.cli.options import debug_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.streams import reserve_results, results

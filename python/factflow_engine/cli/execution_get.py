@@ -8,30 +8,17 @@ import click
 
 from factflow_engine.cli.console import output
 from factflow_engine.cli.execution_routes import routes_table
-from factflow_engine.cli.home import existing, home_of, home_option
-from factflow_engine.cli.home_store import in_store
+from factflow_engine.cli.home import home_option
+from factflow_engine.cli.home_store import execution_of
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.stored import age_of, counts_of, execution_document, time_of
 from factflow_engine.cli.text import clean
-from factflow_engine.executions import Executions, StoredExecution
+from factflow_engine.executions import StoredExecution
 
 _MOST_SHOWN = 10
 """Most failures and held messages that are shown to people."""
-
-
-def execution_of(home: Path | None, named: str) -> StoredExecution:
-    """Return the execution that an operator names.
-
-    Raises:
-        InvalidInputError: There is none, or several.
-    """
-
-    async def look(executions: Executions) -> StoredExecution:
-        return await executions.store.execution(named)
-
-    return in_store(existing(home_of(home)), look)
 
 
 @click.command("get", short_help="Show an execution and its report.")

@@ -7,14 +7,13 @@ from typing import Any
 import click
 
 from factflow_engine.cli.console import output
-from factflow_engine.cli.home import existing, home_of, home_option
-from factflow_engine.cli.home_store import in_store
+from factflow_engine.cli.home import home_option
+from factflow_engine.cli.home_store import execution_of
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.stored import counts_of
 from factflow_engine.cli.tables import Column, Table, names, numbers
-from factflow_engine.executions import Executions, StoredExecution
 
 _COUNTS = (
     "received", "completed", "filtered", "dead_lettered", "failed", "in_flight", "retrying", "waiting", "emitted", "limit",
@@ -32,11 +31,7 @@ def routes_command(settings: Settings, *, execution: str, home: Path | None) -> 
 
     Of a running execution they are about a second old; of one that has ended they are those of its report.
     """
-
-    async def look(executions: Executions) -> StoredExecution:
-        return await executions.store.execution(execution)
-
-    found = in_store(existing(home_of(home)), look)
+    found = execution_of(home, execution)
     counts = counts_of(found)
     if settings.as_json:
         document = {"id": found.id, "status": str(found.status), "routes": counts.get("routes", {})}

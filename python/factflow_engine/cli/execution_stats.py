@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from factflow_engine.cli.console import output
-from factflow_engine.cli.execution_get import execution_of
 from factflow_engine.cli.home import home_option
+from factflow_engine.cli.home_store import execution_of
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings

@@ -5,13 +5,14 @@ Kept separate from `home` because it imports what records executions.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import trio
 
-from factflow_engine.cli.home import made, operators_errors
+from factflow_engine.cli.home import existing, home_of, made, operators_errors
 from factflow_engine.cli.interrupts import python_interrupts
-from factflow_engine.executions import Executions, ExecutionStore, Home, open_executions
+from factflow_engine.executions import Executions, ExecutionStore, Home, StoredExecution, open_executions
 from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.seams import Seams
@@ -45,3 +46,16 @@ def in_store(home: Home, call: Callable[[Executions], Awaitable[T]]) -> T:
         made(home)
         with python_interrupts():
             return trio.run(main)
+
+
+def execution_of(home: Path | None, named: str) -> StoredExecution:
+    """Return the execution that an operator names.
+
+    Raises:
+        InvalidInputError: There is none, or several.
+    """
+
+    async def look(executions: Executions) -> StoredExecution:
+        return await executions.store.execution(named)
+
+    return in_store(existing(home_of(home)), look)
