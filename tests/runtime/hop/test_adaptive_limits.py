@@ -328,6 +328,14 @@ def test_one_that_only_monitors_gates_nothing():
     assert (figures.is_monitor_only, figures.limit, figures.answered) == (True, 5, 200)
 
 
+def test_one_that_only_monitors_learns_from_calls_beyond_its_limit():
+    _, report = simulated(route("algorithm: adaptive, monitor_only: true"), {"work": work}, flood(3000))
+    figures = report.limits["r"]
+    assert figures.greatest_limit >= 80
+    assert {reason.partition(":")[0] for reason in figures.changes} == {"search"}
+    assert figures.refused > 0, "as many as would have waited"
+
+
 def test_an_open_breaker_freezes_the_limit_and_it_restarts_at_half():
     down = {"until": 20.0}
     seen = []

@@ -65,7 +65,7 @@ impl Carrier {
     }
 
     /// Give the worker's message, which begins now, its permit; return true if no other message may begin. A permit is given
-    /// beyond the limit if it has fallen since the worker asked.
+    /// beyond the limit if that has fallen since the worker asked, or if it gates nothing.
     #[inline]
     pub(super) fn begin_permit(&self, worker: &Bound<'_, Worker>) -> PyResult<bool> {
         let Some(limiter) = &self.limiter else {
@@ -76,9 +76,6 @@ impl Carrier {
         self.crowded.store(false, Relaxed);
         state.called.set(0);
         let (permit, is_last) = limiter.get().with(py, |controller| {
-            if controller.free() == 0 {
-                controller.crowd(since_ns);
-            }
             (controller.acquire_beyond(since_ns), controller.free() == 0)
         });
         if let Some(left) = state.set_permit(py, Some(permit)) {

@@ -166,9 +166,18 @@ impl Controller {
         Some(self.start(now_ns))
     }
 
-    /// Return a permit whatever the limit, for a call that may not wait: one that another call waits for.
+    /// Return a permit whatever the limit, for a call that has been let go already; at the limit the algorithm knows of it.
+    ///
+    /// It is counted as refused if the controller only monitors: one that gates has counted it before, when it waited.
     pub fn acquire_beyond(&mut self, now_ns: u64) -> CallPermit {
         let now_ns = self.told(now_ns);
+        if self.in_flight >= self.limit {
+            if self.monitor_only {
+                self.refuse(now_ns);
+            } else {
+                self.crowd(now_ns);
+            }
+        }
         self.start(now_ns)
     }
 

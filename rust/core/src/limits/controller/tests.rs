@@ -58,6 +58,24 @@ fn a_sample_lasts_from_the_permit_to_its_end() {
 }
 
 #[test]
+fn a_permit_beyond_the_limit_is_noticed_and_refused_only_where_nothing_else_refuses() {
+    for monitor_only in [false, true] {
+        let mut one = controller("adaptive", 2, 1, 200, monitor_only);
+        let mut now_ns = 0;
+        for _ in 0..2000 {
+            let permits: Vec<_> = (0..20).map(|_| one.acquire_beyond(now_ns)).collect();
+            now_ns += 5 * MS;
+            for permit in permits {
+                one.settle(permit, now_ns, CallEnd::Answered);
+            }
+        }
+        assert!(one.limit() > 10, "{monitor_only}: {}", one.limit());
+        assert_eq!(one.counts().refused > 0, monitor_only);
+        assert_eq!(one.in_flight(), 0);
+    }
+}
+
+#[test]
 fn a_call_that_waited_for_something_else_begins_later() {
     let mut one = controller("aimd", 20, 1, 200, false);
     let mut permit = one.try_acquire(2 * MS).expect("below the limit");
