@@ -251,6 +251,23 @@ def test_a_cancellation_that_an_adapter_swallows_teaches_nothing():
     assert report.limits["r"].answered == 50
 
 
+def test_a_permit_comes_back_even_if_nobody_can_say_whether_it_was_cancelled(monkeypatch):
+    async def impatient(context):
+        with trio.move_on_after(1):
+            await trio.sleep(10)
+        monkeypatch.setattr(trio._core._run.CancelStatus, "effective_deadline", deny)
+        return AdapterResult.forward()
+
+    def deny(_):
+        monkeypatch.undo()
+        raise RecursionError("no room to look")
+
+    _, report = simulated(route("algorithm: aimd, initial_concurrency: 1"), {"work": impatient}, flood(1))
+    assert report.error == "route 'r' died: RecursionError: no room to look"
+    assert report.limits["r"].acquired == 1
+    assert report.limits["r"].in_flight == 0
+
+
 def test_a_message_that_skips_every_stage_is_no_sample():
     """It would pass for an answer without a latency."""
     stage = "{type: work, condition: {field: n, operator: gt, value: 3}}"

@@ -7,7 +7,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use factflow_core::limits::CallEnd;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -104,11 +103,12 @@ impl Carrier {
         now_ns: i64,
     ) -> PyResult<()> {
         self.return_permit(worker, end, now_ns)
-            .inspect_err(|_| let_go(worker)) // the algorithm's own error, which no message has caused
+            .inspect_err(|_| let_go(worker)) // no message has caused it
     }
 
-    /// Give the permit of the worker's message back, if it has one, at this time. An error is the algorithm's own: the permit
-    /// is back, and the message still the worker's.
+    /// Give the permit of the worker's message back, if it has one, at this time. An error is none of the message's, which is
+    /// still the worker's: it is the algorithm's own, and the permit is back; or trio could not say whether the task is being
+    /// cancelled, and the permit is still the worker's.
     #[inline]
     pub(super) fn return_permit(
         &self,
@@ -120,14 +120,15 @@ impl Carrier {
             return Ok(());
         };
         let (py, state) = (worker.py(), worker.get());
+        // Asked before the permit is taken: whoever handles the error of asking gives it back.
+        let end = match state.called.get() {
+            NOT_CALLED => CallEnd::Ignored,
+            // Its adapter has swallowed a cancellation.
+            FAILED if end != CallEnd::Ignored && is_cancelled(py)? => CallEnd::Ignored,
+            _ => end,
+        };
         let Some(permit) = state.set_permit(py, None) else {
             return Ok(());
-        };
-        let end = match state.called.get() {
-            CALLED => end,
-            NOT_CALLED => CallEnd::Ignored,
-            _ if is_cancelled(py)? => CallEnd::Ignored, // its adapter has swallowed that
-            _ => end,
         };
         let limiter = limiter.bind(py);
         let before = limiter.get().with(py, |controller| controller.limit());
@@ -178,13 +179,14 @@ const FAILED: i64 = 2;
 
 /// The class in which trio hands an exception to what waits.
 static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// Trio's deadline of the running task.
+static DEADLINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// True if the running task is being cancelled.
 #[cold]
 fn is_cancelled(py: Python<'_>) -> PyResult<bool> {
-    let trio = py.import(intern!(py, "trio"))?;
-    let deadline = trio.call_method0(intern!(py, "current_effective_deadline"))?;
-    Ok(deadline.extract::<f64>()? == f64::NEG_INFINITY)
+    let deadline = DEADLINE.import(py, "trio", "current_effective_deadline")?;
+    Ok(deadline.call0()?.extract::<f64>()? == f64::NEG_INFINITY)
 }
 
 /// Return a time of the loop's clock, which is never negative, as the core has it.
