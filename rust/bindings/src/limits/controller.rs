@@ -25,9 +25,27 @@ use crate::gil_cell::GilCell;
 pub struct LimitController {
     controller: GilCell<Controller>,
     /// The program's own algorithm, if it is one.
-    own: Option<GilCell<Option<Py<PyAny>>>>,
+    own: Option<OwnAlgorithm>,
     /// True while tasks wait for a permit.
     has_waiters: AtomicBool,
+}
+
+/// An algorithm that is a Python object.
+struct OwnAlgorithm {
+    /// None once the garbage collector has cleared it.
+    object: GilCell<Option<Py<PyAny>>>,
+    /// Time at which it wants to be asked, whatever calls there are. Algorithms of the core have none: each of them follows
+    /// from calls alone.
+    due_ns: GilCell<Option<u64>>,
+}
+
+impl OwnAlgorithm {
+    fn new(object: Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self {
+            due_ns: GilCell::new(due_of(&object)?),
+            object: GilCell::new(Some(object.unbind())),
+        })
+    }
 }
 
 #[pymethods]
@@ -63,13 +81,9 @@ impl LimitController {
                 min: least,
                 max: most,
             };
-            let mut controller = Controller::new(made, bounds, monitor_only, now_ns);
-            if let Some(own) = &own {
-                controller.set_deadline(own.getattr(intern!(py, "next_deadline_ns"))?.extract()?);
-            }
             Ok(Self {
-                controller: GilCell::new(controller),
-                own: own.map(|own| GilCell::new(Some(own.unbind()))),
+                controller: GilCell::new(Controller::new(made, bounds, monitor_only, now_ns)),
+                own: own.map(OwnAlgorithm::new).transpose()?,
                 has_waiters: AtomicBool::new(false),
             })
         })
@@ -172,9 +186,13 @@ impl LimitController {
         self.with(py, |controller| controller.in_flight())
     }
 
+    /// Time at which the program's own algorithm wants to be asked; None while it is frozen.
     #[getter]
     fn next_deadline_ns(&self, py: Python<'_>) -> Option<u64> {
-        self.with(py, |controller| controller.next_deadline_ns())
+        let own = self.own.as_ref()?;
+        // SAFETY: a number is read.
+        let due_ns = unsafe { own.due_ns.with(py, |due_ns| *due_ns) }?;
+        (!self.with(py, |controller| controller.is_frozen())).then_some(due_ns)
     }
 
     #[getter]
@@ -228,12 +246,13 @@ impl LimitController {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.own.as_ref().map_or(Ok(()), |own| own.traverse(&visit))
+        let own = self.own.as_ref();
+        own.map_or(Ok(()), |own| own.object.traverse(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {
         if let Some(own) = &self.own {
-            drop(own.take(py));
+            drop(own.object.take(py));
         }
     }
 }
@@ -257,56 +276,56 @@ impl LimitController {
 
     /// Give the program's own algorithm a sample, and note its limit.
     #[cold]
-    fn learn(&self, py: Python<'_>, own: &Bound<'_, PyAny>, sample: &Sample) -> PyResult<()> {
+    fn learn(&self, py: Python<'_>, own: &OwnAlgorithm, sample: &Sample) -> PyResult<()> {
+        let Some(object) = own.object.get(py) else {
+            return Ok(());
+        };
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "start_ns"), sample.start_ns)?;
         keywords.set_item(intern!(py, "rtt_ns"), sample.rtt_ns)?;
         keywords.set_item(intern!(py, "in_flight"), sample.in_flight)?;
         keywords.set_item(intern!(py, "dropped"), sample.dropped)?;
-        own.call_method(intern!(py, "on_sample"), (), Some(&keywords))?;
-        self.read_own(py, own, sample.end_ns())
+        let object = object.bind(py);
+        object.call_method(intern!(py, "on_sample"), (), Some(&keywords))?;
+        self.read_own(own, object, sample.end_ns())
     }
 
     /// Note the limit of the program's own algorithm, and its next deadline.
-    fn read_own(&self, py: Python<'_>, own: &Bound<'_, PyAny>, now_ns: u64) -> PyResult<()> {
-        let limit = own.getattr(intern!(py, "limit"))?.extract()?;
-        let due_ns = own.getattr(intern!(py, "next_deadline_ns"))?.extract()?;
-        self.with(py, |controller| {
-            controller.note_own(limit, now_ns);
-            controller.set_deadline(due_ns);
-        });
+    fn read_own(&self, own: &OwnAlgorithm, object: &Bound<'_, PyAny>, now_ns: u64) -> PyResult<()> {
+        let py = object.py();
+        let limit = object.getattr(intern!(py, "limit"))?.extract()?;
+        let due_ns = due_of(object)?;
+        self.with(py, |controller| controller.note_own(limit, now_ns));
+        own.due_ns.replace(py, due_ns);
         Ok(())
     }
 
     /// True if the program's own algorithm has something to do by now.
     #[inline]
     fn is_due(&self, py: Python<'_>, now_ns: u64) -> bool {
-        self.with(py, |controller| {
-            controller
-                .next_deadline_ns()
-                .is_some_and(|due_ns| due_ns <= now_ns)
-        })
+        self.next_deadline_ns(py)
+            .is_some_and(|due_ns| due_ns <= now_ns)
     }
 
     /// Have the program's own algorithm do what is due.
     #[cold]
     fn do_due(slf: &Bound<'_, Self>, now_ns: u64) -> PyResult<()> {
         let (py, state) = (slf.py(), slf.get());
-        // If it fails it is asked again after the next sample.
-        state.with(py, |controller| controller.set_deadline(None));
-        match state.own.as_ref().and_then(|own| own.get(py)) {
-            None => Ok(()),
-            Some(own) => {
-                let own = own.bind(py);
-                own.call_method1(intern!(py, "advance"), (now_ns,))?;
-                state.read_own(py, own, now_ns)
-            }
-        }
+        let Some(own) = &state.own else {
+            return Ok(());
+        };
+        own.due_ns.replace(py, None); // if it fails it is asked again after the next sample
+        let Some(object) = own.object.get(py) else {
+            return Ok(());
+        };
+        let object = object.bind(py);
+        object.call_method1(intern!(py, "advance"), (now_ns,))?;
+        state.read_own(own, object, now_ns)
     }
 
     /// Report an error of the program's own algorithm that no caller can handle; raise what is no `Exception`.
     #[cold]
-    pub fn note_fault(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+    fn note_fault(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         if !error.is_instance_of::<PyException>(slf.py()) {
             return Err(error);
         }
@@ -324,10 +343,8 @@ impl LimitController {
         let (py, state) = (slf.py(), slf.get());
         let sample = state.with(py, |controller| controller.settle(permit, now_ns, outcome));
         let mut learnt = Ok(());
-        if let (Some(own), Some(sample)) = (&state.own, &sample)
-            && let Some(own) = own.get(py)
-        {
-            learnt = state.learn(py, own.bind(py), sample);
+        if let (Some(own), Some(sample)) = (&state.own, &sample) {
+            learnt = state.learn(py, own, sample);
         }
         Self::admit(slf)?; // the permit is back, whatever is wrong with the algorithm
         learnt.map(|()| sample.is_some())
@@ -340,6 +357,13 @@ impl LimitController {
         }
         Ok(())
     }
+}
+
+/// Return the time at which a program's own algorithm wants to be asked, if it has one.
+fn due_of(object: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    object
+        .getattr(intern!(object.py(), "next_deadline_ns"))?
+        .extract()
 }
 
 /// Right of one call to be in flight.

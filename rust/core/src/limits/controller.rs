@@ -116,8 +116,6 @@ pub struct Controller {
     now_ns: u64,
     counts: Counts,
     history: History,
-    /// Time at which an algorithm that is elsewhere wants to be asked, if it has said one.
-    due_ns: Option<u64>,
 }
 
 impl Controller {
@@ -150,7 +148,6 @@ impl Controller {
             now_ns,
             counts: Counts::default(),
             history: History::new(limit),
-            due_ns: None,
         }
     }
 
@@ -240,18 +237,6 @@ impl Controller {
     /// Note the time.
     pub fn advance(&mut self, now_ns: u64) {
         self.told(now_ns);
-    }
-
-    /// Note when an algorithm that is elsewhere (see `own`) wants to be asked, whatever calls there are.
-    pub const fn set_deadline(&mut self, due_ns: Option<u64>) {
-        self.due_ns = due_ns;
-    }
-
-    /// Return that time; None if there is none, or the controller is frozen. Algorithms of this crate have none: each of
-    /// them follows from calls alone.
-    #[must_use]
-    pub const fn next_deadline_ns(&self) -> Option<u64> {
-        if self.frozen { None } else { self.due_ns }
     }
 
     /// Learn nothing more until `restart`; the limit stays.
