@@ -16,7 +16,6 @@ use super::counters::Counters;
 use super::journal::Journal;
 use super::limiting::{end_of, note_error};
 use super::lineage::recording::LineageRoute;
-use super::lineage::row::{RowDetail, RowKind};
 use super::loop_watch::LoopWatch;
 use super::outbounds::Outbounds;
 use super::pool::WorkerPool;
@@ -167,18 +166,8 @@ impl Carrier {
     ) -> PyResult<u8> {
         errors::guarded(worker.py(), || {
             let headers = headers.map(Headers::of).transpose()?;
-            let context = state_of(worker)?;
-            if let Some(lineage) = &self.lineage {
-                let after = payload.as_ref().unwrap_or_else(|| context.get().bytes());
-                lineage.get().visited(
-                    worker.py(),
-                    context.get(),
-                    RowKind::Completed,
-                    Some(after),
-                    RowDetail::Nothing,
-                );
-            }
-            let mut moving = self.next(worker.py(), context.get(), payload);
+            self.completed(worker, payload.as_ref())?;
+            let mut moving = self.next(worker.py(), state_of(worker)?.get(), payload);
             moving.changes.headers = headers.or(moving.changes.headers);
             Ok(self.watched(worker, |worker| self.run(worker, moving))? as u8)
         })

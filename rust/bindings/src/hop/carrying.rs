@@ -72,7 +72,11 @@ impl Carrier {
     }
 
     /// Record that the stage of the worker's message has returned; None: the message as it came.
-    fn completed(&self, worker: &Bound<'_, Worker>, payload: Option<&Py<PyBytes>>) -> PyResult<()> {
+    pub(super) fn completed(
+        &self,
+        worker: &Bound<'_, Worker>,
+        payload: Option<&Py<PyBytes>>,
+    ) -> PyResult<()> {
         if let Some(lineage) = &self.lineage {
             let context = state_of(worker)?;
             let context = context.get();

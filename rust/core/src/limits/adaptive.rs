@@ -101,7 +101,7 @@ impl Adaptive {
             tracked: Tracked::new(initial),
             estimate: f64::from(initial),
             min: f64::from(min),
-            max: f64::from(max.max(min)),
+            max: f64::from(max),
             target_ns,
             mode: Mode::Up,
             window: LevelWindow::new(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use factflow_core::random::mixed;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -57,7 +58,7 @@ impl LineageLog {
     #[inline]
     pub fn follows(&self, correlation_id: &Id) -> bool {
         self.threshold
-            .is_none_or(|threshold| mixed(correlation_id) <= threshold)
+            .is_none_or(|threshold| spread(correlation_id) <= threshold)
     }
 
     /// Read the clock; one that fails gives the last time again, and the hop, which reads it too, raises the error.
@@ -234,11 +235,9 @@ impl LineageLog {
 
 /// Return the id as a number, each bit of which depends on every bit of it: ids count up, and their beginnings are times.
 #[inline]
-fn mixed(id: &Id) -> u64 {
+fn spread(id: &Id) -> u64 {
     let number = u128::from_le_bytes(*id);
     #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
-    let mut word = (number as u64) ^ ((number >> 64) as u64).rotate_left(32);
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
+    let word = (number as u64) ^ ((number >> 64) as u64).rotate_left(32);
+    mixed(word)
 }

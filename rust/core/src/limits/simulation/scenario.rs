@@ -264,6 +264,16 @@ impl Scenario {
     /// Times at which the server, its load or the number of routes changes, in order: 0, and what comes later.
     #[must_use]
     pub fn changes(&self) -> Vec<u64> {
+        let mut times = self.times();
+        times.push(0);
+        times.retain(|at_ns| *at_ns < self.duration_ns);
+        times.sort_unstable();
+        times.dedup();
+        times
+    }
+
+    /// Times at which phases of the server, of its load and of the routes begin and end, in no order.
+    pub(super) fn times(&self) -> Vec<u64> {
         let mut times: Vec<u64> = self.oracle.iter().map(|phase| phase.from_ns).collect();
         times.extend(&self.joins);
         times.extend(&self.leaves);
@@ -289,10 +299,6 @@ impl Scenario {
             } => times.extend([from_ns, until_ns]),
             Load::Saturating | Load::Every { .. } | Load::Retrying { .. } => {}
         }
-        times.push(0);
-        times.retain(|at_ns| *at_ns < self.duration_ns);
-        times.sort_unstable();
-        times.dedup();
         times
     }
 

@@ -121,32 +121,10 @@ struct Times(Vec<(u64, u64)>);
 impl Times {
     /// Stretch each phase between two changes by a factor of its own, and all of them by `all`.
     fn of(scenario: &Scenario, all: f64, draws: &mut Draws) -> Self {
-        let mut old: Vec<u64> = scenario.oracle.iter().map(|phase| phase.from_ns).collect();
-        old.extend(&scenario.joins);
-        old.extend(&scenario.leaves);
+        let mut old = scenario.times();
         old.push(scenario.duration_ns);
-        match scenario.load {
-            Load::PoissonUntil { until_ns, .. } => old.push(until_ns),
-            Load::Pausing {
-                from_ns, until_ns, ..
-            } => old.extend([from_ns, until_ns]),
-            Load::Saturating | Load::Every { .. } | Load::Retrying { .. } => {}
-        }
         if let ServerModel::Breaking { breaks, .. } = &scenario.server {
             old.extend(breaks);
-        }
-        if let ServerModel::Workers {
-            workers,
-            service,
-            outage,
-            ..
-        } = &scenario.server
-        {
-            old.extend(workers.times());
-            old.extend([outage.0, outage.1]);
-            if let Service::Steps(steps) = service {
-                old.extend(steps.times());
-            }
         }
         old.sort_unstable();
         old.dedup();
