@@ -55,6 +55,11 @@ class Hiding:
                 self._written[spelling] = written
         self._added.clear()
 
+    def spellings(self) -> Mapping[str, str]:
+        """Return all texts that are hidden, each with what replaces it."""
+        self._file()
+        return self._written
+
     def __call__(self, text: str) -> str:
         """Return the text without the values."""
         if self._added:

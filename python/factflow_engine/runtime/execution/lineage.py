@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
+from factflow_engine.config.hiding import Hiding
 from factflow_engine.error_texts import describe
 from factflow_engine.errors import NoLineageError
 from factflow_engine.lineage.counts import LineageCounts
 from factflow_engine.lineage.recorder import LineageRecorder, RecorderSettings
 from factflow_engine.runtime.execution.plan import ExecutionPlan
-from factflow_engine.runtime.hop.lineage import PendingVisits, RouteRecording, names_of, secrets_of
+from factflow_engine.runtime.hop.lineage import PendingVisits, RouteRecording, names_of
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_protocols import LineageSink, RetainingLineage
 
 if TYPE_CHECKING:
-    from factflow_engine.config import LineageConfig
+    from factflow_engine.config import LineageConfig, PipelineGlobalConfig
 
 
 class ExecutionLineage:
@@ -73,7 +74,7 @@ class ExecutionLineage:
                 record_values=section.record_values,
                 buffer_bytes=section.buffer_bytes,
                 finish_seconds=section.finish_seconds,
-                secrets=secrets_of(config),
+                secrets=_secrets_of(config),
             ),
             clock=plan.seams.clock,
             redacted=redacted,
@@ -122,6 +123,12 @@ class ExecutionLineage:
                 self.close_error = f"lineage: {self._redacted(describe(failure))}"
         if scope.cancelled_caught:
             self.close_error = f"lineage: did not close within {self._close_seconds:g} s"
+
+
+def _secrets_of(config: PipelineGlobalConfig) -> list[tuple[str, str]]:
+    """Return all spellings of values from the environment; a text that is not UTF-8 is left out, for no message has it."""
+    found = Hiding(config.secrets).spellings().items()
+    return [(spelling, written) for spelling, written in found if spelling.encode(errors="ignore").decode() == spelling]
 
 
 def _retain(sink: object, section: LineageConfig) -> None:

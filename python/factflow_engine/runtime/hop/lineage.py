@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from factflow_engine.config.hiding import SHORTEST
 from factflow_engine.error_texts import bounded, class_name, error_text
 from factflow_engine.frames import Frame
 from factflow_engine.native import LINEAGE_HOLDERS, Child, LineageRoute, MessageContext, Worker
@@ -131,16 +130,6 @@ def names_of(config: PipelineGlobalConfig, redacted: Redacted) -> list[tuple[str
         )
         for route_id, route in config.routes.items()
     ]
-
-
-def secrets_of(config: PipelineGlobalConfig) -> list[tuple[str, str]]:
-    """Return the values from the environment, each as it is and as JSON, with what is shown instead."""
-    found: dict[str, str] = {}
-    for value, written in config.secrets.items():
-        for form in (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-            if len(form) >= SHORTEST:
-                found[form] = written
-    return sorted(found.items(), key=lambda item: -len(item[0]))
 
 
 def _condition_of(condition: ConditionConfig | None, redacted: Redacted) -> Any:

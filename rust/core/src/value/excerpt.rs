@@ -133,7 +133,8 @@ fn write_float(number: f64, is_key: bool, out: &mut String) {
     }
 }
 
-/// Write a text as JSON, cut to so many characters.
+/// Write a text as JSON, cut to so many characters; escaped as Python's `json.dumps(text, ensure_ascii=False)` does, so that
+/// who looks for a text in JSON of either kind finds it.
 pub fn quote(text: &str, most: usize, out: &mut String) {
     out.push('"');
     for (number, character) in text.chars().enumerate() {
@@ -145,6 +146,10 @@ pub fn quote(text: &str, most: usize, out: &mut String) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
             character if (character as u32) < 0x20 => {
                 // Writing to a text does not fail.
                 let _ = write!(out, "\\u{:04x}", character as u32);

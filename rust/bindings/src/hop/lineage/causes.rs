@@ -132,17 +132,15 @@ impl CauseNode {
 /// Write a value as JSON, bounded and without secrets.
 fn shown(value: &[u8], rules: &ShownValues, out: &mut String) {
     if let Ok((Token::Str(data), _)) = read(value, 0) {
-        // A secret that begins within what is shown is found whole.
-        let most = 4 * MOST_SHOWN + rules.longest_secret();
-        let text = String::from_utf8_lossy(&data[..data.len().min(most)]);
-        quote(&rules.hide(text.into_owned()), MOST_SHOWN, out);
+        let text = String::from_utf8_lossy(data);
+        quote(&rules.hidden(&text, MOST_SHOWN), MOST_SHOWN, out);
         return;
     }
     let Ok(text) = excerpt(value, 0, MOST_SHOWN) else {
         out.push_str("null");
         return;
     };
-    let hidden = rules.hide(text.clone());
+    let hidden = rules.hidden(&text, usize::MAX);
     if hidden == text {
         out.push_str(&text);
     } else {

@@ -125,14 +125,8 @@ impl LineageLog {
         most_bytes: usize,
         tell: Py<PyAny>,
     ) -> PyResult<Self> {
-        let names = LineageNames::read(
-            execution_id,
-            routes,
-            ShownValues {
-                shows: shows_values,
-                secrets,
-            },
-        )?;
+        let shown = ShownValues::new(shows_values, secrets);
+        let names = LineageNames::read(execution_id, routes, shown)?;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
