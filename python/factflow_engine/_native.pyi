@@ -19,6 +19,8 @@ __all__ = [
     "LIMIT_SCALES",
     "LIMIT_SCENARIOS",
     "LINEAGE_HOLDERS",
+    "LINEAGE_OUTCOMES",
+    "LINEAGE_STATUSES",
     "PULL_BLOCKED",
     "PULL_CARRIED",
     "PULL_EXHAUSTED",
@@ -1474,6 +1476,12 @@ class Notifier:
 LINEAGE_HOLDERS: Final[tuple[str, ...]]
 """Values of `Holder` that a message may have waited for, by their codes; the first one is empty."""
 
+LINEAGE_OUTCOMES: Final[tuple[str, ...]]
+"""Values of `Outcome`, by their numbers."""
+
+LINEAGE_STATUSES: Final[tuple[str, ...]]
+"""Values of `StageStatus`, by their numbers."""
+
 @final
 class LineageLog:
     """Rows of what happened to the messages of one execution, until a writer takes them.
@@ -1546,7 +1554,7 @@ class LineageRoute:
 
         Args:
             context: The message at the stage.
-            status: Place of the visit's state in `StageStatus`.
+            status: Place of the visit's state in `LINEAGE_STATUSES`.
             detail: JSON.
         """
 

@@ -50,6 +50,7 @@ pub use limiting::add_ends;
 pub use lineage::batch::LineageBatch;
 pub use lineage::log::LineageLog;
 pub use lineage::recording::LineageRoute;
+pub use lineage::row::add_kinds;
 pub use loop_watch::{LoopWatch, add_emitted};
 pub use notifier::Notifier;
 pub use pool::WorkerPool;

@@ -83,6 +83,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     limit_suite::add_suite(module)?;
     hop::add_ends(module)?;
     hop::add_holders(module)?;
+    hop::add_kinds(module)?;
     hop::add_steps(module)?;
     hop::add_stops(module)
 }

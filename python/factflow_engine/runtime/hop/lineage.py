@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.error_texts import bounded, class_name, error_text
 from factflow_engine.frames import Frame
-from factflow_engine.native import LINEAGE_HOLDERS, Child, LineageRoute, MessageContext, Worker
+from factflow_engine.native import (
+    LINEAGE_HOLDERS,
+    LINEAGE_OUTCOMES,
+    LINEAGE_STATUSES,
+    Child,
+    LineageRoute,
+    MessageContext,
+    Worker,
+)
 from factflow_engine.runtime.hop.errors import UnroutedError
 from factflow_engine.runtime.report import Holder, Outcome
 from factflow_engine.runtime.stages.failure_place import place_of
@@ -34,8 +42,12 @@ MOST_LOOKED_AT: Final = 1_000
 _EMITTED_NONE: Final = '{"reason": "emitted_none"}'
 """Detail of the end of a message of which a stage emitted none: a message that left a route without outbounds has none."""
 
-_STATUSES: Final = {status: number for number, status in enumerate(StageStatus)}
-_OUTCOMES: Final = {outcome: number for number, outcome in enumerate(Outcome)}
+STATUSES: Final = {StageStatus(name): number for number, name in enumerate(LINEAGE_STATUSES)}
+"""Numbers of the native half for states of visits."""
+
+OUTCOMES: Final = {Outcome(name): number for number, name in enumerate(LINEAGE_OUTCOMES)}
+"""Numbers of the native half for outcomes."""
+
 _HOLDERS: Final = {Holder(name): code for code, name in enumerate(LINEAGE_HOLDERS) if name}
 
 Redacted = Callable[[str], str]
@@ -57,7 +69,7 @@ class RouteRecording:
     def visited(self, context: MessageContext, status: StageStatus, error: BaseException | None = None) -> None:
         """Record what came of the visit that the context is at; past the last stage, nothing."""
         if self.native.follows(context.frame):
-            self.native.visited(context, _STATUSES[status], None if error is None else self._detail(error))
+            self.native.visited(context, STATUSES[status], None if error is None else self._detail(error))
 
     def ended(
         self,
@@ -71,7 +83,7 @@ class RouteRecording:
         """Record the end of a message, with the number of messages that it became."""
         if self.native.follows(frame):
             detail = None if error is None else self._detail(error)
-            self.native.ended(frame, _OUTCOMES[outcome], emitted, _EMITTED_NONE if emitted_none else detail)
+            self.native.ended(frame, OUTCOMES[outcome], emitted, _EMITTED_NONE if emitted_none else detail)
 
     def _detail(self, error: BaseException) -> str:
         detail = {

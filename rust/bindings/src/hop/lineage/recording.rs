@@ -234,13 +234,13 @@ impl LineageRoute {
     fn record_visit(
         &self,
         context: &Bound<'_, MessageContext>,
-        status: u8,
+        status: usize,
         detail: Option<String>,
     ) -> PyResult<()> {
         let py = context.py();
         errors::guarded(py, || {
-            let detail = detail.map_or(RowDetail::Nothing, |text| RowDetail::Text(text.into()));
-            self.visited(py, context.get(), RowKind::of(status), None, detail);
+            let kind = RowKind::of_status(status)?;
+            self.visited(py, context.get(), kind, None, RowDetail::of(detail));
             Ok(())
         })
     }
@@ -250,16 +250,15 @@ impl LineageRoute {
     fn record_end(
         &self,
         frame: &Bound<'_, Frame>,
-        outcome: u8,
+        outcome: usize,
         emitted: i64,
         detail: Option<String>,
     ) -> PyResult<()> {
         let py = frame.py();
         errors::guarded(py, || {
-            let detail = detail.map_or(RowDetail::Nothing, |text| RowDetail::Text(text.into()));
+            let kind = RowKind::of_outcome(outcome)?;
             self.log.get().step_ns(py);
-            let kind = RowKind::of(RowKind::EndCompleted as u8 + outcome);
-            self.ended(py, &frame.get().0, kind, emitted, detail);
+            self.ended(py, &frame.get().0, kind, emitted, RowDetail::of(detail));
             Ok(())
         })
     }

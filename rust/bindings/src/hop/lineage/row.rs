@@ -1,7 +1,8 @@
 //! `LineageRow`: one thing that happened to a message, as the loop appends it: numbers and references, no text but errors.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::frame::Id;
 use crate::hop::visit::WaitSum;
@@ -9,31 +10,52 @@ use crate::hop::visit::WaitSum;
 /// State of a visit to a stage, or the outcome of a message in its route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RowKind {
-    Pending = 0,
-    Completed = 1,
-    Failed = 2,
-    Skipped = 3,
-    Cancelled = 4,
-    EndCompleted = 5,
-    EndFiltered = 6,
-    EndDeadLettered = 7,
-    EndFailed = 8,
+    Pending,
+    Completed,
+    Failed,
+    Skipped,
+    Cancelled,
+    EndCompleted,
+    EndFiltered,
+    EndDeadLettered,
+    EndFailed,
+}
+
+/// States of a visit, each at the place that is its number for Python.
+const STATUSES: [RowKind; 5] = [
+    RowKind::Pending,
+    RowKind::Completed,
+    RowKind::Failed,
+    RowKind::Skipped,
+    RowKind::Cancelled,
+];
+
+/// Outcomes, likewise.
+const OUTCOMES: [RowKind; 4] = [
+    RowKind::EndCompleted,
+    RowKind::EndFiltered,
+    RowKind::EndDeadLettered,
+    RowKind::EndFailed,
+];
+
+/// Add the names of both to the module.
+pub fn add_kinds(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let statuses = PyTuple::new(py, STATUSES.map(RowKind::name))?;
+    module.add("LINEAGE_STATUSES", statuses)?;
+    let outcomes = PyTuple::new(py, OUTCOMES.map(RowKind::name))?;
+    module.add("LINEAGE_OUTCOMES", outcomes)
 }
 
 impl RowKind {
-    /// Return the kind of this number; an unknown one is an outcome `failed`.
-    pub fn of(number: u8) -> Self {
-        match number {
-            0 => Self::Pending,
-            1 => Self::Completed,
-            2 => Self::Failed,
-            3 => Self::Skipped,
-            4 => Self::Cancelled,
-            5 => Self::EndCompleted,
-            6 => Self::EndFiltered,
-            7 => Self::EndDeadLettered,
-            _ => Self::EndFailed,
-        }
+    /// Return the state of a visit with this number.
+    pub fn of_status(number: usize) -> PyResult<Self> {
+        numbered(&STATUSES, number)
+    }
+
+    /// Return the outcome with this number.
+    pub fn of_outcome(number: usize) -> PyResult<Self> {
+        numbered(&OUTCOMES, number)
     }
 
     /// Return its name in a row.
@@ -51,8 +73,15 @@ impl RowKind {
 
     /// True if it is an outcome.
     pub fn is_end(self) -> bool {
-        self as u8 >= Self::EndCompleted as u8
+        OUTCOMES.contains(&self)
     }
+}
+
+fn numbered(kinds: &[RowKind], number: usize) -> PyResult<RowKind> {
+    kinds.get(number).copied().ok_or_else(|| {
+        let most = kinds.len();
+        PyValueError::new_err(format!("expected a number below {most}, got {number}"))
+    })
 }
 
 /// Detail beside the numbers.
@@ -68,6 +97,13 @@ pub enum RowDetail {
     Place(u32),
     /// The outbounds that took it.
     Places(Box<[u32]>),
+}
+
+impl RowDetail {
+    /// Return the detail that is this JSON, if there is any.
+    pub fn of(text: Option<String>) -> Self {
+        text.map_or(Self::Nothing, |text| Self::Text(text.into()))
+    }
 }
 
 /// Payloads whose hashes a row has.
