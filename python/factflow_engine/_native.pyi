@@ -1521,9 +1521,6 @@ class LineageLog:
             wall_offset_ns: Wall time minus the loop's time.
         """
 
-    def follows(self, correlation_id: bytes, /) -> bool:
-        """True if the messages of this root are recorded."""
-
     @property
     def recorded(self) -> int:
         """Number of rows that were taken up."""
@@ -1563,24 +1560,27 @@ class LineageRoute:
 
         Args:
             frame: The message.
-            outcome: Place of the outcome in `Outcome`.
+            outcome: Place of the outcome in `LINEAGE_OUTCOMES`.
             emitted: Number of messages that it became.
             detail: JSON.
         """
 
 @final
 class LineageBatch:
-    """Rows that a writer has taken from a log."""
+    """Rows that a writer has taken from a log. Each is freed once it is packed."""
 
-    def pack(self, start: int, count: int, /) -> bytes:
-        """Return some of the rows as msgpack: a list of entries and a list of outcomes, each a list of its fields.
+    def pack(self, most_rows: int, most_bytes: int, /) -> bytes | None:
+        """Return the next rows as msgpack: a list of entries and a list of outcomes, each a list of its fields.
 
-        The interpreter's lock is free meanwhile.
+        None after the last ones. The interpreter's lock is free meanwhile.
+
+        Args:
+            most_rows: Most rows.
+            most_bytes: Bytes of payloads that are read for hashes and reasons; no row follows the one that exceeds it.
         """
 
-    def __len__(self) -> int: ...
-    def done(self) -> None:
-        """Let others take the rows' place; they stay readable."""
+    def __len__(self) -> int:
+        """Return the number of its rows, the packed ones included."""
 
 @final
 class LoopWatch:

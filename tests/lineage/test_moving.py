@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from factflow_engine.frames import pack
-from factflow_engine.lineage.moving import MOST_IN_THREAD, MovingLineage
+from factflow_engine.lineage.moving import MovingLineage
 from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.seams import Seams, TrioProcesses
@@ -22,6 +22,9 @@ PIPELINE = """
 lineage: {{url: "{url}", finish_seconds: 60}}
 routes: {{r: {{inbound: {{capacity: 100000}}, adapters: [{{type: forward}}]}}}}
 """
+
+MANY = 10_000
+"""Rows of one write that are too many for a thread."""
 
 
 class FewProcesses(TrioProcesses):
@@ -75,12 +78,12 @@ async def test_few_rows_stay_in_a_thread_and_many_move(tmp_path):
             while execution.statistics().lineage.written < 2:
                 await trio.sleep(0.01)
             assert processes.left == 1
-            await execution.publish_batch("r", [1] * (10 * MOST_IN_THREAD))
+            await execution.publish_batch("r", [1] * MANY)
             report = await execution.complete()
     assert processes.left == 0
     await sink.close()
     assert (report.lineage.lost, report.lineage.errors) == (0, 0)
-    assert await stored(url) == 10 * MOST_IN_THREAD + 1
+    assert await stored(url) == MANY + 1
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -89,7 +92,7 @@ async def test_a_process_that_cannot_be_started_costs_no_row(tmp_path, caplog, l
     sink = MovingLineage(url, seams=replace(Seams.real(), processes=FewProcesses(left)))
     part = pack([[list(lineage_entry(1))], []])
     with trio.fail_after(120):
-        await sink.write_packed([part] * MOST_IN_THREAD)
+        await sink.write_packed([part] * MANY)
         assert (far_of(sink) is not None) == bool(left)
         if left:
             os.kill(process_id_of(far_of(sink)), signal.SIGKILL)
@@ -97,7 +100,7 @@ async def test_a_process_that_cannot_be_started_costs_no_row(tmp_path, caplog, l
                 await sink.write_packed([part])
         await sink.write_packed([pack([[list(lineage_entry(2))], []])])
         await sink.write([lineage_entry(3)], [])
-        await sink.write_packed([part] * MOST_IN_THREAD)
+        await sink.write_packed([part] * MANY)
         assert far_of(sink) is None
         await sink.close()
     assert await stored(url) == 3
@@ -112,7 +115,7 @@ async def test_without_processes_it_stays_in_its_thread(tmp_path):
     with trio.fail_after(120):
         async with OrchestratorManager(registry=registry, lineage=sink) as manager:
             execution = await manager.start(load(registry, text))
-            await execution.publish_batch("r", [1] * (10 * MOST_IN_THREAD))
+            await execution.publish_batch("r", [1] * MANY)
             report = await execution.complete()
     await sink.close()
-    assert report.lineage.written == 20 * MOST_IN_THREAD
+    assert report.lineage.written == 2 * MANY

@@ -12,14 +12,14 @@ from typing import Final
 
 from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.providers import is_built_in, open_lineage
-from factflow_engine.lineage.recorder import CHUNK_ROWS, rows_of
+from factflow_engine.lineage.recorder import rows_of
 from factflow_engine.seams import Seams
 from factflow_protocols import LineageEntry, LineageError, LineageSink, OutcomeEntry, RetainingLineage
 
 logger = logging.getLogger("factflow_engine.lineage")
 
-MOST_IN_THREAD: Final = 1_024
-"""Rows of one write up to which a thread is used: one write comes each tenth of a second."""
+MOST_IN_THREAD: Final = 128 << 10
+"""Bytes of one write up to which a thread is used, some thousand rows: one write comes each tenth of a second."""
 
 
 class MovingLineage:
@@ -59,7 +59,7 @@ class MovingLineage:
 
     async def write_packed(self, parts: Sequence[bytes]) -> None:
         """See `PackedLineageSink.write_packed`."""
-        if self._has_moved or len(parts) * CHUNK_ROWS > MOST_IN_THREAD:
+        if self._has_moved or sum(map(len, parts)) > MOST_IN_THREAD:
             far = await self._process()
             if far is not None:
                 await far.write_packed(parts)

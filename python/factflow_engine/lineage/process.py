@@ -21,7 +21,7 @@ from typing import Final
 import trio
 
 from factflow_engine.frames import pack
-from factflow_engine.lineage.recorder import CHUNK_ROWS
+from factflow_engine.lineage.recorder import PART_ROWS
 from factflow_engine.lineage.retention import Retention
 from factflow_engine.seams import Processes, TrioProcesses
 from factflow_protocols import LineageEntry, LineageError, OutcomeEntry
@@ -75,9 +75,9 @@ class ProcessLineage:
         """See `LineageSink.write`."""
         rows = [list(row) for row in entries]
         ends = [list(row) for row in outcomes]
-        starts = range(0, max(len(rows), len(ends)), CHUNK_ROWS)
+        starts = range(0, max(len(rows), len(ends)), PART_ROWS)
         await self.write_packed(
-            [pack([rows[start : start + CHUNK_ROWS], ends[start : start + CHUNK_ROWS]]) for start in starts]
+            [pack([rows[start : start + PART_ROWS], ends[start : start + PART_ROWS]]) for start in starts]
         )
 
     async def start(self) -> None:

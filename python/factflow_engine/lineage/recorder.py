@@ -36,8 +36,11 @@ IDLE_SECONDS: Final = 1.0
 BATCH_ROWS: Final = 16_384
 """Number of rows that is enough for one write."""
 
-CHUNK_ROWS: Final = 256
+PART_ROWS: Final = 256
 """Rows that are packed before other tasks get their turn: some 50 microseconds."""
+
+PART_BYTES: Final = 64 << 10
+"""Bytes of payloads, for hashes and reasons, after which they get it, too; the row that exceeds this is packed whole."""
 
 MOST_ATTEMPTS: Final = 8
 """Attempts to write a batch before its rows are given up."""
@@ -226,7 +229,6 @@ class LineageRecorder:
             finally:
                 if not stored:
                     self._give_up(len(batch))
-                batch.done()
             self._note_loss()
             if len(self._log) < BATCH_ROWS and not self._is_ending:
                 return
@@ -234,8 +236,8 @@ class LineageRecorder:
     async def _write(self, batch: LineageBatch) -> bool:
         """Write a batch; return False if the sink has refused it as often as it may."""
         parts = []
-        for start in range(0, len(batch), CHUNK_ROWS):
-            parts.append(batch.pack(start, CHUNK_ROWS))
+        while (part := batch.pack(PART_ROWS, PART_BYTES)) is not None:
+            parts.append(part)
             await trio.lowlevel.checkpoint()
         for attempt in range(MOST_ATTEMPTS):
             try:

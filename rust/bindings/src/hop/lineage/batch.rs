@@ -1,7 +1,11 @@
 //! `LineageBatch`: rows that a writer has taken, and their packing as msgpack.
+//!
+//! A row is freed with the payloads that it keeps once it is packed: while a store takes its time, only its bytes wait.
 
+use std::iter::Flatten;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::vec;
 
 use factflow_core::value::{quote, write_array_len, write_bin, write_int, write_nil, write_str};
 use pyo3::prelude::*;
@@ -11,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::names::{LineageNames, NamedRoute};
 use super::row::{LineageRow, RowDetail};
 use crate::errors;
+use crate::gil_cell::GilCell;
 
 /// Bytes of a hash that a row has.
 const HASH_BYTES: usize = 16;
@@ -22,10 +27,12 @@ const OUTCOME_FIELDS: u32 = 10;
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct LineageBatch {
     names: Arc<LineageNames>,
-    rows: Vec<Vec<LineageRow>>,
+    /// Rows that are not packed.
+    rows: GilCell<Flatten<vec::IntoIter<Vec<LineageRow>>>>,
+    /// Number of all its rows.
     count: usize,
     wall_offset_ns: i64,
-    /// Bytes that it counts among those taken from its log, until it is done.
+    /// Bytes of its rows that are not packed, and of what it has packed; counted among those taken from its log.
     bytes: AtomicUsize,
     taken: Arc<AtomicUsize>,
 }
@@ -38,23 +45,89 @@ struct Shown<'a> {
     after: Option<&'a [u8]>,
 }
 
+impl<'a> Shown<'a> {
+    fn of(py: Python<'a>, row: &'a LineageRow) -> Self {
+        let payloads = row.payloads.as_ref();
+        let after = payloads.and_then(|it| it.after.as_ref());
+        Self {
+            row,
+            skipped: match &row.detail {
+                RowDetail::Skip(payload) => Some(payload.as_bytes(py)),
+                _ => None,
+            },
+            before: payloads.map(|it| it.before.as_bytes(py)),
+            after: after.map(|after| after.as_bytes(py)),
+        }
+    }
+}
+
+/// The last payload that was hashed: what one stage returns the next one gets, and many return what they got.
+#[derive(Default)]
+struct LastHash<'a>(Option<(&'a [u8], [u8; HASH_BYTES])>);
+
+impl<'a> LastHash<'a> {
+    fn write(&mut self, out: &mut Vec<u8>, payload: Option<&'a [u8]>) {
+        let Some(payload) = payload else {
+            write_nil(out);
+            return;
+        };
+        let hash = match self.0 {
+            Some((last, hash)) if core::ptr::eq(last, payload) => hash,
+            _ => {
+                let mut hash = [0; HASH_BYTES];
+                hash.copy_from_slice(&Sha256::digest(payload)[..HASH_BYTES]);
+                hash
+            }
+        };
+        self.0 = Some((payload, hash));
+        write_bin(out, &hash);
+    }
+}
+
 impl LineageBatch {
-    pub fn new(names: Arc<LineageNames>, rows: Vec<Vec<LineageRow>>, wall_offset_ns: i64) -> Self {
+    /// Make a batch of rows of so many bytes, which it adds to those taken from its log.
+    pub fn new(
+        names: Arc<LineageNames>,
+        rows: Vec<Vec<LineageRow>>,
+        wall_offset_ns: i64,
+        taken: Arc<AtomicUsize>,
+        bytes: usize,
+    ) -> Self {
+        taken.fetch_add(bytes, Relaxed);
         Self {
             names,
             count: rows.iter().map(Vec::len).sum(),
-            rows,
+            rows: GilCell::new(rows.into_iter().flatten()),
             wall_offset_ns,
-            bytes: AtomicUsize::new(0),
-            taken: Arc::default(),
+            bytes: AtomicUsize::new(bytes),
+            taken,
         }
     }
 
-    /// Count its bytes among those taken from a log, to which they were added.
-    pub fn counted(mut self, taken: Arc<AtomicUsize>, bytes: usize) -> Self {
-        self.taken = taken;
-        self.bytes = AtomicUsize::new(bytes);
-        self
+    /// Take the next rows that are not packed: so many at most, and none after one with which they read so many bytes.
+    fn next_rows(&self, py: Python<'_>, most_rows: usize, most_bytes: usize) -> Vec<LineageRow> {
+        let (mut next, mut bytes) = (Vec::new(), 0);
+        // SAFETY: rows are moved, and numbers are read.
+        unsafe {
+            self.rows.with(py, |rows| {
+                while next.len() < most_rows
+                    && bytes < most_bytes
+                    && let Some(row) = rows.next()
+                {
+                    bytes += row.read(py);
+                    next.push(row);
+                }
+            });
+        }
+        next
+    }
+
+    /// Count bytes that it keeps from now on, and those that it lets go.
+    fn count_bytes(&self, more: usize, less: usize) {
+        for counter in [&self.bytes, &*self.taken] {
+            counter.fetch_add(more, Relaxed);
+            counter.fetch_sub(less, Relaxed);
+        }
     }
 
     fn pack_shown(&self, shown: &[Shown<'_>]) -> Vec<u8> {
@@ -62,8 +135,9 @@ impl LineageBatch {
         let mut out = Vec::with_capacity(shown.len() * 256);
         write_array_len(&mut out, 2);
         write_array_len(&mut out, length(shown.len() - ends));
+        let mut hashes = LastHash::default();
         for one in shown.iter().filter(|it| !it.row.kind.is_end()) {
-            self.write_entry(&mut out, one);
+            self.write_entry(&mut out, one, &mut hashes);
         }
         write_array_len(&mut out, length(ends));
         for one in shown.iter().filter(|it| it.row.kind.is_end()) {
@@ -72,7 +146,7 @@ impl LineageBatch {
         out
     }
 
-    fn write_entry(&self, out: &mut Vec<u8>, shown: &Shown<'_>) {
+    fn write_entry<'a>(&self, out: &mut Vec<u8>, shown: &Shown<'a>, hashes: &mut LastHash<'a>) {
         let row = shown.row;
         let route = self.names.routes.get(row.route as usize);
         let stage = route.and_then(|route| route.stages.get(row.position as usize));
@@ -91,8 +165,8 @@ impl LineageBatch {
             "" => write_nil(out),
             name => write_str(out, name),
         }
-        write_hash(out, shown.before);
-        write_hash(out, shown.after);
+        hashes.write(out, shown.before);
+        hashes.write(out, shown.after);
         let reason = shown.skipped.and_then(|payload| {
             let cause = stage.and_then(|stage| stage.cause.as_ref());
             cause.and_then(|cause| cause.explain(payload, &self.names.shown))
@@ -120,51 +194,36 @@ impl LineageBatch {
 
 #[pymethods]
 impl LineageBatch {
-    /// Return rows from this place on as msgpack: a list of entries and a list of outcomes, each a list of its fields. The
-    /// interpreter's lock is free meanwhile.
-    #[pyo3(signature = (start, count, /))]
+    /// Return the next rows as msgpack: a list of entries and a list of outcomes, each a list of its fields; None after the
+    /// last ones. The interpreter's lock is free meanwhile, but not the thread, so both the rows and the bytes of payloads
+    /// that are read are bounded, up to one row.
+    #[pyo3(signature = (most_rows, most_bytes, /))]
     fn pack<'py>(
         &self,
         py: Python<'py>,
-        start: usize,
-        count: usize,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+        most_rows: usize,
+        most_bytes: usize,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         errors::guarded(py, || {
-            let rows = self.rows.iter().flatten().skip(start).take(count);
-            let shown: Vec<Shown<'_>> = rows
-                .map(|row| {
-                    let payloads = row.payloads.as_ref();
-                    Shown {
-                        row,
-                        skipped: match &row.detail {
-                            RowDetail::Skip(payload) => Some(payload.as_bytes(py)),
-                            _ => None,
-                        },
-                        before: payloads.map(|it| it.before.as_bytes(py)),
-                        after: payloads
-                            .and_then(|it| it.after.as_ref())
-                            .map(|after| after.as_bytes(py)),
-                    }
-                })
-                .collect();
+            let rows = self.next_rows(py, most_rows, most_bytes);
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let shown: Vec<Shown<'_>> = rows.iter().map(|row| Shown::of(py, row)).collect();
             let packed = py.detach(|| self.pack_shown(&shown));
-            Ok(PyBytes::new(py, &packed))
+            self.count_bytes(packed.len(), rows.iter().map(|row| row.counted).sum());
+            Ok(Some(PyBytes::new(py, &packed)))
         })
     }
 
     fn __len__(&self) -> usize {
         self.count
     }
-
-    /// Let go of the rows: others may take their place.
-    fn done(&self) {
-        self.taken.fetch_sub(self.bytes.swap(0, Relaxed), Relaxed);
-    }
 }
 
 impl Drop for LineageBatch {
     fn drop(&mut self) {
-        self.done();
+        self.count_bytes(0, self.bytes.load(Relaxed));
     }
 }
 
@@ -179,13 +238,6 @@ fn write_ids(out: &mut Vec<u8>, row: &LineageRow) {
         None => write_nil(out),
     }
     write_bin(out, &row.correlation_id);
-}
-
-fn write_hash(out: &mut Vec<u8>, payload: Option<&[u8]>) {
-    match payload {
-        Some(payload) => write_bin(out, &Sha256::digest(payload)[..HASH_BYTES]),
-        None => write_nil(out),
-    }
 }
 
 fn write_detail(out: &mut Vec<u8>, detail: &RowDetail, route: Option<&NamedRoute>) {

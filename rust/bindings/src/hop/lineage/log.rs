@@ -20,13 +20,20 @@ use crate::hop::clock::Clock;
 use crate::hop::loop_number::LoopNumber;
 
 /// Rows of a chunk: a chunk is never moved when it grows, as one list of all rows would be.
-pub const CHUNK_ROWS: usize = 1024;
+const CHUNK_ROWS: usize = 1024;
+
+/// Rows that were appended one after another.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<LineageRow>,
+    bytes: usize,
+}
 
 /// Rows in the order in which they were appended, and their numbers.
 #[derive(Default)]
 struct Rows {
-    full: VecDeque<Vec<LineageRow>>,
-    last: Vec<LineageRow>,
+    full: VecDeque<Chunk>,
+    last: Chunk,
     /// Bytes of rows that wait.
     waiting: usize,
     recorded: u64,
@@ -39,7 +46,7 @@ struct Rows {
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct LineageLog {
     rows: GilCell<Rows>,
-    /// Bytes of rows that a writer has taken and not let go.
+    /// Bytes of rows that a writer has taken and that are not freed.
     taken: Arc<AtomicUsize>,
     pub names: Arc<LineageNames>,
     now: Clock,
@@ -71,12 +78,13 @@ impl LineageLog {
 
     /// Append a row, or count it as lost.
     #[inline]
-    pub fn push(&self, py: Python<'_>, row: LineageRow) {
-        let size = row.size(py);
+    pub fn push(&self, py: Python<'_>, mut row: LineageRow) {
         let (most, taken) = (self.most_bytes, self.taken.load(Relaxed));
         // SAFETY: a row is moved, and numbers are changed.
         let (refused, tells) = unsafe {
             self.rows.with(py, |rows| {
+                let size = row.size(py, rows.last.rows.last());
+                row.counted = size;
                 if rows.waiting + taken + size > most {
                     rows.lost += 1;
                     return (Some(row), None);
@@ -84,14 +92,18 @@ impl LineageLog {
                 let is_first = rows.waiting == 0;
                 rows.waiting += size;
                 rows.recorded += 1;
-                if rows.last.len() == rows.last.capacity() {
-                    let fresh = Vec::with_capacity(CHUNK_ROWS);
+                if rows.last.rows.len() == rows.last.rows.capacity() {
+                    let fresh = Chunk {
+                        rows: Vec::with_capacity(CHUNK_ROWS),
+                        bytes: 0,
+                    };
                     let full = core::mem::replace(&mut rows.last, fresh);
-                    if !full.is_empty() {
+                    if !full.rows.is_empty() {
                         rows.full.push_back(full);
                     }
                 }
-                rows.last.push(row);
+                rows.last.bytes += size;
+                rows.last.rows.push(row);
                 let is_urgent = !rows.told && rows.waiting > most / 2;
                 rows.told |= is_urgent;
                 (None, (is_first || is_urgent).then_some(is_urgent))
@@ -147,7 +159,7 @@ impl LineageLog {
         })
     }
 
-    /// Take the oldest rows, about `most` at most; None if there are none.
+    /// Take the oldest rows, whole chunks until there are `most` or more; None if there are none.
     #[pyo3(signature = (most, wall_offset_ns, /))]
     fn take(
         slf: &Bound<'_, Self>,
@@ -161,22 +173,17 @@ impl LineageLog {
             let (chunks, bytes) = unsafe {
                 log.rows.with(py, |rows| {
                     let mut chunks = Vec::new();
-                    let mut count = 0;
+                    let (mut count, mut bytes) = (0, 0);
                     while count < most {
                         let chunk = match rows.full.pop_front() {
                             Some(chunk) => chunk,
-                            None if rows.last.is_empty() => break,
+                            None if rows.last.rows.is_empty() => break,
                             None => core::mem::take(&mut rows.last),
                         };
-                        count += chunk.len();
-                        chunks.push(chunk);
+                        count += chunk.rows.len();
+                        bytes += chunk.bytes;
+                        chunks.push(chunk.rows);
                     }
-                    let is_all = rows.full.is_empty() && rows.last.is_empty();
-                    let bytes = if is_all {
-                        rows.waiting
-                    } else {
-                        chunks.iter().flatten().map(|row| row.size(py)).sum()
-                    };
                     rows.waiting -= bytes;
                     rows.told &= rows.waiting > log.most_bytes / 2;
                     (chunks, bytes)
@@ -185,16 +192,10 @@ impl LineageLog {
             if chunks.is_empty() {
                 return Ok(None);
             }
-            log.taken.fetch_add(bytes, Relaxed);
-            let batch = LineageBatch::new(log.names.clone(), chunks, wall_offset_ns);
-            Ok(Some(batch.counted(log.taken.clone(), bytes)))
+            let (names, taken) = (log.names.clone(), log.taken.clone());
+            let batch = LineageBatch::new(names, chunks, wall_offset_ns, taken, bytes);
+            Ok(Some(batch))
         })
-    }
-
-    /// True if the families of this root are recorded.
-    #[pyo3(name = "follows", signature = (correlation_id, /))]
-    fn follows_root(&self, correlation_id: &[u8]) -> bool {
-        correlation_id.try_into().is_ok_and(|id| self.follows(id))
     }
 
     /// Return the number of rows that were taken up so far.
@@ -216,7 +217,8 @@ impl LineageLog {
         // SAFETY: numbers are read.
         unsafe {
             self.rows.with(py, |rows| {
-                rows.full.iter().map(Vec::len).sum::<usize>() + rows.last.len()
+                let chunks = rows.full.iter().chain([&rows.last]);
+                chunks.map(|chunk| chunk.rows.len()).sum()
             })
         }
     }

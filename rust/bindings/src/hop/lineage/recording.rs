@@ -12,9 +12,6 @@ use crate::frame::{Fields, Frame};
 use crate::hop::context::MessageContext;
 use crate::hop::visit::{Visit, WaitSum};
 
-/// Longest payload that is kept to find later why a stage was skipped; of a longer one the reason is found at once.
-const MOST_KEPT: usize = 16 << 10;
-
 /// Log of one route.
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct LineageRoute {
@@ -81,20 +78,7 @@ impl LineageRoute {
         if !log.follows(&fields.correlation_id) {
             return;
         }
-        let detail = if payload.as_bytes(py).len() <= MOST_KEPT {
-            RowDetail::Skip(payload.clone_ref(py))
-        } else {
-            let names = &log.names;
-            let place = self.place(index).0 as usize;
-            let stage = names
-                .routes
-                .get(self.route as usize)
-                .and_then(|route| route.stages.get(place));
-            stage
-                .and_then(|stage| stage.cause.as_ref())
-                .and_then(|cause| cause.explain(payload.as_bytes(py), &names.shown))
-                .map_or(RowDetail::Nothing, |text| RowDetail::Text(text.into()))
-        };
+        let detail = RowDetail::Skip(payload.clone_ref(py));
         let position = self.place(index).0;
         let row = self.row(RowKind::Skipped, fields, position, visit.since_ns, detail);
         log.push(
@@ -211,6 +195,7 @@ impl LineageRoute {
             waited: WaitSum::default(),
             detail,
             payloads: None,
+            counted: 0,
         }
     }
 }

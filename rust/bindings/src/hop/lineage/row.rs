@@ -130,24 +130,59 @@ pub struct LineageRow {
     pub waited: WaitSum,
     pub detail: RowDetail,
     pub payloads: Option<Box<RowPayloads>>,
+    /// Bytes that the log counts for it.
+    pub counted: usize,
 }
 
 impl LineageRow {
-    /// Return the bytes that the row keeps from being freed.
-    pub fn size(&self, py: Python<'_>) -> usize {
+    /// Return the bytes that the row keeps from being freed: each payload once, and none that the row before it keeps.
+    pub fn size(&self, py: Python<'_>, before: Option<&Self>) -> usize {
         let detail = match &self.detail {
             RowDetail::Text(text) => text.len(),
-            RowDetail::Skip(payload) => payload.as_bytes(py).len(),
             RowDetail::Places(places) => size_of_val::<[u32]>(places),
-            RowDetail::Nothing | RowDetail::Unrouted | RowDetail::Place(_) => 0,
+            RowDetail::Nothing | RowDetail::Skip(_) | RowDetail::Unrouted | RowDetail::Place(_) => {
+                0
+            }
         };
-        let payloads = self.payloads.as_ref().map_or(0, |payloads| {
-            let after = payloads
-                .after
-                .as_ref()
-                .map_or(0, |after| after.as_bytes(py).len());
-            size_of::<RowPayloads>() + payloads.before.as_bytes(py).len() + after
-        });
-        size_of::<Self>() + detail + payloads
+        let boxed = self
+            .payloads
+            .as_ref()
+            .map_or(0, |_| size_of::<RowPayloads>());
+        let others = before.map_or([None; 3], Self::kept);
+        size_of::<Self>() + detail + boxed + bytes_of(py, self.kept(), others)
     }
+
+    /// Return the bytes of payloads that packing the row reads.
+    pub fn read(&self, py: Python<'_>) -> usize {
+        let kept = self.kept().into_iter().flatten();
+        kept.map(|payload| payload.as_bytes(py).len()).sum()
+    }
+
+    /// Return the payloads that it keeps.
+    fn kept(&self) -> [Option<&Py<PyBytes>>; 3] {
+        let skipped = match &self.detail {
+            RowDetail::Skip(payload) => Some(payload),
+            _ => None,
+        };
+        let payloads = self.payloads.as_ref();
+        let after = payloads.and_then(|it| it.after.as_ref());
+        [skipped, payloads.map(|it| &it.before), after]
+    }
+}
+
+/// Return the bytes of payloads, each once, without these others.
+fn bytes_of(
+    py: Python<'_>,
+    payloads: [Option<&Py<PyBytes>>; 3],
+    others: [Option<&Py<PyBytes>>; 3],
+) -> usize {
+    let mut bytes = 0;
+    for (place, payload) in payloads.iter().enumerate() {
+        let Some(payload) = payload else { continue };
+        let counted = payloads[..place].iter().chain(&others);
+        if !counted.flatten().any(|other| other.is(payload)) {
+            bytes += payload.as_bytes(py).len();
+        }
+    }
+    bytes
 }
