@@ -1,6 +1,8 @@
-"""What a command says when the home is missing or closed, its store refuses a record, or the adapters were forgotten."""
+"""What a command says when the home is missing or closed, its store refuses a record, or parts of it or
+the adapters are not there."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -103,3 +105,16 @@ def test_an_execution_and_its_recovery_are_replayed_as_one(factflow, interrupted
     said = factflow("execution", "replay", "latest", "--from-stage", "shout", "--dry-run", "--adapters", interrupted)
     assert "1 message," in said.out
     assert said.err == "factflow: nothing was published\n"
+
+
+def test_objects_whose_folder_was_removed_are_missing(factflow, pipeline, tmp_path: Path) -> None:
+    text = "lineage: {mode: full}\n" + PIPELINE.replace("type: shout", "type: delay, config: {seconds: 0}")
+    assert factflow("run", pipeline(text)).status == 0
+    assert factflow("doctor").status == 0
+    assert factflow("storage", "verify").status == 0
+    shutil.rmtree(tmp_path / ".factflow" / "objects")
+    found = factflow("doctor")
+    assert (found.status, "does not exist, and execution" in found.out) == (1, True)
+    verified = factflow("storage", "verify")
+    assert (verified.status, "missing" in verified.out) == (1, True)
+    assert not (tmp_path / ".factflow" / "objects").exists(), "looking makes nothing"

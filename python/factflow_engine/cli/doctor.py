@@ -126,11 +126,14 @@ def _parts(place: Home, problems: list[str], *, reads_objects: bool) -> list[Par
     if place.lineage.exists():
         files, size = _weight(place.lineage)
         parts.append(Part(name="lineage/", holds=_lineage(place, problems), files=files, size_bytes=size))
-    if place.objects.exists():
+    # Of records that cannot be read no reference is followed: that they cannot is said already.
+    records = None if any(part.holds == _UNKNOWN for part in parts) else place
+    is_there = place.objects.exists()
+    holds = "stored objects, not read"
+    if reads_objects and (is_there or records is not None):  # records may point to objects of a folder that is gone
+        holds = _objects(place, records, problems)
+    if is_there:
         files, size = _weight(place.objects)
-        # Of records that cannot be read no reference is followed: that they cannot is said already.
-        records = None if any(part.holds == _UNKNOWN for part in parts) else place
-        holds = _objects(place, records, problems) if reads_objects else "stored objects, not read"
         parts.append(Part(name="objects/", holds=holds, files=files, size_bytes=size))
     return parts
 

@@ -67,8 +67,13 @@ def storage_place_options(command: F) -> F:
     return cast("F", home_option(named))
 
 
-def with_storage(url: str, work: Callable[[StorageProtocol], Awaitable[T]]) -> T:
+def with_storage(url: str, work: Callable[[StorageProtocol], Awaitable[T]], *, must_exist: bool = True) -> T:
     """Open the store of a URL and run `work` with it.
+
+    Args:
+        url: The store.
+        work: Called with it.
+        must_exist: False if a folder that is not there is an empty store.
 
     Raises:
         InvalidInputError: The URL or a key is wrong, or there is no such store or object.
@@ -77,7 +82,7 @@ def with_storage(url: str, work: Callable[[StorageProtocol], Awaitable[T]]) -> T
 
     async def run() -> T:
         storage = open_storage(url)
-        if isinstance(storage, InFolder) and not storage.folder.exists():
+        if must_exist and isinstance(storage, InFolder) and not storage.folder.exists():
             raise InvalidInputError(f"there is no store {clean(str(storage.folder))!r}: nothing was stored there yet")
         try:
             return await work(storage)

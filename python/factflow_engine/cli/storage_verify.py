@@ -73,7 +73,8 @@ def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repa
                 unread = str(error)
             return counts
 
-        counts = with_storage(place.url, look)
+        # Records may point to objects of a folder that is gone.
+        counts = with_storage(place.url, look, must_exist=place.home is None or not place.home.lineage.exists())
     problems.sort(key=lambda problem: (problem.is_repaired, problem.key))
     if settings.as_json:
         print_document(
