@@ -104,6 +104,7 @@ routes:
     [
         ("nope", None, "it has no stage 'nope' that stores; those that do: second/a, second/b, third/c"),
         ("a", "first", "stage first/a of it stores nothing"),
+        ("second/a", None, "got 'second/a'; write --from-stage a --from-route second"),
         ("a", "nowhere", "it has no stage 'a' in route 'nowhere'"),
         ("c", None, "nothing follows stage third/c of it"),
     ],

@@ -69,6 +69,11 @@ def find_stage(written: Mapping[str, Any], stage: str, route: str | None, *, of:
     if named:
         where = ", ".join(map(_shown, named))
         raise ReplayError(f"stage {where} of {of} stores nothing; {hint}")
+    for place in storing:
+        if stage == _shown(place):
+            raise ReplayError(
+                f"expected the name of a stage, got {stage!r}; write --from-stage {place.stage} --from-route {place.route}"
+            )
     at = "" if route is None else f" in route {route!r}"
     raise ReplayError(f"{of} has no stage {stage!r}{at} that stores; {hint}")
 
