@@ -106,7 +106,7 @@ impl LineageBatch {
 
     /// Take the next rows that are not packed: so many at most, and none after one with which they read so many bytes.
     fn next_rows(&self, py: Python<'_>, most_rows: usize, most_bytes: usize) -> Vec<LineageRow> {
-        let (mut next, mut bytes) = (Vec::new(), 0);
+        let (mut next, mut bytes) = (Vec::with_capacity(most_rows.min(self.count)), 0);
         // SAFETY: rows are moved, and numbers are read.
         unsafe {
             self.rows.with(py, |rows| {

@@ -144,16 +144,29 @@ impl LineageRow {
                 0
             }
         };
+        let own = size_of::<Self>() + detail;
+        if !self.keeps_payloads() {
+            return own;
+        }
         let boxed = self
             .payloads
             .as_ref()
             .map_or(0, |_| size_of::<RowPayloads>());
         let others = before.map_or([None; 3], Self::kept);
-        size_of::<Self>() + detail + boxed + bytes_of(py, self.kept(), others)
+        own + boxed + bytes_of(py, self.kept(), others)
+    }
+
+    /// True if it keeps any payload: most rows keep none.
+    #[inline]
+    fn keeps_payloads(&self) -> bool {
+        self.payloads.is_some() || matches!(self.detail, RowDetail::Skip(_))
     }
 
     /// Return the bytes of payloads that packing the row reads.
     pub fn read(&self, py: Python<'_>) -> usize {
+        if !self.keeps_payloads() {
+            return 0;
+        }
         let kept = self.kept().into_iter().flatten();
         kept.map(|payload| payload.as_bytes(py).len()).sum()
     }
