@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from factflow_engine.lineage.retention import KEEP_ALL, Retention
 from factflow_engine.lineage.sqlite import LineageStoreError, SqliteLineage, SqliteLineageSettings
 from factflow_engine.lineage.sqlite.folder import SegmentFile, expired, segments, sweep
-from factflow_engine.seams import Seams
+from factflow_engine.seams import Seams, TrioThreads
 from factflow_engine.testing import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import LineageSelection
 from support.internals import lineage_connection_of
@@ -244,7 +245,7 @@ WRITER = """
 import sys, trio
 from pathlib import Path
 from factflow_engine.lineage.sqlite import SqliteLineage, SqliteLineageSettings
-from factflow_engine.seams import Seams
+from factflow_engine.seams import Seams, TrioThreads
 from factflow_engine.testing import lineage_entry
 async def main(folder, first):
     sink = SqliteLineage(SqliteLineageSettings(path=Path(folder), segment_bytes=1 << 16))
@@ -287,6 +288,20 @@ def test_two_processes_write_to_one_folder_and_one_is_killed(tmp_path):
         await sink.close()
 
     trio.run(check)
+
+
+async def test_callers_take_turns_however_many_threads_there_are(tmp_path):
+    seams = replace(Seams.real(), store_threads=lambda _: TrioThreads(8))
+    sink = SqliteLineage(SqliteLineageSettings(path=tmp_path / "l", segment_bytes=1 << 16), seams=seams)
+    reader = sink.reader()
+    async with trio.open_nursery() as nursery:
+        for start in range(0, 2_000, 100):
+            nursery.start_soon(sink.write, [lineage_entry(number) for number in range(start, start + 100)], [])
+            nursery.start_soon(partial(reader.visits, ALL, limit=10))
+    await sink.close()
+    assert len(await reader.visits(ALL, limit=10_000)) == 2_000
+    assert not await reader.problems()
+    await reader.close()
 
 
 async def test_a_removed_folder_is_made_again(tmp_path):
