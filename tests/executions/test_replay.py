@@ -417,7 +417,7 @@ async def test_drained_before_all_is_published_it_is_cancelled_and_can_be_recove
     assert caught.value.was_closed
     stopped = await world.record("latest")
     assert stopped.status is ExecutionStatus.CANCELLED
-    assert "128 of 200 messages were published" in stopped.error
+    assert f"128 of 200 messages were published when execution {stopped.id} was ended. Recover it" in stopped.error
 
 
 async def test_what_was_removed_since_the_plan_is_missed(world):

@@ -46,10 +46,13 @@ class ReplayStoppedError(FactflowError):
         self.published = published
         self.objects = objects
         self.was_closed = isinstance(error, ExecutionClosedError)
-        super().__init__(
-            f"{published:,} of {objects:,} messages were published when this happened: {in_brief(error)}; execution "
-            f"{execution_id} was cancelled. Recover it, which publishes the others, or replay again"
+        counted = f"{published:,} of {objects:,} messages were published"
+        happened = (
+            f"{counted} when execution {execution_id} was ended"
+            if self.was_closed
+            else f"{counted} when this happened: {in_brief(error)}; execution {execution_id} was cancelled"
         )
+        super().__init__(f"{happened}. Recover it, which publishes the others, or replay again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
