@@ -13,12 +13,11 @@ import click
 import trio
 
 from factflow_engine.cli.guard import InvalidInputError
-from factflow_engine.cli.home import home_option, operators_errors
+from factflow_engine.cli.home import home_of, home_option, is_there
 from factflow_engine.cli.interrupts import python_interrupts
 from factflow_engine.cli.selection import time_of
 from factflow_engine.cli.text import clean
 from factflow_engine.errors import LineageProviderError
-from factflow_engine.executions.home import find_home
 from factflow_engine.lineage.providers import open_lineage
 from factflow_engine.schemes import InFolder
 from factflow_engine.seams import SystemClock
@@ -157,9 +156,8 @@ def lineage_url(home: Path | None) -> str:
     Raises:
         InvalidInputError: The directory is no home.
     """
-    with operators_errors():
-        found = find_home(home)
-        found.check()
+    found = home_of(home)
+    is_there(found)
     return found.lineage_url
 
 
