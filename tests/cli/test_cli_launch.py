@@ -93,15 +93,16 @@ async def test_what_is_published_is_shown_and_completion_waits_for_it(samples: A
 async def test_interrupted_while_messages_are_published_it_is_cancelled_rather_than_drained(
     samples: Any, autojump_clock: Any, published: bool
 ) -> None:
-    replay = Replay(samples)
+    replay, display = Replay(samples), Display()
     async with trio.open_nursery() as nursery:
-        _, execution = await replay.launch(nursery, Display())
+        _, execution = await replay.launch(nursery, display)
         for _ in range(3 if published else 2):
             await replay.turns.send(None)
         await trio.testing.wait_all_tasks_blocked()
         await execution.drain(7.0)
         nursery.cancel_scope.cancel()
     assert replay.execution.asked[0] == ("drain" if published else "cancel", 7.0)
+    assert ("only those in flight may finish" in display.said[0]) == (not published)
 
 
 async def test_a_replay_that_somebody_has_ended_says_how_far_it_came(samples: Any, autojump_clock: Any) -> None:

@@ -57,11 +57,13 @@ class LaunchedExecution:
     Args:
         execution: The execution.
         fed: Set once nothing more is published to it.
+        say: Prints a notice.
     """
 
-    def __init__(self, execution: PipelineOrchestrator, fed: trio.Event) -> None:
+    def __init__(self, execution: PipelineOrchestrator, fed: trio.Event, say: Callable[[str], None]) -> None:
         self._execution: RunningExecution = execution
         self._fed = fed
+        self._say = say
 
     @property
     def begun(self) -> Begun | None:
@@ -83,7 +85,10 @@ class LaunchedExecution:
 
     async def drain(self, seconds: float, /) -> ExecutionReport:
         """See `RunningExecution.drain`; while messages are published, cancel: it must not end as completed."""
-        return await (self._execution.drain(seconds) if self._fed.is_set() else self._execution.cancel(seconds))
+        if self._fed.is_set():
+            return await self._execution.drain(seconds)
+        self._say("not all stored messages are published yet: only those in flight may finish")
+        return await self._execution.cancel(seconds)
 
     async def cancel(self, seconds: float, /) -> ExecutionReport:
         """See `RunningExecution.cancel`."""
@@ -115,7 +120,7 @@ async def launched(
 
     def begun(started: StartedExecution) -> None:
         assert started.execution is not None
-        task_status.started((started.id, LaunchedExecution(started.execution, fed)))
+        task_status.started((started.id, LaunchedExecution(started.execution, fed, progress.say)))
 
     def published(count: int) -> None:
         progress.remark = f"{count:,} of {launch.messages:,} stored messages published"

@@ -84,7 +84,7 @@ def run_replay(
         return found, sum(run.parent not in ids for run in runs)  # an execution and its recoveries are one
 
     planned, sharing = checked(home, plan)
-    settings.hidden = Hiding(planned.config.secrets)
+    settings.hidden = Hiding({**({} if config is None else config.secrets), **planned.config.secrets})
     durable = options.queue is not None and options.queue.outlives_process
     if sharing > 1:
         click.echo(
