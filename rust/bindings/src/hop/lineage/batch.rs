@@ -2,7 +2,7 @@
 //!
 //! A row is freed with the payloads that it keeps once it is packed: while a store takes its time, only its bytes wait.
 
-use std::iter::Flatten;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::vec;
@@ -27,8 +27,8 @@ const OUTCOME_FIELDS: u32 = 10;
 #[pyclass(frozen, module = "factflow_engine._native")]
 pub struct LineageBatch {
     names: Arc<LineageNames>,
-    /// Rows that are not packed.
-    rows: GilCell<Flatten<vec::IntoIter<Vec<LineageRow>>>>,
+    /// Rows that are not packed, by chunks that are not empty.
+    rows: GilCell<VecDeque<vec::IntoIter<LineageRow>>>,
     /// Number of all its rows.
     count: usize,
     wall_offset_ns: i64,
@@ -97,29 +97,23 @@ impl LineageBatch {
         Self {
             names,
             count: rows.iter().map(Vec::len).sum(),
-            rows: GilCell::new(rows.into_iter().flatten()),
+            rows: GilCell::new(rows.into_iter().map(Vec::into_iter).collect()),
             wall_offset_ns,
             bytes: AtomicUsize::new(bytes),
             taken,
         }
     }
 
-    /// Take the next rows that are not packed: so many at most, and none after one with which they read so many bytes.
-    fn next_rows(&self, py: Python<'_>, most_rows: usize, most_bytes: usize) -> Vec<LineageRow> {
-        let (mut next, mut bytes) = (Vec::with_capacity(most_rows.min(self.count)), 0);
-        // SAFETY: rows are moved, and numbers are read.
-        unsafe {
-            self.rows.with(py, |rows| {
-                while next.len() < most_rows
-                    && bytes < most_bytes
-                    && let Some(row) = rows.next()
-                {
-                    bytes += row.read(py);
-                    next.push(row);
-                }
-            });
-        }
-        next
+    /// Take the next chunk of rows that are not packed.
+    fn take_chunk(&self, py: Python<'_>) -> Option<vec::IntoIter<LineageRow>> {
+        // SAFETY: a chunk is moved.
+        unsafe { self.rows.with(py, VecDeque::pop_front) }
+    }
+
+    /// Put back what is left of a chunk.
+    fn put_back(&self, py: Python<'_>, chunk: vec::IntoIter<LineageRow>) {
+        // SAFETY: a chunk is moved.
+        unsafe { self.rows.with(py, |rows| rows.push_front(chunk)) };
     }
 
     /// Count bytes that it keeps from now on, and those that it lets go.
@@ -205,13 +199,19 @@ impl LineageBatch {
         most_bytes: usize,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         errors::guarded(py, || {
-            let rows = self.next_rows(py, most_rows, most_bytes);
-            if rows.is_empty() {
+            let Some(mut chunk) = self.take_chunk(py) else {
                 return Ok(None);
-            }
+            };
+            let rows = chunk.as_slice();
+            let rows = &rows[..fitting(py, rows, most_rows, most_bytes)];
             let shown: Vec<Shown<'_>> = rows.iter().map(|row| Shown::of(py, row)).collect();
             let packed = py.detach(|| self.pack_shown(&shown));
             self.count_bytes(packed.len(), rows.iter().map(|row| row.counted).sum());
+            let count = rows.len();
+            drop(chunk.nth(count - 1)); // and all before it
+            if !chunk.as_slice().is_empty() {
+                self.put_back(py, chunk);
+            }
             Ok(Some(PyBytes::new(py, &packed)))
         })
     }
@@ -225,6 +225,17 @@ impl Drop for LineageBatch {
     fn drop(&mut self) {
         self.count_bytes(0, self.bytes.load(Relaxed));
     }
+}
+
+/// Return the number of the first rows that are packed together: so many at most, and none after one with which they read so
+/// many bytes; one at least.
+fn fitting(py: Python<'_>, rows: &[LineageRow], most_rows: usize, most_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let more = rows.iter().take_while(|row| {
+        bytes += row.read(py);
+        bytes < most_bytes
+    });
+    (more.count() + 1).min(most_rows).clamp(1, rows.len())
 }
 
 fn length(count: usize) -> u32 {
