@@ -136,14 +136,13 @@ async def test_the_most_generous_retention_reaches_the_process_once_and_again_af
 
 async def test_a_cancelled_write_leaves_no_process_behind(tmp_path):
     sink = sink_in(tmp_path, "hang")
-    with trio.move_on_after(5) as scope:
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sink.write, [ENTRY], [])
             while not (tmp_path / "rows.once").exists():
                 await trio.sleep(0.01)
             pid = process_id_of(sink)
             nursery.cancel_scope.cancel()
-    assert not scope.cancelled_caught
     assert process_id_of(sink) is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

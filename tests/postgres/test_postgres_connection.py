@@ -1,13 +1,19 @@
 """The shared connection: transactions, cancellation at any point, servers that go away or hang."""
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import OperationalError
+from psycopg.pq import PGconn
+from psycopg.waiting import Ready, Wait
 
 from factflow_engine.postgres import BlockingConnection, PostgresConnection, PostgresError, PostgresSettings
+from factflow_engine.postgres.patience import PatientConnection
 from support.internals import opened_by
 from support.postgres import PASSWORD, Proxy
 
@@ -232,16 +238,29 @@ def test_a_statement_that_says_nothing_for_too_long_is_given_up_after_one_repeti
     connection.close()
 
 
-def test_a_long_answer_is_no_silence(postgres):
-    connection = BlockingConnection(PostgresSettings.from_url(postgres.url), silence_seconds=2)
-    rows = connection.run(
-        lambda c: sum(
-            len(row) for row in c.cursor().stream("SELECT pg_sleep(0.5), repeat('x', 20000) FROM generate_series(1, 6)")
-        )
-    )
-    assert rows == 12
-    assert connection.opened == 1
-    connection.close()
+@given(looks=st.integers(1, 20), silences=st.lists(st.integers(0, 25), min_size=1, max_size=8))
+def test_only_so_many_looks_without_anything_to_read_are_a_silence(looks, silences):
+    def answer():
+        for _ in silences:
+            while not (yield Wait.R):
+                pass
+        return "answer"
+
+    with closing(PatientConnection(PGconn.connect_start(b"host=/nowhere"))) as connection:
+        counted = connection._counted(answer(), looks / 10)
+        next(counted)
+        seen = []
+        with pytest.raises((OperationalError, StopIteration)) as ended:
+            for silence in silences:
+                for ready in [Ready.NONE] * silence + [Ready.R]:
+                    seen.append(ready)
+                    counted.send(ready)
+        if max(silences) < looks:
+            assert ended.value.value == "answer"
+        else:
+            assert str(ended.value) == f"the server said nothing for {looks / 10:g} s"
+            assert seen[-looks:] == [Ready.NONE] * looks
+        assert connection.was_silent == (max(silences) >= looks)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the parent's connection is not closed here

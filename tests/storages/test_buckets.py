@@ -3,6 +3,7 @@
 import itertools
 from contextlib import asynccontextmanager
 
+import boto3
 import pytest
 import trio
 
@@ -13,7 +14,6 @@ from factflow_engine.testing import DURABLE_STORAGE_CHECKS, STORAGE_CHECKS, chec
 from factflow_protocols import ObjectMetadata, StorageCorruptError, StorageError, StorageNotFoundError
 from support.s3_server import ENVIRONMENT, s3_server
 
-boto3 = pytest.importorskip("boto3")
 FOLDERS = (f"folder-{number}/ü b" for number in itertools.count())
 
 

@@ -12,12 +12,13 @@ import pytest
 PROGRAM = Path(__file__).with_name("killed_storing_program.py")
 
 
-def judged(folder: Path, kills: int) -> None:
+def judged(folder: Path, kills: int, *, seconds: float) -> None:
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
     command = [sys.executable, str(PROGRAM), str(folder), str(kills), str(seed)]
     paths = os.pathsep.join([str(PROGRAM.parents[2]), *sys.path])
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths})
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=seconds)
     assert done.returncode == 0, done.stderr
     rounds = json.loads(done.stdout)
     print(rounds)
@@ -30,10 +31,10 @@ def judged(folder: Path, kills: int) -> None:
 
 
 def test_a_few_kills_of_an_execution_that_stores(tmp_path):
-    judged(tmp_path, 3)
+    judged(tmp_path, 3, seconds=100)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_fifty_kills_of_an_execution_that_stores(tmp_path):
-    judged(tmp_path, 50)
+    judged(tmp_path, 50, seconds=1_100)
