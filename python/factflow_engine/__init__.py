@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         ValidatingAdapterRegistry,
         auto_discover_and_register,
     )
+    from factflow_engine.adapters.builtin.store_object import StageStorageAdapter
     from factflow_engine.app import AdapterModuleError
     from factflow_engine.conditions import ConditionOperator, OperatorRegistry
     from factflow_engine.config import (
@@ -143,7 +144,6 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
     from factflow_engine.runtime.stages.stage import Stage
     from factflow_engine.runtime.stages.worker import WorkerDiedError
     from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
-    from factflow_engine.stages.adapter import StageStorageAdapter
     from factflow_engine.stages.embedding import build_embedding_metadata
     from factflow_engine.stages.result import StageStorageResult
     from factflow_engine.storages.providers import open_storage
@@ -277,7 +277,7 @@ _MODULES: Final = {
     "LineageSelection": "factflow_protocols",
     "OutcomeEntry": "factflow_protocols",
     "LineageEntry": "factflow_protocols",
-    "StageStorageAdapter": "factflow_engine.stages.adapter",
+    "StageStorageAdapter": "factflow_engine.adapters.builtin.store_object",
     "StageStorageError": "factflow_engine.errors",
     "StageStorageResult": "factflow_engine.stages.result",
     "StorageBackendAdapter": "factflow_protocols",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factflow_engine.adapters.builtin._fields import MISSING, FieldPath
+from factflow_engine.field_paths import MISSING, FieldPath
 from factflow_protocols import Reject
 
 NAMES = st.text(min_size=1, max_size=6)

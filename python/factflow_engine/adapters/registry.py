@@ -230,8 +230,7 @@ class ValidatingAdapterRegistry:
 
     def _load(self, type_name: str) -> None:
         module, name = self._unloaded.pop(type_name).split(":")
-        full = module if "." in module else f"{builtin.__name__}.{module}"
-        cls: type[PipelineAdapter] = getattr(importlib.import_module(full), name)
+        cls: type[PipelineAdapter] = getattr(importlib.import_module(f"{builtin.__name__}.{module}"), name)
         # Not checked here: checking takes milliseconds a type, and a test checks each of them.
         self._store(type_name, cls, cls.config_model)
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 import trio
 
-from factflow_engine.adapters.builtin._fields import FieldPath
 from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.exit_status import ExitStatus
 from factflow_engine.cli.findings import checked, load_or_report
@@ -24,6 +23,7 @@ from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.config.hiding import Hiding
+from factflow_engine.field_paths import FieldPath
 from factflow_engine.queues.naming import is_topic
 from factflow_protocols import AdministeredQueue, QueueProtocol
 

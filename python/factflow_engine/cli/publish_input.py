@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from factflow_engine.adapters.builtin._fields import FieldPath, kind_of
 from factflow_engine.adapters.builtin._lines import BadLineError, parsed_line, read_lines
 from factflow_engine.cli.guard import InvalidInputError
+from factflow_engine.field_paths import FieldPath, kind_of
 from factflow_engine.queues.dead_letters import HEADER as DEAD_LETTER
 from factflow_protocols import Reject
 

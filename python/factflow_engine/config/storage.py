@@ -70,7 +70,7 @@ def _writes_twice(stage: AdapterConfig, registry: ValidatingAdapterRegistry) -> 
     if not issubclass(cls, StorageBackendAdapter):
         return False
     # Imported late: most configurations have no such stage.
-    from factflow_engine.stages.adapter import StageStorageAdapter  # noqa: PLC0415
+    from factflow_engine.adapters.builtin.store_object import StageStorageAdapter  # noqa: PLC0415
 
     if not issubclass(cls, StageStorageAdapter):
         return False

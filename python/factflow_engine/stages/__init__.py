@@ -6,7 +6,7 @@
 - `writer`: writes one message of one stage; `result` says what was written.
 - `scoped_storage`: an object store below an execution's own prefix.
 - `sections`: fields that several configuration models share.
-- `adapter`: the built-in adapter `store_object`. `embedding`: metadata of embeddings.
+- `embedding`: metadata of embeddings.
 
 Nothing is imported here, so that a program pays only for what it uses.
 """

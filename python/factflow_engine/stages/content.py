@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from factflow_engine.adapters.builtin._paths import MISSING, FieldPath, kind_of
 from factflow_engine.errors import StageStorageError
+from factflow_engine.field_paths import MISSING, FieldPath, kind_of
 from factflow_engine.frames import pack, unpack
 from factflow_engine.stages.keys import extension_of
 from factflow_protocols import FactflowError, PipelineContext

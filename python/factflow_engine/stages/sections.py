@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from factflow_engine.adapters.builtin._fields import FieldName
+from factflow_engine.field_names import FieldName
 from factflow_engine.native import FieldPath
 from factflow_engine.stages.fields import RESERVED_NAMES, default_problem
 from factflow_engine.stages.keys import extension_problem

@@ -24,13 +24,13 @@ BUILTIN_ADAPTERS: Final[Mapping[str, str]] = MappingProxyType(
         "rename_fields": "rename_fields:RenameFields",
         "set_fields": "set_fields:SetFields",
         "split": "split:Split",
-        "store_object": "factflow_engine.stages.adapter:StageStorageAdapter",
+        "store_object": "store_object:StageStorageAdapter",
         "walk_directory": "walk_directory:WalkDirectory",
         "write_jsonl": "write_jsonl:WriteJsonl",
         "write_sqlite": "write_sqlite:WriteSqlite",
         "write_stdout": "write_stdout:WriteStdout",
     }
 )
-"""Adapter type to `module:Class`; a module without dots is one of this package."""
+"""Adapter type to `module:Class`, of this package."""
 
 __all__ = ["BUILTIN_ADAPTERS"]

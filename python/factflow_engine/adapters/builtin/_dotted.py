@@ -13,8 +13,8 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from factflow_engine.adapters.builtin._config import explained
-from factflow_engine.adapters.builtin._fields import kind_of
 from factflow_engine.adapters.importing import MISSING, ModuleImportError, import_named
+from factflow_engine.field_paths import kind_of
 
 
 def check_name(name: str) -> list[str]:

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from factflow_engine.adapters.builtin._charsets import Encoding
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
 from factflow_engine.adapters.builtin._lines import BadLineError, read_lines
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath
 from factflow_protocols import Reject, StageInfo, StatefulAdapter
 
 LONGEST_PATH: Final = 4096

@@ -14,7 +14,7 @@ from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import quote
 
-from factflow_engine.adapters.builtin._fields import FieldPath, kind_of
+from factflow_engine.field_paths import FieldPath, kind_of
 from factflow_protocols import FactflowError, Overloaded, Reject, RetryLater
 
 SCHEMES: Final = ("http", "https")

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import MISSING, FieldPath
 from factflow_protocols import AdapterResult, PipelineContext, StatefulAdapter
 
 MAX_VALUE_LENGTH: Final = 200

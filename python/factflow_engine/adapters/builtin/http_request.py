@@ -15,7 +15,6 @@ from pydantic import Field, SecretStr, model_validator
 
 from factflow_engine.adapters.builtin._charsets import charset_parameter, find_charset
 from factflow_engine.adapters.builtin._config import BuiltinConfig, explained
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
 from factflow_engine.adapters.builtin._http import (
     BoundedBody,
     FewCookies,
@@ -27,6 +26,8 @@ from factflow_engine.adapters.builtin._http import (
     judge,
 )
 from factflow_engine.adapters.builtin._json import json_text
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath, require_map
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 

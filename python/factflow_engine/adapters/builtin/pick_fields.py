@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath, require_map
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import MISSING, FieldPath, require_map
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
 

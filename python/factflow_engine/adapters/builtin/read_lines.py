@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
 from factflow_engine.adapters.builtin._files import FileReader, FileSource
 from factflow_engine.adapters.builtin._lines import BadLineError
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath
 from factflow_protocols import AdapterResult, PipelineContext
 
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath
 from factflow_engine.adapters.builtin._lines import (
     LONGEST_SHOWN_TEXT,
     BadLineError,
@@ -15,6 +14,8 @@ from factflow_engine.adapters.builtin._lines import (
     parsed_line,
 )
 from factflow_engine.adapters.builtin._stdio import Descriptor, standard_input
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 _READERS: Final[list["ReadStdin"]] = []

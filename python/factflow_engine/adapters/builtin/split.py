@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath, kind_of
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import MISSING, FieldPath, kind_of
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext, Reject
 
 

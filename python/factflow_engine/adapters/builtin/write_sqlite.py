@@ -11,10 +11,11 @@ import trio
 from pydantic import AfterValidator, Field, model_validator
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import MISSING, FieldName, FieldPath
 from factflow_engine.adapters.builtin._json import json_text, rfc3339
 from factflow_engine.adapters.builtin._table import ID_COLUMN, Row, Table, open_table
 from factflow_engine.adapters.builtin._write_buffer import WriteBuffer
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import MISSING, FieldPath
 from factflow_engine.seams import TrioThreads
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter, Timestamp
 

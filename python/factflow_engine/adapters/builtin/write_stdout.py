@@ -3,10 +3,11 @@
 from typing import Any, ClassVar, Literal
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, kind_of
 from factflow_engine.adapters.builtin._json import json_text
 from factflow_engine.adapters.builtin._line_stream import LineStream
 from factflow_engine.adapters.builtin._stdio import standard_output
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath, kind_of
 from factflow_protocols import AdapterResult, PipelineContext, Reject, StageInfo, StatefulAdapter
 
 

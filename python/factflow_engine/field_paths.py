@@ -1,8 +1,8 @@
-"""Paths to fields inside a message, written as in conditions, for adapters that read and change fields.
+"""Paths to fields inside a message, written as in conditions, for what reads and changes fields.
 
 A condition only reads; these paths also set and remove fields, which the compiled paths of conditions cannot do.
 Written forms: `a.b`, `items[0].name`, `items[-1]`, and quotes around a name with a dot or bracket in it:
-`headers."x.y"`. Kept separate from `_fields`, the type for configurations, because the engine uses paths without models.
+`headers."x.y"`. Kept separate from the adapters because what stages store is chosen by such a path, too.
 """
 
 import re

@@ -1,15 +1,12 @@
-"""`store_object`: write what passes, and hand on where it lies.
-
-In this package rather than among the other built-in adapters because it writes as the engine itself does, and their
-package stands below this one.
-"""
+"""`store_object`: write what passes, as the engine itself stores what stages make, and hand on where it lies."""
 
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from factflow_engine.adapters.builtin._config import BuiltinConfig
-from factflow_engine.adapters.builtin._fields import FieldName, FieldPath, require_map
+from factflow_engine.field_names import FieldName
+from factflow_engine.field_paths import FieldPath, require_map
 from factflow_engine.stages.scoped_storage import ScopedStorage
 from factflow_engine.stages.sections import MAX_FIELDS, FieldSection, StoreSection, refuse_twice
 from factflow_engine.stages.writer import StageWriter

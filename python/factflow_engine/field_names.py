@@ -1,12 +1,13 @@
-"""The type of a field's path in the configuration of an adapter, and the paths themselves (see `_paths`)."""
+"""The type of a field's path in a configuration.
+
+Kept separate from `field_paths`, the paths themselves, because the engine reads fields without models.
+"""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from factflow_engine.adapters.builtin._paths import MISSING, FieldPath, kind_of, require_map
-
-__all__ = ["MISSING", "FieldName", "FieldPath", "kind_of", "require_map"]
+from factflow_engine.field_paths import FieldPath
 
 
 def _checked(text: str) -> str:
