@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from support.doc_pages import ROOT
 
 GOOD = '"""A module."""\n\nNAME = "queue"\n'
 BAD = {

@@ -18,8 +18,8 @@ from factflow_engine.config import (
     ProcessorConfig,
 )
 from factflow_engine.config.models.resilience import CircuitBreakerConfig
+from support.doc_pages import ROOT
 
-ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points, metadata, version
 from pathlib import Path
 
 import factflow_engine
+from support.doc_pages import ROOT
 
-ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -3,11 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from bench.suites.scale import emission
 
-ROOT = Path(__file__).parent.parent.parent
+from support.doc_pages import ROOT
 
 PEAK = (
     "from bench.programs.memory import peak, resident; import json; now = resident(); print(json.dumps([peak(), now]))"

@@ -11,7 +11,7 @@ import pytest
 from bench.__main__ import SUITES
 from bench.record import folder_name
 
-ROOT = Path(__file__).parent.parent.parent
+from support.doc_pages import ROOT
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,14 @@
 """An adapter's own store: relative keys, and no way out of the execution."""
 
+import gc
+import warnings
+
 import pytest
+import trio.testing
 
 from factflow_engine.stages.scoped_storage import ScopedStorage
 from factflow_engine.stages.writer import StagePlace
+from factflow_engine.storages.memory import MemoryStorage
 from factflow_protocols import StageInfo, StorageKeyError, StorageNotFoundError, StorageProtocol
 from support.object_stores import FakeStore
 
@@ -15,6 +20,10 @@ def store():
 
 @pytest.fixture
 def scoped(store, tmp_path):
+    return scope_of(store, tmp_path)
+
+
+def scope_of(store, tmp_path):
     info = StageInfo(execution_id="e1", route="r", stage="s", directory=tmp_path)
     return ScopedStorage(
         StagePlace(storage=store, info=info, adapter="a", config_hash="h", fields=(), wall_ns=lambda: 0, redacted=None)
@@ -74,6 +83,20 @@ async def test_no_key_leads_out(store, scoped, key):
 async def test_no_prefix_leads_out(scoped, prefix):
     with pytest.raises(StorageKeyError):
         [key async for key in scoped.list(prefix)]
+
+
+async def test_a_listing_may_be_left(tmp_path):
+    scoped = scope_of(MemoryStorage(), tmp_path)
+    for number in range(3):
+        await scoped.write(f"{number}", b"")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        async for key in scoped.list():
+            assert key == "0"
+            break
+        gc.collect()
+        await trio.testing.wait_all_tasks_blocked()
+    assert told == []
 
 
 async def test_what_is_no_text_is_no_key(scoped):

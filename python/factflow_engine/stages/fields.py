@@ -11,13 +11,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from factflow_engine.errors import StageStorageError
 from factflow_engine.native import FieldPath
 from factflow_protocols import Ext, Timestamp
 
-FIELD_TYPES: Final[Mapping[str, str | None]] = MappingProxyType(
+FieldType: TypeAlias = Literal["any", "string", "integer", "number", "boolean", "list", "map"]
+"""Type of a declared field."""
+
+FIELD_TYPES: Final[Mapping[FieldType, str | None]] = MappingProxyType(
     {
         "any": None,
         "string": "string",
@@ -50,8 +53,8 @@ class DeclaredField(Protocol):
         ...
 
     @property
-    def type(self) -> str:
-        """One of `FIELD_TYPES`."""
+    def type(self) -> FieldType:
+        """Type that its values must have."""
         ...
 
     @property
@@ -161,7 +164,7 @@ def schema_of(fields: Iterable[DeclaredField]) -> dict[str, Any]:
     }
 
 
-def default_problem(kind: str, default: object) -> str | None:
+def default_problem(kind: FieldType, default: object) -> str | None:
     """Return why a default is not of its field's type; None if it is."""
     fits = {
         "any": True,

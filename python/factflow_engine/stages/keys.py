@@ -19,7 +19,7 @@ RESERVED_EXTENSIONS: Final = ("meta.json",)
 """Extensions that object stores use for the metadata beside an object."""
 
 _KEY: Final = re.compile(
-    r"executions/(?P<execution>[^/]+)/(?P<route>[^/]+)/(?P<stage>[^/]+)/(?P<message>[0-9a-f]{32})(?:\.(?P<extension>[^/]+))?"
+    rf"{ROOT}/(?P<execution>[^/]+)/(?P<route>[^/]+)/(?P<stage>[^/]+)/(?P<message>[0-9a-f]{{32}})(?:\.(?P<extension>[^/]+))?"
 )
 
 

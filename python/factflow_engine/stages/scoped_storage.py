@@ -61,15 +61,14 @@ class ScopedStorage(StorageProtocol):
         """See `StorageProtocol.exists`."""
         return await self._store.exists(self._full(key))
 
-    async def list(self, prefix: str = "") -> AsyncIterator[str]:
+    def list(self, prefix: str = "") -> AsyncIterator[str]:
         """See `StorageProtocol.list`; the keys are relative, too."""
         # The last part of a prefix may be the beginning of one, or empty.
         if not isinstance(prefix, str):
             raise _outside(prefix)
         if any(part in {"", ".", ".."} for part in prefix.split("/")[:-1]) or prefix.rpartition("/")[2] == "..":
             raise _outside(prefix)
-        async for key in self._store.list(self._prefix + prefix):
-            yield key.removeprefix(self._prefix)
+        return _RelativeKeys(self._store.list(self._prefix + prefix), self._prefix)
 
     async def delete(self, key: str) -> None:
         """See `StorageProtocol.delete`."""
@@ -82,6 +81,20 @@ class ScopedStorage(StorageProtocol):
         if not isinstance(key, str) or any(part in {"", ".", ".."} for part in key.split("/")):
             raise _outside(key)
         return self._prefix + key
+
+
+class _RelativeKeys:
+    """Keys without their prefix. A class rather than a generator, because a generator that is left must be closed."""
+
+    def __init__(self, keys: AsyncIterator[str], prefix: str) -> None:
+        self._keys = keys
+        self._prefix = prefix
+
+    def __aiter__(self) -> _RelativeKeys:
+        return self
+
+    async def __anext__(self) -> str:
+        return (await anext(self._keys)).removeprefix(self._prefix)
 
 
 def _outside(key: object) -> StorageKeyError:

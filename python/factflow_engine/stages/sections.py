@@ -5,14 +5,14 @@ Kept separate from both because they have different bases: a document's models k
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from factflow_engine.field_names import FieldName
 from factflow_engine.native import FieldPath
-from factflow_engine.stages.fields import RESERVED_NAMES, default_problem
+from factflow_engine.stages.fields import RESERVED_NAMES, FieldType, default_problem
 from factflow_engine.stages.keys import extension_problem
 
 MAX_FIELDS: Final = 64
@@ -73,7 +73,7 @@ class FieldSection(BaseModel):
         validate_default=True,
         description="Path of the message field that it is read from, as conditions write it; by default the name.",
     )
-    type: Literal["any", "string", "integer", "number", "boolean", "list", "map"] = Field(
+    type: FieldType = Field(
         default="any", description="Type that its values must have; a message with another cannot be stored."
     )
     required: bool = Field(

@@ -1,7 +1,9 @@
 """The blocking calls to a bucket, in the order that keeps objects and sidecars together.
 
 Kept separate from the store, which gives each call a thread. A sidecar is written before the object that names it, and
-removed after it, also when that is replaced; an object is replaced in one request, or by completing one upload in parts.
+removed after it. An object is replaced in one request, or by completing one upload in parts; if the new one names a
+sidecar, that of the former one is then removed. If it names none, nobody looks for a former sidecar, because that would
+cost each write a request: verification finds what is left.
 """
 
 import hashlib
