@@ -90,8 +90,16 @@ def registry(**more: type[PipelineAdapter]) -> ValidatingAdapterRegistry:
 
 
 def load(text: str, known: ValidatingAdapterRegistry) -> PipelineGlobalConfig:
-    """The configuration of a text."""
-    return PipelineConfigLoader(known).load_text(text)
+    """Return the configuration of a text.
+
+    Raises:
+        RuntimeError: The loader warns that a limit or a setting has no effect: then it does not measure what it seems to.
+    """
+    loader = PipelineConfigLoader(known)
+    idle = [str(each) for each in loader.check_text(text).findings if each.code.startswith("W5")]
+    if idle:
+        raise RuntimeError(f"the loader finds {idle}")
+    return loader.load_text(text)
 
 
 def all_ended(report: ExecutionReport, messages: int, *, hops: int) -> int:

@@ -28,6 +28,9 @@ SEND = "await send()"
 MORE = Metric(name="more", unit="ns than fixed")
 MORE_THAN_FREE = Metric(name="more", unit="ns than without")
 
+FIXED = "algorithm: fixed, max_concurrency: 7"
+"""A limit of a stage that can have an effect, as its route has 8 permits, and has none, as no call suspends."""
+
 SOURCES: Final[Mapping[str, emission.Source]] = {
     "a list": emission.listed,
     "a generator": emission.generated,
@@ -213,10 +216,14 @@ def _limited_stage(scale: Scale) -> Case:
         metrics=(CPU, MORE_THAN_FREE),
         subjects=(
             Subject(name=OURS, measure=beside_free("algorithm: adaptive"), note="algorithm: adaptive"),
-            Subject(name="ours, fixed", measure=beside_free("algorithm: fixed"), note="algorithm: fixed"),
+            Subject(
+                name="ours, fixed",
+                measure=beside_free(FIXED),
+                note="algorithm: fixed, one less than the route's 8 permits",
+            ),
             Subject(
                 name="ours, by key",
-                measure=beside_free("algorithm: fixed, key: kind"),
+                measure=beside_free(f"{FIXED}, key: kind"),
                 note="a controller for each value of a field",
             ),
             Subject(name="ours, no limit", measure=run_free, note="no backpressure"),

@@ -33,7 +33,7 @@ def cases(scale: Scale) -> list[Case]:
         _case(
             "write, 16 at once", "What does it cost when 16 are written at a time?", count, _write_many, _write_by_hand
         ),
-        _case("replace", "What does an object cost that replaces another?", count, _replace, _write_by_hand),
+        _case("replace", "What does an object cost that replaces another?", count, _replace, _replace_by_hand),
         _case("read", "What does it cost to read and check an object with its metadata?", count, _read, _read_by_hand),
     ]
 
@@ -76,13 +76,40 @@ def _measured(storage: StorageProtocol, work: Work, count: int) -> Mapping[str, 
             await _write_many(storage, count)
         with Stopwatch() as watch:
             await work(storage, count)
-        assert len([key async for key in storage.list()]) == count
-        content, metadata = await storage.read(f"stage/{count - 1:06}")
-        assert content[8:] == CONTENT[8:]
-        assert metadata.custom == CUSTOM
+        await check(storage, count, replaced if work is _replace else lambda _: CONTENT)
         return watch.per(count)
 
     return trio.run(run)
+
+
+def replaced(number: int) -> bytes:
+    """The bytes of an object that has replaced another."""
+    return number.to_bytes(8) + CONTENT[8:]
+
+
+async def check(storage: StorageProtocol, count: int, expected: Callable[[int], bytes]) -> None:
+    """Refuse a store that does not hold what was written, all of it and nothing else.
+
+    Raises:
+        RuntimeError: It does not.
+    """
+    keys = [key async for key in storage.list()]
+    if keys != [f"stage/{number:06}" for number in range(count)]:
+        raise RuntimeError(f"of {count} objects the store lists {len(keys)}")
+    for number, key in enumerate(keys):
+        content, metadata = await storage.read(key)
+        if content != expected(number) or metadata.custom != CUSTOM:
+            raise RuntimeError(f"{key} is not what was written last")
+
+
+def check_by_hand(folder: Path, count: int) -> None:
+    """Refuse files that are not those that were written; see `check`."""
+    names = sorted(path.name for path in folder.iterdir())
+    if names != [f"{number:06}" for number in range(count)]:
+        raise RuntimeError(f"of {count} files the folder has {len(names)}")
+    for name in names:
+        if (folder / name).read_bytes() != CONTENT:
+            raise RuntimeError(f"{name} is not what was written")
 
 
 async def _write(storage: StorageProtocol, count: int) -> None:
@@ -102,22 +129,23 @@ async def _write_many(storage: StorageProtocol, count: int) -> None:
 
 async def _replace(storage: StorageProtocol, count: int) -> None:
     for number in range(count):
-        await storage.write(f"stage/{number:06}", number.to_bytes(8) + CONTENT[8:], custom=CUSTOM)
+        await storage.write(f"stage/{number:06}", replaced(number), custom=CUSTOM)
 
 
 async def _read(storage: StorageProtocol, count: int) -> None:
     for number in range(count):
         content, _ = await storage.read(f"stage/{number:06}")
-        assert len(content) == len(CONTENT)
+        if content != CONTENT:
+            raise RuntimeError(f"object {number} is read as other bytes")
 
 
 def _by_hand(work: Callable[[Path, int], None], count: int) -> Mapping[str, float]:
     with TemporaryDirectory() as folder:
-        if work is _read_by_hand:
+        if work in (_read_by_hand, _replace_by_hand):
             _write_by_hand(Path(folder), count)
         with Stopwatch() as watch:
             work(Path(folder), count)
-        assert len(list(Path(folder).iterdir())) == count
+        check_by_hand(Path(folder), count)
         return watch.per(count)
 
 
@@ -133,6 +161,11 @@ def _write_by_hand(folder: Path, count: int) -> None:
     os.close(names)
 
 
+def _replace_by_hand(folder: Path, count: int) -> None:
+    _write_by_hand(folder, count)
+
+
 def _read_by_hand(folder: Path, count: int) -> None:
     for number in range(count):
-        assert len((folder / f"{number:06}").read_bytes()) == len(CONTENT)
+        if (folder / f"{number:06}").read_bytes() != CONTENT:
+            raise RuntimeError(f"file {number} is read as other bytes")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ pytest.importorskip("bytewax", reason="make setup installs what the bench compar
 from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, plain_sqlite, trio_channels
 from bench.model import OURS, Case, Metric, Subject
 from bench.run import run_case
-from bench.suites import frames, latency, profile, routing
+from bench.suites import frames, latency, lineage, profile, routing, storage
 from bench.workloads.messages import orders
 
 from bench import emission, pipelines
-from factflow_engine import PipelineOrchestrator
+from factflow_engine import LineageSink, PipelineOrchestrator
 from factflow_engine.frames import Frame
+from factflow_engine.storages.file import FileStorage
+from factflow_engine.storages.memory import MemoryStorage
 
 Measure = Callable[[], Mapping[str, float]]
 
@@ -117,6 +120,87 @@ def test_a_hop_by_hand_whose_lease_is_taken_over_is_refused(monkeypatch: pytest.
     )
     with pytest.raises(RuntimeError, match="1 messages of a lease are another's"):
         plain_sqlite.carrying(lambda message: message, MESSAGES, "OFF", hops=2, published=10, size=7)()
+
+
+@pytest.mark.parametrize(
+    ("section", "sink", "rows"),
+    [
+        ("", lineage.Nowhere(), range(120, 121)),
+        (lineage.FULL, lineage.Nowhere(), range(121, 122)),
+        (lineage.FULL, lineage.Nowhere(), range(60)),
+        (lineage.FULL, lineage.Nowhere(), None),
+    ],
+)
+def test_a_run_with_other_rows_of_lineage_is_refused(section: str, sink: LineageSink, rows: range | None) -> None:
+    with pytest.raises(RuntimeError, match="expected "):
+        lineage.carrying(LINEAR + section, MESSAGES, sink, rows=rows)()
+
+
+def test_a_run_that_loses_rows_of_lineage_is_refused() -> None:
+    class Broken(lineage.Nowhere):
+        async def write_packed(self, parts: object) -> None:
+            await trio.lowlevel.checkpoint()
+            raise OSError("no room")
+
+    section = lineage.FULL.replace("60", "0.1")
+    with pytest.raises(RuntimeError, match="expected range"):
+        lineage.carrying(LINEAR + section, MESSAGES, Broken(), rows=range(121))()
+
+
+@pytest.mark.parametrize(("number", "content"), [(0, storage.CONTENT), (3, b"other"), (5, storage.CONTENT)])
+def test_a_store_without_what_was_written_last_is_refused(number: int, content: bytes) -> None:
+    async def main() -> None:
+        store = MemoryStorage()
+        for each in range(5):
+            await store.write(f"stage/{each:06}", storage.replaced(each), custom=storage.CUSTOM)
+        await storage.check(store, 5, storage.replaced)
+        await store.write(f"stage/{number:06}", content, custom=storage.CUSTOM)
+        await storage.check(store, 5, storage.replaced)
+
+    with pytest.raises(RuntimeError, match=r"is not what was written last|of 5 objects the store lists 6"):
+        trio.run(main)
+
+
+def test_a_store_without_the_metadata_is_refused() -> None:
+    async def main() -> None:
+        store = MemoryStorage()
+        await store.write("stage/000000", storage.CONTENT)
+        await storage.check(store, 1, lambda _: storage.CONTENT)
+
+    with pytest.raises(RuntimeError, match="is not what was written last"):
+        trio.run(main)
+
+
+@pytest.mark.parametrize("work", ["_replace", "_read"])
+def test_work_on_objects_that_does_nothing_is_refused(work: str, tmp_path: Path) -> None:
+    class Deaf(FileStorage):
+        async def write(self, key: str, data: Any, **options: Any) -> Any:
+            return None if await self.exists(key) else await super().write(key, data, **options)
+
+        async def read(self, key: str) -> Any:
+            content, metadata = await super().read(key)
+            return content if work == "_replace" else content[:-1] + b"x", metadata
+
+    with pytest.raises(RuntimeError, match=r"is not what was written last|is read as other bytes"):
+        storage._measured(Deaf(tmp_path), getattr(storage, work), 3)
+
+
+def test_files_by_hand_that_are_not_those_that_were_written_are_refused(tmp_path: Path) -> None:
+    storage._write_by_hand(tmp_path, 3)
+    storage.check_by_hand(tmp_path, 3)
+    with pytest.raises(RuntimeError, match="of 4 files the folder has 3"):
+        storage.check_by_hand(tmp_path, 4)
+    (tmp_path / "000001").write_bytes(b"other")
+    with pytest.raises(RuntimeError, match="000001 is not what was written"):
+        storage.check_by_hand(tmp_path, 3)
+    with pytest.raises(RuntimeError, match="file 1 is read as other bytes"):
+        storage._read_by_hand(tmp_path, 3)
+
+
+def test_a_pipeline_with_a_limit_that_has_no_effect_is_refused() -> None:
+    section = "{type: pass, backpressure: {algorithm: fixed}"
+    with pytest.raises(RuntimeError, match="W502"):
+        pipelines.load(LINEAR.replace("{type: pass", section), pipelines.registry())
 
 
 @pytest.mark.parametrize("figures", [{}, {"cpu": float("nan")}, {"cpu": float("inf")}])
