@@ -116,3 +116,14 @@ class Recorder:
             return await self.process(context)
 
         return adapter(call)
+
+
+class Seen:
+    """The ids and payloads that reached a stage."""
+
+    def __init__(self) -> None:
+        self.payloads: dict[str, bytes] = {}
+
+    async def process(self, context: PipelineContext) -> AdapterResult:
+        self.payloads[context.message_id] = context.payload
+        return AdapterResult.forward()
