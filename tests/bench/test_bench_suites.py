@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -29,6 +30,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_module_of_the_suites_is_run() -> None:
     modules = {path.stem for path in (ROOT / "bench" / "suites").glob("*.py")} - {"__init__"}
     assert modules == set(SUITES)
+
+
+def test_the_readme_says_what_each_suite_answers() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "bench" / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(SUITES)
 
 
 @pytest.mark.timeout(600)  # seconds on an idle machine

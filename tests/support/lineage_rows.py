@@ -1,7 +1,8 @@
-"""Rows of lineage for tests."""
+"""Rows of lineage for tests: those of the conformance checks, with plain ids and around one noon; and any rows."""
 
 from hypothesis import strategies as st
 
+from factflow_engine.testing.lineage_conformance import lineage_entry, lineage_outcome
 from factflow_protocols import LineageEntry, OutcomeEntry
 
 NOON_NS = 1_796_040_000_000_000_000
@@ -15,41 +16,13 @@ def an_id(number: int) -> bytes:
 
 
 def entry(number: int = 1, **fields) -> LineageEntry:
-    row = LineageEntry(
-        execution_id="e1",
-        route="parse",
-        stage="markdown",
-        position=0,
-        message_id=an_id(number),
-        parent_id=None,
-        correlation_id=an_id(number),
-        attempt=1,
-        status="completed",
-        started_ns=NOON_NS + number,
-        duration_ns=1_000,
-        waited_ns=0,
-        waited_for=None,
-        input_hash=None,
-        output_hash=None,
-        detail=None,
-    )
-    return row._replace(**fields)
+    own = {"message_id": an_id(number), "correlation_id": an_id(number), "started_ns": NOON_NS + number}
+    return lineage_entry(number, **{**own, **fields})
 
 
 def outcome(number: int = 1, **fields) -> OutcomeEntry:
-    row = OutcomeEntry(
-        execution_id="e1",
-        route="parse",
-        message_id=an_id(number),
-        parent_id=None,
-        correlation_id=an_id(number),
-        outcome="completed",
-        ended_ns=NOON_NS + number,
-        attempts=1,
-        emitted=0,
-        detail=None,
-    )
-    return row._replace(**fields)
+    own = {"message_id": an_id(number), "correlation_id": an_id(number), "ended_ns": NOON_NS + number}
+    return lineage_outcome(number, **{**own, **fields})
 
 
 _text = st.text(max_size=8)

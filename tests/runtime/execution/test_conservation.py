@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.testing import simulate
-from factflow_protocols import AdapterResult
 from support.pipelines import assert_counters_balance, load, registry_of
+from support.random_adapters import adapters
 
 STAGES = ("forward", "change", "odd", "explode", "rest", "spread", "spread_async", "thread")
 
@@ -51,45 +51,6 @@ def as_yaml(routes):
                 condition = "" if below is None else f", condition: {{field: n, operator: gt, value: {below}}}"
                 lines.append(f"      - {{route: r{target}{condition}}}")
     return "\n".join(lines)
-
-
-def adapters(randomness):
-    def n(context):
-        return context.message["n"]
-
-    async def change(context):
-        return AdapterResult(message={"n": (n(context) * 7 + 3) % 11})
-
-    async def odd(context):
-        return AdapterResult.forward() if n(context) % 2 else None
-
-    async def explode(context):
-        if n(context) % 4 == 0:
-            raise ValueError("four")
-        return AdapterResult.forward()
-
-    async def rest(context):
-        await trio.sleep(randomness.uniform(0, 0.5))
-        return AdapterResult.forward()
-
-    async def spread(context):
-        return AdapterResult(emitted=({"n": n(context) + k} for k in range(n(context) % 4)))
-
-    async def spread_async(context):
-        async def children():
-            for k in range(n(context) % 3):
-                await trio.sleep(randomness.uniform(0, 0.1))
-                yield {"n": k}
-
-        return AdapterResult(emitted=children())
-
-    def thread(context):
-        return AdapterResult(emitted=iter([{"n": 1}, {"n": 4}]))
-
-    return {
-        "change": change, "odd": odd, "explode": explode, "rest": rest,
-        "spread": spread, "spread_async": spread_async, "thread": thread,
-    }  # fmt: skip
 
 
 @given(layered_pipelines(), st.integers(0, 2**32))
