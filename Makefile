@@ -10,7 +10,7 @@ DEMO_HOME := out/stdlib_index/home
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 JOBS ?= auto
 
-.PHONY: help setup demo test test-slow bench package charts figures docs deny hooks lint format lock clean
+.PHONY: help setup demo test test-rust test-python test-slow bench package charts figures docs deny hooks lint lint-rust lint-python lint-types lint-stubs format lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,15 +34,20 @@ demo: setup ## index the standard library's docstrings with a real pipeline
 	@echo "What was parsed lies in the home $(DEMO_HOME): factflow storage list --home $(DEMO_HOME)"
 	@echo "Kill it, recover it, and run it again from there: examples/stdlib_index/README.md"
 
-test: setup ## the test suite (README's command)
+test: setup test-rust test-python ## the test suite (README's command)
+
+test-rust:
 	cargo test --quiet --locked -p factflow-core # the examples of its documentation too
+
+test-python: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-slow: setup ## long soaks, and every state of the model of deadlocks
 	cargo test --quiet --release --locked -p factflow-core --lib -- --ignored
 	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 900
 
-$(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed
+# After the build, for both install into the environment, and two at a time read what the other has half written.
+$(VENV)/.bench-installed: $(BENCH_LOCK) $(VENV)/.installed | $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)
 	@touch $@
 
@@ -61,17 +66,26 @@ docs: setup ## write the reference pages from what the engine reads
 figures: setup ## write the figures of pages from the newest records
 	$(BIN)/python -m bench.readme
 
-lint: setup ## linters, type checkers, layers, stubs, spelling, Rust
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/basedpyright
-	$(BIN)/python -m mypy.stubtest factflow_engine._native
-	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell
+# In parts, so that `make --jobs` runs them beside each other and beside the build of the extension, which only one needs.
+lint: lint-python lint-types lint-stubs lint-rust ## linters, type checkers, layers, stubs, spelling, Rust
+
+lint-rust:
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p factflow-core
+
+lint-types: $(VENV)/.installed
+	$(BIN)/basedpyright
+
+lint-python: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+
+lint-stubs: $(VENV)/.built # and mypy, whose cache stubtest reads
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest factflow_engine._native
 
 # Not part of `lint`: building cargo-deny takes minutes, and its advisories come from a repository on the network.
 target/tools/bin/cargo-deny:
