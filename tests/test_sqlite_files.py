@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from factflow_engine.sqlite_files import is_busy, is_damage, primary_code, transaction, write_ahead
+from factflow_engine.sqlite_files import Connection, is_busy, is_damage, primary_code, transaction, write_ahead
 
 
 def connected(path, *, timeout=0.0):
@@ -20,6 +20,16 @@ def error_of(call):
     with pytest.raises(sqlite3.Error) as caught:
         call()
     return caught.value
+
+
+def test_tables_that_are_no_text_any_more_are_damage(tmp_path):
+    path = tmp_path / "x.db"
+    with connected(path) as one:
+        one.execute("CREATE TABLE t(x)")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE \xff\xffBLE"))
+    with closing(sqlite3.connect(path, factory=Connection)) as one:
+        damage = error_of(lambda: one.execute("SELECT * FROM t"))
+    assert is_damage(damage)
 
 
 def test_errors_are_told_apart(tmp_path):

@@ -7,10 +7,26 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 _SWITCHES: Final = 100
 """Attempts to switch a new file to write-ahead logging while other processes do the same."""
+
+
+class Connection(sqlite3.Connection):
+    """Connection that raises an `sqlite3.Error` whatever its file holds; for `sqlite3.connect(factory=)`.
+
+    SQLite's words for damaged tables quote them. Python raises a `UnicodeDecodeError` if they are no text any more.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """See `sqlite3.Connection.execute`."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            damage = sqlite3.DatabaseError(f"its tables are named in bytes that are no text: {error}")
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage from error
 
 
 def primary_code(error: BaseException) -> int:

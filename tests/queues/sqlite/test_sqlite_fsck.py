@@ -13,6 +13,7 @@ from factflow_engine.queues.sqlite import QueueFileError
 from factflow_engine.queues.sqlite.holds import Cover, Hold, disjoint, minus
 from factflow_engine.queues.sqlite.housekeeping import Housekeeping
 from factflow_engine.queues.sqlite.purging import clear_cursor
+from factflow_engine.queues.sqlite.reading import open_to_look
 from factflow_engine.queues.sqlite.statements import runs_of
 from factflow_engine.queues.sqlite.store import Call
 from factflow_protocols import Nack
@@ -291,6 +292,21 @@ async def test_damaged_pages_are_reported_with_what_can_be_done(autojump_clock, 
         assert not said or (".recover" in said[-1] and "keep FILE" in said[-1])
         assert len(await mend(path)) == 0, "what the pages say is not to be trusted"
     assert found == pages - 1
+
+
+async def test_tables_that_are_no_text_any_more_are_damage(autojump_clock, tmp_path):
+    path = tmp_path / "q.db"
+    await make(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"CREATE TABLE message") + len("CREATE ")
+    content[place : place + 2] = b"\xff\xff"
+    path.write_bytes(content)
+    queue = simulated(path)
+    with pytest.raises(QueueFileError, match=r"is damaged.*\.recover"):
+        await queue.administration.check()
+    await queue.stop()
+    with pytest.raises(QueueFileError, match=r"is damaged.*\.recover"):
+        open_to_look(queue.settings)
 
 
 async def test_a_truncated_file_says_how_to_save_what_is_left(autojump_clock, tmp_path):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from factflow_engine.adapters.builtin._replacing import create_like
-from factflow_engine.sqlite_files import is_busy, transaction, write_ahead
+from factflow_engine.sqlite_files import Connection, is_busy, transaction, write_ahead
 from factflow_engine.syncing import sync_folder
 from factflow_protocols import FactflowError
 
@@ -251,7 +251,9 @@ def open_staging(
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection
+    )
 
 
 def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from factflow_engine.adapters.builtin._staging import inode
-from factflow_engine.sqlite_files import transaction
+from factflow_engine.sqlite_files import Connection, transaction
 from factflow_protocols import FactflowError
 
 ID_COLUMN: Final = "message_id"
@@ -94,7 +94,9 @@ def open_table(path: Path, name: str, columns: Sequence[str]) -> Table:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = None
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection
+        )
         connection.execute("PRAGMA synchronous = FULL")
         listed = "".join(f", {quoted(column)}" for column in columns)
         connection.execute(f"CREATE TABLE IF NOT EXISTS {quoted(name)} ({ID_COLUMN} TEXT PRIMARY KEY NOT NULL{listed})")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from factflow_engine.lineage.sqlite.errors import explained
 from factflow_engine.lineage.sqlite.folder import segment_paths
 from factflow_engine.lineage.sqlite.schema import problem_of
-from factflow_engine.sqlite_files import reading_mode
+from factflow_engine.sqlite_files import Connection, reading_mode
 
 T = TypeVar("T")
 
@@ -52,7 +52,9 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _connected(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, factory=Connection
+    )
     try:
         restrict(connection)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

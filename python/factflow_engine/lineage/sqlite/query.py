@@ -20,6 +20,7 @@ from factflow_engine.lineage.sqlite.merging import ENDS, VISITS, Rows
 from factflow_engine.lineage.sqlite.pool import Pool, read_only_uri, restrict
 from factflow_engine.lineage.sqlite.schema import selected
 from factflow_engine.lineage.sqlite.superseded import Stage, superseded_keys
+from factflow_engine.sqlite_files import Connection
 from factflow_protocols import LineageError, QueryResult
 
 _STEPS: Final = 20_000
@@ -57,7 +58,9 @@ def run_query(pool: Pool, query: str, limit: int, check: Callable[[], None]) -> 
             stopped.append(error)
         return bool(stopped)
 
-    connection = sqlite3.connect(":memory:", uri=True, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        ":memory:", uri=True, isolation_level=None, check_same_thread=False, factory=Connection
+    )
     try:
         connection.set_progress_handler(is_over, _STEPS)
         _show(connection, pool, check)

@@ -24,7 +24,7 @@ from factflow_engine.lineage.sqlite.packing import (
     packed_visits,
 )
 from factflow_engine.lineage.sqlite.schema import create_tables, problem_of
-from factflow_engine.sqlite_files import transaction, write_ahead
+from factflow_engine.sqlite_files import Connection, transaction, write_ahead
 from factflow_protocols import LineageEntry, OutcomeEntry
 
 _CACHE_KIB: Final = 32_768
@@ -56,6 +56,7 @@ class Segment:
             check_same_thread=False,  # one thread at a time; which one, trio chooses
             timeout=busy_seconds,
             cached_statements=16,
+            factory=Connection,
         )
         try:
             self._prepare()

@@ -10,7 +10,7 @@ from typing import Final
 
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
 from factflow_engine.queues.sqlite.schema import APPLICATION_ID, OLDER, VERSION, unusable
-from factflow_engine.sqlite_files import is_busy
+from factflow_engine.sqlite_files import Connection, is_busy
 
 READ_ONLY: Final = (
     "is read-only here, and can only be looked at (`queue stats`, `queue fsck`, `dlq list`, `dlq show`); look at its "
@@ -82,6 +82,7 @@ def _connected(settings: SqliteSettings, options: str) -> sqlite3.Connection:
         timeout=settings.busy_seconds,
         isolation_level=None,
         check_same_thread=False,
+        factory=Connection,
     )
 
 

@@ -28,7 +28,7 @@ from typing import Final
 
 from factflow_engine.queues.sqlite.durability import SYNCHRONOUS
 from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings, check_path
-from factflow_engine.sqlite_files import is_busy, primary_code, transaction, write_ahead
+from factflow_engine.sqlite_files import Connection, is_busy, primary_code, transaction, write_ahead
 
 APPLICATION_ID: Final = 0x46465131
 """Application id that marks a file as a queue's ("FFQ1")."""
@@ -125,6 +125,7 @@ def open_file(settings: SqliteSettings, *, create: bool = True) -> sqlite3.Conne
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
+            factory=Connection,
         )
     except sqlite3.Error as error:
         raise QueueFileError(path, f"cannot be opened: {error}") from error
