@@ -159,9 +159,9 @@ def execution(session: Session, named: str) -> StoredExecution:
         **_summary(summary),
         snapshot=snapshot,
         directory=directory,
-        statistics=None if statistics is None else json.loads(statistics),
-        report=None if report is None else json.loads(report),
-        limits={} if limits is None else json.loads(limits),
+        statistics=_read_or_none(statistics),
+        report=_read_or_none(report),
+        limits=_read_or_none(limits) or {},
     )
 
 
@@ -204,8 +204,7 @@ def learnt_limits(session: Session, name: str, config_id: str | None) -> Mapping
         "ORDER BY started_ns DESC, id DESC LIMIT 1",
         [value],
     )
-    found = json.loads(rows[0][0]) if rows else {}
-    return found if isinstance(found, dict) else {}
+    return _read(rows[0][0]) if rows else {}
 
 
 def _found(session: Session, named: str) -> str:
@@ -246,20 +245,49 @@ def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else _json(value)
 
 
+def _read(text: Any) -> dict[str, Any]:
+    """Return what `_json` has stored.
+
+    Raises:
+        ValueError: It is something else: the row is damaged.
+    """
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected JSON, got {text!r:.60}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object of JSON, got {text!r:.60}")  # noqa: TRY004 - of the file, not of a caller
+    return found
+
+
+def _read_or_none(text: Any) -> dict[str, Any] | None:
+    return None if text is None else _read(text)
+
+
+_TYPES: Final = {
+    "id": str, "scope": str, "name": str, "status": str, "config_id": str | None, "config_version": int | None,
+    "config_hash": str, "tag": str, "metadata": str, "parent": str | None, "replay_source": str | None,
+    "idempotency_key": str | None, "started_ns": int, "ended_ns": int | None, "seen_ns": int, "host": str, "pid": int,
+    "cancel_requested": float | None, "error": str | None,
+}  # fmt: skip
+"""Names of a summary's columns, in the order of `_SUMMARY`, and their types."""
+
+
 def _summary(row: Sequence[Any]) -> dict[str, Any]:
-    names = (
-        "id", "scope", "name", "status", "config_id", "config_version", "config_hash", "tag", "metadata", "parent",
-        "replay_source", "idempotency_key", "started_ns", "ended_ns", "seen_ns", "host", "pid", "cancel_requested", "error",
-    )  # fmt: skip
-    found: dict[str, Any] = dict(zip(names, row, strict=True))
-    found["status"] = status_of(found["status"])
-    found["metadata"] = json.loads(found["metadata"])
+    found: dict[str, Any] = dict(zip(_TYPES, row, strict=True))
+    for name, value in found.items():
+        if not isinstance(value, _TYPES[name]):
+            raise ValueError(f"expected {_TYPES[name]} as {name}, got {value!r:.60}")  # noqa: TRY004 - of the file, not of a caller
+    found["status"] = _status_of(found["status"])
+    found["metadata"] = _read(found["metadata"])
     found["cancel_requested"] = found["cancel_requested"] is not None
     if found["status"] is ExecutionStatus.INTERRUPTED and found["ended_ns"] is None:
         found["ended_ns"] = found["seen_ns"]
     return found
 
 
-def status_of(text: str) -> ExecutionStatus:
-    """Return the state that a row names."""
-    return ExecutionStatus(text)
+def _status_of(text: str) -> ExecutionStatus:
+    try:
+        return ExecutionStatus(text)
+    except ValueError as error:
+        raise ValueError(f"expected a status, got {text!r:.60}") from error

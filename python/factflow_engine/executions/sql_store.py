@@ -11,6 +11,7 @@ import trio
 
 from factflow_engine.executions import sql_configs, sql_executions
 from factflow_engine.executions.database import Database, Session
+from factflow_engine.executions.errors import ExecutionStoreError
 from factflow_engine.executions.records import (
     Begin,
     ConfigDraft,
@@ -23,6 +24,7 @@ from factflow_engine.executions.records import (
 )
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
+from factflow_protocols import FactflowError
 
 T = TypeVar("T")
 
@@ -142,7 +144,7 @@ class SqlStore:
 
     async def _read(self, work: Callable[[Session], T]) -> T:
         async with self._turn:
-            return await self._seams.threads.run(lambda: self._database.transact(work, writes=False))
+            return await self._run(lambda: self._database.transact(work, writes=False))
 
     async def _write(self, work: Callable[[Session], T], *, durable: bool = True, repeatable: bool = False) -> T:
         def whole(session: Session) -> T:
@@ -151,6 +153,14 @@ class SqlStore:
             return result
 
         async with self._turn:
-            return await self._seams.threads.run(
+            return await self._run(
                 lambda: self._database.transact(whole, writes=True, durable=durable, repeatable=repeatable)
             )
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        try:
+            return await self._seams.threads.run(call)
+        except FactflowError:
+            raise
+        except ValueError as error:
+            raise ExecutionStoreError(self.name, f"a record in it is damaged: {error}") from error
