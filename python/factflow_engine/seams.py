@@ -130,11 +130,10 @@ def process_started_ns() -> int:
     return min(time.time_ns() - age_ns, _IMPORTED_NS)
 
 
-def machine_instant() -> tuple[str, int]:
-    """Return the machine's boot, and nanoseconds of its monotonic clock.
+def _machine_instant() -> tuple[str, int]:
+    """Return the machine's boot, and nanoseconds of its monotonic clock, which stands still while the machine sleeps.
 
-    All processes of the machine share this clock, nobody can set it, and it stands still while the machine sleeps: for
-    leases between processes. Where the boot is unknown, a lease may outlive one.
+    Where the boot is unknown, a lease may outlive one.
     """
     return _boot(), time.monotonic_ns()
 
@@ -217,6 +216,8 @@ class Seams:
         `threads`.
         calls: Taker of what the calls of adapters took; None to record nothing.
         store_threads: Maker of a store's own threads, at most as many at a time: busy adapters do not hold it up.
+        machine_instant: Clock for leases between processes, which all processes of the machine share and nobody can set:
+        the machine's boot, and nanoseconds in it. Called in threads, too.
     """
 
     clock: Clock
@@ -226,6 +227,7 @@ class Seams:
     processes: Processes | None = field(default_factory=TrioProcesses)
     calls: CallRecords | None = None
     store_threads: Callable[[int], Threads] = TrioThreads
+    machine_instant: Callable[[], tuple[str, int]] = _machine_instant
 
     @staticmethod
     def real(*, calls: CallRecords | None = None) -> "Seams":

@@ -1,6 +1,7 @@
 """Executions of any number of processes, against a model: what readers see follows from leases alone."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from factflow_engine.executions import ExecutionFilter, UnknownRecordError, sql_executions, sqlite
+from factflow_engine.executions import ExecutionFilter, UnknownRecordError, sql_executions
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
+from factflow_engine.seams import Seams
 from support.execution_conformance import draft
 
 ENDS = st.sampled_from([ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED])
@@ -39,14 +41,13 @@ class Leases(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.databases = [SqliteDatabase(Path(self.folder.name) / "executions.db") for _ in range(2)]  # two processes
         self.boot, self.now = 1, 0
-        self.before = sqlite.machine_instant
-        sqlite.machine_instant = lambda: (f"boot-{self.boot}", self.now * 10**9)
+        seams = replace(Seams.real(), machine_instant=lambda: (f"boot-{self.boot}", self.now * 10**9))
+        path = Path(self.folder.name) / "executions.db"
+        self.databases = [SqliteDatabase(path, seams=seams) for _ in range(2)]  # two processes
         self.model: dict[str, Modelled] = {}
 
     def teardown(self) -> None:
-        sqlite.machine_instant = self.before
         for database in self.databases:
             database.close()
         self.folder.cleanup()

@@ -5,26 +5,37 @@ import os
 import sqlite3
 import stat
 import sys
-from contextlib import asynccontextmanager, closing
+import tempfile
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from factflow_engine.executions import ExecutionStoreError, ExecutionStoreUrlError, execution_store
+from factflow_engine.executions import (
+    ExecutionFilter,
+    ExecutionStoreError,
+    ExecutionStoreUrlError,
+    UnknownRecordError,
+    execution_store,
+)
 from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.executions.sqlite import SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
+from factflow_engine.testing import Simulation, simulate
 from factflow_engine.testing.expectations import check_name
 from support import execution_conformance
 from support.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 
 
-def opener(path: Path):
+def opener(path: Path, seams: Seams | None = None):
     @asynccontextmanager
     async def open_store():
-        store = execution_store(f"sqlite:///{path}")
+        store = execution_store(f"sqlite:///{path}", seams=seams)
         try:
             yield store
         finally:
@@ -170,10 +181,64 @@ async def test_a_full_disk_leaves_the_record_as_it_was(tmp_path: Path):
         await store.close()
 
 
-async def test_leases_of_an_earlier_boot_have_run_out(tmp_path: Path, monkeypatch):
-    async with opener(tmp_path / "executions.db")() as store:
-        monkeypatch.setattr("factflow_engine.executions.sqlite.machine_instant", lambda: ("boot-1", 10**18))
+async def test_leases_of_an_earlier_boot_have_run_out(tmp_path: Path):
+    now = ("boot-1", 10**18)
+    seams = replace(Seams.real(), machine_instant=lambda: now)
+    async with opener(tmp_path / "executions.db", seams)() as store:
         await store.begin(draft(1), lease_seconds=600)
         assert (await store.status(draft(1).id)).status is ExecutionStatus.RUNNING
-        monkeypatch.setattr("factflow_engine.executions.sqlite.machine_instant", lambda: ("boot-2", 5))
+        now = ("boot-2", 5)
         assert (await store.status(draft(1).id)).status is ExecutionStatus.INTERRUPTED
+
+
+def test_leases_run_out_in_simulated_time(tmp_path: Path):
+    async def run(simulation: Simulation) -> list[ExecutionStatus]:
+        found = []
+        async with opener(tmp_path / "executions.db", simulation.seams)() as store:
+            await store.begin(draft(1), lease_seconds=600)
+            for seconds in (590, 20):
+                await trio.sleep(seconds)
+                found.append((await store.status(draft(1).id)).status)
+        return found
+
+    assert simulate(run, seed=1) == [ExecutionStatus.RUNNING, ExecutionStatus.INTERRUPTED]
+
+
+@given(damage=st.tuples(st.sampled_from([b"\xff", b"\0"]), st.integers(0, 1 << 24), st.integers(1, 5_000)))
+@settings(max_examples=25, deadline=None)
+def test_damage_anywhere_is_the_stores_error(damage):
+    """A table, a text, JSON or the name of a status may be damaged: callers handle one error."""
+    byte, number, length = damage
+
+    async def check(path: Path) -> None:
+        async with opener(path)() as store:
+            for each in range(1, 6):
+                await store.begin(replace(draft(each), metadata={"by": "cron"}), lease_seconds=600)
+        content = bytearray(path.read_bytes())
+        first = number % len(content)
+        content[first : first + length] = byte * len(content[first : first + length])
+        path.write_bytes(content)
+        async with opener(path)() as store:
+            for call in (
+                lambda: store.executions(ExecutionFilter()),
+                lambda: store.execution("latest"),
+                lambda: store.begin(draft(9), lease_seconds=1),
+                store.examine,
+            ):
+                with suppress(ExecutionStoreError, UnknownRecordError):
+                    await call()
+
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(check, Path(folder) / "executions.db")
+
+
+@pytest.mark.parametrize("column", ["metadata", "status", "statistics", "report", "limits"])
+async def test_a_damaged_record_says_so(tmp_path: Path, column: str):
+    path = tmp_path / "executions.db"
+    async with opener(path)() as store:
+        await store.begin(draft(1), lease_seconds=600)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute(f"UPDATE execution SET {column} = '[{{'")
+            other.commit()
+        with pytest.raises(ExecutionStoreError, match="a record in it is damaged"):
+            await store.execution("latest")

@@ -13,6 +13,7 @@ import psycopg
 from factflow_engine.executions.database import MIGRATIONS, Instant, Session, storable
 from factflow_engine.executions.errors import ExecutionStoreError, ExecutionStoreUrlError
 from factflow_engine.postgres import BlockingConnection, PostgresError, PostgresSettings, PostgresUrlError
+from factflow_engine.seams import Seams
 
 T = TypeVar("T")
 
@@ -43,7 +44,13 @@ class PostgresDatabase:
         self._connection = BlockingConnection(settings, prepare=self._prepare, silence_seconds=_SILENCE_SECONDS)
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "PostgresDatabase":  # noqa: ARG003 - of a protocol
+    def from_url(
+        cls,
+        url: str,
+        *,
+        directory: Path | None = None,  # noqa: ARG003 - of a protocol
+        seams: Seams | None = None,  # noqa: ARG003 - of a protocol; the server's clock is that of leases
+    ) -> "PostgresDatabase":
         """Read `postgresql://user:password@host/database?schema=NAME`; see `PostgresSettings.from_url`.
 
         Raises:

@@ -43,10 +43,11 @@ def execution_store(url: str, *, directory: Path | None = None, seams: Seams | N
     Args:
         url: The URL; its scheme selects the database.
         directory: Folder that relative paths start from; the working directory by default.
-        seams: Ids and threads; the machine's own by default.
+        seams: Ids, threads and the clock of leases; the machine's own by default.
 
     Raises:
         ExecutionStoreUrlError: The URL cannot be read.
         ExecutionStoreError: The database needs an extra that is not installed.
     """
-    return SqlStore(_TABLE.open(url, directory=directory), seams=seams or Seams.real())
+    seams = seams or Seams.real()
+    return SqlStore(_TABLE.open(url, directory=directory, seams=seams), seams=seams)

@@ -14,8 +14,16 @@ from typing import Any, Final, TypeVar
 
 from factflow_engine.executions.database import MIGRATIONS, Instant, Session, storable
 from factflow_engine.executions.errors import ExecutionStoreError, ExecutionStoreUrlError
-from factflow_engine.seams import machine_instant
-from factflow_engine.sqlite_files import is_busy, is_damage, primary_code, reading_mode, transaction, write_ahead
+from factflow_engine.seams import Seams
+from factflow_engine.sqlite_files import (
+    Connection,
+    is_busy,
+    is_damage,
+    primary_code,
+    reading_mode,
+    transaction,
+    write_ahead,
+)
 from factflow_engine.url_options import split_url
 
 T = TypeVar("T")
@@ -46,10 +54,14 @@ class SqliteDatabase:
         path: The file; its folder must exist.
         busy_seconds: Longest wait for another process's transaction.
         read_only: True to change nothing, and to leave the folder as it was.
+        seams: The clock of leases; the machine's own by default.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = 10.0, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, busy_seconds: float = 10.0, read_only: bool = False, seams: Seams | None = None
+    ) -> None:
         self._path = path.absolute()
+        self._instant = (seams or Seams.real()).machine_instant
         self._only_reads = read_only
         self._busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
@@ -57,7 +69,7 @@ class SqliteDatabase:
         self._is_read_only = False
 
     @classmethod
-    def from_url(cls, url: str, *, directory: Path | None = None) -> "SqliteDatabase":
+    def from_url(cls, url: str, *, directory: Path | None = None, seams: Seams | None = None) -> "SqliteDatabase":
         """Read `sqlite:///relative/path`, or `sqlite:////absolute/path`.
 
         Raises:
@@ -66,7 +78,7 @@ class SqliteDatabase:
         path, query = split_url(url, _SCHEME, _FORM, ExecutionStoreUrlError)
         if query or not path or path.endswith("/"):
             raise ExecutionStoreUrlError(url, _FORM)
-        return cls((directory or Path()) / path)
+        return cls((directory or Path()) / path, seams=seams)
 
     @property
     def name(self) -> str:
@@ -112,7 +124,7 @@ class SqliteDatabase:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         try:
             with transaction(connection, "IMMEDIATE" if writes else "DEFERRED"):
-                return work(_Transaction(connection))
+                return work(_Transaction(connection, self._instant()))
         finally:
             if connection.in_transaction:  # not even rolled back
                 self.close()
@@ -134,6 +146,7 @@ class SqliteDatabase:
             timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
+            factory=Connection,
         )
         try:
             self._prepare(connection)
@@ -209,10 +222,9 @@ class SqliteDatabase:
 class _Transaction:
     """A transaction of a connection, as `Session` documents it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, now: tuple[str, int]) -> None:
         self._connection = connection
-        epoch, ns = machine_instant()
-        self.now: Final = Instant(epoch, ns)
+        self.now: Final = Instant(*now)
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, storable(parameters)).fetchall()

@@ -97,17 +97,19 @@ class Simulation:
     def __post_init__(self) -> None:
         randomness = SimulatedRandomness(self.seed)
         threads = SimulatedThreads(randomness)
+        clock = SimulatedClock()
         object.__setattr__(self, "randomness", randomness)
         object.__setattr__(
             self,
             "seams",
             Seams(
-                clock=SimulatedClock(),
+                clock=clock,
                 randomness=randomness,
                 ids=CountedIds(),
                 threads=threads,
                 store_threads=lambda _: threads,
                 processes=None,
+                machine_instant=lambda: ("simulation", clock.monotonic_ns()),
             ),
         )
 
