@@ -69,6 +69,7 @@ __all__ = [
     "RouteTableStatistics",
     "Siblings",
     "Suspension",
+    "TextExamples",
     "TimeOrderedIds",
     "WatchedCall",
     "Worker",
@@ -80,6 +81,7 @@ __all__ = [
     "leased_frames",
     "limit_parameters",
     "pack",
+    "path_steps",
     "panic_on_purpose",
     "peeked_frame",
     "unpack",
@@ -366,6 +368,36 @@ class FieldPath:
         Raises:
             CodecError: The payload is malformed where it is read.
         """
+
+def path_steps(path: str | list[str | int], /) -> list[tuple[str | None, int | None]]:
+    """Return the steps of a path as conditions write it: a key, an index, either of the two, or neither for `[*]`.
+
+    Raises:
+        ValueError: It is not a path.
+    """
+
+@final
+class TextExamples:
+    """The texts that meet several demands at once, or the proof that there is none.
+
+    Demands are automata over bytes, and their product is walked: 20,000 states at most, 1 MiB for each demand.
+
+    Args:
+        demands: Name, value, and whether it is to be met or not to be met. `matches` has a pattern; `starts_with`,
+            `ends_with` and `contains` have bytes; `length` the least and the greatest number of characters (None: any);
+            `ordered` has bytes, and three bools that say whether a text below, equal and above meets it.
+        is_text: False for bytes that need not be UTF-8, whose length is counted in bytes.
+
+    Raises:
+        ValueError: Within these bounds it cannot be found out whether there is any; or a demand has no such name.
+    """
+
+    def __new__(cls, demands: list[tuple[str, Any, bool]], /, *, is_text: bool = True) -> TextExamples: ...
+    def shortest(self) -> bytes | None:
+        """Return the shortest, of the plainest characters; None if no text meets the demands."""
+
+    def chosen(self, choices: bytes, /) -> bytes | None:
+        """Return the one that choices lead to, a byte for each step; zero is the plainest step, and the nearest end follows."""
 
 @final
 class Condition:

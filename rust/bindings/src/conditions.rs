@@ -5,7 +5,10 @@ mod source;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use factflow_core::conditions::{BUILT_IN, Body, Code, MAX_PATTERNS_BYTES, NoOperators, compile};
+use factflow_core::conditions::{
+    BUILT_IN, Body, Code, MAX_PATTERNS_BYTES, NoOperators, Segment, compile, parse_path,
+};
+use pyo3::IntoPyObjectExt;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -161,4 +164,22 @@ pub fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "CONDITION_CODES",
         PyTuple::new(py, Code::ALL.map(Code::as_str))?,
     )
+}
+
+/// Return the steps of a path as pairs of a kind and a key, an index, or both.
+#[pyfunction]
+#[pyo3(signature = (path, /))]
+pub fn path_steps<'py>(path: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = path.py();
+    let source = SourceReader::default().read(path)?;
+    let segments = parse_path(&source).map_err(|error| errors::invalid_path(&error))?;
+    segments
+        .into_iter()
+        .map(|segment| match segment {
+            Segment::Key(key) => (Some(&*key), None::<i64>).into_bound_py_any(py),
+            Segment::Index(index) => (None::<&str>, Some(index)).into_bound_py_any(py),
+            Segment::KeyOrIndex(key, index) => (Some(&*key), Some(index)).into_bound_py_any(py),
+            Segment::Each => (None::<&str>, None::<i64>).into_bound_py_any(py),
+        })
+        .collect()
 }

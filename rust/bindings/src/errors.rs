@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use factflow_core::breaker::SettingsError;
 use factflow_core::conditions::{Finding, PathError, PathStep};
+use factflow_core::examples::ExamplesError;
 use factflow_core::frames::FrameError;
 use factflow_core::value::ValueError;
 use pyo3::IntoPyObjectExt;
@@ -57,6 +58,12 @@ pub fn invalid_settings(error: &SettingsError) -> PyErr {
 /// Return the error of a text that is no path of one field.
 #[cold]
 pub fn invalid_path(error: &PathError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// Return the error of demands of which it is not known whether any text meets them.
+#[cold]
+pub fn no_example(error: &ExamplesError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 

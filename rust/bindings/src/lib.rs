@@ -6,6 +6,7 @@ mod breaker;
 mod codec;
 mod conditions;
 mod errors;
+mod examples;
 mod field_path;
 mod frame;
 mod frame_decoder;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::BreakerSettings>()?;
     module.add_class::<conditions::Condition>()?;
     module.add_class::<conditions::PatternBudget>()?;
+    module.add_class::<examples::TextExamples>()?;
     module.add_class::<field_path::FieldPath>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<frame_decoder::FrameDecoder>()?;
@@ -68,6 +70,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codec::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(codec::validate, module)?)?;
     module.add_function(wrap_pyfunction!(conditions::compile_condition, module)?)?;
+    module.add_function(wrap_pyfunction!(conditions::path_steps, module)?)?;
     module.add_function(wrap_pyfunction!(stored::encoded_frames, module)?)?;
     module.add_function(wrap_pyfunction!(stored::leased_frames, module)?)?;
     module.add_function(wrap_pyfunction!(stored::peeked_frame, module)?)?;

@@ -51,7 +51,7 @@ pub use field_path::FieldLocator;
 pub use finding::{Code, Finding};
 pub use node::{AnyElement, Body, Leaf, Node};
 pub use operator::BUILT_IN;
-pub use path::Segment;
+pub use path::{Segment, parse as parse_path};
 pub use path_error::PathError;
 pub use place::Place;
 pub use predicate::{BuiltInOnly, Host, Predicate};

@@ -8,6 +8,7 @@
 
 pub mod breaker;
 pub mod conditions;
+pub mod examples;
 pub mod frames;
 pub mod ids;
 pub mod limits;
