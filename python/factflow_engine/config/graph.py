@@ -9,10 +9,12 @@ two thousand steps, instead of a million edges. So everything is linear in the t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
+
+from factflow_engine.queues.naming import is_topic
 
 if TYPE_CHECKING:  # the runtime needs the graph, and only the loader needs the models
     from factflow_engine.config.models import PipelineGlobalConfig
@@ -111,6 +113,10 @@ class RouteGraph:
             )
         )
 
+    def without(self, publications: Collection[Publication]) -> RouteGraph:
+        """Return the graph in which some publications are not made; its cycles and its order stay."""
+        return replace(self, publications=tuple(sent for sent in self.publications if sent not in publications))
+
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
         """Return the routes that messages of the given ones can reach, those included."""
         found = reachable(starts, adjacency(self.nodes, self.publications, self.readers))
@@ -152,6 +158,26 @@ def build_graph(config: PipelineGlobalConfig) -> RouteGraph:
         order=tuple(route for component in components for route in component),
         cycles=tuple(part for part in components if part[0] in with_queues),
     )
+
+
+def entries(config: PipelineGlobalConfig, graph: RouteGraph) -> frozenset[str]:
+    """Return the routes at which messages can enter: those of init messages, else those that no other route feeds.
+
+    Topics are shared: other programs may publish to one, so that its readers are entries, too.
+    """
+    writers: dict[str, set[str]] = {}
+    for sent in graph.publications:
+        writers.setdefault(sent.queue, set()).add(sent.source)
+    fed = {
+        route_id
+        for queue, routes in graph.readers.items()
+        for route_id in routes
+        if len(writers.get(queue, ())) > (route_id in writers.get(queue, ()))
+    }
+    starts = {message.route for message in config.init_message}
+    if not starts:
+        starts = {route for route in graph.nodes if route not in fed}
+    return frozenset(starts | {route_id for route_id, route in config.routes.items() if is_topic(route.inbound.queue)})
 
 
 def adjacency(

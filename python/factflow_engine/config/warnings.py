@@ -9,6 +9,7 @@ from factflow_engine.config.graph import (
     RouteGraph,
     adjacency,
     build_graph,
+    entries,
     strongly_connected,
 )
 from factflow_engine.config.limits import warn_of_limits
@@ -35,21 +36,7 @@ def check_meaning(config: PipelineGlobalConfig, root: MappingNode, report: Repor
 
 
 def _check_reachable(config: PipelineGlobalConfig, graph: RouteGraph, root: MappingNode, report: Report) -> None:
-    writers: dict[str, set[str]] = {}
-    for sent in graph.publications:
-        writers.setdefault(sent.queue, set()).add(sent.source)
-    fed = {
-        route_id
-        for queue, routes in graph.readers.items()
-        for route_id in routes
-        if len(writers.get(queue, ())) > (route_id in writers.get(queue, ()))
-    }
-    starts = {message.route for message in config.init_message}
-    if not starts:
-        starts = {route for route in graph.nodes if route not in fed}
-    # Topics are shared: other programs may publish to one.
-    starts |= {route_id for route_id, route in config.routes.items() if is_topic(route.inbound.queue)}
-    found = graph.reachable(starts)
+    found = graph.reachable(entries(config, graph))
     for route_id in graph.nodes:
         if route_id not in found:
             path: Path = ("routes", route_id)
