@@ -35,6 +35,14 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.config_validate:validate_command",
         summary="Check a configuration, or all in a folder.",
     ),
+    "check": LazyCommand(
+        target="factflow_engine.cli.config_check:check_command",
+        summary="Prove or refute properties of a pipeline's routing.",
+    ),
+    "diff": LazyCommand(
+        target="factflow_engine.cli.config_diff:diff_command",
+        summary="Show messages that two versions of a pipeline treat differently.",
+    ),
     "schema": LazyCommand(
         target="factflow_engine.cli.config_schema:schema_command",
         summary="Print the JSON Schema of configurations.",

@@ -1,6 +1,7 @@
 """Search for an example: branch over what conditions leave open, then build the message place by place."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import Any, Final
 
 from factflow_engine.conditions.examples.atoms import Atom, Every, Formula, Literal, formula
@@ -139,20 +140,26 @@ class _Search:
                 return None
             if child is not _MISSING:
                 value[key] = child.value
-        for name in _names(children):
+        names = _names(children)
+        for length in self._lengths(here, len(value), 0):
+            value |= dict.fromkeys(islice(names, length - len(value)))
             if all(literal.is_met(value) for literal in here):
                 return Example(value)
-            if len(value) > _longest(here):
-                break
-            value[name] = None
         self._doubt_what_differs(here)
         return None
 
+    def _lengths(self, here: Sequence[Literal], shortest: int, more: int) -> list[int]:
+        """Return the lengths to be tried, from `shortest` on: no literal tells others from these, nor `more` elements."""
+        marks = {length for literal in here for length in _marks(literal)}
+        beside = {mark + step for mark in marks for step in (-1, 0, 1)}
+        lengths = sorted(length for length in {*range(shortest, shortest + more + 2), *beside} if length >= shortest)
+        if lengths[-1] > MAX_LENGTH:
+            self._doubted(f"lists and maps of more than {MAX_LENGTH} elements are not tried")
+        return [length for length in lengths if length <= MAX_LENGTH]
+
     def _doubt_what_differs(self, here: Sequence[Literal]) -> None:
         """Note that another child might have made the whole another one than a literal, or than an operator refuses."""
-        if any(literal.atom.operator not in {"length", "type_is", "exists", "is_null", None} for literal in here) or (
-            _longest(here) >= MAX_LENGTH
-        ):
+        if any(literal.atom.operator not in {"length", "type_is", "exists", "is_null", None} for literal in here):
             self._doubted("not every map and list that differs from a literal is tried")
 
     def _list(self, here: Sequence[Literal], below: Sequence[Literal]) -> Example | None:
@@ -164,11 +171,8 @@ class _Search:
         ):
             return None
         shortest = max([0, *(_reach(literal) for literal in at if literal.is_wanted)])
-        longest = max(shortest + len(wanted), _longest(here)) + 1
-        if longest > MAX_LENGTH:
-            self._doubted(f"lists of more than {MAX_LENGTH} elements are not tried")
         tried = False
-        for length in range(shortest, min(longest, MAX_LENGTH) + 1):
+        for length in self._lengths(here, shortest, len(wanted)):
             places: list[list[Formula]] = [
                 [*refused, *(literal.below() for literal in at if _index(literal, length) == place)]
                 for place in range(length)
@@ -189,13 +193,19 @@ class _Search:
         """Give the lists in which some element meets each wanted formula: one way, as far as elements can be built."""
         if wanted:
             first, rest = wanted[0], wanted[1:]
-            for place in self._choices.order(range(len(places))):
+            # Of places of which the same is asked, the first stands for all.
+            alike = {tuple(map(id, formulas)): place for place, formulas in reversed([*enumerate(places)])}
+            for place in self._choices.order(sorted(alike.values())):
                 tried = [[*formulas, first] if place == at else formulas for at, formulas in enumerate(places)]
                 if self.example(tried[place], _ANY) is not None:
                     yield from self._filled(tried, rest)
             return
-        elements = [self.example(formulas, _ANY) for formulas in places]
-        found = [element.value for element in elements if element is not None]
+        built: dict[tuple[int, ...], Example | None] = {}
+        for formulas in places:
+            asked = tuple(map(id, formulas))
+            if asked not in built:
+                built[asked] = self.example(formulas, _ANY)
+        found = [element.value for formulas in places if (element := built[tuple(map(id, formulas))]) is not None]
         if len(found) == len(places):
             yield found
 
@@ -238,18 +248,15 @@ def _reach(literal: Literal) -> int:
     return index + 1 if index >= 0 else -index
 
 
-def _longest(here: Sequence[Literal]) -> int:
-    """Return a length beyond which no literal tells lengths apart."""
-    lengths = [0]
-    for literal in here:
-        if literal.atom.operator == "length":
-            lowest, highest = length_bounds(literal.atom.literal)
-            lengths += [lowest, 0 if highest is None else highest + 1]
-        elif literal.atom.operator == "eq" and isinstance(literal.atom.literal, (dict, list)):
-            lengths.append(len(literal.atom.literal) + 1)
-    return min(max(lengths), MAX_LENGTH)
+def _marks(literal: Literal) -> Iterator[int]:
+    """Give the lengths at which the answer of a literal may change."""
+    if literal.atom.operator == "length":
+        lowest, highest = length_bounds(literal.atom.literal)
+        yield from (lowest, lowest if highest is None else highest)
+    elif literal.atom.operator == "eq" and isinstance(literal.atom.literal, (dict, list)):
+        yield len(literal.atom.literal)
 
 
 def _names(taken: Mapping[str, object]) -> Iterator[str]:
     """Give names that no path reads."""
-    return (name for name in (f"other{number}" for number in range(MAX_LENGTH + 2)) if name not in taken)
+    return (name for name in map("other{}".format, count()) if name not in taken)
