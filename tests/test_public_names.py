@@ -38,7 +38,7 @@ ENGINE = {
     "StorageMetadataConfig", "StorageMetadataField", "StorageNotBoundError", "StoreConfig", "NoStorageError", "build_embedding_metadata", "StatefulAdapter", "StorageError",
     "StorageCorruptError", "StorageKeyError", "StorageNotFoundError", "StorageUrlError",
     "StorageProtocol", "StorageProviderError", "Subscription", "SubscriptionStatistics", "TooManyConcurrentExecutionsError",
-    "TruncatedError", "UnknownRouteError", "UnpicklableError", "ValidatingAdapterRegistry",
+    "TruncatedError", "UndecidedError", "UnknownRouteError", "UnpicklableError", "ValidatingAdapterRegistry",
     "Wait", "WorkerDiedError", "__version__",
     "Home", "HomeError", "find_home", "open_storage",
     "ConfigInUseError",

@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # for checkers and editors; `_MODULES` is used at run time, a
         StorageProviderError,
         TooManyConcurrentExecutionsError,
         TruncatedError,
+        UndecidedError,
         UnknownRouteError,
     )
     from factflow_engine.executions import (
@@ -354,6 +355,7 @@ _MODULES: Final = {
     "TooManyConcurrentExecutionsError": "factflow_engine.errors",
     "TruncatedError": "factflow_engine.errors",
     "UnknownRecordError": "factflow_engine.executions",
+    "UndecidedError": "factflow_engine.errors",
     "UnknownRouteError": "factflow_engine.errors",
     "UnpicklableError": "factflow_engine.runtime.stages.crossing",
     "ValidatingAdapterRegistry": "factflow_engine.adapters",
@@ -532,6 +534,7 @@ __all__ = [
     "SubscriptionStatistics",
     "TooManyConcurrentExecutionsError",
     "TruncatedError",
+    "UndecidedError",
     "UnknownRecordError",
     "UnknownRouteError",
     "UnpicklableError",

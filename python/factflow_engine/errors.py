@@ -81,6 +81,13 @@ class ConditionOperatorError(FactflowError):
         super().__init__(f"condition operator {operator!r} on field {field!r} {problem}")
 
 
+class UndecidedError(FactflowError):
+    """Search for a message that found neither an example nor the proof that there is none.
+
+    Text that says why: a pattern that is too large to be taken apart, say, or too many alternatives.
+    """
+
+
 class NativePanicError(FactflowError, RuntimeError):
     """Panic in the engine's Rust half, which should be impossible: the engine's maintainers must act.
 

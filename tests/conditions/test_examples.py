@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from conditions import generators, reference
 from conditions.strategies import drawn
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry, compile_condition
-from factflow_engine.conditions.examples import UndecidedError, find_example
+from factflow_engine.conditions.examples import find_example
+from factflow_engine.errors import UndecidedError
 
 
 class Drawn:

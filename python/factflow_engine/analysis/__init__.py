@@ -6,19 +6,17 @@ every message.
 """
 
 from factflow_engine.analysis.differences import Difference, differences
+from factflow_engine.analysis.promises import MostHeld, dead_lettered, keeps_order, most_held
 from factflow_engine.analysis.properties import (
     PROPERTIES,
     check_routing,
     covering,
-    dead_lettered,
     exclusive,
-    keeps_order,
     live_conditions,
     loops_end,
     reachable,
 )
 from factflow_engine.analysis.verdict import Status, Verdict
-from factflow_engine.analysis.waiting import MostHeld, most_held
 
 __all__ = [
     "PROPERTIES",

@@ -1,4 +1,4 @@
-"""What two versions of a configuration do differently: messages that change their way, and what was changed."""
+"""Differences of two versions of a configuration: messages that change their way, and what was changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from factflow_engine.analysis.switches import ALWAYS, by_target
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.conditions.examples import Example, UndecidedError, find_example
+from factflow_engine.conditions.examples import Example, find_example
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.config.models import RouteConfig
+from factflow_engine.errors import UndecidedError
 
 _ROUTING: Final = {"adapters", "outbound", "outbound_mode"}
 

@@ -5,13 +5,15 @@ from functools import partial
 from itertools import combinations
 from typing import Any, Final
 
+from factflow_engine.analysis.promises import dead_lettered, keeps_order
 from factflow_engine.analysis.switches import taken_by
 from factflow_engine.analysis.verdict import Status, Verdict
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.conditions.examples import Example, UndecidedError, find_example
+from factflow_engine.conditions.examples import Example, find_example
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.config.graph import EdgeKind, Publication, RouteGraph, build_graph, entries
 from factflow_engine.config.models import RouteConfig
+from factflow_engine.errors import UndecidedError
 
 MOST_PAIRS: Final = 2_000
 """Pairs of outbounds of one route that are compared."""
@@ -118,18 +120,6 @@ def _exclusive(route_id: str, route: RouteConfig, operators: OperatorRegistry | 
     return answer
 
 
-def dead_lettered(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
-    """Say of each route whether a message that fails for good is kept in a dead-letter queue."""
-    del operators  # one signature for all properties
-    verdicts: list[Verdict] = []
-    for route_id, route in config.routes.items():
-        queue = route.error_handling.dead_letter_queue
-        status = Status.FAILS if queue is None else Status.HOLDS
-        message = "a message that fails for good is kept nowhere" if queue is None else f"what fails is kept in {queue}"
-        verdicts.append(Verdict(name="dead_lettered", path=f"routes.{route_id}", status=status, message=message))
-    return verdicts
-
-
 def loops_end(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
     """Say of each circle of routes whether something ends a message's way round it.
 
@@ -190,44 +180,6 @@ def _circles(graph: RouteGraph) -> Iterator[list[Publication]]:
                         waiting.append(target)
         if found is not None:
             yield found
-
-
-def keeps_order(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
-    """Say of each route whether messages of one key end in the order in which they were first accepted.
-
-    They do if the route takes them by key, or one at a time without retries, and if all routes before it do and lead
-    to it by one way.
-    """
-    del operators
-    graph = build_graph(config)
-    writers: dict[str, list[Publication]] = {}
-    for sent in graph.publications:
-        for target in graph.readers.get(sent.queue, ()):
-            writers.setdefault(target, []).append(sent)
-    reasons: dict[str, str] = {}
-    verdicts: list[Verdict] = []
-    for route_id in graph.order:
-        route = config.routes[route_id]
-        before = writers.get(route_id, [])
-        lost = next((sent.source for sent in before if sent.source in reasons), None)
-        if route.inbound.ordering != "key" and route.inbound.concurrency > 1:
-            reasons[route_id] = f"it has {route.inbound.concurrency} messages in flight, and no ordering: key"
-        elif route.inbound.ordering != "key" and route.error_handling.max_retries:
-            reasons[route_id] = "a message that is tried again comes after those that it let pass"
-        elif lost is not None:
-            reasons[route_id] = f"route {lost} before it does not keep it"
-        elif len(before) > 1:
-            reasons[route_id] = "messages come to it by several ways"
-        reason = reasons.get(route_id)
-        verdicts.append(
-            Verdict(
-                name="keeps_order",
-                path=f"routes.{route_id}",
-                status=Status.HOLDS if reason is None else Status.FAILS,
-                message=reason or "messages of one key end in order",
-            )
-        )
-    return verdicts
 
 
 Property = Callable[[PipelineGlobalConfig, OperatorRegistry | None], list[Verdict]]

@@ -1,4 +1,4 @@
-"""What a route's outbounds take, as conditions that the search for examples understands."""
+"""Conditions on which a route's outbounds take messages, as the search for examples understands them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

@@ -7,7 +7,7 @@ from factflow_engine.conditions.examples import Example
 
 
 class Status(StrEnum):
-    """Whether a property holds."""
+    """Status of a property."""
 
     HOLDS = "holds"
     """Proved: for every message."""
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether one property holds at one place.
+    """Answer to whether one property holds at one place.
 
     Attributes:
         name: The property, a key of `PROPERTIES`.

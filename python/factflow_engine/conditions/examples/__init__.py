@@ -5,7 +5,7 @@ of test data ask it.
 """
 
 from factflow_engine.conditions.examples.choices import PLAINEST, Choices, Plainest
-from factflow_engine.conditions.examples.scalars import Example, UndecidedError
+from factflow_engine.conditions.examples.scalars import Example
 from factflow_engine.conditions.examples.search import find_example
 
-__all__ = ["PLAINEST", "Choices", "Example", "Plainest", "UndecidedError", "find_example"]
+__all__ = ["PLAINEST", "Choices", "Example", "Plainest", "find_example"]

@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Choices(Protocol):
-    """What decides between several ways to an example."""
+    """Decisions between several ways to an example."""
 
     def order(self, options: Sequence[T]) -> Sequence[T]:
         """Return the same options in the order in which they are to be tried."""

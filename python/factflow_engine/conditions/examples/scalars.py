@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from factflow_engine.conditions.examples.atoms import Literal
 from factflow_engine.conditions.examples.choices import Choices
+from factflow_engine.errors import UndecidedError
 from factflow_engine.native import BUILT_IN_OPERATORS, TextExamples
 from factflow_protocols import Ext, Timestamp
 
@@ -33,10 +34,6 @@ _ORDERED: Final = {
     "lt": (True, False, False),
     "lte": (True, True, False),
 }
-
-
-class UndecidedError(Exception):
-    """Error of a search that found no example, and no proof that there is none; its text says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from factflow_engine.conditions.examples.atoms import Atom, Every, Formula, Literal, formula
 from factflow_engine.conditions.examples.choices import PLAINEST, Choices
-from factflow_engine.conditions.examples.scalars import KINDS, Example, UndecidedError, length_bounds, may_hold, scalar
+from factflow_engine.conditions.examples.scalars import KINDS, Example, length_bounds, may_hold, scalar
 from factflow_engine.conditions.operators import OperatorRegistry
+from factflow_engine.errors import UndecidedError
 
 MAX_TRIES: Final = 5_000
 """Places that a search builds before it gives up."""
@@ -177,7 +178,7 @@ class _Search:
                 [*refused, *(literal.below() for literal in at if _index(literal, length) == place)]
                 for place in range(length)
             ]
-            # Whether a length will do is nearly always plain before elements are searched.
+            # A length that will not do is nearly always known before elements are searched.
             if not all(literal.is_met([None] * length) for literal in here if literal.atom.operator == "length"):
                 continue
             tried = True

@@ -1,28 +1,28 @@
-//! What is asked of a text.
+//! Demands on a text.
 
 /// One demand on a text, or on bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// A pattern is found somewhere in it.
+    /// A match of a pattern somewhere in it.
     Matches(String),
-    /// It begins with these bytes.
+    /// These bytes at its beginning.
     StartsWith(Vec<u8>),
-    /// It ends with these bytes.
+    /// These bytes at its end.
     EndsWith(Vec<u8>),
-    /// It holds these bytes.
+    /// These bytes somewhere in it.
     Contains(Vec<u8>),
-    /// Beside `text`, by the order of bytes, it is one of those that are true.
+    /// A place beside `text`, in the order of bytes: any of those that are true.
     Ordered {
-        /// What it is compared with.
+        /// The text beside it.
         text: Vec<u8>,
-        /// It may be below.
+        /// True if it may be below.
         below: bool,
-        /// It may be equal.
+        /// True if it may be equal.
         equal: bool,
-        /// It may be above.
+        /// True if it may be above.
         above: bool,
     },
-    /// It has so many characters, or bytes if it is not text.
+    /// Number of characters; of bytes if it is not text.
     Length {
         /// At least.
         lowest: u64,

@@ -28,19 +28,19 @@ const NONE: u32 = u32::MAX;
 /// # Ok::<(), factflow_core::examples::ExamplesError>(())
 /// ```
 pub struct Examples {
-    states: Vec<State>,
+    states: Vec<Beginning>,
     classes: Vec<Vec<u8>>,
 }
 
-struct State {
+struct Beginning {
     is_end: bool,
     /// Bytes to the nearest end.
     distance: u32,
-    steps: Vec<Step>,
+    steps: Vec<Letter>,
 }
 
 #[derive(Clone, Copy)]
-struct Step {
+struct Letter {
     class: u16,
     next: u32,
 }
@@ -121,7 +121,7 @@ impl Examples {
         Some(text)
     }
 
-    fn live(&self, at: u32) -> Vec<Step> {
+    fn live(&self, at: u32) -> Vec<Letter> {
         self.states[at as usize]
             .steps
             .iter()
@@ -168,7 +168,7 @@ fn plainest(is_text: bool) -> impl Iterator<Item = u8> {
 }
 
 /// Return the states of the product, nearest first, and true if these are all.
-fn explored(automata: &[Automaton], classes: &[Vec<u8>]) -> (Vec<State>, bool) {
+fn explored(automata: &[Automaton], classes: &[Vec<u8>]) -> (Vec<Beginning>, bool) {
     let start: Box<[u32]> = automata.iter().map(Automaton::start).collect();
     let mut places = FxHashMap::default();
     places.insert(start.clone(), 0_u32);
@@ -197,12 +197,12 @@ fn explored(automata: &[Automaton], classes: &[Vec<u8>]) -> (Vec<State>, bool) {
                 is_whole = false;
                 continue;
             };
-            steps.push(Step {
+            steps.push(Letter {
                 class: u16::try_from(class).unwrap_or(u16::MAX),
                 next: place,
             });
         }
-        states.push(State {
+        states.push(Beginning {
             is_end: automata
                 .iter()
                 .zip(&product)
@@ -215,7 +215,7 @@ fn explored(automata: &[Automaton], classes: &[Vec<u8>]) -> (Vec<State>, bool) {
 }
 
 /// Return the states with the distance of each to its nearest end.
-fn measured(mut states: Vec<State>) -> Vec<State> {
+fn measured(mut states: Vec<Beginning>) -> Vec<Beginning> {
     let mut before: Vec<Vec<u32>> = vec![Vec::new(); states.len()];
     let mut waiting = VecDeque::new();
     for (at, state) in (0_u32..).zip(&mut states) {
