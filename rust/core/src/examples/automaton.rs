@@ -21,11 +21,11 @@ const ABOVE: u32 = u32::MAX - 2;
 
 /// One demand, and whether it is to be met or not.
 pub(super) struct Automaton {
-    kind: Question,
+    kind: Acceptor,
     is_wanted: bool,
 }
 
-enum Question {
+enum Acceptor {
     Search(Box<dense::DFA<Vec<u32>>>, u32),
     Order {
         text: Vec<u8>,
@@ -68,14 +68,14 @@ impl Automaton {
                 above,
             } => {
                 counted(text.len() as u64)?;
-                Question::Order {
+                Acceptor::Order {
                     text: text.clone(),
                     below: *below,
                     equal: *equal,
                     above: *above,
                 }
             }
-            Demand::Length { lowest, highest } => Question::Length {
+            Demand::Length { lowest, highest } => Acceptor::Length {
                 lowest: counted(*lowest)?,
                 highest: highest.map(counted).transpose()?,
                 counts_characters: is_text,
@@ -97,15 +97,15 @@ impl Automaton {
     /// Return the state of the empty text.
     pub(super) const fn start(&self) -> u32 {
         match &self.kind {
-            Question::Search(_, start) => *start,
-            Question::Order { .. } | Question::Length { .. } => 0,
+            Acceptor::Search(_, start) => *start,
+            Acceptor::Order { .. } | Acceptor::Length { .. } => 0,
         }
     }
 
     /// Return the state after one more byte; `None` if no text that goes on from it is accepted.
     pub(super) fn step(&self, state: u32, byte: u8) -> Option<u32> {
         let (next, is_settled) = match &self.kind {
-            Question::Search(dfa, _) => {
+            Acceptor::Search(dfa, _) => {
                 if state == FOUND {
                     return Some(FOUND);
                 }
@@ -117,7 +117,7 @@ impl Automaton {
                     (next.as_u32(), is_dead.then_some(false))
                 }
             }
-            Question::Order {
+            Acceptor::Order {
                 text,
                 below,
                 equal: _,
@@ -131,7 +131,7 @@ impl Automaton {
                 };
                 (next, answer)
             }
-            Question::Length {
+            Acceptor::Length {
                 lowest,
                 highest,
                 counts_characters,
@@ -150,10 +150,10 @@ impl Automaton {
     /// True if a text that ends in this state does as wanted.
     pub(super) fn accepts(&self, state: u32) -> bool {
         let holds = match &self.kind {
-            Question::Search(dfa, _) => {
+            Acceptor::Search(dfa, _) => {
                 state == FOUND || dfa.is_match_state(dfa.next_eoi_state(state_id(state)))
             }
-            Question::Order {
+            Acceptor::Order {
                 text,
                 below,
                 equal,
@@ -164,7 +164,7 @@ impl Automaton {
                 at if at as usize == text.len() => *equal,
                 _ => *below, // a part of the text, so below it
             },
-            Question::Length {
+            Acceptor::Length {
                 lowest, highest, ..
             } => state >= *lowest && highest.is_none_or(|highest| state <= highest),
         };
@@ -174,14 +174,14 @@ impl Automaton {
     /// Return a number that is the same for bytes after which no state differs.
     pub(super) fn class(&self, byte: u8) -> u16 {
         match &self.kind {
-            Question::Search(dfa, _) => u16::from(dfa.byte_classes().get(byte)),
+            Acceptor::Search(dfa, _) => u16::from(dfa.byte_classes().get(byte)),
             // Its own number for each byte of the text; for those between, how many of them are lower.
-            Question::Order { text, .. } => {
+            Acceptor::Order { text, .. } => {
                 let lower = text.iter().filter(|at| **at < byte).count();
                 let is_there = text.contains(&byte);
                 u16::try_from(2 * lower).unwrap_or(u16::MAX) + u16::from(is_there)
             }
-            Question::Length {
+            Acceptor::Length {
                 counts_characters, ..
             } => u16::from(*counts_characters && byte & 0xc0 == 0x80),
         }
@@ -213,7 +213,7 @@ fn state_id(state: u32) -> StateID {
     StateID::new_unchecked(state as usize)
 }
 
-fn search(hir: &Hir) -> Result<Question, ExamplesError> {
+fn search(hir: &Hir) -> Result<Acceptor, ExamplesError> {
     let too_large = |error: &dyn core::fmt::Display| {
         ExamplesError::new(format!("a pattern cannot be taken apart: {error}"))
     };
@@ -239,5 +239,5 @@ fn search(hir: &Hir) -> Result<Question, ExamplesError> {
     let start = dfa
         .start_state_forward(&Input::new(b"").anchored(Anchored::No))
         .map_err(|error| too_large(&error))?;
-    Ok(Question::Search(Box::new(dfa), start.as_u32()))
+    Ok(Acceptor::Search(Box::new(dfa), start.as_u32()))
 }
