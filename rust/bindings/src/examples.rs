@@ -23,8 +23,8 @@ impl TextExamples {
         is_text: bool,
     ) -> PyResult<Self> {
         let demands = demands
-            .iter()
-            .map(|(name, value, is_wanted)| Ok((read(name, value)?, *is_wanted)))
+            .into_iter()
+            .map(|(name, value, is_wanted)| Ok((read(&name, &value)?, is_wanted)))
             .collect::<PyResult<Vec<_>>>()?;
         let found = py
             .detach(|| Examples::of(&demands, is_text))
