@@ -138,7 +138,7 @@ fn what_is_too_large_to_decide_is_an_error() {
     );
     let long = [(
         Demand::Length {
-            lowest: 5_000,
+            lowest: 50_000,
             highest: None,
         },
         true,
