@@ -107,6 +107,8 @@ CASES = [
     Case("E207", document(top="error_handling: {dead_letter_queue: >>>/topic/dead}")),
     Case("E208", document(top="storage: {url: >>>'gopher://host'}")),
     Case("E209", document("adapters: [{type: store_object, store: >>>{what: input}}]"), built_in=True),
+    Case("E210", document(top="lineage: {mode: full, url: >>>'gopher://host'}")),
+    Case("E210", document(top="lineage: {mode: full, url: >>>'sqlite:///lineage?retention=1'}")),
     Case("E301", document("adapters: [{type: probe, config: {url: x, >>>prot: 1}}]")),
     Case("E301", document("adapters: [{type: plain, config: {>>>x: 1}}]")),
     Case("E302", document("adapters: [{type: probe, >>>config: {port: 1}}]")),

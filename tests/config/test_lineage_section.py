@@ -66,3 +66,27 @@ def test_a_setting_that_the_mode_makes_meaningless_is_a_warning(section, names):
     findings = check(section).findings
     assert [found.code for found in findings] == ["W501"] * len(names)
     assert sorted(found.path.removeprefix("lineage.") for found in findings) == names
+
+
+@pytest.mark.parametrize("mode", ["full", "off"])
+def test_a_store_that_cannot_be_opened_is_found_when_the_file_is_loaded(mode):
+    findings = check(f"{{mode: {mode}, url: 'sqlite:///a?retention=1'}}").findings
+    [found] = [found for found in findings if found.code.startswith("E")]
+    assert (found.code, found.path, found.line) == ("E210", "lineage.url", 3)
+    assert "did you mean 'retention_days'?" in found.message
+
+
+def test_a_secret_url_is_not_shown():
+    text = f"{ROUTE}lineage: {{url: '${{URL}}'}}\n"
+    environ = {"URL": "postgres://user:hunter2@host/base?hunter3=1"}
+    [found] = PipelineConfigLoader(registry_of(), environ=environ).check_text(text).findings
+    assert found.code == "E210"
+    assert "hunter" not in f"{found}"
+
+
+def test_nothing_foreign_is_imported_to_check_a_url(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{ROUTE}lineage: {{url: 'gopher://x'}}\n")
+    result = PipelineConfigLoader(registry_of()).check(file, imports=False)
+    assert result.findings == ()
+    assert [each.path for each in result.unchecked] == ["lineage.url"]

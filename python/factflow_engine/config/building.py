@@ -19,7 +19,8 @@ from factflow_engine.config.nodes import START, MappingNode, Node, Path, ScalarN
 from factflow_engine.config.report import Report
 from factflow_engine.config.size import is_bounded
 from factflow_engine.config.stages import check_stages
-from factflow_engine.config.storage import check_storage, check_stored
+from factflow_engine.config.storage import check_stored
+from factflow_engine.config.store_urls import check_store_urls
 from factflow_engine.config.structure import build_config
 from factflow_engine.config.text import Source
 from factflow_engine.config.warnings import check_meaning
@@ -54,7 +55,7 @@ def build(
     config = build_config(root, report, imports=imports)
     check_limits(root, report, imports=imports)
     check_wiring(root, validate_queue_name=validate_queue_name, report=report)
-    check_storage(root, report, imports=imports)
+    check_store_urls(root, report, imports=imports)
     if config is None:
         return None
     check_groups(config, root, report)

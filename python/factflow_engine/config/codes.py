@@ -201,6 +201,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "remove store, or give it another extension",
     ),
     (
+        "E210",
+        "unusable lineage store",
+        "The URL's scheme decides which store is used, and reads the rest; this one cannot be opened.",
+        "write sqlite:///FOLDER, or another URL that docs/lineage.md describes",
+    ),
+    (
         "E301",
         "unknown field of an adapter",
         "The adapter's configuration has no field of this name.",

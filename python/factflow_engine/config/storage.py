@@ -1,6 +1,6 @@
-"""Rules of stored objects across a document: the store's URL can be opened, names can be parts of keys, nothing is idle.
+"""Rules of stored objects across a document: names can be parts of keys, no key is written twice, nothing is idle.
 
-Kept separate from the models because these rules ask the stores, and compare sections with one another.
+Kept separate from the models because these rules compare sections with one another.
 """
 
 from collections.abc import Iterator
@@ -9,34 +9,14 @@ from typing import Final
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config.models import PipelineGlobalConfig
 from factflow_engine.config.models.route import AdapterConfig
-from factflow_engine.config.nodes import MappingNode, Path, ScalarNode, has_variables, key_mark, locate
+from factflow_engine.config.nodes import MappingNode, Path, key_mark, locate
 from factflow_engine.config.report import Report
 from factflow_engine.stages.keys import extension_of, object_key
 from factflow_engine.storages.keys import key_problem
-from factflow_protocols import FactflowError, StorageBackendAdapter
+from factflow_protocols import StorageBackendAdapter
 
 _SECTION: Final = "storage"
 _SAMPLE_ID: Final = "0" * 32
-
-
-def check_storage(root: MappingNode, report: Report, *, imports: bool) -> None:
-    """Add findings on the store's URL; with `imports` False, nothing is imported that is not of this distribution."""
-    section = root.mapping(_SECTION)
-    url = None if section is None else section.get("url")
-    if not isinstance(url, ScalarNode) or not isinstance(url.value, str) or not url.value:
-        return
-    path: Path = (_SECTION, "url")
-    # Imported late: most configurations name no store.
-    from factflow_engine.storages import providers  # noqa: PLC0415
-
-    if not imports and not providers.is_built_in(url.value):
-        report.leave_out(url.mark, "the object store", path=path)
-        return
-    try:
-        providers.open_storage(url.value)
-    except FactflowError as error:
-        text = "no object store can be opened by this URL" if has_variables(url) else str(error)
-        report.add("E208", url.mark, text, path=path)
 
 
 def check_stored(
