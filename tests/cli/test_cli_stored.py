@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -337,6 +338,23 @@ def test_a_replay_says_what_it_published_and_a_recovery_takes_no_key(factflow, p
     assert (second.status, second.out.strip()) == (0, first.document["record"])
     refused = factflow("execution", "recover", "one", "--idempotency-key", "k")
     assert (refused.status, "one begins" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("way", ["replay", "fork"])
+def test_an_object_that_the_lineage_knows_and_nobody_has_is_missed_before_anything_is_published(
+    factflow, pipeline, home: Path, tmp_path: Path, way: str
+) -> None:
+    text = GOOD.replace("seconds: 0}}", "seconds: 0}, store: true}\n      - {type: log}") + "lineage: {mode: full}\n"
+    factflow("run", pipeline(text), "--tag", "one")
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(text)
+    words = ("execution", way, "one", "--from-stage", "delay", *(["--config", changed] if way == "fork" else []))
+    assert factflow(*words, "--dry-run").status == 0
+    before = len(factflow("execution", "list", "--output", "json").document["executions"])
+    shutil.rmtree(next(home.glob("objects/executions/*/*/delay")))
+    refused = factflow(*words)
+    assert (refused.status, "delay/" in refused.err, "does not exist" in refused.err) == (2, True, True)
+    assert len(factflow("execution", "list", "--output", "json").document["executions"]) == before
 
 
 # -- doctor ------------------------------------------------------------------------------------------------------------

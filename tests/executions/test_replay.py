@@ -15,8 +15,10 @@ from factflow_engine.executions.derivation import ReplayError
 from factflow_engine.executions.publishing import ReplayStoppedError
 from factflow_engine.executions.recording import Executions
 from factflow_engine.executions.recovery import plan_recovery, recover
+from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.executions.replay import plan_replay, replay
 from factflow_engine.frames import pack, unpack
+from factflow_engine.lineage.providers import open_lineage_reader
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.stages.keys import parse_key
 from factflow_protocols import AdapterResult, StorageCorruptError, StorageError
@@ -473,3 +475,64 @@ async def test_an_error_of_the_store_shows_no_value_of_the_environment(world, mo
         await plan_replay(named, loader=world.loader, from_stage="upper")
     assert "${PLACE_TOKEN}" in str(caught.value)
     assert "hunter22" not in trace_of(caught.value)
+
+
+@asynccontextmanager
+async def recorded_in(world, lineage):
+    """Open the record of what must be there."""
+    store, reader = execution_store(world.url), open_lineage_reader(lineage)
+    try:
+        yield RecordedObjects(store, reader)
+    finally:
+        await reader.close()
+        await store.close()
+
+
+@pytest.mark.parametrize("removed", [[], [0], [39], [0, 1, 2, 17, 39], list(range(0, 40, 9)), list(range(1, 40))])
+@pytest.mark.parametrize("stage", ["cut", "upper", "mark"])
+async def test_an_object_that_was_removed_with_its_metadata_is_missed_by_the_lineage(world, tmp_path, stage, removed):
+    lineage = f"sqlite:///{tmp_path / 'lineage'}"
+    text = TEXT.replace("a b c", " ".join(str(number) for number in range(40))) + f"lineage: {{url: '{lineage}'}}\n"
+    first = await world.run(text)
+    keys = sorted(key for key in world.objects.objects if f"/{stage}/" in key)
+    assert len(keys) == 40
+    gone = [keys[number] for number in removed]
+    for key in gone:
+        del world.objects.objects[key]
+    to = {"to_route": "shout"}
+    assert (await world.plan(first, stage, **to)).messages == 40 - len(gone), "nothing else says that they were there"
+    async with recorded_in(world, lineage) as recorded:
+        if not gone:
+            assert (await world.plan(first, stage, recorded=recorded, **to)).messages == 40
+            return
+        with pytest.raises(ReplayError, match="nothing was published") as caught:
+            await world.plan(first, stage, recorded=recorded, **to)
+    said = str(caught.value)
+    assert [key for key in keys if f"{key}: does not exist" in said] == gone[:5]
+    assert (f"and {len(gone) - 5} more" in said) == (len(gone) > 5)
+
+
+async def test_a_recovery_of_a_replay_misses_what_was_removed_too(world, tmp_path, monkeypatch):
+    lineage = f"sqlite:///{tmp_path / 'lineage'}"
+    first = await world.run(f"{TEXT}lineage: {{url: '{lineage}'}}\n")
+    stopped = await stopped_recovery(world, first, monkeypatch)
+    options = {"loader": world.loader, "durable": False, "storage": world.objects}
+    async with recorded_in(world, lineage) as recorded, world.open() as (executions, _):
+        assert (await plan_recovery(executions.store, stopped, recorded=recorded, **options)).messages == 3
+        gone = next(key for key in world.objects.objects if "/upper/" in key)
+        del world.objects.objects[gone]
+        with pytest.raises(ReplayError, match=gone):
+            await plan_recovery(executions.store, stopped, recorded=recorded, **options)
+
+
+async def test_of_runs_of_one_id_that_store_differently_nothing_is_missed(world, tmp_path):
+    lineage = f"sqlite:///{tmp_path / 'lineage'}"
+    text = f"{TEXT}lineage: {{url: '{lineage}'}}\n"
+    for one in (text.replace(", store: {content_field: text, extension: txt}", ""), text):
+        async with world.open() as (executions, manager):
+            started = await executions.start(manager, world.loader.load_text(one), execution_id="same")
+            await started.execution.complete()
+    del world.objects.objects[next(key for key in world.objects.objects if "/upper/" in key)]
+    async with recorded_in(world, lineage) as recorded:
+        plan = await world.plan(await world.record("same"), "upper", recorded=recorded)
+    assert plan.messages == 2

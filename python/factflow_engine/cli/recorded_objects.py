@@ -1,6 +1,7 @@
 """The records of a home that point to objects in it, for the commands that look for missing ones.
 
-Kept separate from `doctor` and `storage verify`, which both use it, and from `home_store`, whose users need no lineage. Nothing here changes the home.
+Kept separate from the commands, several of which use it, and from `home_store`, whose users need no lineage. Nothing here
+changes the home.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,11 +13,10 @@ from factflow_engine.cli.home_store import read_only
 from factflow_engine.executions import Home
 from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.lineage.providers import open_lineage_reader
-from factflow_engine.storages.verification import ReferenceSource
 
 
 @asynccontextmanager
-async def recorded_objects(home: Home | None) -> AsyncIterator[Sequence[ReferenceSource]]:
+async def recorded_objects(home: Home | None) -> AsyncIterator[Sequence[RecordedObjects]]:
     """Open what a home has recorded of its objects: executions and lineage; nothing if it has not both.
 
     Raises:

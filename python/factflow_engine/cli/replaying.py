@@ -19,6 +19,7 @@ from factflow_engine.cli.home import existing
 from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.launch import Launch
+from factflow_engine.cli.recorded_objects import recorded_objects
 from factflow_engine.cli.run_options import RunOptions
 from factflow_engine.cli.running import run_pipeline
 from factflow_engine.cli.settings import Settings
@@ -67,16 +68,18 @@ def run_replay(
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> tuple[ReplayPlan, int]:
         parent = await executions.store.execution(wanted.execution)
-        found = await plan_replay(
-            parent,
-            loader=app.loader,
-            from_stage=wanted.from_stage,
-            from_route=wanted.from_route,
-            to_route=wanted.to_route,
-            config=config,
-            storage=home.objects_url,
-            progress=progress,
-        )
+        async with recorded_objects(home) as sources:
+            found = await plan_replay(
+                parent,
+                loader=app.loader,
+                from_stage=wanted.from_stage,
+                from_route=wanted.from_route,
+                to_route=wanted.to_route,
+                config=config,
+                storage=home.objects_url,
+                recorded=next(iter(sources), None),
+                progress=progress,
+            )
         if parent.scope == parent.id:
             return found, 1
         runs = await executions.store.executions(ExecutionFilter(scope=parent.scope))

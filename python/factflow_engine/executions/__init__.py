@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StoredExecution,
     )
     from factflow_engine.executions.recovery import RecoveryPlan, plan_recovery, recover
+    from factflow_engine.executions.references import RecordedObjects
     from factflow_engine.executions.replay import ReplayPlan, plan_replay
 
 _MODULES: Final = {
@@ -52,6 +53,7 @@ _MODULES: Final = {
     "IdempotencyError": "factflow_engine.executions.errors",
     "Origin": "factflow_engine.executions.recording",
     "RecordValueError": "factflow_engine.executions.errors",
+    "RecordedObjects": "factflow_engine.executions.references",
     "RecoveryPlan": "factflow_engine.executions.recovery",
     "ReplayError": "factflow_engine.executions.derivation",
     "ReplayPlan": "factflow_engine.executions.replay",
@@ -85,6 +87,7 @@ __all__ = [
     "IdempotencyError",
     "Origin",
     "RecordValueError",
+    "RecordedObjects",
     "RecoveryPlan",
     "ReplayError",
     "ReplayPlan",

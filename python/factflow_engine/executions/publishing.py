@@ -16,6 +16,8 @@ from factflow_engine.error_texts import is_group, leaves
 from factflow_engine.errors import ExecutionClosedError
 from factflow_engine.executions.derivation import ReplayError, in_brief
 from factflow_engine.executions.recording import Feed, StartedExecution
+from factflow_engine.executions.records import ExecutionSummary
+from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.executions.replay_objects import Found, StageObjects
 from factflow_engine.executions.written_stages import Place
 from factflow_engine.frames import Frame, label_of
@@ -162,27 +164,36 @@ class Publication:
 
 
 async def examined(
-    store: ObjectStore, scope: str, place: Place, entry: str, progress: Callable[[Found], None]
+    store: ObjectStore,
+    source: ExecutionSummary,
+    place: Place,
+    entry: str,
+    progress: Callable[[Found], None],
+    recorded: RecordedObjects | None,
 ) -> Publication:
     """Read every object of a stage, and return what is to be published of them.
 
     Args:
         store: The store that they lie in.
-        scope: Id that the objects of their execution have.
+        source: The execution that has stored them.
         place: The stage.
         entry: Route that is to get the messages.
         progress: Called after each object.
+        recorded: Record of the objects that must be there; None to miss only those of which something is left.
 
     Raises:
         ReplayError: Objects are missing, damaged, or not those of the stage.
         StorageUrlError: The store's URL cannot be used.
         StorageError: The store cannot be read.
+        ExecutionStoreError: The record cannot be read.
+        LineageError: The record cannot be read.
 
     Cancellation: nothing changes.
     """
     async with store.opened() as storage:
-        found = await StageObjects(storage, scope, place).examine(progress)
-    return Publication(store=store, scope=scope, place=place, entry=entry, found=found)
+        expected = None if recorded is None else recorded.of_stage(source, place)
+        found = await StageObjects(storage, source.scope, place).examine(progress, expected=expected)
+    return Publication(store=store, scope=source.scope, place=place, entry=entry, found=found)
 
 
 def feed_of(

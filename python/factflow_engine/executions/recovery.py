@@ -23,6 +23,7 @@ from factflow_engine.executions.protocol import ExecutionStore
 from factflow_engine.executions.publishing import Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary, StoredExecution
+from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, storage_of
 from factflow_engine.executions.replay_objects import Found
 from factflow_engine.executions.written_stages import Place
@@ -68,6 +69,7 @@ async def plan_recovery(
     loader: PipelineConfigLoader,
     durable: bool,
     storage: StorageProtocol | str | None = None,
+    recorded: RecordedObjects | None = None,
     progress: Callable[[Found], None] = lambda _: None,
 ) -> RecoveryPlan:
     """Check that an execution can be recovered. Starts nothing.
@@ -78,6 +80,7 @@ async def plan_recovery(
         loader: Loader with its adapters.
         durable: True if the manager that will run it has a queue that outlives the process.
         storage: Store of a replay's objects, if its parent's configuration names none; see `plan_replay`.
+        recorded: See `plan_replay`.
         progress: Called after each object of a replay that was read.
 
     Raises:
@@ -88,6 +91,7 @@ async def plan_recovery(
         ExecutionStoreError: The store of executions failed.
         StorageUrlError: The URL of a replay's objects cannot be used.
         StorageError: The store of a replay's objects cannot be read.
+        LineageError: The record of them cannot be read.
 
     Cancellation: nothing changes.
     """
@@ -114,7 +118,7 @@ async def plan_recovery(
     place, entry = _replayed(record, note)
     source = await _source(store, record)
     kept = storage_of(source, written_of(source.snapshot, f"snapshot of {source.id}"), loader, storage)
-    publication = await examined(kept, source.scope, place, entry, progress)
+    publication = await examined(kept, source, place, entry, progress, recorded)
     return RecoveryPlan(
         record=record, config=config, durable=durable, asked_ns=asked_ns, publication=publication, note=note
     )

@@ -8,15 +8,16 @@ Kept separate from the stores of executions and of lineage because neither knows
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from factflow_engine.config import ConfigurationError
 from factflow_engine.config.snapshot import written_of
 from factflow_engine.executions.errors import ExecutionStoreError
 from factflow_engine.executions.protocol import ExecutionStore
-from factflow_engine.executions.records import ExecutionFilter
-from factflow_engine.executions.written_stages import WrittenStage, stages_of
-from factflow_engine.stages.keys import ROOT, object_key
+from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary
+from factflow_engine.executions.written_stages import Place, WrittenStage, stages_of
+from factflow_engine.stages.keys import execution_prefix, object_key
+from factflow_engine.storages.content import closed
 from factflow_engine.storages.verification import Reference
 from factflow_protocols import LineageEntry, LineageReader, LineageSelection, OutcomeEntry, StageStatus
 
@@ -25,8 +26,20 @@ _PAGE_MESSAGES: Final = 500
 _ENDED_WELL: Final = frozenset({"completed", "filtered"})
 
 
+class _Stored(NamedTuple):
+    """Contents of a configuration that say what is stored.
+
+    Attributes:
+        url: URL of its own object store, as written; None if it has none.
+        stages: The stages that store, by route.
+    """
+
+    url: object
+    stages: Mapping[str, Sequence[WrittenStage]]
+
+
 class RecordedObjects:
-    """Source of references: what executions without an object store of their own have stored by their lineage.
+    """Objects that must be there by the lineage of the executions that have stored them.
 
     Of several records with one scope (runs of one id on a durable queue), those whose stages store differently are left
     out: which of them has stored an object is not recorded.
@@ -41,7 +54,7 @@ class RecordedObjects:
         self._reader = reader
 
     async def references(self, prefix: str) -> AsyncIterator[Reference]:
-        """Yield a reference for each object that must be there, and whose key has the prefix.
+        """Yield a reference for each object whose key has the prefix, of executions without an object store of their own.
 
         Raises:
             ExecutionStoreError: The store failed, or a snapshot in it is damaged.
@@ -50,17 +63,34 @@ class RecordedObjects:
         Cancellation: nothing changes.
         """
         for scope, records in (await self._executions(prefix)).items():
-            record_id, *others = records.values()
-            stored = await self._stages(record_id)
-            if any([await self._stages(other) != stored for other in others]):
+            stored = await self._stored(records)
+            if stored is None or stored.url:
                 continue
-            for route, stages in stored.items():
-                async for message, row in self._ended(scope, route):
-                    for stage in message.stored(stages):
-                        key = object_key(scope, route, stage.place.stage, row.message_id.hex(), stage.extension)
+            record_id = next(iter(records.values()))
+            for route, stages in stored.stages.items():
+                async with closed(self._keys(scope, route, stages)) as keys:
+                    async for key, stage in keys:
                         if key.startswith(prefix):
                             holder = f"execution {record_id}, route {route}, stage {stage.place.stage}"
                             yield Reference(key=key, holder=holder)
+
+    async def of_stage(self, execution: ExecutionSummary, place: Place) -> AsyncIterator[str]:
+        """Yield the keys of a stage's objects, in ascending order, whatever store they lie in.
+
+        Raises:
+            ExecutionStoreError: The store failed, or a snapshot in it is damaged.
+            LineageError: The lineage cannot be read.
+
+        Cancellation: nothing changes.
+        """
+        records = (await self._executions(execution_prefix(execution.scope))).get(execution.scope, {})
+        stored = await self._stored(records)
+        stages = () if stored is None else stored.stages.get(place.route, ())
+        own = [stage for stage in stages if (stage.place.stage, stage.place.what) == (place.stage, place.what)]
+        if own:
+            async with closed(self._keys(execution.scope, place.route, own)) as keys:
+                async for key, _ in keys:
+                    yield key
 
     async def _executions(self, prefix: str) -> Mapping[str, Mapping[str, str]]:
         """Return the scopes whose keys may have the prefix, with a record of each configuration that ran in them."""
@@ -68,20 +98,35 @@ class RecordedObjects:
         before: str | None = None
         while page := await self._store.executions(ExecutionFilter(before=before, limit=_PAGE_EXECUTIONS)):
             for execution in page:
-                begins = f"{ROOT}/{execution.scope}/"
+                begins = execution_prefix(execution.scope)
                 if begins.startswith(prefix) or prefix.startswith(begins):
                     found.setdefault(execution.scope, {}).setdefault(execution.config_hash, execution.id)
             before = page[-1].id
         return found
 
-    async def _stages(self, record_id: str) -> Mapping[str, Sequence[WrittenStage]]:
+    async def _stored(self, records: Mapping[str, str]) -> _Stored | None:
+        """Return what all the records' configurations store; None if they store differently, or there is no record."""
+        found = [await self._written(record_id) for record_id in records.values()]
+        return found[0] if found and all(each == found[0] for each in found) else None
+
+    async def _written(self, record_id: str) -> _Stored:
         execution = await self._store.execution(record_id)
         try:
-            return storing_stages(written_of(execution.snapshot))
+            written = written_of(execution.snapshot)
+            return _Stored((written.get("storage") or {}).get("url"), storing_stages(written))
         except (ConfigurationError, AttributeError, TypeError) as error:
             raise ExecutionStoreError(
                 type(self._store).__name__, f"the snapshot of execution {record_id} is damaged: {error}"
             ) from error
+
+    async def _keys(
+        self, scope: str, route: str, stages: Sequence[WrittenStage]
+    ) -> AsyncIterator[tuple[str, WrittenStage]]:
+        """Yield the keys of the objects of some stages of a route, message by message, and the stage of each."""
+        async with closed(self._ended(scope, route)) as ended:
+            async for message, row in ended:
+                for stage in message.stored(stages):
+                    yield object_key(scope, route, stage.place.stage, row.message_id.hex(), stage.extension), stage
 
     async def _ended(self, scope: str, route: str) -> AsyncIterator[tuple["_Message", OutcomeEntry]]:
         """Yield the messages that have ended well in a route."""
@@ -101,13 +146,7 @@ class RecordedObjects:
 
 
 def storing_stages(written: Mapping[str, Any]) -> dict[str, list[WrittenStage]]:
-    """Return the stages that store into the store of the program, by route.
-
-    Args:
-        written: A configuration in written form, such as a snapshot's; one with an object store of its own has none.
-    """
-    if (written.get("storage") or {}).get("url"):
-        return {}
+    """Return the stages of a configuration in written form, such as a snapshot's, that store, by route."""
     found: dict[str, list[WrittenStage]] = {}
     for stage in stages_of(written):
         if stage.stores:

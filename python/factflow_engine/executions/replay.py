@@ -21,6 +21,7 @@ from factflow_engine.executions.derivation import Derived, ReplayError, after_st
 from factflow_engine.executions.publishing import ObjectStore, Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
 from factflow_engine.executions.records import StoredExecution
+from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.executions.replay_objects import Found
 from factflow_engine.executions.written_stages import Place
 from factflow_engine.runtime.execution.redaction import Redaction
@@ -73,6 +74,7 @@ async def plan_replay(
     to_route: str | None = None,
     config: PipelineGlobalConfig | None = None,
     storage: StorageProtocol | str | None = None,
+    recorded: RecordedObjects | None = None,
     progress: Callable[[Found], None] = lambda _: None,
 ) -> ReplayPlan:
     """Check a replay: derive what would run, and read every object that would be published. Starts nothing.
@@ -86,6 +88,7 @@ async def plan_replay(
         config: Configuration to run in place of the parent's; for a fork.
         storage: Store of the objects, if the parent's configuration names none: its URL, or an open one, which the replay
         reads, too, and whoever opened it closes.
+        recorded: Record of the objects that must be there: one that was removed with its metadata is then missed, too.
         progress: Called after each object that was read.
 
     Raises:
@@ -94,6 +97,7 @@ async def plan_replay(
         ConfigurationError: The configuration cannot be run any more; the error holds the findings.
         StorageUrlError: The store's URL cannot be used.
         StorageError: The store cannot be read.
+        LineageError: The record cannot be read.
 
     Cancellation: nothing changes.
     """
@@ -108,7 +112,7 @@ async def plan_replay(
     directory = Path(parent.directory) if config is None else config.directory
     loaded = loaded_from(derived.written, loader, name=f"replay of {parent.id}", directory=directory)
     store = storage_of(parent, snapshot, loader, storage)
-    publication = await examined(store, parent.scope, place, derived.entry, progress)
+    publication = await examined(store, parent, place, derived.entry, progress, recorded)
     return ReplayPlan(parent=parent, place=place, config=loaded, derived=derived, publication=publication)
 
 

@@ -19,6 +19,7 @@ from factflow_engine.stages.keys import StageKey, parse_key, stage_prefix
 from factflow_engine.stages.reader import StoredMessage, read_message
 from factflow_engine.storages.content import closed
 from factflow_engine.storages.examination import ExaminedStorage, ProblemKind
+from factflow_engine.storages.keys import SIDECAR_ENDING
 from factflow_protocols import StorageCorruptError, StorageError, StorageNotFoundError, StorageProtocol
 
 MOST_READERS: Final = 8
@@ -57,11 +58,14 @@ class StageObjects:
         self._place = place
         self.prefix: Final = stage_prefix(scope, place.route, place.stage)
 
-    async def examine(self, progress: Callable[[Found], None] = lambda _: None) -> Found:
+    async def examine(
+        self, progress: Callable[[Found], None] = lambda _: None, *, expected: AsyncIterator[str] | None = None
+    ) -> Found:
         """Read every object, and count them.
 
         Args:
             progress: Called after each object.
+            expected: Keys of objects that must be there, in ascending order; None if no record says that.
 
         Raises:
             ReplayError: Objects are missing, damaged, or not those of the stage; all were read, the first are named.
@@ -82,11 +86,12 @@ class StageObjects:
                     problems.append(message)
                 else:
                     more += 1
-        async for problem in self._missing():
-            if len(problems) < MOST_NAMED:
-                problems.append(problem)
-            else:
-                more += 1
+        async with closed(self._missing(expected)) as missing:
+            async for problem in missing:
+                if len(problems) < MOST_NAMED:
+                    problems.append(problem)
+                else:
+                    more += 1
         if problems:
             lines = "".join(f"\n  - {problem}" for problem in problems)
             rest = f"\n  - and {more:,} more" if more else ""
@@ -150,11 +155,22 @@ class StageObjects:
             found.append(message)
         return found
 
-    async def _missing(self) -> AsyncIterator[str]:
-        """Yield the objects of which only the metadata is left."""
+    async def _missing(self, expected: AsyncIterator[str] | None) -> AsyncIterator[str]:
+        """Yield the objects that are not there: those that are expected, and those of which the metadata is left."""
+        gone: set[str] = set()
+        if expected is not None:
+            keys = self._storage.list(self.prefix)
+            async with closed(expected) as wanted, closed(keys):
+                there: str | None = ""
+                async for key in wanted:
+                    while there is not None and there < key:
+                        there = await anext(keys, None)
+                    if there != key:
+                        gone.add(key)
+                        yield f"{key}: does not exist, although the stage has stored it by the lineage"
         if not isinstance(self._storage, ExaminedStorage):
             return
         async with closed(self._storage.leftovers(self.prefix)) as leftovers:
             async for leftover in leftovers:
-                if leftover.kind is ProblemKind.ORPHANED:
+                if leftover.kind is ProblemKind.ORPHANED and leftover.place.removesuffix(SIDECAR_ENDING) not in gone:
                     yield f"{leftover.place}: {leftover.text}: the object was removed"
