@@ -293,7 +293,10 @@ class LineageReader(Protocol):
         ...
 
     async def problems(self) -> Sequence[str]:
-        """Return what part of the store could not be read, a line each: its rows are missing from all answers."""
+        """Return what part of the store could not be read, a line each: its rows are missing from the answers since last time.
+
+        Damage is found where it is: only what was asked for was read.
+        """
         ...
 
     async def close(self) -> None:

@@ -198,3 +198,25 @@ def test_doctor_finds_damaged_lineage(factflow, here) -> None:
     sick = factflow("doctor", "--output", "json")
     assert sick.status == 1
     assert segment.name in sick.document["problems"][0]
+
+
+def test_a_segment_that_is_damaged_in_the_middle_is_said_by_all_that_read_it(factflow, here) -> None:
+    rows = factflow("lineage", "list", "--output", "json").document["visits"]
+    [segment] = (here / ".factflow" / "lineage").glob("*.db")
+    data = bytearray(segment.read_bytes())
+    data[3 * 4096 :] = b"U" * (len(data) - 3 * 4096)  # all but the schema and the places
+    segment.write_bytes(data)
+    message = rows[0]["message_id"]
+    for words in (
+        ("lineage", "list"),
+        ("lineage", "stats"),
+        ("lineage", "failures"),
+        ("lineage", "sql", "SELECT count(*) FROM visits"),
+        ("explain", message),
+        ("storage", "verify"),
+    ):
+        said = factflow(*words)
+        assert f"segment {segment.name!r} is damaged" in said.err, words
+    assert said.status == 1, "objects may be missing of which only that segment knows"
+    sick = factflow("doctor", "--output", "json")
+    assert (sick.status, segment.name in sick.document["problems"][0]) == (1, True)

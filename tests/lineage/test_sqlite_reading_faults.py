@@ -1,13 +1,14 @@
 """Failures while segments are read: each is one clear error, or costs its own segment."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from factflow_engine.lineage.sqlite import LineageStoreError, SqliteLineage, SqliteLineageSettings, reader, superseded
 from factflow_engine.lineage.sqlite.folder import segments
-from factflow_engine.testing import lineage_entry
+from factflow_engine.testing import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import LineageSelection
 
 ALL = LineageSelection()
@@ -73,4 +74,34 @@ async def test_a_failure_that_is_no_failure_of_files_is_raised_as_it_is(tmp_path
     monkeypatch.setattr(reader, "statistics", fail)
     with pytest.raises(MemoryError):
         await found.statistics(ALL)
+    await found.close()
+
+
+@pytest.mark.parametrize("ask", ["visits", "outcomes", "messages", "find", "children", "statistics"])
+async def test_damage_behind_the_first_page_is_said_after_the_answer_that_it_spoils(tmp_path, ask):
+    sink = SqliteLineage(SqliteLineageSettings(path=tmp_path / "l", segment_bytes=1))
+    for start in (0, 2_000):
+        numbers = range(start, start + 2_000)
+        await sink.write(list(map(lineage_entry, numbers)), list(map(lineage_outcome, numbers)))
+    await sink.close()
+    [first, _] = [each.path for each in segments(tmp_path / "l")]
+    data = bytearray(first.read_bytes())
+    data[3 * 4096 : -4096] = b"U" * (len(data) - 4 * 4096)  # all but the schema and the places
+    first.write_bytes(data)
+    found = sink.reader()
+    assert await found.problems() == (), "nothing was asked for yet"
+    for _ in range(2):
+        asked = {
+            "visits": partial(found.visits, ALL, limit=10),
+            "outcomes": partial(found.outcomes, ALL, limit=10),
+            "messages": partial(found.messages, [lineage_id(1)]),
+            "find": partial(found.find, lineage_id(1).hex()[:2], limit=10),
+            "children": partial(found.children, lineage_id(1), limit=10),
+            "statistics": partial(found.statistics, ALL),
+        }[ask]
+        await asked()
+        [problem] = await found.problems()
+        assert first.name in problem
+        assert "is damaged" in problem
+    assert await found.problems() == (), "said once"
     await found.close()

@@ -5,6 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,12 @@ Examples:
 
 Exit status: 0 nothing is wrong, 1 something is.""",
 )
-@click.option("--objects/--no-objects", "reads_objects", default=True, help="Read every stored object, or none.")
+@click.option(
+    "--objects/--no-objects",
+    "reads_objects",
+    default=True,
+    help="Read every stored object and row of the lineage, or none.",
+)
 @home_option
 @table_output_option
 @debug_option
@@ -125,7 +131,11 @@ def _parts(place: Home, problems: list[str], *, reads_objects: bool) -> list[Par
         parts.append(Part(name="executions.db", holds=_executions(place, problems), files=files, size_bytes=size))
     if place.lineage.exists():
         files, size = _weight(place.lineage)
-        parts.append(Part(name="lineage/", holds=_lineage(place, problems), files=files, size_bytes=size))
+        parts.append(
+            Part(
+                name="lineage/", holds=_lineage(place, problems, reads_rows=reads_objects), files=files, size_bytes=size
+            )
+        )
     # Of records that cannot be read no reference is followed: that they cannot is said already.
     records = None if any(part.holds == _UNKNOWN for part in parts) else place
     is_there = place.objects.exists()
@@ -138,11 +148,11 @@ def _parts(place: Home, problems: list[str], *, reads_objects: bool) -> list[Par
     return parts
 
 
-def _lineage(place: Home, problems: list[str]) -> str:
+def _lineage(place: Home, problems: list[str], *, reads_rows: bool) -> str:
     """Note what of the lineage cannot be read."""
     try:
         with python_interrupts():
-            problems += trio.run(lineage_problems, place)
+            problems += trio.run(partial(lineage_problems, place, reads_rows=reads_rows))
     except LineageError as error:
         problems.append(str(error))
         return _UNKNOWN
@@ -156,7 +166,8 @@ def _objects(place: Home, records: Home | None, problems: list[str]) -> str:
     async def look() -> Verified:
         storage = open_storage(place.objects_url)
         try:
-            async with recorded_objects(records) as sources:
+            # Parts of the lineage that cannot be read are named already.
+            async with recorded_objects(records, lambda _: None) as sources:
                 return await verify(storage, sources=sources, found=found.append)
         finally:
             with trio.CancelScope(shield=True):

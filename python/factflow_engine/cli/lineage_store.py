@@ -132,15 +132,18 @@ def with_lineage(home: Path | None, url: str | None, work: Callable[[LineageRead
             )
         reader = sink.reader()
         try:
-            result = await work(reader)
-            problems = await reader.problems()
+            try:
+                result = await work(reader)
+            except (
+                InvalidInputError,
+                LineageError,
+            ):  # such as an id that nothing has but a segment that cannot be read
+                _say(await reader.problems())
+                raise
+            _say(await reader.problems())
         finally:
             with trio.CancelScope(shield=True):
                 await reader.close()
-        for problem in problems[:_MOST_PROBLEMS]:
-            click.echo(f"factflow: {clean(problem)}", err=True)
-        if len(problems) > _MOST_PROBLEMS:
-            click.echo(f"factflow: and {len(problems) - _MOST_PROBLEMS:,} more segments cannot be read", err=True)
         return result
 
     try:
@@ -148,6 +151,13 @@ def with_lineage(home: Path | None, url: str | None, work: Callable[[LineageRead
             return trio.run(run)
     except (LineageError, LineageProviderError) as error:
         raise InvalidInputError(str(error)) from error
+
+
+def _say(problems: Sequence[str]) -> None:
+    for problem in problems[:_MOST_PROBLEMS]:
+        click.echo(f"factflow: {clean(problem)}", err=True)
+    if len(problems) > _MOST_PROBLEMS:
+        click.echo(f"factflow: and {len(problems) - _MOST_PROBLEMS:,} more segments cannot be read", err=True)
 
 
 def lineage_url(home: Path | None) -> str:

@@ -50,14 +50,13 @@ def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repa
     the lineage of the home, a stage has stored it there. Pipelines may run meanwhile.
     """
     problems: list[StorageProblem] = []
-    unread: str | None = None
+    unread: list[str] = []
     with shown_progress() as show:
 
         def told(counts: Verified) -> None:
             show(f"{plural(counts.objects, 'object')} read, {counts.size_bytes:,} bytes")
 
         async def look(storage: StorageProtocol) -> Verified:
-            nonlocal unread
             counts = await verify(
                 storage,
                 prefix=prefix,
@@ -67,10 +66,10 @@ def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repa
                 progress=told,
             )
             try:
-                async with recorded_objects(place.home) as sources:
+                async with recorded_objects(place.home, unread.append) as sources:
                     await follow(storage, sources, counts, prefix=prefix, found=problems.append, progress=told)
             except (ExecutionStoreError, LineageError) as error:
-                unread = str(error)
+                unread.append(str(error))
             return counts
 
         # Records may point to objects of a folder that is gone.
@@ -81,7 +80,7 @@ def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repa
             {
                 "objects": counts.objects,
                 "references": counts.references,
-                "records_unread": unread,
+                "records_unread": "; ".join(unread) or None,
                 "size_bytes": counts.size_bytes,
                 "unfinished": counts.unfinished,
                 "problems": [_document(each) for each in problems if not each.is_repaired],
@@ -91,9 +90,9 @@ def verify_command(settings: Settings, *, place: StoragePlace, prefix: str, repa
         )
     else:
         _print(settings, problems, counts)
-    if unread is not None:
-        click.echo(f"factflow: missing objects were not looked for to the end: {clean(unread)}", err=True)
-    return ExitStatus.FAILED if counts.problems or unread is not None else ExitStatus.OK
+    if unread:
+        click.echo(f"factflow: missing objects were not looked for to the end: {clean('; '.join(unread))}", err=True)
+    return ExitStatus.FAILED if counts.problems or unread else ExitStatus.OK
 
 
 def _print(settings: Settings, problems: list[StorageProblem], counts: Verified) -> None:

@@ -6,7 +6,7 @@ Kept separate from what is asked of the segments. Everything here blocks.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -80,7 +80,7 @@ class Pool:
 
     Attributes:
         folder: The folder, or one segment.
-        problems: Name of a segment that could not be read at the last attempt, to what is wrong with it.
+        problems: Name of a segment that an answer is without since `told`, to what is wrong with it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -117,7 +117,6 @@ class Pool:
                     raise
                 self.note(name, path, error)
                 continue
-            self.problems.pop(name, None)
             yield name, answer
 
     def readable(self) -> list[tuple[str, Path]]:
@@ -126,6 +125,12 @@ class Pool:
             (name, self.folder if self.folder.name == name else self.folder / name)
             for name, _ in self.ask(lambda _: None)
         ]
+
+    def told(self) -> Sequence[str]:
+        """Return what is noted, and forget it: of what is still wrong, a question that needs it notes it again."""
+        problems = tuple(self.problems.values())
+        self.problems.clear()
+        return problems
 
     def note(self, name: str, path: Path, error: sqlite3.Error) -> None:
         """Note that a segment cannot be read, unless a retention has removed it meanwhile."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from factflow_engine.lineage.sqlite.errors import explained
 from factflow_engine.lineage.sqlite.merging import ENDS, VISITS, Rows
 from factflow_engine.lineage.sqlite.pool import Pool, read_only_uri, restrict
 from factflow_engine.lineage.sqlite.schema import selected
@@ -94,9 +93,7 @@ def _said(error: Exception) -> str:
         return f"expected a query that only reads, got one that would do something else ({text})"
     if "one statement at a time" in text:
         return "expected one statement, got several"
-    return f"the query failed: {explained(error) if isinstance(error, sqlite3.Error) else text}".replace(
-        ": failed:", ":"
-    )
+    return f"the query failed: {text}"
 
 
 def _taken(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Sequence[object]], bool]:

@@ -129,8 +129,12 @@ class SqliteLineageReader:
         Raises:
             LineageError: The folder cannot be read.
         """
-        await self._run(self._pool.readable)
-        return tuple(self._pool.problems.values())
+
+        def look() -> Sequence[str]:
+            self._pool.readable()  # notes those that cannot even be opened
+            return self._pool.told()
+
+        return await self._run(look)
 
     async def close(self) -> None:
         """Close the files.
