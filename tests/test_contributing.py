@@ -25,7 +25,9 @@ SOURCES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for folder in ("python", "rust")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".pyi", ".rs"} and "tests" not in path.stem and "tests" not in path.relative_to(ROOT).parts
+    if path.suffix in {".py", ".pyi", ".rs"}
+    and "tests" not in path.stem
+    and "tests" not in path.relative_to(ROOT).parts
 }
 
 RECIPES: dict[str, tuple[str, list[str]]] = {}

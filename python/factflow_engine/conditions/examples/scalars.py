@@ -83,18 +83,25 @@ def _number(literals: Sequence[Literal], choices: Choices) -> Example | None:
     points = sorted(
         {Fraction(number) for number in given if not (isinstance(number, float) and not math.isfinite(number))}
     )
-    numbers = dict.fromkeys(_numbers(points))
+    away = int.from_bytes(choices.steps()[:3])
+    beside = [
+        number for point in points or [Fraction(0)] for number in (math.floor(point) + away, math.ceil(point) - away)
+    ]
+    numbers = dict.fromkeys(number for number in (*beside, *_numbers(points)) if _is_carried(number))
     if any(literal.atom.operator not in _KNOWN for literal in literals):
         numbers |= dict.fromkeys(math.floor(point) + step for point in points for step in range(-10, 11))
     return _first(numbers, literals, choices) or _first([0.0, 0.5, math.nan], literals, choices)
 
 
+def _is_carried(number: float) -> bool:
+    """True if a message can hold the number."""
+    return not isinstance(number, int) or _LOWEST <= number <= _HIGHEST
+
+
 def _numbers(points: Sequence[Fraction]) -> Iterator[int | float]:
     """Give numbers of both types at each point and in each gap."""
     whole = [number for point in points for number in (math.floor(point), math.floor(point) + 1, math.ceil(point) - 1)]
-    for number in sorted({0, 1, *whole, _LOWEST, _HIGHEST}, key=lambda number: (abs(number), number < 0)):
-        if _LOWEST <= number <= _HIGHEST:
-            yield number
+    yield from sorted({0, 1, *whole, _LOWEST, _HIGHEST}, key=lambda number: (abs(number), number < 0))
     for point in points:
         yield from _floats_at(point)
     yield from (float((low + high) / 2) for low, high in pairwise(points) if abs(low + high) < _FAR)
