@@ -357,6 +357,22 @@ def test_an_object_that_the_lineage_knows_and_nobody_has_is_missed_before_anythi
     assert len(factflow("execution", "list", "--output", "json").document["executions"]) == before
 
 
+def test_a_replay_and_a_recovery_need_no_lineage(factflow, pipeline, home: Path) -> None:
+    text = GOOD.replace("seconds: 0}}", "seconds: 0}, store: true}\n      - {type: log}") + "lineage: {mode: full}\n"
+    factflow("run", pipeline(text), "--tag", "one")
+    shutil.rmtree(home / "lineage")
+    (home / "lineage").touch()
+    replayed = factflow("execution", "replay", "one", "--from-stage", "delay", "--dry-run", "--output", "json")
+    assert (replayed.status, replayed.document["objects"]) == (0, 1)
+    assert (
+        "is a file; expected a folder of segments, or one segment of it; objects that only it knows of" in replayed.err
+    )
+    with closing(sqlite3.connect(home / "executions.db")) as store:
+        store.execute("UPDATE execution SET status = 'interrupted', report = NULL")
+        store.commit()
+    assert factflow("execution", "recover", "one").status == 0
+
+
 # -- doctor ------------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import existing
 from factflow_engine.cli.launch import Launch
 from factflow_engine.cli.options import adapters_option, debug_option, table_output_option
-from factflow_engine.cli.recorded_objects import recorded_objects, warn_unread
+from factflow_engine.cli.recorded_objects import known_objects
 from factflow_engine.cli.replaying import checked, refuse_id
 from factflow_engine.cli.run_options import RunCommand, RunOptions, run_options
 from factflow_engine.cli.running import run_pipeline
@@ -57,14 +57,14 @@ def recover_command(
     durable = options.queue is not None and options.queue.outlives_process
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> RecoveryPlan:
-        async with recorded_objects(home, warn_unread) as sources:
+        async with known_objects(home) as recorded:
             return await plan_recovery(
                 executions.store,
                 execution,
                 loader=app.loader,
                 durable=durable,
                 storage=home.objects_url,
-                recorded=next(iter(sources), None),
+                recorded=recorded,
                 progress=progress,
             )
 

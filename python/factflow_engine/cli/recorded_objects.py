@@ -15,7 +15,7 @@ from factflow_engine.cli.text import clean
 from factflow_engine.executions import Home
 from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.lineage.providers import open_lineage_reader
-from factflow_protocols import LineageSelection
+from factflow_protocols import LineageError, LineageSelection
 
 
 @asynccontextmanager
@@ -46,9 +46,26 @@ async def recorded_objects(
                 await reader.close()
 
 
-def warn_unread(problem: str) -> None:
-    """Say that objects may be missing of which nobody knows."""
-    click.echo(f"factflow: {clean(problem)}; objects that only it knows of are not missed", err=True)
+@asynccontextmanager
+async def known_objects(home: Home) -> AsyncIterator[RecordedObjects | None]:
+    """Open the same for a replay, which needs no lineage: None if there is none. What of it cannot be read is said.
+
+    Raises:
+        ExecutionStoreError: The executions cannot be read.
+    """
+
+    def warn(problem: str) -> None:
+        click.echo(f"factflow: {clean(problem)}; objects that only it knows of are not missed", err=True)
+
+    try:
+        if home.lineage.exists():
+            await lineage_problems(home, reads_rows=False)
+    except LineageError as error:
+        warn(str(error))
+        yield None
+        return
+    async with recorded_objects(home, warn) as sources:
+        yield next(iter(sources), None)
 
 
 async def lineage_problems(home: Home, *, reads_rows: bool) -> Sequence[str]:

@@ -19,7 +19,7 @@ from factflow_engine.cli.home import existing
 from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.launch import Launch
-from factflow_engine.cli.recorded_objects import recorded_objects, warn_unread
+from factflow_engine.cli.recorded_objects import known_objects
 from factflow_engine.cli.run_options import RunOptions
 from factflow_engine.cli.running import run_pipeline
 from factflow_engine.cli.settings import Settings
@@ -68,7 +68,7 @@ def run_replay(
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> tuple[ReplayPlan, int]:
         parent = await executions.store.execution(wanted.execution)
-        async with recorded_objects(home, warn_unread) as sources:
+        async with known_objects(home) as recorded:
             found = await plan_replay(
                 parent,
                 loader=app.loader,
@@ -77,7 +77,7 @@ def run_replay(
                 to_route=wanted.to_route,
                 config=config,
                 storage=home.objects_url,
-                recorded=next(iter(sources), None),
+                recorded=recorded,
                 progress=progress,
             )
         if parent.scope == parent.id:
