@@ -22,6 +22,9 @@ class ExitStatus(IntEnum):
     """Of `execution wait`: the execution was interrupted, because its process died."""
     STILL_RUNNING = 6
     """Of `execution wait --timeout`: the execution still runs."""
+    UNRECORDED = 7
+    """Of `run`: the pipeline ran to its end, and the home could not store that; `execution list` takes it for
+    interrupted."""
     INTERRUPTED = 130
     """Ctrl-C (SIGINT), even if everything could still be drained."""
     OUTPUT_CLOSED = 141

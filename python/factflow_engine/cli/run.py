@@ -51,6 +51,7 @@ Exit status:
        orchestrator.max_failed_messages allows
   2    the configuration or an option has to be changed
   3    with --fail-on-failed N: it ran to its end, and N or more messages failed or were dead-lettered
+  7    it ran to its end, and the home could not store that, so that the run will show as interrupted
   130  Ctrl-C
   143  SIGTERM""",
 )

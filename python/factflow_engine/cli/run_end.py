@@ -11,7 +11,7 @@ from factflow_engine.cli.text import plural
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus, Outcome
 
 
-def status_of(end: SessionEnd, *, fail_on_failed: int | None, forever: bool) -> ExitStatus:
+def status_of(end: SessionEnd, *, fail_on_failed: int | None, forever: bool, is_recorded: bool = True) -> ExitStatus:
     """Return the exit status of a run.
 
     A signal comes before failed messages, because the run is not known to be whole; but a run with `forever` has no
@@ -21,6 +21,7 @@ def status_of(end: SessionEnd, *, fail_on_failed: int | None, forever: bool) -> 
         end: End of the session.
         fail_on_failed: Number of messages that must have failed for `MESSAGES_FAILED`; None: none have to.
         forever: True if only a signal ends the run.
+        is_recorded: False if its end should have been stored, and could not be.
     """
     report = end.report
     is_whole = report is not None and report.status is ExecutionStatus.COMPLETED
@@ -30,7 +31,9 @@ def status_of(end: SessionEnd, *, fail_on_failed: int | None, forever: bool) -> 
             return ExitStatus.MESSAGES_FAILED
     if end.interrupted_by is not None:
         return ExitStatus(128 + end.interrupted_by)
-    return ExitStatus.OK if is_whole else ExitStatus.FAILED
+    if not is_whole:
+        return ExitStatus.FAILED
+    return ExitStatus.OK if is_recorded else ExitStatus.UNRECORDED
 
 
 def failure_notice(end: SessionEnd, status: ExitStatus) -> str | None:

@@ -34,6 +34,7 @@ class Recorder:
 
     Attributes:
         id: Id of the record, once there is one; with a key that was used before, that of the first run.
+        problems: What could not be recorded; see `Executions.problems`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Recorder:
     ) -> None:
         """Prepare; see `Executions.start`. With a `launch`, that is started, rather than what the session asks for."""
         self.id: str | None = None
+        self.problems: Sequence[str] = ()
         self._home = home
         self._tag = tag
         self._metadata = metadata
@@ -66,6 +68,7 @@ class Recorder:
             open_manager() as manager,
             trio.open_nursery() as nursery,
         ):
+            self.problems = executions.problems  # which are added until the block is left
             yield _RecordingStarter(self, executions, manager, nursery, progress)
 
     async def start(

@@ -129,7 +129,12 @@ def run_pipeline(
             progress.say(nothing_came)
         if latencies is not None and latencies.notice is not None:
             progress.say(latencies.notice)
-    status = status_of(end, fail_on_failed=options.fail_on_failed, forever=options.forever)
+    status = status_of(
+        end,
+        fail_on_failed=options.fail_on_failed,
+        forever=options.forever,
+        is_recorded=recorder is None or not recorder.problems,
+    )
     if settings.as_json:
         record = {} if recorder is None else {"record": recorder.id}
         print_document({**report_document(end), **record, "exit_status": int(status)}, settings)
