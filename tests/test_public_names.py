@@ -73,7 +73,7 @@ PROTOCOLS = {
     "MessageState", "MessageStatus", "Nack", "ObjectMetadata", "OrderedQueueProtocol", "Overloaded",
     "PipelineAdapter", "PipelineContext", "Purged", "QueueAdministration", "QueueClosedError", "QueueError",
     "QueueFullError", "QueueMessage", "QueueProtocol", "QueueProviderClass", "QueueUrlError", "Reject",
-    "RequeueError", "RequeueStoppedError", "Requeued", "RetryLater", "StageInfo", "StageShape", "StageStatistics",
+    "RequeueError", "RequeueStoppedError", "Requeued", "ResumableStarts", "RetryLater", "StageInfo", "StageShape", "StageStatistics",
     "StageStatus", "StateChange", "StateProtocol", "StateProvider", "StateSubscription", "StatefulAdapter",
     "StorageBackendAdapter", "StorageCorruptError", "StorageError", "StorageKeyError", "StorageNotBoundError", "StorageNotFoundError",
     "StorageProtocol", "StorageProviderClass", "StorageUrlError", "StoreProblem", "StoreStatistics", "StoredAnswer",

@@ -85,7 +85,7 @@ from factflow_protocols.queue import (
     SubscriptionStatistics,
     TransactionalSubscription,
 )
-from factflow_protocols.starts import Begun, ExecutionStarts, Holding
+from factflow_protocols.starts import Begun, ExecutionStarts, Holding, ResumableStarts
 from factflow_protocols.states import (
     Clash,
     Conclusion,
@@ -159,6 +159,7 @@ __all__ = [
     "RequeueError",
     "RequeueStoppedError",
     "Requeued",
+    "ResumableStarts",
     "RetainingLineage",
     "RetryLater",
     "RouteLineage",

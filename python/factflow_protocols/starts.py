@@ -99,3 +99,31 @@ class ExecutionStarts(Protocol):
     async def holdings(self, execution: str) -> Sequence[Holding]:
         """Return the queues, and the topics' subscriptions, with this prefix that hold messages."""
         ...
+
+
+@runtime_checkable
+class ResumableStarts(Protocol):
+    """Provider that tells whether an execution which died can go on there, before it is started again.
+
+    Without it, a recovery trusts the operator that the queue is the one that the execution ran on; on another one, it
+    begins anew.
+    """
+
+    @property
+    def url(self) -> str:
+        """URL that names this store from every working directory, without secrets. Constant; for records and people."""
+        ...
+
+    async def can_resume(self, execution: str, *, asked_ns: int) -> bool:
+        """True if a `begin` that was requested at that time would resume the execution rather than begin it.
+
+        Changes nothing, and makes no store where none is.
+
+        Args:
+            execution: Prefix of the names of everything that is the execution's own.
+            asked_ns: See `ExecutionStarts.begin`.
+
+        Raises:
+            QueueError: The store cannot be read.
+        """
+        ...

@@ -85,8 +85,8 @@ def test_an_end_that_cannot_be_recorded_is_said_once(factflow, pipeline, monkeyp
     monkeypatch.setattr(SqlStore, "finish", refuse)
     monkeypatch.setattr(recording, "FINISH_SECONDS", 0.01)
     text = PIPELINE.replace("type: shout", "type: delay, config: {seconds: 0}")
-    said = factflow("run", pipeline(text), "--tag", "one")
-    assert said.status == 0
+    said = factflow("run", pipeline(text), "--tag", "one", "--output", "json")
+    assert said.status == said.document["exit_status"] == 7
     assert said.err.count("(completed) could not be recorded: OSError: no room") == 1
 
 
@@ -105,6 +105,65 @@ def test_an_execution_and_its_recovery_are_replayed_as_one(factflow, interrupted
     said = factflow("execution", "replay", "latest", "--from-stage", "shout", "--dry-run", "--adapters", interrupted)
     assert "1 message," in said.out
     assert said.err == "factflow: nothing was published\n"
+
+
+def test_a_recovered_execution_names_what_goes_on_with_it(factflow, interrupted: str) -> None:
+    [first] = factflow("execution", "list", "--output", "json").document["executions"]
+    assert first["recovered_by"] is None
+    assert factflow("execution", "recover", "latest", "--adapters", interrupted).status == 0
+    latest, before = factflow("execution", "list", "--output", "json").document["executions"]
+    assert (before["id"], before["status"], before["recovered_by"]) == (first["id"], "interrupted", latest["id"])
+    assert (latest["status"], latest["recovered_by"]) == ("completed", None)
+    assert latest["id"] in factflow("execution", "list", "--output", "plain").out.splitlines()[1]
+    assert f"recovered by:  {latest['id']}\n" in factflow("execution", "get", first["id"]).out
+
+
+def died(tmp_path: Path, statistics: str | None) -> None:
+    """Make of the one execution that has run one that died, after or before it had said what it did."""
+    with closing(sqlite3.connect(tmp_path / ".factflow" / "executions.db")) as store:
+        store.execute("UPDATE execution SET status = 'interrupted', report = NULL, statistics = ?", [statistics])
+        store.commit()
+
+
+ON_DISK = PIPELINE.replace("type: shout", "type: delay, config: {seconds: 0}").replace(
+    "      - {type: count_by_field, config: {field: text}}\n", ""
+)
+
+
+@pytest.mark.parametrize("statistics", [None, "{}"])
+def test_a_recovery_on_another_queue_is_refused(factflow, pipeline, tmp_path: Path, statistics: str | None) -> None:
+    assert factflow("run", pipeline(ON_DISK), "--queue", "sqlite:///q.db", "--tag", "one").status == 0
+    died(tmp_path, statistics)
+    said = factflow("execution", "recover", "one", "--queue", "sqlite:///other.db")
+    assert said.status == 2
+    assert said.err == (
+        f"factflow: queue 'sqlite:///{tmp_path}/other.db' does not hold execution 'shouts', which would begin anew there: it "
+        f"ran on 'sqlite:///{tmp_path}/q.db'. Name the queue that has its messages with --queue; if they were dropped, run it "
+        "again\n"
+    )
+    assert not (tmp_path / "other.db").exists()
+    assert factflow("execution", "recover", "one").status == 0, "its own, where it had ended"
+
+
+@pytest.mark.parametrize(("statistics", "status"), [(None, 0), ("{}", 2)])
+def test_what_died_before_it_began_begins_on_its_queue(
+    factflow, pipeline, tmp_path: Path, statistics: str | None, status: int
+) -> None:
+    assert factflow("run", pipeline(ON_DISK), "--queue", "sqlite:///q.db", "--tag", "one").status == 0
+    died(tmp_path, statistics)
+    for path in tmp_path.glob("q.db*"):
+        path.unlink()
+    assert factflow("execution", "recover", "one").status == status
+    assert (tmp_path / "q.db").exists() == (status == 0)
+
+
+def test_a_queue_that_is_none_is_refused(factflow, pipeline, tmp_path: Path) -> None:
+    assert factflow("run", pipeline(ON_DISK), "--queue", "sqlite:///q.db", "--tag", "one").status == 0
+    died(tmp_path, "{}")
+    (tmp_path / "text").write_text("x" * 5_000)
+    said = factflow("execution", "recover", "one", "--queue", "sqlite:///text")
+    assert said.status == 2
+    assert "is not a usable SQLite file" in said.err
 
 
 def test_objects_whose_folder_was_removed_are_missing(factflow, pipeline, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_tables_of_a_newer_version_are_left_alone(postgres):
     database.transact(lambda session: None, writes=True)
     database.close()
     postgres.rows(f"UPDATE {url.rpartition('=')[2]}.executions_version SET version = 99")
-    with pytest.raises(ExecutionStoreError, match="version 99, this engine knows 1; use the engine that made it"):
+    with pytest.raises(ExecutionStoreError, match="version 99, this engine knows 2; use the engine that made it"):
         database.transact(lambda session: None, writes=False)
     database.close()
 

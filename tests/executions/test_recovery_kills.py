@@ -101,6 +101,27 @@ def test_what_has_died_after_its_end_is_not_doubled(tmp_path, undisturbed, queue
     assert sorted(calls_of(tmp_path)) == list(range(12))
 
 
+def test_another_queue_is_refused_and_its_own_need_not_be_named(tmp_path, undisturbed):
+    """On another queue it would begin anew, with messages of other ids beside those that it had."""
+    result = factflow(tmp_path, *first(tmp_path, 12, QUEUE), DIE_AT="describe 1")
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    before = contents(tmp_path)
+    other = ("--queue", "sqlite:///other.db?lease=1")
+    result = factflow(tmp_path, *again(tmp_path, other))
+    assert result.returncode == 2, result.stderr
+    assert f"it ran on 'sqlite:///{tmp_path}/queue.db?lease=1.0'" in result.stderr
+    assert not (tmp_path / "other.db").exists()
+    assert contents(tmp_path) == before
+    for path in tmp_path.glob("queue.db*"):  # the same queue, elsewhere
+        path.rename(tmp_path / path.name.replace("queue", "other"))
+    result = factflow(tmp_path, *again(tmp_path, other), DIE_AT="finish")
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    result = factflow(tmp_path, *again(tmp_path, ()))
+    assert result.returncode == 0, result.stderr
+    assert "goes on with what 'sqlite:///" in result.stderr
+    assert contents(tmp_path) == undisturbed(12)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("queue", [(), QUEUE], ids=["memory", "durable"])

@@ -1,5 +1,6 @@
 """Replays, forks and recoveries as a program makes them: what is published, under which ids, and what is refused."""
 
+import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -7,7 +8,7 @@ from itertools import count
 import pytest
 import trio
 
-from factflow_engine import OrchestratorManager, PipelineConfigLoader
+from factflow_engine import OrchestratorManager, PipelineConfigLoader, open_queue
 from factflow_engine.config import ConfigurationError
 from factflow_engine.error_texts import trace_of
 from factflow_engine.executions import execution_store
@@ -285,9 +286,7 @@ async def test_a_store_that_fails_in_the_middle_says_how_far_it_came_and_a_secon
     stopped = await world.record("latest")
     assert stopped.status is ExecutionStatus.CANCELLED
     async with world.open() as (executions, manager):
-        again = await plan_recovery(
-            executions.store, stopped.id, loader=world.loader, durable=False, storage=world.objects
-        )
+        again = await plan_recovery(executions.store, stopped.id, loader=world.loader, storage=world.objects)
         started = await recover(executions, manager, again)
         await started.execution.complete()
     assert len(world.stored(stopped, "mark")) == 200
@@ -295,11 +294,43 @@ async def test_a_store_that_fails_in_the_middle_says_how_far_it_came_and_a_secon
     assert world.stored(second, "mark") == world.stored(stopped, "mark")
 
 
+async def test_an_id_of_the_engine_on_a_durable_queue_is_recovered_there_alone(world, tmp_path):
+    """Its scope is its id, as with queues in memory; the record of its queue tells them apart."""
+
+    @asynccontextmanager
+    async def opened(name):
+        queue = open_queue(f"sqlite:///{tmp_path / name}")
+        try:
+            async with (
+                Executions(execution_store(world.url)) as executions,
+                OrchestratorManager(registry=world.registry, storage=world.objects, queue=queue) as manager,
+            ):
+                yield executions, manager, queue
+        finally:
+            await queue.stop()
+
+    async with opened("queue.db") as (executions, manager, _):
+        started = await executions.start(manager, world.loader.load_text(TEXT))
+        await started.execution.cancel(0)
+    first = await world.record(started.id)
+    assert first.queue == f"sqlite:///{tmp_path}/queue.db"
+    async with opened("other.db") as (executions, _, other):
+        for queue, said in ((other, f"it ran on '{first.queue}'"), (None, f"--queue '{first.queue}'")):
+            with pytest.raises(ReplayError, match=re.escape(said)):
+                await plan_recovery(executions.store, first.id, loader=world.loader, queue=queue)
+    async with opened("queue.db") as (executions, manager, queue):
+        plan = await plan_recovery(executions.store, first.id, loader=world.loader, queue=queue)
+        again = await recover(executions, manager, plan)
+        await again.execution.complete()
+    assert (await world.record(first.id)).recovered_by == again.id
+    assert len(world.stored(first, "mark")) == 3
+
+
 async def test_what_runs_is_not_replayed_and_what_completed_not_recovered(world):
     first = await world.run()
     async with world.open() as (executions, _):
         with pytest.raises(ReplayError, match="has completed; there is nothing to recover"):
-            await plan_recovery(executions.store, first.id, loader=world.loader, durable=False)
+            await plan_recovery(executions.store, first.id, loader=world.loader)
         running = replace(first, status=ExecutionStatus.RUNNING)
         with pytest.raises(ReplayError, match="is running, and stores more"):
             await world.plan(running, "upper")
@@ -323,7 +354,7 @@ async def test_what_was_cancelled_begins_again_with_the_same_messages_and_calls_
     world.adapters["mark"] = world.counted(mark)
     world.calls.clear()
     async with world.open() as (executions, manager):
-        plan = await plan_recovery(executions.store, dead.id, loader=world.loader, durable=False)
+        plan = await plan_recovery(executions.store, dead.id, loader=world.loader)
         first, second = await recover(executions, manager, plan), await recover(executions, manager, plan)
         assert second.execution is None, "another one has begun it"
         await first.execution.complete()
@@ -383,9 +414,7 @@ async def test_cancelled_at_any_step_of_publishing_it_is_cancelled_and_not_compl
             trio.lowlevel.add_instrument(instrument)
 
         async with world.open() as (executions, manager):
-            recovery = await plan_recovery(
-                executions.store, stopped, loader=world.loader, durable=False, storage=world.objects
-            )
+            recovery = await plan_recovery(executions.store, stopped, loader=world.loader, storage=world.objects)
             with monkeypatch.context() as patch, scope:
                 Reading(world, patch, 1, add)
                 try:
@@ -516,7 +545,7 @@ async def test_a_recovery_of_a_replay_misses_what_was_removed_too(world, tmp_pat
     lineage = f"sqlite:///{tmp_path / 'lineage'}"
     first = await world.run(f"{TEXT}lineage: {{url: '{lineage}'}}\n")
     stopped = await stopped_recovery(world, first, monkeypatch)
-    options = {"loader": world.loader, "durable": False, "storage": world.objects}
+    options = {"loader": world.loader, "storage": world.objects}
     async with recorded_in(world, lineage) as recorded, world.open() as (executions, _):
         assert (await plan_recovery(executions.store, stopped, recorded=recorded, **options)).messages == 3
         gone = next(key for key in world.objects.objects if "/upper/" in key)

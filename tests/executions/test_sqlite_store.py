@@ -22,8 +22,9 @@ from factflow_engine.executions import (
     UnknownRecordError,
     execution_store,
 )
+from factflow_engine.executions.database import MIGRATIONS
 from factflow_engine.executions.sql_store import SqlStore
-from factflow_engine.executions.sqlite import SqliteDatabase
+from factflow_engine.executions.sqlite import APPLICATION_ID, SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation, simulate
@@ -122,7 +123,19 @@ async def test_a_later_version_is_refused(tmp_path: Path):
         await store.configs()
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 9")
-    assert "version 9, this engine knows 1" in await refusal(path)
+    assert "version 9, this engine knows 2" in await refusal(path)
+
+
+async def test_an_earlier_version_gets_what_it_lacks(tmp_path: Path):
+    path = tmp_path / "executions.db"
+    with closing(sqlite3.connect(path)) as other:
+        for statement in MIGRATIONS[0]:
+            other.execute(statement)
+        other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        other.execute("PRAGMA user_version = 1")
+    async with opener(path)() as store:
+        await store.begin(replace(draft(1), queue="sqlite:////q.db"), lease_seconds=600)
+        assert (await store.status(draft(1).id)).queue == "sqlite:////q.db"
 
 
 async def test_a_damaged_file_says_so(tmp_path: Path):

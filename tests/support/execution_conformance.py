@@ -260,6 +260,18 @@ async def executions_are_listed_and_found(open_store: OpenExecutionStore) -> Non
             expect((await store.execution(named)).tag, "alone", f"what {named!r} names")
 
 
+async def a_recovered_execution_names_its_latest_recovery(open_store: OpenExecutionStore) -> None:
+    """Check that a recovery has the scope of its parent, and that a replay, which has its own, is none."""
+    async with open_store() as store:
+        first = draft(1, scope="nightly", queue="sqlite:////srv/queue.db")
+        for each in (first, draft(2, parent=first.id), *(draft(n, parent=first.id, scope="nightly") for n in (3, 4))):
+            await store.begin(each, lease_seconds=LONG_SECONDS)
+        found = await store.execution(first.id)
+        expect((found.queue, found.recovered_by), (first.queue, draft(4).id), "the queue, and the latest recovery")
+        listed = await store.executions(ExecutionFilter())
+        expect([one.recovered_by for one in listed], [None, None, None, draft(4).id], "recoveries in a list")
+
+
 async def a_whole_store_has_nothing_wrong(open_store: OpenExecutionStore) -> None:
     """Check that examining a store finds nothing."""
     async with open_store() as store:
@@ -277,6 +289,7 @@ EXECUTION_CHECKS: Final[tuple[ExecutionCheck, ...]] = (
     a_lease_that_runs_out_shows_and_is_stored,
     a_request_to_cancel_reaches_the_process,
     executions_are_listed_and_found,
+    a_recovered_execution_names_its_latest_recovery,
     a_whole_store_has_nothing_wrong,
 )
 """The checks, each for an empty store."""

@@ -64,7 +64,13 @@ def _lines(found: StoredExecution) -> Iterator[tuple[str, str]]:
     if found.config_id is not None:
         yield "configuration", f"{found.config_id} version {found.config_version}"
     yield "hash", found.config_hash
-    for title, value in (("tag", found.tag), ("parent", found.parent), ("key", found.idempotency_key)):
+    for title, value in (
+        ("tag", found.tag),
+        ("parent", found.parent),
+        ("recovered by", found.recovered_by),
+        ("key", found.idempotency_key),
+        ("queue", found.queue),
+    ):
         if value:
             yield title, value
     for name, item in found.metadata.items():

@@ -71,10 +71,15 @@ def list_command(
     if settings.as_json:
         print_document({"executions": [execution_document(one) for one in found]}, settings)
         return
-    table = Table(*names("id", "name", "status", "started", "took"), Column(title="tag", optional=True))
+    table = Table(
+        *names("id", "name", "status", "started", "took"),
+        Column(title="tag", optional=True),
+        Column(title="recovered by", optional=True),
+    )
     for one in found:
         end_ns = one.seen_ns if one.ended_ns is None else one.ended_ns
-        table.add(one.id, one.name, status_cell(one), time_of(one.started_ns), age_of(one.started_ns, end_ns), one.tag)
+        took = age_of(one.started_ns, end_ns)
+        table.add(one.id, one.name, status_cell(one), time_of(one.started_ns), took, one.tag, one.recovered_by or "")
     if found:
         table.print(output(), settings.layout)
     else:

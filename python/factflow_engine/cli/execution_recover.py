@@ -1,13 +1,15 @@
 """`factflow execution recover`: go on with an execution whose process died."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import click
 
-from factflow_engine.cli.building import app_for
+from factflow_engine.cli.building import app_for, queue_for
 from factflow_engine.cli.guard import InvalidInputError
 from factflow_engine.cli.home import existing
+from factflow_engine.cli.home_store import in_store
 from factflow_engine.cli.launch import Launch
 from factflow_engine.cli.options import adapters_option, debug_option, table_output_option
 from factflow_engine.cli.recorded_objects import known_objects
@@ -17,8 +19,10 @@ from factflow_engine.cli.running import run_pipeline
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.text import clean, plural
 from factflow_engine.config.hiding import Hiding
-from factflow_engine.executions import Executions, RecoveryPlan, plan_recovery, recover
+from factflow_engine.executions import Executions, Home, RecoveryPlan, plan_recovery, recover
+from factflow_engine.executions.recovery import latest_recovery
 from factflow_engine.executions.replay_objects import Found
+from factflow_protocols import without_password
 
 
 @click.command(
@@ -28,7 +32,7 @@ from factflow_engine.executions.replay_objects import Found
     epilog="""\b
 Examples:
   factflow execution recover latest
-  factflow execution recover nightly --queue sqlite:///queue.db
+  factflow execution recover nightly --queue sqlite:///moved/queue.db
 
 The other options, signals and exit statuses are those of `factflow run`.""",
 )
@@ -43,7 +47,8 @@ def recover_command(
 ) -> int:
     """Go on with execution ID, which was interrupted, cancelled or has failed, under the id that its messages have.
 
-    On the queue that it ran on it goes on where it stopped. With queues in memory it begins again with the same messages:
+    On the queue that it ran on it goes on where it stopped; --queue need not be given if the record names it, and another
+    queue is refused. With queues in memory it begins again with the same messages:
     a stage that has stored its output for a message is not called for it again, sources are, and objects are overwritten
     by equal ones.
     """
@@ -53,8 +58,9 @@ def recover_command(
             "--idempotency-key cannot be given here: of several recoveries of one execution, one begins"
         )
     home = existing(options.home)
+    if options.queue is None:
+        options = _on_its_queue(home, execution, options)
     app = app_for(adapter_modules, queue=options.queue, allow_loss=options.allow_loss)
-    durable = options.queue is not None and options.queue.outlives_process
 
     async def plan(executions: Executions, progress: Callable[[Found], None]) -> RecoveryPlan:
         async with known_objects(home) as recorded:
@@ -62,7 +68,7 @@ def recover_command(
                 executions.store,
                 execution,
                 loader=app.loader,
-                durable=durable,
+                queue=app.queue,
                 storage=home.objects_url,
                 recorded=recorded,
                 progress=progress,
@@ -70,15 +76,26 @@ def recover_command(
 
     planned = checked(home, plan)
     settings.hidden = Hiding(planned.config.secrets)
-    click.echo(f"factflow: {clean(_described(planned))}", err=True)
+    click.echo(f"factflow: {clean(_described(planned, options.queue_url))}", err=True)
     launch = Launch(start=partial(recover, plan=planned), messages=planned.messages, idempotency_key=planned.key)
     return run_pipeline(settings, app, planned.config, options, launch=launch)
 
 
-def _described(plan: RecoveryPlan) -> str:
+def _on_its_queue(home: Home, named: str, options: RunOptions) -> RunOptions:
+    """Return the options with the queue that the execution ran on, if its record names one."""
+
+    async def look(executions: Executions) -> str | None:
+        record = await latest_recovery(executions.store, await executions.store.execution(named))
+        return record.queue
+
+    url = in_store(home, look)
+    return options if url is None else replace(options, queue=queue_for(url), queue_url=url)
+
+
+def _described(plan: RecoveryPlan, queue_url: str | None) -> str:
     replayed = f", and {plural(plan.messages, 'stored message')} of its replay" if plan.messages else ""
     if plan.durable:
-        return f"execution {plan.record.id} goes on with what its queue holds{replayed}"
+        return f"execution {plan.record.id} goes on with what {without_password(queue_url or '')!r} holds{replayed}"
     stores = any(
         stage.store is not None and stage.store.what == "output"
         for route in plan.config.routes.values()

@@ -32,7 +32,7 @@ from factflow_engine.errors import StorageProviderError
 from factflow_engine.executions import ExecutionFilter, Executions, Home, ReplayError, ReplayPlan
 from factflow_engine.executions.replay import plan_replay, replay
 from factflow_engine.executions.replay_objects import Found
-from factflow_protocols import StorageUrlError
+from factflow_protocols import QueueError, StorageUrlError
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def _refusals() -> Iterator[None]:
         if isinstance(cause, ConfigurationError):
             document = {"status": "invalid", "findings": findings_document(cause.findings)}
             raise InvalidInputError(f"{_unloadable(cause)}\n{cause}", document) from error
-        if isinstance(cause, (ReplayError, StorageProviderError, StorageUrlError)):
+        if isinstance(cause, (QueueError, ReplayError, StorageProviderError, StorageUrlError)):
             raise InvalidInputError(str(cause)) from error
         raise
 

@@ -83,6 +83,8 @@ def execution_document(summary: ExecutionSummary) -> dict[str, object]:
         "parent": summary.parent,
         "replay_source": summary.replay_source,
         "idempotency_key": summary.idempotency_key,
+        "queue": summary.queue,
+        "recovered_by": summary.recovered_by,
         "started": time_of(summary.started_ns),
         "ended": None if summary.ended_ns is None else time_of(summary.ended_ns),
         "seen": time_of(summary.seen_ns),

@@ -116,5 +116,5 @@ TABLES: Final = (
 )
 """Statements of version 1, for a database that keeps a number of its version."""
 
-MIGRATIONS: Final = (TABLES,)
+MIGRATIONS: Final = (TABLES, ("ALTER TABLE execution ADD COLUMN queue TEXT",))
 """Statements from each version to the next, beginning with an empty database."""

@@ -52,7 +52,12 @@ FINISH_SECONDS: Final = 10.0
 
 
 class Manager(Protocol):
-    """The method of `OrchestratorManager` that is called."""
+    """The parts of `OrchestratorManager` that are used."""
+
+    @property
+    def queue_url(self) -> str | None:
+        """URL of its queue; None for queues in memory."""
+        ...
 
     async def start(
         self,
@@ -272,6 +277,7 @@ class Executions:
             parent=origin.parent,
             replay_source=origin.replay_source,
             idempotency_key=idempotency_key,
+            queue=manager.queue_url,
         )
         begun = await self.store.begin(draft, lease_seconds=self._lease_seconds)
         if not begun.is_new:

@@ -85,6 +85,8 @@ class ExecutionSummary:
         parent: Id of the execution that it replays, forks or recovers; None if none.
         replay_source: Origin of its messages then: `storage`, `queue` or `manual`.
         idempotency_key: Key that the caller gave; None if none.
+        queue: URL of the queue that its messages lie in, without secrets; None for queues in memory, or if unknown.
+        recovered_by: Id of the latest execution that goes on with this one; None if none does.
         started_ns: Wall time of its start.
         ended_ns: Wall time of its end, or of the last renewal if it is interrupted; None while it runs.
         seen_ns: Wall time of its last renewal.
@@ -106,6 +108,8 @@ class ExecutionSummary:
     parent: str | None
     replay_source: str | None
     idempotency_key: str | None
+    queue: str | None
+    recovered_by: str | None
     started_ns: int
     ended_ns: int | None
     seen_ns: int
@@ -154,6 +158,7 @@ class ExecutionDraft:
     parent: str | None = None
     replay_source: str | None = None
     idempotency_key: str | None = None
+    queue: str | None = None
 
     def __post_init__(self) -> None:
         check_label("tag", self.tag, LONGEST_NAME, may_be_empty=True)

@@ -9,7 +9,7 @@ accepts each once.
 Kept separate from `replay`, whose executions are new ones.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from factflow_engine.executions.derivation import ReplayError
 from factflow_engine.executions.protocol import ExecutionStore
 from factflow_engine.executions.publishing import Publication, examined, feed_of
 from factflow_engine.executions.recording import Executions, Manager, Origin, StartedExecution
-from factflow_engine.executions.records import ExecutionFilter, ExecutionSummary, StoredExecution
+from factflow_engine.executions.records import ExecutionSummary, StoredExecution
 from factflow_engine.executions.references import RecordedObjects
 from factflow_engine.executions.replay import DURABLE, REPLAY, loaded_from, storage_of
 from factflow_engine.executions.replay_objects import Found
 from factflow_engine.executions.written_stages import Place
+from factflow_engine.queues.naming import prefix_of
 from factflow_engine.runtime.report import ExecutionStatus
-from factflow_protocols import StorageProtocol
+from factflow_protocols import QueueProtocol, ResumableStarts, StorageProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ async def plan_recovery(
     named: str,
     *,
     loader: PipelineConfigLoader,
-    durable: bool,
+    queue: QueueProtocol | None = None,
     storage: StorageProtocol | str | None = None,
     recorded: RecordedObjects | None = None,
     progress: Callable[[Found], None] = lambda _: None,
@@ -78,39 +79,33 @@ async def plan_recovery(
         store: The store of executions.
         named: Id, tag or other name of the execution.
         loader: Loader with its adapters.
-        durable: True if the manager that will run it has a queue that outlives the process.
+        queue: Queue of the manager that will run it; None for queues in memory. It is asked whether the execution can go
+        on there, and stays closed.
         storage: Store of a replay's objects, if its parent's configuration names none; see `plan_replay`.
         recorded: See `plan_replay`.
         progress: Called after each object of a replay that was read.
 
     Raises:
         UnknownRecordError: There is no such execution.
-        ReplayError: It lives, has completed, or cannot be recovered in this way; or objects of a replay are missing or
-        damaged.
+        ReplayError: It lives, has completed, or cannot be recovered in this way or on this queue; or objects of a replay
+        are missing or damaged.
         ConfigurationError: Its configuration cannot be run any more; the error holds the findings.
         ExecutionStoreError: The store of executions failed.
+        QueueError: The queue cannot be read.
         StorageUrlError: The URL of a replay's objects cannot be used.
         StorageError: The store of a replay's objects cannot be read.
         LineageError: The record of them cannot be read.
 
     Cancellation: nothing changes.
     """
-    record = await _latest(store, await store.execution(named))
+    record = await latest_recovery(store, await store.execution(named))
     _require_dead(record)
-    first = await _first(store, record)
-    asked_ns = first.started_ns
+    attempts = await _attempts(store, record)
+    asked_ns = attempts[0].started_ns
     note = record.metadata.get(REPLAY)
     note = note if isinstance(note, Mapping) else {}
-    was_durable = bool(note.get(DURABLE)) if note else first.scope != first.id
-    if was_durable and not durable:
-        raise ReplayError(
-            f"execution {record.id} ran as {record.scope!r}; if that was on a queue, its messages lie there: name the queue "
-            "with --queue URL. With queues in memory, only an id that the engine has made can be recovered: run it again"
-        )
-    if durable and not was_durable:
-        raise ReplayError(
-            f"execution {record.id} ran with queues in memory, and goes on from what it stored; leave out --queue"
-        )
+    durable = queue is not None and queue.outlives_process
+    await _require_queue(queue if durable else None, attempts, was_durable=note.get(DURABLE) if note else None)
     written = written_of(record.snapshot, f"snapshot of {record.id}")
     config = loaded_from(written, loader, name=f"snapshot of {record.id}", directory=Path(record.directory))
     if not note:
@@ -190,23 +185,69 @@ def _require_dead(record: ExecutionSummary) -> None:
         )
 
 
-async def _latest(store: ExecutionStore, record: StoredExecution) -> StoredExecution:
+async def _require_queue(
+    queue: QueueProtocol | None, attempts: Sequence[StoredExecution], *, was_durable: bool | None
+) -> None:
+    """Refuse a queue on which an execution would begin anew although it had begun elsewhere.
+
+    A process may have died between its record and its first message. Nothing is lost then by beginning anew, on the
+    queue that the record names.
+
+    Args:
+        queue: The queue, if it outlives the process.
+        attempts: The execution and its recoveries, the first one first.
+        was_durable: What the note of a replay says; None if there is none.
+    """
+    first, last = attempts[0], attempts[-1]
+    if was_durable is None:
+        was_durable = last.queue is not None or first.scope != first.id
+    if was_durable and queue is None:
+        where = (
+            f"execution {last.id} ran as {last.scope!r}; if that was on a queue, its messages lie there: name the queue "
+            "with --queue URL. With queues in memory, only an id that the engine has made can be recovered: run it again"
+        )
+        known = f"the messages of execution {last.id} lie in its queue: name it with --queue {last.queue!r}"
+        raise ReplayError(where if last.queue is None else known)
+    if queue is None:
+        return
+    if not was_durable:
+        raise ReplayError(
+            f"execution {last.id} ran with queues in memory, and goes on from what it stored; leave out --queue"
+        )
+    if not isinstance(queue, ResumableStarts):
+        return
+    has_begun = any(one.statistics is not None or one.report is not None for one in attempts)
+    is_another = last.queue is not None and _store_of(last.queue) != _store_of(queue.url)
+    if not has_begun and not is_another:
+        return
+    if not await queue.can_resume(prefix_of(last.scope), asked_ns=first.started_ns):
+        ran = "" if last.queue is None else f": it ran on {last.queue!r}"
+        raise ReplayError(
+            f"queue {queue.url!r} does not hold execution {last.scope!r}, which would begin anew there{ran}. Name the queue "
+            "that has its messages with --queue; if they were dropped, run it again"
+        )
+
+
+def _store_of(url: str) -> str:
+    """Return a URL without its options."""
+    return url.partition("?")[0]
+
+
+async def latest_recovery(store: ExecutionStore, record: StoredExecution) -> StoredExecution:
     """Return the latest recovery of an execution, or of its recovery, and so on; else the execution itself."""
-    while True:
-        children = await store.executions(ExecutionFilter(parent=record.id, scope=record.scope, limit=1))
-        if not children:
-            return record
-        record = await store.execution(children[0].id)
+    while record.recovered_by is not None:
+        record = await store.execution(record.recovered_by)
+    return record
 
 
-async def _first(store: ExecutionStore, record: ExecutionSummary) -> ExecutionSummary:
-    """Return the record of the execution's first start, before all its recoveries."""
-    found = record
-    while found.parent is not None:
-        parent = await store.status(found.parent)
+async def _attempts(store: ExecutionStore, record: StoredExecution) -> Sequence[StoredExecution]:
+    """Return the records of the execution's first start and of its recoveries, up to this one."""
+    found = [record]
+    while found[0].parent is not None:
+        parent = await store.execution(found[0].parent)
         if parent.scope != record.scope:
             break
-        found = parent
+        found.insert(0, parent)
     return found
 
 

@@ -27,9 +27,13 @@ ALIVE: Final = "(status = 'running' AND lease_epoch = ? AND lease_ns > ?)"
 """Condition with the present instant for parameters."""
 
 _STATUS: Final = f"CASE WHEN status = 'running' AND NOT {ALIVE} THEN 'interrupted' ELSE status END"
+_RECOVERED_BY: Final = (
+    "(SELECT later.id FROM execution AS later WHERE later.parent = execution.id AND later.scope = execution.scope "
+    "ORDER BY later.started_ns DESC, later.id DESC LIMIT 1)"
+)
 _SUMMARY: Final = (
     f"id, scope, name, {_STATUS}, config_id, config_version, config_hash, tag, metadata, parent, replay_source, "
-    "idempotency_key, started_ns, ended_ns, seen_ns, host, pid, cancel_seconds, error"
+    f"idempotency_key, queue, {_RECOVERED_BY} AS recovered_by, started_ns, ended_ns, seen_ns, host, pid, cancel_seconds, error"
 )
 _WHOLE: Final = f"{_SUMMARY}, snapshot, directory, statistics, report, limits"
 
@@ -59,8 +63,8 @@ def begin(session: Session, draft: ExecutionDraft, *, lease_seconds: float) -> B
             return Begin(rows[0][0], is_new=False)
     session.change(
         "INSERT INTO execution(id, scope, name, status, config_id, config_version, config_hash, tag, metadata, parent, "
-        "replay_source, idempotency_key, started_ns, seen_ns, host, pid, lease_epoch, lease_ns, snapshot, directory) "
-        "VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "replay_source, idempotency_key, queue, started_ns, seen_ns, host, pid, lease_epoch, lease_ns, snapshot, directory) "
+        "VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             draft.id,
             draft.scope,
@@ -73,6 +77,7 @@ def begin(session: Session, draft: ExecutionDraft, *, lease_seconds: float) -> B
             draft.parent,
             draft.replay_source,
             draft.idempotency_key,
+            draft.queue,
             draft.started_ns,
             draft.started_ns,
             draft.host,
@@ -267,7 +272,7 @@ def _read_or_none(text: Any) -> dict[str, Any] | None:
 _TYPES: Final = {
     "id": str, "scope": str, "name": str, "status": str, "config_id": str | None, "config_version": int | None,
     "config_hash": str, "tag": str, "metadata": str, "parent": str | None, "replay_source": str | None,
-    "idempotency_key": str | None, "started_ns": int, "ended_ns": int | None, "seen_ns": int, "host": str, "pid": int,
+    "idempotency_key": str | None, "queue": str | None, "recovered_by": str | None, "started_ns": int, "ended_ns": int | None, "seen_ns": int, "host": str, "pid": int,
     "cancel_requested": float | None, "error": str | None,
 }  # fmt: skip
 """Names of a summary's columns, in the order of `_SUMMARY`, and their types."""

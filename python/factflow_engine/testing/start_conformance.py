@@ -17,7 +17,7 @@ from factflow_engine.testing.expectations import (
     take,
     values,
 )
-from factflow_protocols import Begun, ExecutionStarts, QueueProtocol
+from factflow_protocols import Begun, ExecutionStarts, QueueProtocol, ResumableStarts
 
 EXECUTION: Final = "exec:conformance:"
 FIRST: Final = EXECUTION + "/queue/first"
@@ -114,6 +114,30 @@ async def of_those_that_start_one_is_the_first(open_queue: OpenQueue) -> None:
         expect(await _begin(queue), Begun(published=False, left=1), "the second start")
 
 
+async def what_would_be_resumed_is_known_before(open_queue: OpenQueue) -> None:
+    """Check that `can_resume`, of a provider that has it, says what a start would do."""
+    async with open_queue() as queue:
+        if not isinstance(queue, ResumableStarts):
+            return
+        before = _starts(queue).instant_ns()
+        expect(await queue.can_resume(EXECUTION, asked_ns=before), False, "whether one is known that was never begun")
+        await trio.sleep(0.01)
+        await _begin(queue, numbers=(1,))
+        expect(await queue.can_resume(EXECUTION, asked_ns=before), True, "whether one with a message left is known")
+        expect(await queue.can_resume("exec:nobody:", asked_ns=before), False, "whether another one is known")
+        async with queue.subscribe(FIRST, "first", 10, 100) as subscription:
+            await subscription.settle(await take(subscription, 1))
+        expect(await queue.can_resume(EXECUTION, asked_ns=before), True, "whether one that was not ended is known")
+        expect(await _starts(queue).end(EXECUTION, READS), 0, "what the end finds left")
+        await trio.sleep(0.01)
+        after = _starts(queue).instant_ns()
+        expect(await queue.can_resume(EXECUTION, asked_ns=before), True, "whether one that ended since is known")
+        expect(await queue.can_resume(EXECUTION, asked_ns=after), False, "whether one that had ended is known")
+        await queue.publish(FIRST, message(2))
+        expect(await queue.can_resume(EXECUTION, asked_ns=after), True, "whether one with a new message is known")
+        expect((await _begin(queue, asked_ns=after)).published, False, "whether a start publishes then")
+
+
 def _starts(queue: QueueProtocol) -> ExecutionStarts:
     if not isinstance(queue, ExecutionStarts):
         raise ConformanceError(f"{type(queue).__name__} is no ExecutionStarts: it lacks one of its methods")
@@ -137,5 +161,6 @@ START_CHECKS: Final[tuple[Check, ...]] = (
     what_was_read_before_is_left_too,
     what_holds_messages_is_named,
     of_those_that_start_one_is_the_first,
+    what_would_be_resumed_is_known_before,
 )
 """Every check of this module."""

@@ -44,6 +44,22 @@ def test_a_url_names_a_relative_or_an_absolute_file():
     )  # fmt: skip
 
 
+@given(
+    name=st.text(max_size=20).filter(lambda text: text.isprintable() and "/" not in text),
+    durability=st.sampled_from(Durability),
+    lease=st.floats(0.1, 1e6),
+    capacity=st.integers(1, 1 << 40),
+)
+def test_settings_tell_their_url(name, durability, lease, capacity):
+    path = Path("/srv/queues") / f"{name}.db"
+    given_settings = SqliteSettings(path=path, durability=durability, lease_seconds=lease, capacity=capacity)
+    assert SqliteSettings.from_url(given_settings.url) == given_settings
+
+
+def test_the_url_of_a_relative_path_is_absolute():
+    assert SqliteSettings.from_url("sqlite:///q.db").url == f"sqlite:///{Path.cwd()}/q.db"
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -9,6 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlencode
 
 from factflow_engine.queues.sqlite.durability import Durability
 from factflow_engine.url_options import UrlOption, read_options, split_url, within
@@ -81,6 +82,14 @@ class SqliteSettings:
         if text.startswith(":") or text in {"", ".", "/"} or text.endswith("/"):
             raise QueueUrlError(url, "names no file; write sqlite:///file.db (memory:// keeps messages in memory)")
         return cls(path=(directory or Path()) / text, **read_options(url, query, _OPTIONS, QueueUrlError))
+
+    @property
+    def url(self) -> str:
+        """URL with an absolute path, and the options that are not as by default; the inverse of `from_url`."""
+        usual = SqliteSettings(path=self.path)
+        options = {name: getattr(self, option.attribute) for name, option in _OPTIONS.items()}
+        given = {name: value for name, value in options.items() if value != getattr(usual, _OPTIONS[name].attribute)}
+        return f"{SCHEME}/{quote(os.fsencode(self.path.absolute()))}{'?' if given else ''}{urlencode(given)}"
 
 
 def check_path(path: Path) -> None:

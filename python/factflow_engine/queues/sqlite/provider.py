@@ -19,6 +19,7 @@ from factflow_engine.queues.sqlite.dropping import discard
 from factflow_engine.queues.sqlite.encoding import encoded_message
 from factflow_engine.queues.sqlite.location import SqliteSettings
 from factflow_engine.queues.sqlite.publisher import Publisher
+from factflow_engine.queues.sqlite.resuming import can_resume
 from factflow_engine.queues.sqlite.starts import Begin, end, holdings
 from factflow_engine.queues.sqlite.states import SqliteStates
 from factflow_engine.queues.sqlite.store import Call, Close, Look, Store, Wait
@@ -179,6 +180,19 @@ class SqliteQueue:
         """See `ExecutionStarts.holdings`."""
         self._consumers.refuse_if_stopped(execution)
         return await self._writer.submit(Look(lambda store: holdings(store, execution), execution))
+
+    @property
+    def url(self) -> str:
+        """See `ResumableStarts.url`."""
+        return self._settings.url
+
+    async def can_resume(self, execution: str, *, asked_ns: int) -> bool:
+        """See `ResumableStarts.can_resume`.
+
+        Raises:
+            QueueFileError: The file cannot be read.
+        """
+        return await self._threads.run(lambda: can_resume(self._settings, execution, asked_ns=asked_ns))
 
     async def discard(self, prefix: str) -> None:
         """Delete the queues and the topics' subscriptions with this prefix, their messages, and what stages keep.

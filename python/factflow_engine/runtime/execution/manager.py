@@ -23,7 +23,7 @@ from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.execution.trio_only import require_trio
 from factflow_engine.seams import Seams
-from factflow_protocols import ExecutionStarts, LineageSink, QueueProtocol, StorageProtocol
+from factflow_protocols import ExecutionStarts, LineageSink, QueueProtocol, ResumableStarts, StorageProtocol
 
 if TYPE_CHECKING:
     from factflow_engine.config import InitMessageConfig, PipelineGlobalConfig
@@ -121,6 +121,11 @@ class OrchestratorManager:
     def executions(self) -> Mapping[str, PipelineOrchestrator]:
         """Executions that have not ended, by id."""
         return MappingProxyType(self._executions)
+
+    @property
+    def queue_url(self) -> str | None:
+        """URL of the queue that executions share, without secrets; None if the provider has none that lasts."""
+        return self._provider.url if isinstance(self._provider, ResumableStarts) else None
 
     @trio.lowlevel.enable_ki_protection
     async def start(
