@@ -17,7 +17,7 @@ PAGE = DOCS / "stage-storage.md"
 
 async def test_the_pipeline_stores_what_the_page_says(monkeypatch, capfd):
     store = MemoryStorage()
-    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda cls, url, directory=None: store))
+    monkeypatch.setattr(MemoryStorage, "from_url", classmethod(lambda _cls, _url, **_: store))
     registry = ValidatingAdapterRegistry()
     config = PipelineConfigLoader(registry).load_text(files(PAGE)["store.yaml"])
     async with OrchestratorManager(registry=registry) as manager:
