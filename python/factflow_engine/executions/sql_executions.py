@@ -159,6 +159,8 @@ def execution(session: Session, named: str) -> StoredExecution:
         f"SELECT {_WHOLE} FROM execution WHERE id = ?",  # noqa: S608 - constants
         [*session.now, _found(session, named)],
     )
+    if not rows:
+        raise ValueError(f"an index names an execution that is not there, for {named!r:.60}")
     *summary, snapshot, directory, statistics, report, limits = rows[0]
     return StoredExecution(
         **_summary(summary),
