@@ -56,6 +56,20 @@ def test_settings_tell_their_url(name, durability, lease, capacity):
     assert SqliteSettings.from_url(given_settings.url) == given_settings
 
 
+async def test_a_locked_file_cannot_say_what_can_be_resumed(tmp_path):
+    path = tmp_path / "q.db"
+    queue = SqliteQueue(settings(path))
+    await queue.publish(QUEUE, message(1))
+    await queue.stop()
+    asked = SqliteQueue(SqliteSettings(path=path, busy_seconds=0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(QueueFileError, match="another process has kept it locked for 0 s"):
+            await asked.can_resume("exec:x:", asked_ns=0)
+    assert not await asked.can_resume("exec:x:", asked_ns=0)
+
+
 def test_the_url_of_a_relative_path_is_absolute():
     assert SqliteSettings.from_url("sqlite:///q.db").url == f"sqlite:///{Path.cwd()}/q.db"
 

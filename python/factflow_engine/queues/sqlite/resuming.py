@@ -7,9 +7,10 @@ import sqlite3
 from contextlib import closing
 from typing import Final
 
-from factflow_engine.queues.sqlite.location import SqliteSettings
+from factflow_engine.queues.sqlite.location import QueueFileError, SqliteSettings
 from factflow_engine.queues.sqlite.reading import open_to_look
 from factflow_engine.queues.sqlite.schema import unusable
+from factflow_engine.sqlite_files import is_busy
 
 _LEFT: Final = {
     "line": "tail - cursor + held > 0 AND (substr(queue, 1, ?1) = ?2 OR substr(subscription, 1, ?1) = ?2)",
@@ -30,6 +31,9 @@ def can_resume(settings: SqliteSettings, execution: str, *, asked_ns: int) -> bo
         with closing(open_to_look(settings)) as connection:
             return _can_resume(connection, execution, asked_ns)
     except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            problem = f"another process has kept it locked for {settings.busy_seconds:g} s; see what holds it"
+            raise QueueFileError(settings.path, problem) from error
         raise unusable(settings.path, error) from error
 
 
