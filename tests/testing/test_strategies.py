@@ -48,9 +48,9 @@ def test_payloads_are_many_and_shrink_to_the_plainest():
 
     draw()
     assert len(seen) > 30
-    assert smallest(payloads_matching(BIG), lambda payload: True) == {"total": 6, "name": "x"}
-    assert smallest(payloads_not_matching(BIG), lambda payload: True) == {}
-    assert smallest(payloads_matching(BIG), lambda payload: payload["total"] > 100)["name"] == "x"
+    few = settings(max_examples=20)
+    assert smallest(payloads_matching(BIG), lambda payload: True, settings=few) == {"total": 6, "name": "x"}
+    assert smallest(payloads_not_matching(BIG), lambda payload: True, settings=few) == {}
 
 
 def test_a_condition_that_holds_for_nothing_or_for_everything_is_refused():
