@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from factflow_engine import OrchestratorManager, PipelineConfigLoader, ValidatingAdapterRegistry, open_storage
+from factflow_engine import (
+    OrchestratorManager,
+    PipelineConfigLoader,
+    ValidatingAdapterRegistry,
+    open_lineage,
+    open_storage,
+)
 from factflow_engine.adapters import AdapterDiscovery
 from factflow_engine.frames import unpack
 
@@ -48,9 +54,11 @@ async def test_the_index_holds_every_docstring_and_broken_files_stop_nothing(exa
     assert AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py").problems == ()
     config = PipelineConfigLoader(registry).load(example)
     storage = open_storage("memory://")
-    async with OrchestratorManager(registry=registry, storage=storage) as manager:
+    lineage = open_lineage("sqlite:///lineage", directory=tmp_path)
+    async with OrchestratorManager(registry=registry, storage=storage, lineage=lineage) as manager:
         execution = await manager.start(config)
         report = await execution.complete()
+    await lineage.close()
 
     stored = [await storage.read(key) async for key in storage.list(f"executions/{execution.id}/parse/parse_python/")]
     assert sorted(metadata.custom["path"] for _, metadata in stored) == ["good.py", "pkg/__init__.py", "pkg/silent.py"]
@@ -86,8 +94,10 @@ async def test_running_it_again_gives_the_same_index(example, tmp_path):
     AdapterDiscovery(registry).from_file(EXAMPLE / "adapters.py")
     config = PipelineConfigLoader(registry).load(example)
     indexes = []
-    async with OrchestratorManager(registry=registry, storage=open_storage("memory://")) as manager:
+    lineage = open_lineage("sqlite:///lineage", directory=tmp_path)
+    async with OrchestratorManager(registry=registry, storage=open_storage("memory://"), lineage=lineage) as manager:
         for _ in range(2):
             await (await manager.start(config)).complete()
             indexes.append(sorted(segment["name"] for segment in lines(tmp_path, "modules.jsonl")))
+    await lineage.close()
     assert indexes[0] == indexes[1] == ["good", "pkg"]

@@ -19,6 +19,7 @@ from factflow_engine.queues.sqlite import (
     QueueFileError,
     SqliteQueue,
     SqliteSettings,
+    schema,
 )
 from factflow_engine.queues.sqlite.holds import Hold, Return, join, settle, without
 from factflow_engine.queues.sqlite.schema import VERSION, open_file
@@ -210,7 +211,7 @@ async def test_a_file_that_lacks_a_table_of_every_version_is_not_given_an_empty_
 async def test_a_file_that_another_process_is_just_making_is_not_taken_for_a_strangers(monkeypatch, tmp_path):
     path = tmp_path / "q.db"
 
-    class Raced(sqlite3.Connection):
+    class Raced(schema.Connection):
         def execute(self, sql, *parameters):
             if sql.startswith("SELECT count(*)") and not races:
                 races.append(sql)
@@ -219,8 +220,7 @@ async def test_a_file_that_another_process_is_just_making_is_not_taken_for_a_str
             return super().execute(sql, *parameters)
 
     races = []
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=Raced, **kwargs))
+    monkeypatch.setattr(schema, "Connection", Raced)
     with closing(open_file(settings(path))):
         assert races
 
