@@ -9,7 +9,11 @@ import textwrap
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from factflow_engine.frames import unpack
+from factflow_engine.lineage import process
 from factflow_engine.lineage.process import ProcessLineage
 from factflow_engine.lineage.recorder import PackedLineageSink
 from factflow_engine.runtime.execution.manager import OrchestratorManager
@@ -195,3 +199,12 @@ def test_it_ends_with_the_program_whatever_ends_that(tmp_path):
 
     trio.run(gone)
     assert rows_in(tmp_path)[-1] == {"closed": True}
+
+
+@given(st.lists(st.binary(max_size=40), max_size=60), st.integers(1, 50))
+def test_a_request_is_the_list_of_its_parts_in_pieces_that_are_bounded(parts, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "PIECE_BYTES", most)
+        pieces = [*process._pieces(process._listed(parts))]
+    assert unpack(b"".join(pieces)) == parts
+    assert all(len(piece) < most + 40 for piece in pieces)

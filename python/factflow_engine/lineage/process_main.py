@@ -19,6 +19,8 @@ from factflow_engine.lineage.recorder import rows_of
 from factflow_protocols import LineageSink, RetainingLineage
 
 _LOOK_SECONDS = 1.0
+_NICENESS = 10
+"""Messages go before their lineage where processors are few."""
 
 
 def main(fd: int, parent: int) -> None:
@@ -26,6 +28,7 @@ def main(fd: int, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the program that sent the rows decides when this ends
     os.set_inheritable(fd, False)
+    os.nice(_NICENESS)
     trio.run(_serve, fd, parent)
 
 

@@ -36,8 +36,8 @@ IDLE_SECONDS: Final = 1.0
 BATCH_ROWS: Final = 16_384
 """Number of rows that is enough for one write."""
 
-PART_ROWS: Final = 256
-"""Rows that are packed before other tasks get their turn: some 50 microseconds."""
+PART_ROWS: Final = 128
+"""Rows that are packed before other tasks get their turn: some 25 microseconds."""
 
 PART_BYTES: Final = 256 << 10
 """Bytes of payloads, for hashes and reasons, after which they get it, too: some 150 microseconds, and one row more."""
