@@ -66,7 +66,7 @@ docs: setup ## write the reference pages from what the engine reads
 figures: setup ## write the figures of pages from the newest records
 	$(BIN)/python -m bench.readme
 
-# In parts, so that `make --jobs` runs them beside each other and beside the build of the extension, which only one needs.
+# In parts, so that `make --jobs` runs them beside each other. Those in Python read the package where it is installed.
 lint: lint-python lint-types lint-stubs lint-rust ## linters, type checkers, layers, stubs, spelling, Rust
 
 lint-rust:
@@ -74,10 +74,10 @@ lint-rust:
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p factflow-core
 
-lint-types: $(VENV)/.installed
+lint-types: $(VENV)/.built
 	$(BIN)/basedpyright
 
-lint-python: $(VENV)/.installed
+lint-python: $(VENV)/.built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
