@@ -139,9 +139,16 @@ async def test_a_day_whose_removal_is_pending_can_be_written_again(postgres):
             with pytest.raises(LineageError, match="lock timeout"):
                 await expire(sink)
         reader.execute("COMMIT")
+    late = NOON_NS - 4 * DAY_NS + HOUR_NS
+    rows = [entry(50, started_ns=late)], [outcome(50, ended_ns=late)]
     async with opened(url) as sink:
-        late = NOON_NS - 4 * DAY_NS + HOUR_NS
-        await sink.write([entry(50, started_ns=late)], [outcome(50, ended_ns=late)])
+        with postgres.connect() as report:
+            report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            report.execute("SELECT 1")
+            with pytest.raises(LineageError, match="lock timeout"):
+                await sink.write(*rows)
+            report.execute("COMMIT")
+        await sink.write(*rows)
     assert 3 in kept(postgres, url)
     assert 3 in kept(postgres, url, "outcomes")
 

@@ -4,12 +4,13 @@ Kept separate from writing because it needs no transaction: `DETACH PARTITION ..
 that neither readers nor writers wait. A removal that was interrupted between them is ended by the next.
 """
 
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
 from factflow_engine.lineage.postgres.schema import (
     DAY_NS,
+    LOCK_SECONDS,
     TABLES,
     Row,
     day_of,
@@ -19,9 +20,6 @@ from factflow_engine.lineage.postgres.schema import (
     sql,
 )
 from factflow_engine.lineage.retention import Retention
-
-LOCK_SECONDS: Final = 2
-"""Longest wait for transactions that still use a day; the next removal tries again."""
 
 
 def expire(connection: psycopg.Connection[Row], schema: str, retention: Retention, *, now_ns: int) -> list[str]:

@@ -21,6 +21,9 @@ DAY_NS: Final = 86_400_000_000_000
 
 Row = tuple[Any, ...]
 
+LOCK_SECONDS: Final = 2
+"""Longest wait for transactions that still use a day that is removed; it is tried again later."""
+
 TABLES: Final = ("visits", "outcomes")
 
 VISIT_COLUMNS: Final[dict[str, str]] = {
@@ -115,13 +118,19 @@ def half_detached(connection: psycopg.Connection[Row], schema: str, table: str) 
 
 
 def add_partitions(connection: psycopg.Connection[Row], schema: str, table: str, days: Iterable[int]) -> None:
-    """Make the partitions of these days, unless another writer has."""
+    """Make the partitions of these days, unless another writer has.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: The removal of such a day was broken off, and cannot be ended yet.
+    """
     lock(connection, schema)
     there = partitions(connection, schema, table)
     half = half_detached(connection, schema, table)
     for day in sorted(set(days) - set(there)):
         name = f'"{schema}"."{partition_name(table, day)}"'
         if day in half:
+            # It waits for every statement of the database that began before, a long report too.
+            connection.execute(sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             connection.execute(sql(f'ALTER TABLE "{schema}"."{table}" DETACH PARTITION {name} FINALIZE'))
         connection.execute(sql(f'CREATE TABLE IF NOT EXISTS {name} (LIKE "{schema}"."{table}" INCLUDING ALL)'))
         connection.execute(
