@@ -1,5 +1,6 @@
 """Examples of messages: what is found holds by the engine and by the reference; what has none holds for no message."""
 
+import gc
 import random
 from collections import Counter
 
@@ -11,6 +12,7 @@ from conditions import generators, reference
 from conditions.strategies import drawn
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry, compile_condition
 from factflow_engine.conditions.examples import find_example
+from factflow_engine.conditions.examples.atoms import Atom
 from factflow_engine.errors import UndecidedError
 
 
@@ -161,3 +163,10 @@ def test_a_search_ends():
     refused = [leaf(f"{letter}{n}", "eq", 1) for letter in "fg" for n in (29,)]
     with pytest.raises(UndecidedError, match="5,000 places were tried"):
         find_example([{"all_of": parts}], refused)
+
+
+def test_a_search_leaves_nothing_behind():
+    for _ in range(3):
+        find_example([leaf("name", "starts_with", "x"), leaf("total", "gt", 5)], [leaf("total", "gt", 9)])
+    gc.collect()
+    assert [one for one in gc.get_objects() if type(one) is Atom] == []

@@ -7,6 +7,7 @@ from factflow_engine.analysis.verdict import Status, Verdict
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.config.graph import Publication, build_graph
+from factflow_engine.config.models import RouteConfig
 
 LARGEST_FRAME: Final = 64 * 1024 * 1024
 """Bytes of the largest frame that is read."""
@@ -20,12 +21,14 @@ class MostHeld:
         route: Id of the route.
         waiting: In its queue.
         in_flight: In its stages.
+        retrying: Waiting for another attempt, or for the dead-letter queue: with so many no more are begun.
         bytes: What these take at most, if each is as large as a frame may be.
     """
 
     route: str
     waiting: int
     in_flight: int
+    retrying: int
     bytes: int
 
 
@@ -36,15 +39,18 @@ def most_held(config: PipelineGlobalConfig, *, largest_bytes: int = LARGEST_FRAM
         config: The configuration.
         largest_bytes: Size of the largest message, in bytes; by default the largest frame.
     """
-    return [
-        MostHeld(
+    found: list[MostHeld] = []
+    for route_id, route in config.routes.items():
+        capacity, concurrency = route.inbound.capacity, route.inbound.concurrency
+        held = MostHeld(
             route=route_id,
-            waiting=route.inbound.capacity,
-            in_flight=route.inbound.concurrency,
-            bytes=(route.inbound.capacity + route.inbound.concurrency) * largest_bytes,
+            waiting=capacity,
+            in_flight=concurrency,
+            retrying=capacity,
+            bytes=(2 * capacity + concurrency) * largest_bytes,
         )
-        for route_id, route in config.routes.items()
-    ]
+        found.append(held)
+    return found
 
 
 def dead_lettered(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
@@ -62,36 +68,41 @@ def dead_lettered(config: PipelineGlobalConfig, operators: OperatorRegistry | No
 def keeps_order(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
     """Say of each route whether messages of one key end in the order in which they were first accepted.
 
-    They do if the route takes them by key, or one at a time without retries, and if all routes before it do and lead
-    to it by one way.
+    They do if the route takes them by key, or one at a time without putting any off, and if all routes before it do and
+    lead to it by one way. Messages that a stage emits are not part of it: those of one message run in parallel.
     """
     del operators
     graph = build_graph(config)
-    writers: dict[str, list[Publication]] = {}
+    ways: dict[str, list[Publication]] = {}
     for sent in graph.publications:
         for target in graph.readers.get(sent.queue, ()):
-            writers.setdefault(target, []).append(sent)
-    reasons: dict[str, str] = {}
-    verdicts: list[Verdict] = []
+            ways.setdefault(target, []).append(sent)
+    found: dict[str, tuple[Status, str]] = {}
     for route_id in graph.order:
-        route = config.routes[route_id]
-        before = writers.get(route_id, [])
-        lost = next((sent.source for sent in before if sent.source in reasons), None)
-        if route.inbound.ordering != "key" and route.inbound.concurrency > 1:
-            reasons[route_id] = f"it has {route.inbound.concurrency} messages in flight, and no ordering: key"
-        elif route.inbound.ordering != "key" and route.error_handling.max_retries:
-            reasons[route_id] = "a message that is tried again comes after those that it let pass"
-        elif lost is not None:
-            reasons[route_id] = f"route {lost} before it does not keep it"
-        elif len(before) > 1:
-            reasons[route_id] = "messages come to it by several ways"
-        reason = reasons.get(route_id)
-        verdicts.append(
-            Verdict(
-                name="keeps_order",
-                path=f"routes.{route_id}",
-                status=Status.HOLDS if reason is None else Status.FAILS,
-                message=reason or "messages of one key end in order",
-            )
-        )
-    return verdicts
+        before = ways.get(route_id, [])
+        status, message = _order_of(config.routes[route_id])
+        for sent in before:
+            earlier = found.get(sent.source, (Status.FAILS, ""))[0]  # one that is not known yet is on a circle with it
+            if earlier is not Status.HOLDS and status is not Status.FAILS:
+                does = "does not keep it" if earlier is Status.FAILS else "may not keep it"
+                status, message = earlier, f"route {sent.source} before it {does}"
+        if status is not Status.FAILS and len(before) > 1:
+            status, message = Status.FAILS, "messages come to it by several ways"
+        found[route_id] = status, message
+    return [
+        Verdict(name="keeps_order", path=f"routes.{route_id}", status=status, message=message)
+        for route_id, (status, message) in found.items()
+    ]
+
+
+def _order_of(route: RouteConfig) -> tuple[Status, str]:
+    """Say whether a route by itself keeps the order."""
+    if route.inbound.ordering == "key":
+        return Status.HOLDS, "messages of one key end in order"
+    if route.inbound.concurrency > 1:
+        return Status.FAILS, f"it has {route.inbound.concurrency} messages in flight, and no ordering: key"
+    if not route.adapters:
+        return Status.HOLDS, "messages end in order, one at a time"
+    if route.error_handling.max_retries:
+        return Status.FAILS, "a message that is tried again comes after those that it let pass"
+    return Status.OPEN, "one at a time, unless a stage puts a message off, as by RetryLater or a circuit breaker"

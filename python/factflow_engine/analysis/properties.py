@@ -15,6 +15,9 @@ from factflow_engine.config.graph import EdgeKind, Publication, RouteGraph, buil
 from factflow_engine.config.models import RouteConfig
 from factflow_engine.errors import UndecidedError
 
+MOST_STEPS: Final = 20_000
+"""Steps from route to route in the search for circles, of routes that lead into one another."""
+
 MOST_PAIRS: Final = 2_000
 """Pairs of outbounds of one route that are compared."""
 
@@ -123,63 +126,96 @@ def _exclusive(route_id: str, route: RouteConfig, operators: OperatorRegistry | 
 def loops_end(config: PipelineGlobalConfig, operators: OperatorRegistry | None = None) -> list[Verdict]:
     """Say of each circle of routes whether something ends a message's way round it.
 
-    A circle ends if one of its routes has a `deadline_seconds`, which counts from the message's beginning, or if no
-    message meets the conditions of all its outbounds and no stage on it changes messages. Without stages, a message
-    that meets them goes round for ever; with stages it is for them to change it, which is left open.
+    A circle of outbounds ends by a `deadline_seconds`, which counts from the message's publication, of a route on it that
+    has a stage without a condition: stages are where it is looked at. Without stages, a message goes round for ever if it
+    meets the conditions of all outbounds of some circle, and no message does if none meets those of one. What stages make
+    of messages, and which fail and come back as dead letters, is left open.
     """
     graph = build_graph(config)
     verdicts: list[Verdict] = []
-    for circle in _circles(graph):
-        routes = [config.routes[sent.source] for sent in circle]
-        path = f"routes.{circle[0].source}.outbound[{circle[0].index}]"
-        shown = " -> ".join([*(sent.source for sent in circle), circle[0].source])
-        budgets = [route.error_handling.deadline_seconds for route in routes if route.error_handling.deadline_seconds]
-        if budgets:
-            message = f"{shown} ends by a deadline of {min(budgets):g} s"
-            verdicts.append(Verdict(name="loops_end", path=path, status=Status.HOLDS, message=message))
-            continue
-        has_stages = any(route.adapters for route in routes)
-        verdicts.append(
-            _asked(
-                "loops_end",
-                path,
-                [taken_by(route)[sent.index or 0] for route, sent in zip(routes, circle, strict=True)],
-                operators=operators,
-                if_none=(
-                    (Status.OPEN, f"{shown}: a stage must change a message for it to go round, and may for ever")
-                    if has_stages
-                    else (Status.HOLDS, f"no message goes round {shown}")
-                ),
-                if_found=(
-                    (Status.OPEN, f"{shown}: unless a stage changes it, this message goes round for ever")
-                    if has_stages
-                    else (Status.FAILS, f"{shown}: this message goes round for ever")
-                ),
-            )
-        )
+    for part in graph.cycles:
+        try:
+            verdicts += [_end_of(config, circle, operators) for circle in _circles(graph, part)]
+        except UndecidedError as error:
+            path = f"routes.{part[0]}"
+            verdicts.append(Verdict(name="loops_end", path=path, status=Status.OPEN, message=f"not decided: {error}"))
     return verdicts
 
 
-def _circles(graph: RouteGraph) -> Iterator[list[Publication]]:
-    """Give for each cycle of the graph the shortest circle through its first route."""
-    for part in graph.cycles:
-        inside = set(part)
-        ways: dict[str, list[Publication]] = {part[0]: []}
-        waiting = [part[0]]
-        found: list[Publication] | None = None
-        while waiting and found is None:
-            at = waiting.pop(0)
-            for sent in graph.publications:
-                if sent.source != at or sent.kind is not EdgeKind.OUTBOUND:
-                    continue
-                for target in graph.readers.get(sent.queue, ()):
-                    if target == part[0]:
-                        found = found or [*ways[at], sent]
-                    elif target in inside and target not in ways:
-                        ways[target] = [*ways[at], sent]
-                        waiting.append(target)
-        if found is not None:
-            yield found
+def _end_of(config: PipelineGlobalConfig, circle: Sequence[Publication], operators: OperatorRegistry | None) -> Verdict:
+    routes = [config.routes[sent.source] for sent in circle]
+    first = circle[0]
+    path = f"routes.{first.source}" + (f".outbound[{first.index}]" if first.index is not None else "")
+    shown = " -> ".join([*(sent.source for sent in circle), first.source])
+    by_failing = any(sent.kind is EdgeKind.DEAD_LETTER for sent in circle)
+    if by_failing:
+        message = f"{shown}: a message that fails each time goes round for ever, as a dead letter"
+        return Verdict(name="loops_end", path=path, status=Status.OPEN, message=message)
+    budgets = [
+        route.error_handling.deadline_seconds
+        for route in routes
+        if route.error_handling.deadline_seconds is not None
+        and any(stage.condition is None for stage in route.adapters)
+    ]
+    if budgets:
+        message = f"{shown} ends by a deadline of {min(budgets):g} s"
+        return Verdict(name="loops_end", path=path, status=Status.HOLDS, message=message)
+    has_stages = any(route.adapters for route in routes)
+    return _asked(
+        "loops_end",
+        path,
+        [taken_by(route)[sent.index or 0] for route, sent in zip(routes, circle, strict=True)],
+        operators=operators,
+        if_none=(
+            (Status.OPEN, f"{shown}: a stage must change a message for it to go round, and may for ever")
+            if has_stages
+            else (Status.HOLDS, f"no message goes round {shown}")
+        ),
+        if_found=(
+            (Status.OPEN, f"{shown}: unless a stage changes it, this message goes round for ever")
+            if has_stages
+            else (Status.FAILS, f"{shown}: this message goes round for ever")
+        ),
+    )
+
+
+def _circles(graph: RouteGraph, part: Sequence[str]) -> Iterator[list[Publication]]:
+    """Give the circles within a strongly connected part, each once: a message that goes round for ever goes round one.
+
+    Each begins at its first route, in the part's order, and leads through later ones only.
+
+    Raises:
+        UndecidedError: There are too many.
+    """
+    rank = {route: place for place, route in enumerate(part)}
+    steps: dict[str, list[tuple[Publication, str]]] = {route: [] for route in part}
+    for sent in graph.publications:
+        if sent.source in rank:
+            steps[sent.source] += [(sent, target) for target in graph.readers.get(sent.queue, ()) if target in rank]
+    tried = 0
+    for start in part:
+        way: list[Publication] = []
+        routes = [start]
+        waiting = [iter(steps[start])]
+        while waiting:
+            for sent, target in waiting[-1]:
+                tried += 1
+                if tried > MOST_STEPS:
+                    raise UndecidedError(
+                        f"{MOST_STEPS:,} steps along circles of these routes were tried, and there are more"
+                    )
+                if target == start:
+                    yield [*way, sent]
+                elif rank[target] > rank[start] and target not in routes:
+                    way.append(sent)
+                    routes.append(target)
+                    waiting.append(iter(steps[target]))
+                    break
+            else:
+                waiting.pop()
+                routes.pop()
+                if way:
+                    way.pop()
 
 
 Property = Callable[[PipelineGlobalConfig, OperatorRegistry | None], list[Verdict]]

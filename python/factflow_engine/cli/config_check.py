@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -79,10 +80,7 @@ def check_command(
             "holds": not failed,
             "required": [name for name in PROPERTIES if name in required],
             "verdicts": [_row(verdict, settings) for verdict in verdicts],
-            "most_held": [
-                {"route": held.route, "waiting": held.waiting, "in_flight": held.in_flight, "bytes": held.bytes}
-                for held in most_held(config)
-            ],
+            "most_held": [asdict(held) for held in most_held(config)],
         }
         print_document(document, settings)
     else:

@@ -1,7 +1,8 @@
 """Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
 `simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
-adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function without any test framework.
+adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function without any test framework. The module
+`strategies`, which needs hypothesis, draws conditions and messages.
 """
 
 from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS

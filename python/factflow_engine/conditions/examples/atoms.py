@@ -7,9 +7,8 @@ search knows few operators.
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
 from factflow_engine.conditions.compilation import compile_condition
@@ -24,7 +23,7 @@ _INSTANT: Final = re.compile(r"(.{10}).(.{8})(?:\.(\d+))?(.+)", re.DOTALL)
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Atom:
     """A question about what a path leads to: an operator, or whether some element of a list meets a condition.
 
@@ -39,6 +38,7 @@ class Atom:
     operator: str | None
     literal: Any
     operators: OperatorRegistry | None
+    _compiled: Condition | None = field(default=None, init=False)
 
     def below(self) -> "Atom":
         """Return the question from one step further in."""
@@ -50,14 +50,16 @@ class Atom:
 
     def holds(self, value: object) -> bool:
         """True if the engine answers yes for a value."""
-        return _compiled(self).matches_value(value)
+        if self._compiled is None:
+            self._compiled = compile_condition(self.source(), self.operators)
+        return self._compiled.matches_value(value)
 
     def source(self) -> dict[str, object]:
         """Return the condition that asks the same."""
-        field = _written(self.steps)
+        path = _written(self.steps)
         if self.operator is None:
-            return {"any_element": {"field": field, "condition": self.literal}}
-        return {"field": field, "operator": self.operator, "value": self.literal}
+            return {"any_element": {"field": path, "condition": self.literal}}
+        return {"field": path, "operator": self.operator, "value": self.literal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,6 @@ def _leaf(
     if operator == "between" and (None, None) not in steps:
         return joined(map(atom, ("gte", "lte"), literal), is_every=True)
     return atom(operator, literal)
-
-
-@cache
-def _compiled(atom: Atom) -> Condition:
-    return compile_condition(atom.source(), atom.operators)
 
 
 def plain_value(literal: Any) -> Any:
