@@ -21,7 +21,7 @@ class Difference:
     Attributes:
         path: Its place, as `routes.parse`.
         message: The difference, as one sentence.
-        example: A message that is treated differently, if one shows it.
+        example: A message that is treated differently, if one shows it. It may hold values of the environment.
     """
 
     path: str

@@ -26,7 +26,7 @@ class Verdict:
         path: Its place, as `routes.parse.outbound[0]`.
         status: Whether it holds.
         message: What was found, as one sentence.
-        example: The message that shows it, if a message does.
+        example: The message that shows it, if a message does. It may hold values of the environment that conditions have.
     """
 
     name: str
