@@ -61,7 +61,7 @@ def test_what_is_used_in_more_than_one_way_has_an_example():
         "ValidatingAdapterRegistry",
         "finished",
         "open_queue",
-        "simulate",
+        "in_virtual_time",
         "validate_route_config",
     }
     assert wanted - {name for name, _ in EXAMPLES} == set()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine.seams import Seams, TimeOrderedIds, TrioThreads
-from factflow_engine.testing import Simulation, simulate
+from factflow_engine.testing import Simulation, in_virtual_time
 
 
 class FixedRandomness:
@@ -123,7 +123,7 @@ def test_simulated_time_passes_only_while_everybody_waits():
         await simulation.seams.threads.run(lambda: None)
         return simulation.seams.clock.monotonic_ns() - before
 
-    first, again = simulate(main, seed=1), simulate(main, seed=1)
+    first, again = in_virtual_time(main, seed=1), in_virtual_time(main, seed=1)
     assert first == again
     assert 3600e9 <= first < 3601e9
 
@@ -140,7 +140,7 @@ def test_the_seed_decides_in_which_order_trio_runs_what_is_ready():
         await trio.lowlevel.checkpoint()
         order.append(number)
 
-    orders = [simulate(main, seed=seed) for seed in (1, 1, 2, 3)]
+    orders = [in_virtual_time(main, seed=seed) for seed in (1, 1, 2, 3)]
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) > 1
 
@@ -153,5 +153,5 @@ def test_simulation_leaves_trio_as_it_found_it():
         raise KeyError
 
     with pytest.raises(KeyError):
-        simulate(main, seed=1)
+        in_virtual_time(main, seed=1)
     assert (core._ALLOW_DETERMINISTIC_SCHEDULING, core._r.getstate()) == before

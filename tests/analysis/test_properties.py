@@ -28,7 +28,7 @@ from factflow_engine.analysis import (
     most_held,
     reachable,
 )
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 
 
 def statuses(verdicts):
@@ -238,7 +238,7 @@ def test_as_much_is_held_as_is_said():
             await execution.cancel(0)
             return held
 
-    seen = simulate(run, seed=1)
+    seen = in_virtual_time(run, seed=1)
     held = most_held(config, largest_bytes=100)[1]
     assert (held.waiting, held.in_flight, held.retrying, held.bytes) == (10, 2, 10, 2_200)
     assert (seen.waiting, seen.retrying) == (held.waiting, held.retrying)

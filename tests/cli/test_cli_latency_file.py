@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from factflow_engine.cli.latency_file import LatencyFile
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 
 PIPELINE = """
 version: "1.0"
@@ -94,7 +94,7 @@ def test_what_is_recorded_is_written_meanwhile_and_to_the_last_line(tmp_path: Pa
         assert [line["start_ns"] for line in read(path)] == [0, 1, 2, 0, 1]
         assert (file.lost, file.notice) == (0, None)
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
 
 
 def test_a_cancelled_or_failed_run_has_its_lines(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_cancelled_or_failed_run_has_its_lines(tmp_path: Path) -> None:
                     await trio.sleep(0.1)
         assert len(read(path)) == 3
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
 
 
 def test_a_full_device_costs_lines_and_is_said() -> None:
@@ -126,7 +126,7 @@ def test_a_full_device_costs_lines_and_is_said() -> None:
         assert file.lost == 7
         assert file.notice == "--record-latency /dev/full: 7 calls not recorded: No space left on device"
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
 
 
 def test_what_comes_faster_than_it_is_written_is_counted(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_what_comes_faster_than_it_is_written_is_counted(tmp_path: Path) -> None
         assert file.notice is not None
         assert file.notice.endswith("1 call not recorded: they came faster than they could be written")
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from factflow_engine.executions import Home, HomeError, find_home
-from factflow_engine.testing.simulation import SimulatedRandomness
+from factflow_engine.testing.virtual_time import SimulatedRandomness
 
 
 def test_naming_a_home_touches_nothing(tmp_path: Path):

@@ -24,7 +24,7 @@ from factflow_engine.executions import (
     recording,
 )
 from factflow_engine.runtime.report import ExecutionStatus, Outcome
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.interrupts import CancelAtStep
 
 TEXT = """
@@ -434,7 +434,7 @@ def test_cancelled_at_any_step_no_record_is_left_running(tmp_path, key):
             await store.close()
             return instrument.left > 0, [each.status for each in found]
 
-        has_ended, statuses = simulate(main, seed=0)
+        has_ended, statuses = in_virtual_time(main, seed=0)
         assert statuses in ([], ["cancelled"], ["completed"])
         seen.update(statuses)
     assert seen == {"cancelled", "completed"}

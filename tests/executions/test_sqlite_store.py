@@ -27,7 +27,7 @@ from factflow_engine.executions.sql_store import SqlStore
 from factflow_engine.executions.sqlite import APPLICATION_ID, SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
-from factflow_engine.testing import Simulation, simulate
+from factflow_engine.testing import Simulation, in_virtual_time
 from factflow_engine.testing.expectations import check_name
 from support import execution_conformance
 from support.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
@@ -214,7 +214,7 @@ def test_leases_run_out_in_simulated_time(tmp_path: Path):
                 found.append((await store.status(draft(1).id)).status)
         return found
 
-    assert simulate(run, seed=1) == [ExecutionStatus.RUNNING, ExecutionStatus.INTERRUPTED]
+    assert in_virtual_time(run, seed=1) == [ExecutionStatus.RUNNING, ExecutionStatus.INTERRUPTED]
 
 
 @given(damage=st.tuples(st.sampled_from([b"\xff", b"\0"]), st.integers(0, 1 << 24), st.integers(1, 5_000)))

@@ -10,7 +10,7 @@ from factflow_engine.lineage.recorder import rows_of
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.hop.lineage import OUTCOMES, STATUSES
 from factflow_engine.runtime.report import Outcome
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StageStatus
 from support.lineage import KeptLineage, PackedLineage, SlowLineage
 from support.pipelines import load, registry_of
@@ -50,7 +50,7 @@ def carried(sink, stages, sizes, *, lineage, together=2):
                     await trio.sleep(0.5)
             reports.append(await execution.complete())
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     return reports[0]
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.lineage import KeptLineage, PackedLineage
 from support.pipelines import load, registry_of
 from support.random_adapters import adapters
@@ -64,7 +64,7 @@ def record(text, inputs, seed, sink, *, cancel_after=None):
                 await trio.sleep(cancel_after)
                 return await execution.cancel()
 
-    return simulate(main, seed=seed)
+    return in_virtual_time(main, seed=seed)
 
 
 def assert_rows_agree(sink, report):

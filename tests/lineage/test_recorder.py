@@ -9,7 +9,7 @@ import trio.testing
 
 from factflow_engine.lineage import recorder
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, LineageError
 from support.lineage import FailingLineage, KeptLineage, SlowLineage
 from support.pipelines import load, registry_of
@@ -40,7 +40,7 @@ def carried(sink, count, *, lineage="mode: full", spread_seconds=0.0):
         taken.append(trio.current_time() - begun)
         return report
 
-    return simulate(main, seed=0), taken[0]
+    return in_virtual_time(main, seed=0), taken[0]
 
 
 def test_rows_come_within_the_interval():
@@ -59,7 +59,7 @@ def test_rows_come_within_the_interval():
             seen.append(trio.current_time() - published)
             await execution.complete()
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     assert seen[0] <= recorder.INTERVAL_SECONDS + 0.02
 
 
@@ -124,7 +124,7 @@ def test_a_cancelled_run_still_writes_its_last_rows():
                 await trio.sleep_forever()
         return execution.report
 
-    report = simulate(main, seed=0)
+    report = in_virtual_time(main, seed=0)
     assert report.status == "cancelled"
     assert [row.status for row in sink.entries] == ["pending", "cancelled"]
     assert report.lineage.written == 2
@@ -155,7 +155,7 @@ def test_secrets_in_a_stores_error_are_not_told(monkeypatch):
             await execution.publish("r", 1)
             return await execution.complete()
 
-    assert simulate(main, seed=0).lineage.last_error == "LineageError: login failed: ${DATABASE_PASSWORD}"
+    assert in_virtual_time(main, seed=0).lineage.last_error == "LineageError: login failed: ${DATABASE_PASSWORD}"
 
 
 async def test_rows_of_a_part_are_refused_unless_they_are_such():
@@ -183,6 +183,6 @@ def test_a_drained_execution_and_its_statistics_count_alike():
             assert counts.recorded >= counts.written + counts.lost
             return await execution.drain()
 
-    report = simulate(main, seed=0)
+    report = in_virtual_time(main, seed=0)
     assert report.lineage.written == report.lineage.recorded == len(sink.entries) + len(sink.outcomes)
     assert {row.status for row in sink.last_visits().values()} == {"completed"}

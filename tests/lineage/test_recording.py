@@ -12,7 +12,7 @@ from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.frames import pack
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.storages.memory import MemoryStorage
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.lineage import KeptLineage, PackedLineage
 from support.pipelines import load, registry_of, run, running
@@ -49,7 +49,7 @@ def recorded(config, payloads, *, adapters=None, route="r", sink=None, storage=N
                 await execution.publish(route, payload)
             reports.append(await execution.complete())
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     return sink, reports[0]
 
 
@@ -198,7 +198,7 @@ def test_a_users_own_operator_is_not_run_again():
             await execution.publish("r", {"n": 7})
             await execution.complete()
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     assert odd.calls == 2
     even, high = (json.loads(row.detail) for row in sink.entries)
     assert even == {"field": "n", "operator": "odd", "value": 0, "actual": 2}

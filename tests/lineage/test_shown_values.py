@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.secret_variables import is_secret
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.lineage import KeptLineage
 from support.pipelines import load, registry_of
 
@@ -55,7 +55,7 @@ def what_is_shown(token, password, values, text=CONFIG):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKEN", token)
         patch.setenv("PASSWORD", password)
-        simulate(main, seed=0)
+        in_virtual_time(main, seed=0)
     assert [row.status for row in sink.entries] == ["skipped"] * len(values)
     return [json.loads(row.detail)["actual"] for row in sink.entries], known[0]
 

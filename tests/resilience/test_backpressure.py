@@ -14,7 +14,7 @@ import trio.testing
 from factflow_engine import BackpressureController, LimitPermit
 from factflow_engine.native import LIMIT_ALGORITHMS
 from factflow_engine.resilience import limits
-from factflow_engine.testing.simulation import SimulatedClock
+from factflow_engine.testing.virtual_time import SimulatedClock
 from factflow_protocols import CircuitOpenError, Overloaded, Reject
 from support.hostile_errors import HOSTILE, Examined
 

@@ -10,7 +10,7 @@ import trio.testing
 from factflow_engine.config import CircuitBreakerConfig
 from factflow_engine.errors import CircuitTransitionError
 from factflow_engine.resilience import CircuitBreaker, CircuitBreakerSettings, CircuitState
-from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness
 from factflow_protocols import CircuitOpenError, EngineInstruction, Reject
 
 SECOND = 1_000_000_000

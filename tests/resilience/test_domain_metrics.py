@@ -14,7 +14,7 @@ from factflow_engine.resilience import (
     CircuitTotals,
     DomainMetrics,
 )
-from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness
 from factflow_protocols import CircuitOpenError
 
 SECOND = 1_000_000_000

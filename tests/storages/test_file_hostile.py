@@ -16,7 +16,7 @@ from factflow_engine.storages.file import FileStorage
 from factflow_engine.storages.file import storage as store
 from factflow_engine.storages.file.disk import Disk
 from factflow_engine.storages.verification import Reference, verify
-from factflow_engine.testing.simulation import SimulatedRandomness, SimulatedThreads
+from factflow_engine.testing.virtual_time import SimulatedRandomness, SimulatedThreads
 from factflow_protocols import StorageCorruptError, StorageError, StorageNotFoundError, StorageProtocol
 from support.disks import CHANGES, WatchedDisk
 

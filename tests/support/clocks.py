@@ -5,7 +5,7 @@ import dataclasses
 import trio
 
 from factflow_engine.seams import Seams
-from factflow_engine.testing.simulation import SimulatedRandomness, SimulatedThreads
+from factflow_engine.testing.virtual_time import SimulatedRandomness, SimulatedThreads
 
 
 class TrioClock:

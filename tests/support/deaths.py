@@ -3,7 +3,7 @@
 import trio
 
 from factflow_engine.queues.sqlite import SqliteQueue
-from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness, SimulatedThreads
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness, SimulatedThreads
 from factflow_protocols import QueueError
 from support.sqlite_queues import settings
 

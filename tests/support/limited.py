@@ -3,7 +3,7 @@
 import trio
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.pipelines import load, registry_of
 
@@ -25,7 +25,7 @@ def simulated(text, adapters, publish, *, seed=1, look=None, until=None, **optio
             report = await execution.complete() if until is None else await execution.wait_ended()
             return execution.statistics(), report
 
-    return simulate(main, seed=seed, **options)
+    return in_virtual_time(main, seed=seed, **options)
 
 
 def route(backpressure, *, concurrency=100, stage="{type: work}", more=""):

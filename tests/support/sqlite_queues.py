@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.sqlite import Durability, SqliteQueue, SqliteSettings
-from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness, SimulatedThreads
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness, SimulatedThreads
 
 
 def settings(path, **options) -> SqliteSettings:

@@ -11,7 +11,7 @@ from factflow_engine import (
     ValidatingAdapterRegistry,
     auto_discover_and_register,
 )
-from factflow_engine.testing import Simulation, simulate
+from factflow_engine.testing import Simulation, in_virtual_time
 from factflow_engine.testing.fakes import FakeContext
 from factflow_protocols import Reject
 
@@ -66,4 +66,4 @@ def test_a_pipeline_completes_what_it_masked_and_fails_what_it_rejected() -> Non
             report = await execution.complete()
         return {str(outcome): count for outcome, count in report.outcomes.items() if count}
 
-    assert simulate(run, seed=1) == {"completed": 2, "failed": 1}
+    assert in_virtual_time(run, seed=1) == {"completed": 2, "failed": 1}

@@ -1,6 +1,6 @@
 """Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
-`simulate` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
+`in_virtual_time` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
 adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function without any test framework. The module
 `strategies`, which needs hypothesis, draws conditions and messages.
 """
@@ -18,14 +18,6 @@ from factflow_engine.testing.lineage_conformance import (
     lineage_id,
     lineage_outcome,
 )
-from factflow_engine.testing.simulation import (
-    CountedIds,
-    SimulatedClock,
-    SimulatedRandomness,
-    SimulatedThreads,
-    Simulation,
-    simulate,
-)
 from factflow_engine.testing.start_conformance import START_CHECKS
 from factflow_engine.testing.state_conformance import STATE_CHECKS
 from factflow_engine.testing.storage_conformance import (
@@ -35,6 +27,14 @@ from factflow_engine.testing.storage_conformance import (
     StorageCheck,
 )
 from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
+from factflow_engine.testing.virtual_time import (
+    CountedIds,
+    SimulatedClock,
+    SimulatedRandomness,
+    SimulatedThreads,
+    Simulation,
+    in_virtual_time,
+)
 
 __all__ = [
     "ADMINISTRATION_CHECKS",
@@ -61,10 +61,10 @@ __all__ = [
     "StorageCheck",
     "check_name",
     "finished",
+    "in_virtual_time",
     "lineage_entry",
     "lineage_id",
     "lineage_outcome",
     "open_stage",
     "outputs",
-    "simulate",
 ]

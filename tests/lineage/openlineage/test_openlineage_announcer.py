@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from factflow_engine.lineage.openlineage import Announcer, EventFactory, RoutePorts
 from factflow_engine.lineage.openlineage.events import EventType
 from factflow_engine.lineage.openlineage.targets import TargetError
-from factflow_engine.testing.simulation import SimulatedClock, SimulatedRandomness, simulate
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness, in_virtual_time
 
 ROUTES = [RoutePorts(route=name, inbound=f"/queue/{name}", outbound=(), dead_letters=None) for name in "ab"]
 EVENTS = 2 * (1 + len(ROUTES))
@@ -68,7 +68,7 @@ def run(taker, *, seconds=10.0, finish_seconds=5.0):
         sentence = await sender.end(EventType.COMPLETE, error=None, counts={})
         return sentence, trio.current_time() - before
 
-    return simulate(lambda _: main(), seed=0)
+    return in_virtual_time(lambda _: main(), seed=0)
 
 
 ALL = [("START", "p"), ("START", "p.a"), ("START", "p.b"), ("COMPLETE", "p.a"), ("COMPLETE", "p.b"), ("COMPLETE", "p")]
@@ -126,7 +126,7 @@ def test_an_execution_that_ended_before_its_task_ran_still_announces_both():
         sentence = await announcer(taker).end(EventType.FAIL, error="x", counts={})
         return taker, sentence
 
-    taker, sentence = simulate(lambda _: main(), seed=0)
+    taker, sentence = in_virtual_time(lambda _: main(), seed=0)
     assert sentence is None
     assert [kind for kind, _ in taker.taken] == ["START"] * 3 + ["FAIL"] * 3
 

@@ -13,7 +13,7 @@ from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.lineage import openlineage
 from factflow_engine.lineage.openlineage.targets import TargetError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.endpoints import Endpoint
 from support.interrupts import CancelAtStep
@@ -92,7 +92,7 @@ def simulated(receiver, monkeypatch, *, stage="wait_a_second", after=None, cance
             report = await (execution.complete() if cancelled is None else execution.cancel(cancelled))
             return report, trio.current_time() - before
 
-    return simulate(main, seed=0)
+    return in_virtual_time(main, seed=0)
 
 
 START = [("START", "shop"), ("START", "shop.first"), ("START", "shop.second")]
@@ -127,7 +127,7 @@ def test_a_route_named_like_a_secret_keeps_its_counts_and_not_its_name(monkeypat
             await execution.publish("first", {"n": 1})
             await execution.complete()
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     [event] = [
         each for each in receiver.events if each["job"]["name"] == "shop.${PW}" and "COMPLETE" in each["eventType"]
     ]
@@ -145,7 +145,7 @@ def test_the_start_is_announced_while_the_execution_runs(monkeypatch):
             await trio.sleep(1)
             return receiver.said()
 
-    assert simulate(main, seed=0) == START
+    assert in_virtual_time(main, seed=0) == START
 
 
 def test_a_cancelled_execution_is_aborted_and_says_why(monkeypatch):
@@ -223,7 +223,7 @@ def test_cancelled_at_any_step_it_is_announced_or_reported(monkeypatch, kind, se
                 trio.lowlevel.remove_instrument(instrument)
             return instrument.left > 0, trio.current_time()
 
-        has_ended, took = simulate(main, seed=0)
+        has_ended, took = in_virtual_time(main, seed=0)
         assert took <= 1 + 3 + 1e-6
         for execution in started:
             report = execution.report

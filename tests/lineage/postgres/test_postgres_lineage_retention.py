@@ -9,7 +9,7 @@ import trio
 from factflow_engine.lineage.postgres import PostgresLineage
 from factflow_engine.postgres import PostgresSettings
 from factflow_engine.seams import Seams
-from factflow_engine.testing.simulation import SimulatedClock
+from factflow_engine.testing.virtual_time import SimulatedClock
 from factflow_protocols import LineageError
 from support.internals import expire
 from support.lineage_rows import DAY_NS, HOUR_NS, NOON_NS, entry, outcome

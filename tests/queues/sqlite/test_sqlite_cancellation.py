@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite import SqliteQueue
-from factflow_engine.testing import simulate
-from factflow_engine.testing.simulation import SimulatedClock
+from factflow_engine.testing import in_virtual_time
+from factflow_engine.testing.virtual_time import SimulatedClock
 from factflow_protocols import MessageStatus, Nack, QueueClosedError
 from support.sqlite_queues import message, settings, simulated, values
 
@@ -194,4 +194,4 @@ def test_any_schedule_with_any_cancellations_keeps_the_account(seed):
         assert accepted <= set(left) | maybe_settled, "lost"
         assert set(left) | set(settled) <= maybe, "spurious"
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite import SqliteQueue
 from factflow_engine.queues.sqlite.claiming import Claim
-from factflow_engine.testing import simulate
-from factflow_engine.testing.simulation import EPOCH_NS, SimulatedClock
+from factflow_engine.testing import in_virtual_time
+from factflow_engine.testing.virtual_time import EPOCH_NS, SimulatedClock
 from factflow_protocols import Deleted, Nack, StoredName
 from support.internals import consumers_of, writer_of
 from support.queue_model import ModelQueue
@@ -198,4 +198,4 @@ def test_the_provider_does_what_the_model_does(rounds, retention, seed):
                 world.model.renew(world.consumers, world.now())
                 await world.finish()
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)

@@ -8,7 +8,7 @@ import trio
 
 from factflow_engine.frames import Frame
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
-from factflow_engine.testing.simulation import SimulatedClock
+from factflow_engine.testing.virtual_time import SimulatedClock
 from factflow_protocols import QueueError
 from support.internals import store_of
 from support.sqlite_queues import message, settings, simulated, values

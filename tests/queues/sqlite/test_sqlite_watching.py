@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite import QueueFileError, SqliteQueue
-from factflow_engine.testing.simulation import simulate
+from factflow_engine.testing.virtual_time import in_virtual_time
 from support.internals import store_of
 from support.sqlite_queues import message, simulated, values
 from support.sqlite_queues import settings as sqlite_settings
@@ -183,4 +183,4 @@ def test_what_sqlite_does_with_its_files_is_no_alarm(tmp_path_factory, steps, se
         for queue in queues.values():
             await queue.stop()
 
-    simulate(history, seed=seed)
+    in_virtual_time(history, seed=seed)

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.pipelines import assert_counters_balance, load, registry_of
 from support.random_adapters import adapters
 
@@ -87,7 +87,7 @@ def test_the_counters_balance_at_every_instant_and_everything_ends(pipeline, see
                 nursery.cancel_scope.cancel()
                 return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert observed
     assert report.status == "completed"
     assert_counters_balance(report)

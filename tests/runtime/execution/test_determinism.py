@@ -3,7 +3,7 @@
 import trio
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import load, registry_of
 
@@ -61,7 +61,7 @@ def trace_of(seed):
             execution = await manager.start(load(registry, PIPELINE))
             return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     return trace, report
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.faulty import adapters, as_yaml, assert_all_is_where_it_must_be, collect, faulty_pipelines, headers_of
 from support.pipelines import assert_counters_balance, assert_nothing_is_left, load, registry_of
 
@@ -69,7 +69,7 @@ def check(routes, inputs, seed):
                 assert counters.looks > inputs
         return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert_nothing_is_left(report)
     assert_all_is_where_it_must_be(routes, inputs, out, dead)
     assert report.outcomes["dead_lettered"] == len(dead)

@@ -6,7 +6,7 @@ import trio
 from factflow_engine.lineage.providers import open_lineage, open_lineage_reader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.storages.providers import open_storage
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, LineageSelection
 from support.pipelines import load, registry_of
 
@@ -52,7 +52,7 @@ def history_of(*, is_named):
             await store.close()
         return report, trio.current_time()
 
-    report, took = simulate(main, seed=7)
+    report, took = in_virtual_time(main, seed=7)
     rows, objects = trio.run(stored)
     return (trace, took, report.routes, report.lineage, rows, objects), report
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.errors import CodecError, ExecutionClosedError, UnknownRouteError
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, QueueFullError
 from support.internals import lifecycle_of, refuse_offers, routes_of
 from support.pipelines import load, registry_of, running
@@ -60,7 +60,7 @@ def run_steps(steps, *, slowly, awaited):
                 await execution.cancel()
         return said, waiting
 
-    return simulate(main, seed=1)
+    return in_virtual_time(main, seed=1)
 
 
 async def _published(execution, step, *, awaited):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.queues.sqlite.starts import Begin
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing.simulation import simulate
+from factflow_engine.testing.virtual_time import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.clocks import seams_on_trio_time
 from support.deaths import mortal
@@ -109,7 +109,7 @@ def test_whoever_starts_together_and_dies_when_the_init_messages_are_published_o
         assert report.routes["a"].completed == inits
         assert len({identity for _, identity in starts.handled}) == before + inits
 
-    simulate(histories, seed=seed)
+    in_virtual_time(histories, seed=seed)
 
 
 async def test_a_start_that_was_asked_for_while_the_execution_lived_joins_it_however_late_it_comes(

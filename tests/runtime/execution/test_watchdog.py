@@ -9,7 +9,7 @@ import trio
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing.simulation import simulate
+from factflow_engine.testing.virtual_time import in_virtual_time
 from factflow_protocols import AdapterResult, CircuitOpenError, RetryLater, StatefulAdapter
 from support.elsewhere import Connection
 from support.pipelines import load, registry_of, running
@@ -397,7 +397,7 @@ def test_a_virtual_clock_is_not_kept_awake(work):
                 await execution.cancel()
         return deadline, bool(stalled)
 
-    assert simulate(main, seed=1) == (float("inf"), work != "none")
+    assert in_virtual_time(main, seed=1) == (float("inf"), work != "none")
 
 
 async def test_a_source_that_says_something_now_and_then_is_named_once(autojump_clock, caplog):

@@ -11,7 +11,7 @@ import trio
 
 from factflow_engine import BackpressureController
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Overloaded
 from support.limited_servers import MS, SECOND, FifoServer, bare, in_trio
 from support.pipelines import load, registry_of
@@ -63,7 +63,7 @@ routes:
                 await execution.cancel(grace=0)
         return seen
 
-    return simulate(main, seed=seed)
+    return in_virtual_time(main, seed=seed)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.floods import Gate, flood
 from support.pipelines import assert_counters_balance, load, registry_of
@@ -63,7 +63,7 @@ def run_stuck(text, gate, seed, publishers, total, check):
                 gate.open()
             return await execution.complete()
 
-    return simulate(main, seed=seed)
+    return in_virtual_time(main, seed=seed)
 
 
 chains = st.lists(
@@ -115,7 +115,7 @@ def test_no_queue_of_a_chain_ever_holds_more_than_its_capacity(routes, seed):
                     await trio.sleep(0.01)
             assert seen
 
-    simulate(main, seed=seed)
+    in_virtual_time(main, seed=seed)
 
 
 @given(
@@ -187,7 +187,7 @@ routes:
             gate.open()
             return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert pulled == 500
     assert report.routes["sink"].completed == 500
 
@@ -210,4 +210,4 @@ def test_a_paused_sink_holds_its_source_back_as_a_stuck_one(kind):
                 execution.resume("r2")
             return await execution.complete()
 
-    assert simulate(main, seed=1).routes["r2"].completed == 100
+    assert in_virtual_time(main, seed=1).routes["r2"].completed == 100

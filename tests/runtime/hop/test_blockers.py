@@ -14,7 +14,7 @@ from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.native import EMITTED, LoopWatch, WatchedCall
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.hop import blockers
-from factflow_engine.testing.simulation import simulate
+from factflow_engine.testing.virtual_time import in_virtual_time
 from factflow_protocols import AdapterResult, PipelineAdapter, StatefulAdapter
 from support.floods import WorkClock
 from support.pipelines import load, registry_of, run, running
@@ -283,7 +283,7 @@ def test_nothing_blocks_under_a_virtual_clock(monkeypatch):
         async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
             return await (await manager.start(config)).complete()
 
-    report = simulate(played, seed=1)
+    report = in_virtual_time(played, seed=1)
     assert report.outcomes["completed"] == 4
     assert report.blockers == ()
 

@@ -7,7 +7,7 @@ import trio
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.internals import routes_of, workers_of
 from support.interrupts import CancelAtStep
@@ -151,7 +151,7 @@ def run_cancelled_at(step, how, config):
         assert not workers_of(execution)
         return execution.report, roots, instrument.left > 0
 
-    report, roots, ended_before = simulate(main, seed=step)
+    report, roots, ended_before = in_virtual_time(main, seed=step)
     assert Count.opened == 0, "what was opened is closed"
     return report, queue.left, roots, ended_before
 

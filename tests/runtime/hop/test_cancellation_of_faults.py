@@ -11,7 +11,7 @@ import trio
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.elsewhere import Connection
 from support.faulty import collecting
@@ -141,7 +141,7 @@ def run_cancelled_at(step, how):
         assert_all_is_given_back(execution)
         return ended_before
 
-    ended_before = simulate(main, seed=step)
+    ended_before = in_virtual_time(main, seed=step)
     arrived = [(frame.value()["number"], frame.value()["part"]) for frame in out]
     assert set(arrived) == OUT, f"step {step}"
     assert {letter.value()["number"] for letter in dead} == DEAD, f"step {step}"

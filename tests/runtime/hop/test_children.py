@@ -12,7 +12,7 @@ from factflow_engine.native import Child, Children
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.hop.work import DETACHED, Parent
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.internals import routes_of
 from support.interrupts import CancelAtStep
@@ -206,7 +206,7 @@ def outcome_of(text, parents, pauses, step, seed):
             assert [*route.children, *route.drivers, *route.driving] == []
         return execution.report, roots, scope.cancelled_caught
 
-    report, roots, was_cancelled = simulate(main, seed=seed)
+    report, roots, was_cancelled = in_virtual_time(main, seed=seed)
     assert_counters_balance(report)
     return report, arrived, roots, queue.left, was_cancelled
 

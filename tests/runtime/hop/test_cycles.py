@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Reject
 from support.pipelines import assert_counters_balance, load, registry_of, run, running
 from support.stages import PAUSABLE_CYCLE, count_down
@@ -96,7 +96,7 @@ def test_any_graph_of_small_queues_comes_to_an_end(graph, seed):
                     await execution.publish(name, depth)
                 return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert report.status == "completed"
     assert_counters_balance(report)
     for name, (received, completed, filtered, emitted) in expected(routes, inputs).items():
@@ -188,5 +188,5 @@ routes:
                         nursery.start_soon(execution.publish, "a", number)
                 return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert report.routes["a"].filtered == 8

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from factflow_engine.seams import Seams
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.clocks import CallClock, seams_on_trio_time
 from support.pipelines import assert_counters_balance, running
@@ -543,6 +543,6 @@ routes:
             execution.resume("next")
             return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert_counters_balance(report)
     assert report.routes["next"].received == 5

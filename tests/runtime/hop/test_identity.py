@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.seams import Seams
 from factflow_engine.testing.fakes import FakeContext, open_stage
-from factflow_engine.testing.simulation import CountedIds, SimulatedClock, SimulatedRandomness
+from factflow_engine.testing.virtual_time import CountedIds, SimulatedClock, SimulatedRandomness
 from factflow_protocols import AdapterResult, Emit
 from support.pipelines import Recorder, load, registry_of, run
 from support.sqlite_queues import simulated

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.floods import Presence
 from support.pipelines import load, registry_of
@@ -80,7 +80,7 @@ def run_flooded(chains, limits, seed, *, linked, messages=MESSAGES):
                         execution.publish_nowait(f"r{position}", number)
             return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert report.status == "completed"
     return presence, report
 
@@ -163,7 +163,7 @@ def test_the_limit_is_each_executions_own(limit, seed):
 
                 nursery.start_soon(alone)
 
-    simulate(main, seed=seed)
+    in_virtual_time(main, seed=seed)
     assert [one.most["r"] for one in presence] == [2 * limit, 2 * limit]
 
 

@@ -6,7 +6,7 @@ import trio
 from factflow_engine.resilience import limits
 from factflow_engine.runtime.hop.limiting import Limiting
 from factflow_engine.runtime.hop.timers import Timers
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.limited import flood, route, simulated, work
 from support.pipelines import assert_counters_balance
@@ -95,7 +95,7 @@ def test_a_limit_is_advanced_when_it_wants_to_be():
             nursery.cancel_scope.cancel()
         return [(now_ns - start_ns) / 1e9 for now_ns in limiter.advanced_ns]
 
-    assert simulate(main, seed=1) == pytest.approx([2, 5], abs=1e-3)
+    assert in_virtual_time(main, seed=1) == pytest.approx([2, 5], abs=1e-3)
     assert len(notified) == 2
 
 

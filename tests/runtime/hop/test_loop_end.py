@@ -6,7 +6,7 @@ import trio.testing
 from factflow_engine.conditions import ConditionOperator, OperatorRegistry
 from factflow_engine.config import PipelineConfigLoader
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.internals import replace_routes
 from support.pipelines import load, registry_of, running
@@ -29,7 +29,7 @@ def test_publishers_that_were_told_of_room_come_before_the_end_in_any_order_of_t
             return await execution.complete()
 
     for seed in range(40):
-        assert simulate(main, seed=seed).routes["r"].completed == 4
+        assert in_virtual_time(main, seed=seed).routes["r"].completed == 4
 
 
 async def test_what_reaches_a_stage_while_it_finishes_is_finished_too(autojump_clock):

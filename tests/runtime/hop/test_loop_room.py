@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.internals import route_of
 from support.pipelines import assert_counters_balance, load, publish_together, registry_of, running
@@ -62,7 +62,7 @@ routes:
                 execution.resume("a")
                 return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert_counters_balance(report)
     assert report.routes["d"].completed + report.routes["d"].filtered == 40 * (emits or 1)
     bounds = (capacities[0], capacities[1], capacities[1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.report import ExecutionStatus
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, CircuitOpenError, Reject, RetryLater
 from support.clocks import seams_on_trio_time
 from support.lives import Lives
@@ -193,7 +193,7 @@ def test_each_key_is_handled_in_order_and_one_at_a_time_whatever_happens(
                 nursery.cancel_scope.cancel()
                 return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert report.status is ExecutionStatus.COMPLETED
     assert_counters_balance(report)
     log.assert_in_order()
@@ -231,7 +231,7 @@ def test_what_is_given_back_at_a_cancellation_is_before_what_is_parked_behind_it
             await trio.sleep(0.35 * step)
             return await execution.cancel()
 
-    report = simulate(main, seed=step)
+    report = in_virtual_time(main, seed=step)
     log.assert_in_order()
     done = report.routes["r"].completed
     assert done or step < 3
@@ -406,7 +406,7 @@ def test_what_the_last_stage_emits_reaches_the_next_route_in_order(emits, capaci
                     await execution.publish("r", number, key=key)
             await execution.complete()
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)
     expected = [(number, child) for number in range(5) for child in range(20)]
     assert seen == {"a": expected, "b": expected}
 

@@ -8,7 +8,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.floods import WorkClock
 from support.pipelines import running
@@ -52,7 +52,7 @@ def run_with_pauses(concurrency, windows, seed):
                 execution.resume("r0", reason="window")
             return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert [route.completed for route in report.routes.values()] == [MESSAGES] * ROUTES
     return visits
 

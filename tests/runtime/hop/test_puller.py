@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Emit
 from support.internals import pulled_plainly, routes_of
 from support.pipelines import assert_counters_balance, load, registry_of, running
@@ -256,7 +256,7 @@ def outcome_of(text, parents, pauses, seed):
         assert_counters_balance(report)
         return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     counted = dict(report.routes)
     failures = Counter((failure.route, failure.stage, failure.error_type, failure.error) for failure in report.failures)
     return arrived, counted, failures, str(report.status)

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Reject, RetryLater
 from support.pipelines import assert_counters_balance, load, registry_of
 
@@ -166,7 +166,7 @@ def run_one(seed):
                 raise AssertionError(f"seed {seed} stands still:\n{text}\n{statistics.routes}\n{held}")
             return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert report.status == "completed", f"seed {seed}: {report.error}"
     assert_counters_balance(report)
     assert all(route.waiting == route.in_flight == route.retrying == 0 for route in report.routes.values())

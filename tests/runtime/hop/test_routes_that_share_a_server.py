@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.limited_servers import MS, SECOND, FifoServer, in_trio
 from support.pipelines import load, registry_of
@@ -53,7 +53,7 @@ def shares_of(section: str, seed: int) -> tuple[list[int], float]:
                 await trio.sleep(SECONDS)
                 await execution.cancel(grace=0)
 
-    simulate(main, seed=seed)
+    in_virtual_time(main, seed=seed)
     shares = [done[name] for name in ROUTES]
     return shares, sum(shares) / (CAPACITY * SECOND / SERVICE_NS * (SECONDS - FROM_SECONDS))
 

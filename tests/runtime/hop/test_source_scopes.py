@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.hop.sources import THREAD_BATCH
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.pipelines import Recorder, assert_counters_balance, load, registry_of, running
 
@@ -220,7 +220,7 @@ def test_any_sources_side_by_side(names, concurrency, text, seconds, seed):
         assert report.routes["r"].failed <= len(names) - len(good)
         assert {failure.stage for failure in report.failures} <= {"emit"}
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)
 
 
 @texts

@@ -9,7 +9,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import Recorder, assert_counters_balance, running
 
@@ -182,7 +182,7 @@ def test_whoever_else_is_at_work(messages, concurrency, text, seed):
         assert report.routes["r"].completed >= messages.count(None)
         assert {failure.error_type for failure in report.failures} <= {"LeftOpenError"}
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)
 
 
 @pytest.mark.parametrize("phase", ["open", "finish", "close"])

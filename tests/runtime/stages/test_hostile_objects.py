@@ -7,7 +7,7 @@ import pytest
 from factflow_engine.frames import Frame, pack
 from factflow_engine.native import Channel, Counters, Journal
 from factflow_engine.resilience import CircuitBreaker, CircuitBreakerSettings
-from factflow_engine.testing.simulation import SimulatedClock
+from factflow_engine.testing.virtual_time import SimulatedClock
 
 
 class Key(str):

@@ -13,7 +13,7 @@ from factflow_engine.native import Worker
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.stages import open_scopes
 from factflow_engine.runtime.stages.open_scopes import LeftEarlyError, LeftOpenError
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, StatefulAdapter
 from support.pipelines import Recorder, assert_counters_balance, load, registry_of, running
 
@@ -208,7 +208,7 @@ def test_whatever_is_left_open_whoever_else_is_at_work(messages, concurrency, te
         report = await used(Misuse(), text.replace("N", str(concurrency)), messages)
         assert_named(report, sum(message is not None for message in messages))
 
-    simulate(run, seed=seed)
+    in_virtual_time(run, seed=seed)
 
 
 async def test_no_deadline_is_left_behind(autojump_clock):

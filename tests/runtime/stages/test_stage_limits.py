@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from factflow_engine.resilience.limits import register
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.report import Holder
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, Overloaded, Reject, RetryLater
 from support.clocks import seams_on_trio_time
 from support.internals import troubled_of
@@ -95,7 +95,7 @@ def test_permits_are_conserved_whatever_fails_and_whenever_it_is_cancelled(secti
                     return await execution.wait_ended()
                 return await execution.complete()
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert_no_permit_is_out(report)
     assert_counters_balance(report)
     if cancelled_after is None:

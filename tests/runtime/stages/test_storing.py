@@ -7,7 +7,7 @@ from factflow_engine.errors import StageStorageError
 from factflow_engine.frames import pack, unpack
 from factflow_engine.runtime.report import Outcome
 from factflow_engine.stages.keys import parse_key
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import (
     AdapterResult,
     Emit,
@@ -350,7 +350,7 @@ routes:
             seams=seams_on_trio_time(),
         )  # fmt: skip
 
-    report = simulate(main, seed=1)
+    report = in_virtual_time(main, seed=1)
     assert_nothing_is_left(report)
     assert {name: limit.least_limit for name, limit in report.limits.items()} == {"r": 4, "r/quick": 4}
 
@@ -367,10 +367,10 @@ routes:
         store = FakeStore(seconds=seconds)
         return await run(text, publish=[("r", 1)], storage=store, seams=seams_on_trio_time()), store
 
-    report, store = simulate(lambda simulation: main(simulation, 3), seed=1)
+    report, store = in_virtual_time(lambda simulation: main(simulation, 3), seed=1)
     assert_nothing_is_left(report)
     assert len(store.objects) == 1
-    report, store = simulate(lambda simulation: main(simulation, 7), seed=1)
+    report, store = in_virtual_time(lambda simulation: main(simulation, 7), seed=1)
     assert report.failures[0].error_type == "RouteTimeoutError"
     assert not store.objects
     assert store.now == 0
@@ -462,7 +462,7 @@ def test_two_runs_of_one_seed_store_the_same():
                 seams=simulation.seams,
             )
 
-        simulate(main, seed=3)
+        in_virtual_time(main, seed=3)
         return store.objects
 
     first = once()

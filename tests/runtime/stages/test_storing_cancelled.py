@@ -9,7 +9,7 @@ from factflow_engine.frames import unpack
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.stages.keys import parse_key
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.internals import routes_of, workers_of
 from support.interrupts import CancelAtStep
@@ -102,7 +102,7 @@ def run_cancelled_at(step, how):
         assert not workers_of(execution)
         return execution.report, instrument.left > 0
 
-    report, ended_before = simulate(main, seed=7)
+    report, ended_before = in_virtual_time(main, seed=7)
     return report, store, queue.left, ended_before
 
 

@@ -1,7 +1,7 @@
 """Rows of stages that store: one a message and stage, at the stage's own place, whatever steps stand beside it."""
 
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.lineage import KeptLineage
 from support.object_stores import FakeStore
@@ -44,7 +44,7 @@ def recorded(text, payloads, *, storage=None, first=change):
                 await execution.publish("r", payload)
             reports.append(await execution.complete())
 
-    simulate(main, seed=0)
+    in_virtual_time(main, seed=0)
     rows = {}
     for row in sink.last_visits().values():
         rows.setdefault(row.message_id, []).append((row.stage, row.position, row.status, row.attempt))

@@ -13,7 +13,7 @@ from factflow_engine import OrchestratorManager
 from factflow_engine.errors import ExecutionStartError
 from factflow_engine.runtime.report import Outcome
 from factflow_engine.seams import TrioProcesses
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult
 from support.pipelines import load, registry_of, running
 from support.process_adapters import OddError, Threaded, Work
@@ -335,7 +335,7 @@ def test_under_a_virtual_clock_the_work_is_done_here_and_crosses_all_the_same():
             [{"do": "who"}, {"do": "emit"}, {"do": "emit_lazily"}, {"do": "fail_oddly"}], seams=simulation.seams
         )
 
-    report, recorded = simulate(main, seed=1)
+    report, recorded = in_virtual_time(main, seed=1)
     assert [message["pid"] for message in recorded.messages if "pid" in message] == [os.getpid()]
     assert len(recorded.messages) == 4
     assert {(failure.error_type, failure.error[:28]) for failure in report.failures} == {

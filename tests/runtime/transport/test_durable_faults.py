@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from support.elsewhere import Connection, TransactionalConnection
 from support.faulty import (
     adapters,
@@ -105,6 +105,6 @@ def check(routes, lives, inputs, seed, kind):
                     report = await execution.complete()
         return report
 
-    report = simulate(main, seed=seed)
+    report = in_virtual_time(main, seed=seed)
     assert_nothing_is_left(report)
     assert_all_is_where_it_must_be(routes, inputs, out, dead)

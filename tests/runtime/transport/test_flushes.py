@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import simulate
+from factflow_engine.testing import in_virtual_time
 from factflow_protocols import AdapterResult, QueueError
 from support.clocks import seams_on_trio_time
 from support.elsewhere import TransactionalConnection
@@ -92,7 +92,7 @@ def test_nothing_is_published_twice_by_processes_that_die(lives, seed):
         assert report.status == "completed"
         assert sorted(values_in(store, OUT)) == list(range(40))
 
-    simulate(main, seed=seed)
+    in_virtual_time(main, seed=seed)
 
 
 FULL = """

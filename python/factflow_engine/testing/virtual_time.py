@@ -114,7 +114,7 @@ class Simulation:
         )
 
 
-def simulate(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
+def in_virtual_time(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
     """Run an async function under a virtual clock; the seed also decides trio's scheduling order.
 
     Time passes only while every task waits, and then at once. Do not use real threads and sockets inside. The built-in
@@ -130,7 +130,7 @@ def simulate(function: Callable[[Simulation], Awaitable[T]], *, seed: int) -> T:
             async with OrchestratorManager(registry=registry, seams=simulation.seams) as manager:
                 return await (await manager.start(config)).complete()
 
-        report = simulate(run, seed=7)
+        report = in_virtual_time(run, seed=7)
     """
     # trio shuffles tasks that are ready together, by a generator of its own. Its hypothesis plug-in seeds that
     # generator through the same two names; they are private, and the test of this function shows when they change.
