@@ -1,0 +1,4 @@
+"""Simulation of pipelines: the whole engine in one process, in virtual time, as a function of a seed.
+
+`faults` and `models` are data: what goes wrong, and how stages behave.
+"""

@@ -1,0 +1,58 @@
+"""Plans of faults as data: one line of JSON, there and back; a wrong one is refused with what was expected."""
+
+import pytest
+
+from factflow_engine.testing.simulation.faults import (
+    KINDS,
+    Crash,
+    Duplicate,
+    FaultPlanError,
+    FaultRates,
+    SkewClock,
+    SlowStage,
+    plan_text,
+    read_plan,
+)
+
+PLAN = (
+    Duplicate(queue="/queue/parse", nth=3),
+    Crash(process=None, step=17, restart_after=None),
+    SlowStage(stage="parse/fetch", from_seconds=2, seconds=5, extra_seconds=0.5),
+    FaultRates(until=60, duplicate=0.01),
+)
+
+
+def test_a_plan_is_one_line_and_comes_back():
+    text = plan_text(PLAN)
+    assert "\n" not in text
+    assert read_plan(text) == PLAN
+    assert text.startswith('[{"fault": "duplicate", "queue": "/queue/parse", "nth": 3}, {"fault": "crash", ')
+
+
+def test_a_fault_is_printed_as_python_that_makes_it():
+    names = {kind.__name__: kind for kind in KINDS.values()}
+    assert [eval(repr(fault), names) for fault in PLAN] == list(PLAN)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Duplicate(queue="/queue/a", nth=0), "Duplicate.nth: expected a number from 1, got 0"),
+        (lambda: Duplicate(queue="a"), "Duplicate.queue: expected a name such as '/queue/parse', got 'a'"),
+        (Crash, r"Crash: expected either at= \(seconds\) or step="),
+        (lambda: Crash(at=1, step=1), "either at="),
+        (lambda: Crash(at=float("nan")), "Crash.at: expected seconds"),
+        (lambda: SkewClock(rate=0), "SkewClock.rate"),
+        (lambda: SlowStage(stage="fetch"), "SlowStage.stage: expected 'route/stage', got 'fetch'"),
+        (lambda: FaultRates(duplicate=2), "FaultRates.duplicate: expected a probability, 0 to 1, got 2"),
+        (lambda: read_plan("{"), "expected JSON"),
+        (lambda: read_plan("{}"), "expected a list"),
+        (lambda: read_plan('[{"fault": "flood"}]'), "fault 1: expected an object whose 'fault' is one of duplicate, "),
+        (lambda: read_plan('[{"fault": "crash", "when": 1}]'), "fault 1, crash: expected one of process|at"),
+        (lambda: read_plan('[{"fault": "duplicate"}]'), "fault 1, duplicate: expected a value for queue"),
+        (lambda: read_plan('[{"fault": "crash"}]'), "fault 1: Crash: expected either"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, said):
+    with pytest.raises(FaultPlanError, match=said):
+        make()
