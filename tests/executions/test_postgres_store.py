@@ -20,7 +20,7 @@ from factflow_engine.executions import (
 )
 from factflow_engine.executions.postgres import PostgresDatabase
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing.expectations import check_name
+from factflow_engine.testing.conformance.expectations import check_name
 from support.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 from support.pipelines import load, registry_of
 

@@ -28,7 +28,7 @@ from factflow_engine.executions.sqlite import APPLICATION_ID, SqliteDatabase
 from factflow_engine.runtime.report import ExecutionStatus
 from factflow_engine.seams import Seams
 from factflow_engine.testing import Simulation, in_virtual_time
-from factflow_engine.testing.expectations import check_name
+from factflow_engine.testing.conformance.expectations import check_name
 from support import execution_conformance
 from support.execution_conformance import CONFIG, EXECUTION_CHECKS, draft
 

@@ -6,19 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from factflow_engine.queues.memory import MemoryQueue
-from factflow_engine.testing import (
-    administration_conformance,
-    conformance,
-    durable_conformance,
-    start_conformance,
-    state_conformance,
-)
-from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
-from factflow_engine.testing.conformance import QUEUE_CHECKS
-from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
-from factflow_engine.testing.expectations import check_name
-from factflow_engine.testing.start_conformance import START_CHECKS
-from factflow_engine.testing.state_conformance import STATE_CHECKS
+from factflow_engine.testing.conformance import administration, durable, queues, starts, states
+from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
+from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS
+from factflow_engine.testing.conformance.expectations import check_name
+from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
+from factflow_engine.testing.conformance.starts import START_CHECKS
+from factflow_engine.testing.conformance.states import STATE_CHECKS
 
 
 @pytest.mark.parametrize("check", QUEUE_CHECKS, ids=check_name)
@@ -35,11 +29,11 @@ async def test_memory(check, autojump_clock):
 @pytest.mark.parametrize(
     ("module", "listed"),
     [
-        (conformance, QUEUE_CHECKS),
-        (durable_conformance, DURABLE_QUEUE_CHECKS),
-        (state_conformance, STATE_CHECKS),
-        (start_conformance, START_CHECKS),
-        (administration_conformance, ADMINISTRATION_CHECKS),
+        (queues, QUEUE_CHECKS),
+        (durable, DURABLE_QUEUE_CHECKS),
+        (states, STATE_CHECKS),
+        (starts, START_CHECKS),
+        (administration, ADMINISTRATION_CHECKS),
     ],
 )
 def test_every_check_is_listed(module, listed):

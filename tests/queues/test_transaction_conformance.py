@@ -5,7 +5,7 @@ import pytest
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.sqlite.subscription import SqliteSubscription
 from factflow_engine.testing import ConformanceError, check_name
-from factflow_engine.testing.transaction_conformance import (
+from factflow_engine.testing.conformance.transactions import (
     TRANSACTION_CHECKS,
     a_waiting_consumer_gets_what_is_published,
     after_its_end_a_subscription_does_nothing,

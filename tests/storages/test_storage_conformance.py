@@ -7,7 +7,8 @@ import pytest
 
 from factflow_engine.storages.file import FileStorage
 from factflow_engine.storages.memory import MemoryStorage
-from factflow_engine.testing import DURABLE_STORAGE_CHECKS, STORAGE_CHECKS, check_name, storage_conformance
+from factflow_engine.testing import DURABLE_STORAGE_CHECKS, STORAGE_CHECKS, check_name
+from factflow_engine.testing.conformance import storage as conformance
 
 
 @pytest.mark.parametrize("check", STORAGE_CHECKS, ids=check_name)
@@ -38,7 +39,7 @@ async def test_file(check, tmp_path):
 def test_every_check_is_listed():
     found = [
         each
-        for each in vars(storage_conformance).values()
+        for each in vars(conformance).values()
         if inspect.iscoroutinefunction(each) and not each.__name__.startswith("_")
     ]
     assert found == [*STORAGE_CHECKS, *DURABLE_STORAGE_CHECKS]

@@ -23,7 +23,7 @@ from factflow_engine.executions import (
     UnknownRecordError,
 )
 from factflow_engine.runtime.report import ExecutionStatus
-from factflow_engine.testing.expectations import ConformanceError, expect
+from factflow_engine.testing.conformance.expectations import ConformanceError, expect
 
 OpenExecutionStore: TypeAlias = Callable[[], AbstractAsyncContextManager[ExecutionStore]]
 """Opener of a store, which is closed on exit; all openings within a check have the same records, none at first."""

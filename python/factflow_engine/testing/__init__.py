@@ -5,12 +5,10 @@ adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function
 `strategies`, which needs hypothesis, draws conditions and messages.
 """
 
-from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
-from factflow_engine.testing.conformance import QUEUE_CHECKS
-from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS
-from factflow_engine.testing.expectations import Check, ConformanceError, OpenQueue, check_name
-from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
-from factflow_engine.testing.lineage_conformance import (
+from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
+from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS
+from factflow_engine.testing.conformance.expectations import Check, ConformanceError, OpenQueue, check_name
+from factflow_engine.testing.conformance.lineage import (
     LINEAGE_CHECKS,
     LineageCheck,
     OpenLineage,
@@ -18,15 +16,17 @@ from factflow_engine.testing.lineage_conformance import (
     lineage_id,
     lineage_outcome,
 )
-from factflow_engine.testing.start_conformance import START_CHECKS
-from factflow_engine.testing.state_conformance import STATE_CHECKS
-from factflow_engine.testing.storage_conformance import (
+from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
+from factflow_engine.testing.conformance.starts import START_CHECKS
+from factflow_engine.testing.conformance.states import STATE_CHECKS
+from factflow_engine.testing.conformance.storage import (
     DURABLE_STORAGE_CHECKS,
     STORAGE_CHECKS,
     OpenStorage,
     StorageCheck,
 )
-from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
+from factflow_engine.testing.conformance.transactions import TRANSACTION_CHECKS
+from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
 from factflow_engine.testing.virtual_time import (
     CountedIds,
     SimulatedClock,

@@ -4,13 +4,13 @@ import pytest
 
 from factflow_engine.queues.sqlite import Durability, SqliteQueue
 from factflow_engine.queues.sqlite.subscription import SqliteSubscription
-from factflow_engine.testing.administration_conformance import ADMINISTRATION_CHECKS
-from factflow_engine.testing.conformance import QUEUE_CHECKS
-from factflow_engine.testing.durable_conformance import DURABLE_QUEUE_CHECKS, what_other_consumers_have_is_told
-from factflow_engine.testing.expectations import ConformanceError, check_name
-from factflow_engine.testing.start_conformance import START_CHECKS
-from factflow_engine.testing.state_conformance import STATE_CHECKS
-from factflow_engine.testing.transaction_conformance import TRANSACTION_CHECKS
+from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
+from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS, what_other_consumers_have_is_told
+from factflow_engine.testing.conformance.expectations import ConformanceError, check_name
+from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
+from factflow_engine.testing.conformance.starts import START_CHECKS
+from factflow_engine.testing.conformance.states import STATE_CHECKS
+from factflow_engine.testing.conformance.transactions import TRANSACTION_CHECKS
 from factflow_protocols import LeasedElsewhere
 from support.sqlite_queues import opener, settings, simulated
 

@@ -1,13 +1,13 @@
 """Checks for providers at which several processes may start one execution at the same time (`ExecutionStarts`).
 
-Used like `durable_conformance`. Kept separate because `ExecutionStarts` is optional.
+Used like `durable`. Kept separate because `ExecutionStarts` is optional.
 """
 
 from typing import Final
 
 import trio
 
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.expectations import (
     Check,
     ConformanceError,
     OpenQueue,

@@ -3,14 +3,14 @@
 Each check is an async function that takes a function to open a provider, and raises `ConformanceError` with the
 expected and the actual value. They are free of any test framework:
 
-    from factflow_engine.testing.expectations import check_name
+    from factflow_engine.testing.conformance.expectations import check_name
 
     @pytest.mark.parametrize("check", QUEUE_CHECKS, ids=check_name)
     async def test_conformance(check):
         await check(lambda: open_my_provider())
 
 Times are measured by trio's clock and are short; under an autojump clock they take no time at all, if the provider's
-seams are simulated, too. Checks for providers that outlive their process are in `durable_conformance`.
+seams are simulated, too. Checks for providers that outlive their process are in `durable`.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from factflow_engine.frames import Frame, pack
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.expectations import (
     QUEUE,
     QUIET_SECONDS,
     SOON_SECONDS,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.expectations import (
     QUEUE,
     SOON_SECONDS,
     TOPIC,

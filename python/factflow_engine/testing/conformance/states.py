@@ -1,6 +1,6 @@
 """Checks for providers that keep the states of stages (`StateProvider`).
 
-Used like `durable_conformance`: the provider must be opened with a lease of a second or less. Kept separate because
+Used like `durable`: the provider must be opened with a lease of a second or less. Kept separate because
 storing states is optional.
 """
 
@@ -9,8 +9,8 @@ from typing import Final, cast
 
 import trio
 
-from factflow_engine.testing.durable_conformance import LONGEST_LEASE_SECONDS
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.durable import LONGEST_LEASE_SECONDS
+from factflow_engine.testing.conformance.expectations import (
     QUEUE,
     SOON_SECONDS,
     Check,

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from factflow_engine.testing.expectations import ConformanceError, expect
+from factflow_engine.testing.conformance.expectations import ConformanceError, expect
 from factflow_protocols import (
     FactflowError,
     ObjectMetadata,

@@ -1,13 +1,13 @@
 """Checks for providers whose subscriptions publish and acknowledge in one step (`TransactionalSubscription`).
 
-Used like `durable_conformance`. Kept separate because `TransactionalSubscription` is optional.
+Used like `durable`. Kept separate because `TransactionalSubscription` is optional.
 """
 
 from typing import Final
 
 import trio
 
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.expectations import (
     QUEUE,
     SOON_SECONDS,
     TOPIC,

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from factflow_engine.testing.expectations import SOON_SECONDS, ConformanceError, expect
+from factflow_engine.testing.conformance.expectations import SOON_SECONDS, ConformanceError, expect
 from factflow_protocols import (
     LineageEntry,
     LineageError,

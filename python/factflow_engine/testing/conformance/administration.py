@@ -1,6 +1,6 @@
 """Checks for providers that offer their administration (`AdministeredQueue`).
 
-Used like `durable_conformance`: opening twice gives the same queues. Kept separate because administration is optional.
+Used like `durable`: opening twice gives the same queues. Kept separate because administration is optional.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -9,7 +9,7 @@ from typing import Final
 
 from factflow_engine.frames import Frame, pack
 from factflow_engine.queues.dead_letters import write_dead_letter
-from factflow_engine.testing.expectations import (
+from factflow_engine.testing.conformance.expectations import (
     QUEUE,
     Check,
     ConformanceError,
