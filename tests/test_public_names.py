@@ -78,11 +78,13 @@ PROTOCOLS = {
     "StorageBackendAdapter", "StorageCorruptError", "StorageError", "StorageKeyError", "StorageNotBoundError", "StorageNotFoundError",
     "StorageProtocol", "StorageProviderClass", "StorageUrlError", "StoreProblem", "StoreStatistics", "StoredAnswer",
     "StoredMessage", "StoredName", "StoredState", "Subscription", "SubscriptionStatistics", "Timestamp",
-    "TransactionalSubscription", "without_password",
+    "TransactionalSubscription", "always", "declare_sometimes", "eventually", "leads_to", "reached", "sometimes",
+    "without_password",
 }  # fmt: skip
 
 
 TESTING = {
+    "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",

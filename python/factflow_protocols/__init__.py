@@ -1,8 +1,8 @@
 """Contracts between the engine and its plug-ins.
 
 An adapter or provider package imports this package and nothing else: it is pure Python and has no dependencies.
-`pipeline` is for adapter authors; `queue`, `starts`, `administration`, `states`, `storage` and `lineage` are for
-provider authors; `errors` is for both.
+`pipeline` and `assertions` are for adapter authors; `queue`, `starts`, `administration`, `states`, `storage` and
+`lineage` are for provider authors; `errors` is for both.
 """
 
 from factflow_protocols.administration import (
@@ -24,6 +24,7 @@ from factflow_protocols.administration import (
     StoreProblem,
     StoreStatistics,
 )
+from factflow_protocols.assertions import always, declare_sometimes, eventually, leads_to, reached, sometimes
 from factflow_protocols.errors import (
     CircuitOpenError,
     EngineInstruction,
@@ -192,5 +193,11 @@ __all__ = [
     "SubscriptionStatistics",
     "Timestamp",
     "TransactionalSubscription",
+    "always",
+    "declare_sometimes",
+    "eventually",
+    "leads_to",
+    "reached",
+    "sometimes",
     "without_password",
 ]

@@ -1,8 +1,9 @@
 """Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
 `in_virtual_time` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
-adapter; the `*_CHECKS` are what a provider must pass, each a coroutine function without any test framework. The module
-`strategies`, which needs hypothesis, draws conditions and messages.
+adapter; `Assertions` judges what the code of a run asserts; the `*_CHECKS` are what a provider must pass, each a
+coroutine function without any test framework. The module `strategies`, which needs hypothesis, draws conditions and
+messages.
 """
 
 from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
@@ -27,6 +28,15 @@ from factflow_engine.testing.conformance.storage import (
 )
 from factflow_engine.testing.conformance.transactions import TRANSACTION_CHECKS
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_engine.testing.simulation.assertions import (
+    AssertionCount,
+    Assertions,
+    AssertionUseError,
+    CampaignTotals,
+    RoundPolling,
+    Violation,
+    observed,
+)
 from factflow_engine.testing.virtual_time import (
     CountedIds,
     SimulatedClock,
@@ -46,6 +56,10 @@ __all__ = [
     "STATE_CHECKS",
     "STORAGE_CHECKS",
     "TRANSACTION_CHECKS",
+    "AssertionCount",
+    "AssertionUseError",
+    "Assertions",
+    "CampaignTotals",
     "Check",
     "ConformanceError",
     "CountedIds",
@@ -54,17 +68,20 @@ __all__ = [
     "OpenLineage",
     "OpenQueue",
     "OpenStorage",
+    "RoundPolling",
     "SimulatedClock",
     "SimulatedRandomness",
     "SimulatedThreads",
     "Simulation",
     "StorageCheck",
+    "Violation",
     "check_name",
     "finished",
     "in_virtual_time",
     "lineage_entry",
     "lineage_id",
     "lineage_outcome",
+    "observed",
     "open_stage",
     "outputs",
 ]
