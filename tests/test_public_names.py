@@ -84,6 +84,7 @@ PROTOCOLS = {
 
 
 TESTING = {
+    "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",

@@ -37,6 +37,7 @@ from factflow_engine.testing.simulation.assertions import (
     Violation,
     observed,
 )
+from factflow_engine.testing.simulation.broker import Broker, BrokerConnection, DeadProcessError, QueueCounts
 from factflow_engine.testing.virtual_time import (
     CountedIds,
     SimulatedClock,
@@ -59,15 +60,19 @@ __all__ = [
     "AssertionCount",
     "AssertionUseError",
     "Assertions",
+    "Broker",
+    "BrokerConnection",
     "CampaignTotals",
     "Check",
     "ConformanceError",
     "CountedIds",
+    "DeadProcessError",
     "FakeContext",
     "LineageCheck",
     "OpenLineage",
     "OpenQueue",
     "OpenStorage",
+    "QueueCounts",
     "RoundPolling",
     "SimulatedClock",
     "SimulatedRandomness",

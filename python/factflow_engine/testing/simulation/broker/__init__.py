@@ -1,0 +1,11 @@
+"""The simulated broker: a queue provider with the semantics of a durable one, in virtual time, with faults.
+
+`broker` is its outside; a `connection` is one process's side of it, with `subscription`s; `store`, `states` and `starts`
+are what it keeps, each change in one step; a `line` orders the messages of one queue; `mischief` decides what goes wrong.
+"""
+
+from factflow_engine.testing.simulation.broker.broker import Broker
+from factflow_engine.testing.simulation.broker.connection import BrokerConnection, DeadProcessError
+from factflow_engine.testing.simulation.broker.store import QueueCounts, bare_name
+
+__all__ = ["Broker", "BrokerConnection", "DeadProcessError", "QueueCounts", "bare_name"]
