@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import trio
 
@@ -102,6 +102,25 @@ class CallRecords(Protocol):
             duration_ns: Its duration, 1 at least.
             in_flight: Calls of the stage in flight when it began, itself included.
             dropped: True if it failed from overload.
+        """
+        ...
+
+
+class Hooks(Protocol):
+    """Places at which a simulated run takes part in an execution, and looks into it."""
+
+    def stage_call(self, route: str, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is called in the place of a stage's `process`, inside its time limits, breakers and limits."""
+        ...
+
+    def breaker(self, name: str, subscribe: Callable[[Callable[[Any], None]], object]) -> None:
+        """Take the function that subscribes to the events of a stage's circuit breakers."""
+        ...
+
+    def rows(self, execution_id: str, drain: Callable[[], Sequence[tuple[int, Sequence[bytes]]]]) -> None:
+        """Take the function that returns an execution's rows of lineage since its last call.
+
+        Each list of packed rows comes with the nanoseconds that its times are ahead of the loop's.
         """
         ...
 
@@ -218,6 +237,7 @@ class Seams:
         store_threads: Maker of a store's own threads, at most as many at a time: busy adapters do not hold it up.
         machine_instant: Clock for leases between processes, which all processes of the machine share and nobody can set:
         the machine's boot, and nanoseconds in it. Called in threads, too.
+        hooks: Places of a simulated run; None in every other.
     """
 
     clock: Clock
@@ -228,6 +248,7 @@ class Seams:
     calls: CallRecords | None = None
     store_threads: Callable[[int], Threads] = TrioThreads
     machine_instant: Callable[[], tuple[str, int]] = _machine_instant
+    hooks: Hooks | None = None
 
     @staticmethod
     def real(*, calls: CallRecords | None = None) -> "Seams":

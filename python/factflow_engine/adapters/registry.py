@@ -84,6 +84,13 @@ class ValidatingAdapterRegistry:
         registry._unloaded.clear()
         return registry
 
+    def copy(self) -> ValidatingAdapterRegistry:
+        """Make a registry with the same types, to which others can be added."""
+        copied = ValidatingAdapterRegistry()
+        for name, values in vars(self).items():
+            setattr(copied, name, dict(values) if isinstance(values, dict) else values)
+        return copied
+
     @overload
     def register(
         self, type_name: str, cls: None = None, *, config_model: type[BaseModel] | None = None

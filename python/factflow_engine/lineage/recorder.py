@@ -21,7 +21,7 @@ import trio
 from factflow_engine.error_texts import bounded, describe
 from factflow_engine.frames import unpack
 from factflow_engine.lineage.counts import LineageCounts
-from factflow_engine.native import LineageBatch, LineageLog, LineageRoute
+from factflow_engine.native import LineageLog, LineageRoute
 from factflow_engine.seams import Clock
 from factflow_protocols import LineageEntry, LineageSink, OutcomeEntry
 
@@ -96,7 +96,7 @@ class LineageRecorder:
     """Recorder of one execution: `async with recorder: ...` writes what the block's loop appends.
 
     Args:
-        sink: The store, which its owner closes.
+        sink: The store, which its owner closes; None if rows are only drained.
         execution_id: The execution.
         routes: The execution's routes.
         settings: What is recorded.
@@ -104,11 +104,12 @@ class LineageRecorder:
         redacted: Removes secrets from a text.
         note_pending: Appends a row for each visit that is in flight, before rows are taken.
         turn: Held while the sink writes: several recorders may share one.
+        is_drained: True if `drain` is called; all rows are kept for it.
     """
 
     def __init__(
         self,
-        sink: LineageSink,
+        sink: LineageSink | None,
         execution_id: str,
         routes: Routes,
         settings: RecorderSettings,
@@ -117,9 +118,11 @@ class LineageRecorder:
         redacted: Callable[[str], str],
         note_pending: Callable[[], None],
         turn: trio.Lock,
+        is_drained: bool = False,
     ) -> None:
         self._sink = sink
-        self._packed = sink if isinstance(sink, PackedLineageSink) else None
+        given: object = sink
+        self._packed = given if isinstance(given, PackedLineageSink) else None
         self._execution_id = execution_id
         self._clock = clock
         self._redacted = redacted
@@ -140,6 +143,8 @@ class LineageRecorder:
         self._some = trio.Event()  # there are rows, or the execution ends
         self._urgent = trio.Event()  # the log is half full, or the execution ends
         self._is_ending = False
+        self._drained: list[tuple[int, list[bytes]]] | None = [] if is_drained else None
+        self._ahead: list[tuple[list[bytes], int]] = []  # drained, and to be written
         self._scope = trio.CancelScope(shield=True)  # of the writer: only its budget ends it
         self._nursery_manager: Any = None
         self._written = 0
@@ -169,8 +174,27 @@ class LineageRecorder:
             last_error=self._last_error,
         )
 
+    def drain(self) -> list[tuple[int, list[bytes]]]:
+        """Return all rows since the last call, for one who follows a simulated run; the sink gets them as ever.
+
+        Each list of packed rows comes with what its times are ahead of the loop's.
+        """
+        assert self._drained is not None, "made with is_drained"
+        offset_ns = 0 if self._sink is None else self._offset_ns()
+        while (batch := self._log.take(BATCH_ROWS, offset_ns)) is not None:
+            parts = []
+            while (part := batch.pack(1, PART_BYTES)) is not None:  # one at a time: a part does not keep their order
+                parts.append(part)
+            self._drained.append((offset_ns, parts))
+            if self._sink is not None:
+                self._ahead.append((parts, len(batch)))
+        drained, self._drained = self._drained, []
+        return drained
+
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
+        if self._sink is None:
+            return self
         self._nursery_manager = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         nursery.start_soon(self._run)
@@ -184,6 +208,8 @@ class LineageRecorder:
 
         Cancellation: does not cut the budget short.
         """
+        if self._sink is None:
+            return
         self._is_ending = True
         self._scope.deadline = trio.current_time() + self._finish_seconds
         self._some.set()
@@ -196,19 +222,20 @@ class LineageRecorder:
     @trio.lowlevel.enable_ki_protection
     async def _run(self) -> None:
         with self._scope:
-            while not (self._is_ending and not len(self._log)):
+            while not (self._is_ending and not len(self._log) and not self._ahead):
                 await self._wait()
                 self._note_pending()
                 await self._write_all()
         lost = 0
         while (batch := self._log.take(BATCH_ROWS, 0)) is not None:
             lost += len(batch)
+        lost += sum(rows for _, rows in self._ahead)
         self._give_up(lost)
         self._note_loss()
 
     async def _wait(self) -> None:
         """Wait until rows are due: some were collected for a while, many are there, or the execution ends."""
-        if not len(self._log):
+        if not len(self._log) and not self._ahead:
             with trio.move_on_after(IDLE_SECONDS):
                 await self._some.wait()
         with trio.move_on_after(INTERVAL_SECONDS):
@@ -219,26 +246,35 @@ class LineageRecorder:
     async def _write_all(self) -> None:
         """Write the rows that are there now, and those that come meanwhile as long as they fill batches."""
         while True:
-            offset_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
-            batch = self._log.take(BATCH_ROWS, offset_ns)
-            if batch is None:
-                return
+            if self._ahead:
+                parts, rows = self._ahead.pop(0)
+            else:
+                offset_ns = self._offset_ns()
+                batch = self._log.take(BATCH_ROWS, offset_ns)
+                if batch is None:
+                    return
+                parts, rows = [], len(batch)
+                while (part := batch.pack(PART_ROWS, PART_BYTES)) is not None:
+                    parts.append(part)
+                    await trio.lowlevel.checkpoint()
+                if self._drained is not None:
+                    self._drained.append((offset_ns, parts))
             stored = False
             try:
-                stored = await self._write(batch)
+                stored = await self._write(parts, rows)
             finally:
                 if not stored:
-                    self._give_up(len(batch))
+                    self._give_up(rows)
             self._note_loss()
             if len(self._log) < BATCH_ROWS and not self._is_ending:
                 return
 
-    async def _write(self, batch: LineageBatch) -> bool:
+    def _offset_ns(self) -> int:
+        """Return what wall time is ahead of the loop's time."""
+        return self._clock.wall_ns() - self._clock.monotonic_ns()
+
+    async def _write(self, parts: Sequence[bytes], rows: int) -> bool:
         """Write a batch; return False if the sink has refused it as often as it may."""
-        parts = []
-        while (part := batch.pack(PART_ROWS, PART_BYTES)) is not None:
-            parts.append(part)
-            await trio.lowlevel.checkpoint()
         for attempt in range(MOST_ATTEMPTS):
             try:
                 async with self._turn:
@@ -246,7 +282,7 @@ class LineageRecorder:
             except DIED as error:
                 self._note_error(error)
             else:
-                self._written += len(batch)
+                self._written += rows
                 return True
             if attempt + 1 < MOST_ATTEMPTS:
                 await trio.sleep(min(INTERVAL_SECONDS * 2**attempt, MOST_DELAY_SECONDS))
@@ -256,6 +292,7 @@ class LineageRecorder:
         if self._packed is not None:
             await self._packed.write_packed(parts)
             return
+        assert self._sink is not None, "there is no writer without a sink"
         await self._sink.write(*await rows_of(parts))
 
     # -- what went wrong ---------------------------------------------------------------------------------------------

@@ -51,36 +51,39 @@ class ExecutionLineage:
             route_id: {stage.name: place for place, stage in enumerate(route.adapters)}
             for route_id, route in config.routes.items()
         }
-        section = config.lineage
-        if section is None or section.mode == "off":
+        hooks = plan.seams.hooks
+        section = None if config.lineage is None or config.lineage.mode == "off" else config.lineage
+        self._counts: Final = section is not None
+        if section is None and hooks is None:
             return
-        sink = plan.lineage
-        if section.url is not None:
-            # Imported late: most programs give the store, or record nothing.
-            from factflow_engine.lineage.moving import open_movable  # noqa: PLC0415
-
-            sink = self._own = open_movable(section.url, directory=config.directory, seams=plan.seams)
-        if sink is None:
-            raise NoLineageError
-        _retain(sink, section)
+        sink, is_own = (None, False) if section is None else self._sink_of(section, plan)
         pending = PendingVisits(workers.all, plan.seams.clock.monotonic_ns)
         self._recorder = LineageRecorder(
             sink,
             plan.execution_id,
             names_of(config, redacted),
-            RecorderSettings(
-                sample_rate=section.sample_rate if section.mode == "sampled" else 1.0,
-                hash_payloads=section.hash_payloads,
-                record_values=section.record_values,
-                buffer_bytes=section.buffer_bytes,
-                finish_seconds=section.finish_seconds,
-                secrets=_secrets_of(config),
-            ),
+            RecorderSettings() if section is None else _settings(section, config, records_all=hooks is not None),
             clock=plan.seams.clock,
             redacted=redacted,
             note_pending=pending.note,
-            turn=plan.lineage_turn if self._own is None else trio.Lock(),
+            turn=trio.Lock() if is_own else plan.lineage_turn,
+            is_drained=hooks is not None,
         )
+        if hooks is not None:
+            hooks.rows(plan.execution_id, self._recorder.drain)
+
+    def _sink_of(self, section: LineageConfig, plan: ExecutionPlan) -> tuple[LineageSink, bool]:
+        """Return the store, and whether it is the execution's own."""
+        sink = plan.lineage
+        if section.url is not None:
+            # Imported late: most programs give the store, or record nothing.
+            from factflow_engine.lineage.moving import open_movable  # noqa: PLC0415
+
+            sink = self._own = open_movable(section.url, directory=plan.config.directory, seams=plan.seams)
+        if sink is None:
+            raise NoLineageError
+        _retain(sink, section)
+        return sink, self._own is not None
 
     def of_route(self, route_id: str, stages: Sequence[Stage]) -> RouteRecording | None:
         """Return the recording of a route with these stages; None if nothing is recorded."""
@@ -94,7 +97,7 @@ class ExecutionLineage:
 
     def counts(self) -> LineageCounts | None:
         """Return the numbers of rows so far; None if nothing is recorded."""
-        return None if self._recorder is None else self._recorder.counts()
+        return self._recorder.counts() if self._recorder is not None and self._counts else None
 
     async def __aenter__(self) -> Self:
         if self._recorder is not None:
@@ -123,6 +126,18 @@ class ExecutionLineage:
                 self.close_error = f"lineage: {self._redacted(describe(failure))}"
         if scope.cancelled_caught:
             self.close_error = f"lineage: did not close within {self._close_seconds:g} s"
+
+
+def _settings(section: LineageConfig, config: PipelineGlobalConfig, *, records_all: bool) -> RecorderSettings:
+    """Return the settings of a recorder; a simulated run follows all messages, whatever is sampled."""
+    return RecorderSettings(
+        sample_rate=section.sample_rate if section.mode == "sampled" and not records_all else 1.0,
+        hash_payloads=section.hash_payloads,
+        record_values=section.record_values,
+        buffer_bytes=section.buffer_bytes,
+        finish_seconds=section.finish_seconds,
+        secrets=_secrets_of(config),
+    )
 
 
 def _secrets_of(config: PipelineGlobalConfig) -> list[tuple[str, str]]:

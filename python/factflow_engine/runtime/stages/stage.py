@@ -132,6 +132,8 @@ class Stage:
         self.clock = seams.clock
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
+        if seams.hooks is not None:
+            call = seams.hooks.stage_call(info.route, info.stage, call)
         self.is_flushed = info.durable and flushes(type(adapter))
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
         answers = roots is not None and snapshots(type(adapter))
@@ -151,6 +153,8 @@ class Stage:
                 call, circuit_breaker, name=f"{info.route}/{info.stage}", clock=seams.clock, randomness=seams.randomness
             )
             call = self.guard.call
+            if seams.hooks is not None:
+                seams.hooks.breaker(self.guard.name, self.guard.events.subscribe)
         if isinstance(adapter, ProcessPool):
             call = adapter.in_turn(call)
         self.limit: StageLimit | None = None
