@@ -89,7 +89,7 @@ TESTING = {
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
-    "open_stage", "outputs", "in_virtual_time",
+    "open_stage", "outputs", "in_virtual_time", "Input", "SimulationError", "SimulationFailedError", "SimulationReport", "simulate",
 }  # fmt: skip
 
 # Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or

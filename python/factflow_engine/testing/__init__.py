@@ -1,6 +1,6 @@
 """Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
-`in_virtual_time` runs a program in virtual time with a seed; `FakeContext`, `outputs`, `open_stage` and `finished` test one
+`simulate` runs a pipeline in virtual time, as a function of a seed, and `in_virtual_time` a program; `FakeContext`, `outputs`, `open_stage` and `finished` test one
 adapter; `Assertions` judges what the code of a run asserts; the `*_CHECKS` are what a provider must pass, each a
 coroutine function without any test framework. The module `strategies`, which needs hypothesis, draws conditions and
 messages.
@@ -28,6 +28,13 @@ from factflow_engine.testing.conformance.storage import (
 )
 from factflow_engine.testing.conformance.transactions import TRANSACTION_CHECKS
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_engine.testing.simulation import (
+    Input,
+    SimulationError,
+    SimulationFailedError,
+    SimulationReport,
+    simulate,
+)
 from factflow_engine.testing.simulation.assertions import (
     AssertionCount,
     Assertions,
@@ -68,6 +75,7 @@ __all__ = [
     "CountedIds",
     "DeadProcessError",
     "FakeContext",
+    "Input",
     "LineageCheck",
     "OpenLineage",
     "OpenQueue",
@@ -78,6 +86,9 @@ __all__ = [
     "SimulatedRandomness",
     "SimulatedThreads",
     "Simulation",
+    "SimulationError",
+    "SimulationFailedError",
+    "SimulationReport",
     "StorageCheck",
     "Violation",
     "check_name",
@@ -89,4 +100,5 @@ __all__ = [
     "observed",
     "open_stage",
     "outputs",
+    "simulate",
 ]

@@ -1,0 +1,118 @@
+"""Guarantees that every simulated run is held to, whatever its configuration: nothing lost, counters that balance.
+
+Kept separate from assertions of users (`assertions`): these hold always, and need nothing but the rows and the reports.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from factflow_engine.runtime.report import ExecutionReport
+
+if TYPE_CHECKING:
+    from factflow_engine.config import PipelineGlobalConfig
+
+_MOST_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A guarantee, or an assertion, that did not hold.
+
+    Attributes:
+        name: Name of what should hold.
+        text: Description for people: what was expected, and what was found.
+        at: Virtual seconds at which it was noticed; None at the end of the run.
+    """
+
+    name: str
+    text: str
+    at: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}" + ("" if self.at is None else f" (at {self.at:.6f} s)")
+
+
+@dataclass(slots=True)
+class Conservation:
+    """Ends that there must be: of each message in each route that reads it.
+
+    Attributes:
+        config: The configuration.
+        accepted: Ids of messages that were published to a route from outside.
+    """
+
+    config: "PipelineGlobalConfig"
+    accepted: Mapping[str, Sequence[bytes]]
+
+    def broken(self, outcomes: Iterable[Sequence[Any]]) -> list[Broken]:
+        """Return what was lost, in a run that has completed.
+
+        Args:
+            outcomes: Fields of the rows of ends, in order, of all processes.
+        """
+        ended: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
+        parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
+        targets: dict[tuple[str, str], list[str]] = {}
+        became: dict[str, dict[bytes, list[str]]] = {route: {} for route in self.config.routes}
+        for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
+            ended[route].add(message_id)
+            if parent_id is not None:
+                parents[route].add(parent_id)
+            if outcome == "completed" and detail is not None:
+                to = targets.get((route, detail))
+                if to is None:
+                    to = targets[route, detail] = self._readers(detail)
+                if to:
+                    became[route][message_id] = to
+        broken = []
+        for route, ids in self.accepted.items():
+            lost = [each for each in ids if each not in ended[route]]
+            if lost:
+                broken.append(_lost(route, "published to it", lost))
+        for route, by_message in became.items():
+            lost_in: dict[str, list[bytes]] = {}
+            for message_id, to in by_message.items():
+                for target in to:
+                    if message_id not in parents[target]:
+                        lost_in.setdefault(target, []).append(message_id)
+            broken += [_lost(target, f"that route {route!r} sent it", ids) for target, ids in lost_in.items()]
+        return broken
+
+    def _readers(self, detail: str) -> list[str]:
+        """Return the routes that read what a message's outbounds took."""
+        outbounds: Sequence[str] = json.loads(detail).get("outbounds", ())
+        routes = self.config.routes
+        readers: list[str] = []
+        for outbound in outbounds:
+            queue = routes[outbound].inbound.queue if outbound in routes else outbound
+            readers += [route for route, section in routes.items() if section.inbound.queue == queue]
+        return readers
+
+
+def _lost(route: str, which: str, ids: Sequence[bytes]) -> Broken:
+    named = ", ".join(each.hex() for each in ids[:_MOST_NAMED])
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return Broken(
+        name="nothing is lost", text=f"route {route!r} has no end of {len(ids)} of the messages {which}: {named}{more}"
+    )
+
+
+def unbalanced(report: ExecutionReport) -> list[Broken]:
+    """Return the routes of a report whose counters do not balance, or are negative."""
+    broken = []
+    for name, route in report.routes.items():
+        ended = route.completed + route.filtered + route.dead_lettered + route.failed
+        if (
+            route.received != ended + route.retrying + route.in_flight
+            or min(route.retrying, route.in_flight, ended) < 0
+        ):
+            broken.append(
+                Broken(
+                    name="counters balance",
+                    text=f"route {name!r}: received {route.received}, ended {ended}, retrying {route.retrying}, "
+                    f"in flight {route.in_flight}",
+                )
+            )
+    return broken

@@ -1,0 +1,255 @@
+"""Trace of a simulated run: what happened, in order, one line each.
+
+The engine's own rows of lineage, in the order in which the loop wrote them, and what the simulation notes itself: inputs,
+faults, breakers, the queue. Rows stay packed until the trace is read, so that a campaign pays for the traces that it
+shows. Kept separate from the report because the run writes it, and reports, pages and checks read it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, overload
+
+from factflow_engine.frames import unpack
+from factflow_engine.seams import Clock
+from factflow_protocols import LineageEntry, OutcomeEntry
+
+Drain = Callable[[], Sequence[tuple[int, Sequence[bytes]]]]
+
+
+class TraceEvent(NamedTuple):
+    """One line of a trace.
+
+    Attributes:
+        at_ns: Virtual nanoseconds from the beginning of the run.
+        process: Number of the process; -1 for what is outside all of them.
+        route: Id of the route, or name of the queue; empty if it concerns none.
+        stage: Name of the stage; empty if it concerns none.
+        message: Label of the message: `3` is the third root that appears, `3.1` the first that came of it; empty if it
+            concerns none.
+        event: Name of the event.
+        detail: More of it, for people.
+    """
+
+    at_ns: int
+    process: int
+    route: str
+    stage: str
+    message: str
+    event: str
+    detail: str
+
+    def __str__(self) -> str:
+        place = f"{self.route}/{self.stage}" if self.stage else self.route
+        process = "" if self.process < 0 else f"p{self.process}"
+        line = f"{self.at_ns / 1e9:12.6f} {process:2} {place:24} {self.message:9} {self.event:15} {self.detail}"
+        return line.rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    at_ns: int
+    process: int
+    route: str
+    stage: str
+    message_id: bytes | None
+    parent_id: bytes | None
+    event: str
+    detail: str
+
+
+class TraceLog:
+    """Trace of a run while it goes on.
+
+    Args:
+        clock: The run's clock.
+
+    Attributes:
+        is_noting: False once the run has ended: what dead tasks do then is not of it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._drains: list[tuple[int, Drain]] = []
+        self._log: list[_Note | tuple[int, int, Sequence[bytes]]] = []
+        self.is_noting = True
+
+    def follow(self, process: int, drain: Drain) -> None:
+        """Take the rows of an execution of this process from now on."""
+        self._drains.append((process, drain))
+
+    def note(
+        self,
+        event: str,
+        detail: str = "",
+        *,
+        process: int = -1,
+        route: str = "",
+        stage: str = "",
+        message_id: bytes | None = None,
+        parent_id: bytes | None = None,
+    ) -> None:
+        """Add an event of now, behind the rows that were written before it."""
+        if self.is_noting:
+            self.gather()
+            self._log.append(
+                _Note(self._clock.monotonic_ns(), process, route, stage, message_id, parent_id, event, detail)
+            )
+
+    def gather(self) -> None:
+        """Take the rows that were written by now."""
+        for process, drain in self._drains:
+            for ahead_ns, parts in drain():
+                self._log.append((process, ahead_ns, parts))
+
+    def end(self) -> "Trace":
+        """Take the last rows, and return the trace."""
+        self.gather()
+        self._drains.clear()
+        self.is_noting = False
+        return Trace(self._log)
+
+
+class Trace(Sequence[TraceEvent]):
+    """Events of a run, in order; its text has a line for each."""
+
+    def __init__(self, log: Sequence[_Note | tuple[int, int, Sequence[bytes]]]) -> None:
+        self._log = log
+        self._events: list[TraceEvent] | None = None
+        self._rows: tuple[list[list[Any]], list[list[Any]]] | None = None
+
+    def rows(self) -> Iterator[tuple[int, LineageEntry | OutcomeEntry]]:
+        """Yield the engine's rows with their processes, in order; times are virtual."""
+        for each in self._log:
+            if not isinstance(each, _Note):
+                process, _, parts = each
+                for part in parts:
+                    visits, outcomes = _rows_of(part)
+                    for visit in visits:
+                        yield process, LineageEntry._make(visit)
+                    for outcome in outcomes:
+                        yield process, OutcomeEntry._make(outcome)
+
+    def outcomes(self) -> Sequence[Sequence[Any]]:
+        """Return the fields of each `OutcomeEntry`, in order, without the cost of the rest."""
+        return self._unpacked()[1]
+
+    def totals(self) -> tuple[int, int, list[tuple[str, bytes]]]:
+        """Return the number of visits, that of visits which were not a first attempt, and route and message of each end."""
+        visits, outcomes = self._unpacked()
+        return len(visits), sum(visit[7] > 1 for visit in visits), [(row[1], row[2]) for row in outcomes]
+
+    def _unpacked(self) -> tuple[list[list[Any]], list[list[Any]]]:
+        if self._rows is None:
+            visits: list[list[Any]] = []
+            outcomes: list[list[Any]] = []
+            for each in self._log:
+                if type(each) is tuple:
+                    for part in each[2]:
+                        of_visits, of_ends = _rows_of(part)
+                        visits += of_visits
+                        outcomes += of_ends
+            self._rows = visits, outcomes
+        return self._rows
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the trace's text, in hexadecimal digits."""
+        return hashlib.sha256(str(self).encode()).hexdigest()
+
+    @overload
+    def __getitem__(self, place: int) -> TraceEvent: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[TraceEvent]: ...
+
+    def __getitem__(self, place: int | slice) -> TraceEvent | list[TraceEvent]:
+        return self._all()[place]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._all()))
+
+    def _all(self) -> list[TraceEvent]:
+        if self._events is None:
+            self._events = list(_Reading().events(self._log))
+        return self._events
+
+
+def _rows_of(part: bytes) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Return the fields of visits and of ends that the engine has packed together."""
+    rows: Any = unpack(part)
+    return rows[0], rows[1]
+
+
+class _Reading:
+    """Conversion of a log to events: labels for ids, texts for rows."""
+
+    def __init__(self) -> None:
+        self._labels: dict[bytes, str] = {}
+        self._children: dict[str, int] = {}
+
+    def events(self, log: Sequence[_Note | tuple[int, int, Sequence[bytes]]]) -> Iterator[TraceEvent]:
+        for each in log:
+            if isinstance(each, _Note):
+                label = "" if each.message_id is None else self._label(each.message_id, each.parent_id)
+                yield TraceEvent(each.at_ns, each.process, each.route, each.stage, label, each.event, each.detail)
+                continue
+            process, ahead_ns, parts = each
+            for part in parts:
+                visits, outcomes = _rows_of(part)
+                for fields in visits:
+                    yield self._visit(process, ahead_ns, LineageEntry._make(fields))
+                for fields in outcomes:
+                    yield self._outcome(process, ahead_ns, OutcomeEntry._make(fields))
+
+    def _label(self, message_id: bytes, parent_id: bytes | None) -> str:
+        label = self._labels.get(message_id)
+        if label is None:
+            parent = "" if parent_id is None else self._label(parent_id, None) + "."
+            number = self._children[parent] = self._children.get(parent, 0) + 1
+            label = self._labels[message_id] = f"{parent}{number}"
+        return label
+
+    def _visit(self, process: int, ahead_ns: int, row: LineageEntry) -> TraceEvent:
+        words = []
+        if row.attempt > 1:
+            words.append(f"attempt {row.attempt}")
+        if row.duration_ns:
+            words.append(f"took {_seconds(row.duration_ns)}")
+        if row.waited_ns:
+            words.append(f"waited {_seconds(row.waited_ns)}" + (f" for {row.waited_for}" if row.waited_for else ""))
+        if row.detail:
+            words.append(_worded(row.detail))
+        at_ns = row.started_ns - ahead_ns + row.duration_ns
+        label = self._label(row.message_id, row.parent_id)
+        return TraceEvent(at_ns, process, row.route, row.stage, label, row.status, ", ".join(words))
+
+    def _outcome(self, process: int, ahead_ns: int, row: OutcomeEntry) -> TraceEvent:
+        words = []
+        if row.attempts > 1:
+            words.append(f"after {row.attempts} attempts")
+        if row.detail:
+            words.append(_worded(row.detail))
+        elif row.emitted:
+            words.append(f"emitted {row.emitted}")
+        label = self._label(row.message_id, row.parent_id)
+        return TraceEvent(row.ended_ns - ahead_ns, process, row.route, "", label, f"= {row.outcome}", ", ".join(words))
+
+
+def _worded(detail: str) -> str:
+    found: dict[str, Any] = json.loads(detail)
+    if "outbounds" in found:
+        return "to " + " and ".join(found["outbounds"])
+    if "error" in found:
+        place = f" ({found['place']})" if found.get("place") else ""
+        return f"{found['type']}: {found['error']}{place}"
+    if "reason" in found:
+        return str(found["reason"])
+    return detail
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns / 1e9:.6f}".rstrip("0").rstrip(".") + " s"
