@@ -84,6 +84,7 @@ PROTOCOLS = {
 
 
 TESTING = {
+    "CheckResult", "ConformanceReport", "ORDER_CHECKS", "Opener", "Verdict", "check_lineage_sink", "check_queue_provider", "check_storage_provider",
     "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",

@@ -16,7 +16,7 @@ from factflow_engine import (
     ValidatingAdapterRegistry,
     open_queue,
 )
-from factflow_engine.testing import QUEUE_CHECKS, Check, check_name
+from factflow_engine.testing import check_queue_provider
 from factflow_protocols import QueueProtocol
 
 TEXT = """\
@@ -37,9 +37,10 @@ async def opened() -> AsyncIterator[QueueProtocol]:
         await queue.stop()
 
 
-@pytest.mark.parametrize("check", QUEUE_CHECKS, ids=check_name)
-def test_it_does_what_every_provider_must(check: Check) -> None:
-    trio.run(check, opened, clock=MockClock(autojump_threshold=0))
+def test_it_does_what_every_provider_must() -> None:
+    report = check_queue_provider(lambda _: open_queue("loopback://"), virtual=True)
+    report.raise_if_failed()
+    assert len(report.passed) > 20
 
 
 def test_its_url_is_its_scheme_alone() -> None:

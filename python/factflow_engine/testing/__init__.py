@@ -17,7 +17,15 @@ from factflow_engine.testing.conformance.lineage import (
     lineage_id,
     lineage_outcome,
 )
+from factflow_engine.testing.conformance.order import ORDER_CHECKS
+from factflow_engine.testing.conformance.providers import (
+    Opener,
+    check_lineage_sink,
+    check_queue_provider,
+    check_storage_provider,
+)
 from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
+from factflow_engine.testing.conformance.report import CheckResult, ConformanceReport, Verdict
 from factflow_engine.testing.conformance.starts import START_CHECKS
 from factflow_engine.testing.conformance.states import STATE_CHECKS
 from factflow_engine.testing.conformance.storage import (
@@ -59,6 +67,7 @@ __all__ = [
     "DURABLE_QUEUE_CHECKS",
     "DURABLE_STORAGE_CHECKS",
     "LINEAGE_CHECKS",
+    "ORDER_CHECKS",
     "QUEUE_CHECKS",
     "START_CHECKS",
     "STATE_CHECKS",
@@ -71,7 +80,9 @@ __all__ = [
     "BrokerConnection",
     "CampaignTotals",
     "Check",
+    "CheckResult",
     "ConformanceError",
+    "ConformanceReport",
     "CountedIds",
     "DeadProcessError",
     "FakeContext",
@@ -80,6 +91,7 @@ __all__ = [
     "OpenLineage",
     "OpenQueue",
     "OpenStorage",
+    "Opener",
     "QueueCounts",
     "RoundPolling",
     "SimulatedClock",
@@ -90,8 +102,12 @@ __all__ = [
     "SimulationFailedError",
     "SimulationReport",
     "StorageCheck",
+    "Verdict",
     "Violation",
+    "check_lineage_sink",
     "check_name",
+    "check_queue_provider",
+    "check_storage_provider",
     "finished",
     "in_virtual_time",
     "lineage_entry",

@@ -9,6 +9,7 @@ import trio
 
 from factflow_engine.testing.conformance.expectations import (
     QUEUE,
+    QUIET_SECONDS,
     SOON_SECONDS,
     TOPIC,
     Check,
@@ -121,6 +122,7 @@ async def room_that_another_opening_makes_is_noticed(open_queue: OpenQueue) -> N
         async with other.subscribe(QUEUE, "s", 100, 1) as subscription, trio.open_nursery() as nursery:
             await one.publish(QUEUE, message(0))
             nursery.start_soon(one.publish, QUEUE, message(1))
+            await trio.sleep(QUIET_SECONDS)  # so that the publisher waits before there is room
             for number in (0, 1):
                 deliveries = await take(subscription, 1)
                 expect(values(deliveries), [number], "what came")

@@ -267,6 +267,12 @@ async def stages_that_are_made_of_something_else_are_not_shared(open_queue: Open
 def _states(queue: QueueProtocol) -> StateProtocol:
     if not isinstance(queue, StateProvider):
         raise ConformanceError(f"{type(queue).__name__} is no StateProvider: it has no `states`")
+    lease_seconds = queue.states.lease_seconds
+    if not 0 < lease_seconds <= LONGEST_LEASE_SECONDS:
+        raise ConformanceError(
+            f"states.lease_seconds: expected at most {LONGEST_LEASE_SECONDS:g} s, got {lease_seconds:g}; "
+            "the checks wait for leases to expire, so open the provider with a short one"
+        )
     return queue.states
 
 
