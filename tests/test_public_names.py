@@ -87,6 +87,8 @@ TESTING = {
     "CheckResult", "ConformanceReport", "ORDER_CHECKS", "Opener", "Verdict", "check_lineage_sink", "check_queue_provider", "check_storage_provider",
     "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",
+    "AdapterRun", "AssertionsBrokenError", "FakeUseError", "NotReturnedError", "OutcomesError", "QueueRecord", "RecordingQueue",
+    "RecordingStorage", "StorageRecord", "adapter_of", "assert_outcomes", "run_adapter", "run_adapter_async", "validating_registry",
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",

@@ -1,7 +1,6 @@
-"""Small pipelines for tests: adapters from functions, configurations from text, runs under a time limit."""
+"""Small pipelines for tests: configurations from text, runs under a time limit; adapters from functions."""
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,21 +10,9 @@ from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.report import ExecutionReport, RouteStatistics
+from factflow_engine.testing.registries import adapter_of as adapter
+from factflow_engine.testing.registries import validating_registry
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
-
-
-def adapter(function: Callable[[PipelineContext], Any]) -> type[PipelineAdapter]:
-    """An adapter class whose `process` is this function: asynchronous if the function is."""
-    if inspect.iscoroutinefunction(function):
-
-        async def process(self: PipelineAdapter, context: PipelineContext) -> AdapterResult | None:
-            return await function(context)
-    else:
-
-        def process(self: PipelineAdapter, context: PipelineContext) -> AdapterResult | None:  # type: ignore[misc]
-            return function(context)
-
-    return type("FunctionAdapter", (PipelineAdapter,), {"process": process})
 
 
 async def forward(context: PipelineContext) -> AdapterResult:
@@ -34,10 +21,7 @@ async def forward(context: PipelineContext) -> AdapterResult:
 
 def registry_of(**adapters: Any) -> ValidatingAdapterRegistry:
     """A registry with `forward` and these: adapter classes, or functions to make them of."""
-    registry = ValidatingAdapterRegistry()
-    for name, given in {"forward": forward, **adapters}.items():
-        registry.register(name, given if inspect.isclass(given) else adapter(given))
-    return registry
+    return validating_registry(**{"forward": forward, **adapters})
 
 
 def load(registry: ValidatingAdapterRegistry, text: str) -> PipelineGlobalConfig:

@@ -1,11 +1,14 @@
 """Kit for tests of pipelines, adapters, queue providers and object stores; the engine never imports it.
 
-`simulate` runs a pipeline in virtual time, as a function of a seed, and `in_virtual_time` a program; `FakeContext`, `outputs`, `open_stage` and `finished` test one
-adapter; `Assertions` judges what the code of a run asserts; the `*_CHECKS` are what a provider must pass, each a
-coroutine function without any test framework. The module `strategies`, which needs hypothesis, draws conditions and
-messages.
+`simulate` runs a pipeline in virtual time, as a function of a seed, and `in_virtual_time` a program; `run_adapter`, or by
+hand `FakeContext`, `outputs`, `open_stage` and `finished`, test one adapter; `validating_registry`, `RecordingQueue`,
+`RecordingStorage` and `assert_outcomes` are for tests of pipelines; `Assertions` judges what the code of a run asserts; the
+`*_CHECKS` are what a provider must pass, each a coroutine function without any test framework. The module `strategies`,
+which needs hypothesis, draws conditions and messages.
 """
 
+from factflow_engine.testing.adapter_calls import AdapterRun, NotReturnedError
+from factflow_engine.testing.adapter_runs import AssertionsBrokenError, run_adapter, run_adapter_async
 from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
 from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.conformance.expectations import Check, ConformanceError, OpenQueue, check_name
@@ -36,6 +39,10 @@ from factflow_engine.testing.conformance.storage import (
 )
 from factflow_engine.testing.conformance.transactions import TRANSACTION_CHECKS
 from factflow_engine.testing.fakes import FakeContext, finished, open_stage, outputs
+from factflow_engine.testing.outcomes import OutcomesError, assert_outcomes
+from factflow_engine.testing.recording_queue import QueueRecord, RecordingQueue
+from factflow_engine.testing.recording_storage import RecordingStorage, StorageRecord
+from factflow_engine.testing.registries import FakeUseError, adapter_of, validating_registry
 from factflow_engine.testing.simulation import (
     Input,
     SimulationError,
@@ -73,9 +80,11 @@ __all__ = [
     "STATE_CHECKS",
     "STORAGE_CHECKS",
     "TRANSACTION_CHECKS",
+    "AdapterRun",
     "AssertionCount",
     "AssertionUseError",
     "Assertions",
+    "AssertionsBrokenError",
     "Broker",
     "BrokerConnection",
     "CampaignTotals",
@@ -86,13 +95,19 @@ __all__ = [
     "CountedIds",
     "DeadProcessError",
     "FakeContext",
+    "FakeUseError",
     "Input",
     "LineageCheck",
+    "NotReturnedError",
     "OpenLineage",
     "OpenQueue",
     "OpenStorage",
     "Opener",
+    "OutcomesError",
     "QueueCounts",
+    "QueueRecord",
+    "RecordingQueue",
+    "RecordingStorage",
     "RoundPolling",
     "SimulatedClock",
     "SimulatedRandomness",
@@ -102,8 +117,11 @@ __all__ = [
     "SimulationFailedError",
     "SimulationReport",
     "StorageCheck",
+    "StorageRecord",
     "Verdict",
     "Violation",
+    "adapter_of",
+    "assert_outcomes",
     "check_lineage_sink",
     "check_name",
     "check_queue_provider",
@@ -116,5 +134,8 @@ __all__ = [
     "observed",
     "open_stage",
     "outputs",
+    "run_adapter",
+    "run_adapter_async",
     "simulate",
+    "validating_registry",
 ]

@@ -73,7 +73,8 @@ class Assertions:
     `RoundPolling` does so. If it is never called, they are evaluated by `finish` alone.
 
     Args:
-        now: Returns the seconds of virtual time since the beginning of the run.
+        now: Returns the seconds of virtual time since the beginning of the run; called where the assertions are, also
+            in worker threads if the run has any.
 
     Example:
         assertions = Assertions(now=lambda: 1.5)
