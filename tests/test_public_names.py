@@ -93,6 +93,7 @@ TESTING = {
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "in_virtual_time", "Input", "SimulationError", "SimulationFailedError", "SimulationReport", "simulate",
+    "CRASHED", "Crashed", "Ended", "SimulatedProcess", "SimulatedProcessError", "SimulatedProcesses",
 }  # fmt: skip
 
 # Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or

@@ -60,6 +60,14 @@ from factflow_engine.testing.simulation.assertions import (
     observed,
 )
 from factflow_engine.testing.simulation.broker import Broker, BrokerConnection, DeadProcessError, QueueCounts
+from factflow_engine.testing.simulation.processes import (
+    CRASHED,
+    Crashed,
+    Ended,
+    SimulatedProcess,
+    SimulatedProcessError,
+    SimulatedProcesses,
+)
 from factflow_engine.testing.virtual_time import (
     CountedIds,
     SimulatedClock,
@@ -71,6 +79,7 @@ from factflow_engine.testing.virtual_time import (
 
 __all__ = [
     "ADMINISTRATION_CHECKS",
+    "CRASHED",
     "DURABLE_QUEUE_CHECKS",
     "DURABLE_STORAGE_CHECKS",
     "LINEAGE_CHECKS",
@@ -93,7 +102,9 @@ __all__ = [
     "ConformanceError",
     "ConformanceReport",
     "CountedIds",
+    "Crashed",
     "DeadProcessError",
+    "Ended",
     "FakeContext",
     "FakeUseError",
     "Input",
@@ -110,6 +121,9 @@ __all__ = [
     "RecordingStorage",
     "RoundPolling",
     "SimulatedClock",
+    "SimulatedProcess",
+    "SimulatedProcessError",
+    "SimulatedProcesses",
     "SimulatedRandomness",
     "SimulatedThreads",
     "Simulation",
