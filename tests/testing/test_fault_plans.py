@@ -51,6 +51,21 @@ def test_a_fault_is_printed_as_python_that_makes_it():
         (lambda: read_plan('[{"fault": "crash", "when": 1}]'), "fault 1, crash: expected one of process|at"),
         (lambda: read_plan('[{"fault": "duplicate"}]'), "fault 1, duplicate: expected a value for queue"),
         (lambda: read_plan('[{"fault": "crash"}]'), "fault 1: Crash: expected either"),
+        (lambda: read_plan("[" * 100_000), "expected JSON, got .*recursion"),
+        (lambda: read_plan('[{"fault": ["crash"]}]'), "fault 1: expected an object whose 'fault' is one of"),
+        (lambda: read_plan('[{"fault": "crash", "at": 1' + "0" * 400 + "}]"), "Crash.at: expected seconds"),
+        (lambda: read_plan('[{"fault": "step_clock", "seconds": "1"}]'), "StepClock.seconds: expected a finite number"),
+        (lambda: read_plan('[{"fault": "skew_clock", "rate": null}]'), "SkewClock.rate: expected a rate"),
+        (lambda: read_plan('[{"fault": "fail_queue", "operation": []}]'), "FailQueue.operation: expected an operation"),
+        (
+            lambda: read_plan('[{"fault": "fail_storage", "done": 1}]'),
+            "FailStorage.done: expected true or false, got 1",
+        ),
+        (lambda: read_plan('[{"fault": "crash", "at": 1, "process": false}]'), "Crash.process: expected a process's"),
+        (
+            lambda: read_plan('[{"fault": "cancel_execution", "at": 1, "process": null}]'),
+            "process: expected a process's",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, said):

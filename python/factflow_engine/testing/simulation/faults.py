@@ -10,10 +10,10 @@ Seconds are virtual, from the beginning of the run.
 """
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, TypeGuard
 
 from factflow_protocols import FactflowError
 
@@ -27,8 +27,15 @@ def _require(is_so: bool, name: str, expected: str, got: object) -> None:  # noq
         raise FaultPlanError(f"{name}: expected {expected}, got {got!r}")
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    """True for a number that a float can hold: of an int, `math.isfinite` would ask for that by an error."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
 def _is_time(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return _is_number(value) and value >= 0
 
 
 def _is_count(value: object) -> bool:
@@ -61,8 +68,14 @@ class Fault:
                 _require(isinstance(value, str) and value.startswith("/"), name, "a name such as '/queue/parse'", value)
             elif field.name == "stage":
                 _require(isinstance(value, str) and value.count("/") == 1, name, "'route/stage'", value)
-            elif field.name == "process" and value is not None:
-                _require(isinstance(value, int) and value >= 0, name, "a process's number, from 0", value)
+            elif field.name == "process" and (value is not None or field.type is int):
+                _require(
+                    _is_count(value) or (value == 0 and type(value) is int), name, "a process's number, from 0", value
+                )
+            elif field.name == "done":
+                _require(isinstance(value, bool), name, "true or false", value)
+            elif field.name == "operation":
+                _require(isinstance(value, str), name, "an operation's name", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +229,7 @@ class StepClock(Fault):
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
-        _require(math.isfinite(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
+        _require(_is_number(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +243,7 @@ class SkewClock(Fault):
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
         _require(
-            math.isfinite(self.rate) and 0 < self.rate <= 100,
+            _is_number(self.rate) and 0 < self.rate <= 100,
             "SkewClock.rate",
             "a rate above 0, at most 100",
             self.rate,
@@ -341,7 +354,7 @@ def read_plan(text: str) -> tuple[Fault, ...]:
     """
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaultPlanError(f"a plan of faults: expected JSON, got {text[:80]!r}: {error}") from None
     if not isinstance(found, list):
         raise FaultPlanError(f"a plan of faults: expected a list, got {text[:80]!r}")
@@ -349,11 +362,12 @@ def read_plan(text: str) -> tuple[Fault, ...]:
 
 
 def _fault_of(place: int, found: object) -> Fault:
-    if not isinstance(found, dict) or found.get("fault") not in KINDS:
+    named = found.get("fault") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(named, str) or named not in KINDS:
         raise FaultPlanError(
             f"fault {place}: expected an object whose 'fault' is one of {', '.join(KINDS)}, got {str(found)[:80]}"
         )
-    kind = KINDS[found["fault"]]
+    kind = KINDS[named]
     given = {str(name): value for name, value in found.items() if name != "fault"}
     known = {field.name: field.default for field in fields(kind)}
     for name in given:
