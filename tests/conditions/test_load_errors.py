@@ -88,6 +88,7 @@ CASES = [
     ("E404", ("field",), leaf("eq", 1, "/a~2"), "~0"),
     ("E404", ("field",), leaf("eq", 1, []), "@"),
     ("E404", ("field", 1), leaf("eq", 1, ["a", None]), "items"),
+    ("E404", ("field", 0), leaf("eq", 1, [2**63]), "-1 for the last"),
     ("E404", ("field",), leaf("eq", 1, 5), "a.b"),
     ("E404", ("field",), leaf("eq", 1, ".".join("a" * 129)), "shorten"),
     ("E405", ("vlaue",), {"field": "a", "operator": "eq", "vlaue": 1}, "did you mean value?"),

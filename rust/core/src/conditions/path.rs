@@ -64,7 +64,11 @@ fn parse_list(items: &[Source]) -> Result<Vec<Segment>, PathError> {
             Source::Str(key) => Ok(Segment::Key((&**key).into())),
             Source::Int(super::source::Integer::Small(number)) => {
                 i64::try_from(*number).map(Segment::Index).map_err(|_| {
-                    PathError::new(format!("no array has an element {number}"), "").at(index)
+                    PathError::new(
+                        format!("no array has an element {number}"),
+                        "write 0 for the first, -1 for the last",
+                    )
+                    .at(index)
                 })
             }
             other => Err(PathError::new(
