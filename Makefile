@@ -42,8 +42,8 @@ test-rust:
 test-python: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
-test-slow: setup ## long soaks, and every state of the model of deadlocks
-	cargo test --quiet --release --locked -p factflow-core --lib -- --ignored
+test-slow: setup ## long soaks, every state of the model of deadlocks, and a minute of each fuzz target
+	cargo test --quiet --release --locked -p factflow-core --lib --test fuzz -- --ignored
 	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 900
 
 # After the build, for both install into the environment, and two at a time read what the other has half written.
