@@ -4,7 +4,7 @@ What the tests do not see, because they run beside the sources: whether the buil
 """
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import trio
@@ -45,4 +45,7 @@ if factflow_engine.__version__ != version("factflow-engine"):
 missing = [name for name in ("py.typed", "_native.pyi") if not (location / name).exists()]
 if missing:
     sys.exit(f"the package lacks {missing}")
+plugins = [point.value for point in entry_points(group="pytest11") if point.name == "factflow"]
+if plugins != ["factflow_engine.pytest_plugin"]:
+    sys.exit(f"expected the plugin for pytest among the entry points, got {plugins}")
 print(f"factflow-engine {factflow_engine.__version__} runs on Python {sys.version.split()[0]}")

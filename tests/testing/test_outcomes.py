@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factflow_engine import OrchestratorManager
-from factflow_engine.testing import OutcomesError, Simulation, assert_outcomes, in_virtual_time
+from factflow_engine.testing import OutcomesError, Simulation, assert_outcomes, in_virtual_time, simulate
 from factflow_protocols import AdapterResult
 from support.pipelines import load, registry_of, run
 
@@ -89,6 +89,24 @@ def test_an_execution_that_failed_or_holds_messages_says_so():
 def test_an_unknown_route_is_named_with_those_that_there_are():
     with pytest.raises(OutcomesError, match="got 'prase'; the routes are parse, write"):
         assert_outcomes(report_of(), "prase")
+
+
+def test_a_simulated_run_is_read_as_an_execution_and_names_the_line_that_reproduces_it():
+    report = simulate(
+        'version: "1.0"' + TEXT,
+        registry=registry_of(step=step),
+        inputs={"parse": [{"text": {"text": "x"}}, "none", {}]},
+    )
+    assert_outcomes(report, completed=2, filtered=1, failed=1)
+    assert_outcomes(report, "write", completed=1)
+    with pytest.raises(OutcomesError) as caught:
+        assert_outcomes(report, "parse", completed=3)
+    first, failure, last = str(caught.value).splitlines()
+    assert first == "outcomes of route 'parse': expected completed=3; got completed=1, filtered=1, failed=1"
+    assert failure.startswith("  parse/step: KeyError: 'text' at test_outcomes.py:")
+    assert last == f"reproduce: {report.reproducer}"
+    with pytest.raises(OutcomesError, match="got 'prase'; the routes are parse, write"):
+        assert_outcomes(report, "prase")
 
 
 @given(st.lists(st.integers(0, 2), min_size=4, max_size=4))

@@ -3,27 +3,18 @@
 Kept separate from the fakes because it reads reports of real and simulated executions alike.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from factflow_engine.runtime.report import FailureRecord, Outcome, RouteStatistics
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatistics, FailureRecord, Outcome
+from factflow_engine.testing.simulation.report import SimulationReport
 from factflow_protocols import FactflowError
 
 _SHOWN_FAILURES: Final = 5
 
 
-class HasOutcomes(Protocol):
-    """`ExecutionReport`, `ExecutionStatistics`, or anything else that counts outcomes."""
-
-    @property
-    def outcomes(self) -> Mapping[Outcome, int]:
-        """The four outcomes' counts over all routes."""
-        ...
-
-    @property
-    def routes(self) -> Mapping[str, RouteStatistics]:
-        """Statistics by route id."""
-        ...
+AnyReport = ExecutionReport | ExecutionStatistics | SimulationReport
 
 
 class OutcomesError(FactflowError, AssertionError):
@@ -31,7 +22,7 @@ class OutcomesError(FactflowError, AssertionError):
 
 
 def assert_outcomes(
-    report: HasOutcomes,
+    report: AnyReport,
     route: str | None = None,
     *,
     completed: int = 0,
@@ -42,7 +33,7 @@ def assert_outcomes(
     """Check how many messages ended in which way; an outcome that is not given must not have happened.
 
     Args:
-        report: The report of an execution, or its statistics.
+        report: The report of an execution, its statistics, or the report of a simulated run.
         route: Id of the route whose messages are counted; None for those of all routes.
         completed: Number of messages with this outcome.
         filtered: The same.
@@ -59,10 +50,12 @@ def assert_outcomes(
 
         report = in_virtual_time(main, seed=1)
         assert_outcomes(report, completed=report.outcomes["completed"])
+        assert_outcomes(simulate(config, registry=registry, inputs={"shout": [{"text": "a"}]}), completed=1)
     """
-    if route is not None and route not in report.routes:
-        raise OutcomesError(f"expected the id of a route, got {route!r}; the routes are {', '.join(report.routes)}")
-    counts = report.outcomes if route is None else report.routes[route].outcomes
+    by_route = _by_route(report)
+    if route is not None and route not in by_route:
+        raise OutcomesError(f"expected the id of a route, got {route!r}; the routes are {', '.join(by_route)}")
+    counts = report.outcomes if route is None else by_route[route]
     expected = {
         Outcome.COMPLETED: completed,
         Outcome.FILTERED: filtered,
@@ -73,10 +66,25 @@ def assert_outcomes(
         return
     place = "all routes" if route is None else f"route {route!r}"
     lines = [f"outcomes of {place}: expected {_written(expected)}; got {_written(counts)}"]
-    if route is None and len(report.routes) > 1:
-        lines += [f"  {name}: {_written(each.outcomes)}" for name, each in report.routes.items()]
-    lines += _circumstances(report, route)
+    if route is None and len(by_route) > 1:
+        lines += [f"  {name}: {_written(each)}" for name, each in by_route.items()]
+    if isinstance(report, SimulationReport):
+        lines += [line for each in report.executions for line in _circumstances(each, route)]
+        lines += [f"  broken: {broken}" for broken in report.broken[:_SHOWN_FAILURES]]
+        lines.append(f"reproduce: {report.reproducer}")
+    else:
+        lines += _circumstances(report, route)
     raise OutcomesError("\n".join(lines))
+
+
+def _by_route(report: AnyReport) -> dict[str, Mapping[Outcome, int]]:
+    if not isinstance(report, SimulationReport):
+        return {name: route.outcomes for name, route in report.routes.items()}
+    found: dict[str, Mapping[Outcome, int]] = {}
+    for route in report.config.routes:
+        ends = Counter({end.message_id: end.outcome for end in report.ends(route)}.values())  # the last end of each
+        found[route] = {outcome: ends[outcome] for outcome in Outcome}
+    return found
 
 
 def _written(counts: Mapping[Outcome, int]) -> str:
