@@ -207,3 +207,20 @@ async def test_a_consumer_can_ask_what_others_have_and_for_how_long(autojump_clo
         await first.settle(had)
         assert (await second.leased_elsewhere()).messages == 0
     await queue.stop()
+
+
+async def test_what_was_given_back_and_may_be_handed_out_is_not_elsewhere(autojump_clock, tmp_path):
+    queue = simulated(tmp_path / "q.db", lease_seconds=30)
+    async with queue.subscribe("/queue/x", "", 10) as first, queue.subscribe("/queue/x", "", 10) as second:
+        await queue.publish_batch("/queue/x", [message(number) for number in range(1, 4)])
+        one, two, _ = await first.receive(3)
+        await first.settle([], [Nack(one)])
+        leased = await second.leased_elsewhere()
+        assert leased.messages == 2
+        assert 25 < leased.next_seconds <= 30
+        await first.settle([], [Nack(two, delay_seconds=5)])
+        leased = await second.leased_elsewhere()
+        assert (leased.messages, round(leased.next_seconds)) == (2, 5)
+        await trio.sleep(6)
+        assert (await second.leased_elsewhere()).messages == 1
+    await queue.stop()

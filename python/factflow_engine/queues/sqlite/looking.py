@@ -47,11 +47,11 @@ def depth_of(store: Store, queue: str, subscription: str) -> int:
 
 def leased_elsewhere(store: Store, queue: str, subscription: str, *, own: int) -> LeasedElsewhere:
     """Return the messages that are not handed out now, leaving out the `own` that the consumer itself has."""
-    row = store.connection.execute(
-        "SELECT held, (SELECT min(due) FROM hold WHERE hold.line = line.id) FROM line WHERE queue = ? AND subscription = ?",
-        (queue, subscription_key(queue, subscription)),
+    held, due = store.connection.execute(  # what is due may be handed out here
+        "SELECT coalesce(sum(high - low + 1), 0), min(due) FROM hold WHERE due > ? "
+        "AND line = (SELECT id FROM line WHERE queue = ? AND subscription = ?)",
+        (store.now_ns, queue, subscription_key(queue, subscription)),
     ).fetchone()
-    held, due = (0, None) if row is None else row
     # The next lease to end may be the consumer's own.
     next_seconds = None if due is None or own else max(0, due - store.now_ns) / 1e9
     return LeasedElsewhere(max(0, held - own), next_seconds)
