@@ -84,6 +84,7 @@ PROTOCOLS = {
 
 
 TESTING = {
+    "compare_queues",
     "CheckResult", "ConformanceReport", "ORDER_CHECKS", "Opener", "Verdict", "check_lineage_sink", "check_queue_provider", "check_storage_provider",
     "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",

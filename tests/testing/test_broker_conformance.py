@@ -1,8 +1,5 @@
 """The simulated broker against the public suites: with calls that take time, and with calls that take none."""
 
-import itertools
-from contextlib import asynccontextmanager
-
 import pytest
 
 from factflow_engine.testing import (
@@ -19,21 +16,6 @@ from factflow_engine.testing.simulation.broker import Broker
 CHECKS = (*QUEUE_CHECKS, *DURABLE_QUEUE_CHECKS, *STATE_CHECKS, *START_CHECKS, *TRANSACTION_CHECKS)
 
 
-def opener(broker):
-    """What the suites want: each opening is another process."""
-    processes = itertools.count()
-
-    @asynccontextmanager
-    async def open_queue():
-        connection = broker.connect(next(processes))
-        try:
-            yield connection
-        finally:
-            await connection.stop()
-
-    return open_queue
-
-
 @pytest.mark.parametrize("call_seconds", [(0.0, 0.0), (0.0001, 0.002)], ids=["at once", "taking time"])
 @pytest.mark.parametrize("check", CHECKS, ids=check_name)
 def test_conformance(check, call_seconds):
@@ -44,6 +26,6 @@ def test_conformance(check, call_seconds):
             lease_seconds=1.0,
             call_seconds=call_seconds,
         )
-        await check(opener(broker))
+        await check(broker.open)
 
     in_virtual_time(run, seed=1)

@@ -59,7 +59,13 @@ from factflow_engine.testing.simulation.assertions import (
     Violation,
     observed,
 )
-from factflow_engine.testing.simulation.broker import Broker, BrokerConnection, DeadProcessError, QueueCounts
+from factflow_engine.testing.simulation.broker import (
+    Broker,
+    BrokerConnection,
+    DeadProcessError,
+    QueueCounts,
+    compare_queues,
+)
 from factflow_engine.testing.simulation.processes import (
     CRASHED,
     Crashed,
@@ -140,6 +146,7 @@ __all__ = [
     "check_name",
     "check_queue_provider",
     "check_storage_provider",
+    "compare_queues",
     "finished",
     "in_virtual_time",
     "lineage_entry",

@@ -3,7 +3,8 @@
 Kept separate from the store, whose steps are those of the broker's consumers and producers.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from factflow_engine.frames import Frame
@@ -78,6 +79,15 @@ class Broker:
         return BrokerConnection(
             process, store=self._store, owners=self._owners, starts=self._starts, latency=self._latency, url=URL
         )
+
+    @asynccontextmanager
+    async def open(self, process: int = 0) -> AsyncIterator[BrokerConnection]:
+        """Connect, and stop the connection on exit: an opener for the checks of providers (`OpenQueue`)."""
+        connection = self.connect(process)
+        try:
+            yield connection
+        finally:
+            await connection.stop()
 
     @property
     def fired(self) -> list[Fault]:

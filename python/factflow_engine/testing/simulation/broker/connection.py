@@ -15,6 +15,7 @@ from factflow_engine.frames import Frame
 from factflow_engine.queues.channel import as_frame
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.seams import Randomness
+from factflow_engine.testing.simulation.broker.line import Line
 from factflow_engine.testing.simulation.broker.mischief import Operation
 from factflow_engine.testing.simulation.broker.starts import Starts
 from factflow_engine.testing.simulation.broker.states import Owners, Place
@@ -125,6 +126,7 @@ class BrokerConnection:
         self._is_stopped = False
         self._subscriptions: list[BrokerSubscription] = []
         self._sized: set[tuple[str, str]] = set()  # lines whose capacity a consumer of this process has set
+        self._forgettable: set[tuple[str, str]] = set()  # lines to be forgotten when no consumer here wants them
 
     # -- life and death --------------------------------------------------------------------------------------------
 
@@ -235,7 +237,9 @@ class BrokerConnection:
         await call.requested()
         self._refuse_if_stopped(queue)
         line = self._store.line(queue, subscription)
-        name = line.queue, line.subscription
+        name = _name(line)
+        if not any(subscription.line is line for subscription in self._subscriptions):
+            self._forgettable.discard(name)  # that was asked for earlier, by consumers that have left
         if capacity is not None and name not in self._sized:
             self._sized.add(name)
             line.capacity = capacity
@@ -256,13 +260,19 @@ class BrokerConnection:
         if self.died_ns is None:
             self._subscriptions.remove(consumer)
             consumer.close("its subscription was closed")
+            line = consumer.line
+            if _name(line) in self._forgettable and not any(each.line is line for each in self._subscriptions):
+                self._forgettable.discard(_name(line))
+                self._store.forget_left(line)
 
     async def forget_empty(self, prefix: str) -> None:
-        """See `QueueProtocol.forget_empty`; lines with consumers are forgotten when the last of them has left."""
+        """See `QueueProtocol.forget_empty`; those of this process when it has left them."""
         self._refuse_if_stopped(prefix)
         call = self.call(None, prefix)
         await call.requested()
-        self._store.forget_empty(prefix)
+        wanted = self._store.forget_empty(prefix)
+        mine = [subscription.line for subscription in self._subscriptions]
+        self._forgettable.update(_name(line) for line in wanted if line in mine)
         await call.answered()
 
     # -- executions ------------------------------------------------------------------------------------------------
@@ -356,6 +366,10 @@ class BrokerConnection:
     def _refuse_if_stopped(self, queue: str) -> None:
         if self._is_stopped:
             raise QueueClosedError(queue, "the connection to the simulated broker was stopped")
+
+
+def _name(line: Line) -> tuple[str, str]:
+    return line.queue, line.subscription
 
 
 class BrokerStates:

@@ -97,7 +97,6 @@ class StoredQueue:
         bare: The configuration's name.
         lines: Its one line, or one for each subscription of a topic, by `subscription_key`.
         consumers: Consumers of each line, by the same key.
-        forgettable: Keys of lines to be forgotten once they have neither messages nor consumers.
         room: Publishers that wait for room.
         accepted: Ids of the messages that were ever accepted.
     """
@@ -106,7 +105,6 @@ class StoredQueue:
     bare: str
     lines: dict[str, Line] = field(default_factory=dict)
     consumers: dict[str, list[Consumer]] = field(default_factory=dict)
-    forgettable: set[str] = field(default_factory=set)
     room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
     accepted: list[bytes] = field(default_factory=list)
     counts: QueueCounts = field(default_factory=QueueCounts)
@@ -205,28 +203,30 @@ class Store:
     def attach(self, line: Line, consumer: Consumer) -> None:
         """Note a consumer of a line."""
         queue = self.queue(line.queue)
-        if not self._is_wanted(queue, line.subscription):
-            queue.forgettable.discard(line.subscription)
         queue.consumers.setdefault(line.subscription, []).append(consumer)
         queue.room.unpark_all()  # it may have set a capacity
 
     def detach(self, line: Line, consumer: Consumer) -> None:
         """Note that a consumer has left its line."""
-        queue = self.queue(line.queue)
-        consumers = queue.consumers.get(line.subscription, [])
+        consumers = self.queue(line.queue).consumers.get(line.subscription, [])
         if consumer in consumers:
             consumers.remove(consumer)
-        if line.subscription in queue.forgettable and not self._is_wanted(queue, line.subscription):
-            queue.forgettable.discard(line.subscription)
-            self._forget_if_empty(queue, line)
 
-    def forget_empty(self, prefix: str) -> None:
-        """Forget the lines with this prefix that have no messages; those with consumers when the last of them leaves."""
+    def forget_empty(self, prefix: str) -> list[Line]:
+        """Forget the lines with this prefix that have neither messages nor consumers; return those with consumers."""
+        wanted: list[Line] = []
         for queue, line in self.lines(prefix):
             if self._is_wanted(queue, line.subscription):
-                queue.forgettable.add(line.subscription)
+                wanted.append(line)
             else:
                 self._forget_if_empty(queue, line)
+        return wanted
+
+    def forget_left(self, line: Line) -> None:
+        """Forget a line if it has neither messages nor consumers."""
+        queue = self.queue(line.queue)
+        if not line.is_forgotten and not self._is_wanted(queue, line.subscription):
+            self._forget_if_empty(queue, line)
 
     def _is_wanted(self, queue: StoredQueue, key: str) -> bool:
         now = self.now_ns()

@@ -228,6 +228,11 @@ class BrokerSubscription:
         """Number of its process."""
         return self._calls.process
 
+    @property
+    def line(self) -> Line:
+        """The line that it consumes."""
+        return self._line
+
     def ring(self) -> None:
         """Look at the line again."""
         self._arrival.unpark_all()
