@@ -89,7 +89,7 @@ TESTING = {
     "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",
     "AdapterRun", "AssertionsBrokenError", "FakeUseError", "NotReturnedError", "OutcomesError", "QueueRecord", "RecordingQueue",
-    "RecordingStorage", "StorageRecord", "adapter_of", "assert_outcomes", "run_adapter", "run_adapter_async", "validating_registry",
+    "RecordingStorage", "StorageRecord", "adapter_of", "assert_outcomes", "run_adapter", "run_adapter_async", "sometimes_in", "validating_registry",
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",

@@ -50,6 +50,7 @@ from factflow_engine.testing.simulation import (
     SimulationReport,
     simulate,
 )
+from factflow_engine.testing.simulation.assertion_names import sometimes_in
 from factflow_engine.testing.simulation.assertions import (
     AssertionCount,
     Assertions,
@@ -158,5 +159,6 @@ __all__ = [
     "run_adapter",
     "run_adapter_async",
     "simulate",
+    "sometimes_in",
     "validating_registry",
 ]

@@ -47,7 +47,11 @@ def adapter_of(function: ProcessFunction, /) -> type[PipelineAdapter]:
 
     is_async = any(inspect.iscoroutinefunction(each) for each in (given, called))
     process = process_async if is_async else process_sync
-    return type("FunctionAdapter", (PipelineAdapter,), {"process": process, "__doc__": inspect.getdoc(given)})
+    return type(
+        "FunctionAdapter",
+        (PipelineAdapter,),
+        {"process": process, "__doc__": inspect.getdoc(given), "from_function": staticmethod(given)},
+    )
 
 
 def validating_registry(*adapters: AnyAdapter, **named: AnyAdapter) -> ValidatingAdapterRegistry:
