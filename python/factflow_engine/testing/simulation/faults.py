@@ -150,6 +150,10 @@ class FailQueue(Fault):
         )
 
 
+STORAGE_OPERATIONS: Final = ("write", "read", "read_range", "stream", "metadata", "exists", "list", "delete")
+"""Operations of an object store that can fail: methods of `StorageProtocol`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailStorage(Fault):
     """The nth call of an operation of the object store fails with `StorageError`; counted over all processes.
@@ -161,9 +165,14 @@ class FailStorage(Fault):
     """
 
     kind: ClassVar[str] = "fail_storage"
-    operation: str = "put"
+    operation: str = "write"
     nth: int = 1
     done: bool = False
+
+    def __post_init__(self) -> None:
+        Fault.__post_init__(self)
+        expected = f"one of {', '.join(STORAGE_OPERATIONS)}"
+        _require(self.operation in STORAGE_OPERATIONS, "FailStorage.operation", expected, self.operation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
