@@ -67,6 +67,8 @@ from factflow_engine.testing.simulation.broker import (
     QueueCounts,
     compare_queues,
 )
+from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
+from factflow_engine.testing.simulation.process_seams import seams_of_process
 from factflow_engine.testing.simulation.processes import (
     CRASHED,
     Crashed,
@@ -114,6 +116,7 @@ __all__ = [
     "Ended",
     "FakeContext",
     "FakeUseError",
+    "FaultyStorage",
     "Input",
     "LineageCheck",
     "NotReturnedError",
@@ -138,6 +141,7 @@ __all__ = [
     "SimulationFailedError",
     "SimulationReport",
     "StorageCheck",
+    "StorageFaults",
     "StorageRecord",
     "Verdict",
     "Violation",
@@ -158,6 +162,7 @@ __all__ = [
     "outputs",
     "run_adapter",
     "run_adapter_async",
+    "seams_of_process",
     "simulate",
     "sometimes_in",
     "validating_registry",
