@@ -85,6 +85,7 @@ PROTOCOLS = {
 
 TESTING = {
     "compare_queues",
+    "ADAPTER_CHECKS", "STATEFUL_ADAPTER_CHECKS", "check_adapter",
     "CheckResult", "ConformanceReport", "ORDER_CHECKS", "Opener", "Verdict", "check_lineage_sink", "check_queue_provider", "check_storage_provider",
     "Broker", "BrokerConnection", "DeadProcessError", "QueueCounts",
     "AssertionCount", "AssertionUseError", "Assertions", "CampaignTotals", "RoundPolling", "Violation", "observed",

@@ -17,7 +17,7 @@ from factflow_engine.testing import (
     check_queue_provider,
     check_storage_provider,
 )
-from factflow_engine.testing.conformance.providers import OPENS
+from factflow_engine.testing.conformance.checking_providers import OPENS
 
 ONE = "what_is_written_is_read"
 

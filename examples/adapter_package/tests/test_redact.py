@@ -11,7 +11,7 @@ from factflow_engine import (
     ValidatingAdapterRegistry,
     auto_discover_and_register,
 )
-from factflow_engine.testing import Simulation, in_virtual_time
+from factflow_engine.testing import Simulation, check_adapter, in_virtual_time
 from factflow_engine.testing.fakes import FakeContext
 from factflow_protocols import Reject
 
@@ -41,6 +41,11 @@ def test_a_missing_field_is_passed_over() -> None:
 def test_a_field_that_is_no_text_rejects_the_message() -> None:
     with pytest.raises(Reject, match="expected text in the field 'n', got int"):
         trio.run(Redact(RedactConfig(fields=("n",))).process, FakeContext({"n": 1}))
+
+
+def test_it_bears_whatever_an_execution_does_to_it() -> None:
+    messages = [{"text": "from a.b@example.org"}, {"text": "to c@example.net"}, {"text": "nothing to mask"}]
+    check_adapter(Redact, config={"fields": ["text"]}, messages=messages).raise_if_failed()
 
 
 def test_the_installed_package_is_found_by_its_entry_point() -> None:

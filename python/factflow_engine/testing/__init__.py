@@ -2,14 +2,23 @@
 
 `simulate` runs a pipeline in virtual time, as a function of a seed, and `in_virtual_time` a program; `run_adapter`, or by
 hand `FakeContext`, `outputs`, `open_stage` and `finished`, test one adapter; `validating_registry`, `RecordingQueue`,
-`RecordingStorage` and `assert_outcomes` are for tests of pipelines; `Assertions` judges what the code of a run asserts; the
-`*_CHECKS` are what a provider must pass, each a coroutine function without any test framework. The module `strategies`,
+`RecordingStorage` and `assert_outcomes` are for tests of pipelines; `Assertions` judges what the code of a run asserts;
+`check_adapter`, `check_queue_provider`, `check_storage_provider` and `check_lineage_sink` run the `*_CHECKS`, of which each is a
+coroutine function without any test framework. The module `strategies`,
 which needs hypothesis, draws conditions and messages.
 """
 
 from factflow_engine.testing.adapter_calls import AdapterRun, NotReturnedError
 from factflow_engine.testing.adapter_runs import AssertionsBrokenError, run_adapter, run_adapter_async
+from factflow_engine.testing.conformance.adapters import ADAPTER_CHECKS
 from factflow_engine.testing.conformance.administration import ADMINISTRATION_CHECKS
+from factflow_engine.testing.conformance.checking_adapters import check_adapter
+from factflow_engine.testing.conformance.checking_providers import (
+    Opener,
+    check_lineage_sink,
+    check_queue_provider,
+    check_storage_provider,
+)
 from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.conformance.expectations import Check, ConformanceError, OpenQueue, check_name
 from factflow_engine.testing.conformance.lineage import (
@@ -21,15 +30,10 @@ from factflow_engine.testing.conformance.lineage import (
     lineage_outcome,
 )
 from factflow_engine.testing.conformance.order import ORDER_CHECKS
-from factflow_engine.testing.conformance.providers import (
-    Opener,
-    check_lineage_sink,
-    check_queue_provider,
-    check_storage_provider,
-)
 from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
 from factflow_engine.testing.conformance.report import CheckResult, ConformanceReport, Verdict
 from factflow_engine.testing.conformance.starts import START_CHECKS
+from factflow_engine.testing.conformance.stateful import STATEFUL_ADAPTER_CHECKS
 from factflow_engine.testing.conformance.states import STATE_CHECKS
 from factflow_engine.testing.conformance.storage import (
     DURABLE_STORAGE_CHECKS,
@@ -87,6 +91,7 @@ from factflow_engine.testing.virtual_time import (
 )
 
 __all__ = [
+    "ADAPTER_CHECKS",
     "ADMINISTRATION_CHECKS",
     "CRASHED",
     "DURABLE_QUEUE_CHECKS",
@@ -95,6 +100,7 @@ __all__ = [
     "ORDER_CHECKS",
     "QUEUE_CHECKS",
     "START_CHECKS",
+    "STATEFUL_ADAPTER_CHECKS",
     "STATE_CHECKS",
     "STORAGE_CHECKS",
     "TRANSACTION_CHECKS",
@@ -147,6 +153,7 @@ __all__ = [
     "Violation",
     "adapter_of",
     "assert_outcomes",
+    "check_adapter",
     "check_lineage_sink",
     "check_name",
     "check_queue_provider",

@@ -20,6 +20,11 @@ from factflow_engine.testing.conformance.limits import limited
 from factflow_engine.testing.conformance.report import CheckResult, ConformanceReport, Verdict
 from factflow_engine.testing.virtual_time import in_virtual_time
 from factflow_engine.user_frames import innermost, user_frames
+from factflow_protocols import FactflowError
+
+
+class NotApplicableError(FactflowError):
+    """Finding of a check that it does not apply, with the reason; no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,11 @@ def run_planned(subject: str, checks: Sequence[PlannedCheck], how: HowToRun) -> 
 
 
 def run_alone(body: Callable[[Path], Awaitable[None]], how: HowToRun) -> str | None:
-    """Run one body as a check is run; return the failure, or None."""
+    """Run one body as a check is run; return the failure, or None.
+
+    Raises:
+        NotApplicableError: The body found that it does not apply.
+    """
     with _new_folder() as folder:
 
         async def main(_simulation: object = None) -> str | None:
@@ -94,24 +103,35 @@ def run_alone(body: Callable[[Path], Awaitable[None]], how: HowToRun) -> str | N
         try:
             return in_virtual_time(main, seed=how.seed) if how.virtual else trio.run(main)
         except Exception as error:  # noqa: BLE001 - the provider is its author's, and so are its errors
+            for cause in _causes(error):
+                if isinstance(cause, NotApplicableError):
+                    raise cause from None
             return failure_text(error)
 
 
 def failure_text(error: Exception) -> str:
     """Return the failure that an exception of a check means, in words."""
-    causes = list(leaves(error)) if is_group(error) else [error]
+    causes = _causes(error)
     for cause in causes:
         if isinstance(cause, ConformanceError):
             return str(cause)
     cause = causes[0]
     frame = innermost(user_frames(cause))
-    return f"raised {describe(cause)}" + (f", at {Path(frame.file).name}:{frame.line}" if frame else "")
+    text = describe(cause).partition("\n\n")[0]  # trio's explanations have further paragraphs
+    return f"raised {text}" + (f", at {Path(frame.file).name}:{frame.line}" if frame else "")
+
+
+def _causes(error: Exception) -> list[BaseException]:
+    return list(leaves(error)) if is_group(error) else [error]
 
 
 def _result(check: PlannedCheck, how: HowToRun) -> CheckResult:
     if check.reason:
         return CheckResult(name=check.name, verdict=Verdict.NOT_APPLICABLE, text=check.reason)
-    failure = run_alone(check.body, how)
+    try:
+        failure = run_alone(check.body, how)
+    except NotApplicableError as error:
+        return CheckResult(name=check.name, verdict=Verdict.NOT_APPLICABLE, text=str(error))
     if failure is None:
         return CheckResult(name=check.name, verdict=Verdict.PASSED)
     return CheckResult(name=check.name, verdict=Verdict.FAILED, text=failure)
