@@ -296,27 +296,29 @@ class Store:
         Returns:
             What arrives at the consumer, and `Claimed.alone`.
         """
-        queue, now = self.queue(line.queue), self.now_ns()
-        claimed = line.claim(consumer, limit, now, isolates=isolates, has_others=has_others)
-        arrived: list[BrokerDelivery] = []
-        for entry in claimed.entries:
-            frame, lease = entry.frame, entry.lease
-            assert lease is not None
-            if entry.attempts:
-                frame = frame.restamp(attempt=frame.attempt + entry.attempts)
-            queue.counts.delivered += 1
-            detail = f"attempt {frame.attempt}, process {consumer.process}"
-            self.note("delivered", line.queue, frame.message_id, detail)
-            fault = self.mischief.of_delivery(queue.bare, frame.message_id)
-            if isinstance(fault, DropDelivery):
-                line.orphan(entry, now + self.lease_ns)
-                continue
-            arrived.append(BrokerDelivery(frame, entry, lease))
-            if fault is not None:
-                line.lapse(entry, now)
-                self._note_expired(queue, entry)
-                self.ring(line)
-        return arrived, claimed.alone
+        while True:
+            claimed = line.claim(consumer, limit, self.now_ns(), isolates=isolates, has_others=has_others)
+            arrived = [delivery for entry in claimed.entries if (delivery := self._send(line, consumer, entry))]
+            if arrived or not claimed.entries:  # else all were lost on their way, and others may wait
+                return arrived, claimed.alone
+
+    def _send(self, line: Line, consumer: Consumer, entry: Entry) -> BrokerDelivery | None:
+        """Send a message that was claimed to its consumer; return None if it does not arrive."""
+        queue, now, frame, lease = self.queue(line.queue), self.now_ns(), entry.frame, entry.lease
+        assert lease is not None
+        if entry.attempts:
+            frame = frame.restamp(attempt=frame.attempt + entry.attempts)
+        queue.counts.delivered += 1
+        self.note("delivered", line.queue, frame.message_id, f"attempt {frame.attempt}, process {consumer.process}")
+        fault = self.mischief.of_delivery(queue.bare, frame.message_id)
+        if isinstance(fault, DropDelivery):
+            line.orphan(entry, now + self.lease_ns)
+            return None
+        if fault is not None:
+            line.lapse(entry, now)
+            self._note_expired(queue, entry)
+            self.ring(line)
+        return BrokerDelivery(frame, entry, lease)
 
     def ack(self, line: Line, entry: Entry) -> None:
         """Remove a message for good."""
