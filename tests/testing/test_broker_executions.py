@@ -96,9 +96,9 @@ class World:
             frame = Frame.create(pack({"id": number}), message_id=(1000 + number).to_bytes(16))
             self.broker.publish_now("exec:x:/queue/fetch", frame)
 
-    async def live(self, process, *, dies_after=None):
+    async def live(self, process, *, dies_after=None, connection=None):
         """Run a process of the execution until it has ended, or died; return its report, if it has one."""
-        connection = self.broker.connect(process)
+        connection = connection or self.broker.connect(process)
         report = None
         with trio.CancelScope() as scope:
 
