@@ -96,7 +96,7 @@ TESTING = {
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
     "open_stage", "outputs", "in_virtual_time", "Input", "SimulationError", "SimulationFailedError", "SimulationReport", "simulate",
     "CRASHED", "Crashed", "Ended", "SimulatedProcess", "SimulatedProcessError", "SimulatedProcesses",
-    "FaultyStorage", "StorageFaults", "seams_of_process",
+    "FaultyStorage", "StorageFaults", "seams_of_process", "PowerCutDisk", "PowerCutFiles", "PowerCutThreads", "PowerCuts",
 }  # fmt: skip
 
 # Modules whose exceptions do not leave a public call: they become findings, failures of a message or lines of a report, or

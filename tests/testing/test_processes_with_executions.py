@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 import trio
 
-from factflow_engine.queues.sqlite import SqliteQueue
+from factflow_engine.queues.sqlite import Durability, SqliteQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import CRASHED, SimulatedProcesses, in_virtual_time
+from factflow_engine.testing import CRASHED, SimulatedProcesses, SimulatedRandomness, in_virtual_time
+from factflow_engine.testing.simulation.power import PowerCuts
 from factflow_protocols import AdapterResult, PipelineAdapter, StatefulAdapter
 from support.pipelines import load, registry_of
 from support.sqlite_queues import settings
@@ -86,14 +87,19 @@ def adding(outside):
     return Add
 
 
-def run_lives(path, *, crash_steps, seed=3):
+def run_lives(path, *, crash_steps, seed=3, cuts_power=False):
     """Run the execution, crash it at each of these steps of its lives, and let the last life complete."""
     outside, steps, results = Outside(), [], []
 
     async def main(simulation):
+        power = PowerCuts(SimulatedRandomness(f"{seed} power"))
+        power.sqlite(path)
+        threads = power.threads(simulation.seams.threads) if cuts_power else simulation.seams.threads
+        durability = Durability.POWER if cuts_power else Durability.PROCESS
+
         async def program(process):
             process_seams = simulation.seams
-            queue = SqliteQueue(settings(path), threads=process_seams.threads, clock=process_seams.clock)
+            queue = SqliteQueue(settings(path, durability=durability), threads=threads, clock=process_seams.clock)
             registry = registry_of(emit=Emit, square=Square, add=adding(outside))
             async with OrchestratorManager(registry=registry, queue=queue, seams=process_seams) as manager:
                 execution = await manager.start(load(registry, PIPELINE), execution_id="x")
@@ -109,6 +115,8 @@ def run_lives(path, *, crash_steps, seed=3):
                     results.append(result)
                     if result is not CRASHED:
                         break
+                    if cuts_power:
+                        power.cut()
                     await trio.sleep(5)  # longer than its leases
                 else:
                     results.append(await processes.run(0, program))
@@ -155,6 +163,13 @@ def test_one_that_crashes_again_and_again_loses_nothing(tmp_path):
     assert results.count(CRASHED) >= 5
     assert results[-1].value.status == "completed"
     assert outside.sums[-1] == WHOLE
+
+
+def test_one_that_loses_its_power_loses_nothing(tmp_path):
+    for first in range(5, 320, 40):
+        outside, _, results = run_lives(tmp_path / f"{first}.db", crash_steps=[first, 150], cuts_power=True)
+        assert results[-1].value.status == "completed"
+        assert outside.sums[-1] == WHOLE, first
 
 
 def test_the_same_seed_gives_the_same_lives(tmp_path):

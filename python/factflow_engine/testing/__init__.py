@@ -72,6 +72,7 @@ from factflow_engine.testing.simulation.broker import (
     compare_queues,
 )
 from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
+from factflow_engine.testing.simulation.power import PowerCutDisk, PowerCutFiles, PowerCuts, PowerCutThreads
 from factflow_engine.testing.simulation.process_seams import seams_of_process
 from factflow_engine.testing.simulation.processes import (
     CRASHED,
@@ -131,6 +132,10 @@ __all__ = [
     "OpenStorage",
     "Opener",
     "OutcomesError",
+    "PowerCutDisk",
+    "PowerCutFiles",
+    "PowerCutThreads",
+    "PowerCuts",
     "QueueCounts",
     "QueueRecord",
     "RecordingQueue",
