@@ -90,3 +90,11 @@ def test_nothing_foreign_is_imported_to_check_a_url(tmp_path):
     result = PipelineConfigLoader(registry_of()).check(file, imports=False)
     assert result.findings == ()
     assert [each.path for each in result.unchecked] == ["lineage.url"]
+
+
+@pytest.mark.parametrize("name", ["retention_days", "retention_bytes"])
+def test_the_complete_form_keeps_a_limit_that_is_switched_off(name):
+    config = check(f"{{{name}: null}}").config
+    again = PipelineConfigLoader(registry_of()).load_text(config.to_yaml())
+    assert again == config
+    assert getattr(again.lineage, name) is None

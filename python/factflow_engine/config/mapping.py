@@ -26,7 +26,7 @@ def to_mapping(model: BaseModel) -> dict[str, Any]:
 
 
 def _model(model: BaseModel, above: frozenset[str] = frozenset(), *, complete: bool = False) -> dict[str, Any]:
-    """Return a model's fields, leaving out absent ones unless the level above would fill them in.
+    """Return a model's fields, leaving out absent ones unless their default or the level above would fill them in.
 
     Args:
         model: The model.
@@ -37,7 +37,8 @@ def _model(model: BaseModel, above: frozenset[str] = frozenset(), *, complete: b
     result: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if value is None and not (complete or field.is_required() or name in above):
+        is_default = not field.is_required() and field.default is None
+        if value is None and is_default and not (complete or name in above):
             continue
         if name in _SECTIONS and isinstance(value, BaseModel):
             result[name] = _model(value, complete=True)
