@@ -1,61 +1,49 @@
-"""Strategies for hypothesis: conditions, and messages for which a condition holds, or does not.
+"""Strategies for conditions, and for messages for which a condition holds, or does not.
 
-Kept separate from the rest of the kit because it alone needs hypothesis (`factflow-engine[testing]`). Messages are built
-from the condition, not drawn and thrown away; they shrink to the plainest.
+Kept separate from `messages` because these are built from a condition, not drawn and thrown away.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final, TypeVar
+
+from hypothesis import strategies as st
 
 from factflow_engine.conditions import OperatorRegistry, compile_condition
 from factflow_engine.conditions.examples import find_example
 from factflow_engine.errors import UndecidedError
-
-try:
-    from hypothesis import strategies as st
-except ImportError as error:
-    raise ImportError(
-        'factflow_engine.testing.strategies needs hypothesis; install it with pip install "factflow-engine[testing]"'
-    ) from error
+from factflow_engine.testing.strategies.messages import NAMES, NUMBERS, SCALARS, TEXTS, messages
 
 T = TypeVar("T")
 
-_NAMES: Final = ("id", "name", "kind", "total", "tags", "url")
-_TEXTS: Final = st.text("abcxyz019 -._/é", max_size=8)
-_NUMBERS: Final = st.integers(-1_000, 1_000) | st.floats(allow_nan=False, width=32)
-_SCALARS: Final = st.none() | st.booleans() | _NUMBERS | _TEXTS
+BAD_NETWORK: Final = {"field": "id", "operator": "cidr", "value": "10.0.0.1/8"}
+"""Condition whose literal is an address with bits beyond its prefix, and so no network."""
 
 
-def messages(fields: Sequence[str] = _NAMES) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for messages: maps of some of the fields to scalars, lists and maps."""
-    values = st.recursive(
-        _SCALARS,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=3),
-    )
-    return st.dictionaries(st.sampled_from(tuple(fields)), values, max_size=len(fields))
-
-
-def conditions(fields: Sequence[str] = _NAMES) -> st.SearchStrategy[dict[str, Any]]:
+def conditions(fields: Sequence[str] = NAMES) -> st.SearchStrategy[dict[str, Any]]:
     """Return a strategy for conditions that compile, with every built-in operator, over some fields.
 
     Args:
         fields: The paths that they read, as conditions write them.
     """
-    field = st.sampled_from(tuple(fields))
+    return _all(tuple(fields))
+
+
+@cache
+def single_conditions(fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for conditions on one field, with every built-in operator."""
+    field = st.sampled_from(fields)
 
     def leaf(operator: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-        return st.fixed_dictionaries({"field": field, "operator": st.just(operator), "value": values})
+        return st.tuples(field, values).map(lambda drawn: {"field": drawn[0], "operator": operator, "value": drawn[1]})
 
-    ordered = _NUMBERS | _TEXTS
-    leaves = st.one_of(
-        *(leaf(operator, _SCALARS) for operator in ("eq", "neq", "contains")),
+    ordered = NUMBERS | TEXTS
+    return st.one_of(
+        *(leaf(operator, SCALARS) for operator in ("eq", "neq", "contains")),
         *(leaf(operator, ordered) for operator in ("gt", "gte", "lt", "lte")),
-        leaf("between", st.tuples(_NUMBERS, _NUMBERS).map(sorted)),
-        *(leaf(operator, st.lists(_SCALARS, max_size=3)) for operator in ("in", "not_in")),
-        *(
-            leaf(operator, _TEXTS | st.lists(_TEXTS, min_size=1, max_size=3))
-            for operator in ("starts_with", "ends_with")
-        ),
+        leaf("between", st.tuples(NUMBERS, NUMBERS).map(sorted)),
+        *(leaf(operator, st.lists(SCALARS, max_size=3)) for operator in ("in", "not_in")),
+        *(leaf(operator, TEXTS | st.lists(TEXTS, min_size=1, max_size=3)) for operator in ("starts_with", "ends_with")),
         leaf("matches", st.sampled_from(("^a", "b$", "[0-9]+", "^[a-z]{2,4}$", "a.c", "(?i)^x"))),
         *(leaf(operator, st.booleans()) for operator in ("exists", "is_null")),
         leaf("type_is", st.sampled_from(("null", "bool", "int", "float", "number", "str", "array", "map"))),
@@ -63,9 +51,14 @@ def conditions(fields: Sequence[str] = _NAMES) -> st.SearchStrategy[dict[str, An
         leaf("cidr", st.sampled_from(("10.0.0.0/8", "192.168.1.0/24", "2001:db8::/32"))),
     )
 
+
+@cache
+def _all(fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    field = st.sampled_from(fields)
+
     def joined(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
         several = st.lists(inner, min_size=1, max_size=3)
-        element = st.fixed_dictionaries({"field": field, "condition": inner})
+        element = st.tuples(field, inner).map(lambda drawn: {"field": drawn[0], "condition": drawn[1]})
         return (
             st.fixed_dictionaries({"all_of": several})
             | st.fixed_dictionaries({"any_of": several})
@@ -73,7 +66,7 @@ def conditions(fields: Sequence[str] = _NAMES) -> st.SearchStrategy[dict[str, An
             | st.fixed_dictionaries({"any_element": element})
         )
 
-    return st.recursive(leaves, joined, max_leaves=6)
+    return st.recursive(single_conditions(fields), joined, max_leaves=6)
 
 
 def payloads_matching(
