@@ -416,6 +416,10 @@ def test_wrong_use_is_refused():
                 await processes.run(0, program, **{name: 0})
         with pytest.raises(SimulatedProcessError, match="expected a call within `async with SimulatedProcesses"):
             await SimulatedProcesses().run(0, program)
+        with pytest.raises(
+            SimulatedProcessError, match="process 1: expected a call from outside, got one of process 0"
+        ):
+            await processes.run(0, lambda process: processes.run(1, program))
         assert not processes.crash_nowait(3)
 
     in_processes(main)

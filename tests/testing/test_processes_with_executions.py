@@ -7,7 +7,15 @@ import trio
 
 from factflow_engine.queues.sqlite import Durability, SqliteQueue
 from factflow_engine.runtime.execution.manager import OrchestratorManager
-from factflow_engine.testing import CRASHED, SimulatedProcesses, SimulatedRandomness, in_virtual_time
+from factflow_engine.testing import (
+    CRASHED,
+    Broker,
+    SimulatedProcesses,
+    SimulatedRandomness,
+    in_virtual_time,
+    seams_of_process,
+)
+from factflow_engine.testing.simulation.faults import SkewClock, StepClock
 from factflow_engine.testing.simulation.power import PowerCuts
 from factflow_protocols import AdapterResult, PipelineAdapter, StatefulAdapter
 from support.pipelines import load, registry_of
@@ -177,3 +185,50 @@ def test_the_same_seed_gives_the_same_lives(tmp_path):
     assert one[1] == other[1]
     assert one[0].sums == other[0].sums
     assert one[0].attempts == other[0].attempts
+
+
+def run_together(*, crash_steps, seed):
+    """Run the execution in two processes on a broker, with wrong clocks; each crashes once and is started again."""
+    outside, found = Outside(), []
+    clocks = [SkewClock(rate=1.02, process=1), StepClock(at=1, seconds=-3600, process=0)]
+
+    async def main(simulation):
+        clock = simulation.seams.clock
+        broker = Broker(randomness=simulation.randomness, clock=clock, lease_seconds=2.0)
+        registry = registry_of(emit=Emit, square=Square, add=adding(outside))
+        config = load(registry, PIPELINE)
+
+        async def program(process):
+            connection = broker.connect(process.number)
+            process.on_death.append(connection.die)
+            seams = seams_of_process(simulation, process.number, clocks, life=process.life)
+            async with OrchestratorManager(registry=registry, queue=connection, seams=seams) as manager:
+                execution = await manager.start(config, execution_id="x")
+                report = await execution.complete()
+            found.append((process.number, process.life, process.steps, str(report.status), trio.current_time()))
+
+        async def live(number, crash_step):
+            if await processes.run(number, program, crash_step=crash_step) is CRASHED:
+                await trio.sleep(number)
+                await processes.run(number, program)
+
+        async with SimulatedProcesses(counts_steps=True) as processes:
+            with trio.fail_after(3600):
+                async with trio.open_nursery() as nursery:
+                    for number, crash_step in enumerate(crash_steps):
+                        nursery.start_soon(live, number, crash_step)
+
+    in_virtual_time(main, seed=seed)
+    return outside, found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_processes_on_a_broker_crash_and_lose_nothing(seed):
+    crash_steps = (40 + 31 * seed, 170 - 23 * seed)
+    outside, found = run_together(crash_steps=crash_steps, seed=seed)
+    assert {status for _, _, _, status, _ in found} == {"completed"}
+    assert {number for number, *_ in found} == {0, 1}
+    assert set(outside.attempts) == set(range(6))
+    assert WHOLE in outside.sums
+    again, found_again = run_together(crash_steps=crash_steps, seed=seed)
+    assert (again.sums, again.attempts, found_again) == (outside.sums, outside.attempts, found)
