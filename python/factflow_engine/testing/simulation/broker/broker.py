@@ -9,7 +9,8 @@ from typing import Final
 
 from factflow_engine.frames import Frame
 from factflow_engine.seams import Clock, Randomness
-from factflow_engine.testing.simulation.broker.connection import BrokerConnection, Latency
+from factflow_engine.testing.simulation.broker.calls import Latency
+from factflow_engine.testing.simulation.broker.connection import BrokerConnection
 from factflow_engine.testing.simulation.broker.line import Place
 from factflow_engine.testing.simulation.broker.starts import Starts
 from factflow_engine.testing.simulation.broker.states import Owners

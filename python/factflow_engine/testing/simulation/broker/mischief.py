@@ -38,6 +38,9 @@ class Acceptance(NamedTuple):
     reorder: Reorder | None
 
 
+HARMLESS: Final = Acceptance(None, None, None)
+
+
 class Mischief:
     """Faults of one broker.
 
@@ -73,6 +76,7 @@ class Mischief:
                 self._planned[fault.kind, fault.queue, fault.nth] = fault
             elif isinstance(fault, FailQueue):
                 self._planned[fault.kind, fault.operation, fault.nth] = fault
+        self._is_harmless = not (self._planned or self._rates)  # then nothing need be counted
 
     def unfired(self) -> list[Fault]:
         """Return the planned faults that have not happened yet."""
@@ -80,6 +84,8 @@ class Mischief:
 
     def of_message(self, queue: str, message_id: bytes) -> Acceptance:
         """Count a message that a queue accepts; return its faults."""
+        if self._is_harmless:
+            return HARMLESS
         nth = self._next("accepted", queue)
         duplicate = self._planned_or(Duplicate, queue, nth, lambda: Duplicate(queue=queue, nth=nth))
         delay = self._planned_or(
@@ -94,6 +100,8 @@ class Mischief:
 
     def of_delivery(self, queue: str, message_id: bytes) -> DropDelivery | LoseLease | None:
         """Count a delivery of a queue; return its fault. One that is dropped loses no lease."""
+        if self._is_harmless:
+            return None
         nth = self._next("delivered", queue)
         drop = self._planned_or(DropDelivery, queue, nth, lambda: DropDelivery(queue=queue, nth=nth))
         lose = self._planned_or(LoseLease, queue, nth, lambda: LoseLease(queue=queue, nth=nth))
@@ -103,6 +111,8 @@ class Mischief:
 
     def of_call(self, operation: Operation, queue: str) -> FailQueue | None:
         """Count a call of an operation; return its fault."""
+        if self._is_harmless:
+            return None
         nth = self._next("called", operation)
 
         def drawn() -> FailQueue:

@@ -10,13 +10,15 @@ from typing import Final, Protocol
 
 import trio
 
+from factflow_engine.errors import CodecError
 from factflow_engine.frames import Frame
+from factflow_engine.queues.channel import as_frame
 from factflow_engine.queues.naming import is_topic
 from factflow_engine.seams import Clock, Randomness
 from factflow_engine.testing.simulation.broker.line import LONGEST_DELAY_SECONDS, Entry, Lease, Line, Place
 from factflow_engine.testing.simulation.broker.mischief import Mischief
 from factflow_engine.testing.simulation.faults import DropDelivery, Fault
-from factflow_protocols import Holding, MessageStatus, Nack
+from factflow_protocols import Holding, MessageStatus, Nack, QueueError, QueueMessage
 
 REORDER_SECONDS: Final = 1.0
 """Longest time for which a message that is reordered waits for others to pass it."""
@@ -239,6 +241,18 @@ class Store:
             queue.room.unpark_all()
 
     # -- messages --------------------------------------------------------------------------------------------------
+
+    def frames(self, queue: str, messages: Sequence[QueueMessage]) -> list[Frame]:
+        """Return messages as they are stored.
+
+        Raises:
+            QueueError: One does not encode to a frame.
+        """
+        try:
+            return [as_frame(message) for message in messages]
+        except CodecError as error:
+            self.note("refused", queue, None, str(error))
+            raise QueueError(queue, f"a message does not encode to a frame: {error}") from error
 
     def accept(self, name: str, frame: Frame, *, bounded: bool = True) -> MessageStatus | None:
         """Store a message, or find that it is there.

@@ -6,13 +6,13 @@ the connection, which has many of them.
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
 from factflow_engine.frames import Frame
+from factflow_engine.testing.simulation.broker.calls import Caller
 from factflow_engine.testing.simulation.broker.line import Entry, Lease, Line
-from factflow_engine.testing.simulation.broker.mischief import Operation
 from factflow_engine.testing.simulation.broker.states import Owners
 from factflow_engine.testing.simulation.broker.store import BrokerDelivery, Store
 from factflow_protocols import (
@@ -30,65 +30,6 @@ LEAST_PAUSE_SECONDS: Final = 1e-6
 """Shortest wait for a due message, so that rounding cannot make a consumer spin."""
 
 
-class Calls(Protocol):
-    """Calls of one process: they take time, fail, and are lost when it dies."""
-
-    @property
-    def process(self) -> int:
-        """Number of the process."""
-        ...
-
-    @property
-    def died_ns(self) -> int | None:
-        """Time at which the process died; None while it lives."""
-        ...
-
-    def call(self, operation: Operation | None, queue: str) -> "Call":
-        """Begin a call.
-
-        Raises:
-            DeadProcessError: The process is dead.
-        """
-        ...
-
-    def frames(self, queue: str, messages: Sequence[QueueMessage]) -> list[Frame]:
-        """Return messages as they are stored.
-
-        Raises:
-            QueueError: One cannot be stored.
-        """
-        ...
-
-
-class Call(Protocol):
-    """One call. `requested` and `answered` stand around its effect, which must not wait in between."""
-
-    async def requested(self) -> None:
-        """Wait until the call has reached the broker.
-
-        Raises:
-            QueueError: A fault: it has no effect.
-        """
-        ...
-
-    async def answered(self) -> None:
-        """Wait until the answer is there.
-
-        Raises:
-            QueueError: A fault: the answer is lost.
-        """
-        ...
-
-    async def unless_dead(self) -> None:
-        """Never return if the process has died while it waited; else do nothing."""
-        ...
-
-    @property
-    def is_answered(self) -> bool:
-        """True unless the answer will be lost."""
-        ...
-
-
 class BrokerSubscription:
     """See `factflow_protocols.Subscription` for the contract; also leasing, isolating, transactional, with states."""
 
@@ -98,13 +39,13 @@ class BrokerSubscription:
         prefetch: int,
         *,
         store: Store,
-        calls: Calls,
+        caller: Caller,
         owners: Owners,
     ) -> None:
         self._line = line
         self._prefetch = prefetch
         self._store = store
-        self._calls = calls
+        self._caller = caller
         self._owners = owners
         self._opened_ns = store.now_ns()
         self._unsettled: dict[int, BrokerDelivery] = {}
@@ -121,7 +62,7 @@ class BrokerSubscription:
         """See `Subscription.receive`."""
         if max_messages < 1:
             raise ValueError(f"receive() needs room for at least one message, got max_messages={max_messages}")
-        call = self._calls.call("receive", self._line.queue)
+        call = self._caller.call("receive", self._line.queue)
         await call.requested()
         while not (deliveries := self._claim(max_messages)):
             await self._wait()
@@ -131,7 +72,7 @@ class BrokerSubscription:
         try:
             await call.answered()
         except trio.Cancelled:
-            if self._calls.died_ns is None:
+            if self._caller.died_ns is None:
                 mine = [delivery.entry for delivery in deliveries if delivery.entry.lease is delivery.lease]
                 self._store.undo(self._line, mine)
             raise
@@ -148,7 +89,7 @@ class BrokerSubscription:
         if not (acks or nacks or change):
             await trio.lowlevel.checkpoint()
             return
-        call = self._calls.call("settle", self._line.queue)
+        call = self._caller.call("settle", self._line.queue)
         await call.requested()
         if change is not None:
             self._require_mine((*acks, *change.covered))
@@ -169,8 +110,8 @@ class BrokerSubscription:
             raise self._over
         by_queue: dict[str, list[Frame]] = {}
         for queue, messages in publications:
-            by_queue.setdefault(queue, []).extend(self._calls.frames(queue, messages))
-        call = self._calls.call("settle", self._line.queue)
+            by_queue.setdefault(queue, []).extend(self._store.frames(queue, messages))
+        call = self._caller.call("settle", self._line.queue)
         await call.requested()
         if self._over is not None:
             raise self._over
@@ -193,7 +134,7 @@ class BrokerSubscription:
 
     async def depth(self) -> int:
         """See `Subscription.depth`."""
-        call = self._calls.call(None, self._line.queue)
+        call = self._caller.call(None, self._line.queue)
         await call.requested()
         depth = self._store.depth(self._line.queue, self._line.subscription)
         await call.answered()
@@ -201,7 +142,7 @@ class BrokerSubscription:
 
     async def leased_elsewhere(self) -> LeasedElsewhere:
         """See `LeasingSubscription.leased_elsewhere`."""
-        call = self._calls.call(None, self._line.queue)
+        call = self._caller.call(None, self._line.queue)
         await call.requested()
         now = self._store.now_ns()
         self._line.promote(now)
@@ -226,7 +167,7 @@ class BrokerSubscription:
     @property
     def process(self) -> int:
         """Number of its process."""
-        return self._calls.process
+        return self._caller.process
 
     @property
     def line(self) -> Line:
@@ -239,7 +180,7 @@ class BrokerSubscription:
 
     def is_there(self, now_ns: int) -> bool:
         """See `Consumer.is_there`."""
-        died = self._calls.died_ns
+        died = self._caller.died_ns
         return self._is_attached and (died is None or now_ns < self._renewed_ns(died) + self._store.lease_ns)
 
     def lease_end_ns(self, lease: Lease, now_ns: int) -> int:
