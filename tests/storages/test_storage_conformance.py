@@ -1,6 +1,5 @@
 """The stores against the public suite. Those of buckets are in `test_buckets.py`, because they need a server."""
 
-import inspect
 from contextlib import asynccontextmanager
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from factflow_engine.storages.file import FileStorage
 from factflow_engine.storages.memory import MemoryStorage
 from factflow_engine.testing import DURABLE_STORAGE_CHECKS, STORAGE_CHECKS, check_name
-from factflow_engine.testing.conformance import storage as conformance
 
 
 @pytest.mark.parametrize("check", STORAGE_CHECKS, ids=check_name)
@@ -34,12 +32,3 @@ async def test_file(check, tmp_path):
     await check(open_storage)
     left = [path.name for path in tmp_path.rglob(".factflow-tmp-*")]
     assert left == [], "no temporary file is left"
-
-
-def test_every_check_is_listed():
-    found = [
-        each
-        for each in vars(conformance).values()
-        if inspect.iscoroutinefunction(each) and not each.__name__.startswith("_")
-    ]
-    assert found == [*STORAGE_CHECKS, *DURABLE_STORAGE_CHECKS]

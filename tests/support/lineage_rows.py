@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from factflow_engine.testing.conformance.lineage import lineage_entry, lineage_outcome
+from factflow_engine.testing.conformance.lineage_rows import lineage_entry, lineage_outcome
 from factflow_protocols import LineageEntry, OutcomeEntry
 
 NOON_NS = 1_796_040_000_000_000_000

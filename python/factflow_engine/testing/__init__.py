@@ -21,14 +21,8 @@ from factflow_engine.testing.conformance.checking_providers import (
 )
 from factflow_engine.testing.conformance.durable import DURABLE_QUEUE_CHECKS
 from factflow_engine.testing.conformance.expectations import Check, ConformanceError, OpenQueue, check_name
-from factflow_engine.testing.conformance.lineage import (
-    LINEAGE_CHECKS,
-    LineageCheck,
-    OpenLineage,
-    lineage_entry,
-    lineage_id,
-    lineage_outcome,
-)
+from factflow_engine.testing.conformance.lineage import LINEAGE_CHECKS, LineageCheck, OpenLineage
+from factflow_engine.testing.conformance.lineage_rows import lineage_entry, lineage_id, lineage_outcome
 from factflow_engine.testing.conformance.order import ORDER_CHECKS
 from factflow_engine.testing.conformance.queues import QUEUE_CHECKS
 from factflow_engine.testing.conformance.report import CheckResult, ConformanceReport, Verdict

@@ -5,19 +5,18 @@ Each takes a `Trial`, with messages that the adapter understands, and a folder. 
 """
 
 import copy
-import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import trio
-import trio.testing
 
 from factflow_engine.frames import pack
 from factflow_engine.seams import TrioThreads
 from factflow_engine.testing.conformance.expectations import ConformanceError
 from factflow_engine.testing.conformance.interruption import MOST_CHECKPOINTS, Interrupted, LongestStep, interrupted
+from factflow_engine.testing.conformance.leftovers import open_files, require_files, require_tasks, tasks
 from factflow_engine.testing.conformance.running import NotApplicableError
 from factflow_engine.testing.conformance.trials import (
     Answer,
@@ -223,42 +222,6 @@ ADAPTER_CHECKS: Final[tuple[AdapterCheck, ...]] = (
     an_iterator_that_is_left_early_is_closed,
 )
 """Every check of this module."""
-
-
-def open_files() -> int | None:
-    """Return the number of open file descriptors of this process; None where the system does not tell."""
-    try:
-        return len(os.listdir("/dev/fd"))  # noqa: PTH208 - a count is all that is wanted
-    except OSError:
-        return None
-
-
-def require_files(before: int | None, when: str) -> None:
-    """Compare the number of open files.
-
-    Raises:
-        ConformanceError: More are open than before.
-    """
-    now = open_files()
-    if before is not None and now is not None and now > before:
-        raise ConformanceError(f"after {when}: expected no more open files than before, got {now - before} more")
-
-
-async def tasks() -> int:
-    """Return the number of tasks when every one of them waits."""
-    await trio.testing.wait_all_tasks_blocked()
-    return trio.lowlevel.current_statistics().tasks_living
-
-
-async def require_tasks(before: int, when: str) -> None:
-    """Compare the number of tasks.
-
-    Raises:
-        ConformanceError: More are running than before.
-    """
-    now = await tasks()
-    if now > before:
-        raise ConformanceError(f"after {when}: expected no task to be left, got {now - before}")
 
 
 async def _interrupt_everywhere(

@@ -1,7 +1,8 @@
 """Checks for every lineage store whose rows can be read, for authors of one.
 
 Each check is an async function that takes a function to open an empty store, tests one behaviour, and raises
-`ConformanceError` with the expected and the actual value. They are free of any test framework:
+`ConformanceError` with the expected and the actual value. They are free of any test framework; `check_lineage_sink`
+runs all of them, and this makes each a test of its own:
 
     @pytest.mark.parametrize("check", LINEAGE_CHECKS, ids=check_name)
     async def test_conformance(check):
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from factflow_engine.testing.conformance.expectations import SOON_SECONDS, ConformanceError, expect
+from factflow_engine.testing.conformance.lineage_rows import lineage_entry, lineage_id, lineage_outcome
 from factflow_protocols import (
     LineageEntry,
     LineageError,
@@ -34,55 +36,8 @@ next."""
 
 LineageCheck: TypeAlias = Callable[[OpenLineage], Awaitable[None]]
 
-_MILLISECOND: Final = 1_000_000
-_BEGIN_NS: Final = 1_790_000_000_000_000_000
 _ALL: Final = LineageSelection()
 _HOSTILE: Final = "x'); DROP TABLE visit; -- \" % _ \\N \t \n é 😀 \u202e"
-
-
-def lineage_id(number: int) -> bytes:
-    """Return an id whose time is a number of milliseconds."""
-    return (_BEGIN_NS // _MILLISECOND + number).to_bytes(6) + number.to_bytes(10)
-
-
-def lineage_entry(number: int = 1, **fields: Any) -> LineageEntry:
-    """Return a visit of a message with this number, `completed` unless `fields` say otherwise."""
-    row = LineageEntry(
-        execution_id="e1",
-        route="parse",
-        stage="markdown",
-        position=0,
-        message_id=lineage_id(number),
-        parent_id=None,
-        correlation_id=lineage_id(number),
-        attempt=1,
-        status=StageStatus.COMPLETED.value,
-        started_ns=_BEGIN_NS + number * _MILLISECOND,
-        duration_ns=1_000,
-        waited_ns=0,
-        waited_for=None,
-        input_hash=None,
-        output_hash=None,
-        detail=None,
-    )
-    return row._replace(**fields)
-
-
-def lineage_outcome(number: int = 1, **fields: Any) -> OutcomeEntry:
-    """Return the end of a message with this number, `completed` unless `fields` say otherwise."""
-    row = OutcomeEntry(
-        execution_id="e1",
-        route="parse",
-        message_id=lineage_id(number),
-        parent_id=None,
-        correlation_id=lineage_id(number),
-        outcome="completed",
-        ended_ns=_BEGIN_NS + number * _MILLISECOND + 2_000,
-        attempts=1,
-        emitted=0,
-        detail=None,
-    )
-    return row._replace(**fields)
 
 
 def _child(number: int, parent: int, salt: int) -> LineageEntry:

@@ -1,7 +1,8 @@
 """Checks for every queue provider, for authors of one.
 
 Each check is an async function that takes a function to open a provider, and raises `ConformanceError` with the
-expected and the actual value. They are free of any test framework:
+expected and the actual value. They are free of any test framework; `check_queue_provider` runs all that apply, and this
+makes each a test of its own:
 
     from factflow_engine.testing.conformance.expectations import check_name
 

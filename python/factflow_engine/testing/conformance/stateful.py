@@ -11,15 +11,10 @@ from typing import Final
 from factflow_engine.adapters.keeping import flushes, snapshots
 from factflow_engine.frames import pack, unpack
 from factflow_engine.storages.memory import MemoryStorage
-from factflow_engine.testing.conformance.adapters import (
-    AdapterCheck,
-    open_files,
-    require_files,
-    require_tasks,
-    tasks,
-)
+from factflow_engine.testing.conformance.adapters import AdapterCheck
 from factflow_engine.testing.conformance.expectations import ConformanceError
 from factflow_engine.testing.conformance.interruption import MOST_CHECKPOINTS, interrupted
+from factflow_engine.testing.conformance.leftovers import open_files, require_files, require_tasks, tasks
 from factflow_engine.testing.conformance.running import NotApplicableError
 from factflow_engine.testing.conformance.trials import Trial, answer, finish, new_folder, require_equal
 from factflow_protocols import AdapterResult, StageInfo, StatefulAdapter

@@ -1,7 +1,8 @@
 """Checks for every object store, for authors of one.
 
 Each check is an async function that takes a function to open an empty store, tests one behaviour, and raises
-`ConformanceError` with the expected and the actual value. They are free of any test framework:
+`ConformanceError` with the expected and the actual value. They are free of any test framework; `check_storage_provider`
+runs all that apply, and this makes each a test of its own:
 
     @pytest.mark.parametrize("check", STORAGE_CHECKS, ids=check_name)
     async def test_conformance(check):
