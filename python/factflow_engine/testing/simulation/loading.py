@@ -36,8 +36,12 @@ class StandIn(PipelineAdapter):
         return AdapterResult.forward()
 
 
-class _StandingIn(ValidatingAdapterRegistry):
-    """Registry that has a stand-in for each type that another one has not."""
+class StandingInRegistry(ValidatingAdapterRegistry):
+    """Registry that has a stand-in for each type that another one has not.
+
+    Attributes:
+        stand_ins: Types that have been asked for, and have a stand-in.
+    """
 
     def __init__(self, registry: ValidatingAdapterRegistry) -> None:
         super().__init__()
@@ -48,6 +52,7 @@ class _StandingIn(ValidatingAdapterRegistry):
         return super().__contains__(type_name) or (isinstance(type_name, str) and _is_type_name(type_name))
 
     def get(self, type_name: str) -> AdapterSpec:
+        """Return the description of a type, or that of a stand-in."""
         if not super().__contains__(type_name) and _is_type_name(type_name):
             self.stand_ins.add(type_name)
             self._store(type_name, StandIn, _AnyConfig)
@@ -81,7 +86,7 @@ def load_for_simulation(
         AdapterNotFoundError: A stage without a model is of a type that is not registered.
     """
     known = ValidatingAdapterRegistry() if registry is None else registry
-    standing = _StandingIn(known)
+    standing = StandingInRegistry(known)
     if isinstance(config, PipelineGlobalConfig):
         loaded = config
         for route in loaded.routes.values():

@@ -242,8 +242,9 @@ class _Around:
     async def call(self, context: Any) -> AdapterResult | None:
         plan, staging = self._plan, self._staging
         plan.calls += 1
-        failing = await self._begin_faults(context)
+        failing = None
         try:
+            failing = await self._begin_faults(context)
             for before in plan.woven:
                 awaited = before(context)
                 if inspect.isawaitable(awaited):
