@@ -20,6 +20,7 @@ from factflow_engine.cli.root import root
 from factflow_engine.cli.schema_fields import SchemaField, fields_of
 from factflow_engine.config.catalogue import CATALOGUE
 from factflow_engine.config.codes import FAMILIES
+from factflow_engine.config.codes_of_tests import FAMILY, TEST_CODES
 from factflow_engine.config.schema import config_schema
 from factflow_engine.config.secret_variables import PLAIN_ENDS, PLAIN_WORDS, WORDS
 
@@ -162,15 +163,18 @@ def _codes() -> Iterator[str]:
     yield from _heading("Finding codes", "the catalogue of codes")
     yield ""
     yield "Codes are stable: none is ever used again for another meaning. E is an error, W a warning, the first digit the family."
-    for digit, family in FAMILIES.items():
+    yield "T is an error in a file of [tests](../config-tests.md)."
+    families = {
+        family: [code for code in CATALOGUE.values() if code.code[1] == digit] for digit, family in FAMILIES.items()
+    }
+    for family, codes in {**families, FAMILY: [*TEST_CODES.values()]}.items():
         yield ""
         yield f"## {family}"
         yield ""
         yield "| code | what it is | what to do |"
         yield "|---|---|---|"
-        for code in CATALOGUE.values():
-            if code.code[1] == digit:
-                yield f"| {code.code} | **{_cell(code.title)}**: {_cell(code.explanation)} | {_cell(code.remedy)} |"
+        for code in codes:
+            yield f"| {code.code} | **{_cell(code.title)}**: {_cell(code.explanation)} | {_cell(code.remedy)} |"
 
 
 def _operators() -> Iterator[str]:

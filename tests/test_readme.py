@@ -64,7 +64,7 @@ def test_the_sections_that_the_readme_shows_belong_to_a_pipeline() -> None:
 def test_every_command_that_the_readme_shows_exists() -> None:
     shown = set(re.findall(r"^factflow ([a-z]+)", _README, flags=re.MULTILINE))
     assert shown == {
-        "adapters", "config", "dlq", "doctor", "execution", "explain", "graph", "lineage", "publish", "queue", "run", "storage",
+        "adapters", "config", "dlq", "doctor", "execution", "explain", "graph", "lineage", "publish", "queue", "run", "storage", "test",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class Code:
     """One kind of problem.
 
     Attributes:
-        code: `E` or `W`, and three digits; the first is the family.
+        code: `E`, `W` or `T`, and three digits; the first is the family.
         title: A few words.
         explanation: Reason why it is a problem.
         remedy: What to write instead, if nothing more specific is known.

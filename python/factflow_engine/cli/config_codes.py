@@ -9,8 +9,7 @@ from factflow_engine.cli.json_output import print_document
 from factflow_engine.cli.options import debug_option, table_output_option
 from factflow_engine.cli.settings import Settings
 from factflow_engine.cli.tables import Cell, Table, names, prose
-from factflow_engine.config.catalogue import CATALOGUE
-from factflow_engine.config.codes import FAMILIES
+from factflow_engine.config.codes_of_tests import ALL_CODES, family_of
 
 
 @click.command(
@@ -28,10 +27,10 @@ Examples:
 def codes_command(settings: Settings, *, code: str | None) -> int:
     """Print the catalogue of finding codes, or what is known of one CODE.
 
-    E stands for errors, W for warnings; the first digit is the family.
+    E stands for errors, W for warnings, T for errors of files of tests; the first digit is the family.
     """
     chosen = (
-        list(CATALOGUE.values()) if code is None else [row for row in CATALOGUE.values() if row.code == code.upper()]
+        list(ALL_CODES.values()) if code is None else [row for row in ALL_CODES.values() if row.code == code.upper()]
     )
     if not chosen:
         raise InvalidInputError(f"there is no code {code}; `factflow config codes` prints all")
@@ -40,7 +39,7 @@ def codes_command(settings: Settings, *, code: str | None) -> int:
             {
                 "code": row.code,
                 "severity": "warning" if row.code.startswith("W") else "error",
-                "family": FAMILIES[row.code[1]],
+                "family": family_of(row.code),
                 "title": row.title,
                 "explanation": row.explanation,
                 "remedy": row.remedy,
@@ -52,6 +51,6 @@ def codes_command(settings: Settings, *, code: str | None) -> int:
     table = Table(*names("code"), *prose("family", "what it is", "what to do"))
     for row in chosen:
         style = "yellow" if row.code.startswith("W") else "red"
-        table.add(Cell(row.code, style), FAMILIES[row.code[1]], f"{row.title}. {row.explanation}", row.remedy)
+        table.add(Cell(row.code, style), family_of(row.code), f"{row.title}. {row.explanation}", row.remedy)
     table.print(output(), settings.layout)
     return ExitStatus.OK

@@ -30,6 +30,8 @@ from factflow_engine.config.hiding import Hiding
 from factflow_engine.queues.providers import is_built_in
 
 _SUFFIXES: Final = (".yaml", ".yml")
+_TESTS: Final = (".test.yaml", ".test.yml")
+"""Endings of files of tests, which are no configurations; `factflow test` checks them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,9 @@ def validate_command(
     allow_loss: bool,
     no_imports: bool,
 ) -> int:
-    """Check FILE, or every .yaml and .yml file below DIR (hidden folders and links to folders left out).
+    """Check FILE, or every .yaml and .yml file below DIR.
+
+    Hidden folders, links to folders and files of tests (.test.yaml, .test.yml) are left out.
 
     A folder that cannot be listed, or a file that is not a regular file, is named and counts as invalid.
 
@@ -117,7 +121,8 @@ def files_below(folder: Path) -> tuple[list[Path], list[Unread]]:
 
     for root, folders, names in os.walk(folder, followlinks=False, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(root, name) for name in names if name.endswith(_SUFFIXES)):
+        chosen = [name for name in names if name.endswith(_SUFFIXES) and not name.endswith(_TESTS)]
+        for path in (Path(root, name) for name in chosen):
             if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these raise nothing
                 unread.append(
                     Unread(path=path, problem="is not a regular file")

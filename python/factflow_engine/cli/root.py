@@ -38,6 +38,10 @@ _COMMANDS: Final = {
         target="factflow_engine.cli.doctor:doctor_command",
         summary="Say what is in the home, and what is wrong.",
     ),
+    "test": LazyCommand(
+        target="factflow_engine.cli.config_tests.command:test_command",
+        summary="Run the tests beside pipelines, in virtual time.",
+    ),
     "graph": LazyCommand(
         target="factflow_engine.cli.graph:graph_command",
         summary="Draw a pipeline's routes and queues.",
@@ -131,6 +135,7 @@ Examples:
   factflow run pipeline.yaml
   factflow run pipeline.yaml --adapters my_adapters.py --output json > report.json
   factflow config validate pipelines/
+  factflow test pipelines/
   factflow graph pipeline.yaml --format dot | dot -Tsvg > pipeline.svg
   factflow adapters show filter
 

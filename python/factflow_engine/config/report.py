@@ -3,14 +3,15 @@
 Kept separate from the findings because it needs the tree and the catalogue, and findings are plain values.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from factflow_engine.config.catalogue import code_of
+from factflow_engine.config.catalogue import CATALOGUE
 from factflow_engine.config.findings import Finding, Unchecked
 from factflow_engine.config.hiding import Hiding
 from factflow_engine.config.nodes import Mark, Path, dotted
 from factflow_engine.config.suggestions import Suggestions
-from factflow_engine.finding_code import Severity
+from factflow_engine.finding_code import Code, Severity
 
 _CAUSES: Final = {"E007": 0, "E019": 0, "E103": 1}
 """Findings that cause others at the same place, the most telling first."""
@@ -18,10 +19,16 @@ _LAST: Final = 2
 
 
 class Report:
-    """The findings of one document, collected during the checks."""
+    """The findings of one document, collected during the checks.
 
-    def __init__(self, file: str) -> None:
+    Args:
+        file: Name of the document.
+        catalogue: Codes that a finding can have.
+    """
+
+    def __init__(self, file: str, *, catalogue: Mapping[str, Code] = CATALOGUE) -> None:
         self._file = file
+        self._catalogue = catalogue
         self._findings: dict[tuple[str, int, int, str], Finding] = {}
         self._hidden = Hiding({})
         # Suggestions for unknown names.
@@ -44,7 +51,7 @@ class Report:
 
     def add(self, code: str, mark: Mark, message: str, *, path: Path = (), remedy: str = "") -> None:
         """Add a finding; the same one at the same place is kept once, under its shortest path."""
-        entry = code_of(code)
+        entry = self._catalogue[code]
         if path in self._empty:
             message = f"{message or entry.title}; the environment's variable {self._empty[path]} is empty"
         finding = Finding(
