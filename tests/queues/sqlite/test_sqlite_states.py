@@ -4,7 +4,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import trio
 
+from factflow_engine.testing import Broker, SimulatedClock, SimulatedRandomness
 from factflow_protocols import QueueError, StateChange
 from support.sqlite_queues import message, simulated
 
@@ -49,3 +51,32 @@ async def test_the_row_of_a_process_that_opens_its_stages_is_not_counted_as_a_st
     await queue.states.leave(EXECUTION, joined.owner)
     assert (await queue.administration.statistics()).states == 0
     await queue.stop()
+
+
+async def hand_over_and_renew(queue, other):
+    """Let one owner hand over to another while a renewal of it is still under way; give what the other concludes."""
+    await queue.publish_batch(QUEUE, [message(1)])
+    first = await queue.states.join(EXECUTION, [("r", "s")])
+    async with queue.subscribe(QUEUE, "s", 10, 100) as subscription:
+        await subscription.settle(await subscription.receive(1), change=change(first.owner, b"kept"))
+    second = await other.states.join(EXECUTION, [("r", "s")])
+    seen = await queue.states.conclude(EXECUTION, first.owner, {})
+    await trio.sleep(0.1)
+    others = (await other.states.conclude(EXECUTION, second.owner, {})).others
+    assert (await queue.states.conclude(EXECUTION, first.owner, seen.others)).handed_over
+    await trio.sleep(0.1)
+    await queue.states.renew(EXECUTION, first.owner)
+    return await other.states.conclude(EXECUTION, second.owner, others)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "broker"])
+async def test_a_late_renewal_does_not_revive_who_has_handed_over(autojump_clock, tmp_path, kind):
+    broker = Broker(randomness=SimulatedRandomness(0), clock=SimulatedClock())
+    queue, other = [
+        simulated(tmp_path / "q.db", lease_seconds=10) if kind == "sqlite" else broker.connect(number)
+        for number in range(2)
+    ]
+    last = await hand_over_and_renew(queue, other)
+    assert (last.handed_over, dict(last.others), [each.state for each in last.states]) == (False, {}, [b"kept"])
+    await queue.stop()
+    await other.stop()

@@ -71,12 +71,16 @@ def take_over(store: Store, execution: str, owner: int) -> list[StoredState]:
 
 
 def renew(store: Store, execution: str, owner: int) -> None:
-    """Renew an owner's rows; see `StateProtocol.renew`."""
+    """Renew an owner's rows, unless it has left; see `StateProtocol.renew`.
+
+    A renewal that was under way when the owner handed over must not revive it: the other one would hand over, too.
+    """
     changed = store.connection.execute(
-        f"UPDATE stage_state SET until = ? {MINE}",  # noqa: S608 - constant
+        f"UPDATE stage_state SET until = ? {MINE} AND until > 0",  # noqa: S608 - constant
         (until_of(store), execution, owner),
     ).rowcount
-    if not changed:
+    mine = f"SELECT 1 FROM stage_state {MINE} LIMIT 1"  # noqa: S608 - constant
+    if not changed and not store.connection.execute(mine, (execution, owner)).fetchone():
         raise taken_over_error(execution)
 
 

@@ -166,7 +166,8 @@ class Owners:
         if not mine:
             raise _taken_over_error(execution)
         for row in mine:
-            row.until_ns = self._now_ns() + self.lease_ns
+            if row.until_ns:  # one that has left stays so, whatever was under way
+                row.until_ns = self._now_ns() + self.lease_ns
 
     def conclude(self, execution: str, owner: int, seen: Mapping[int, int]) -> Conclusion:
         """See `StateProtocol.conclude`."""
