@@ -232,3 +232,41 @@ def test_two_processes_on_a_broker_crash_and_lose_nothing(seed):
     assert WHOLE in outside.sums
     again, found_again = run_together(crash_steps=crash_steps, seed=seed)
     assert (again.sums, again.attempts, found_again) == (outside.sums, outside.attempts, found)
+
+
+@pytest.mark.parametrize("seed", [3, 11, 23])
+def test_two_processes_on_one_file_lose_their_power_and_nothing_else(tmp_path, seed):
+    outside, statuses = Outside(), []
+
+    async def main(simulation):
+        power = PowerCuts(SimulatedRandomness(f"{seed} power"))
+        path = tmp_path / "q.db"
+        power.sqlite(path)
+        registry = registry_of(emit=Emit, square=Square, add=adding(outside))
+        config = load(registry, PIPELINE)
+
+        async def program(process):
+            seams = power.seams(seams_of_process(simulation, process.number, life=process.life))
+            options = settings(path, durability=Durability.POWER)
+            queue = SqliteQueue(options, threads=seams.store_threads(1), clock=seams.clock)
+            async with OrchestratorManager(registry=registry, queue=queue, seams=seams) as manager:
+                report = await (await manager.start(config, execution_id="x")).complete()
+            await queue.stop()
+            statuses.append(str(report.status))
+
+        async with SimulatedProcesses() as processes:
+            with trio.fail_after(3600):
+                for life in range(3):
+                    async with trio.open_nursery() as nursery:
+                        for number in range(2):
+                            nursery.start_soon(processes.run, number, program)
+                        if life < 2:
+                            await trio.sleep((0.02 + seed * 0.011) * (life + 1))
+                            for number in range(2):
+                                processes.crash_nowait(number)
+                            power.cut()
+                    await trio.sleep(5)
+
+    in_virtual_time(main, seed=seed)
+    assert set(statuses) == {"completed"}
+    assert WHOLE in outside.sums
