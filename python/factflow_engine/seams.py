@@ -109,6 +109,11 @@ class CallRecords(Protocol):
 class Hooks(Protocol):
     """Places at which a simulated run takes part in an execution, and looks into it."""
 
+    @property
+    def hashes_payloads(self) -> bool:
+        """True if rows of lineage have hashes of payloads, whatever the configuration says."""
+        ...
+
     def stage_call(self, route: str, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return what is called in the place of a stage's `process`, inside its time limits, breakers and limits."""
         ...

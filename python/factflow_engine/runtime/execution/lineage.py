@@ -20,6 +20,7 @@ from factflow_engine.runtime.execution.plan import ExecutionPlan
 from factflow_engine.runtime.hop.lineage import PendingVisits, RouteRecording, names_of
 from factflow_engine.runtime.hop.workers import Workers
 from factflow_engine.runtime.stages.stage import Stage
+from factflow_engine.seams import Hooks
 from factflow_protocols import LineageSink, RetainingLineage
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ExecutionLineage:
             sink,
             plan.execution_id,
             names_of(config, redacted),
-            RecorderSettings() if section is None else _settings(section, config, records_all=hooks is not None),
+            _settings(section, config, hooks),
             clock=plan.seams.clock,
             redacted=redacted,
             note_pending=pending.note,
@@ -128,11 +129,14 @@ class ExecutionLineage:
             self.close_error = f"lineage: did not close within {self._close_seconds:g} s"
 
 
-def _settings(section: LineageConfig, config: PipelineGlobalConfig, *, records_all: bool) -> RecorderSettings:
+def _settings(section: LineageConfig | None, config: PipelineGlobalConfig, hooks: Hooks | None) -> RecorderSettings:
     """Return the settings of a recorder; a simulated run follows all messages, whatever is sampled."""
+    hashes = hooks is not None and hooks.hashes_payloads
+    if section is None:
+        return RecorderSettings(hash_payloads=hashes)
     return RecorderSettings(
-        sample_rate=section.sample_rate if section.mode == "sampled" and not records_all else 1.0,
-        hash_payloads=section.hash_payloads,
+        sample_rate=section.sample_rate if section.mode == "sampled" and hooks is None else 1.0,
+        hash_payloads=section.hash_payloads or hashes,
         record_values=section.record_values,
         buffer_bytes=section.buffer_bytes,
         finish_seconds=section.finish_seconds,
